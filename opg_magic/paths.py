@@ -1,0 +1,43 @@
+"""Where this user's files live.  ``OPG_HOME`` moves all of it to one folder (tests, shared machines)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
+    override = os.environ.get("OPG_HOME")
+    if override:
+        path = Path(override).expanduser()
+    else:
+        import platformdirs
+
+        path = Path(platformdirs.user_data_dir("opg_magic", appauthor=False))
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def config_file() -> Path:
+    """The user's own settings (TOML).  Beside the data under ``OPG_HOME``, else in the platform's config folder."""
+    override = os.environ.get("OPG_HOME")
+    if override:
+        return Path(override).expanduser() / "config.toml"
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("opg_magic", appauthor=False)) / "config.toml"
+
+
+def ledger_file() -> Path:
+    return home() / "ledger.sqlite"
+
+
+def keystore_file() -> Path:
+    return home() / "keystore.json"
+
+
+def simnet_dir() -> Path:
+    path = home() / "simnet"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

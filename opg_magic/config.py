@@ -1,0 +1,225 @@
+"""Settings, and where each came from: flag > this kernel > environment > user file > default.
+
+A project's ``pyproject.toml`` (``[tool.opg]``, looked for upwards from the working folder) came with the work, so it can
+only tighten: a stricter policy, lower limits, a smaller skew.  RPCs, addresses, wallet and consents are the user's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from opg_magic import paths
+from opg_magic.errors import ConfigError
+from opg_magic.networks import OPG_DECIMALS
+
+Converter = Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a non-empty text")
+    return value.strip()
+
+
+def _opg(value: Any) -> int:
+    from opg_magic.models import parse_units
+
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("an amount of OPG, such as 0.5")  # noqa: TRY004
+    try:
+        return parse_units(f"{value:.18f}".rstrip("0") if isinstance(value, float) else str(value), OPG_DECIMALS)
+    except ValueError:
+        raise ValueError("an amount of OPG, such as 0.5") from None
+
+
+def _seconds(low: float, high: float) -> Converter:
+    def convert(value: Any) -> float:
+        problem = f"a number of seconds from {low:g} to {high:g}"
+        if isinstance(value, bool):
+            raise ValueError(problem)  # noqa: TRY004
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(problem) from None
+        if not low <= number <= high:
+            raise ValueError(problem)
+        return number
+
+    return convert
+
+
+def _one_of(*words: str) -> Converter:
+    def convert(value: Any) -> str:
+        if value not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return str(value)
+
+    return convert
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.replace(",", " ").split() if part]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: how it is read, its default, whether a project may tighten it (and how), and its help line."""
+
+    key: str
+    convert: Converter
+    default: Any
+    help: str
+    tighten: Callable[[Any, Any], Any] | None = None
+    amount: bool = False
+
+
+_POLICY_ORDER = ("default", "strict", "audit")
+
+
+def _stricter(mine: str, theirs: str) -> str:
+    return max(mine, theirs, key=_POLICY_ORDER.index)
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("network", _text, "sim", "which network answers: sim or opengradient"),
+    Option("model", _text, "openai/gpt-5", "model asked for when a cell names none"),
+    Option("policy", _one_of(*_POLICY_ORDER), "default", "which claims must pass: default, strict or audit", _stricter),
+    Option("timeout", _seconds(1, 165), 120.0, "seconds until a call is given up (at most 165, see docs)"),
+    Option("max_cost_per_call", _opg, 10**17, "OPG that one call may put at risk; 0 means nothing", min, amount=True),
+    Option("max_cost_per_kernel", _opg, 10**18, "OPG that one kernel may put at risk", min, amount=True),
+    Option("max_cost_per_day", _opg, 5 * 10**18, "OPG that all kernels may put at risk in a UTC day", min, amount=True),
+    Option("skew", _seconds(0, 3600), 300.0, "seconds that a host's clock may be off", min),
+    Option("registry_max_age", _seconds(0, 1800), 60.0, "seconds that a registry reading may be used again", min),
+    Option("attestation_max_age", _seconds(0, 86400), 600.0, "seconds that an attestation may be used again", min),
+    Option("wallet", _one_of("auto", "env", "keystore", "keyring"), "auto", "where the key of a real network is"),
+    Option("registry_rpcs", _list, (), "RPC URLs of the registry chain (empty: the network's own)"),
+    Option("payment_rpcs", _list, (), "RPC URLs of the payment chain (empty: the network's own)"),
+    Option("facilitators", _list, (), "addresses that may settle payments, pinned by you"),
+    Option("payees", _list, (), "addresses that may be paid besides a host's registered one, pinned by you"),
+    Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review"),
+    Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
+)
+_BY_KEY = {option.key: option for option in OPTIONS}
+
+
+def option(key: str) -> Option:
+    """The option of that name; ConfigError with a suggestion if there is none."""
+    found = _BY_KEY.get(key.replace("-", "_"))
+    if found is None:
+        near = get_close_matches(key, _BY_KEY, n=1)
+        raise ConfigError(f"no setting is named {key!r}", hint=f"Did you mean {near[0]}?" if near else "See: %opg config")
+    return found
+
+
+class Settings:
+    """The settings in force.  Reads files and environment once; :meth:`set` changes this kernel only."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        user_file: Path | None = None,
+        project_dir: Path | None = None,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._user_file = paths.config_file() if user_file is None else user_file
+        self._user = _read_toml(self._user_file)
+        self._project_file, self._project = _project_table(Path.cwd() if project_dir is None else project_dir)
+        self._kernel: dict[str, Any] = {}
+        self.notes: list[str] = []
+        for key in self._user:
+            option(key)
+        for key in self._project:
+            if key not in _BY_KEY or _BY_KEY[key].tighten is None:
+                self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")
+
+    def get(self, key: str) -> Any:
+        """The value in force, converted."""
+        return self._resolve(option(key))[0]
+
+    def origin(self, key: str) -> str:
+        """Where the value in force comes from, in words."""
+        return self._resolve(option(key))[1]
+
+    def set(self, key: str, value: Any) -> None:
+        """Set for this kernel.  ConfigError if the value is malformed."""
+        found = option(key)
+        self._kernel[found.key] = _convert(found, value, "this kernel")
+
+    def unset(self, key: str) -> None:
+        """Forget what was set for this kernel."""
+        self._kernel.pop(option(key).key, None)
+
+    def rows(self) -> Iterator[tuple[str, Any, str, str]]:
+        """(key, value, origin, help) of every setting; amounts as OPG text."""
+        for found in OPTIONS:
+            value, origin = self._resolve(found)
+            yield found.key, self.shown(found.key, value), origin, found.help
+
+    @staticmethod
+    def shown(key: str, value: Any) -> str:
+        """A value as a person reads it."""
+        from opg_magic.models import format_units
+
+        if _BY_KEY[key].amount:
+            return f"{format_units(value, OPG_DECIMALS)} OPG"
+        if isinstance(value, tuple):
+            return ", ".join(value) or "(none)"
+        if isinstance(value, float):
+            return f"{value:g}"
+        return "(none)" if value is None else str(value)
+
+    def _resolve(self, found: Option) -> tuple[Any, str]:
+        value, origin = self._users_own(found)
+        if found.tighten is not None and found.key in self._project:
+            theirs = _convert(found, self._project[found.key], str(self._project_file))
+            tightened = found.tighten(value, theirs)
+            if tightened != value:
+                return tightened, "project (pyproject.toml), tightened"
+        return value, origin
+
+    def _users_own(self, found: Option) -> tuple[Any, str]:
+        if found.key in self._kernel:
+            return self._kernel[found.key], "this kernel"
+        variable = f"OPG_{found.key.upper()}"
+        if self._environ.get(variable):
+            return _convert(found, self._environ[variable], variable), f"environment ({variable})"
+        if found.key in self._user:
+            return _convert(found, self._user[found.key], str(self._user_file)), "user file (config.toml)"
+        return found.default, "default"
+
+
+def _convert(found: Option, value: Any, where: str) -> Any:
+    try:
+        return found.convert(value)
+    except ValueError as problem:
+        raise ConfigError(f"setting {found.key} in {where} must be {problem}, not {value!r}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise ConfigError(f"cannot read settings from {path}: {problem}") from None
+
+
+def _project_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            tool = _read_toml(file).get("tool", {})
+            table = tool.get("opg", {}) if isinstance(tool, dict) else {}
+            return file, table if isinstance(table, dict) else {}
+    return None, {}

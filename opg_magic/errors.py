@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opg_magic.models import Charge, Verdict
+    from opg_magic.models import Charge, Cost, Verdict
+    from opg_magic.receipts.receipt import Receipt
 
 
 class OpgError(Exception):
@@ -113,7 +114,24 @@ class WalletError(OpgError):
 
 
 class CallFailed(OpgError):
-    """The call ended without a usable answer.  ``charge`` says whether it was paid for."""
+    """The call ended without a usable answer.  ``charge`` says whether it was paid for.
+
+    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        verdict: Verdict | None = None,
+        receipt: Receipt | None = None,
+        cost: Cost | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.verdict = verdict
+        self.receipt = receipt
+        self.cost = cost
 
 
 class HostReportsFailure(CallFailed):
@@ -123,19 +141,23 @@ class HostReportsFailure(CallFailed):
 class AnswerWithheld(CallFailed):
     """An answer came but did not pass; it is kept with its receipt and was not assigned."""
 
-    def __init__(self, message: str, *, verdict: Verdict, **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
-        self.verdict = verdict
-
 
 class CallInterrupted(KeyboardInterrupt):
     """The user pressed stop.  ``charge`` says whether the call was paid for."""
 
-    def __init__(self, message: str, *, charge: Charge | None = None, receipt_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        charge: Charge | None = None,
+        receipt_id: str | None = None,
+        receipt: Receipt | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.charge = charge
         self.receipt_id = receipt_id
+        self.receipt = receipt
 
     def _render_traceback_(self) -> list[str]:
         return [_rendered(self)]

@@ -1,0 +1,89 @@
+# The few commands a person types.  `make` alone lists them.
+#
+# Everything is built into .venv/, .venvs/ and build/ of this folder; a second run does only what is left to do.
+# pip uses whatever index it is configured for; no address is written here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SDK_VERSION := 1.1.4
+# Two at a time: the simulated network and a browser are heavy.  PYTEST_ARGS adds to it (make test PYTEST_ARGS="-k ledger").
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint lab bench format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/
+	@$(BIN)/python scripts/demo.py
+
+test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
+	@scripts/need_apt.sh chromium chromium
+	@scripts/need_apt.sh node nodejs
+	@scripts/need_apt.sh npm npm
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-test ## style (ruff) and types (mypy --strict)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(VENV)/.stamp-test ## put the code into its form
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simulated network
+	@$(BIN)/python scripts/lab.py
+
+bench: $(VENV)/.stamp-demo .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json
+	@$(BIN)/python benchmarks/run.py
+
+clean: ## remove build/ (the environments stay)
+	@rm -rf build
+
+# ---------------------------------------------------------------------------------------------------- environments
+
+$(BIN)/python:
+	@scripts/make_venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
+	@echo "Installing opg_magic with the simulated network into $(VENV) ..."
+	@$(BIN)/python $(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.stamp-lab: pyproject.toml | $(BIN)/python
+	@echo "Installing opg_magic with JupyterLab into $(VENV) ..."
+	@$(BIN)/python $(PIP) -e '.[demo,lab]'
+	@touch $@
+
+$(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
+	@echo "Installing opg_magic with all that the tests need into $(VENV) ..."
+	@$(BIN)/python $(PIP) -e '.[test,lint]'
+	@touch $@
+
+# The official SDK brings packages that must not meet ours (protocol, section 6): a venv of its own.
+.venvs/sdk/.stamp:
+	@scripts/make_venv.sh $(PYTHON) .venvs/sdk
+	@echo "Installing opengradient==$(SDK_VERSION) into .venvs/sdk ..."
+	@.venvs/sdk/bin/python $(PIP) 'opengradient==$(SDK_VERSION)' \
+		|| { echo "make: opengradient==$(SDK_VERSION) could not be installed; the tests beside the official SDK need it" >&2; exit 1; }
+	@touch $@
+
+.venvs/sdk/.stamp-bench: .venvs/sdk/.stamp
+	@.venvs/sdk/bin/python $(PIP) ipykernel
+	@touch $@
+
+# Peers of the benchmarks, each by itself.
+.venvs/bench-%/.stamp:
+	@scripts/make_venv.sh $(PYTHON) .venvs/bench-$*
+	@echo "Installing $* into .venvs/bench-$* ..."
+	@.venvs/bench-$*/bin/python $(PIP) '$*'
+	@touch $@

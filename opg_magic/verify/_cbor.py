@@ -1,0 +1,54 @@
+"""CBOR (RFC 8949) read strictly: no tags, little depth, no map that says two things about one key."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, NoReturn
+
+import cbor2
+
+from opg_magic.errors import MalformedMessage
+
+#: A payload nests a map in a map; anything deeper is not an attestation document.
+MAX_DEPTH = 6
+
+
+class _NoTags(dict[int, Any]):
+    """Tags decode into dates, references, regular expressions, big numbers: none has a place in these documents."""
+
+    def __getitem__(self, tag: int) -> NoReturn:
+        raise ValueError(f"tag {tag} is not allowed")
+
+
+def decode(data: bytes, *, indefinite: bool) -> tuple[Any, int]:
+    """The first CBOR item of ``data`` and the number of bytes after it.
+
+    ``indefinite`` allows maps, arrays and strings of indefinite length (genuine payloads use one, the envelope does
+    not).
+
+    Raises:
+        MalformedMessage: code ``duplicate-keys`` where one map holds a key twice, ``not-cbor`` for all else that
+            cannot be read.
+    """
+    try:
+        return _decode(data, indefinite=indefinite, duplicates=False)
+    except Exception as strict:  # the decoder lets the errors of its parts through: all mean "not readable"
+        try:
+            _decode(data, indefinite=indefinite, duplicates=True)
+        except Exception:
+            reason = str(strict.__cause__ or strict)
+            raise MalformedMessage(f"not readable as CBOR: {reason}", code="not-cbor") from None
+        raise MalformedMessage("a map holds one key twice", code="duplicate-keys") from None
+
+
+def _decode(data: bytes, *, indefinite: bool, duplicates: bool) -> tuple[Any, int]:
+    source = io.BytesIO(data)
+    decoder = cbor2.CBORDecoder(
+        source,
+        semantic_decoders=_NoTags(),
+        max_depth=MAX_DEPTH,
+        allow_indefinite=indefinite,
+        allow_duplicate_keys=duplicates,
+    )
+    value = decoder.decode()
+    return value, len(data) - source.tell()

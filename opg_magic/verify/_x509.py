@@ -1,0 +1,95 @@
+"""The path from an enclave's certificate to the root that its document brings along (protocol section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import verification
+
+from opg_magic.errors import MalformedMessage
+
+
+def load(der: bytes, what: str) -> x509.Certificate:
+    """A certificate from DER.  Raises MalformedMessage (``certificate``) where it is none."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except Exception as error:  # ValueError, unsupported algorithms, and what parsing of single fields raises
+        raise MalformedMessage(f"{what} is not a certificate: {error}", code="certificate") from None
+
+
+def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The P-384 key of an enclave's certificate, which must be an end entity's that may sign.
+
+    The path's leaf policy permits everything (the genuine ones carry no authority key identifier, which every stricter
+    policy demands), so the rules that matter for a leaf are here.
+
+    Raises:
+        MalformedMessage: code ``certificate``.
+    """
+    try:
+        key = leaf.public_key()
+        extensions = list(leaf.extensions)
+    except Exception as error:
+        raise MalformedMessage(f"the enclave's certificate cannot be read: {error}", code="certificate") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise MalformedMessage("the enclave's key is not on P-384", code="certificate")
+    for extension in extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints):
+            if value.ca:
+                raise MalformedMessage("the enclave's certificate is a CA's", code="certificate")
+        elif isinstance(value, x509.KeyUsage):
+            if not value.digital_signature:
+                raise MalformedMessage("the enclave's key may not sign", code="certificate")
+        elif extension.critical:
+            raise MalformedMessage(
+                f"unknown critical extension {extension.oid.dotted_string} in the enclave's certificate",
+                code="certificate",
+            )
+    return key
+
+
+def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> None:
+    """Whether ``leaf`` chains through the whole of ``bundle`` (root first) to its first certificate, at that time.
+
+    Raises:
+        MalformedMessage: code ``expired`` where a certificate was not valid at ``at``, else ``path``.
+    """
+    at = at.replace(microsecond=0)  # certificates count in whole seconds
+    for certificate in (leaf, *bundle):
+        if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+            raise MalformedMessage(
+                f"{common_name(certificate)} was valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} to "
+                f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC, not at the document's time",
+                code="expired",
+            )
+    try:
+        verifier = (
+            verification.PolicyBuilder()
+            .store(verification.Store([bundle[0]]))
+            .time(at)
+            .max_chain_depth(len(bundle))
+            .extension_policies(
+                ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
+                ee_policy=verification.ExtensionPolicy.permit_all(),
+            )
+            .build_client_verifier()
+        )
+        chain = verifier.verify(leaf, list(bundle[1:])).chain
+    except Exception as error:  # VerificationError, and ValueError from certificates that the verifier cannot take
+        raise MalformedMessage(f"no valid path to the document's own root: {error}", code="path") from None
+    if chain != [leaf, *reversed(bundle)]:
+        raise MalformedMessage("the bundle holds certificates that are not on the path, or out of order", code="path")
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """The subject's common name for people, or a placeholder; never control characters."""
+    try:
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        text = str(names[0].value) if names else ""
+    except Exception:
+        text = ""
+    return text if text and text.isprintable() else "a certificate without a readable name"

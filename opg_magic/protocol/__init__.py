@@ -1,0 +1,1 @@
+"""Bytes as they stand on the wire: canonical requests, strict streams, signed fields.  Pure: no I/O."""

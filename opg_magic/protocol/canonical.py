@@ -1,0 +1,336 @@
+"""What a host hashes and signs: canonical requests, output and digest (protocol section 3).
+
+A canonical request is always computed from the JSON that was sent, parsed again, never from Python objects: the order
+of keys and the types of numbers matter to it.  The rules are versioned; a receipt records which version matched.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from opg_magic.errors import MalformedMessage, RequestError
+from opg_magic.models import Kind, Prompt, RequestEvidence
+from opg_magic.protocol import strict_json
+from opg_magic.protocol.keccak import keccak256
+
+#: The rules of the hosts of April 2026, which the recordings show.
+CANONICALISER = "2026-04"
+#: The rules that the official SDK 1.1.4 states for newer hosts: reduced content lists, ``web_search``.
+NEWER = "sdk-1.1.4"
+
+#: Always sent with a completion: an absent one hashes as 16, so that saying nothing would cut answers short.
+DEFAULT_COMPLETION_TOKENS = 256
+DEFAULT_TEMPERATURE = 0.0
+MAX_STOPS = 4
+MAX_TEMPERATURE = 2.0
+
+_CHAT_KEYS = ("model", "messages", "temperature", "max_tokens", "stop", "tools", "response_format")
+_COMPLETION_KEYS = ("model", "prompt", "temperature", "max_tokens", "stop")
+_MESSAGE_ROLES = ("system", "user", "assistant", "tool", "function")
+
+
+# ------------------------------------------------------------------------------------------------------------- hashing
+
+
+def request_hash(canonical: str) -> bytes:
+    """Keccak-256 of a canonical request (ASCII by construction)."""
+    return keccak256(canonical.encode("utf-8"))
+
+
+def output_hash(text: str) -> bytes:
+    """Keccak-256 of the output's UTF-8 bytes; no Unicode normalisation (NFC and NFD differ)."""
+    return keccak256(text.encode("utf-8"))
+
+
+def signed_digest(request_hash: bytes, output_hash: bytes, timestamp: int) -> bytes:
+    """The 32 bytes that a host signs: ``keccak256(request_hash || output_hash || uint256_be(timestamp))``."""
+    return keccak256(request_hash + output_hash + timestamp.to_bytes(32, "big"))
+
+
+def tee_id(public_key_der: bytes) -> str:
+    """A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol section 2)."""
+    return "0x" + keccak256(public_key_der).hex()
+
+
+# ------------------------------------------------------------------------------------------------- canonical requests
+
+
+def canonicalisers(kind: Kind) -> tuple[str, ...]:
+    """The versions of the rules to try, newest known first."""
+    return (NEWER, CANONICALISER) if kind == "chat" else (CANONICALISER,)
+
+
+def canonicalise(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> str:
+    """The canonical request of either kind under one version of the rules; :class:`MalformedMessage` if it has none."""
+    if version not in canonicalisers(kind):
+        raise MalformedMessage(f"unknown rules for a canonical {kind} request: {version!r}", code="canonicaliser")
+    return canonical_chat(body, version) if kind == "chat" else canonical_completion(body)
+
+
+def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str:
+    """The string that a host hashes for a chat request, from the parsed JSON that was sent.
+
+    Raises :class:`MalformedMessage` (code ``request``) for a body that no host would take.
+    """
+    reduce = _reduced_content if version == NEWER else _content_as_python_text
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise _malformed("messages is not a list")
+    canonical: dict[str, Any] = {
+        "model": body.get("model"),
+        "messages": [_canonical_message(message, reduce) for message in messages],
+        "temperature": _temperature(body.get("temperature")),
+    }
+    if body.get("max_tokens") is not None:
+        canonical["max_tokens"] = body["max_tokens"]
+    for key, shape in (("stop", object), ("tools", list), ("response_format", dict)):
+        value = body.get(key)
+        if value:
+            if not isinstance(value, shape):
+                raise _malformed(f"{key} is not a {shape.__name__}")
+            canonical[key] = value
+    if version == NEWER and body.get("web_search"):
+        canonical["web_search"] = True
+    return strict_json.dumps_python(canonical)
+
+
+def canonical_completion(body: Mapping[str, Any]) -> str:
+    """The string that a host hashes for a completion: absent ``max_tokens`` is 16, absent ``temperature`` is 1.0,
+    an explicit null leaves the first out and makes the second 0.0."""
+    canonical: dict[str, Any] = {
+        "model": body.get("model"),
+        "prompt": body.get("prompt"),
+        "temperature": _temperature(body.get("temperature", 1)),
+    }
+    max_tokens = body.get("max_tokens", 16)
+    if max_tokens is not None:
+        canonical["max_tokens"] = max_tokens
+    if body.get("stop"):
+        canonical["stop"] = body["stop"]
+    return strict_json.dumps_python(canonical)
+
+
+def unsigned_keys(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> tuple[str, ...]:
+    """Keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice`` ...), sorted."""
+    covered = set(_CHAT_KEYS if kind == "chat" else _COMPLETION_KEYS)
+    if kind == "chat" and version == NEWER:
+        covered.add("web_search")
+    return tuple(sorted(set(body) - covered))
+
+
+def request_evidence(body: bytes | str, kind: Kind, version: str = CANONICALISER) -> RequestEvidence:
+    """What a receipt keeps of a request: the JSON text sent and its canonical form."""
+    text = body.decode("utf-8") if isinstance(body, bytes) else body
+    parsed = strict_json.loads(text)
+    if not isinstance(parsed, dict):
+        raise _malformed("the request is not a JSON object")
+    return RequestEvidence(kind, text, canonicalise(kind, parsed, version), version)
+
+
+def _malformed(message: str) -> MalformedMessage:
+    return MalformedMessage(message, code="request")
+
+
+def _temperature(value: Any) -> float:
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _malformed("temperature is not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise _malformed("temperature is too large") from None
+
+
+def _canonical_message(message: Any, reduce: Callable[[Any], Any]) -> dict[str, Any]:
+    if not isinstance(message, dict):
+        raise _malformed("a message is not an object")
+    role, content = message.get("role"), message.get("content")
+    match role:
+        case "system":
+            return {"role": role, "content": content}
+        case "user":
+            return {"role": role, "content": content if isinstance(content, str) else reduce(content)}
+        case "assistant":
+            reduced: dict[str, Any] = {"role": role, "content": content or ""}
+            calls = message.get("tool_calls")
+            if calls:
+                if not isinstance(calls, list):
+                    raise _malformed("tool_calls is not a list")
+                reduced["tool_calls"] = [_canonical_tool_call(call) for call in calls]
+            return reduced
+        case "tool":
+            return {"role": role, "content": content, "tool_call_id": message.get("tool_call_id")}
+        case "function":
+            return {"role": role, "content": content, "name": message.get("name")}
+        case _:
+            raise _malformed(f"no host takes a message of role {role!r}")
+
+
+def _canonical_tool_call(call: Any) -> dict[str, Any]:
+    function = call.get("function", {}) if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise _malformed("a tool call is not an object with a function")
+    return {
+        "id": call.get("id"),
+        "type": call.get("type"),
+        "function": {"name": function.get("name"), "arguments": function.get("arguments")},
+    }
+
+
+def _content_as_python_text(content: Any) -> str:
+    # Hosts of April 2026 hash Python's own rendering of the parsed list, key order and quotes included.
+    return str(content)
+
+
+def _reduced_content(content: Any) -> Any:
+    if not isinstance(content, list):
+        return str(content)
+    return [_reduced_part(part) for part in content]
+
+
+def _reduced_part(part: Any) -> dict[str, Any]:
+    if not isinstance(part, dict):
+        return {"type": "text", "text": str(part)}
+    if part.get("type") == "text":
+        return {"type": "text", "text": part.get("text") or ""}
+    reduced: dict[str, Any] = {"type": part.get("type")}
+    file = part.get("file")
+    name = (file.get("filename") if isinstance(file, dict) else None) or part.get("filename")
+    if name:
+        reduced["filename"] = name
+    return reduced
+
+
+# ------------------------------------------------------------------------------------------------------ what is sent
+
+
+def wire_model(model: str) -> str:
+    """The model's name without its provider prefix: ``openai/gpt-5`` is sent as ``gpt-5``."""
+    name = model.strip()
+    provider, slash, rest = name.partition("/")
+    name = rest if slash else provider
+    if not name or (slash and not provider):
+        raise RequestError(f"{model!r} names no model.", hint="Models are named provider/name, as in openai/gpt-5.")
+    return name
+
+
+def build_body(prompt: Prompt) -> bytes:
+    """The exact JSON bytes to send for a prompt.
+
+    Keys are left out rather than null; ``temperature`` is always sent, with a completion ``max_tokens`` too.  Raises
+    :class:`RequestError` for everything that hosts refuse or hash ambiguously (protocol section 3).
+    """
+    body: dict[str, Any] = {"model": wire_model(prompt.model)}
+    if prompt.kind == "chat":
+        body["messages"] = _messages(prompt)
+    else:
+        if prompt.system is not None or prompt.messages is not None:
+            raise RequestError("A completion takes a plain prompt: no system text and no messages.")
+        body["prompt"] = prompt.text
+    max_tokens = prompt.max_tokens
+    if max_tokens is None and prompt.kind == "completion":
+        max_tokens = DEFAULT_COMPLETION_TOKENS
+    if max_tokens is not None:
+        # Zero is signed as 0 but runs 4096 tokens: what is signed would not be what is asked.
+        if type(max_tokens) is not int or max_tokens < 1:
+            raise RequestError("max_tokens must be a whole number of at least 1.")
+        body["max_tokens"] = max_tokens
+    body["temperature"] = _checked_temperature(prompt.temperature)
+    stops = _stops(prompt.stop)
+    if stops:
+        body["stop"] = stops
+    for key, value in prompt.extra.items():
+        if key in body or key in (*_CHAT_KEYS[:5], "prompt", "stream"):
+            raise RequestError(f"{key!r} has an option of its own and cannot be given twice.")
+        if value is not None:
+            body[key] = value
+    if prompt.kind == "chat" and prompt.stream:
+        # Completions are never streamed by hosts.
+        body["stream"] = True
+    _check_extra(body)
+    return _encode(body, prompt.kind)
+
+
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
+    if prompt.messages is not None:
+        if not prompt.messages:
+            raise RequestError("The list of messages is empty.")
+        return [_checked_message(message) for message in prompt.messages]
+    messages = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
+    return [*messages, {"role": "user", "content": prompt.text}]
+
+
+def _checked_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    role = message.get("role")
+    if role == "developer":
+        raise RequestError("Hosts answer the role 'developer' with an error.", hint="Use the role 'system'.")
+    if not isinstance(role, str) or role not in _MESSAGE_ROLES:
+        raise RequestError(f"Hosts know no message role {role!r}.", hint=f"Roles: {', '.join(_MESSAGE_ROLES)}.")
+    checked = {key: value for key, value in message.items() if value is not None}
+    content = checked.get("content")
+    if content is None:
+        if role != "assistant" or not checked.get("tool_calls"):
+            raise RequestError(f"A message of role {role!r} has no content.")
+        checked["content"] = ""
+    elif isinstance(content, list | tuple):
+        if not content:
+            raise RequestError("A message's content is an empty list.")
+        for part in content:
+            if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+                raise RequestError("A part of a message's content is not an object with a type.")
+            if part["type"] == "file":
+                raise RequestError("Hosts refuse file parts.")
+    elif not isinstance(content, str):
+        raise RequestError("A message's content is neither text nor a list of parts.")
+    needed = {"tool": "tool_call_id", "function": "name"}.get(role)
+    if needed and not isinstance(checked.get(needed), str):
+        raise RequestError(f"A message of role {role!r} needs {needed}.")
+    return checked
+
+
+def _checked_temperature(value: float | None) -> float:
+    if value is None:
+        return DEFAULT_TEMPERATURE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RequestError("temperature must be a number.")
+    if not (math.isfinite(value) and 0 <= value <= MAX_TEMPERATURE):
+        raise RequestError(f"temperature must lie between 0 and {MAX_TEMPERATURE:g}.")
+    return float(value) or 0.0  # −0.0 would be hashed as such
+
+
+def _stops(stop: Sequence[str]) -> list[str]:
+    if isinstance(stop, str) or not all(isinstance(item, str) and item for item in stop):
+        raise RequestError("stop must be a list of non-empty texts.")
+    if len(stop) > MAX_STOPS:
+        raise RequestError(f"Hosts take at most {MAX_STOPS} stop texts.")
+    return list(stop)
+
+
+def _check_extra(body: Mapping[str, Any]) -> None:
+    tools = body.get("tools")
+    if tools is not None and not (isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools)):
+        raise RequestError("tools must be a list of objects.")
+    response_format = body.get("response_format")
+    if response_format is not None and not isinstance(response_format, Mapping):
+        raise RequestError("response_format must be an object.")
+
+
+def _encode(body: Mapping[str, Any], kind: Kind) -> bytes:
+    try:
+        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        raise RequestError("The prompt holds a lone surrogate, which is not text.") from None
+    except RecursionError:
+        raise RequestError("The request is nested too deeply.") from None
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"The request cannot be written as JSON: {error}") from None
+    # What is hashed is what these bytes parse to: read them back as a host does, and refuse what reads two ways.
+    try:
+        request_evidence(data, kind)
+    except MalformedMessage as error:
+        raise RequestError(f"The request would not be read as it is meant: {error.message}") from None
+    return data

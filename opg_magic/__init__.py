@@ -1,8 +1,57 @@
 """Verified AI calls in a notebook.
 
-``%load_ext opg_magic`` brings the magics; nothing heavy is imported until the first call.
+``%load_ext opg_magic`` brings the magics; the functions here are the same engine from Python.  Nothing heavy is
+imported until it is used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from opg_magic import verify
+    from opg_magic.api import aask, ask, dashboard, receipts
+    from opg_magic.models import Answer, Claim, Verdict
+
+__all__ = ["Answer", "Claim", "Verdict", "__version__", "aask", "ask", "dashboard", "receipts", "verify"]
+
+_HOMES = {
+    "ask": "opg_magic.api",
+    "aask": "opg_magic.api",
+    "receipts": "opg_magic.api",
+    "dashboard": "opg_magic.api",
+    "Answer": "opg_magic.models",
+    "Claim": "opg_magic.models",
+    "Verdict": "opg_magic.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "verify":
+        return importlib.import_module("opg_magic.verify")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext opg_magic``: register ``%%opg`` and ``%opg``."""
+    from opg_magic.magic import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext opg_magic``: end the session and take the magics away."""
+    from opg_magic.magic import unload
+
+    unload(ipython)

@@ -1,0 +1,267 @@
+"""``opg``: the same engine from a shell.  It adds nothing that a notebook cannot do.
+
+Exit codes: 0 done, 1 a check failed or a call was refused, 2 unreadable input or wrong usage, 3 not enough to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from opg_magic import __version__, errors
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; print expected failures as one short paragraph on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:2] == ["attestation", "verify"]:
+        from opg_magic.cli_attestation import run
+
+        return run(arguments[2:])
+    if arguments[:1] == ["simnet"]:
+        return _simnet(arguments[1:])
+    options = _parser().parse_args(arguments)
+    handler: Handler = options.handler
+    try:
+        return handler(options)
+    except errors.UnreadableReceipt as problem:
+        return _complain(problem, 2)
+    except errors.OpgError as problem:
+        return _complain(problem, 1)
+    except errors.CallInterrupted as stopped:
+        return _complain(stopped, 130)
+    except BrokenPipeError:
+        return 0
+    finally:
+        from opg_magic.session import close_current_session
+
+        close_current_session()
+
+
+def _complain(problem: Any, code: int) -> int:
+    print("\n".join(problem._render_traceback_()), file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="opg", description="Verified AI calls: paid, signed, checked, recorded.")
+    parser.add_argument("--version", action="version", version=f"opg_magic {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    verify = commands.add_parser("verify", help="check a receipt (.json), receipts (.jsonl) or a notebook (.ipynb)")
+    verify.add_argument("path", type=Path)
+    verify.add_argument("--policy", choices=("default", "strict", "audit"), default="default")
+    verify.add_argument("--rpc", action="append", default=[], metavar="URL", help="ask this RPC of the registry chain")
+    verify.add_argument("--receipt", metavar="ID", help="only this receipt")
+    verify.add_argument("--allow-simulated", action="store_true", help="exit 0 for this installation's own simulation")
+    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    verify.set_defaults(handler=_verify)
+
+    ask = commands.add_parser("ask", help="one call from the shell")
+    ask.add_argument("prompt", help="the prompt, or - for standard input")
+    ask.add_argument("--model")
+    ask.add_argument("--system")
+    ask.add_argument("--temperature", type=float)
+    ask.add_argument("--max-tokens", type=int)
+    ask.add_argument("--host")
+    ask.add_argument("--network")
+    ask.add_argument("--max-cost", metavar="OPG")
+    ask.add_argument("--policy", choices=("default", "strict", "audit"))
+    ask.add_argument("--timeout", type=float)
+    ask.set_defaults(handler=_ask)
+
+    receipts = commands.add_parser("receipts", help="the ledger").add_subparsers(required=True, metavar="COMMAND")
+    listing = receipts.add_parser("list", help="print the ledger, one row a call")
+    _filters(listing)
+    listing.set_defaults(handler=_list)
+    export = receipts.add_parser("export", help="write .jsonl (whole receipts), .csv or .parquet (a row a call)")
+    export.add_argument("path", type=Path)
+    _filters(export)
+    export.set_defaults(handler=_export)
+
+    show = commands.add_parser("show", help="an answer out of the ledger, unpaid")
+    show.add_argument("id", help="a receipt's id, its beginning, or 'last'")
+    show.add_argument("--unverified", action="store_true", help="also an answer that was withheld")
+    show.add_argument("--json", action="store_true", help="print the whole receipt")
+    show.set_defaults(handler=_show)
+
+    for name, text in (("hosts", "hosts and their verification state"), ("models", "models and prices")):
+        listing = commands.add_parser(name, help=text)
+        listing.add_argument("--network")
+        listing.set_defaults(handler=_hosts if name == "hosts" else _models)
+    commands.add_parser("config", help="each setting and where it came from").set_defaults(handler=_config)
+
+    wallet = commands.add_parser("wallet", help="the paying key").add_subparsers(required=True, metavar="COMMAND")
+    wallet.add_parser("new", help="make an encrypted keystore file").set_defaults(handler=_wallet_new)
+    for name, text in (("show", "address and where the key is"), ("balance", "balance and Permit2 allowance")):
+        command = wallet.add_parser(name, help=text)
+        command.add_argument("--network")
+        command.set_defaults(handler=_wallet_show)
+    approve = wallet.add_parser("approve", help="allow Permit2 to move OPG, once (a transaction; costs gas)")
+    approve.add_argument("amount", metavar="OPG", help="how much may be moved in all, for instance 5")
+    approve.add_argument("--network")
+    approve.set_defaults(handler=_wallet_approve)
+
+    commands.add_parser("simnet", help="the simulated network: up, status, down, cheat", add_help=False)
+    commands.add_parser("attestation", help="verify FILE: check a Nitro attestation document", add_help=False)
+    return parser
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    for name in ("since", "until", "notebook", "model", "verdict", "network"):
+        parser.add_argument(f"--{name}")
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("since", "until", "notebook", "model", "verdict", "network")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def _session(options: argparse.Namespace | None = None) -> Any:
+    from opg_magic.session import current_session
+
+    session = current_session()
+    if options is not None and getattr(options, "network", None):
+        session.settings.set("network", options.network)
+    return session
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from opg_magic.receipts.audit import verify_path
+    from opg_magic.session import reader_of, reader_trust
+    from opg_magic.verify.policy import policy
+
+    with contextlib.ExitStack() as stack:
+        report = verify_path(
+            options.path,
+            policy=policy(options.policy),
+            trust=reader_trust(_session().settings),
+            rpc_reader=stack.enter_context(reader_of(options.rpc)) if options.rpc else None,
+            allow_simulated=options.allow_simulated,
+            receipt=options.receipt,
+        )
+    print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
+    return int(report.exit_code)
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from opg_magic.api import ask
+    from opg_magic.display.plain import card_lines
+
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    names = ("model", "system", "temperature", "max_tokens", "host", "network", "max_cost", "policy", "timeout")
+    answer = ask(prompt, **{name: getattr(options, name) for name in names})
+    from opg_magic.display.plain import inert
+
+    print(inert(answer.text))
+    print("\n" + "\n".join(card_lines(answer.receipt, answer.verdict, answer.cost)), file=sys.stderr)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    frame = _session().receipts(**_chosen(options))
+    columns = ["time", "id", "verdict", "simulated", "model", "host", "charge", "cost_opg", "notebook"]
+    with pd.option_context("display.max_rows", None, "display.width", 160, "display.max_columns", None):
+        print(frame[columns].to_string(index=False) if len(frame) else "no receipts")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from opg_magic.receipts.export import export
+
+    count = export(_session().ledger, options.path, **_chosen(options))
+    print(f"{count} receipts written to {options.path}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from opg_magic.display.plain import card_lines, inert
+
+    session = _session()
+    if options.json:
+        receipt = session.ledger.last() if options.id == "last" else session.ledger.get(options.id)
+        if receipt is None:
+            raise errors.LedgerError("the ledger holds no receipt yet")
+        print(receipt.to_json())
+        return 0
+    answer = session.show(options.id, unverified=options.unverified)
+    print(inert(answer.text))
+    print("\n" + "\n".join(card_lines(answer.receipt, answer.verdict, answer.cost)), file=sys.stderr)
+    return 0
+
+
+def _hosts(options: argparse.Namespace) -> int:
+    for row in _session(options).hosts():
+        state = "active" if row.active else "not active"
+        notes = "; ".join(filter(None, (row.reason, row.set_aside and f"set aside: {row.set_aside}")))
+        print(f"{row.host.tee_id}  {state}, attestation {row.attestation}  {row.name or ''}  {notes}".rstrip())
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    for row in _session(options).models():
+        price = row.price
+        shown = (
+            f"${price.input_usd}/${price.output_usd} per million tokens ({price.as_of})" if price else "price unknown"
+        )
+        print(f"{row.name:45} {shown}")
+    return 0
+
+
+def _config(_: argparse.Namespace) -> int:
+    settings = _session().settings
+    for key, value, origin, text in settings.rows():
+        print(f"{key:22} {value:24} {origin:28} {text}")
+    for note in settings.notes:
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _wallet_new(_: argparse.Namespace) -> int:
+    from opg_magic import paths
+    from opg_magic.wallet.keys import create_keystore
+
+    wallet = create_keystore(paths.keystore_file())
+    print(f"new wallet {wallet.address}\nencrypted keystore: {paths.keystore_file()}")
+    print("Fund it with OPG and a little ETH on Base, then: opg wallet approve 5")
+    return 0
+
+
+def _wallet_show(options: argparse.Namespace) -> int:
+    for key, value in _session(options).wallet_info().items():
+        print(f"{key:10} {value}")
+    return 0
+
+
+def _wallet_approve(options: argparse.Namespace) -> int:
+    from opg_magic.models import parse_units
+    from opg_magic.networks import OPG_DECIMALS
+
+    try:
+        amount = parse_units(options.amount, OPG_DECIMALS)
+    except ValueError as problem:
+        raise errors.WalletError(f"{options.amount!r} is {problem}") from None
+    transaction = _session(options).approve(amount)
+    print(f"Permit2 may now move {options.amount} OPG from the wallet; transaction {transaction}")
+    return 0
+
+
+def _simnet(arguments: list[str]) -> int:
+    import subprocess
+
+    from opg_magic import simlink
+
+    return subprocess.call([*simlink.launcher(), *arguments], env=simlink.clean_environment())  # noqa: S603
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,769 @@
+"""One call, from prompt to receipt.  The file to read first.
+
+The order is the product (verification, protocol sections 2 to 6):
+
+ 1. the prompt becomes bytes, or is refused;
+ 2. the registry is read at one block, chain id and contract code first;
+ 3. a host is chosen; its TLS certificate must be exactly the registered one;
+ 4. its attestation is checked: nothing is paid to what is not attested as listed;
+ 5. an open session is joined, or the price is asked for with a dummy body, never with the prompt;
+ 6. terms, clock, balance and limits are checked;
+ 7. the intent and the reservation are durable before anything is signed;
+ 8. the authorisation is signed, the prompt sent, the stream read to the end of the body;
+ 9. everything is judged, recorded as a receipt, and only then handed out.
+
+Another host is tried only while neither a payment header nor a session id has left this machine.  Nothing here pays
+twice for one call by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from opg_magic import errors, prices
+from opg_magic.models import (
+    CHAT_PATH,
+    COMPLETION_PATH,
+    Answer,
+    AttestationEvidence,
+    Authorisation,
+    ChannelEvidence,
+    Charge,
+    Cost,
+    Evidence,
+    Host,
+    Money,
+    PaymentEvidence,
+    Phase,
+    Progress,
+    Prompt,
+    Quote,
+    RegistryEvidence,
+    RequestEvidence,
+    ResponseEvidence,
+    Status,
+    Trust,
+    Verdict,
+)
+from opg_magic.networks import Network
+from opg_magic.secret import Secret
+from opg_magic.wallet.upto import SETTLEMENT_SECONDS, UptoSession, UptoSessions
+
+if TYPE_CHECKING:
+    from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
+    from opg_magic.hosts.transport import HostPool, RawExchange
+    from opg_magic.receipts.ledger import Ledger
+    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.verify.policy import Policy
+    from opg_magic.wallet.chain import PaymentChain
+    from opg_magic.wallet.keys import Wallet
+    from opg_magic.wallet.limits import Limits
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[Progress], None]
+
+#: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
+#: Deadlines are signed in chain time: with 300 s to live, a minute matters.
+CHAIN_CLOCK_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a call was made: kernel, notebook file name and cell number, as far as known."""
+
+    kernel_id: str
+    notebook: str | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call may differ in.  ``max_cost`` in base units; None means the settings' value."""
+
+    host: str | None = None
+    network: str | None = None
+    max_cost: int | None = None
+    policy: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The settings that an engine works under, read once per call by the session."""
+
+    policy: Policy
+    limits: Limits
+    timeout: float = 120.0
+    skew: float = 300.0
+    registry_max_age: float = 60.0
+    attestation_max_age: float = 600.0
+    pinned_pcrs: frozenset[str] = frozenset()
+    payees: tuple[str, ...] = ()
+    facilitators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyHost:
+    """A host that may be paid: listed, its certificate seen, its attestation good, at ``checked_at``."""
+
+    host: Host
+    registry: RegistryEvidence
+    channel: ChannelEvidence
+    attestation: AttestationEvidence | None
+    token_usd: Decimal | None
+    checked_at: datetime
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known so far of one running call."""
+
+    id: str
+    created_at: datetime
+    prompt: Prompt
+    model_sent: str
+    path: str
+    body: bytes
+    request: RequestEvidence
+    policy: Policy
+    limits: Limits
+    timeout: float
+    timeout_is_users: bool
+    observer: Observer
+    notes: list[str] = field(default_factory=list)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Calls on one network from one kernel.  All methods run on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        registry: RegistryReader,
+        pool: HostPool,
+        chain: PaymentChain,
+        wallet: Callable[[], Wallet],
+        ledger: Ledger,
+        price_list: prices.PriceList,
+        where: Callable[[], Where],
+    ) -> None:
+        self.network = network
+        self._registry = registry
+        self._pool = pool
+        self._chain = chain
+        self._wallet = wallet
+        self._ledger = ledger
+        self._prices = price_list
+        self._where = where
+        self._snapshot: RegistrySnapshot | None = None
+        self._ready: dict[str, ReadyHost] = {}
+        self._sessions = UptoSessions()
+        self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        #: Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen again unless named.
+        self.set_aside: dict[str, str] = {}
+
+    # --------------------------------------------------------------------------------------------------- what one asks
+
+    async def ask(
+        self, prompt: Prompt, options: CallOptions, settings: EngineSettings, observer: Observer | None = None
+    ) -> Answer:
+        """One paid, checked and recorded call.
+
+        Raises an :class:`opg_magic.errors.OpgError`; where money may have moved, its ``charge`` says so and the call is
+        in the ledger.
+        """
+        call = self._call(prompt, options, settings, observer)  # 1
+        call.observer(Progress(Phase.QUOTE))
+        ready, session = await self._choose(call, options, settings)  # 2, 3, 4
+        while True:
+            if session is None:
+                # Calls that run at once open one session, not one each: the first opens it, the others wait and join.
+                async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
+                    session = self._joinable(call, ready.host, ready)
+                    if session is None:
+                        return await self._pay_and_send(call, ready, settings, session=None)
+            try:
+                return await self._pay_and_send(call, ready, settings, session=session)
+            except _SessionGone:
+                # By the host's word nothing was charged, and no authorisation of this call's own has left.
+                self._sessions.drop(session)
+                call.notes.append("the host had closed the open session, so a new authorisation was signed")
+                session = None
+
+    async def quote(self, prompt: Prompt, options: CallOptions, settings: EngineSettings) -> Quote:
+        """Who would answer, and what it would cost.  Nothing is paid or signed, and the prompt is not sent."""
+        from opg_magic.protocol.x402 import choose_terms
+
+        call = self._call(prompt, options, settings, None)
+        ready, session = await self._choose(call, options, settings)
+        price = self._prices.price(call.model_sent)
+        prompt_tokens = prices.estimate_tokens(call.request.canonical)
+        notes = list(call.notes)
+        if session is None:
+            required, _ = await self._pool.client(ready.host).probe_terms(call.path)
+            terms, term_notes = choose_terms(
+                required,
+                self.network,
+                ready.host,
+                pinned_payees=settings.payees,
+                pinned_facilitators=settings.facilitators,
+            )
+            notes.extend(term_notes)
+            cap = Money(terms.amount, self.network.token)
+        else:
+            cap = Money(session.authorisation.cap, self.network.token)
+        return Quote(
+            host=ready.host,
+            model=prompt.model,
+            model_sent=call.model_sent,
+            cap=cap,
+            price=price,
+            estimate=self._worst_cost(call, ready),
+            token_usd=ready.token_usd,
+            prompt_tokens=prompt_tokens,
+            max_output_tokens=prompt.max_tokens,
+            reuses_session=session is not None,
+            notes=tuple(notes),
+        )
+
+    async def hosts(self, settings: EngineSettings) -> tuple[RegistrySnapshot, dict[str, ReadyHost | errors.OpgError]]:
+        """All listed hosts, and for each what came out of checking its certificate and attestation just now."""
+        snapshot = await self._hosts(settings)
+
+        async def one(host: Host) -> ReadyHost | errors.OpgError:
+            try:
+                return await self._make_ready(host, snapshot, settings)
+            except errors.OpgError as problem:
+                return problem
+
+        outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
+        return snapshot, {host.tee_id: outcome for host, outcome in zip(snapshot.hosts, outcomes, strict=True)}
+
+    async def funds(self, address: str) -> tuple[int, int]:
+        """Balance and Permit2 allowance of an address, in base units."""
+        await self._chain.check()
+        balance, allowance = await asyncio.gather(self._chain.balance(address), self._chain.allowance(address))
+        return balance, allowance
+
+    async def approve(self, wallet: Wallet, amount: int) -> str:
+        """Allow Permit2 to move ``amount`` base units in all; returns the transaction's hash."""
+        await self._chain.check()
+        return await self._chain.approve(wallet, amount)
+
+    async def aclose(self) -> None:
+        """Forget the session ids and close the connections.  Hosts settle an idle session by themselves."""
+        self._sessions.clear()
+        await asyncio.gather(self._pool.aclose(), self._registry.aclose(), self._chain.aclose(), return_exceptions=True)
+
+    # -------------------------------------------------------------------------------------------- 1: from cell to call
+
+    def _call(self, prompt: Prompt, options: CallOptions, settings: EngineSettings, observer: Observer | None) -> _Call:
+        from opg_magic.protocol import canonical, strict_json
+        from opg_magic.receipts.receipt import new_id
+        from opg_magic.verify.policy import combine, policy
+
+        if prompt.messages is None and not prompt.text.strip():
+            raise errors.PromptError("the prompt is empty; nothing was sent")
+        if prompt.settle != "private":
+            raise errors.ConfigError(
+                f"--settle {prompt.settle} is not available in this version",
+                hint="Leave it out: private is the default.",
+            )
+        body = canonical.build_body(prompt)
+        sent = strict_json.loads(body)
+        make = canonical.canonical_chat if prompt.kind == "chat" else canonical.canonical_completion
+        version = canonical.canonicalisers(prompt.kind)[0]
+        longest = self.network.max_deadline_seconds - SETTLEMENT_SECONDS
+        timeout = options.timeout if options.timeout is not None else min(settings.timeout, longest)
+        if not 0 < timeout <= longest:
+            raise errors.ConfigError(
+                f"a time-out of {timeout:g} s cannot be carried by one payment",
+                hint=f"Payments are signed for {self.network.max_deadline_seconds} s: use at most {longest} s.",
+            )
+        limits = settings.limits
+        if options.max_cost is not None:
+            limits = replace(limits, per_call=min(limits.per_call, options.max_cost))
+        return _Call(
+            id=new_id(),
+            created_at=_now(),
+            prompt=prompt,
+            model_sent=canonical.wire_model(prompt.model),
+            path=CHAT_PATH if prompt.kind == "chat" else COMPLETION_PATH,
+            body=body,
+            request=RequestEvidence(prompt.kind, body.decode("utf-8"), make(sent), version),
+            policy=settings.policy if options.policy is None else combine(settings.policy, policy(options.policy)),
+            limits=limits,
+            timeout=timeout,
+            timeout_is_users=options.timeout is not None,
+            observer=observer or (lambda _: None),
+        )
+
+    # --------------------------------------------------------------------------------------------- 2 to 4: who answers
+
+    async def _hosts(self, settings: EngineSettings) -> RegistrySnapshot:
+        """The registry as read at most ``registry_max_age`` ago; an older reading never counts."""
+        known = self._snapshot
+        if known is None or _now() - known.fetched_at > timedelta(seconds=settings.registry_max_age):
+            known = self._snapshot = await self._registry.snapshot()
+        return known
+
+    async def _choose(
+        self, call: _Call, options: CallOptions, settings: EngineSettings
+    ) -> tuple[ReadyHost, UptoSession | None]:
+        from opg_magic.hosts.choice import order_hosts
+
+        snapshot = await self._hosts(settings)
+        candidates = order_hosts(snapshot, wanted=options.host, set_aside=set(self.set_aside))
+        if not candidates:
+            raise errors.NetworkUnavailable(
+                f"no active host is listed in the registry of {self.network.title}"
+                + (f" ({len(self.set_aside)} set aside in this kernel)" if self.set_aside else ""),
+                hint="See: %opg hosts",
+            )
+        # A host with an open session comes first: joining it costs no new authorisation.
+        candidates.sort(key=lambda host: self._joinable(call, host, None) is None)
+        problems: list[str] = []
+        for host in candidates:
+            try:
+                ready = await self._make_ready(host, snapshot, settings)
+            except errors.HostUnavailable as problem:
+                if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+                    self.set_aside[host.tee_id] = problem.message
+                if options.host is not None:
+                    raise
+                problems.append(f"{host.short_id}: {problem.message}")
+                continue
+            if problems:
+                call.notes.append("other hosts were not used: " + "; ".join(problems))
+            return ready, self._joinable(call, host, ready)
+        raise errors.HostUnavailable(
+            "no host can be used now; nothing was paid. " + "; ".join(problems), hint="See: %opg hosts"
+        )
+
+    async def _make_ready(self, host: Host, snapshot: RegistrySnapshot, settings: EngineSettings) -> ReadyHost:
+        """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked for now."""
+        known = self._ready.get(host.tee_id)
+        registry = snapshot.evidence(host.tee_id)
+        if known is not None and _now() - known.checked_at <= timedelta(seconds=settings.attestation_max_age):
+            if known.host.public_key == host.public_key and known.host.tls_certificate == host.tls_certificate:
+                return replace(known, registry=registry, host=host)
+            del self._ready[host.tee_id]
+        client = self._pool.client(host)
+        nonce = secrets.token_bytes(20)
+        asked_at = _now()
+        # The document first: it opens the pinned connection, so a wrong certificate ends here, before anything else.
+        document = await client.attestation(nonce)
+        attestation = None if document is None else AttestationEvidence(document, nonce, _now())
+        health = await client.health()
+        ready = ReadyHost(host, registry, client.channel(), attestation, health.price_usd, asked_at)
+        self._refuse_unattested(ready, settings)
+        self._ready[host.tee_id] = ready
+        return ready
+
+    def _refuse_unattested(self, ready: ReadyHost, settings: EngineSettings) -> None:
+        """Before money: an attestation that was offered and is bad, or a registry entry that is not active, ends it."""
+        from opg_magic.verify import attestation, registry
+
+        now = _now()
+        evidence = Evidence(
+            request=RequestEvidence("chat", "", "", ""),
+            response=ResponseEvidence(False, None, None, None, None, "", 0),
+            sent_at=now,
+            received_at=now,
+            signing_key=ready.host.public_key,
+            host=ready.host,
+            attestation=ready.attestation,
+            registry=ready.registry,
+            channel=ready.channel,
+            declared_simulated=self.network.simulated,
+        )
+        trust = self._trust(settings)
+        for check in (attestation.check, registry.check):
+            claim = check(evidence, trust)
+            missing_counts = claim.status is Status.MISSING and settings.policy.withhold_missing
+            if claim.status is Status.FAILED or (missing_counts and claim.name in settings.policy.required):
+                raise errors.AttestationRefused(
+                    f"host {ready.host.short_id} was not paid: {claim.reason or claim.sentence}",
+                    hint="The host is set aside in this kernel; another may answer.",
+                )
+
+    def _trust(self, settings: EngineSettings) -> Trust:
+        return Trust(
+            simulated_roots=self.network.simulated_roots,
+            pinned_pcrs=settings.pinned_pcrs,
+            skew_seconds=settings.skew,
+            reader=False,
+            asked=frozenset({"registry", "channel"}),
+            registry=(self.network.registry_chain_id, self.network.registry_address),
+        )
+
+    # --------------------------------------------------------------------------------------------- 5, 6: what it costs
+
+    def _worst_cost(self, call: _Call, ready: ReadyHost | None) -> Money | None:
+        """Cost if the answer is as long as allowed; None where price, token price or length is not known."""
+        price = self._prices.price(call.model_sent)
+        if price is None or ready is None or not ready.token_usd or call.prompt.max_tokens is None:
+            return None
+        prompt_tokens = prices.estimate_tokens(call.request.canonical)
+        return prices.in_token(
+            prices.usd(price, prompt_tokens, call.prompt.max_tokens), ready.token_usd, self.network.token
+        )
+
+    def _joinable(self, call: _Call, host: Host, ready: ReadyHost | None) -> UptoSession | None:
+        session = self._sessions.get(host.tee_id, call.path)
+        worst = self._worst_cost(call, ready)
+        if session is None or not session.carries(
+            _now(),
+            timeout=call.timeout,
+            timeout_is_users=call.timeout_is_users,
+            worst_cost=None if worst is None else worst.amount,
+        ):
+            return None
+        return session
+
+    async def _authorise(
+        self, call: _Call, ready: ReadyHost, settings: EngineSettings
+    ) -> tuple[Authorisation, Secret[str]]:
+        """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
+        from opg_magic.protocol.x402 import authorise, choose_terms, payment_header
+
+        client = self._pool.client(ready.host)
+        required, server_date = await client.probe_terms(call.path)
+        terms, notes = choose_terms(
+            required,
+            self.network,
+            ready.host,
+            pinned_payees=settings.payees,
+            pinned_facilitators=settings.facilitators,
+        )
+        call.notes.extend(notes)
+        wallet = self._wallet()
+        call.limits.check_call(terms.amount, self.network.token)
+        await self._check_clock_and_funds(wallet.address, terms.amount, server_date, settings)
+        authorisation = authorise(
+            terms,
+            self.network,
+            wallet.address,
+            now=int(_now().timestamp()),
+            nonce=int.from_bytes(secrets.token_bytes(32), "big"),
+        )
+        self._begin(call, ready, authorisation, new=True)
+        signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network)
+        return authorisation, payment_header(authorisation, signature, terms)
+
+    async def _check_clock_and_funds(
+        self, payer: str, cap: int, server_date: datetime | None, settings: EngineSettings
+    ) -> None:
+        await self._chain.check()
+        clock, balance, allowance = await asyncio.gather(
+            self._chain.clock(), self._chain.balance(payer), self._chain.allowance(payer)
+        )
+        for name, theirs, bound in (
+            ("the payment chain's newest block", clock, CHAIN_CLOCK_SECONDS),
+            ("the host's Date header", server_date, max(settings.skew, 1.0)),
+        ):
+            if theirs is None:
+                continue
+            off = (_now() - theirs).total_seconds()
+            if abs(off) > bound:
+                raise errors.ClockSkew(
+                    f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {name};"
+                    " nothing was signed",
+                    hint="Set the clock, then run the cell again.",
+                )
+        wanted = Money(cap, self.network.token)
+        if balance < cap:
+            raise errors.WalletError(
+                f"the wallet holds {Money(balance, self.network.token)}; an authorisation needs {wanted}",
+                hint=f"Send {self.network.token.symbol} to {payer}. Nothing was signed.",
+            )
+        if allowance < cap:
+            raise errors.WalletError(
+                f"Permit2 may take {Money(allowance, self.network.token)} from the wallet; a call needs {wanted}",
+                hint="Approve it once: opg wallet approve. Nothing was signed.",
+            )
+
+    def _begin(self, call: _Call, ready: ReadyHost, authorisation: Authorisation, *, new: bool) -> None:
+        """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend."""
+        from opg_magic.receipts.ledger import CallIntent
+
+        self._ledger.begin(
+            CallIntent(
+                id=call.id,
+                created_at=call.created_at,
+                network=self.network,
+                kernel_id=self._where.kernel_id,
+                notebook=self._where.notebook,
+                tee_id=ready.host.tee_id,
+                model=call.prompt.model,
+                authorisation=authorisation,
+            ),
+            reserve=new,
+            limits=call.limits,
+        )
+
+    # ------------------------------------------------------------------------------------------------- 8: the exchange
+
+    async def _pay_and_send(
+        self, call: _Call, ready: ReadyHost, settings: EngineSettings, *, session: UptoSession | None
+    ) -> Answer:
+        cap = Money(self.network.max_cap if session is None else session.authorisation.cap, self.network.token)
+        call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
+        timeout = call.timeout
+        if session is None:
+            authorisation, header = await self._authorise(call, ready, settings)
+            headers: dict[str, str | Secret[str]] = {"PAYMENT-SIGNATURE": header}
+        else:
+            authorisation = session.authorisation
+            call.limits.check_call(authorisation.cap, self.network.token)
+            self._begin(call, ready, authorisation, new=False)
+            headers = {"X-Upto-Session": session.session_id}
+            timeout = min(timeout, session.window(_now()))
+            session.last_used = _now()
+        cap = Money(authorisation.cap, self.network.token)
+        headers["X-SETTLEMENT-TYPE"] = call.prompt.settle
+        show_text = not call.policy.withhold_missing
+
+        def on_text(text: str, tokens: int) -> None:
+            call.observer(
+                Progress(Phase.ANSWER, text=text if show_text else "", tokens=tokens, host=ready.host, cap=cap)
+            )
+
+        call.observer(Progress(Phase.ANSWER, host=ready.host, cap=cap))
+        from opg_magic.hosts.transport import SendCancelled
+
+        paid = _Paid(ready, authorisation, session, call.path)
+        try:
+            exchange = await self._pool.client(ready.host).send(
+                call.path,
+                call.body,
+                headers=headers,
+                stream=call.prompt.stream and call.prompt.kind == "chat",
+                kind=call.prompt.kind,
+                on_text=on_text,
+                timeout=timeout,
+            )
+        except errors.HostUnavailable as unreached:
+            self._record_unsent(call, paid, unreached)
+            raise
+        except SendCancelled as stopped:
+            raise self._stopped(call, paid, settings, stopped.exchange) from None
+        call.observer(Progress(Phase.CHECK, host=ready.host, cap=cap))
+        return self._conclude(call, paid, settings, exchange)
+
+    def _record_unsent(self, call: _Call, paid: _Paid, problem: errors.OpgError) -> None:
+        """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""
+        self._ledger.record(call.id, "not-sent", {"reason": problem.message})
+        if paid.session is None:
+            self._ledger.release(paid.authorisation, 0, proof={"kind": "never sent"})
+        problem.charge = Charge.NONE
+
+    # -------------------------------------------------------------------------------------------------- 9: the verdict
+
+    def _conclude(self, call: _Call, paid: _Paid, settings: EngineSettings, exchange: RawExchange) -> Answer:
+        """Judge, record, and hand out or withhold."""
+        from opg_magic.receipts.receipt import new_id
+
+        if exchange.status == 402 and paid.session is not None:
+            self._ledger.record(call.id, "session-gone", {"reason": "the host answered 402"})
+            call.id = new_id()
+            raise _SessionGone
+        charge = _charge(exchange)
+        cost = self._cost(call, paid, exchange, charge)
+        verdict, receipt = self._judge_and_save(call, paid, settings, exchange, charge, cost)
+        self._keep_session(paid, exchange, cost)
+        call.observer(Progress(Phase.DONE, host=paid.ready.host))
+        problem = exchange.response.problem
+        # Complete but unsigned is an answer all the same, with the verdict that it deserves; a policy may withhold it.
+        unusable = problem is not None and problem.code != "unsigned"
+        if charge is Charge.UNKNOWN or unusable or verdict.withheld:
+            raise self._failure(call, paid, exchange, charge, cost, verdict, receipt)
+        return receipt.answer()
+
+    def _judge_and_save(
+        self,
+        call: _Call,
+        paid: _Paid,
+        settings: EngineSettings,
+        exchange: RawExchange,
+        charge: Charge,
+        cost: Cost,
+    ) -> tuple[Verdict, Receipt]:
+        """From here on nothing waits and nothing can be cancelled: a paid answer is judged and on disk, or neither."""
+        from opg_magic.receipts.receipt import build_receipt, signature_of
+        from opg_magic.verify.verdict import judge
+
+        signature = signature_of(exchange.response.frame)
+        ready = paid.ready
+        evidence = Evidence(
+            request=call.request,
+            response=exchange.response,
+            sent_at=exchange.sent_at,
+            received_at=exchange.received_at,
+            signing_key=ready.host.public_key,
+            host=ready.host,
+            attestation=ready.attestation,
+            registry=ready.registry,
+            channel=ready.channel,
+            payment=PaymentEvidence(
+                network=f"eip155:{self.network.payment_chain_id}",
+                authorisation=paid.authorisation,
+                token=self.network.token,
+                first_call=paid.session is None,
+                charge=charge,
+                estimate=cost.amount,
+            ),
+            signature_seen_in=() if signature is None else tuple(self._ledger.find_signature(signature)),
+            declared_simulated=self.network.simulated,
+        )
+        verdict = judge(evidence, policy=call.policy, trust=self._trust(settings))
+        where = self._where()
+        receipt = build_receipt(
+            id=call.id,
+            created_at=call.created_at,
+            network=self.network,
+            prompt=call.prompt,
+            evidence=evidence,
+            verdict=verdict,
+            cost=cost,
+            kernel=where.kernel_id,
+            notebook=where.notebook,
+            cell=where.cell,
+            model_sent=call.model_sent,
+            secrets=[s for s in (exchange.session, paid.session.session_id if paid.session else None) if s],
+        )
+        self._ledger.save(receipt)
+        if verdict.failed_claims and exchange.complete:
+            self.set_aside[ready.host.tee_id] = verdict.failed_claims[0].reason or verdict.failed_claims[0].sentence
+        return verdict, receipt
+
+    def _cost(self, call: _Call, paid: _Paid, exchange: RawExchange, charge: Charge) -> Cost:
+        """Usage x price / token price: the host's figure, not signed.  None where a factor is not known."""
+        price = self._prices.price(call.model_sent)
+        usage = exchange.response.usage or {}
+        token_usd = paid.ready.token_usd
+        cap = Money(paid.authorisation.cap, self.network.token)
+        amount, in_usd = None, None
+        if charge is Charge.NONE:
+            amount = Money(0, self.network.token)
+        elif price is not None and {"prompt_tokens", "completion_tokens"} <= usage.keys():
+            in_usd = prices.usd(price, usage["prompt_tokens"], usage["completion_tokens"])
+            amount = prices.in_token(in_usd, token_usd, self.network.token) if token_usd else None
+        return Cost(amount=amount, cap=cap, usd=in_usd, price=price, token_usd=token_usd, charge=charge)
+
+    def _keep_session(self, paid: _Paid, exchange: RawExchange, cost: Cost) -> None:
+        """A session that the host opened or charged is kept for later calls, in memory only."""
+        session = paid.session
+        if session is None:
+            if exchange.session is None or not exchange.complete:
+                return
+            session = UptoSession(
+                paid.ready.host.tee_id, paid.path, exchange.session, paid.authorisation, exchange.received_at
+            )
+            self._sessions.put(session)
+        if cost.charge is Charge.UNKNOWN or cost.amount is None:
+            # What was spent from it is not known any more, so whether a next call fits is not either.
+            self._sessions.drop(session)
+            return
+        session.spent += cost.amount.amount
+        session.calls += 1
+        session.last_used = exchange.received_at
+
+    def _stopped(self, call: _Call, paid: _Paid, settings: EngineSettings, exchange: RawExchange) -> errors.CallFailed:
+        """The user's stop, or a cancelled await: written down like any other end."""
+        charge = Charge.UNKNOWN if exchange.header_sent else Charge.NONE
+        if charge is Charge.NONE:
+            problem = errors.CallFailed("stopped before anything that can spend was sent")
+            self._record_unsent(call, paid, problem)
+            return problem
+        cost = self._cost(call, paid, exchange, charge)
+        verdict, receipt = self._judge_and_save(call, paid, settings, exchange, charge, cost)
+        self._keep_session(paid, exchange, cost)
+        return self._failure(call, paid, exchange, charge, cost, verdict, receipt)
+
+    def _failure(
+        self,
+        call: _Call,
+        paid: _Paid,
+        exchange: RawExchange,
+        charge: Charge,
+        cost: Cost,
+        verdict: Verdict,
+        receipt: Receipt,
+    ) -> errors.CallFailed:
+        """The error that says what happened, whether it was charged, and where the record is."""
+        problem = exchange.response.problem
+        known: dict[str, Any] = {
+            "charge": charge,
+            "receipt_id": receipt.id,
+            "verdict": verdict,
+            "receipt": receipt,
+            "cost": cost,
+        }
+        cap = Money(paid.authorisation.cap, self.network.token)
+        host = paid.ready.host.short_id
+        if charge is Charge.UNKNOWN and problem is not None and problem.code in ("timeout", "interrupted"):
+            return errors.CallFailed(
+                f"payment unknown: {problem.message}. The host may have taken up to {cap} for it.",
+                hint="It is not paid again by itself. The sum stays reserved until the chain shows what was taken.",
+                **known,
+            )
+        if problem is not None and problem.code in ("host-failure", "http-status"):
+            kept = f" The signed authorisation of up to {cap} stays reserved until its deadline." * (
+                paid.session is None and exchange.status == 402
+            )
+            return errors.HostReportsFailure(
+                f"host {host} reports a failure: {problem.message}. By its word nothing was charged.{kept}", **known
+            )
+        failed = verdict.failed_claims
+        if failed:
+            return errors.AnswerWithheld(
+                f"answer withheld: {failed[0].reason or failed[0].sentence}",
+                hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
+                **known,
+            )
+        why = "; ".join(verdict.because) or (problem.message if problem else "it did not verify")
+        return errors.AnswerWithheld(
+            f"answer withheld under policy {verdict.policy}: {why}",
+            hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
+            **known,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """What covers a call: an open session that it joins, or an authorisation of its own (``session`` None)."""
+
+    ready: ReadyHost
+    authorisation: Authorisation
+    session: UptoSession | None
+    path: str
+
+
+class _SessionGone(Exception):
+    """The host answered that the joined session is expired or exhausted: nothing charged for this call."""
+
+
+def _charge(exchange: RawExchange) -> Charge:
+    """What the exchange says of the money: hosts charge complete 2xx answers only (protocol section 3)."""
+    problem = exchange.response.problem
+    if not exchange.header_sent:
+        return Charge.NONE
+    if exchange.status is None or not exchange.complete:
+        return Charge.UNKNOWN
+    if not 200 <= exchange.status < 300 or (problem is not None and problem.code == "host-failure"):
+        return Charge.NONE
+    return Charge.CHARGED

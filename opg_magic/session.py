@@ -1,0 +1,514 @@
+"""What a kernel keeps: settings, the network in use, wallet, ledger, running calls.
+
+Everything heavy is imported inside the methods that need it, so that loading the extension stays light.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from opg_magic import errors, networks, paths
+from opg_magic.config import Settings
+from opg_magic.models import Answer, Host, ModelPrice, Money, Phase, Progress, Prompt, Quote
+from opg_magic.networks import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opg_magic.background import BackgroundLoop
+    from opg_magic.engine import CallOptions, Engine, EngineSettings, ReadyHost
+    from opg_magic.receipts.ledger import Ledger
+    from opg_magic.wallet.keys import Wallet
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """One host as a person sees it: listed and active, what its attestation says, and why it is not used."""
+
+    host: Host
+    active: bool
+    attestation: str
+    reason: str | None
+    set_aside: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model name and its price, None where it is not known."""
+
+    name: str
+    price: ModelPrice | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Limits, what is reserved against them, and what calls cost by the hosts' figures."""
+
+    call_limit: Money
+    kernel_limit: Money
+    day_limit: Money
+    kernel_reserved: Money
+    day_reserved: Money
+    kernel_cost: Money
+    day_cost: Money
+    running: int
+
+
+class Session:
+    """One kernel's state.  Calls may come from any thread; they run on one background loop."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._lock = threading.RLock()
+        self._background: BackgroundLoop | None = None
+        self._ledger: Ledger | None = None
+        self._engines: dict[str, tuple[Network, Engine]] = {}
+        self._sim_state: Mapping[str, Any] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._running = 0
+        self._counted = threading.Lock()
+        self.kernel_id = _kernel_id()
+        #: Hosts as last read, for completion: a Tab never goes to the network.
+        self.known_hosts: tuple[HostRow, ...] = ()
+
+    # ----------------------------------------------------------------------------------------------------------- calls
+
+    def ask(self, prompt: Prompt, options: CallOptions | None = None, observer: Observer | None = None) -> Answer:
+        """One call; blocks, shows progress to ``observer`` on this thread, and stops at once on an interrupt.
+
+        Raises :class:`opg_magic.errors.OpgError`, or :class:`opg_magic.errors.CallInterrupted` when stopped.
+        """
+        from opg_magic.background import Stopped
+        from opg_magic.engine import CallOptions
+
+        options = options or CallOptions()
+        self._count(+1)
+        try:
+            engine = self._engine(options.network, observer)
+            settings = self._engine_settings()
+            return self._loop().run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
+        except Stopped as stopped:
+            raise _interrupted(stopped.outcome) from None
+        finally:
+            self._count(-1)
+
+    async def aask(self, prompt: Prompt, options: CallOptions | None = None) -> Answer:
+        """The same call, awaited on the caller's own loop.  Cancelling the await cancels the call, and it is recorded."""
+        import asyncio
+
+        from opg_magic.engine import CallOptions
+
+        chosen = options or CallOptions()
+        self._count(+1)
+        try:
+            engine = await asyncio.to_thread(self._engine, chosen.network, None)
+            return await self._loop().submit(engine.ask(prompt, chosen, self._engine_settings()))
+        finally:
+            self._count(-1)
+
+    def quote(self, prompt: Prompt, options: CallOptions | None = None) -> Quote:
+        """Host, model, price, tokens and cap of a call that is not made; nothing is paid and the prompt is not sent."""
+        from opg_magic.engine import CallOptions
+
+        options = options or CallOptions()
+        engine = self._engine(options.network, None)
+        return self._run(engine.quote(prompt, options, self._engine_settings()))
+
+    # --------------------------------------------------------------------------------------------------------- network
+
+    def use(self, network: str) -> Network:
+        """Set the network of this kernel and return its profile.  A simulated one is started if need be."""
+        profile = self._profile(network)
+        self.settings.set("network", network)
+        self._changed()
+        return profile
+
+    @property
+    def network(self) -> Network:
+        """The network in use; the simulated one is started if need be."""
+        return self._profile(self.settings.get("network"))
+
+    def _profile(self, name: str) -> Network:
+        if name == "sim":
+            from opg_magic import simlink
+
+            state = self._sim_state
+            if state is None or not simlink.still_runs(state):
+                state = self._sim_state = simlink.ensure_up()
+            network = simlink.network(state)
+        elif name == networks.OPENGRADIENT.name:
+            network = networks.OPENGRADIENT
+        else:
+            raise errors.ConfigError(f"no network is named {name!r}", hint="There are: sim, opengradient.")
+        if network.simulated:
+            return network
+        own = {key: self.settings.get(key) for key in ("registry_rpcs", "payment_rpcs", "facilitators", "payees")}
+        return replace(network, **{key: value for key, value in own.items() if value})
+
+    def _engine(self, name: str | None, observer: Observer | None) -> Engine:
+        wanted = name or self.settings.get("network")
+        with self._lock:
+            if wanted == "sim" and self._sim_state is None and observer is not None:
+                observer(Progress(Phase.QUOTE, note="starting the simulated network"))
+            network = self._profile(wanted)
+            known = self._engines.get(wanted)
+            if known is not None and known[0] == network:
+                return known[1]
+            if known is not None:
+                self._run(known[1].aclose())
+            engine = self._build(network)
+            self._engines[wanted] = (network, engine)
+            return engine
+
+    def _build(self, network: Network) -> Engine:
+        from opg_magic import prices
+        from opg_magic.engine import Engine, Where
+        from opg_magic.hosts.registry import RegistryReader
+        from opg_magic.hosts.transport import HostPool
+        from opg_magic.wallet.chain import PaymentChain
+
+        async def make() -> Engine:
+            return Engine(
+                network=network,
+                registry=RegistryReader(network),
+                pool=HostPool(),
+                chain=PaymentChain(network),
+                wallet=lambda: self._wallet(network),
+                ledger=self.ledger,
+                price_list=prices.load(self.settings.get("prices_file")),
+                where=lambda: Where(self.kernel_id, notebook_name(), execution_count()),
+            )
+
+        return self._run(make())
+
+    def _wallet(self, network: Network) -> Wallet:
+        from opg_magic.wallet.keys import open_wallet
+
+        if network.simulated:
+            from opg_magic import simlink
+
+            if self._sim_state is None:
+                raise errors.SimnetError("the simulated network is not running")
+            return open_wallet(network, simulator_key=simlink.wallet_key(self._sim_state))
+        return open_wallet(network, source=self.settings.get("wallet"))
+
+    def _engine_settings(self) -> EngineSettings:
+        from opg_magic.engine import EngineSettings
+        from opg_magic.verify.policy import policy
+        from opg_magic.wallet.limits import Limits
+
+        get = self.settings.get
+        return EngineSettings(
+            policy=policy(get("policy")),
+            limits=Limits(get("max_cost_per_call"), get("max_cost_per_kernel"), get("max_cost_per_day")),
+            timeout=get("timeout"),
+            skew=get("skew"),
+            registry_max_age=get("registry_max_age"),
+            attestation_max_age=get("attestation_max_age"),
+            pinned_pcrs=frozenset(get("pinned_pcrs")),
+            payees=get("payees"),
+            facilitators=get("facilitators"),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- what is kept
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, one file for all kernels of this user."""
+        with self._lock:
+            if self._ledger is None:
+                from opg_magic.receipts.ledger import Ledger
+
+                self._ledger = Ledger(paths.ledger_file())
+            return self._ledger
+
+    def receipts(self, **filters: Any) -> pd.DataFrame:
+        """The ledger as a DataFrame, one row a call (filters: see :func:`opg_magic.receipts.frames.receipts`)."""
+        from opg_magic.receipts.frames import receipts
+
+        return receipts(self.ledger, **filters)
+
+    def show(self, which: str = "last", *, unverified: bool = False) -> Answer:
+        """An answer out of the ledger, unpaid.  A withheld one only with ``unverified=True``."""
+        receipt = self.ledger.last() if which == "last" else self.ledger.get(which)
+        if receipt is None:
+            raise errors.LedgerError("the ledger holds no receipt yet", hint="Run a cell that starts with %%opg.")
+        return receipt.answer(include_withheld=unverified)
+
+    def spending(self) -> Spending:
+        """Limits of this kernel and what is used of them, on the network in use."""
+        network = self._profile(self.settings.get("network"))
+        sums = self.ledger.spending(network, self.kernel_id)
+        money = lambda amount: Money(amount, network.token)  # noqa: E731
+        get = self.settings.get
+        return Spending(
+            call_limit=money(get("max_cost_per_call")),
+            kernel_limit=money(get("max_cost_per_kernel")),
+            day_limit=money(get("max_cost_per_day")),
+            kernel_reserved=money(sums.kernel_reserved),
+            day_reserved=money(sums.day_reserved),
+            kernel_cost=money(sums.kernel_cost),
+            day_cost=money(sums.day_cost),
+            running=self._running,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- overviews
+
+    def hosts(self) -> list[HostRow]:
+        """Every listed host, its certificate and attestation checked now."""
+        engine = self._engine(None, None)
+        snapshot, outcomes = self._run(engine.hosts(self._engine_settings()))
+        names = {row["tee_id"]: row["name"] for row in (self._sim_state or {}).get("hosts", ())}
+        rows = [
+            _host_row(
+                host,
+                snapshot.evidence(host.tee_id),
+                outcomes[host.tee_id],
+                engine.set_aside.get(host.tee_id),
+                names.get(host.tee_id) if engine.network.simulated else None,
+            )
+            for host in snapshot.hosts
+        ]
+        self.known_hosts = tuple(rows)
+        return rows
+
+    def models(self) -> list[ModelRow]:
+        """Model names as last listed, with prices where known."""
+        from opg_magic import prices
+
+        known = prices.load(self.settings.get("prices_file"))
+        return [ModelRow(name, known.price(name)) for name in known.models]
+
+    def wallet_info(self) -> dict[str, Any]:
+        """Address, where the key is, balance and Permit2 allowance; never the key."""
+        engine = self._engine(None, None)
+        network = engine.network
+        wallet = self._wallet(network)
+        balance, allowance = self._run(engine.funds(wallet.address))
+        return {
+            "network": network.title,
+            "address": wallet.address,
+            "key": wallet.source,
+            "balance": Money(balance, network.token),
+            "allowance": Money(allowance, network.token),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What is in force: network, model, policy, wallet, spending, receipts.  Starts nothing."""
+        name = self.settings.get("network")
+        running = self._sim_state is not None
+        return {
+            "network": name + (" (simulated)" if name == "sim" else ""),
+            "simulated network": "in use" if running else "not started by this kernel",
+            "model": self.settings.get("model"),
+            "policy": self.settings.get("policy"),
+            "receipts": self.ledger.count(),
+            "ledger": "kept for all kernels of this user",
+            "running calls": self._running,
+        }
+
+    def approve(self, amount: int) -> str:
+        """Let Permit2 move ``amount`` base units in all from the wallet; returns the transaction's hash."""
+        engine = self._engine(None, None)
+        return str(self._run(engine.approve(self._wallet(engine.network), amount)))
+
+    def simnet(self, command: list[str]) -> str:
+        """Run ``opg simnet COMMAND`` and return what it says."""
+        from opg_magic import simlink
+
+        text = simlink.command(command)
+        if command and command[0] == "down":
+            self._sim_state = None
+        return text
+
+    # -------------------------------------------------------------------------------------------------------- plumbing
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back (on any thread) after spending or receipts changed; returns a function that ends it."""
+        self._listeners.append(callback)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return end
+
+    def _changed(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+    def _count(self, by: int) -> None:
+        with self._counted:
+            self._running += by
+        self._changed()
+
+    def _loop(self) -> BackgroundLoop:
+        with self._lock:
+            if self._background is None:
+                from opg_magic.background import BackgroundLoop
+
+                self._background = BackgroundLoop()
+                atexit.register(self.close)
+            return self._background
+
+    def _run(self, coroutine: Any) -> Any:
+        from opg_magic.background import Stopped
+
+        try:
+            return self._loop().run(lambda _emit: coroutine)
+        except Stopped:
+            raise KeyboardInterrupt from None
+
+    def close(self) -> None:
+        """End cleanly: close connections, forget session ids, stop the loop."""
+        with self._lock:
+            if self._background is not None:
+                for _, engine in self._engines.values():
+                    with suppress(Exception):
+                        self._background.run(lambda _emit, e=engine: e.aclose())  # type: ignore[misc]
+                self._engines.clear()
+                self._background.close()
+                self._background = None
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+        atexit.unregister(self.close)
+
+
+def _host_row(
+    host: Host, registry: Any, outcome: ReadyHost | errors.OpgError, set_aside: str | None, name: str | None
+) -> HostRow:
+    if isinstance(outcome, errors.OpgError):
+        attestation, reason = "refused", outcome.message
+    elif outcome.attestation is None:
+        attestation, reason = "none offered", None
+    else:
+        attestation, reason = "good", None
+    return HostRow(host, registry.active, attestation, reason or registry.inactive_reason, set_aside, name)
+
+
+def _interrupted(outcome: BaseException | None) -> errors.CallInterrupted:
+    """What a stopped call says: whether it was charged, and where its record is."""
+    if isinstance(outcome, errors.OpgError):
+        message = f"stopped: {outcome.message}"
+        return errors.CallInterrupted(
+            message,
+            charge=outcome.charge,
+            receipt_id=outcome.receipt_id,
+            receipt=getattr(outcome, "receipt", None),
+        )
+    from opg_magic.models import Charge
+
+    return errors.CallInterrupted("stopped before anything that can spend was sent", charge=Charge.NONE)
+
+
+def _kernel_id() -> str:
+    """An id of this process for limits and filters: not secret, and new with each start."""
+    import secrets
+
+    return secrets.token_hex(6)
+
+
+def notebook_name() -> str | None:
+    """The open notebook's file name (no folder: a path would tell strangers about this machine), where known."""
+    for known in (os.environ.get("JPY_SESSION_NAME"), _from_user_namespace("__vsc_ipynb_file__")):
+        if known:
+            return known.replace("\\", "/").rpartition("/")[2]
+    return None
+
+
+def execution_count() -> int | None:
+    """The number of the running cell, where there is an IPython shell."""
+    shell = _shell()
+    return None if shell is None else int(shell.execution_count)
+
+
+def _shell() -> Any:
+    import sys
+
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
+def _from_user_namespace(name: str) -> str | None:
+    shell = _shell()
+    value = None if shell is None else shell.user_ns.get(name)
+    return value if isinstance(value, str) else None
+
+
+_current: Session | None = None
+_current_lock = threading.Lock()
+
+
+def current_session() -> Session:
+    """This process's session, made on first use."""
+    global _current
+    with _current_lock:
+        if _current is None:
+            _current = Session()
+        return _current
+
+
+def close_current_session() -> None:
+    """End this process's session, if there is one; the next use makes a new one."""
+    global _current
+    with _current_lock:
+        if _current is not None:
+            _current.close()
+            _current = None
+
+
+def reader_trust(settings: Settings) -> Any:
+    """What this user relies on when reading someone's receipt: pinned roots and PCRs, the own simulation's root."""
+    from opg_magic import simlink
+    from opg_magic.models import Trust
+
+    return Trust(
+        simulated_roots=simlink.own_roots(),
+        pinned_pcrs=frozenset(settings.get("pinned_pcrs")),
+        skew_seconds=settings.get("skew"),
+        reader=True,
+    )
+
+
+@contextmanager
+def reader_of(rpcs: Sequence[str]) -> Iterator[RegistryAsker]:
+    """The reader's own RPCs, asked for a host's entry at a receipt's block.  No URL from a receipt is ever used."""
+    from opg_magic.background import BackgroundLoop
+    from opg_magic.hosts.registry import RegistryReader
+
+    loop = BackgroundLoop()
+    try:
+        network = replace(networks.OPENGRADIENT, registry_rpcs=tuple(rpcs))
+
+        async def make() -> RegistryReader:
+            return RegistryReader(network)
+
+        reader = loop.run(lambda _emit: make())
+        try:
+            yield RegistryAsker(loop, reader)
+        finally:
+            loop.run(lambda _emit: reader.aclose())
+    finally:
+        loop.close()
+
+
+class RegistryAsker:
+    """Asks the registry from ordinary, blocking code."""
+
+    def __init__(self, loop: BackgroundLoop, reader: Any) -> None:
+        self._loop = loop
+        self._reader = reader
+
+    def at_block(self, tee_id: str, block_number: int) -> Any:
+        """The entry of ``tee_id`` at that block, as :class:`opg_magic.models.RegistryEvidence`."""
+        return self._loop.run(lambda _emit: self._reader.at_block(tee_id, block_number))

@@ -85,5 +85,5 @@ $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 .venvs/bench-%/.stamp:
 	@scripts/make_venv.sh $(PYTHON) .venvs/bench-$*
 	@echo "Installing $* into .venvs/bench-$* ..."
-	@.venvs/bench-$*/bin/python $(PIP) '$*'
+	@.venvs/bench-$*/bin/python $(PIP) '$*' ipykernel
 	@touch $@

@@ -1,0 +1,808 @@
+"""The receipt: one self-contained JSON document, from which a call can be judged again (``docs/receipts.md``).
+
+Numbers that come from a chain are decimal strings (JSON numbers are not safe beyond 2^53), bytes are base64, times are
+UTC with microseconds.  The digest is SHA-256 over the RFC 8785 form of the document without ``digest``.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import re
+import secrets as _random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache, cached_property
+from typing import Any, cast
+
+from opg_magic import __version__
+from opg_magic.errors import MalformedMessage, UnreadableReceipt
+from opg_magic.models import (
+    Answer,
+    AttestationEvidence,
+    Authorisation,
+    Basis,
+    ChannelEvidence,
+    Charge,
+    Claim,
+    ClaimName,
+    Cost,
+    Evidence,
+    Host,
+    ModelPrice,
+    Money,
+    PaymentEvidence,
+    Problem,
+    Prompt,
+    RegistryEvidence,
+    RequestEvidence,
+    ResponseEvidence,
+    Status,
+    Verdict,
+    VerdictStatus,
+)
+from opg_magic.networks import Network, Token
+from opg_magic.secret import Secret
+
+#: Type and version of the document; a reader refuses any other.
+TYPE = "opg-receipt"
+VERSION = 1
+
+#: MIME type of a receipt in a notebook's output.
+MIME_TYPE = "application/vnd.opg.receipt.v1+json"
+
+#: Longest receipt that is read or made, in bytes of UTF-8.
+MAX_BYTES = 32 * 1024 * 1024
+
+#: Longest request body with which a receipt stays under :data:`MAX_BYTES`; refuse longer ones before paying.
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+
+#: Who computed the verdict that a receipt carries: history, never a current verdict.
+CHECKED_BY = "author's kernel"
+
+COST_BASIS = "usage x price / token price: the host's figure, not signed; at most the cap can be taken"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SAFE = 2**53 - 1
+
+
+def new_id() -> str:
+    """A fresh call id: 50 random bits as 10 characters of Crockford's base32, made before anything is sent."""
+    return "".join(_random.choice(_CROCKFORD) for _ in range(10))
+
+
+def normalise_id(text: str) -> str:
+    """An id or prefix of one as a person types it: any case, O for 0, I or L for 1, hyphens ignored."""
+    return text.strip().upper().replace("-", "").translate(str.maketrans("OIL", "011"))
+
+
+def source_sha256(source: str) -> str:
+    """SHA-256 (hex) of a cell's source, such that the notebook file and the running kernel give the same.
+
+    Line ends, trailing empty lines, and the spaces around the magic's own line do not count: IPython changes them on
+    the way from the cell to the magic.
+    """
+    first, newline, body = source.replace("\r\n", "\n").replace("\r", "\n").partition("\n")
+    name, _, line = first.strip().partition(" ")
+    text = f"{name} {line.strip()}".strip() + newline + body
+    return hashlib.sha256(_clean(text).rstrip("\n").encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Receipt:
+    """One call, whole.  ``document`` is the JSON document with its ``digest``; treat it as read-only."""
+
+    document: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.id} {self.label}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Receipt) and self.document == other.document
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def id(self) -> str:
+        return cast(str, self.document["id"])
+
+    @property
+    def digest(self) -> str:
+        """The digest that the document states; :attr:`digest_matches` says whether it is right."""
+        return cast(str, self.document["digest"])
+
+    @cached_property
+    def computed_digest(self) -> str:
+        """The digest of the document as it is now."""
+        return digest(self.document)
+
+    @property
+    def digest_matches(self) -> bool:
+        return self.digest == self.computed_digest
+
+    @property
+    def created_at(self) -> datetime:
+        return _time(self.document["created_at"])
+
+    @property
+    def text(self) -> str | None:
+        """The answer's text exactly as received, whatever the verdict; None for a tool call or no answer."""
+        return cast("str | None", self.document["response"]["text"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the receipt says itself that its network was simulated (the attestation decides, not this)."""
+        return bool(self.document["network"]["simulated"])
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the author's kernel withheld the answer (a call without verdict gave none)."""
+        checked = self.document["checked"]
+        return checked is None or bool(checked["withheld"])
+
+    @property
+    def label(self) -> str:
+        """The verdict at creation, as it may be shown: never a bare VERIFIED of a simulated network."""
+        verdict = self.verdict_at_creation
+        return verdict.label if verdict is not None else "UNCHECKED"
+
+    @property
+    def signature(self) -> str | None:
+        """The host's signature over the answer as it stands in the signed frame (base64; public)."""
+        return signature_of(self.document["response"]["frame"])
+
+    def to_json(self) -> str:
+        """The document as one line of canonical JSON (RFC 8785), with its digest."""
+        return canonical_bytes(self.document).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Receipt:
+        """Read a receipt strictly: bounded, no ambiguous JSON, exactly the schema's shape.
+
+        Raises :class:`UnreadableReceipt`.  A wrong digest is not unreadable: see :attr:`digest_matches`.
+        """
+        return cls.from_document(_parse(text))
+
+    @classmethod
+    def from_document(cls, document: Any) -> Receipt:
+        """A receipt from parsed JSON, checked against the schema.  Raises :class:`UnreadableReceipt`."""
+        if not isinstance(document, dict):
+            raise UnreadableReceipt("This is not a receipt: a JSON object was expected.")
+        if document.get("type") != TYPE:
+            raise UnreadableReceipt("This is not a receipt of opg_magic (its type is missing or another).")
+        if document.get("version") != VERSION:
+            raise UnreadableReceipt(
+                f"This receipt has version {_short(document.get('version'))}; this opg_magic reads version {VERSION}.",
+                hint="A newer opg_magic may read it.",
+            )
+        from jsonschema.exceptions import best_match
+
+        error = best_match(_validator().iter_errors(document))
+        if error is not None:
+            where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+            raise UnreadableReceipt(
+                f"This receipt does not have the documented form: {_problem(error)} at {where or 'top'}."
+            )
+        receipt = cls(copy.deepcopy(document))
+        try:
+            size = len(canonical_bytes(receipt.document))
+            receipt.evidence()
+            _ = receipt.verdict_at_creation
+        except (ValueError, ArithmeticError, KeyError, TypeError) as error_:
+            raise UnreadableReceipt(f"This receipt holds a value that cannot be: {_short(str(error_))}") from None
+        if size > MAX_BYTES:
+            raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
+        return receipt
+
+    def evidence(self, *, seen_in: Iterable[str] = ()) -> Evidence:
+        """All that is judged, rebuilt from the document.
+
+        ``seen_in``: ids of other receipts with the same signature, looked up by the caller.
+        """
+        d = self.document
+        host = _read_host(d["host"])
+        return Evidence(
+            request=RequestEvidence(
+                kind=d["request"]["kind"],
+                body=d["request"]["body"],
+                canonical=d["request"]["canonical"],
+                canonicaliser=d["request"]["canonicaliser"],
+            ),
+            response=_read_response(d["response"]),
+            sent_at=_time(d["sent_at"]),
+            received_at=_time(d["received_at"]),
+            signing_key=_bytes_or_none(d["signing_key"]),
+            host=host,
+            attestation=_read_attestation(d["attestation"]),
+            registry=_read_registry(d["registry"], host),
+            channel=ChannelEvidence(**d["channel"]) if d["channel"] is not None else None,
+            payment=_read_payment(d["payment"]),
+            signature_seen_in=tuple(seen_in),
+            declared_simulated=bool(d["network"]["simulated"]),
+        )
+
+    @property
+    def verdict_at_creation(self) -> Verdict | None:
+        """The verdict of the author's kernel: history.  Judge :meth:`evidence` for a current one."""
+        checked = self.document["checked"]
+        if checked is None:
+            return None
+        claims = {c["name"]: _read_claim(c) for c in checked["claims"]}
+        return Verdict(
+            status=VerdictStatus(checked["verdict"]),
+            simulated=checked["simulated"],
+            claims=claims,
+            policy=checked["policy"],
+            because=tuple(checked["because"]),
+            withheld=checked["withheld"],
+        )
+
+    @property
+    def cost(self) -> Cost:
+        """What the call cost by the host's figures, as known when the receipt was made."""
+        payment = self.document["payment"]
+        if payment is None:
+            return Cost(amount=None, cap=None, charge=Charge.NONE)
+        price = payment["price"]
+        return Cost(
+            amount=_read_money(payment["cost"]),
+            cap=_read_money(payment["cap"]),
+            usd=_decimal(payment["cost_usd"]),
+            price=None
+            if price is None
+            else ModelPrice(
+                Decimal(price["input_usd"]), Decimal(price["output_usd"]), as_of=price["as_of"], source=price["source"]
+            ),
+            token_usd=_decimal(payment["token_usd"]),
+            charge=Charge(payment["charge"]),
+        )
+
+    def answer(self, *, include_withheld: bool = False) -> Answer:
+        """The answer rebuilt, unpaid.  Raises ValueError if it was withheld and ``include_withheld`` is not given."""
+        verdict = self.verdict_at_creation
+        if verdict is None or (verdict.withheld and not include_withheld):
+            raise ValueError(f"receipt {self.id} holds no answer that passed")
+        calls: list[Any] = []
+        tool_calls = self.document["response"]["tool_calls"]
+        if tool_calls:
+            parsed = json.loads(tool_calls)
+            calls = parsed if isinstance(parsed, list) else []
+        return Answer(text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=tuple(calls))
+
+
+# ---------------------------------------------------------------------------------------------------------------- make
+
+
+def build_receipt(
+    *,
+    id: str,
+    created_at: datetime,
+    network: Network,
+    prompt: Prompt,
+    evidence: Evidence,
+    verdict: Verdict | None,
+    cost: Cost | None = None,
+    kernel: str | None = None,
+    notebook: str | None = None,
+    cell: int | None = None,
+    model_sent: str | None = None,
+    checked_at: datetime | None = None,
+    software: str | None = None,
+    secrets: Iterable[Secret[str]] = (),
+) -> Receipt:
+    """The receipt of one call, also of one that failed or was withheld.
+
+    ``kernel`` is the kernel's id, ``notebook`` its file name where known, ``cell`` the execution count.  A call that
+    got no response has a ``Problem`` in its evidence and no frame; ``verdict`` is None where nothing was judged.
+    ``secrets`` (session id, payment signature) are taken out wherever a host echoed one of them.
+
+    Never fails because of what a host sent: text that is no Unicode and unsigned fields that are too long are mended,
+    and a response that would make the receipt longer than :data:`MAX_BYTES` is kept by digest with the problem
+    ``too-large``.
+    """
+    body = evidence.request.body
+    text = prompt.text if prompt.messages is None else (signed_prompt(evidence.request.kind, body) or prompt.text)
+    document: dict[str, Any] = {
+        "type": TYPE,
+        "version": VERSION,
+        "id": id,
+        "created_at": _iso(created_at),
+        "software": software or f"opg_magic {__version__}",
+        "network": {
+            "name": network.name,
+            "simulated": network.simulated,
+            "run_id": network.run_id,
+            "registry_chain_id": network.registry_chain_id,
+            "registry_address": network.registry_address,
+            "payment_chain_id": network.payment_chain_id,
+        },
+        "notebook": {"name": _clip(notebook, 1024), "kernel": _clip(kernel, 256), "cell": cell},
+        "prompt": {
+            "text": text,
+            "template": prompt.template,
+            "variables": list(prompt.variables),
+            "source_sha256": source_sha256(prompt.source) if prompt.source is not None else None,
+        },
+        "request": {
+            "kind": evidence.request.kind,
+            "body": body,
+            "canonical": evidence.request.canonical,
+            "canonicaliser": evidence.request.canonicaliser,
+            "model_requested": _clip(prompt.model, 256),
+            "model_sent": _clip(model_sent if model_sent is not None else _model_in(body), 256),
+            "stream": prompt.stream,
+            "settlement": prompt.settle,
+        },
+        "response": _write_response(evidence.response),
+        "sent_at": _iso(evidence.sent_at),
+        "received_at": _iso(evidence.received_at),
+        "signing_key": _b64(evidence.signing_key),
+        "host": _write_host(evidence.host),
+        "attestation": _write_attestation(evidence.attestation, verdict),
+        "registry": _write_registry(evidence.registry, evidence.host),
+        "channel": None
+        if evidence.channel is None
+        else {
+            "certificate_sha256": evidence.channel.certificate_sha256,
+            "tls_version": evidence.channel.tls_version,
+        },
+        "payment": _write_payment(evidence.payment, cost),
+        "settlement": None,
+        "agreement": None,
+        "checked": _write_verdict(verdict, checked_at or datetime.now(UTC)),
+    }
+    document = _scrub(document, [s.reveal() for s in secrets if s])
+    if len(canonical_bytes(document)) > MAX_BYTES - 256:
+        response = document["response"]
+        response.update(text=None, tool_calls=None, frame=None, unsigned_text=None)
+        response["problem"] = {
+            "code": "too-large",
+            "message": f"The answer is too long for a receipt (more than {MAX_BYTES} bytes); only its digest is kept.",
+        }
+    document["digest"] = digest(document)
+    return Receipt(document)
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """``sha256:`` and the hex digest over the RFC 8785 bytes of ``document`` without its ``digest``."""
+    body = {k: v for k, v in document.items() if k != "digest"}
+    return "sha256:" + hashlib.sha256(canonical_bytes(body)).hexdigest()
+
+
+def canonical_bytes(document: Any) -> bytes:
+    """RFC 8785 (JSON Canonicalization Scheme) bytes."""
+    import rfc8785
+
+    return rfc8785.dumps(document)
+
+
+def signature_of(frame: str | None) -> str | None:
+    """The ``tee_signature`` in a signed frame as it stands there, or None.  Judges nothing."""
+    if not frame:
+        return None
+    try:
+        parsed = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    value = parsed.get("tee_signature") if isinstance(parsed, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def signed_prompt(kind: str, body: str) -> str | None:
+    """The prompt in the request's own words: the last user message's text, or a completion's ``prompt``.
+
+    This is the part of the body that the host's signature covers; None if there is none or the body is not readable.
+    """
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    if kind == "completion":
+        value = parsed.get("prompt")
+        return value if isinstance(value, str) else None
+    messages = parsed.get("messages")
+    for message in reversed(messages if isinstance(messages, list) else []):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return _text_of(message.get("content"))
+    return None
+
+
+def _text_of(content: Any) -> str | None:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") == "text"]
+        return "".join(p for p in parts if isinstance(p, str))
+    return None
+
+
+def _model_in(body: str) -> str | None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    model = parsed.get("model") if isinstance(parsed, dict) else None
+    return model if isinstance(model, str) else None
+
+
+# ------------------------------------------------------------------------------------------- writing and reading parts
+
+
+def _iso(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("a receipt's times must be aware")
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def _b64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _bytes(text: str) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("base64 that is not canonical")
+    return raw
+
+
+def _bytes_or_none(text: str | None) -> bytes | None:
+    return None if text is None else _bytes(text)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def _clip(text: str | None, length: int) -> str | None:
+    return text if text is None or len(text) <= length else text[: length - 1] + "…"
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates have no UTF-8 form and so can neither be hashed nor signed: U+FFFD stands for them."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _scrub(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        text = _clean(value)
+        for secret in secrets:
+            text = text.replace(secret, "<secret>")
+        return text
+    if isinstance(value, dict):
+        return {_scrub(k, secrets): _scrub(v, secrets) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_scrub(v, secrets) for v in value]
+    return value
+
+
+def _write_response(r: ResponseEvidence) -> dict[str, Any]:
+    return {
+        "stream": r.stream,
+        "text": r.text,
+        "tool_calls": r.tool_calls,
+        "finish_reason": _clip(r.finish_reason, 64),
+        "frame": r.frame,
+        "raw_sha256": r.raw_sha256,
+        "raw_size": r.raw_size,
+        "model": _clip(r.model, 256),
+        # The host's word; figures that JSON cannot carry exactly are left out (the frame holds them all).
+        "usage": None
+        if r.usage is None
+        else {str(k)[:64]: v for k, v in list(r.usage.items())[:32] if type(v) is int and 0 <= v <= _SAFE},
+        "problem": None
+        if r.problem is None
+        else {"code": _clip(r.problem.code, 64), "message": _clip(r.problem.message, 4096)},
+        "unsigned_text": r.unsigned_text,
+    }
+
+
+def _read_response(d: Mapping[str, Any]) -> ResponseEvidence:
+    return ResponseEvidence(
+        **{k: d[k] for k in d if k not in ("usage", "problem")},
+        usage=dict(d["usage"]) if d["usage"] is not None else None,
+        problem=Problem(**d["problem"]) if d["problem"] is not None else None,
+    )
+
+
+def _write_host(host: Host | None) -> dict[str, Any] | None:
+    if host is None:
+        return None
+    return {
+        "tee_id": host.tee_id,
+        "owner": host.owner,
+        "payment_address": host.payment_address,
+        "endpoint": host.endpoint,
+        "public_key": _b64(host.public_key),
+        "tls_certificate": _b64(host.tls_certificate),
+        "pcr_hash": host.pcr_hash,
+        "tee_type": host.tee_type,
+        "enabled": host.enabled,
+        "registered_at": str(host.registered_at),
+        "last_heartbeat_at": str(host.last_heartbeat_at),
+        "ohttp_config": None if host.ohttp_config is None else _pack(dict(host.ohttp_config)),
+    }
+
+
+def _read_host(d: Mapping[str, Any] | None) -> Host | None:
+    if d is None:
+        return None
+    return Host(
+        tee_id=d["tee_id"],
+        owner=d["owner"],
+        payment_address=d["payment_address"],
+        endpoint=d["endpoint"],
+        public_key=_bytes(d["public_key"]),
+        tls_certificate=_bytes(d["tls_certificate"]),
+        pcr_hash=d["pcr_hash"],
+        tee_type=d["tee_type"],
+        enabled=d["enabled"],
+        registered_at=int(d["registered_at"]),
+        last_heartbeat_at=int(d["last_heartbeat_at"]),
+        ohttp_config=None if d["ohttp_config"] is None else _unpack(d["ohttp_config"]),
+    )
+
+
+def _pack(value: Any) -> Any:
+    """Registry values as JSON: bytes as ``{"base64": ...}``, integers as ``{"int": "..."}``."""
+    if isinstance(value, bytes):
+        return {"base64": _b64(value)}
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return {"int": str(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _pack(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_pack(v) for v in value]
+    raise TypeError(f"{type(value).__name__} in a registry entry")
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"base64"}:
+            return _bytes(value["base64"])
+        if set(value) == {"int"}:
+            return int(value["int"])
+        return {k: _unpack(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_unpack(v) for v in value]
+    return value
+
+
+def _write_attestation(a: AttestationEvidence | None, verdict: Verdict | None) -> dict[str, Any] | None:
+    if a is None:
+        return None
+    claim = verdict.claims.get("attestation") if verdict is not None else None
+    root = claim.facts.get("root_sha256") if claim is not None else None
+    return {
+        "document": _b64(a.document),
+        "nonce": a.nonce.hex() if a.nonce is not None else None,
+        "fetched_at": _iso(a.fetched_at),
+        "root_sha256": root if isinstance(root, str) else None,
+    }
+
+
+def _read_attestation(d: Mapping[str, Any] | None) -> AttestationEvidence | None:
+    if d is None:
+        return None
+    nonce = bytes.fromhex(d["nonce"]) if d["nonce"] is not None else None
+    return AttestationEvidence(document=_bytes(d["document"]), nonce=nonce, fetched_at=_time(d["fetched_at"]))
+
+
+def _write_registry(r: RegistryEvidence | None, host: Host | None) -> dict[str, Any] | None:
+    if r is None:
+        return None
+    return {
+        "chain_id": r.chain_id,
+        "contract": r.contract,
+        "block_number": str(r.block_number),
+        "block_hash": r.block_hash,
+        "block_time": _iso(r.block_time),
+        # The entry is nearly always the host itself: said once.
+        "entry": "host" if r.entry is not None and r.entry == host else _write_host(r.entry),
+        "active": r.active,
+        "inactive_reason": _clip(r.inactive_reason, 256),
+        "pcr_approved": r.pcr_approved,
+        "pcr_version": _clip(r.pcr_version, 256),
+        "rpcs": [_label(rpc) for rpc in r.rpcs],
+    }
+
+
+def _label(rpc: str) -> str:
+    """A URL may carry an API key: only host and port of it are kept."""
+    if "/" not in rpc and "@" not in rpc:
+        return rpc
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(rpc if "//" in rpc else f"//{rpc}")
+    return parts.netloc.rpartition("@")[2] or "unnamed"
+
+
+def _read_registry(d: Mapping[str, Any] | None, host: Host | None) -> RegistryEvidence | None:
+    if d is None:
+        return None
+    if d["entry"] == "host" and host is None:
+        raise ValueError("the registry's entry names a host that is not there")
+    return RegistryEvidence(
+        chain_id=d["chain_id"],
+        contract=d["contract"],
+        block_number=int(d["block_number"]),
+        block_hash=d["block_hash"],
+        block_time=_time(d["block_time"]),
+        entry=host if d["entry"] == "host" else _read_host(d["entry"]),
+        active=d["active"],
+        pcr_approved=d["pcr_approved"],
+        pcr_version=d["pcr_version"],
+        rpcs=tuple(d["rpcs"]),
+        inactive_reason=d["inactive_reason"],
+    )
+
+
+def _write_token(token: Token) -> dict[str, Any]:
+    return {
+        "symbol": token.symbol,
+        "address": token.address,
+        "decimals": token.decimals,
+        "chain_id": token.chain_id,
+    }
+
+
+def _write_money(money: Money | None) -> dict[str, Any] | None:
+    return None if money is None else {"amount": str(money.amount), "token": _write_token(money.token)}
+
+
+def _read_money(d: Mapping[str, Any] | None) -> Money | None:
+    return None if d is None else Money(int(d["amount"]), Token(**d["token"]))
+
+
+def _write_payment(p: PaymentEvidence | None, cost: Cost | None) -> dict[str, Any] | None:
+    if p is None:
+        return None
+    a = p.authorisation
+    cost = cost or Cost(amount=None, cap=None, charge=p.charge)
+    price = cost.price
+    return {
+        "network": p.network,
+        # Never the signature: it can be spent.
+        "authorisation": {
+            "chain_id": a.chain_id,
+            "payer": a.payer,
+            "token": a.token,
+            "cap": str(a.cap),
+            "spender": a.spender,
+            "nonce": str(a.nonce),
+            "deadline": str(a.deadline),
+            "pay_to": a.pay_to,
+            "facilitator": a.facilitator,
+            "valid_after": str(a.valid_after),
+        },
+        "token": _write_token(p.token),
+        "first_call": p.first_call,
+        "charge": p.charge.value,
+        "cap": _write_money(Money(a.cap, p.token)),
+        "estimate": _write_money(p.estimate),
+        "cost": _write_money(cost.amount),
+        "cost_usd": _plain(cost.usd),
+        "token_usd": _plain(cost.token_usd),
+        "price": None
+        if price is None
+        else {
+            "input_usd": _plain(price.input_usd),
+            "output_usd": _plain(price.output_usd),
+            "as_of": price.as_of,
+            "source": _clip(price.source, 1024),
+        },
+        "basis": COST_BASIS,
+    }
+
+
+def _read_payment(d: Mapping[str, Any] | None) -> PaymentEvidence | None:
+    if d is None:
+        return None
+    a = d["authorisation"]
+    numbers = ("cap", "nonce", "deadline", "valid_after")
+    fields: dict[str, Any] = {k: int(v) if k in numbers else v for k, v in a.items()}
+    return PaymentEvidence(
+        network=d["network"],
+        authorisation=Authorisation(**fields),
+        token=Token(**d["token"]),
+        first_call=d["first_call"],
+        charge=Charge(d["charge"]),
+        estimate=_read_money(d["estimate"]),
+    )
+
+
+def _write_verdict(verdict: Verdict | None, at: datetime) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    return {
+        "at": _iso(at),
+        "by": CHECKED_BY,
+        "verdict": verdict.status.value,
+        "simulated": verdict.simulated,
+        "policy": verdict.policy,
+        "withheld": verdict.withheld,
+        "because": [_clip(b, 4096) for b in verdict.because],
+        "claims": [
+            {
+                "name": c.name,
+                "status": c.status.value,
+                "basis": c.basis.value if c.basis is not None else None,
+                "sentence": _clip(c.sentence, 4096),
+                "reason": _clip(c.reason, 4096),
+                "code": _clip(c.code, 64),
+                "expires": _iso(c.expires) if c.expires is not None else None,
+            }
+            for c in verdict.claims.values()
+        ],
+    }
+
+
+def _read_claim(d: Mapping[str, Any]) -> Claim:
+    return Claim(
+        name=cast(ClaimName, d["name"]),
+        status=Status(d["status"]),
+        basis=Basis(d["basis"]) if d["basis"] is not None else None,
+        sentence=d["sentence"],
+        reason=d["reason"],
+        code=d["code"],
+        expires=_time(d["expires"]) if d["expires"] is not None else None,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- schema
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The published JSON Schema (draft 2020-12) of receipts, version 1."""
+    from importlib.resources import files
+
+    text = files("opg_magic.receipts").joinpath("schema/receipt-v1.json").read_text(encoding="utf-8")
+    return cast(dict[str, Any], json.loads(text))
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
+def _parse(text: str | bytes) -> Any:
+    if len(text) > MAX_BYTES:
+        raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
+    from opg_magic.protocol import strict_json
+
+    try:
+        return strict_json.loads(text)
+    except MalformedMessage as error:
+        raise UnreadableReceipt(f"This receipt is not readable as JSON: {error.message}") from None
+
+
+def _problem(error: Any) -> str:
+    if error.validator == "required":
+        return _short(error.message)
+    if error.validator == "additionalProperties":
+        return "an unknown key"
+    return f"the rule {error.validator!r} does not hold for {_short(error.instance)}"
+
+
+def _short(value: Any) -> str:
+    text = re.sub(r"[^\x20-\x7e]", "?", str(value))
+    return text if len(text) <= 80 else text[:77] + "..."

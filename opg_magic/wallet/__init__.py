@@ -1,0 +1,1 @@
+"""Keys, spending limits, payment signatures, and what the payment chain knows."""

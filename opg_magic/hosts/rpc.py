@@ -1,0 +1,150 @@
+"""One JSON-RPC endpoint of a chain, over web3's HTTP provider: bounded in time, strict in what it reads.
+
+Values are taken from the raw JSON, not through web3's formatters: those refuse the block headers of proof-of-authority
+chains, and agreement of two RPCs is judged on what they said.  An endpoint is named by its host label alone, since an
+API key may stand in its URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from opg_magic.errors import ConfigError, NetworkUnavailable
+from opg_magic.hosts.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from web3.providers.rpc import AsyncHTTPProvider
+
+_QUANTITY = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
+_DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+#: Block times beyond this are no times (year 9999), and would not fit a datetime.
+_MAX_TIME = 253402300799
+
+
+class RpcError(Exception):
+    """The endpoint answered with an error: a call reverted, a method or a block is unknown to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's number, hash (0x-hex, lower case) and Unix time."""
+
+    number: int
+    hash: str
+    timestamp: int
+
+    @property
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.timestamp, UTC)
+
+
+class Rpc:
+    """A chain's endpoint.  ``label`` is its host (and port), the only name that is ever shown."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        try:
+            parts = urlsplit(url)
+            self.label = (parts.hostname or "") + (f":{parts.port}" if parts.port is not None else "")
+        except ValueError:
+            raise ConfigError("an RPC's URL cannot be read") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("an RPC's URL must begin with http:// or https:// and name a host")
+        self._url = url
+        self._timeout = timeout
+        self._provider: AsyncHTTPProvider | None = None
+
+    def __repr__(self) -> str:
+        return f"<Rpc {self.label}>"
+
+    async def call(self, method: str, params: Sequence[Any]) -> Any:
+        """One request.  NetworkUnavailable if there is no answer in time, RpcError if the answer is an error."""
+        failure: str | None = None
+        answer: Any = None
+        try:
+            with quiet_libraries():
+                async with asyncio.timeout(self._timeout):
+                    answer = await (await self._connected()).make_request(method, list(params))
+        except TimeoutError:
+            failure = f"no answer within {self._timeout:g} s"
+        except Exception as error:
+            # Its text may hold the URL.
+            failure = type(error).__name__
+        if failure is not None:
+            raise NetworkUnavailable(f"RPC {self.label} unreachable: {failure}")
+        if not isinstance(answer, Mapping):
+            raise NetworkUnavailable(f"RPC {self.label} answered with something that is no JSON-RPC")
+        if answer.get("error") is not None:
+            reported = answer["error"]
+            message = reported.get("message") if isinstance(reported, Mapping) else reported
+            raise RpcError("".join(c if c.isprintable() else " " for c in str(message)[:200]))
+        if "result" not in answer:
+            raise NetworkUnavailable(f"RPC {self.label} answered with neither result nor error")
+        return answer["result"]
+
+    async def _connected(self) -> AsyncHTTPProvider:
+        if self._provider is None:
+            from aiohttp import ClientSession, ClientTimeout, TCPConnector
+            from web3.providers.rpc import AsyncHTTPProvider
+
+            provider = AsyncHTTPProvider(
+                self._url,
+                request_kwargs={"timeout": ClientTimeout(total=self._timeout), "allow_redirects": False},
+                exception_retry_configuration=None,
+            )
+            # web3's own session closes its connection after every request.
+            await provider.cache_async_session(ClientSession(connector=TCPConnector(limit=8), raise_for_status=True))
+            self._provider = provider
+        return self._provider
+
+    async def aclose(self) -> None:
+        provider, self._provider = self._provider, None
+        if provider is not None:
+            with quiet_libraries():
+                await provider.disconnect()
+
+    # ---------------------------------------------------------------------------------------------- typed questions
+
+    async def chain_id(self) -> int:
+        return self.quantity(await self.call("eth_chainId", []))
+
+    async def code(self, address: str, block: int | str = "latest") -> bytes:
+        return self.data(await self.call("eth_getCode", [address, _tag(block)]))
+
+    async def block(self, block: int | str = "latest") -> Block:
+        """NetworkUnavailable if the endpoint does not know the block."""
+        raw = await self.call("eth_getBlockByNumber", [_tag(block), False])
+        if not isinstance(raw, Mapping):
+            raise NetworkUnavailable(f"RPC {self.label} does not know block {block}")
+        found = Block(self.quantity(raw.get("number")), self.hash(raw.get("hash")), self.quantity(raw.get("timestamp")))
+        if found.timestamp > _MAX_TIME or (isinstance(block, int) and found.number != block):
+            raise NetworkUnavailable(f"RPC {self.label} answered with another block than {block}")
+        return found
+
+    async def eth_call(self, to: str, data: bytes, block: int | str = "latest") -> bytes:
+        return self.data(await self.call("eth_call", [{"to": to, "data": "0x" + data.hex()}, _tag(block)]))
+
+    def quantity(self, value: object) -> int:
+        if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+            raise NetworkUnavailable(f"RPC {self.label} answered with something that is no quantity")
+        return int(value, 16)
+
+    def data(self, value: object) -> bytes:
+        if not isinstance(value, str) or not _DATA.fullmatch(value):
+            raise NetworkUnavailable(f"RPC {self.label} answered with something that is no hex data")
+        return bytes.fromhex(value[2:])
+
+    def hash(self, value: object) -> str:
+        if not isinstance(value, str) or not _HASH.fullmatch(value):
+            raise NetworkUnavailable(f"RPC {self.label} answered with something that is no hash")
+        return value.lower()
+
+
+def _tag(block: int | str) -> str:
+    return hex(block) if isinstance(block, int) else block

@@ -1,0 +1,9 @@
+"""Verification: evidence in, claims out.  One module a claim; :mod:`opg_magic.verify.verdict` decides over them."""
+
+from __future__ import annotations
+
+from opg_magic.verify.exchange import verify_exchange
+from opg_magic.verify.policy import AUDIT, DEFAULT, STRICT, Policy, combine, policy
+from opg_magic.verify.verdict import decide, judge
+
+__all__ = ["AUDIT", "DEFAULT", "STRICT", "Policy", "combine", "decide", "judge", "policy", "verify_exchange"]

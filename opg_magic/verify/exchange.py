@@ -1,0 +1,88 @@
+"""One exchange by itself: what its bytes and a key prove, without registry and attestation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from opg_magic.errors import MalformedMessage
+from opg_magic.models import Evidence, Kind, Problem, RequestEvidence, ResponseEvidence, Trust, Verdict
+from opg_magic.protocol.canonical import CANONICALISER, request_evidence
+from opg_magic.protocol.reply import read_reply
+from opg_magic.protocol.sse import read_stream
+from opg_magic.verify.verdict import judge
+
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----")
+
+
+def verify_exchange(
+    request: Mapping[str, Any],
+    response: Mapping[str, Any] | str,
+    *,
+    signing_key: bytes | str,
+    sent_at: float,
+    received_at: float,
+    kind: Kind = "chat",
+) -> Verdict:
+    """Check one exchange against a host's signing key.
+
+    ``request`` is the JSON object that was sent, ``response`` the JSON object that came back, its text, or the raw text
+    of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or PEM; times are Unix seconds.
+
+    The verdict is FAILED or UNVERIFIED, since neither registry nor attestation is looked at; its claims tell the rest.
+    Malformed messages fail; they do not raise.  Raises ValueError for times that are none.
+    """
+    evidence = Evidence(
+        request=_request(request, kind),
+        response=_response(response, kind),
+        sent_at=_moment(sent_at),
+        received_at=_moment(received_at),
+        signing_key=_der(signing_key),
+    )
+    return judge(evidence, trust=Trust())
+
+
+def _request(request: Mapping[str, Any], kind: Kind) -> RequestEvidence:
+    try:
+        body = json.dumps(request)
+    except (TypeError, ValueError, RecursionError):
+        body = ""  # no JSON: the request claim says so
+    try:
+        return request_evidence(body, kind)
+    except MalformedMessage:
+        return RequestEvidence(kind, body, "", CANONICALISER)
+
+
+def _response(response: Mapping[str, Any] | str, kind: Kind) -> ResponseEvidence:
+    if isinstance(response, str):
+        return read_reply(response, kind) if response.lstrip().startswith("{") else read_stream(response)
+    try:
+        return read_reply(json.dumps(response), kind)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = Problem("framing", f"the answer is not JSON: {error}")
+        return ResponseEvidence(False, None, None, None, None, hashlib.sha256(b"").hexdigest(), 0, problem=problem)
+
+
+def _moment(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"not a time in Unix seconds: {seconds!r}") from error
+
+
+def _der(key: bytes | str) -> bytes:
+    """DER as it is; the inside of PEM.  What is neither stays as it is, and the signature claim refuses it."""
+    text = key if isinstance(key, str) else key.decode("latin-1")
+    match = _PEM.fullmatch(text.strip())
+    if match is not None:
+        try:
+            return base64.b64decode("".join(match[1].split()), validate=True)
+        except binascii.Error:
+            pass
+    return key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")

@@ -1,0 +1,63 @@
+"""The freshness claim: signed between sending and receiving, and in no other receipt."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from opg_magic.models import Basis, Claim, Evidence, Problem, Trust
+from opg_magic.protocol.frame import SignedFields
+from opg_magic.verify._claims import failed, fields_of, missing, passed
+
+#: The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section 3).
+MAX_AGE_SECONDS = 3600
+MAX_AHEAD_SECONDS = 300
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+
+
+def check(evidence: Evidence, trust: Trust) -> Claim:
+    """``sent − skew ≤ T ≤ received + skew`` and, at receipt, at most 3600 s old and 300 s ahead; bounds inclusive.
+
+    Never counted from "now".  The chain counts whole seconds, so receipt is taken in whole seconds for its bounds.
+    Facts: ``timestamp``, ``skew_seconds``.
+    """
+    # The times are the receipt's own; the kernel that made the call saw them on its own clock.
+    basis = Basis.PROVEN if trust.reader else Basis.ASKED
+    fields = fields_of(evidence)
+    if isinstance(fields, Problem):
+        return missing("freshness", "Nothing signed says when the answer was made.", fields.code, fields.message)
+    facts = {"timestamp": fields.timestamp, "skew_seconds": trust.skew_seconds}
+    if evidence.signature_seen_in:
+        others = ", ".join(evidence.signature_seen_in[:3])
+        return failed(
+            "freshness",
+            basis,
+            "This is an old answer, shown again.",
+            "replayed",
+            f"same signature in {others}",
+            **facts,
+        )
+    fault = _time_fault(evidence, fields, trust.skew_seconds)
+    if fault is not None:
+        return failed("freshness", basis, "The answer was not signed during this call.", "stale-time", fault, **facts)
+    when = datetime.fromtimestamp(fields.timestamp, UTC)
+    return passed(
+        "freshness", basis, f"The host signed it during the call, at {when:%H:%M:%S} UTC, and only for it.", **facts
+    )
+
+
+def _time_fault(evidence: Evidence, fields: SignedFields, skew: float) -> str | None:
+    signed, sent, received = fields.timestamp, evidence.sent_at.timestamp(), evidence.received_at.timestamp()
+    if signed > _LAST_SECOND:
+        return "signed at a time beyond the year 9999"
+    if signed < sent - skew:
+        return f"signed {sent - signed:.0f} s before sending; {skew:g} s are allowed"
+    if signed > received + skew:
+        return f"signed {signed - received:.0f} s after receiving; {skew:g} s are allowed"
+    received = math.floor(received)
+    if received - signed > MAX_AGE_SECONDS:
+        return f"signed {received - signed} s before receiving; the chain allows {MAX_AGE_SECONDS} s"
+    if signed - received > MAX_AHEAD_SECONDS:
+        return f"signed {signed - received} s after receiving; the chain allows {MAX_AHEAD_SECONDS} s"
+    return None

@@ -1,0 +1,58 @@
+"""Policies: which claims a verdict requires.  They can only tighten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opg_magic.errors import ConfigError
+from opg_magic.models import CLAIM_NAMES
+
+_DEFAULT = frozenset({"request", "response", "signature", "freshness", "attestation", "registry", "channel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``required`` claims must pass; ``rpcs`` is how many RPCs must agree on the registry entry.
+
+    ``withhold_missing``: an answer that lacks the evidence of a required claim is not handed out.  What the default
+    policy requires is always required: a policy made without it is widened to it.
+    """
+
+    name: str
+    required: frozenset[str] = _DEFAULT
+    rpcs: int = 1
+    withhold_missing: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = self.required - set(CLAIM_NAMES)
+        if unknown:
+            raise ConfigError(f"No claim is called {', '.join(sorted(unknown))}.")
+        object.__setattr__(self, "required", self.required | _DEFAULT)
+        object.__setattr__(self, "rpcs", max(1, self.rpcs))
+
+
+DEFAULT = Policy("default")
+STRICT = Policy("strict", rpcs=2, withhold_missing=True)
+AUDIT = Policy("audit", _DEFAULT | {"payment", "settlement"}, rpcs=2, withhold_missing=True)
+
+#: Loosest first.
+POLICIES = (DEFAULT, STRICT, AUDIT)
+
+
+def policy(name: str) -> Policy:
+    """A policy by its name; :class:`ConfigError` for an unknown one."""
+    for known in POLICIES:
+        if known.name == name:
+            return known
+    raise ConfigError(f"No policy is called {name!r}.", hint=f"Policies: {', '.join(p.name for p in POLICIES)}.")
+
+
+def combine(*policies: Policy) -> Policy:
+    """All of them at once: the union of what they require, and of how they withhold.  None: the default policy."""
+    required = frozenset[str]().union(*(p.required for p in policies))
+    rpcs = max((p.rpcs for p in policies), default=1)
+    withhold = any(p.withhold_missing for p in policies)
+    for known in (*POLICIES, *policies):
+        if (known.required, known.rpcs, known.withhold_missing) == (required or _DEFAULT, rpcs, withhold):
+            return known
+    return Policy("+".join(dict.fromkeys(p.name for p in policies)), required, rpcs, withhold)

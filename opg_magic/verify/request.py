@@ -1,0 +1,91 @@
+"""The request claim: the host signed the request that we sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opg_magic.errors import MalformedMessage
+from opg_magic.models import Basis, Claim, Evidence, Kind, Problem, RequestEvidence, Trust
+from opg_magic.protocol import canonical, strict_json
+from opg_magic.verify._claims import failed, fields_of, missing, passed
+
+SENTENCE = "The host signed the request that was sent."
+
+
+def check(evidence: Evidence, trust: Trust) -> Claim:
+    """Recompute the canonical request from the JSON text that was sent, and compare its hash with the signed one.
+
+    All known versions of the rules are tried, the recorded one first.  Facts: ``canonicaliser`` (which matched),
+    ``request_hash``, ``not_signed`` (keys of the request that no signature covers), ``attachments_by_name`` (the hash
+    covers attachments by type and file name only).
+    """
+    request = evidence.request
+    try:
+        body = _body(request)
+    except MalformedMessage as error:
+        return failed("request", Basis.PROVEN, "The request cannot be read in one way only.", error.code, error.message)
+    try:
+        recorded = _canonical(request.kind, body, request.canonicaliser)
+        if recorded is not None and recorded != request.canonical:
+            return failed(
+                "request",
+                Basis.PROVEN,
+                "The recorded request does not fit itself.",
+                "canonical-differs",
+                "the canonical request kept is not that of the JSON kept",
+            )
+        fields = fields_of(evidence)
+        if isinstance(fields, Problem):
+            return missing("request", "Nothing signed says which request was answered.", fields.code, fields.message)
+        for version in _versions(request):
+            text = _canonical(request.kind, body, version)
+            if text is not None and canonical.request_hash(text) == fields.request_hash:
+                return passed(
+                    "request",
+                    Basis.PROVEN,
+                    SENTENCE,
+                    canonicaliser=version,
+                    request_hash=fields.request_hash.hex(),
+                    not_signed=canonical.unsigned_keys(request.kind, body, version),
+                    attachments_by_name=version == canonical.NEWER and _has_attachments(body),
+                )
+    except MalformedMessage as error:
+        return failed("request", Basis.PROVEN, "No host takes such a request.", error.code, error.message)
+    return failed(
+        "request",
+        Basis.PROVEN,
+        "The host signed another request than the one that was sent.",
+        "other-request",
+        f"the signed request hash {fields.request_hash.hex()} is that of no known form of this request",
+        request_hash=fields.request_hash.hex(),
+    )
+
+
+def _body(request: RequestEvidence) -> dict[str, Any]:
+    body = strict_json.loads(request.body)
+    if not isinstance(body, dict):
+        raise MalformedMessage("the request is not a JSON object", code="request")
+    return body
+
+
+def _versions(request: RequestEvidence) -> tuple[str, ...]:
+    known = canonical.canonicalisers(request.kind)
+    first = tuple(version for version in known if version == request.canonicaliser)
+    return first + tuple(version for version in known if version not in first)
+
+
+def _canonical(kind: Kind, body: dict[str, Any], version: str) -> str | None:
+    """None for rules that this verifier does not know."""
+    if version not in canonical.canonicalisers(kind):
+        return None
+    return canonical.canonicalise(kind, body, version)
+
+
+def _has_attachments(body: dict[str, Any]) -> bool:
+    contents = (message.get("content") for message in body["messages"])
+    return any(
+        not isinstance(part, dict) or part.get("type") != "text"
+        for content in contents
+        if isinstance(content, list)
+        for part in content
+    )

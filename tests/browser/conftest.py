@@ -1,0 +1,159 @@
+"""A JupyterLab of its own, and a Chromium that looks at it.  Nothing of the user's is read or written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from lab_page import Eyes, Lab
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+#: What JupyterLab asks the world outside for unless told not to.
+QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
+SERVER_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def kernel_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    from run_notebook import environment
+
+    scratch = tmp_path_factory.mktemp("browser")
+    env = environment(scratch / "home", scratch)
+    # `!opg …` in a notebook means the command beside this Python.
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
+    return env
+
+
+@pytest.fixture(scope="session")
+def network(kernel_env: dict[str, str]) -> Iterator[None]:
+    """The simulated network starts at the first cell that needs it; it is stopped here."""
+    yield
+    subprocess.run(
+        [sys.executable, "-m", "opg_magic.cli", "simnet", "down"],
+        env=kernel_env,
+        check=False,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="session")
+def executed_quickstart(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quickstart as it runs, top to bottom, in a fresh kernel."""
+    from run_notebook import run
+
+    folder = tmp_path_factory.mktemp("executed")
+    target = folder / "quickstart.ipynb"
+    run(ROOT / "examples" / "quickstart.ipynb", target, cwd=folder, env=kernel_env, say=print)
+    return target
+
+
+@pytest.fixture(scope="session")
+def lab(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    scratch = tmp_path_factory.mktemp("lab")
+    root = scratch / "notebooks"
+    root.mkdir()
+    quiet = scratch / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text(QUIET)
+    env = kernel_env | {
+        "JUPYTERLAB_SETTINGS_DIR": str(scratch / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "workspaces"),
+    }
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    log = (scratch / "server.log").open("w")
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={root}",
+            "--allow-root",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        ],
+        env=env,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_up(server, f"{url}/api?token={token}", scratch / "server.log")
+        yield Lab(root, url, token, env)
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + SERVER_SECONDS
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium here; `make test` installs it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def eyes(browser: Any, lab: Lab) -> Iterator[Eyes]:
+    """A fresh page.  A request to any other address than the server's is noted, and not let out."""
+    context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
+    page = context.new_page()
+    seen = Eyes(page)
+    here = urlsplit(lab.url).netloc
+
+    def gate(route: Any) -> None:
+        address = urlsplit(route.request.url)
+        if address.scheme in ("data", "blob") or address.netloc == here:
+            route.continue_()
+        else:
+            seen.outside.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", gate)
+    yield seen
+    context.close()

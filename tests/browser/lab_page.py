@@ -1,0 +1,61 @@
+"""A running JupyterLab and a page on it, as the browser tests handle them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+UI = Path(__file__).resolve().parents[2] / "build" / "ui"
+
+
+@dataclass
+class Lab:
+    """A running server: its folder of notebooks, its address, and the environment that its kernels have."""
+
+    root: Path
+    url: str
+    token: str
+    env: dict[str, str]
+
+    def notebook_url(self, name: str) -> str:
+        return f"{self.url}/lab/tree/{quote(name)}?reset&token={self.token}"
+
+
+@dataclass
+class Eyes:
+    """A page of the browser, and every address that it asked for."""
+
+    page: Any
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, lab: Lab, name: str) -> None:
+        """Open a notebook and wait until its kernel is ready: a Shift+Enter before that is lost."""
+        self.page.goto(lab.notebook_url(name))
+        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
+        self.page.evaluate(
+            """async () => {
+                const app = window.jupyterapp;
+                await app.restored;
+                const panel = app.shell.currentWidget;
+                await panel.context.ready;
+                await panel.sessionContext.ready;
+                await panel.sessionContext.session.kernel.info;
+            }"""
+        )
+
+    def command(self, name: str, **arguments: Any) -> None:
+        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def theme(self, name: str) -> None:
+        self.command("apputils:change-theme", theme=name)
+        light = "true" if name == "JupyterLab Light" else "false"
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+
+    def screenshot(self, name: str) -> Path:
+        UI.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(400)  # for fonts and the theme's own transition; nothing is asserted on it
+        path = UI / name
+        self.page.screenshot(path=str(path), animations="disabled")
+        return path

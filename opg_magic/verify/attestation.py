@@ -404,7 +404,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             "No attestation of the host's enclave was to be had.",
             reason="none offered",
             code="none",
-            facts={"binds_certificate": False},
+            facts={"simulated": evidence.declared_simulated, "binds_certificate": False},
         )
     try:
         report = examine(
@@ -416,12 +416,13 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             tls_certificate=evidence.host.tls_certificate if evidence.host is not None else None,
         )
     except MalformedMessage as error:
-        nothing = {"simulated": False, "binds_certificate": False}
+        nothing = {"simulated": evidence.declared_simulated, "binds_certificate": False}
         return _refusal("unreadable", f"the document cannot be read: {error.message}", nothing)
 
     document = report.document
     facts: dict[str, Any] = {
-        "simulated": report.simulated,
+        # A document too malformed to name a root tells nothing; what the evidence declares of itself then stands.
+        "simulated": report.simulated if report.root_sha256 else evidence.declared_simulated,
         "root_sha256": report.root_sha256,
         "binds_certificate": False,
         "nonce": offered.nonce is not None,

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from opg_magic.errors import LedgerError
 from opg_magic.models import Authorisation, Charge, Money
@@ -34,7 +34,9 @@ SCHEMA_VERSION = 1
 
 LEDGER_NAME = "ledger.sqlite"
 
-EventKind = Literal["signed", "sent", "answered", "ended", "released", "note"]
+#: Kinds of event after which a call is over without a receipt: nothing left this machine; the host had closed the
+#: session that was joined (the call goes on under another id); or ended for a reason in the event's data.
+ENDINGS = ("not-sent", "session-gone", "ended")
 
 _TABLES = """
 CREATE TABLE calls (
@@ -48,7 +50,7 @@ CREATE TABLE calls (
   cell INTEGER,
   model TEXT NOT NULL,
   host TEXT,
-  prompt TEXT NOT NULL,
+  prompt TEXT,
   nonce TEXT REFERENCES authorisations (nonce)
 ) STRICT;
 CREATE TABLE authorisations (
@@ -97,6 +99,8 @@ CREATE TABLE receipts (
   model TEXT NOT NULL,
   verdict TEXT,
   charge TEXT,
+  token TEXT,
+  cost TEXT,
   signature_sha256 TEXT,
   digest TEXT NOT NULL,
   document TEXT NOT NULL
@@ -129,29 +133,20 @@ _SHARED = (
 class CallIntent:
     """What is about to be done, written before anything that can spend is sent.
 
-    ``id`` becomes the receipt's id.  ``network`` is :func:`network_key`.  ``nonce`` names the authorisation that a call
-    reuses; leave it None with a new reservation, or for a call that pays nothing.
+    ``id`` becomes the receipt's id.  ``authorisation`` (never its signature) is what will cover the call: a new one or
+    one that the call reuses; None for a call that cannot spend.
     """
 
     id: str
-    kernel: str
-    network: str
     created_at: datetime
+    network: Network
+    kernel_id: str
     model: str
-    prompt: str
-    simulated: bool = False
     notebook: str | None = None
     cell: int | None = None
-    host: str | None = None
-    nonce: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A new authorisation, which reserves its whole cap.  Never its signature."""
-
-    authorisation: Authorisation
-    token: Token
+    tee_id: str | None = None
+    prompt: str | None = None
+    authorisation: Authorisation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,40 +166,70 @@ class OpenAuthorisation:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """A call as :meth:`Ledger.begin` wrote it down; ``network`` is its :func:`network_key`.
+
+    ``ending`` is the event that ended it without a receipt, None while it runs or after its kernel died.
+    """
+
+    id: str
+    begun_at: datetime
+    network: str
+    simulated: bool
+    kernel_id: str
+    model: str
+    notebook: str | None
+    cell: int | None
+    tee_id: str | None
+    prompt: str | None
+    authorisation: Authorisation | None
+    token: Token | None
+    ending: str | None = None
+    reason: str | None = None
+
+    @property
+    def charge(self) -> Charge:
+        """Unknown for a call that could spend and never ended: its authorisation may have left."""
+        return Charge.UNKNOWN if self.authorisation is not None and self.ending is None else Charge.NONE
+
+
+@dataclass(frozen=True, slots=True)
 class UnfinishedCall:
     """A call that was begun and never ended: its kernel died.  Its payment is unknown until reconciled by nonce.
 
-    ``events`` are the kinds recorded, in order: without ``sent`` or ``signed`` nothing can have been taken for it.
+    ``events`` are the kinds recorded for it, in order.
     """
 
-    intent: CallIntent
-    authorisation: Authorisation | None
+    call: RecordedCall
     events: tuple[str, ...]
     running: bool
 
     @property
     def charge(self) -> Charge:
-        return Charge.UNKNOWN if self.intent.nonce is not None else Charge.NONE
+        return self.call.charge
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One call for a table: ``document`` is its receipt's (shared bytes left out), None if the call never ended."""
+    """One call for a table: its receipt's ``document`` (shared bytes left out), or the bare ``call`` without one."""
 
     id: str
     created_at: datetime
     document: Mapping[str, Any] | None
-    intent: CallIntent | None = None
-    authorisation: Authorisation | None = None
-    token: Token | None = None
+    call: RecordedCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What is used of the limits now: base units of ``token``, reservations with their whole cap."""
+    """What is used of the limits now, and what calls cost by the hosts' figures: base units of the network's token.
 
-    kernel: Money
-    day: Money
+    A reservation counts with its whole cap until its settlement is known.
+    """
+
+    kernel_reserved: int
+    day_reserved: int
+    kernel_cost: int
+    day_cost: int
 
 
 def network_key(network: Network) -> str:
@@ -254,71 +279,75 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------------- writing
 
-    def begin(
-        self, intent: CallIntent, *, reservation: Reservation | None = None, limits: Limits | None = None
-    ) -> None:
-        """Write the intent, and the reservation of a new authorisation, if the limits allow it: all or nothing.
+    def begin(self, intent: CallIntent, *, reserve: bool, limits: Limits | None = None) -> None:
+        """Write the intent, and with ``reserve`` its new authorisation, if the limits allow it: all or nothing.
 
-        A call that reuses an authorisation (``intent.nonce``) reserves nothing more, but that authorisation must be
+        A call that reuses an authorisation (``reserve=False``) reserves nothing more, but that authorisation must be
         open, of this kernel and network, and within the limits as they are now.  Anything that can spend needs
         ``limits``.  Raises :class:`LimitExceeded` or :class:`LedgerError`; then nothing was written.
         """
-        if reservation is not None and intent.nonce is not None:
-            raise ValueError("a call has a new authorisation or reuses one, not both")
-        if (reservation is not None or intent.nonce is not None) and limits is None:
-            raise ValueError("a call that can spend needs limits")
+        authorisation = intent.authorisation
+        if authorisation is None and reserve:
+            raise ValueError("there is no authorisation to reserve")
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM calls WHERE id = ?", (intent.id,)).fetchone():
                 raise LedgerError(f"Call {intent.id} was begun already.")
-            nonce: int | None = intent.nonce
-            if reservation is not None and limits is not None:
-                self._reserve(db, intent, reservation, limits)
-                nonce = reservation.authorisation.nonce
-            elif nonce is not None and limits is not None:
-                self._check_reuse(db, intent, nonce, limits)
+            if authorisation is not None:
+                if limits is None:
+                    raise ValueError("a call that can spend needs limits")
+                self._cover(db, intent, authorisation, limits, new=reserve)
             db.execute(
                 "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     intent.id,
                     _iso(intent.created_at),
-                    intent.kernel,
+                    intent.kernel_id,
                     _this_process(),
-                    intent.network,
-                    int(intent.simulated),
+                    network_key(intent.network),
+                    int(intent.network.simulated),
                     intent.notebook,
                     intent.cell,
                     _text(intent.model),
-                    intent.host,
-                    _text(intent.prompt),
-                    str(nonce) if nonce is not None else None,
+                    intent.tee_id,
+                    _text(intent.prompt) if intent.prompt is not None else None,
+                    str(authorisation.nonce) if authorisation is not None else None,
                 ),
             )
 
-    def _reserve(self, db: sqlite3.Connection, intent: CallIntent, reservation: Reservation, limits: Limits) -> None:
-        a, token = reservation.authorisation, reservation.token
+    def _cover(
+        self, db: sqlite3.Connection, intent: CallIntent, a: Authorisation, limits: Limits, *, new: bool
+    ) -> None:
+        network, token = network_key(intent.network), intent.network.token
         if a.cap < 0 or (a.token.lower(), a.chain_id) != (token.address.lower(), token.chain_id):
-            raise ValueError("the reservation's token is not the authorisation's")
-        if db.execute("SELECT 1 FROM authorisations WHERE nonce = ?", (str(a.nonce),)).fetchone():
+            raise ValueError("the authorisation is not in the network's token")
+        known = db.execute("SELECT * FROM authorisations WHERE nonce = ?", (str(a.nonce),)).fetchone()
+        if new and known:
             raise LedgerError("This authorisation is in the ledger already; its nonce must be fresh.")
-        spending = self._spending(db, intent.kernel, intent.network, token)
+        if not new:
+            if known is None or (known["kernel"], known["network"]) != (intent.kernel_id, network):
+                raise LedgerError("The call joins an authorisation that this kernel did not reserve on this network.")
+            if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (str(a.nonce),)).fetchone():
+                raise LedgerError("The call joins an authorisation that is settled or expired already.")
+            a = _authorisation(known["authorisation"])
+        now = self._clock()
         check(
             limits,
             cap=Money(a.cap, token),
-            new=True,
-            used_kernel=spending.kernel.amount,
-            used_day=spending.day.amount,
+            new=new,
+            used_kernel=_reserved(db, network, token, "kernel =", intent.kernel_id),
+            used_day=_reserved(db, network, token, "last_day >=", _day(now)),
         )
-        now = self._clock()
-        # It can be spent until its deadline, so it counts for each day that it touches.
-        last = max(now, _from_unix(a.deadline))
+        if not new:
+            return
         db.execute(
             "INSERT INTO authorisations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 str(a.nonce),
                 _iso(now),
-                last.date().isoformat(),
-                intent.kernel,
-                intent.network,
+                # It can be spent until its deadline, so it counts for each day that it touches.
+                _day(max(now, _from_unix(a.deadline))),
+                intent.kernel_id,
+                network,
                 _token_key(token),
                 token.symbol,
                 token.decimals,
@@ -327,26 +356,10 @@ class Ledger:
             ),
         )
 
-    def _check_reuse(self, db: sqlite3.Connection, intent: CallIntent, nonce: int, limits: Limits) -> None:
-        row = db.execute("SELECT * FROM authorisations WHERE nonce = ?", (str(nonce),)).fetchone()
-        if row is None or (row["kernel"], row["network"]) != (intent.kernel, intent.network):
-            raise LedgerError("The call refers to an authorisation that this kernel did not reserve on this network.")
-        if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (str(nonce),)).fetchone():
-            raise LedgerError("The call refers to an authorisation that is settled or expired.")
-        token = _token(row)
-        spending = self._spending(db, intent.kernel, intent.network, token)
-        check(
-            limits,
-            cap=Money(int(row["cap"]), token),
-            new=False,
-            used_kernel=spending.kernel.amount,
-            used_day=spending.day.amount,
-        )
-
-    def record(self, call_id: str, kind: EventKind, data: Mapping[str, Any] | None = None) -> None:
+    def record(self, call_id: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
         """Append what happened to a call.  ``data`` must be plain JSON: a secret is refused (TypeError).
 
-        ``ended`` closes a call that leaves no receipt.
+        One of :data:`ENDINGS` closes a call that leaves no receipt; ``data["reason"]`` says why.
         """
         text = json.dumps(dict(data or {}), sort_keys=True, allow_nan=False)
         with self._transaction() as db:
@@ -357,11 +370,13 @@ class Ledger:
                 (_iso(self._clock()), call_id, kind, _text(text)),
             )
 
-    def release(self, nonce: int, amount: int, proof: Mapping[str, Any] | None = None) -> None:
+    def release(self, authorisation: Authorisation | int, amount: int, proof: Mapping[str, Any] | None = None) -> None:
         """Lower a reservation to what was really taken: the settled amount, or 0 for a nonce that expired unspent.
 
-        ``proof`` says how that is known (transaction, block).  It can only fall; the same figure again changes nothing.
+        ``authorisation`` may be its nonce; ``proof`` says how that is known (transaction, block).  It can
+        only fall; the same figure again changes nothing.
         """
+        nonce = authorisation if isinstance(authorisation, int) else authorisation.nonce
         text = json.dumps(dict(proof or {}), sort_keys=True, allow_nan=False)
         with self._transaction() as db:
             row = db.execute("SELECT cap FROM authorisations WHERE nonce = ?", (str(nonce),)).fetchone()
@@ -392,10 +407,11 @@ class Ledger:
             for sha256, content in blobs.items():
                 if not db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone():
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
-            run_id = d["network"]["run_id"]
+            run_id, payment = d["network"]["run_id"], d["payment"]
             db.execute(
                 "INSERT INTO receipts (id, created_at, saved_at, kernel, network, simulated, notebook, model, verdict,"
-                " charge, signature_sha256, digest, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " charge, token, cost, signature_sha256, digest, document)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     receipt.id,
                     d["created_at"],
@@ -406,7 +422,9 @@ class Ledger:
                     d["notebook"]["name"],
                     d["request"]["model_requested"],
                     checked["verdict"] if checked else None,
-                    d["payment"]["charge"] if d["payment"] else None,
+                    payment["charge"] if payment else None,
+                    f"{payment['token']['chain_id']}:{payment['token']['address'].lower()}" if payment else None,
+                    payment["cost"]["amount"] if payment and payment["cost"] else None,
                     _signature_hash(receipt.signature),
                     receipt.digest,
                     canonical_bytes(document).decode(),
@@ -446,10 +464,21 @@ class Ledger:
             r["id"] for r in self._query("SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,))
         )
 
-    def spending(self, kernel: str, network: str, token: Token) -> Spending:
-        """What is used of the per-kernel and per-day limits on one network."""
+    def count(self) -> int:
+        """How many receipts there are."""
+        return int(self._query("SELECT count(*) FROM receipts", ())[0][0])
+
+    def spending(self, network: Network, kernel_id: str) -> Spending:
+        """What is used of the per-kernel and the per-day limit on one network, and what calls cost."""
+        key, token, today = network_key(network), network.token, _day(self._clock())
         with self._guard():
-            return self._spending(self._db(), kernel, network, token)
+            db = self._db()
+            return Spending(
+                kernel_reserved=_reserved(db, key, token, "kernel =", kernel_id),
+                day_reserved=_reserved(db, key, token, "last_day >=", today),
+                kernel_cost=_cost(db, key, token, "kernel =", kernel_id),
+                day_cost=_cost(db, key, token, "created_at >=", today),
+            )
 
     def open_authorisations(self, *, kernel: str | None = None, network: str | None = None) -> list[OpenAuthorisation]:
         """Authorisations that no release has closed, oldest first: to be reconciled by nonce."""
@@ -477,25 +506,18 @@ class Ledger:
         amounts = [int(r["amount"]) for r in self._query("SELECT amount FROM releases WHERE nonce = ?", (str(nonce),))]
         return min(amounts) if amounts else None
 
-    def unfinished(self, *, include_running: bool = False, network: str | None = None) -> list[UnfinishedCall]:
+    def unfinished(self, *, include_running: bool = False, network: Network | None = None) -> list[UnfinishedCall]:
         """Calls that were begun and never ended, because their kernel died; oldest first.
 
         Calls of processes that still run on this machine are left out unless ``include_running``.
         """
         found = []
-        for row in self._unended(network=network):
+        for row in self._without_receipt({"c.network": network_key(network) if network else None}):
             running = _process_lives(row["process"])
-            if running and not include_running:
+            if row["ending"] is not None or (running and not include_running):
                 continue
             kinds = self._query("SELECT kind FROM events WHERE call = ? ORDER BY seq", (row["id"],))
-            found.append(
-                UnfinishedCall(
-                    intent=_intent(row),
-                    authorisation=_authorisation(row["authorisation"]) if row["authorisation"] else None,
-                    events=tuple(k["kind"] for k in kinds),
-                    running=running,
-                )
-            )
+            found.append(UnfinishedCall(_call(row), tuple(k["kind"] for k in kinds), running))
         return found
 
     def rows(
@@ -503,17 +525,14 @@ class Ledger:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        notebook: str | None = None,
         kernel: str | None = None,
-        simulated: bool | None = None,
-        with_unended: bool = True,
     ) -> list[LedgerRow]:
-        """Every call in the time span (``since`` ≤ begun < ``until``), oldest first; nothing is left out silently."""
-        span = {"created_at >=": since and _iso(since), "created_at <": until and _iso(until)}
-        more: dict[str, Any] = {"notebook": notebook, "kernel": kernel}
-        if simulated is not None:
-            more["simulated"] = int(simulated)
-        where, values = _where(span | more)
+        """Every call in the time span (``since`` ≤ begun < ``until``), oldest first; none is left out silently.
+
+        A call that went on under another id (``session-gone``) is one call, told by the later id.
+        """
+        first, last = since and _iso(since), until and _iso(until)
+        where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
         rows = [
             LedgerRow(r["id"], _time(r["created_at"]), json.loads(r["document"]))
             for r in self._query(
@@ -521,20 +540,9 @@ class Ledger:
                 values,
             )
         ]
-        if with_unended:
-            rows += [
-                LedgerRow(
-                    r["id"],
-                    _time(r["begun_at"]),
-                    None,
-                    intent=_intent(r),
-                    authorisation=_authorisation(r["authorisation"]) if r["authorisation"] else None,
-                    token=_token(r) if r["token"] else None,
-                )
-                for r in self._unended(
-                    **{("c.begun_at" + k[10:] if k[:10] == "created_at" else k): v for k, v in (span | more).items()}
-                )
-            ]
+        for r in self._without_receipt({"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}):
+            if r["ending"] != "session-gone":
+                rows.append(LedgerRow(r["id"], _time(r["begun_at"]), None, _call(r)))  # noqa: PERF401
         rows.sort(key=lambda r: r.created_at)
         return rows
 
@@ -557,30 +565,17 @@ class Ledger:
 
     # --------------------------------------------------------------------------------------------------------- inside
 
-    def _unended(self, **filters: Any) -> list[sqlite3.Row]:
-        prefixed = {k if k.startswith("c.") else f"c.{k}": v for k, v in filters.items()}
-        where, values = _where(prefixed)
+    def _without_receipt(self, conditions: Mapping[str, Any]) -> list[sqlite3.Row]:
+        where, values = _where(conditions)
+        marks = ", ".join("?" * len(ENDINGS))
         return self._query(
-            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals"  # noqa: S608
-            " FROM calls c LEFT JOIN authorisations a ON a.nonce = c.nonce"
+            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, e.data"  # noqa: S608
+            " FROM calls c LEFT JOIN authorisations a ON a.nonce = c.nonce LEFT JOIN events e ON e.seq ="
+            f" (SELECT min(seq) FROM events WHERE call = c.id AND kind IN ({marks}))"
             " WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)"
-            " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.call = c.id AND e.kind = 'ended')"
             f"{where} ORDER BY c.begun_at, c.rowid",
-            values,
+            (*ENDINGS, *values),
         )
-
-    def _spending(self, db: sqlite3.Connection, kernel: str, network: str, token: Token) -> Spending:
-        # Days after today count too: a clock that was set back must not free what was reserved.
-        today = self._clock().astimezone(UTC).date().isoformat()
-        amount = "SELECT a.cap, (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = a.nonce) AS releases"
-        sums = []
-        for column, value in (("kernel =", kernel), ("last_day >=", today)):
-            rows = db.execute(
-                f"{amount} FROM authorisations a WHERE a.network = ? AND a.token = ? AND a.{column} ?",
-                (network, _token_key(token), value),
-            )
-            sums.append(sum(min([int(r["cap"]), *map(int, json.loads(r["releases"]))]) for r in rows))
-        return Spending(Money(sums[0], token), Money(sums[1], token))
 
     def _inflate(self, row: sqlite3.Row) -> Receipt:
         document = json.loads(row["document"])
@@ -858,20 +853,46 @@ def _authorisation(text: str) -> Authorisation:
     return Authorisation(**fields)
 
 
-def _intent(row: sqlite3.Row) -> CallIntent:
-    return CallIntent(
+def _call(row: sqlite3.Row) -> RecordedCall:
+    reason = json.loads(row["data"]).get("reason") if row["data"] else None
+    return RecordedCall(
         id=row["id"],
-        kernel=row["kernel"],
+        begun_at=_time(row["begun_at"]),
         network=row["network"],
-        created_at=_time(row["begun_at"]),
-        model=row["model"],
-        prompt=row["prompt"],
         simulated=bool(row["simulated"]),
+        kernel_id=row["kernel"],
+        model=row["model"],
         notebook=row["notebook"],
         cell=row["cell"],
-        host=row["host"],
-        nonce=int(row["nonce"]) if row["nonce"] is not None else None,
+        tee_id=row["host"],
+        prompt=row["prompt"],
+        authorisation=_authorisation(row["authorisation"]) if row["authorisation"] else None,
+        token=_token(row) if row["token"] else None,
+        ending=row["ending"],
+        reason=reason if isinstance(reason, str) else None,
     )
+
+
+def _reserved(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
+    """Sum of what is reserved or was taken.  Days after today count too: a clock set back must not free anything."""
+    rows = db.execute(
+        "SELECT cap, (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = a.nonce) AS releases"  # noqa: S608
+        f" FROM authorisations a WHERE network = ? AND token = ? AND {condition} ?",
+        (network, _token_key(token), value),
+    )
+    return sum(min([int(r["cap"]), *map(int, json.loads(r["releases"]))]) for r in rows)
+
+
+def _cost(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
+    rows = db.execute(
+        f"SELECT cost FROM receipts WHERE network = ? AND token = ? AND cost IS NOT NULL AND {condition} ?",  # noqa: S608
+        (network, _token_key(token), value),
+    )
+    return sum(int(r["cost"]) for r in rows)
+
+
+def _day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
 
 
 def _this_process() -> str:

@@ -7,6 +7,7 @@ UTC with microseconds.  The digest is SHA-256 over the RFC 8785 form of the docu
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import hashlib
 import json
@@ -20,7 +21,7 @@ from functools import cache, cached_property
 from typing import Any, cast
 
 from opg_magic import __version__
-from opg_magic.errors import MalformedMessage, UnreadableReceipt
+from opg_magic.errors import AnswerWithheld, CallFailed, MalformedMessage, UnreadableReceipt
 from opg_magic.models import (
     Answer,
     AttestationEvidence,
@@ -141,9 +142,11 @@ class Receipt:
 
     @property
     def withheld(self) -> bool:
-        """Whether the author's kernel withheld the answer (a call without verdict gave none)."""
-        checked = self.document["checked"]
-        return checked is None or bool(checked["withheld"])
+        """Whether the author's kernel handed no answer out: it failed, was cut off, or the policy withheld it.
+
+        A complete answer that was merely unsigned is no such case: its verdict says what it is worth.
+        """
+        return withheld(self.document)
 
     @property
     def label(self) -> str:
@@ -263,16 +266,32 @@ class Receipt:
         )
 
     def answer(self, *, include_withheld: bool = False) -> Answer:
-        """The answer rebuilt, unpaid.  Raises ValueError if it was withheld and ``include_withheld`` is not given."""
-        verdict = self.verdict_at_creation
-        if verdict is None or (verdict.withheld and not include_withheld):
-            raise ValueError(f"receipt {self.id} holds no answer that passed")
-        calls: list[Any] = []
-        tool_calls = self.document["response"]["tool_calls"]
-        if tool_calls:
-            parsed = json.loads(tool_calls)
-            calls = parsed if isinstance(parsed, list) else []
-        return Answer(text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=tuple(calls))
+        """The answer rebuilt, unpaid.
+
+        A withheld one only with ``include_withheld``, else :class:`AnswerWithheld`; :class:`CallFailed` if none came.
+        """
+        verdict, response = self.verdict_at_creation, self.document["response"]
+        if verdict is None or (response["text"] is None and response["tool_calls"] is None):
+            problem = response["problem"]
+            raise CallFailed(
+                f"call {self.id} got no answer" + (f": {problem['message']}" if problem else ""),
+                charge=self.cost.charge,
+                receipt_id=self.id,
+            )
+        if self.withheld and not include_withheld:
+            raise AnswerWithheld(
+                f"the answer of call {self.id} was withheld: {'; '.join(verdict.because) or verdict.label}",
+                hint=f"To read the text all the same: %opg show {self.id} --unverified",
+                verdict=verdict,
+                charge=self.cost.charge,
+                receipt_id=self.id,
+            )
+        calls: Any = []
+        if response["tool_calls"]:
+            with contextlib.suppress(ValueError):
+                calls = json.loads(response["tool_calls"])
+        calls = tuple(c for c in calls if isinstance(c, dict)) if isinstance(calls, list) else ()
+        return Answer(text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=calls)
 
 
 # ---------------------------------------------------------------------------------------------------------------- make
@@ -379,6 +398,14 @@ def canonical_bytes(document: Any) -> bytes:
     import rfc8785
 
     return rfc8785.dumps(document)
+
+
+def withheld(document: Mapping[str, Any]) -> bool:
+    """Whether a receipt's document holds an answer that was not handed out (:attr:`Receipt.withheld`)."""
+    checked, problem = document["checked"], document["response"]["problem"]
+    if checked is None or checked["withheld"] or checked["verdict"] == VerdictStatus.FAILED.value:
+        return True
+    return problem is not None and problem["code"] != "unsigned"
 
 
 def signature_of(frame: str | None) -> str | None:

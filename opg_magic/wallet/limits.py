@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from opg_magic.errors import LimitExceeded
 from opg_magic.models import Money
+from opg_magic.networks import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name} must be a non-negative integer of base units, not {value!r}")
 
+    def check_call(self, cap: int, token: Token) -> None:
+        """Refuse an authorisation whose whole ``cap`` exceeds the limit per call (:class:`LimitExceeded`)."""
+        if cap > self.per_call:
+            raise LimitExceeded(
+                f"A call is covered by an authorisation of up to {Money(cap, token)}, but the limit per call is "
+                f"{Money(self.per_call, token)}. Nothing was signed or sent.",
+                hint=f"To allow it, raise the limit per call to {Money(cap, token)} or more (a host takes no lower cap than it asks for). {_HINT}",
+            )
+
 
 _HINT = "%opg config shows each limit and where it is set."
 _FALLS = "What is reserved falls to what was really taken once the settlement is seen on the chain. " + _HINT
@@ -38,13 +48,7 @@ def check(limits: Limits, *, cap: Money, new: bool, used_kernel: int, used_day: 
     which names the cap, the limit, and what is used of it.
     """
     token = cap.token
-    limit = Money(limits.per_call, token)
-    if cap.amount > limits.per_call:
-        raise LimitExceeded(
-            f"A call is covered by an authorisation of up to {cap}, but the limit per call is {limit}. "
-            "Nothing was signed or sent. A host accepts no lower cap than the one it asks for.",
-            hint=f"To allow it, raise the limit per call to {cap} or more. {_HINT}",
-        )
+    limits.check_call(cap.amount, token)
     for label, allowed, used in (
         ("per kernel", limits.per_kernel, used_kernel),
         ("per UTC day, over all kernels,", limits.per_day, used_day),

@@ -38,8 +38,8 @@ def ask(
 ) -> Answer:
     """One paid, checked and recorded call: what ``%%opg`` does, without a display.
 
-    ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds; what is left out comes
-    from the settings.  Raises :class:`opg_magic.errors.OpgError`: among others ``AnswerWithheld`` when a check failed,
+    ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds; the settings fill in
+    what is left out.  Raises :class:`opg_magic.errors.OpgError`: among others ``AnswerWithheld`` when a check failed,
     ``LimitExceeded`` and ``PaymentRefused`` before anything was signed, ``CallFailed`` when no usable answer came (its
     ``charge`` says whether it was paid for).  Interrupting raises ``CallInterrupted``.
     """

@@ -54,7 +54,7 @@ from opg_magic.models import (
 )
 from opg_magic.networks import Network
 from opg_magic.secret import Secret
-from opg_magic.wallet.upto import SETTLEMENT_SECONDS, UptoSession, UptoSessions
+from opg_magic.wallet.upto import IDLE_SECONDS, SETTLEMENT_SECONDS, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
@@ -73,6 +73,10 @@ Observer = Callable[[Progress], None]
 #: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
 #: Deadlines are signed in chain time: with 300 s to live, a minute matters.
 CHAIN_CLOCK_SECONDS = 60
+
+
+#: An authorisation younger than this is left alone: its session may still be open, so nothing can be settled yet.
+RECONCILE_AFTER = timedelta(seconds=IDLE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +255,40 @@ class Engine:
 
         outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
         return snapshot, {host.tee_id: outcome for host, outcome in zip(snapshot.hosts, outcomes, strict=True)}
+
+    async def reconcile(self, *, at_most: int = 50) -> int:
+        """Let reservations fall to what the payment chain shows was taken; returns how many became known.
+
+        An authorisation counts with its whole cap until its nonce is seen spent (then with the settled amount), or
+        unspent in a block past its deadline (then with nothing).  What cannot be told yet stays reserved.
+        """
+        from opg_magic.receipts.ledger import network_key
+
+        live = {session.authorisation.nonce for session in self._sessions}
+        waiting = [
+            entry.authorisation
+            for entry in self._ledger.open_authorisations(network=network_key(self.network))
+            if entry.authorisation.nonce not in live and _now() - entry.created_at > RECONCILE_AFTER
+        ]
+        found = await asyncio.gather(*(self._reconcile_one(a) for a in waiting[:at_most]))
+        return sum(found)
+
+    async def _reconcile_one(self, authorisation: Authorisation) -> bool:
+        try:
+            settlement = await self._chain.find_settlement(authorisation)
+        except errors.OpgError as problem:
+            # Not knowing is safe: the cap stays reserved, and the next call or `%opg reconcile` asks again.
+            log.info("an authorisation could not be reconciled: %s", problem.message)
+            return False
+        if settlement.status == "unspent":
+            amount = 0
+        elif settlement.status == "spent" and settlement.amount is not None:
+            amount = settlement.amount
+        else:
+            return False
+        proof = {"status": settlement.status, "transaction": settlement.tx_hash, "block": settlement.block_number}
+        self._ledger.release(authorisation.nonce, amount, proof)
+        return True
 
     async def funds(self, address: str) -> tuple[int, int]:
         """Balance and Permit2 allowance of an address, in base units."""
@@ -451,7 +489,6 @@ class Engine:
         )
         call.notes.extend(notes)
         wallet = self._wallet()
-        call.limits.check_call(terms.amount, self.network.token)
         await self._check_clock_and_funds(wallet.address, terms.amount, server_date, settings)
         authorisation = authorise(
             terms,
@@ -460,6 +497,7 @@ class Engine:
             now=int(_now().timestamp()),
             nonce=int.from_bytes(secrets.token_bytes(32), "big"),
         )
+        await self.reconcile()
         self._begin(call, ready, authorisation, new=True)
         signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network)
         return authorisation, payment_header(authorisation, signature, terms)
@@ -498,22 +536,24 @@ class Engine:
 
     def _begin(self, call: _Call, ready: ReadyHost, authorisation: Authorisation, *, new: bool) -> None:
         """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend."""
-        from opg_magic.receipts.ledger import CallIntent
+        from opg_magic.receipts.ledger import CallIntent, Reservation, network_key
 
-        self._ledger.begin(
-            CallIntent(
-                id=call.id,
-                created_at=call.created_at,
-                network=self.network,
-                kernel_id=self._where.kernel_id,
-                notebook=self._where.notebook,
-                tee_id=ready.host.tee_id,
-                model=call.prompt.model,
-                authorisation=authorisation,
-            ),
-            reserve=new,
-            limits=call.limits,
+        where = self._where()
+        intent = CallIntent(
+            id=call.id,
+            kernel=where.kernel_id,
+            network=network_key(self.network),
+            created_at=call.created_at,
+            model=call.prompt.model,
+            prompt=call.prompt.text,
+            simulated=self.network.simulated,
+            notebook=where.notebook,
+            cell=where.cell,
+            host=ready.host.tee_id,
+            nonce=None if new else authorisation.nonce,
         )
+        reservation = Reservation(authorisation, self.network.token) if new else None
+        self._ledger.begin(intent, reservation=reservation, limits=call.limits)
 
     # ------------------------------------------------------------------------------------------------- 8: the exchange
 
@@ -528,7 +568,6 @@ class Engine:
             headers: dict[str, str | Secret[str]] = {"PAYMENT-SIGNATURE": header}
         else:
             authorisation = session.authorisation
-            call.limits.check_call(authorisation.cap, self.network.token)
             self._begin(call, ready, authorisation, new=False)
             headers = {"X-Upto-Session": session.session_id}
             timeout = min(timeout, session.window(_now()))
@@ -566,9 +605,9 @@ class Engine:
 
     def _record_unsent(self, call: _Call, paid: _Paid, problem: errors.OpgError) -> None:
         """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""
-        self._ledger.record(call.id, "not-sent", {"reason": problem.message})
         if paid.session is None:
-            self._ledger.release(paid.authorisation, 0, proof={"kind": "never sent"})
+            self._ledger.release(paid.authorisation.nonce, 0, {"how": "the signature never left this machine"})
+        self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": problem.message})
         problem.charge = Charge.NONE
 
     # -------------------------------------------------------------------------------------------------- 9: the verdict
@@ -578,7 +617,8 @@ class Engine:
         from opg_magic.receipts.receipt import new_id
 
         if exchange.status == 402 and paid.session is not None:
-            self._ledger.record(call.id, "session-gone", {"reason": "the host answered 402"})
+            reason = "the host answered 402: its session was closed"
+            self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": reason})
             call.id = new_id()
             raise _SessionGone
         charge = _charge(exchange)

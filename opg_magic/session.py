@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors, networks, paths
@@ -102,7 +103,7 @@ class Session:
             self._count(-1)
 
     async def aask(self, prompt: Prompt, options: CallOptions | None = None) -> Answer:
-        """The same call, awaited on the caller's own loop.  Cancelling the await cancels the call, and it is recorded."""
+        """The same call, awaited on the caller's own loop.  Cancelling the await cancels and records it."""
         import asyncio
 
         from opg_magic.engine import CallOptions
@@ -246,18 +247,27 @@ class Session:
 
     def spending(self) -> Spending:
         """Limits of this kernel and what is used of them, on the network in use."""
-        network = self._profile(self.settings.get("network"))
-        sums = self.ledger.spending(network, self.kernel_id)
-        money = lambda amount: Money(amount, network.token)  # noqa: E731
-        get = self.settings.get
+        from opg_magic.receipts.ledger import network_key
+
+        network = self.network
+        used = self.ledger.spending(self.kernel_id, network_key(network), network.token)
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        kernel_cost = day_cost = 0
+        for row in self.ledger.rows(since=midnight, with_unended=False):
+            cost = _cost_in(row.document, network)
+            day_cost += cost
+            kernel_cost += cost if _kernel_in(row.document) == self.kernel_id else 0
+        limit = {
+            key: Money(self.settings.get(f"max_cost_per_{key}"), network.token) for key in ("call", "kernel", "day")
+        }
         return Spending(
-            call_limit=money(get("max_cost_per_call")),
-            kernel_limit=money(get("max_cost_per_kernel")),
-            day_limit=money(get("max_cost_per_day")),
-            kernel_reserved=money(sums.kernel_reserved),
-            day_reserved=money(sums.day_reserved),
-            kernel_cost=money(sums.kernel_cost),
-            day_cost=money(sums.day_cost),
+            call_limit=limit["call"],
+            kernel_limit=limit["kernel"],
+            day_limit=limit["day"],
+            kernel_reserved=used.kernel,
+            day_reserved=used.day,
+            kernel_cost=Money(kernel_cost, network.token),
+            day_cost=Money(day_cost, network.token),
             running=self._running,
         )
 
@@ -311,10 +321,14 @@ class Session:
             "simulated network": "in use" if running else "not started by this kernel",
             "model": self.settings.get("model"),
             "policy": self.settings.get("policy"),
-            "receipts": self.ledger.count(),
+            "receipts": len(self.ledger.rows(with_unended=False)),
             "ledger": "kept for all kernels of this user",
             "running calls": self._running,
         }
+
+    def reconcile(self) -> int:
+        """Ask the payment chain what was taken under authorisations that are over; returns how many became known."""
+        return int(self._run(self._engine(None, None).reconcile()))
 
     def approve(self, amount: int) -> str:
         """Let Permit2 move ``amount`` base units in all from the wallet; returns the transaction's hash."""
@@ -394,6 +408,18 @@ def _host_row(
     else:
         attestation, reason = "good", None
     return HostRow(host, registry.active, attestation, reason or registry.inactive_reason, set_aside, name)
+
+
+def _cost_in(document: Mapping[str, Any] | None, network: Network) -> int:
+    """A call's cost by its host's figure, in base units; 0 where it is unknown or of another network."""
+    if document is None or document["network"]["run_id"] != network.run_id or document["payment"] is None:
+        return 0
+    estimate = document["payment"]["estimate"]
+    return 0 if estimate is None else int(estimate["amount"])
+
+
+def _kernel_in(document: Mapping[str, Any] | None) -> str | None:
+    return None if document is None else document["notebook"]["kernel"]
 
 
 def _interrupted(outcome: BaseException | None) -> errors.CallInterrupted:

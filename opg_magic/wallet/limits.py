@@ -32,7 +32,8 @@ class Limits:
             raise LimitExceeded(
                 f"A call is covered by an authorisation of up to {Money(cap, token)}, but the limit per call is "
                 f"{Money(self.per_call, token)}. Nothing was signed or sent.",
-                hint=f"To allow it, raise the limit per call to {Money(cap, token)} or more (a host takes no lower cap than it asks for). {_HINT}",
+                hint=f"To allow it, raise the limit per call to {Money(cap, token)} or more: a host takes no lower cap "
+                f"than the one it asks for. {_HINT}",
             )
 
 

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def _opg(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("an amount of OPG, such as 0.5")  # noqa: TRY004
     try:
-        return parse_units(f"{value:.18f}".rstrip("0") if isinstance(value, float) else str(value), OPG_DECIMALS)
+        # A TOML float is meant as written: its shortest decimal form, not its binary neighbour.
+        return parse_units(f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value), OPG_DECIMALS)
     except ValueError:
         raise ValueError("an amount of OPG, such as 0.5") from None
 

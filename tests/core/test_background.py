@@ -1,0 +1,86 @@
+"""The main thread only waits; its interrupt cancels the call and lets it write down what happened."""
+
+import asyncio
+import os
+import signal
+import threading
+
+import pytest
+
+from opg_magic.background import BackgroundLoop, Stopped
+
+
+@pytest.fixture
+def background():
+    loop = BackgroundLoop()
+    yield loop
+    loop.close()
+    loop.close()
+
+
+def test_the_result_and_the_last_item_arrive_on_the_calling_thread(background):
+    seen = []
+
+    async def work(emit):
+        for number in range(100):
+            emit(number)
+        return "done"
+
+    assert background.run(work, lambda item: seen.append((item, threading.current_thread()))) == "done"
+    assert seen[-1] == (99, threading.current_thread())
+
+
+def test_a_failure_is_raised_on_the_calling_thread(background):
+    async def work(_emit):
+        raise LookupError("not there")
+
+    with pytest.raises(LookupError, match="not there"):
+        background.run(work)
+
+
+def test_an_interrupt_cancels_and_brings_back_what_the_call_says(background):
+    started = threading.Event()
+
+    async def work(_emit):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise LookupError("written down") from None
+
+    def interrupt():
+        started.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Stopped) as stopped:
+        background.run(work)
+    thread.join()
+    assert isinstance(stopped.value.outcome, LookupError)
+
+    async def next_one(_emit):
+        return 1
+
+    assert background.run(next_one) == 1
+
+
+def test_a_keyboard_interrupt_inside_the_coroutine_leaves_the_loop_alive(background):
+    async def work(_emit):
+        raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, Stopped)):
+        background.run(work)
+
+    async def next_one(_emit):
+        return 2
+
+    assert background.run(next_one) == 2
+
+
+async def test_submit_is_awaited_on_the_callers_loop(background):
+    async def work():
+        await asyncio.sleep(0)
+        return threading.current_thread().name
+
+    assert await background.submit(work()) == "opg_magic"

@@ -1,0 +1,103 @@
+"""Settings: where each came from, and that a project can only tighten."""
+
+import pytest
+
+from opg_magic.config import Settings
+from opg_magic.errors import ConfigError
+
+
+@pytest.fixture
+def make(tmp_path):
+    def build(user="", project="", environ=None):
+        (tmp_path / "user.toml").write_text(user)
+        folder = tmp_path / "work" / "deep"
+        folder.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / "pyproject.toml").write_text(project)
+        return Settings(environ=environ or {}, user_file=tmp_path / "user.toml", project_dir=folder)
+
+    return build
+
+
+def test_each_layer_overrides_the_one_below(make):
+    settings = make(user='model = "a/user"')
+    assert (settings.get("model"), settings.origin("model")) == ("a/user", "user file (config.toml)")
+    settings = make(user='model = "a/user"', environ={"OPG_MODEL": "a/env"})
+    assert (settings.get("model"), settings.origin("model")) == ("a/env", "environment (OPG_MODEL)")
+    settings.set("model", "a/kernel")
+    assert (settings.get("model"), settings.origin("model")) == ("a/kernel", "this kernel")
+    settings.unset("model")
+    assert settings.get("model") == "a/env"
+
+
+def test_a_project_tightens(make):
+    settings = make(project='[tool.opg]\npolicy = "strict"\nmax_cost_per_kernel = "0.2"\nskew = 30')
+    assert settings.get("policy") == "strict"
+    assert settings.get("max_cost_per_kernel") == 2 * 10**17
+    assert settings.get("skew") == 30
+    assert settings.origin("policy") == "project (pyproject.toml), tightened"
+
+
+def test_a_project_never_loosens(make):
+    settings = make(
+        user='policy = "audit"\nmax_cost_per_kernel = "0.2"\nskew = 10',
+        project='[tool.opg]\npolicy = "default"\nmax_cost_per_kernel = "1000"\nskew = 3000',
+    )
+    assert settings.get("policy") == "audit"
+    assert settings.get("max_cost_per_kernel") == 2 * 10**17
+    assert settings.get("skew") == 10
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'registry_rpcs = ["https://evil.example"]',
+        'payment_rpcs = ["https://evil.example"]',
+        'facilitators = ["0x0000000000000000000000000000000000000001"]',
+        'payees = ["0x0000000000000000000000000000000000000001"]',
+        'pinned_pcrs = ["0x00"]',
+        'wallet = "env"',
+        'network = "opengradient"',
+        "timeout = 1",
+    ],
+)
+def test_what_is_the_users_alone_is_ignored_in_a_project_and_said(make, line):
+    key = line.split()[0]
+    settings = make(project=f"[tool.opg]\n{line}")
+    assert settings.get(key) == make().get(key)
+    assert any(key in note for note in settings.notes)
+
+
+def test_limits_are_exact_integers_of_base_units(make):
+    settings = make(user='max_cost_per_call = "0.000000000000000001"\nmax_cost_per_day = 0.3\nmax_cost_per_kernel = 0')
+    assert settings.get("max_cost_per_call") == 1
+    assert settings.get("max_cost_per_day") == 3 * 10**17
+    assert settings.get("max_cost_per_kernel") == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_cost_per_call", "-1"),
+        ("max_cost_per_call", True),
+        ("timeout", "soon"),
+        ("timeout", 166),
+        ("policy", "lax"),
+        ("model", ""),
+    ],
+)
+def test_a_malformed_value_is_refused_with_its_form(make, key, value):
+    with pytest.raises(ConfigError, match=key):
+        make().set(key, value)
+
+
+def test_an_unknown_setting_suggests_the_near_one(make):
+    with pytest.raises(ConfigError, match="Did you mean policy"):
+        make().get("polcy")
+    with pytest.raises(ConfigError, match="no setting is named"):
+        make(user="modle = 1")
+
+
+def test_rows_show_amounts_in_opg(make):
+    rows = {key: (value, origin) for key, value, origin, _ in make().rows()}
+    assert rows["max_cost_per_call"] == ("0.1 OPG", "default")
+    assert rows["network"] == ("sim", "default")

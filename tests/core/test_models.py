@@ -1,0 +1,55 @@
+"""Money is exact, and says what it is."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opg_magic.models import Charge, Claim, Cost, Money, Status, Verdict, VerdictStatus, format_units, parse_units
+from opg_magic.networks import OPG, SIM_OPG, Token
+
+
+@given(st.integers(min_value=0, max_value=2**256 - 1), st.integers(min_value=0, max_value=30))
+def test_units_survive_formatting_and_parsing(amount, decimals):
+    assert parse_units(format_units(amount, decimals), decimals) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0"), (1, "0.000000000000000001"), (10**17, "0.1"), (123 * 10**18, "123"), (-5, "-0.000000000000000005")],
+)
+def test_units_are_plain_decimals(amount, text):
+    assert format_units(amount, 18) == text
+
+
+@pytest.mark.parametrize("text", ["", ".", "-1", "1e3", "0.0000000000000000001", "0x10", "١", "1 000", "nan"])
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(ValueError, match="not an amount"):
+        parse_units(text, 18)
+
+
+def test_money_of_different_tokens_does_not_mix():
+    other = Token("USDC", "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", 6, 8453)
+    with pytest.raises(TypeError):
+        Money(1, OPG) + Money(1, other)
+    with pytest.raises(TypeError):
+        assert Money(1, OPG) <= Money(1, other)
+    assert Money(1, OPG) + Money(2, OPG) == Money(3, OPG)
+
+
+def test_a_cost_never_shows_an_unknown_price_as_zero():
+    cap = Money(10**17, SIM_OPG)
+    assert str(Cost(None, cap, charge=Charge.CHARGED)) == "price unknown (at most 0.1 sim-OPG)"
+    assert str(Cost(Money(4142 * 10**12, SIM_OPG), cap, usd=Decimal("0.000414"), charge=Charge.CHARGED)) == (
+        "0.0041 sim-OPG ≈ $0.00041 (at most 0.1 sim-OPG)"
+    )
+    assert str(Cost(Money(0, SIM_OPG), cap, charge=Charge.NONE)) == "not charged"
+
+
+@pytest.mark.parametrize("status", list(VerdictStatus))
+def test_a_simulated_verdict_never_says_verified(status):
+    claim = Claim("request", Status.PASSED, None, "said")
+    verdict = Verdict(status, True, {"request": claim}, "default")
+    assert "VERIFIED" not in verdict.label.replace("UNVERIFIED", "")
+    assert "SIMULATED" in verdict.label

@@ -1,0 +1,74 @@
+"""A host's session is joined only while its time and cap carry the call (protocol section 3)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from opg_magic.models import Authorisation
+from opg_magic.secret import Secret
+from opg_magic.wallet.upto import UptoSession, UptoSessions
+
+SIGNED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
+ADDRESS = "0x" + "11" * 20
+
+
+def session(**changes):
+    authorisation = Authorisation(
+        chain_id=8453, payer=ADDRESS, token=ADDRESS, cap=10**17, spender=ADDRESS, nonce=7,
+        deadline=int(SIGNED.timestamp()) + 300, pay_to=ADDRESS, facilitator=ADDRESS, valid_after=0,
+    )  # fmt: skip
+    values = {"tee_id": "0xaa", "path": "/v1/chat/completions", "session_id": Secret("s"), "last_used": SIGNED}
+    return UptoSession(authorisation=authorisation, **(values | changes))
+
+
+def at(seconds):
+    return SIGNED + timedelta(seconds=seconds)
+
+
+def test_the_last_answer_ends_165_seconds_after_signing():
+    assert session().answer_by == at(165)
+    assert session().window(at(0)) == 165
+    assert session(last_used=at(160)).window(at(164)) == 1
+    assert session(last_used=at(160)).window(at(166)) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "timeout", "users", "carried"),
+    [
+        (10, 120, True, True),
+        (46, 120, True, False),
+        (46, 120, False, True),
+        (119, 120, False, True),
+        (121, 120, False, False),
+        (121, 30, False, True),
+    ],
+)
+def test_no_call_starts_that_its_deadline_could_not_carry(start, timeout, users, carried):
+    joined = session(last_used=at(start - 5))
+    assert joined.carries(at(start), timeout=timeout, timeout_is_users=users, worst_cost=None) is carried
+
+
+def test_an_idle_session_is_left_alone():
+    assert session(last_used=at(0)).window(at(85)) > 0
+    assert session(last_used=at(0)).window(at(86)) == 0
+
+
+@pytest.mark.parametrize(("spent", "worst", "carried"), [(0, 10**17, True), (1, 10**17, False), (10**17, None, False)])
+def test_the_worst_cost_fits_into_what_is_left_of_the_cap(spent, worst, carried):
+    assert session(spent=spent).carries(at(1), timeout=60, timeout_is_users=True, worst_cost=worst) is carried
+
+
+def test_attack_28_a_session_shows_no_id():
+    assert "'s'" not in repr(session(session_id=Secret("spending-secret")))
+    assert "spending-secret" not in repr(session(session_id=Secret("spending-secret")))
+
+
+def test_dropping_an_old_session_keeps_the_newer_one():
+    sessions = UptoSessions()
+    old, new = session(), session(spent=1)
+    sessions.put(old)
+    sessions.put(new)
+    sessions.drop(old)
+    assert sessions.get("0xaa", "/v1/chat/completions") is new
+    sessions.drop(new)
+    assert list(sessions) == []

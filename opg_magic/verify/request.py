@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Basis, Claim, Evidence, Kind, Problem, RequestEvidence, Trust
+from opg_magic.models import Basis, Claim, Evidence, Problem, RequestEvidence, Trust
 from opg_magic.protocol import canonical, strict_json
 from opg_magic.verify._claims import failed, fields_of, missing, passed
 
@@ -25,32 +25,31 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     except MalformedMessage as error:
         return failed("request", Basis.PROVEN, "The request cannot be read in one way only.", error.code, error.message)
     try:
-        recorded = _canonical(request.kind, body, request.canonicaliser)
-        if recorded is not None and recorded != request.canonical:
-            return failed(
-                "request",
-                Basis.PROVEN,
-                "The recorded request does not fit itself.",
-                "canonical-differs",
-                "the canonical request kept is not that of the JSON kept",
-            )
-        fields = fields_of(evidence)
-        if isinstance(fields, Problem):
-            return missing("request", "Nothing signed says which request was answered.", fields.code, fields.message)
-        for version in _versions(request):
-            text = _canonical(request.kind, body, version)
-            if text is not None and canonical.request_hash(text) == fields.request_hash:
-                return passed(
-                    "request",
-                    Basis.PROVEN,
-                    SENTENCE,
-                    canonicaliser=version,
-                    request_hash=fields.request_hash.hex(),
-                    not_signed=canonical.unsigned_keys(request.kind, body, version),
-                    attachments_by_name=version == canonical.NEWER and _has_attachments(body),
-                )
+        forms = {version: canonical.canonicalise(request.kind, body, version) for version in _versions(request)}
     except MalformedMessage as error:
         return failed("request", Basis.PROVEN, "No host takes such a request.", error.code, error.message)
+    if request.canonical not in forms.values():
+        return failed(
+            "request",
+            Basis.PROVEN,
+            "The recorded request does not fit itself.",
+            "canonical-differs",
+            "the canonical request kept is not that of the JSON kept",
+        )
+    fields = fields_of(evidence)
+    if isinstance(fields, Problem):
+        return missing("request", "Nothing signed says which request was answered.", fields.code, fields.message)
+    for version, text in forms.items():
+        if canonical.request_hash(text) == fields.request_hash:
+            return passed(
+                "request",
+                Basis.PROVEN,
+                SENTENCE,
+                canonicaliser=version,
+                request_hash=fields.request_hash.hex(),
+                not_signed=canonical.unsigned_keys(request.kind, body, version),
+                attachments_by_name=version == canonical.NEWER and _has_attachments(body),
+            )
     return failed(
         "request",
         Basis.PROVEN,
@@ -69,16 +68,10 @@ def _body(request: RequestEvidence) -> dict[str, Any]:
 
 
 def _versions(request: RequestEvidence) -> tuple[str, ...]:
+    """All known versions, the recorded one first: where several agree, it is the one that is named."""
     known = canonical.canonicalisers(request.kind)
     first = tuple(version for version in known if version == request.canonicaliser)
     return first + tuple(version for version in known if version not in first)
-
-
-def _canonical(kind: Kind, body: dict[str, Any], version: str) -> str | None:
-    """None for rules that this verifier does not know."""
-    if version not in canonical.canonicalisers(kind):
-        return None
-    return canonical.canonicalise(kind, body, version)
 
 
 def _has_attachments(body: dict[str, Any]) -> bool:

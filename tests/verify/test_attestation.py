@@ -116,6 +116,20 @@ def refused(claim: Claim, code: str) -> None:
     assert claim.reason
 
 
+def _usage(*, ca: bool, digital_signature: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------- what holds
 
 
@@ -285,7 +299,13 @@ def test_attack_18_key_and_certificate_hash_exchanged() -> None:
     refused(claim(document(user_data=user_data_for(CERTIFICATE, KEY))), "wrong-key")
 
 
-@pytest.mark.parametrize("user_data", [None, b"", b"hello", bytes(68), user_data_for(KEY, CERTIFICATE) + b"\0"])
+BOUND = user_data_for(KEY, CERTIFICATE)
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    [None, b"", b"hello", bytes(68), BOUND + b"\0", b"\x12\x21" + BOUND[2:], BOUND[:34] + b"\x13\x20" + BOUND[36:]],
+)
 def test_attack_18_document_that_binds_no_key(user_data: bytes | None) -> None:
     refused(claim(document(user_data=user_data)), "wrong-key")
 
@@ -410,6 +430,12 @@ def test_unprotected_headers_are_refused(unprotected: dict[Any, Any]) -> None:
     assert [(step.name, step.code) for step in report.failures] == [("form", "header")]
 
 
+def test_protected_header_with_bytes_after_it_is_refused() -> None:
+    protected, _, payload, signature = cbor2.loads(GOOD)
+    report = examine(cbor2.dumps([protected + b"\0", {}, payload, signature]))
+    assert [(step.name, step.code) for step in report.failures] == [("form", "header")]
+
+
 @pytest.mark.parametrize("size", [0, 95, 97, 104])
 def test_signature_of_another_length_is_refused(size: int) -> None:
     protected, _, payload, signature = cbor2.loads(GOOD)
@@ -458,6 +484,45 @@ def test_tags_inside_the_payload_are_not_followed(tagged: bytes) -> None:
     placed = envelope[2][:-1] + cbor2.dumps("more") + tagged + b"\xff"
     with pytest.raises(MalformedMessage, match="tag"):
         examine(cbor2.dumps([envelope[0], {}, placed, envelope[3]]))
+
+
+def test_deep_nesting_is_not_followed() -> None:
+    nested: list[Any] = []
+    for _ in range(20):
+        nested = [nested]
+    with pytest.raises(MalformedMessage, match="depth"):
+        examine(document(fields={"later": nested}))
+
+
+def test_more_bytes_than_a_document_has_are_not_read() -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        examine(GOOD + bytes(attestation.MAX_DOCUMENT_BYTES))
+    assert caught.value.code == "too-large"
+
+
+@pytest.mark.parametrize(
+    ("curve", "extension", "critical"),
+    [
+        (ec.SECP256R1(), x509.BasicConstraints(ca=False, path_length=None), True),
+        (ec.SECP384R1(), x509.BasicConstraints(ca=True, path_length=None), True),
+        (ec.SECP384R1(), _usage(ca=True, digital_signature=False), True),
+        (ec.SECP384R1(), x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True),
+    ],
+    ids=["another curve", "a CA", "a key that may not sign", "an unknown critical extension"],
+)
+def test_certificate_that_is_no_enclaves_is_refused(
+    curve: ec.EllipticCurve, extension: x509.ExtensionType, critical: bool
+) -> None:
+    der = _leaf(curve, extension, critical)
+    report = examine(document(fields={"certificate": der}), simulated_roots=ROOTS)
+    assert [(step.name, step.code) for step in report.failures] == [("form", "certificate")]
+
+
+def test_unknown_extension_that_is_not_critical_is_passed_over() -> None:
+    extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    der = _leaf(ec.SECP384R1(), extension, critical=False)
+    report = examine(document(fields={"certificate": der}), simulated_roots=ROOTS)
+    assert {step.name for step in report.failures} == {"path", "signature"}
 
 
 def test_further_signed_fields_do_no_harm() -> None:
@@ -645,6 +710,23 @@ def test_simulated_documents_have_the_shape_of_genuine_ones() -> None:
 
 def _bundle(raw: bytes) -> list[bytes]:
     return cbor2.loads(cbor2.loads(raw)[2])["cabundle"]
+
+
+def _leaf(curve: ec.EllipticCurve, extension: x509.ExtensionType, critical: bool) -> bytes:
+    key = ec.generate_private_key(curve)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "enclave")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(hours=1))
+        .not_valid_after(NOW + timedelta(hours=1))
+        .add_extension(extension, critical=critical)
+        .sign(key, hashes.SHA384())
+        .public_bytes(serialization.Encoding.DER)
+    )
 
 
 def _signed_by(key: ec.EllipticCurvePrivateKey, raw: bytes) -> bytes:

@@ -1,0 +1,414 @@
+"""What the payment chain knows: balances, the allowance of Permit2, its clock, and what became of an authorisation.
+
+Source: protocol section 6 ("Settlement on Base", "Reconciliation"); verification, attacks 22 and 23.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
+from opg_magic.hosts.abi import event_topic, function
+from opg_magic.hosts.rpc import Block, Rpc, RpcError
+from opg_magic.models import Authorisation, format_units
+from opg_magic.networks import Network
+from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
+from opg_magic.wallet.keys import Wallet
+
+#: Clocks of chain and signer may differ by this many seconds when the blocks of a settlement are looked for.
+TIME_MARGIN = 120
+#: Bounds of that search: blocks asked for at once, blocks in all, transactions looked into.
+LOG_RANGE = 1000
+MAX_BLOCKS = 20_000
+MAX_CANDIDATES = 300
+#: Seconds between two looks for a transaction's receipt.
+RECEIPT_INTERVAL = 0.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of an authorisation, as of block ``seen_at`` of the payment chain.
+
+    ``open``: unspent, and its deadline not passed on the chain.  ``unspent``: past its deadline and never used, so that
+    nothing can be charged any more.  ``spent``: used; then ``amount`` (base units), ``payee``, ``token``, ``tx_hash``,
+    ``block_number`` and ``block_time`` are of the transaction that did it, or None if it was not found.
+    """
+
+    status: Literal["open", "spent", "unspent"]
+    amount: int | None = None
+    tx_hash: str | None = None
+    block_number: int | None = None
+    block_time: datetime | None = None
+    payee: str | None = None
+    token: str | None = None
+    seen_at: int | None = None
+    rpcs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A mined ERC-20 approval of Permit2."""
+
+    tx_hash: str
+    block_number: int
+    allowance: int
+
+
+class PaymentChain:
+    """Reads one network's payment chain; spends only in :meth:`approve`.  Close it with :meth:`aclose`."""
+
+    def __init__(self, network: Network, *, timeout: float = 10.0) -> None:
+        """``timeout``: seconds for one RPC request."""
+        self._network = network
+        self._timeout = timeout
+        self._rpcs = [Rpc(url, timeout=timeout) for url in network.payment_rpcs]
+        self._checked: set[Rpc] = set()
+
+    async def aclose(self) -> None:
+        for rpc in self._rpcs:
+            await rpc.aclose()
+
+    async def check(self) -> None:
+        """Every RPC that answers serves the right chain, with token, Permit2 and proxy in their places.
+
+        Raises :class:`WrongChain` otherwise, :class:`NetworkUnavailable` if none answers.
+        """
+        self._checked.clear()
+        await self._all(self._check)
+
+    async def clock(self) -> datetime:
+        """The time of the newest block (aware UTC)."""
+        return (await self._first(lambda rpc: rpc.block("latest"))).time
+
+    async def balance(self, address: str) -> int:
+        """The token balance of ``address`` in base units."""
+        return await self._first(
+            lambda rpc: self._read(rpc, "erc20", "balanceOf", self._network.token.address, address)
+        )
+
+    async def allowance(self, address: str) -> int:
+        """How much of the token Permit2 may draw from ``address``, in base units."""
+        token, permit2 = self._network.token.address, self._network.permit2
+        return await self._first(lambda rpc: self._read(rpc, "erc20", "allowance", token, address, permit2))
+
+    async def gas_balance(self, address: str) -> int:
+        """Native coin of ``address`` in wei: an approval costs some, a call costs none."""
+        return await self._first(lambda rpc: self._quantity(rpc, "eth_getBalance", [address, "latest"]))
+
+    # ------------------------------------------------------------------------------------------------------- approve
+
+    async def approve(self, wallet: Wallet, amount: int, *, timeout: float = 120.0) -> Approval:
+        """Let Permit2 draw exactly ``amount`` base units of the token, and wait until that is mined.
+
+        This sends a transaction and costs gas.  Raises :class:`WalletError` if it cannot be paid for, is reverted, or
+        is not mined within ``timeout`` seconds (then it may still be).
+        """
+        return await self._first(lambda rpc: self._approve(rpc, wallet, amount, timeout))
+
+    async def _approve(self, rpc: Rpc, wallet: Wallet, amount: int, timeout: float) -> Approval:
+        network = self._network
+        call = {
+            "from": wallet.address,
+            "to": network.token.address,
+            "data": "0x" + function("erc20", "approve").encode(network.permit2, amount).hex(),
+        }
+        try:
+            nonce, gas, price, tip, coin = await asyncio.gather(
+                self._quantity(rpc, "eth_getTransactionCount", [wallet.address, "pending"]),
+                self._quantity(rpc, "eth_estimateGas", [call]),
+                self._quantity(rpc, "eth_gasPrice", []),
+                self._quantity(rpc, "eth_maxPriorityFeePerGas", []),
+                self._quantity(rpc, "eth_getBalance", [wallet.address, "latest"]),
+            )
+            gas = gas * 6 // 5
+            # Twice the price of now: the base fee may rise for some blocks until the transaction is mined.
+            fee = 2 * price + tip
+            if coin < gas * price:
+                raise WalletError(
+                    f"the approval costs about {format_units(gas * price, 18)} of the chain's coin for gas;"
+                    f" {wallet.address} has {format_units(coin, 18)}"
+                )
+            fee = min(fee, coin // gas)
+            raw = wallet.sign_approval(
+                network, amount=amount, nonce=nonce, gas=gas, max_fee=fee, max_priority_fee=min(tip, fee)
+            )
+            tx_hash = rpc.hash(await rpc.call("eth_sendRawTransaction", ["0x" + raw.hex()]))
+        except RpcError as error:
+            raise WalletError(f"the approval was refused by the chain: {error}") from None
+        receipt = await self._mined(rpc, tx_hash, timeout)
+        if rpc.quantity(receipt.get("status")) != 1:
+            raise WalletError(f"the approval {tx_hash} was reverted")
+        allowance = await self._read(rpc, "erc20", "allowance", network.token.address, wallet.address, network.permit2)
+        return Approval(tx_hash, rpc.quantity(receipt.get("blockNumber")), allowance)
+
+    async def _mined(self, rpc: Rpc, tx_hash: str, timeout: float) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    receipt = await rpc.call("eth_getTransactionReceipt", [tx_hash])
+                    if isinstance(receipt, Mapping):
+                        return receipt
+                    await asyncio.sleep(RECEIPT_INTERVAL)  # a chain tells nothing by itself over HTTP
+        except TimeoutError:
+            raise WalletError(
+                f"the approval {tx_hash} was sent and is not mined after {timeout:g} s",
+                hint="It may still be mined: look again with `opg wallet show`.",
+            ) from None
+
+    # ----------------------------------------------------------------------------------------------------- settlement
+
+    async def find_settlement(self, auth: Authorisation) -> Settlement:
+        """What became of ``auth``, by its Permit2 nonce (reconciliation, protocol section 6).
+
+        With several RPCs, all that answer must agree.  Raises :class:`RpcsDisagree`, :class:`WrongChain`,
+        :class:`NetworkUnavailable`.
+        """
+        if auth.chain_id != self._network.payment_chain_id:
+            raise WrongChain(
+                f"the authorisation is for chain {auth.chain_id}; {self._network.title} pays on chain"
+                f" {self._network.payment_chain_id}"
+            )
+
+        async def one(rpc: Rpc) -> tuple[str, Settlement]:
+            return rpc.label, await self._settlement(rpc, auth)
+
+        found = await self._all(one)
+        labels = tuple(label for label, _ in found)
+        seen = {settlement.status for _, settlement in found}
+        if {"spent", "unspent"} <= seen:
+            raise RpcsDisagree(f"RPCs {', '.join(labels)} disagree on whether the authorisation was spent")
+        # One RPC may be a few blocks behind another: then it is not over yet.
+        status = "open" if "open" in seen else seen.pop()
+        settlements = [s for _, s in found if s.status == status]
+        located = [s for s in settlements if s.amount is not None]
+        if len({(s.amount, s.tx_hash, s.payee, s.token) for s in located}) > 1:
+            raise RpcsDisagree(f"RPCs {', '.join(labels)} disagree on the transaction that settled the authorisation")
+        best = (located or settlements)[0]
+        return Settlement(
+            best.status,
+            best.amount,
+            best.tx_hash,
+            best.block_number,
+            best.block_time,
+            best.payee,
+            best.token,
+            best.seen_at,
+            labels,
+        )
+
+    async def _settlement(self, rpc: Rpc, auth: Authorisation) -> Settlement:
+        head = await rpc.block("latest")
+        bitmap = await self._read(
+            rpc, "permit2", "nonceBitmap", self._network.permit2, auth.payer, auth.nonce >> 8, block=head.number
+        )
+        if not bitmap >> (auth.nonce & 0xFF) & 1:
+            # Permit2 accepts a signature up to and including its deadline.
+            past = head.timestamp > auth.deadline
+            return Settlement("unspent" if past else "open", seen_at=head.number)
+        spent = await self._spending_transaction(rpc, auth, head)
+        return spent or Settlement("spent", seen_at=head.number)
+
+    async def _spending_transaction(self, rpc: Rpc, auth: Authorisation, head: Block) -> Settlement | None:
+        signed_at = auth.valid_after + VALID_AFTER_MARGIN
+        first = await _first_block_since(rpc, signed_at - TIME_MARGIN, head)
+        last = head
+        if head.timestamp > auth.deadline + TIME_MARGIN:
+            last = await _first_block_since(rpc, auth.deadline + TIME_MARGIN, head)
+        for candidates in (self._transfers, self._settled):
+            hashes = await candidates(rpc, auth, first.number, last.number)
+            for tx_hash in hashes:
+                found = await self._examined(rpc, auth, tx_hash, head)
+                if found is not None:
+                    return found
+        return None
+
+    async def _transfers(self, rpc: Rpc, auth: Authorisation, first: int, last: int) -> list[str]:
+        """Transactions that moved tokens of the payer, to whomever: a wrong payee is to be seen, too."""
+        topics = [event_topic("erc20", "Transfer"), "0x" + auth.payer[2:].lower().rjust(64, "0")]
+        return await self._hashes(rpc, {"address": self._network.token.address, "topics": topics}, first, last)
+
+    async def _settled(self, rpc: Rpc, auth: Authorisation, first: int, last: int) -> list[str]:
+        """All settlements through the proxy: for one that moved nothing, or another token."""
+        topics = [event_topic("upto_proxy", "Settled")]
+        return await self._hashes(rpc, {"address": self._network.upto_proxy, "topics": topics}, first, last)
+
+    async def _hashes(self, rpc: Rpc, wanted: Mapping[str, Any], first: int, last: int) -> list[str]:
+        hashes: dict[str, None] = {}
+        for start in range(first, min(last, first + MAX_BLOCKS - 1) + 1, LOG_RANGE):
+            bounds = {"fromBlock": hex(start), "toBlock": hex(min(start + LOG_RANGE - 1, last))}
+            logs = await rpc.call("eth_getLogs", [{**wanted, **bounds}])
+            if not isinstance(logs, list):
+                raise NetworkUnavailable(f"RPC {rpc.label} answered with something that is no list of logs")
+            for log in logs:
+                if isinstance(log, Mapping):
+                    hashes[rpc.hash(log.get("transactionHash"))] = None
+                if len(hashes) >= MAX_CANDIDATES:
+                    return list(hashes)
+        return list(hashes)
+
+    async def _examined(self, rpc: Rpc, auth: Authorisation, tx_hash: str, head: Block) -> Settlement | None:
+        """The settlement in this transaction, if its calldata settles this very authorisation."""
+        transaction, receipt = await asyncio.gather(
+            rpc.call("eth_getTransactionByHash", [tx_hash]), rpc.call("eth_getTransactionReceipt", [tx_hash])
+        )
+        if not isinstance(transaction, Mapping) or not isinstance(receipt, Mapping):
+            return None
+        if rpc.quantity(receipt.get("status")) != 1:
+            return None
+        asked = _settled_amount(rpc.data(transaction.get("input")), auth)
+        if asked is None:
+            return None
+        number = rpc.quantity(receipt.get("blockNumber"))
+        if number > head.number:
+            return None
+        token, payee, amount = _moved(receipt.get("logs"), auth, asked)
+        block = await rpc.block(number)
+        return Settlement("spent", amount, tx_hash, number, block.time, payee, token, head.number)
+
+    # ------------------------------------------------------------------------------------------------------ questions
+
+    async def _check(self, rpc: Rpc) -> None:
+        if rpc in self._checked:
+            return
+        network = self._network
+        places = {"token": network.token.address, "Permit2": network.permit2, "upto proxy": network.upto_proxy}
+        chain_id, *codes = await asyncio.gather(rpc.chain_id(), *(rpc.code(address) for address in places.values()))
+        if chain_id != network.payment_chain_id:
+            raise WrongChain(
+                f"RPC {rpc.label} serves chain {chain_id}; {network.title} pays on chain {network.payment_chain_id}",
+                hint="Nothing was sent. Check the RPCs in your settings.",
+            )
+        for (name, address), code in zip(places.items(), codes, strict=True):
+            if not code:
+                raise WrongChain(f"RPC {rpc.label} has no contract at the {name}'s address {address}")
+        self._checked.add(rpc)
+
+    async def _first(self, ask: Callable[[Rpc], Awaitable[T]]) -> T:
+        """The answer of the first RPC that gives one, on the right chain."""
+        bad: list[str] = []
+        for rpc in self._rpcs:
+            try:
+                await self._check(rpc)
+                return await ask(rpc)
+            except WrongChain:
+                raise
+            except NetworkUnavailable as error:
+                bad.append(error.message)
+            except RpcError as error:
+                bad.append(f"RPC {rpc.label} answers with an error: {error}")
+        raise NetworkUnavailable(f"payment chain unreachable: {'; '.join(bad) or 'no RPC is configured'}")
+
+    async def _all(self, ask: Callable[[Rpc], Awaitable[T]]) -> list[T]:
+        """The answers of all RPCs that give one."""
+
+        async def one(rpc: Rpc) -> T:
+            await self._check(rpc)
+            return await ask(rpc)
+
+        results = await asyncio.gather(*(one(rpc) for rpc in self._rpcs), return_exceptions=True)
+        good: list[T] = []
+        bad: list[str] = []
+        for rpc, result in zip(self._rpcs, results, strict=True):
+            if isinstance(result, RpcError):
+                bad.append(f"RPC {rpc.label} answers with an error: {result}")
+            elif isinstance(result, NetworkUnavailable) and not isinstance(result, WrongChain):
+                bad.append(result.message)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                good.append(result)
+        if not good:
+            raise NetworkUnavailable(f"payment chain unreachable: {'; '.join(bad) or 'no RPC is configured'}")
+        return good
+
+    async def _read(
+        self, rpc: Rpc, contract: str, name: str, address: str, *args: Any, block: int | str = "latest"
+    ) -> int:
+        ask = function(contract, name)
+        try:
+            return int(ask.decode(await rpc.eth_call(address, ask.encode(*args), block))[0])
+        except ValueError as error:
+            raise NetworkUnavailable(f"RPC {rpc.label}: {error}") from None
+
+    async def _quantity(self, rpc: Rpc, method: str, params: Sequence[Any]) -> int:
+        return rpc.quantity(await rpc.call(method, params))
+
+
+async def _first_block_since(rpc: Rpc, when: int, head: Block) -> Block:
+    """The first block whose time is at least ``when``, or the head; by galloping back from it, then by halves."""
+    low, high, step = head.number, head, 64
+    while low > 0 and step <= 2**40:
+        low = max(0, high.number - step)
+        block = await rpc.block(low)
+        if block.timestamp < when:
+            break
+        high, step = block, step * 2
+    else:
+        return high
+    while high.number - low > 1:
+        middle = await rpc.block((low + high.number) // 2)
+        if middle.timestamp < when:
+            low = middle.number
+        else:
+            high = middle
+    return high
+
+
+def _settled_amount(calldata: bytes, auth: Authorisation) -> int | None:
+    """The amount with which calldata settles ``auth``, by itself or inside another call (a facilitator may bundle)."""
+    settle = function("upto_proxy", "settle")
+    start = calldata.find(settle.selector)
+    while start >= 0:
+        try:
+            permit, amount, owner, witness, _ = settle.decode_input(calldata[start:])
+        except ValueError:
+            pass
+        else:
+            (token, cap), nonce, deadline = permit
+            to, facilitator, valid_after = witness
+            same = (
+                nonce == auth.nonce
+                and owner.lower() == auth.payer.lower()
+                and token.lower() == auth.token.lower()
+                and to.lower() == auth.pay_to.lower()
+                and facilitator.lower() == auth.facilitator.lower()
+                and (cap, deadline, valid_after) == (auth.cap, auth.deadline, auth.valid_after)
+            )
+            if same:
+                return int(amount)
+        start = calldata.find(settle.selector, start + 1)
+    return None
+
+
+def _moved(logs: object, auth: Authorisation, asked: int) -> tuple[str | None, str | None, int | None]:
+    """Token, payee and amount of the transfer from the payer in a receipt, that of ``asked`` before any other.
+
+    The log is what happened; the calldata only what was asked for.
+    """
+    from opg_magic.protocol.x402 import checksum_address
+
+    found: list[tuple[str, str, int]] = []
+    topic, payer = event_topic("erc20", "Transfer"), auth.payer[2:].lower().rjust(64, "0")
+    for log in logs if isinstance(logs, list) else []:
+        if not isinstance(log, Mapping):
+            continue
+        topics, data, address = log.get("topics"), log.get("data"), log.get("address")
+        if not isinstance(topics, list) or len(topics) != 3 or not all(isinstance(t, str) for t in topics):
+            continue
+        if topics[0].lower() != topic or topics[1].lower() != "0x" + payer:
+            continue
+        try:
+            value = int(str(data), 16) if len(str(data)) == 66 else None
+            payee, token = checksum_address("0x" + topics[2][-40:]), checksum_address(str(address))
+        except ValueError:
+            continue
+        if value is not None:
+            found.append((token, payee, value))
+    found.sort(key=lambda t: (t[0].lower() != auth.token.lower(), t[1].lower() != auth.pay_to.lower(), t[2] != asked))
+    return found[0] if found else (None, None, 0 if asked == 0 else None)

@@ -63,8 +63,8 @@ class BackgroundLoop:
                 ended = _Ended(None, problem)
             inbox.put(ended)
 
-        self.loop.call_soon_threadsafe(lambda: task.append(self.loop.create_task(body())))
         try:
+            self.loop.call_soon_threadsafe(lambda: task.append(self.loop.create_task(body())))
             ended = _drain(inbox, on_item)
         except KeyboardInterrupt:
             self.loop.call_soon_threadsafe(lambda: [t.cancel() for t in task])

@@ -153,15 +153,20 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace) -> int:
     from opg_magic.api import ask
-    from opg_magic.display.plain import card_lines
 
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     names = ("model", "system", "temperature", "max_tokens", "host", "network", "max_cost", "policy", "timeout")
     answer = ask(prompt, **{name: getattr(options, name) for name in names})
-    from opg_magic.display.plain import inert
+    return _print_answer(answer)
+
+
+def _print_answer(answer: Any) -> int:
+    """The answer on stdout, its card on stderr."""
+    from opg_magic.display import card, plain
+    from opg_magic.shown import inert
 
     print(inert(answer.text))
-    print("\n" + "\n".join(card_lines(answer.receipt, answer.verdict, answer.cost)), file=sys.stderr)
+    print("\n" + plain.card(card.of_answer(answer), all_rows=True), file=sys.stderr)
     return 0
 
 
@@ -184,8 +189,6 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from opg_magic.display.plain import card_lines, inert
-
     session = _session()
     if options.json:
         receipt = session.ledger.last() if options.id == "last" else session.ledger.get(options.id)
@@ -193,10 +196,7 @@ def _show(options: argparse.Namespace) -> int:
             raise errors.LedgerError("the ledger holds no receipt yet")
         print(receipt.to_json())
         return 0
-    answer = session.show(options.id, unverified=options.unverified)
-    print(inert(answer.text))
-    print("\n" + "\n".join(card_lines(answer.receipt, answer.verdict, answer.cost)), file=sys.stderr)
-    return 0
+    return _print_answer(session.show(options.id, unverified=options.unverified))
 
 
 def _hosts(options: argparse.Namespace) -> int:
@@ -228,10 +228,10 @@ def _config(_: argparse.Namespace) -> int:
 
 def _wallet_new(_: argparse.Namespace) -> int:
     from opg_magic import paths
-    from opg_magic.wallet.keys import create_keystore
+    from opg_magic.wallet.keys import create_keystore, new_passphrase
 
-    wallet = create_keystore(paths.keystore_file())
-    print(f"new wallet {wallet.address}\nencrypted keystore: {paths.keystore_file()}")
+    address = create_keystore(paths.keystore_file(), passphrase=new_passphrase())
+    print(f"new wallet {address}\nencrypted keystore: {paths.keystore_file()}")
     print("Fund it with OPG and a little ETH on Base, then: opg wallet approve 5")
     return 0
 

@@ -299,7 +299,7 @@ class Engine:
     async def approve(self, wallet: Wallet, amount: int) -> str:
         """Allow Permit2 to move ``amount`` base units in all; returns the transaction's hash."""
         await self._chain.check()
-        return await self._chain.approve(wallet, amount)
+        return (await self._chain.approve(wallet, amount)).tx_hash
 
     async def aclose(self) -> None:
         """Forget the session ids and close the connections.  Hosts settle an idle session by themselves."""
@@ -536,24 +536,22 @@ class Engine:
 
     def _begin(self, call: _Call, ready: ReadyHost, authorisation: Authorisation, *, new: bool) -> None:
         """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend."""
-        from opg_magic.receipts.ledger import CallIntent, Reservation, network_key
+        from opg_magic.receipts.ledger import CallIntent
 
         where = self._where()
         intent = CallIntent(
             id=call.id,
-            kernel=where.kernel_id,
-            network=network_key(self.network),
             created_at=call.created_at,
+            network=self.network,
+            kernel_id=where.kernel_id,
             model=call.prompt.model,
-            prompt=call.prompt.text,
-            simulated=self.network.simulated,
             notebook=where.notebook,
             cell=where.cell,
-            host=ready.host.tee_id,
-            nonce=None if new else authorisation.nonce,
+            tee_id=ready.host.tee_id,
+            prompt=call.prompt.text,
+            authorisation=authorisation,
         )
-        reservation = Reservation(authorisation, self.network.token) if new else None
-        self._ledger.begin(intent, reservation=reservation, limits=call.limits)
+        self._ledger.begin(intent, reserve=new, limits=call.limits)
 
     # ------------------------------------------------------------------------------------------------- 8: the exchange
 

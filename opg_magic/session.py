@@ -8,11 +8,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic import errors, networks, paths
 from opg_magic.config import Settings
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.wallet.keys import Wallet
 
+T = TypeVar("T")
 Observer = Callable[[Progress], None]
 
 
@@ -73,7 +73,7 @@ class Session:
         self._background: BackgroundLoop | None = None
         self._ledger: Ledger | None = None
         self._engines: dict[str, tuple[Network, Engine]] = {}
-        self._sim_state: Mapping[str, Any] | None = None
+        self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
         self._counted = threading.Lock()
@@ -199,7 +199,7 @@ class Session:
 
             if self._sim_state is None:
                 raise errors.SimnetError("the simulated network is not running")
-            return open_wallet(network, simulator_key=simlink.wallet_key(self._sim_state))
+            return open_wallet(network, simulated_key=simlink.wallet_key(self._sim_state))
         return open_wallet(network, source=self.settings.get("wallet"))
 
     def _engine_settings(self) -> EngineSettings:
@@ -247,27 +247,20 @@ class Session:
 
     def spending(self) -> Spending:
         """Limits of this kernel and what is used of them, on the network in use."""
-        from opg_magic.receipts.ledger import network_key
-
         network = self.network
-        used = self.ledger.spending(self.kernel_id, network_key(network), network.token)
-        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        kernel_cost = day_cost = 0
-        for row in self.ledger.rows(since=midnight, with_unended=False):
-            cost = _cost_in(row.document, network)
-            day_cost += cost
-            kernel_cost += cost if _kernel_in(row.document) == self.kernel_id else 0
-        limit = {
-            key: Money(self.settings.get(f"max_cost_per_{key}"), network.token) for key in ("call", "kernel", "day")
-        }
+        used = self.ledger.spending(network, self.kernel_id)
+
+        def money(amount: int) -> Money:
+            return Money(amount, network.token)
+
         return Spending(
-            call_limit=limit["call"],
-            kernel_limit=limit["kernel"],
-            day_limit=limit["day"],
-            kernel_reserved=used.kernel,
-            day_reserved=used.day,
-            kernel_cost=Money(kernel_cost, network.token),
-            day_cost=Money(day_cost, network.token),
+            call_limit=money(self.settings.get("max_cost_per_call")),
+            kernel_limit=money(self.settings.get("max_cost_per_kernel")),
+            day_limit=money(self.settings.get("max_cost_per_day")),
+            kernel_reserved=money(used.kernel_reserved),
+            day_reserved=money(used.day_reserved),
+            kernel_cost=money(used.kernel_cost),
+            day_cost=money(used.day_cost),
             running=self._running,
         )
 
@@ -321,7 +314,7 @@ class Session:
             "simulated network": "in use" if running else "not started by this kernel",
             "model": self.settings.get("model"),
             "policy": self.settings.get("policy"),
-            "receipts": len(self.ledger.rows(with_unended=False)),
+            "receipts": self.ledger.count(),
             "ledger": "kept for all kernels of this user",
             "running calls": self._running,
         }
@@ -374,7 +367,7 @@ class Session:
                 atexit.register(self.close)
             return self._background
 
-    def _run(self, coroutine: Any) -> Any:
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         from opg_magic.background import Stopped
 
         try:
@@ -408,18 +401,6 @@ def _host_row(
     else:
         attestation, reason = "good", None
     return HostRow(host, registry.active, attestation, reason or registry.inactive_reason, set_aside, name)
-
-
-def _cost_in(document: Mapping[str, Any] | None, network: Network) -> int:
-    """A call's cost by its host's figure, in base units; 0 where it is unknown or of another network."""
-    if document is None or document["network"]["run_id"] != network.run_id or document["payment"] is None:
-        return 0
-    estimate = document["payment"]["estimate"]
-    return 0 if estimate is None else int(estimate["amount"])
-
-
-def _kernel_in(document: Mapping[str, Any] | None) -> str | None:
-    return None if document is None else document["notebook"]["kernel"]
 
 
 def _interrupted(outcome: BaseException | None) -> errors.CallInterrupted:

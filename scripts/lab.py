@@ -23,6 +23,8 @@ def main() -> None:
         else:
             shutil.copyfile(source, target)
     os.environ.setdefault("OPG_HOME", str(LAB / "home"))
+    # `!opg` in a cell means the command beside this Python.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={LAB}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")

@@ -7,6 +7,7 @@ Both are held to: a cell that should have failed and did not is as much an error
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from opg_magic.shown import RULE
 
 WIDTH = 110
 RECEIPT_MIME = "application/vnd.opg.receipt.v1+json"
@@ -29,11 +32,12 @@ def environment(home: Path, scratch: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPG_", "JUPYTER", "IPYTHON"))}
     return kept | {
         "OPG_HOME": str(home),
+        # `!opg` in a cell means the command beside this Python.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "IPYTHONDIR": str(scratch / "ipython"),
         "JUPYTER_CONFIG_DIR": str(scratch / "jupyter-config"),
         "JUPYTER_DATA_DIR": str(scratch / "jupyter-data"),
         "JUPYTER_RUNTIME_DIR": str(scratch / "jupyter-runtime"),
-        # An IPython profile may not write a history of these cells either.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 
@@ -73,7 +77,8 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
     )
     failure: str | None = None
     try:
-        client.execute(env=env)
+        # The name that a notebook server would give to its kernel: receipts keep it.
+        client.execute(env={**env, "JPY_SESSION_NAME": source.name})
     except CellExecutionError as error:
         failure = f"a cell failed that should not have: {error.ename}: {error.evalue}"
     finally:
@@ -122,9 +127,9 @@ def outcome(cell: Any) -> str:
     shown = [output for output in cell.outputs if output.output_type in ("display_data", "execute_result")]
     receipts = [output for output in shown if RECEIPT_MIME in output.data]
     if receipts:
-        lines = receipts[-1].data.get("text/plain", "").splitlines()
-        marked = [line.strip() for line in lines if line.strip().startswith(("✓", "✗", "◐", "SIMULATED"))]
-        return marked[0] if marked else first_line("\n".join(lines))
+        plain = receipts[-1].data.get("text/plain", "")
+        _, rule, card = plain.rpartition(RULE)
+        return first_line(card.partition("\n")[2]) if rule else first_line(plain)
     if shown:
         return first_line(shown[-1].data.get("text/plain", ""))
     streams = [output.text for output in cell.outputs if output.output_type == "stream"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -31,10 +30,7 @@ def kernel_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     from run_notebook import environment
 
     scratch = tmp_path_factory.mktemp("browser")
-    env = environment(scratch / "home", scratch)
-    # `!opg …` in a notebook means the command beside this Python.
-    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
-    return env
+    return environment(scratch / "home", scratch)
 
 
 @pytest.fixture(scope="session")

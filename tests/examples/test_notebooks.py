@@ -1,0 +1,132 @@
+"""Both example notebooks, top to bottom in a fresh kernel: what should fail fails, as it says, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from run_notebook import RECEIPT_MIME, NotebookWentWrong, environment, run  # noqa: E402
+
+pytestmark = [pytest.mark.kernel, pytest.mark.simnet, pytest.mark.xdist_group("examples")]
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A home of its own, with a simulated network that the first cell starts and that is stopped here."""
+    scratch = tmp_path_factory.mktemp("examples")
+    made = environment(scratch / "home", scratch)
+    yield made
+    subprocess.run(
+        [sys.executable, "-m", "opg_magic.cli", "simnet", "down"],
+        env=made,
+        check=False,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def executed(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("run")
+    notebooks = {}
+    for name in ("quickstart", "catch_a_lying_host"):
+        run(ROOT / "examples" / f"{name}.ipynb", folder / f"{name}.ipynb", cwd=folder, env=env, say=print)
+        notebooks[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    return notebooks | {"folder": folder}
+
+
+def cell(notebook: Any, cell_id: str) -> Any:
+    (found,) = [c for c in notebook.cells if c.id == cell_id]
+    return found
+
+
+def text_of(found: Any) -> str:
+    """All that a cell shows, as plain text."""
+    parts = []
+    for output in found.outputs:
+        parts.append(output.text if output.output_type == "stream" else output.get("data", {}).get("text/plain", ""))
+    return "\n".join(parts)
+
+
+def test_quickstart_cells_carry_whole_receipts(executed: dict[str, Any]) -> None:
+    first = cell(executed["quickstart"], "first-answer")
+    (output,) = [output for output in first.outputs if output.output_type == "display_data"]
+    receipt = output.data[RECEIPT_MIME]
+    assert receipt["id"] in output.data["text/plain"]
+    assert "SIMULATED" in output.data["text/plain"]
+
+
+def test_quickstart_export_is_verified_by_the_command(executed: dict[str, Any]) -> None:
+    assert "FAILED" not in text_of(cell(executed["quickstart"], "verify"))
+    assert len((executed["folder"] / "receipts.jsonl").read_text().splitlines()) >= 6
+
+
+def test_saved_quickstart_is_verified_as_a_notebook(executed: dict[str, Any], env: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "opg_magic.cli", "verify", "quickstart.ipynb", "--allow-simulated"],
+        cwd=executed["folder"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_edited_notebook_is_not_verified(executed: dict[str, Any], env: dict[str, str], tmp_path: Path) -> None:
+    """The reader's command notices a word that was changed in the text of a saved answer."""
+    text = (executed["folder"] / "quickstart.ipynb").read_text()
+    assert "561 is not prime" in text
+    (tmp_path / "edited.ipynb").write_text(text.replace("561 is not prime", "561 is now prime"))
+    done = subprocess.run(
+        [sys.executable, "-m", "opg_magic.cli", "verify", "edited.ipynb", "--allow-simulated"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+
+
+def test_lesson_names_the_claim_that_caught_each_lie(executed: dict[str, Any]) -> None:
+    table = text_of(cell(executed["catch_a_lying_host"], "table"))
+    assert "not caught" not in table
+    for lie, claim in (
+        ("changes a byte", "response"),
+        ("signs another request", "request"),
+        ("cuts the stream", "response"),
+        ("foreign key", "signature"),
+        ("thousand OPG", "before paying"),
+    ):
+        (row,) = [line for line in table.splitlines() if lie in line]
+        assert claim in row, row
+
+
+def test_lesson_ends_green(executed: dict[str, Any]) -> None:
+    after = cell(executed["catch_a_lying_host"], "green")
+    assert "SIMULATED" in text_of(after)
+    assert not [output for output in after.outputs if output.output_type == "error"]
+
+
+def test_runner_holds_a_notebook_to_its_tags(env: dict[str, str], tmp_path: Path) -> None:
+    """A cell that should fail and does not, or fails otherwise, is an error of the run."""
+    for tags, source, complaint in (
+        (["raises-exception"], "1 + 1", "should have failed"),
+        (["raises-exception", "expect-KeyError"], "1 / 0", "not with KeyError"),
+        ([], "1 / 0", "ZeroDivisionError"),
+    ):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, metadata={"tags": tags})])
+        nbformat.write(notebook, tmp_path / "tagged.ipynb")
+        with pytest.raises(NotebookWentWrong, match=complaint):
+            run(tmp_path / "tagged.ipynb", tmp_path / "out.ipynb", cwd=tmp_path, env=env, say=lambda line: None)
+        assert (tmp_path / "out.ipynb").exists()

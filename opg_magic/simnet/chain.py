@@ -269,6 +269,8 @@ class Chain:
             answer = _answer(identity, error=RpcError(3, error.message, "0x" + error.data.hex()))
         except SimnetError as error:
             answer = _answer(identity, error=RpcError(-32005, error.message))
+        except RecursionError:
+            answer = _answer(identity, error=RpcError(-32000, "contracts call each other too deep for this chain"))
         except Exception as error:  # a request must never take the server with it
             answer = _answer(identity, error=RpcError(-32603, f"internal error ({type(error).__name__})"))
         return answer if "id" in request else None
@@ -497,13 +499,13 @@ class Chain:
 
     def _mine(self, raw: bytes) -> str:
         """Checks, executes and mines one signed transaction; gives its hash."""
-        from eth.exceptions import VMError
+        from eth.exceptions import PyEVMError
         from eth_utils.exceptions import ValidationError
         from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
         try:
             transaction = self._vm(self._head).get_transaction_builder().decode(raw)
-        except (RLPException, ValidationError, VMError, ValueError, TypeError, IndexError) as error:
+        except (RLPException, ValidationError, PyEVMError, ValueError, TypeError, IndexError) as error:
             raise _invalid_params("not a signed transaction") from error
         if not transaction.is_signature_valid:
             raise RpcError(-32000, "invalid signature")
@@ -514,7 +516,7 @@ class Chain:
         with self._pending():
             try:
                 _, receipt, computation = self._chain.apply_transaction(transaction)
-            except (ValidationError, VMError) as error:
+            except (ValidationError, PyEVMError) as error:
                 raise RpcError(-32000, self._rejection(transaction, error)) from error
             self._seal([(transaction, receipt, computation)])
         return _hex(transaction.hash)

@@ -1,0 +1,120 @@
+"""Completion by Tab for ``%%opg`` and ``%opg``: flags, models, hosts, commands.  Nothing here goes to the network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from opg_magic.magic_line import OPTIONS
+
+#: How IPython tells our matcher from others.
+IDENTIFIER = "opg_magic"
+
+_CELL = re.compile(r"^%%opg(?P<rest>[ \t].*)$")
+_LINE = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?%opg(?P<rest>[ \t].*)$")
+_FLAGS = {option.flag: option for option in OPTIONS}
+
+
+def candidates(text: str, offset: int, commands: Iterable[str]) -> tuple[str, list[str]] | None:
+    """(the word under the cursor, what could stand there), or None where the cursor is in no line of ours.
+
+    ``text`` is the whole cell, ``offset`` the cursor in it.
+    """
+    start = text.rfind("\n", 0, offset) + 1
+    line = text[start:offset]
+    cell = _CELL.match(line) if not text[:start].strip() else None
+    match = cell or _LINE.match(line)
+    if match is None:
+        return None
+    words = match["rest"].split(" ")
+    word, before = words[-1], [w for w in words[:-1] if w]
+    found = _of_cell(word, before) if cell else _of_line(word, before, list(commands))
+    return word, [f for f in found if f.startswith(word)]
+
+
+def _of_cell(word: str, before: list[str]) -> list[str]:
+    option = _FLAGS.get(before[-1]) if before else None
+    if option is not None and option.metavar is not None:
+        return list(option.choices) or _values(option.flag)
+    if "=" in word and word.startswith("--"):
+        flag = word.partition("=")[0]
+        known = _FLAGS.get(flag)
+        return [f"{flag}={v}" for v in ((known.choices or _values(flag)) if known else ())]
+    return [o.flag for o in OPTIONS if o.repeat or o.flag not in before]
+
+
+def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
+    if not before:
+        return commands
+    if before == ["config"]:
+        from opg_magic.config import OPTIONS as SETTINGS
+
+        return [setting.key for setting in SETTINGS]
+    if before == ["config", "model"]:
+        return _values("--model")
+    if before == ["config", "policy"]:
+        return list(_FLAGS["--policy"].choices)
+    if before == ["use"]:
+        return _values("--network")
+    if before[0] == "show":
+        return ["--unverified"] if len(before) > 1 else ["last", "--unverified"]
+    if before == ["simnet"]:
+        return ["status", "up", "down", "cheat"]
+    if before[:2] == ["simnet", "cheat"] and len(before) == 2:
+        return [row.name for row in _known_hosts() if row.name]
+    return []
+
+
+def _values(flag: str) -> list[str]:
+    source: Callable[[], list[str]] | None = {"--model": _models, "--host": _hosts, "--network": networks}.get(flag)
+    return source() if source is not None else []
+
+
+def _models() -> list[str]:
+    from opg_magic import prices
+
+    return list(prices.load().models)
+
+
+def networks() -> list[str]:
+    """Names of the networks there are."""
+    from opg_magic.networks import OPENGRADIENT
+
+    return ["sim", OPENGRADIENT.name]
+
+
+def _hosts() -> list[str]:
+    return [row.host.tee_id for row in _known_hosts()]
+
+
+def _known_hosts() -> tuple[Any, ...]:
+    # The session as it is, if there is one: a Tab neither makes one nor asks the registry.
+    module = sys.modules.get("opg_magic.session")
+    session = getattr(module, "_current", None)
+    return tuple(getattr(session, "known_hosts", ()))
+
+
+def matcher(commands: Iterable[str]) -> Callable[[Any], Any]:
+    """The matcher for ``ip.Completer.custom_matchers``."""
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    known = tuple(commands)
+
+    @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
+    def opg_matcher(context: Any) -> Any:
+        lines = context.full_text.split("\n")
+        offset = sum(len(line) + 1 for line in lines[: context.cursor_line]) + context.cursor_position
+        found = candidates(context.full_text, offset, known)
+        if found is None:
+            return {"completions": []}
+        word, values = found
+        return {
+            "completions": [SimpleCompletion(text=value, type="opg") for value in values],
+            "matched_fragment": word,
+            "ordered": True,
+            "suppress": True,
+        }
+
+    return cast("Callable[[Any], Any]", opg_matcher)

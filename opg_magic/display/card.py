@@ -1,0 +1,360 @@
+"""The receipt card in words: what stands, on what basis, what is not proven.  No markup here.
+
+A card always says who checked and when ("author's kernel, at T"): a saved card is history, and a reader checks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from opg_magic.display import words
+from opg_magic.models import CLAIM_NAMES, Basis, Charge, Status, VerdictStatus
+
+if TYPE_CHECKING:
+    from opg_magic.models import Answer, Claim, Cost, Quote, Verdict
+    from opg_magic.receipts.receipt import Receipt
+
+Tone = Literal["ok", "sim", "warn", "bad", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim: its mark, name, sentence, why (where it did not pass), and what the reader relies on."""
+
+    mark: str
+    name: str
+    sentence: str
+    reason: str | None
+    basis: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence, perhaps with a command to type, perhaps with words after it."""
+
+    text: str
+    code: str | None = None
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All that a card says.  ``summary`` are the short facts beside the headline; ``label`` names the receipt."""
+
+    tone: Tone
+    simulated: bool
+    headline: str
+    summary: tuple[str, ...]
+    rows: tuple[Row, ...] = ()
+    notes: tuple[Note, ...] = ()
+    expanded: bool = False
+    receipt_id: str | None = None
+
+
+# ------------------------------------------------------------------------------------------------------ settled calls
+
+
+def settled(
+    verdict: Verdict | None,
+    receipt: Receipt,
+    cost: Cost,
+    *,
+    streamed: bool = False,
+    shown_anyway: bool = False,
+) -> Card:
+    """The card of a call that ended with a receipt, judged or not.
+
+    ``streamed``: text was on the display before the verdict.  ``shown_anyway``: the reader asked for withheld text.
+    """
+    if verdict is None:
+        return of_failure(receipt, cost, streamed=streamed)
+    withheld = verdict.withheld
+    headline, tone = _headline(verdict)
+    summary = [
+        *_why(verdict),
+        *_who(receipt, simulated=verdict.simulated),
+        words.cost(cost, worth=not verdict.simulated),
+    ]
+    summary.append(_elapsed(receipt))
+    summary.append(f"{_count(verdict)} {words.checked_by(receipt.created_at)}".strip())
+    notes: list[Note] = []
+    if withheld and shown_anyway:
+        notes.append(Note("The text stands here because you asked for it. Do not rely on it."))
+    elif withheld:
+        notes += _withheld(receipt, streamed=streamed)
+    if verdict.simulated:
+        notes.append(Note("Simulated network: no hardware vouches for it, and no real money moved."))
+    notes.append(Note(words.NOT_PROVEN))
+    notes += _cost_note(cost)
+    notes.append(_check_it(receipt))
+    return Card(
+        tone=tone,
+        simulated=verdict.simulated,
+        headline=headline,
+        summary=tuple(s for s in summary if s),
+        rows=rows(verdict),
+        notes=tuple(notes),
+        expanded=withheld or verdict.status is not VerdictStatus.VERIFIED,
+        receipt_id=receipt.id,
+    )
+
+
+def of_answer(answer: Answer) -> Card:
+    """The card of an answer, also of a withheld one that was asked for explicitly."""
+    return settled(answer.verdict, answer.receipt, answer.cost, shown_anyway=answer.verdict.withheld)
+
+
+def _headline(verdict: Verdict) -> tuple[str, Tone]:
+    status = verdict.status
+    tone: Tone
+    if status is VerdictStatus.FAILED:
+        text, tone = "✗ Failed: answer withheld", "bad"
+    elif verdict.withheld:
+        text, tone = f"✗ Withheld: policy {verdict.policy} is not met", "bad"
+    elif status is VerdictStatus.UNVERIFIED:
+        text, tone = "! Not verified", "warn"
+    elif status is VerdictStatus.PARTIAL:
+        text, tone = "◐ Partly verified", "warn"
+    elif verdict.simulated:
+        passed, total, _ = _tally(verdict)
+        text, tone = (f"all {total} checks pass" if passed == total else f"{passed} of {total} checks pass"), "sim"
+    else:
+        text, tone = "✓ Verified", "ok"
+    return (f"SIMULATED · {text}" if verdict.simulated else text), tone
+
+
+def _why(verdict: Verdict) -> list[str]:
+    if verdict.because:
+        return [words.one_line(verdict.because[0], 160)]
+    return [words.one_line(f"{c.name}: {c.reason or c.sentence}", 160) for c in verdict.failed_claims[:1]]
+
+
+def _who(receipt: Receipt, *, simulated: bool) -> list[str]:
+    request, response, host = receipt.document["request"], receipt.document["response"], receipt.document["host"]
+    model = words.one_line(request["model_sent"] or request["model_requested"], 80)
+    via = f" via host {words.short_hash(host['tee_id'])}" if host else ""
+    if not simulated:
+        return [f"{model}{via}"]
+    return [f"requested {model}; answered by {words.simulated_model(response['model'])}{via}"]
+
+
+def _elapsed(receipt: Receipt) -> str:
+    evidence = receipt.evidence()
+    return words.duration((evidence.received_at - evidence.sent_at).total_seconds())
+
+
+def _tally(verdict: Verdict) -> tuple[int, int, int]:
+    statuses = [c.status for c in verdict.claims.values()]
+    pending = statuses.count(Status.PENDING)
+    return statuses.count(Status.PASSED), len(statuses) - statuses.count(Status.NOT_APPLICABLE) - pending, pending
+
+
+def _count(verdict: Verdict) -> str:
+    passed, total, pending = _tally(verdict)
+    more = f", {pending} pending" if pending else ""
+    return f"{passed} of {total} checks{more}," if not (verdict.simulated and passed == total) else more.lstrip(", ")
+
+
+def _withheld(receipt: Receipt, *, streamed: bool) -> list[Note]:
+    notes = []
+    if streamed:
+        notes.append(
+            Note("The text was on show while it streamed, before the check, and may have been read. It is removed.")
+        )
+    if receipt.text is not None:
+        notes.append(
+            Note(
+                f"Kept as receipt {receipt.id}. To read the text all the same:", f"%opg show {receipt.id} --unverified"
+            )
+        )
+    return notes
+
+
+def _cost_note(cost: Cost) -> list[Note]:
+    if cost.charge is Charge.NONE or cost.cap is None:
+        return []
+    price = ""
+    if cost.price is not None and cost.amount is not None:
+        price = f", at ${cost.price.input_usd}/${cost.price.output_usd} a million tokens ({cost.price.as_of})"
+    if cost.charge is Charge.UNKNOWN:
+        return [
+            Note(
+                f"Whether it was charged is not known yet; at most {cost.cap} can be. It is never paid twice by itself."
+            )
+        ]
+    return [Note(f"Cost is the host's figure{price}; at most {cost.cap} can be taken under its authorisation.")]
+
+
+def _check_it(receipt: Receipt) -> Note:
+    name = receipt.document["notebook"]["name"] or "notebook.ipynb"
+    file = words.one_line(name.replace("\\", "/").rpartition("/")[2], 120)
+    quoted = f"'{file}'" if any(c in file for c in " ()&;$") else file
+    flag = " --allow-simulated" if receipt.simulated else ""
+    return Note("Check it yourself:", f"opg verify {quoted} --receipt {receipt.id}{flag}")
+
+
+def ordered(verdict: Verdict) -> list[Claim]:
+    """Claims that matter most first: failed, missing, pending, passed; in the documented order within each."""
+    rank = {Status.FAILED: 0, Status.MISSING: 1, Status.PENDING: 2, Status.PASSED: 3, Status.NOT_APPLICABLE: 4}
+    place = {name: i for i, name in enumerate(CLAIM_NAMES)}
+    return sorted(verdict.claims.values(), key=lambda c: (rank[c.status], place[c.name]))
+
+
+def rows(verdict: Verdict) -> tuple[Row, ...]:
+    """One row a claim; those that do not apply are left out."""
+    return tuple(_row(c) for c in ordered(verdict) if c.status is not Status.NOT_APPLICABLE)
+
+
+_ROW_TONES: dict[Status, Tone] = {Status.PASSED: "ok", Status.FAILED: "bad", Status.MISSING: "warn"}
+
+
+def _row(claim: Claim) -> Row:
+    basis = claim.basis.value if claim.basis is not None else ""
+    if claim.status is not Status.PASSED:
+        basis = f"{claim.status.value}, {basis}" if claim.status is Status.FAILED and basis else claim.status.value
+    reason = None if claim.passed or not claim.reason else _sentence(words.one_line(claim.reason))
+    if claim.status is Status.PENDING and claim.expires is not None:
+        reason = f"{reason or ''} Open until {words.clock(claim.expires)}.".strip()
+    return Row(
+        mark=words.MARKS[claim.status],
+        name=claim.name,
+        sentence=words.one_line(claim.sentence),
+        reason=reason,
+        basis=basis,
+        tone=_ROW_TONES.get(claim.status, "quiet"),
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", "…")) else text + "."
+
+
+#: What each basis means, for a legend.
+BASES = {
+    Basis.PROVEN: "follows from the receipt and pinned roots",
+    Basis.ASKED: "this kernel asked its own RPC or saw its own socket",
+    Basis.RECORDED: "the author of the receipt says so",
+}
+
+
+# ------------------------------------------------------------------------------------- calls that ended otherwise
+
+
+def of_failure(
+    receipt: Receipt,
+    cost: Cost,
+    *,
+    headline: str = "No answer",
+    reason: str | None = None,
+    verdict: Verdict | None = None,
+    streamed: bool = False,
+    hint: str | None = None,
+) -> Card:
+    """The card of a call with a receipt but without a usable answer: cut short, timed out, refused by the host."""
+    problem = receipt.document["response"]["problem"]
+    return ended(
+        headline,
+        reason=reason or (problem["message"] if problem else None),
+        charge=cost.charge,
+        cap=str(cost.cap) if cost.cap is not None else None,
+        receipt_id=receipt.id,
+        simulated=receipt.simulated or (verdict is not None and verdict.simulated),
+        streamed=streamed,
+        hint=hint,
+        summary=_who(receipt, simulated=receipt.simulated),
+        when=words.checked_by(receipt.created_at),
+        claims=rows(verdict) if verdict is not None else (),
+    )
+
+
+def ended(
+    headline: str,
+    *,
+    reason: str | None = None,
+    charge: Charge | None = None,
+    cap: str | None = None,
+    receipt_id: str | None = None,
+    simulated: bool = False,
+    streamed: bool = False,
+    hint: str | None = None,
+    summary: Sequence[str] = (),
+    when: str = "",
+    claims: tuple[Row, ...] = (),
+    known: bool = True,
+) -> Card:
+    """The card of a call that ended without a usable answer: stopped, refused, failed on the way.
+
+    ``charge`` None means that no payment was begun, unless ``known`` is False.
+    """
+    money = (
+        {
+            None: "nothing was paid",
+            Charge.NONE: "not charged",
+            Charge.CHARGED: "charged",
+            Charge.UNKNOWN: "charge unknown" + (f", at most {cap}" if cap else ""),
+        }[charge]
+        if known
+        else "charge unknown"
+    )
+    notes = []
+    if streamed:
+        notes.append(Note("Text that had streamed was never checked and is removed; it may have been read."))
+    if hint:
+        notes.append(Note(words.one_line(hint)))
+    if charge is Charge.UNKNOWN:
+        notes.append(
+            Note("It is never paid again by itself; what was taken is looked up later by its nonce:", "%opg cost")
+        )
+    if receipt_id:
+        notes.append(Note(f"Kept as receipt {receipt_id}:", f"%opg show {receipt_id}"))
+    facts = [words.one_line(reason, 200) if reason else "", money, *summary, when]
+    mark = "✗ " if charge is not None else "– "
+    return Card(
+        tone="warn" if charge is Charge.UNKNOWN else "quiet",
+        simulated=simulated,
+        headline=("SIMULATED · " if simulated else "") + mark + headline,
+        summary=tuple(f for f in facts if f),
+        rows=claims,
+        notes=tuple(notes),
+        expanded=bool(notes),
+        receipt_id=receipt_id,
+    )
+
+
+def of_quote(quote: Quote, *, simulated: bool) -> Card:
+    """What a call would cost (``--dry-run``): nothing was signed or paid."""
+    price = quote.price
+    facts = [
+        f"{words.one_line(quote.model_sent, 80)} via host {quote.host.short_id}",
+        f"about {words.figure(quote.estimate)}" if quote.estimate is not None else "price unknown",
+        f"at most {quote.cap}",
+    ]
+    notes = []
+    if price is not None:
+        figures = f"${price.input_usd} in, ${price.output_usd} out a million tokens"
+        notes.append(Note(f"Price: {figures} ({price.as_of}, {price.source})."))
+    else:
+        notes.append(Note("No price is known for this model; the cap still holds."))
+    out = (
+        "as many as the model writes" if quote.max_output_tokens is None else f"at most {quote.max_output_tokens:,} out"
+    )
+    notes.append(Note(f"Tokens: about {quote.prompt_tokens:,} in, {out}."))
+    if quote.token_usd is not None:
+        notes.append(Note(f"Token price: ${quote.token_usd} (the host's feed, not signed)."))
+    session = (
+        "An open payment session would carry it." if quote.reuses_session else "A new authorisation would be signed."
+    )
+    notes.append(Note(f"{session} The cap is reserved against your limits."))
+    notes += [Note(words.one_line(n)) for n in quote.notes]
+    return Card(
+        tone="quiet",
+        simulated=simulated,
+        headline=("SIMULATED · " if simulated else "") + "Dry run: nothing was paid",
+        summary=tuple(facts),
+        notes=tuple(notes),
+        expanded=True,
+    )

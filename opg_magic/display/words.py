@@ -1,0 +1,92 @@
+"""Words, marks and figures that all renderings share, and how foreign text is made harmless."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from opg_magic.models import Status
+from opg_magic.shown import inert
+
+if TYPE_CHECKING:
+    from opg_magic.models import Cost, Money
+
+#: One mark for each status; a word always stands beside it, so that neither colour nor shape is the only sign.
+MARKS = {
+    Status.PASSED: "✓",
+    Status.FAILED: "✗",
+    Status.PENDING: "◌",
+    Status.MISSING: "○",
+    Status.NOT_APPLICABLE: "–",
+}
+
+NOT_PROVEN = (
+    "Not proven: which weights the provider ran, whether it honoured every parameter, and whether the answer is true. "
+    "Model name, tokens and cost are the host's word, not signed."
+)
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Foreign words (a host's error, a model's name) for use inside our own sentence: one line, inert, bounded."""
+    flat = " ".join(inert(text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def short_hash(value: str) -> str:
+    """First and last four digits of a hash or an address."""
+    digits = value.removeprefix("0x")
+    return digits if len(digits) <= 9 else f"{digits[:4]}…{digits[-4:]}"
+
+
+def clock(moment: datetime) -> str:
+    """Date and time to the second, in UTC and saying so."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def checked_by(moment: datetime) -> str:
+    """Who computed a shown verdict, and when: never "now", since the card stays in the notebook."""
+    return f"author's kernel, {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def simulated_model(named: str | None) -> str:
+    """Who answers on the simulated network: its scripted model, or what it relays to (``--upstream``)."""
+    if named in (None, "", "scripted-model"):
+        return "the scripted model"
+    return f"{one_line(str(named), 80)} (relayed)"
+
+
+def duration(seconds: float) -> str:
+    """Elapsed time as a person says it."""
+    if seconds < 0.95:
+        return f"{max(0, round(seconds * 1000))} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def figure(money: Money) -> str:
+    """A sum to two significant digits, in plain decimals."""
+    return f"{Decimal(f'{money.decimal:.2g}'):f} {money.token.symbol}"
+
+
+def cost(paid: Cost, *, worth: bool = True) -> str:
+    """What a call cost, for one line: the figure and its worth, or that it is unknown, or that nothing was charged."""
+    from opg_magic.models import Charge
+
+    if paid.charge is Charge.NONE:
+        return "not charged"
+    if paid.charge is Charge.UNKNOWN:
+        return f"charge unknown, at most {paid.cap}" if paid.cap is not None else "charge unknown"
+    if paid.amount is None:
+        return f"price unknown, at most {paid.cap}" if paid.cap is not None else "price unknown"
+    return figure(paid.amount) + (f" ≈ ${_dollars(paid.usd)}" if worth and paid.usd is not None else "")
+
+
+def _dollars(usd: Decimal) -> str:
+    return f"{Decimal(f'{usd:.2g}'):f}" if usd < 1 else f"{usd:.2f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,1 +1,54 @@
-"""Puts this folder on the import path, so that every test finds ``support``."""
+"""Puts this folder on the import path, so that every test finds ``support``; the simulated network as fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
+
+
+@pytest.fixture(scope="session")
+def simnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimnet]:
+    """A simulated network in this process, in a thread of its own, with a home folder of its own.
+
+    One for the whole session: it takes seconds to start.  Cheats are undone after each test by ``honest_simnet``.
+    """
+    with isolated_home(tmp_path_factory.mktemp("simnet-home")), RunningSimnet() as running:
+        yield running
+
+
+@pytest.fixture
+def honest_simnet(simnet: RunningSimnet) -> Iterator[RunningSimnet]:
+    """The same network; whatever the test made of its hosts is undone afterwards."""
+    yield simnet
+    simnet.reset()
+
+
+@pytest.fixture
+def simnet_process(tmp_path: Path) -> Iterator[ProcessSimnet]:
+    """The real background process, in a home folder of this test's own.  Ended afterwards."""
+    with isolated_home(tmp_path / "home"):
+        process = ProcessSimnet()
+        try:
+            yield process
+        finally:
+            process.end()
+
+
+@pytest.fixture
+def opg_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder for this test: ledger, keys, simulated network."""
+    home = tmp_path / "opg-home"
+    monkeypatch.setenv("OPG_HOME", str(home))
+    return home
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Whatever uses the simulated network bears its mark."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if names & {"simnet", "honest_simnet", "simnet_process"}:
+            item.add_marker(pytest.mark.simnet)

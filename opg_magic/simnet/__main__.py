@@ -1,0 +1,124 @@
+"""``python -m opg_magic.simnet up | status | down | cheat HOST MODE | cheats | registry HOST ACTION | serve``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from opg_magic import simlink
+from opg_magic.errors import OpgError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, for this module and for ``opg simnet``."""
+    top = argparse.ArgumentParser(prog="opg simnet", description="The simulated network of this installation.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start it in the background, if it is not running")
+    up.add_argument("--timeout", type=float, default=60.0, help="seconds to wait until it answers (default: 60)")
+    serve = commands.add_parser("serve", help="run it in the foreground")
+    for command in (up, serve):
+        command.add_argument(
+            "--upstream",
+            metavar="URL",
+            default=os.environ.get("OPG_SIMNET_UPSTREAM"),
+            help="relay to this OpenAI-compatible server instead of the scripted model",
+        )
+        command.add_argument("--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace")
+        command.add_argument("--settle-idle", type=float, metavar="S", help="settle sessions idle for so long")
+        command.add_argument("--idle-exit", type=float, metavar="S", help="end so long after the last client")
+
+    status = commands.add_parser("status", help="what is running")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    commands.add_parser("down", help="end it")
+
+    cheat = commands.add_parser("cheat", help="let a host lie")
+    cheat.add_argument("host", help="its name, or the beginning of its tee_id")
+    cheat.add_argument("mode", help="see: cheats; off makes it honest again")
+    commands.add_parser("cheats", help="the ways in which a host can lie")
+
+    registry = commands.add_parser("registry", help="change a host's standing in the registry")
+    registry.add_argument("host")
+    registry.add_argument("action", choices=["disable", "enable", "revoke", "approve", "silence", "heartbeat"])
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code.  Expected failures are one short message on standard error, exit code 1."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except OpgError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = arguments.command
+    if command in ("up", "serve"):
+        from opg_magic.simnet import supervisor
+
+        if command == "serve":
+            idle = supervisor.IDLE_SECONDS if arguments.idle_exit is None else arguments.idle_exit
+            code = supervisor.serve(
+                upstream=arguments.upstream,
+                token_delay=arguments.token_delay,
+                settle_idle=arguments.settle_idle,
+                idle_seconds=idle,
+            )
+            if code == supervisor.ALREADY and sys.stderr.isatty():
+                print("The simulated network is already running.", file=sys.stderr)
+            return code
+        state = supervisor.up(timeout=arguments.timeout, arguments=_serve_flags(arguments))
+        _print_status(simlink.control(state, "GET", "/status"))
+        return 0
+    if command == "status":
+        status = simlink.status()
+        if arguments.json:
+            print(json.dumps(status, indent=2))
+        elif status is None:
+            print("The simulated network is not running.  Start it with: opg simnet up")
+        else:
+            _print_status(status)
+        return 0 if status is not None else 1
+    if command == "down":
+        print("The simulated network has ended." if simlink.down() else "The simulated network was not running.")
+        return 0
+    if command == "cheat":
+        answer = simlink.cheat(arguments.host, arguments.mode)
+        print(f"{answer['host']} {answer['says']}.")
+        return 0
+    if command == "cheats":
+        from opg_magic.simnet.cheats import MODES
+
+        width = max(map(len, MODES))
+        for mode, cheat in MODES.items():
+            print(f"{mode:<{width}}  {cheat.says}")
+        return 0
+    _print_status(simlink.registry(arguments.host, arguments.action))
+    return 0
+
+
+def _serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
+    flags = ["--token-delay", str(arguments.token_delay)]
+    for name in ("upstream", "settle_idle", "idle_exit"):
+        value = getattr(arguments, name)
+        if value is not None:
+            flags += [f"--{name.replace('_', '-')}", str(value)]
+    return tuple(flags)
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    print(f"Simulated network, run {status['run_id']}, process {status['pid']}, model: {status['model']}")
+    for host in status["hosts"]:
+        standing = "active" if host["active"] else "not active"
+        conduct = "honest" if host["cheat"] == "off" else f"cheats: {host['cheat']} ({host['says']})"
+        print(f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

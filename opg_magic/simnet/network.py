@@ -1,0 +1,458 @@
+"""The whole simulated network in one asyncio loop: two chains, a facilitator, three hosts, a control address.
+
+Chain state is not kept: every start has a new ``run_id``, new host keys and an empty past.  What is kept is what the
+installation is known by: its attestation root and its wallet (:mod:`opg_magic.simnet.keys`).
+
+Safety: chain ids and contract addresses equal the real ones, so signatures made here would be valid on Base.  Only keys
+made per installation sign, the facilitator named in every payment is the installation's own, and a payment from any
+other address is refused (:mod:`opg_magic.simnet.facilitator`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opg_magic import __version__, paths
+from opg_magic.errors import OpgError, SimnetError
+from opg_magic.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, simulated
+from opg_magic.secret import Secret
+from opg_magic.simlink import EXTRA_MISSING, missing_packages
+from opg_magic.simnet import deploy
+from opg_magic.simnet.facilitator import SETTLE_IDLE, Facilitator
+from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
+from opg_magic.simnet.keys import Keys, load_or_create
+from opg_magic.simnet.model import Model, ScriptedModel
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from opg_magic.simnet.chain import Chain
+    from opg_magic.simnet.rpc import RpcServer
+
+log = logging.getLogger(__name__)
+
+#: Host names, and which build of the enclave's code each runs.  Two builds, so that one can be revoked.
+HOSTS: tuple[tuple[str, str], ...] = (("anna", "2026-04"), ("bruno", "2026-04"), ("chidi", "2026-03"))
+
+#: What the payer owns at each start: 1,000 sim-OPG.
+GRANT = 1000 * 10**18
+
+
+def pcrs_of(version: str) -> dict[int, bytes]:
+    """The measurements of one build of the simulated enclave: three digests of its name, 48 bytes each."""
+    return {i: hashlib.sha384(f"opg_magic simulated enclave {version} pcr{i}".encode()).digest() for i in range(3)}
+
+
+class Clock:
+    """The payment chain's time: the machine's, and what :meth:`advance` added (deadlines can pass in a test)."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.offset
+
+    def advance(self, seconds: float) -> None:
+        if seconds < 0:
+            raise SimnetError("time does not run backwards")
+        self.offset += seconds
+
+
+class SimNetwork:
+    """Starts and stops everything.  All of it listens on 127.0.0.1, on free ports.
+
+    ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in seconds a token;
+    ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``settle_idle`` the seconds after a session's
+    last charge until it is settled.  ``on_activity`` is called at every request, ``on_down`` when someone asks for the
+    end.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        token_delay: float = 0.015,
+        upstream: str | None = None,
+        settle_idle: float = SETTLE_IDLE,
+        on_activity: Callable[[], None] = lambda: None,
+        on_down: Callable[[], None] = lambda: None,
+        on_client: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        missing = missing_packages()
+        if missing:
+            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=EXTRA_MISSING)
+        self.folder = folder if folder is not None else paths.simnet_dir()
+        self.run_id = secrets.token_hex(8)
+        self.settle_idle = settle_idle
+        self.clock = Clock()
+        self.hosts: list[Host] = []
+        self.keys: Keys = load_or_create(self.folder / "keys", tuple(name for name, _ in HOSTS))
+        self.payer: str = deploy.address_of(self.keys.payer)
+        self.control_token: Secret[str] = Secret(secrets.token_urlsafe(32))
+        self._model: Model = _model(upstream, token_delay)
+        self._upstream = upstream
+        self._on_activity = on_activity
+        self._on_down = on_down
+        self._on_client = on_client
+        self._payment: Chain | None = None
+        self._registry_chain: Chain | None = None
+        self._registry: deploy.RegistryAdmin | None = None
+        self._facilitator: Facilitator | None = None
+        self._servers: list[RpcServer] = []
+        self._control: web.AppRunner | None = None
+        self._beats: asyncio.Task[None] | None = None
+        self._silent: set[str] = set()
+        self._started_at = datetime.now(UTC)
+        self._control_url = ""
+
+    # ---------------------------------------------------------------------------------------------------- life
+
+    async def start(self) -> None:
+        """Make the chains, register the hosts, listen.  Everything answers when this returns."""
+        from opg_magic.simnet.chain import Chain
+        from opg_magic.simnet.rpc import RpcServer
+
+        root = self.keys.authority.root_sha256
+        try:
+            self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
+            self._registry_chain = Chain(REGISTRY_CHAIN_ID, attestation_roots=[root])
+            self._facilitator = Facilitator(
+                self._payment, self.keys.facilitator, payer=self.payer, network=self._profile("", ""), clock=self.clock
+            )
+            await asyncio.to_thread(self._deploy)
+            for chain in (self._payment, self._registry_chain):
+                server = RpcServer(chain)
+                self._servers.append(server)
+                await server.start()
+            await self._start_hosts()
+            await self._start_control()
+        except BaseException:
+            await self.stop()
+            raise
+        self._beats = asyncio.create_task(self._beat())
+
+    async def stop(self) -> None:
+        """Stop everything that was started.  Open sessions are not settled: the chain ends with them."""
+        if self._beats is not None:
+            self._beats.cancel()
+            await asyncio.gather(self._beats, return_exceptions=True)
+            self._beats = None
+        await asyncio.gather(*(host.stop() for host in self.hosts), return_exceptions=True)
+        if self._control is not None:
+            await self._control.cleanup()
+            self._control = None
+        await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
+        await self._model.close()
+
+    def _deploy(self) -> None:
+        deploy.deploy_payment_chain(
+            self.payment_chain,
+            admin_key=self.keys.admin,
+            payer_key=self.keys.payer,
+            payer_grant=GRANT,
+            facilitator=self.facilitator,
+        )
+        self._registry = deploy.deploy_registry_chain(self.registry_chain, admin_key=self.keys.admin)
+
+    async def _start_hosts(self) -> None:
+        assert self._facilitator is not None
+        for name, version in HOSTS:
+            owner_key = self.keys.owners[name]
+            owner = deploy.address_of(owner_key)
+            # Made in a thread: an RSA key takes a while, and the loop already serves.
+            host = await asyncio.to_thread(
+                Host,
+                name,
+                authority=self.keys.authority,
+                pcrs=pcrs_of(version),
+                version=version,
+                owner=owner,
+                payment_address=owner,
+                facilitator=self._facilitator,
+                network=self._profile("", ""),
+                model=self._model,
+                any_model=self._upstream is not None,
+                settle_idle=lambda: self.settle_idle,
+                payment_clock=self.clock,
+                on_activity=self._on_activity,
+            )
+            self.hosts.append(host)
+            await host.start()
+        for host in self.hosts:
+            host.neighbours = [other for other in self.hosts if other is not host]
+        await asyncio.to_thread(self._register_all)
+
+    def _register_all(self) -> None:
+        from opg_magic.protocol.keccak import keccak256
+
+        registry = self.registry
+        for version in dict.fromkeys(version for _, version in HOSTS):
+            pcrs = pcrs_of(version)
+            registry.approve_pcr(keccak256(pcrs[0] + pcrs[1] + pcrs[2]), version)
+        for host in self.hosts:
+            registry.register(
+                self.keys.owners[host.name],
+                host.payment_address,
+                host.endpoint,
+                host.signer.der,
+                host.certificate.der,
+                host.attest(None),
+            )
+            self._heartbeat(host)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for host in self.hosts:
+                if host.name not in self._silent:
+                    try:
+                        await asyncio.to_thread(self._heartbeat, host)
+                    except OpgError as error:
+                        # A disabled host's heartbeat is refused; the others must go on.
+                        log.info("no heartbeat of %s: %s", host.name, error.message)
+
+    def _heartbeat(self, host: Host) -> None:
+        now = self.registry_chain.time
+        signature = host.signer.sign(deploy.heartbeat_digest(host.tee_id, now))
+        self.registry.heartbeat_signed(host.tee_id, now, signature)
+        host.last_heartbeat = time.time()
+
+    # ----------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def payment_chain(self) -> Chain:
+        if self._payment is None:
+            raise SimnetError("the simulated network is not running")
+        return self._payment
+
+    @property
+    def registry_chain(self) -> Chain:
+        if self._registry_chain is None:
+            raise SimnetError("the simulated network is not running")
+        return self._registry_chain
+
+    @property
+    def registry(self) -> deploy.RegistryAdmin:
+        """The registry, with its administrator's key."""
+        if self._registry is None:
+            raise SimnetError("the simulated network is not running")
+        return self._registry
+
+    @property
+    def facilitator(self) -> str:
+        """The facilitator's address."""
+        if self._facilitator is None:
+            raise SimnetError("the simulated network is not running")
+        return self._facilitator.address
+
+    @property
+    def network(self) -> Network:
+        """The network profile for clients of this start."""
+        return self._profile(*(server.url or "" for server in reversed(self._servers)))
+
+    @property
+    def wallet_key(self) -> Secret[bytes]:
+        """The installation's own payer key: the only one whose payments are taken."""
+        return self.keys.payer
+
+    def _profile(self, registry_rpc: str, payment_rpc: str) -> Network:
+        return simulated(
+            registry_rpc=registry_rpc,
+            payment_rpc=payment_rpc,
+            facilitator=self._facilitator.address if self._facilitator else "",
+            run_id=self.run_id,
+            root_sha256=self.keys.authority.root_sha256,
+        )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the state file says of this start.  It holds the control token: 0600 wherever it is written."""
+        network = self.network
+        return {
+            "version": 1,
+            "pid": os.getpid(),
+            "run_id": self.run_id,
+            "registry_rpc": network.registry_rpcs[0],
+            "payment_rpc": network.payment_rpcs[0],
+            "control": self._control_url,
+            "control_token": self.control_token.reveal(),
+            "facilitator": self.facilitator,
+            "root_sha256": self.keys.authority.root_sha256,
+            "root_pem": str(self.keys.root_pem),
+            "wallet_key_file": str(self.keys.payer_file),
+            "payer": self.payer,
+            "started_at": self._started_at.isoformat(),
+            "hosts": [
+                {"name": h.name, "tee_id": h.tee_id, "endpoint": h.endpoint, "owner": h.owner} for h in self.hosts
+            ],
+        }
+
+    # --------------------------------------------------------------------------------------------------- what one does
+
+    def host(self, wanted: str) -> Host:
+        """A host by name or by the beginning of its tee_id."""
+        return host_named(self.hosts, wanted)
+
+    def cheat(self, host: str, mode: str) -> None:
+        """Let a host cheat from now on; ``off`` makes it honest again.  SimnetError for an unknown host or mode."""
+        self.host(host).play(mode)
+
+    async def settle_now(self) -> list[str]:
+        """Settle all open sessions now; the hashes of the transactions on the payment chain."""
+        return [transaction for host in self.hosts for transaction in await host.sessions.settle_all()]
+
+    def set_settle_idle(self, seconds: float) -> None:
+        """How long after its last charge a session is settled, from now on and for the open ones too."""
+        self.settle_idle = seconds
+        for host in self.hosts:
+            host.sessions.reschedule()
+
+    def advance(self, seconds: float) -> None:
+        """Move the payment chain's clock ahead, so that a deadline passes."""
+        self.clock.advance(seconds)
+        for host in self.hosts:
+            host.sessions.reschedule()
+
+    async def registry_action(self, host: str, action: str) -> None:
+        """Change a host's standing: ``disable``, ``enable``, ``revoke`` and ``approve`` its build, ``silence`` and
+        ``heartbeat``.  SimnetError for another word, or where the registry refuses."""
+        target = self.host(host)
+        pcrs = target.pcrs
+        pcr_hash = _pcr_hash(pcrs)
+        actions: dict[str, Callable[[], object]] = {
+            "disable": lambda: self.registry.disable(target.tee_id),
+            "enable": lambda: self.registry.enable(target.tee_id),
+            "revoke": lambda: self.registry.revoke_pcr(pcr_hash),
+            "approve": lambda: self.registry.approve_pcr(pcr_hash, target.version),
+            "silence": lambda: self._silent.add(target.name),
+            "heartbeat": lambda: self._speak(target),
+        }
+        if action not in actions:
+            raise SimnetError(f"there is no registry action “{action}”", hint=f"There are: {', '.join(actions)}")
+        await asyncio.to_thread(actions[action])
+
+    def _speak(self, host: Host) -> None:
+        self._silent.discard(host.name)
+        self._heartbeat(host)
+
+    # ----------------------------------------------------------------------------------------------------- control
+
+    async def _start_control(self) -> None:
+        from aiohttp import web
+
+        @web.middleware
+        async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
+            given = request.headers.get("X-Control-Token", "")
+            if not secrets.compare_digest(given.encode(), self.control_token.reveal().encode()):
+                return web.json_response({"error": "X-Control-Token is wrong or missing"}, status=403)
+            try:
+                answer: web.StreamResponse = await handler(request)
+            except OpgError as error:
+                return web.json_response({"error": error.message, "hint": error.hint}, status=400)
+            except (KeyError, TypeError, ValueError) as error:
+                return web.json_response({"error": f"the request is malformed: {type(error).__name__}"}, status=400)
+            return answer
+
+        app = web.Application(middlewares=[guarded])
+        app.router.add_get("/status", self._get_status)
+        app.router.add_post("/clients", self._post_clients)
+        app.router.add_post("/cheat", self._post_cheat)
+        app.router.add_post("/registry", self._post_registry)
+        app.router.add_post("/settle", self._post_settle)
+        app.router.add_post("/advance", self._post_advance)
+        app.router.add_post("/down", self._post_down)
+        self._control = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await self._control.setup()
+        await web.TCPSite(self._control, "127.0.0.1", 0).start()
+        self._control_url = f"http://127.0.0.1:{self._control.addresses[0][1]}"
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        return _json(self.status())
+
+    def status(self) -> dict[str, Any]:
+        """What is running, without any secret: run, hosts with their cheats and standing, open sessions."""
+        return {
+            "run_id": self.run_id,
+            "pid": os.getpid(),
+            "version": __version__,
+            "started_at": self._started_at.isoformat(),
+            "model": self._upstream or "scripted",
+            "settle_idle": self.settle_idle,
+            "hosts": [
+                {
+                    "name": host.name,
+                    "tee_id": host.tee_id,
+                    "endpoint": host.endpoint,
+                    "owner": host.owner,
+                    "build": host.version,
+                    "cheat": host.cheat.mode,
+                    "says": host.cheat.says,
+                    "active": self.registry.is_active(host.tee_id),
+                    "open_sessions": host.sessions.open_count,
+                }
+                for host in self.hosts
+            ],
+        }
+
+    async def _post_clients(self, request: web.Request) -> web.Response:
+        pid = (await request.json())["pid"]
+        if type(pid) is not int or pid <= 0:
+            raise ValueError("pid")
+        self._on_client(pid)
+        return _json({"run_id": self.run_id})
+
+    async def _post_cheat(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        self.cheat(str(wanted["host"]), str(wanted["mode"]))
+        host = self.host(str(wanted["host"]))
+        return _json({"host": host.name, "tee_id": host.tee_id, "mode": host.cheat.mode, "says": host.cheat.says})
+
+    async def _post_registry(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        await self.registry_action(str(wanted["host"]), str(wanted["action"]))
+        return _json(self.status())
+
+    async def _post_settle(self, request: web.Request) -> web.Response:
+        wanted = await request.json() if request.can_read_body else {}
+        if "idle_seconds" in wanted:
+            self.set_settle_idle(float(wanted["idle_seconds"]))
+            return _json({"settle_idle": self.settle_idle})
+        return _json({"transactions": await self.settle_now()})
+
+    async def _post_advance(self, request: web.Request) -> web.Response:
+        self.advance(float((await request.json())["seconds"]))
+        return _json({"offset": self.clock.offset})
+
+    async def _post_down(self, request: web.Request) -> web.Response:
+        # Answered first: the one who asks should hear that it was heard.
+        asyncio.get_running_loop().call_later(0.05, self._on_down)
+        return _json({"run_id": self.run_id})
+
+
+def _pcr_hash(pcrs: Mapping[int, bytes]) -> bytes:
+    from opg_magic.protocol.keccak import keccak256
+
+    return keccak256(pcrs[0] + pcrs[1] + pcrs[2])
+
+
+def _model(upstream: str | None, token_delay: float) -> Model:
+    if upstream is None:
+        return ScriptedModel(token_delay)
+    from opg_magic.simnet.upstream import Upstream
+
+    return Upstream(upstream)
+
+
+def _json(document: Mapping[str, Any]) -> web.Response:
+    from aiohttp import web
+
+    return web.json_response(document)

@@ -25,7 +25,7 @@ from typing import Any
 from opg_magic.errors import LedgerError
 from opg_magic.models import Authorisation, Charge, Money
 from opg_magic.networks import Network, Token
-from opg_magic.receipts.receipt import Receipt, canonical_bytes, normalise_id
+from opg_magic.receipts.receipt import Receipt, canonical_bytes, normalise_id, signature_key
 from opg_magic.wallet.limits import Limits, check
 
 #: ``PRAGMA application_id`` ("opgl") and ``user_version`` of the file.
@@ -425,7 +425,7 @@ class Ledger:
                     payment["charge"] if payment else None,
                     f"{payment['token']['chain_id']}:{payment['token']['address'].lower()}" if payment else None,
                     payment["cost"]["amount"] if payment and payment["cost"] else None,
-                    _signature_hash(receipt.signature),
+                    signature_key(receipt.signature),
                     receipt.digest,
                     canonical_bytes(document).decode(),
                 ),
@@ -457,7 +457,7 @@ class Ledger:
 
     def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
         """Ids of the receipts that bear this signature (base64 or raw): more than the call's own is a replay."""
-        key = _signature_hash(signature)
+        key = signature_key(signature)
         if key is None:
             return ()
         return tuple(
@@ -790,18 +790,6 @@ def _shared_places(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], s
             holder = holder.get(step) if isinstance(holder, dict) else None
         if isinstance(holder, dict) and holder.get(key) is not None:
             yield holder, key
-
-
-def _signature_hash(signature: str | bytes | None) -> str | None:
-    if not signature:
-        return None
-    if isinstance(signature, str):
-        try:
-            # Leniently: one signature with different padding or junk is still the same signature.
-            signature = base64.b64decode(signature.encode("utf-8", "replace") + b"==")
-        except ValueError:
-            signature = signature.encode("utf-8", "replace") if isinstance(signature, str) else signature
-    return hashlib.sha256(signature).hexdigest() if signature else None
 
 
 def _where(conditions: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:

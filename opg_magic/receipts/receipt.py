@@ -420,6 +420,20 @@ def signature_of(frame: str | None) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def signature_key(signature: str | bytes | None) -> str | None:
+    """SHA-256 (hex) of a signature's bytes, to tell whether two receipts bear the same one; None without one."""
+    if not signature:
+        return None
+    if isinstance(signature, str):
+        text = signature.encode("utf-8", "replace")
+        try:
+            # Leniently: one signature with other padding or junk in between is still the same signature.
+            signature = base64.b64decode(text + b"==")
+        except ValueError:
+            signature = text
+    return hashlib.sha256(signature).hexdigest() if signature else None
+
+
 def signed_prompt(kind: str, body: str) -> str | None:
     """The prompt in the request's own words: the last user message's text, or a completion's ``prompt``.
 

@@ -81,16 +81,14 @@ def _word(value: bool) -> bytes:
 
 
 def _verify_pss(public_key: bytes, digest: bytes, signature: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    from opg_magic.verify.signature import SALT_BYTES, load_key
 
     try:
-        key = load_der_public_key(public_key)
-        if not isinstance(key, rsa.RSAPublicKey):
-            return False
-        key.verify(signature, digest, padding.PSS(padding.MGF1(SHA256()), 32), SHA256())
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        load_key(public_key).verify(signature, digest, PSS(MGF1(SHA256()), SALT_BYTES), SHA256())
+    except (InvalidSignature, ValueError):
         return False
     return True

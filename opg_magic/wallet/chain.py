@@ -109,7 +109,12 @@ class PaymentChain:
         This sends a transaction and costs gas.  Raises :class:`WalletError` if it cannot be paid for, is reverted, or
         is not mined within ``timeout`` seconds (then it may still be).
         """
-        return await self._first(lambda rpc: self._approve(rpc, wallet, amount, timeout))
+
+        async def itself(rpc: Rpc) -> Rpc:
+            return rpc
+
+        # One RPC for all of it: going on to the next after a transaction was sent would send a second one.
+        return await self._approve(await self._first(itself), wallet, amount, timeout)
 
     async def _approve(self, rpc: Rpc, wallet: Wallet, amount: int, timeout: float) -> Approval:
         network = self._network

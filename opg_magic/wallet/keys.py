@@ -321,6 +321,19 @@ def _passphrase() -> Secret[str]:
     return Secret(getpass.getpass("Passphrase of the opg keystore: "))
 
 
+def new_passphrase(environ: Mapping[str, str] | None = None) -> Secret[str]:
+    """The passphrase of a new keystore: from the environment, or typed twice at a terminal."""
+    first = _passphrase(os.environ if environ is None else environ)
+    if not first:
+        raise WalletError("the passphrase is empty; no keystore was written")
+    if (os.environ if environ is None else environ).get(PASSWORD_VARIABLE) is None:
+        import getpass
+
+        if Secret(getpass.getpass("Again: ")) != first:
+            raise WalletError("the two passphrases differ; no keystore was written")
+    return first
+
+
 # ------------------------------------------------------------------------------------------------------------ keyring
 
 

@@ -85,9 +85,13 @@ class Signer:
         return base64.b64encode(self.key.sign(digest, scheme, SHA256())).decode()
 
 
-@lru_cache
 def signer(name: str = "anna", bits: int = 2048) -> Signer:
     """The key of that name: made once a test run."""
+    return _signer(name, bits)
+
+
+@lru_cache
+def _signer(name: str, bits: int) -> Signer:
     return Signer(rsa.generate_private_key(public_exponent=65537, key_size=bits))
 
 
@@ -253,8 +257,8 @@ def attestation(entry: Host, **changes: Any) -> AttestationEvidence:
 
 def read(raw: str | bytes, kind: Kind = "chat") -> ResponseEvidence:
     """A JSON text or a stream, read as the product reads it."""
-    text = raw if isinstance(raw, str) else raw.decode()
-    return read_reply(text, kind) if text.lstrip().startswith("{") else read_stream(raw)
+    data = raw.encode() if isinstance(raw, str) else raw
+    return read_reply(data, kind) if data.lstrip().startswith(b"{") else read_stream(data)
 
 
 def evidence(

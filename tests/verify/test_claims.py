@@ -1,0 +1,164 @@
+"""Edges of single claims that no attack names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from support.signing import (
+    CHAT,
+    RECEIVED,
+    SENT,
+    SIGNED,
+    evidence,
+    host,
+    live,
+    reader,
+    registry,
+    reply,
+    signer,
+    stream,
+)
+
+from opg_magic.models import Basis, ChannelEvidence, Problem, Status
+from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
+from opg_magic.protocol.canonical import CANONICALISER, NEWER
+from opg_magic.verify import channel, freshness, request, response, signature
+from opg_magic.verify import registry as registry_claim
+
+ANNA = signer()
+LIST_BODY = {
+    **CHAT,
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}]}],
+}
+
+
+@pytest.mark.parametrize("recorded", [CANONICALISER, NEWER])
+@pytest.mark.parametrize("signed", [CANONICALISER, NEWER])
+def test_the_request_is_tried_under_every_version_and_the_match_is_recorded(recorded: str, signed: str) -> None:
+    found = evidence(stream(ANNA, LIST_BODY, version=signed), LIST_BODY, version=recorded)
+    claim = request.check(found, live())
+    assert (claim.status, claim.basis) == (Status.PASSED, Basis.PROVEN)
+    assert claim.facts["canonicaliser"] == signed
+    assert claim.facts["attachments_by_name"] is (signed == NEWER)
+
+
+def test_where_versions_agree_the_recorded_one_is_named() -> None:
+    for version in (CANONICALISER, NEWER):
+        claim = request.check(evidence(version=version), live())
+        assert claim.facts["canonicaliser"] == version
+
+
+def test_rules_that_this_verifier_does_not_know_are_no_fault_where_known_ones_match() -> None:
+    found = evidence()
+    later = replace(found, request=replace(found.request, canonicaliser="2031-01"))
+    assert request.check(later, live()).facts["canonicaliser"] == NEWER
+
+
+def test_a_request_that_no_host_takes_fails() -> None:
+    found = evidence()
+    body = json.dumps({**CHAT, "messages": [{"role": "developer", "content": "x"}]})
+    claim = request.check(replace(found, request=replace(found.request, body=body)), live())
+    assert (claim.status, claim.code) == (Status.FAILED, "request")
+
+
+@pytest.mark.parametrize("code", ["unsigned", "host-failure", "http-status", "timeout", "interrupted"])
+def test_where_nothing_was_signed_nothing_fails(code: str) -> None:
+    found = evidence()
+    broken = replace(found, response=replace(found.response, frame=None, problem=Problem(code, "why")))
+    for check in (request.check, response.check, signature.check, freshness.check):
+        claim = check(broken, live())
+        assert (claim.status, claim.code, claim.reason) == (Status.MISSING, code, "why")
+
+
+@pytest.mark.parametrize("code", ["truncated", "framing", "ambiguous-json", "format", "too-large", "news-to-us"])
+def test_every_other_problem_fails_the_response(code: str) -> None:
+    found = evidence()
+    broken = replace(found, response=replace(found.response, problem=Problem(code, "why")))
+    claim = response.check(broken, live())
+    assert (claim.status, claim.code, claim.reason) == (Status.FAILED, code, "why")
+
+
+def test_an_empty_answer_is_an_answer() -> None:
+    for raw in (reply(ANNA, text=""), stream(ANNA, pieces=())):
+        assert response.check(evidence(raw), live()).passed
+
+
+def test_no_key_is_missing_not_failed() -> None:
+    assert signature.check(evidence(signing_key=None), live()).code == "no-key"
+    assert signature.check(evidence(signing_key=None), live()).status is Status.MISSING
+
+
+def test_larger_keys_are_good() -> None:
+    large = signer("large", 3072)
+    claim = signature.check(evidence(by=large), live())
+    assert claim.passed and claim.facts["key_bits"] == 3072
+
+
+def test_freshness_relies_on_one_s_own_clock_or_on_the_receipt_s_times() -> None:
+    assert freshness.check(evidence(), live()).basis is Basis.ASKED
+    assert freshness.check(evidence(), reader()).basis is Basis.PROVEN
+
+
+def test_a_fraction_of_a_second_is_not_lost_at_the_edges() -> None:
+    half = timedelta(seconds=0.5)
+    found = evidence(stream(ANNA, timestamp=int(SENT.timestamp()) - 300), sent_at=SENT + half)
+    assert freshness.check(found, live()).code == "stale-time"
+    found = evidence(stream(ANNA, timestamp=int(RECEIVED.timestamp()) - 3600), received_at=RECEIVED + half)
+    assert freshness.check(found, live(skew_seconds=9999)).passed
+
+
+def test_a_receipt_received_long_before_it_was_sent_fails() -> None:
+    found = evidence(sent_at=RECEIVED + timedelta(hours=1))
+    assert freshness.check(found, live()).status is Status.FAILED
+
+
+def test_a_registry_entry_of_another_time_does_not_count() -> None:
+    for block_time in (SENT - timedelta(seconds=2101), RECEIVED + timedelta(seconds=2101)):
+        claim = registry_claim.check(evidence(registry=registry(host(), block_time=block_time)), live())
+        assert (claim.status, claim.code) == (Status.MISSING, "stale")
+    for block_time in (SENT - timedelta(seconds=2100), RECEIVED + timedelta(seconds=2100)):
+        assert registry_claim.check(evidence(registry=registry(host(), block_time=block_time)), live()).passed
+
+
+def test_the_registry_that_is_meant_must_have_been_asked() -> None:
+    meant = (REGISTRY_CHAIN_ID, REGISTRY_ADDRESS.lower())
+    claim = registry_claim.check(evidence(), live(registry=meant))
+    assert claim.passed and claim.facts["registry_pinned"]
+    assert not registry_claim.check(evidence(), live()).facts["registry_pinned"]
+    for other in ((1, REGISTRY_ADDRESS), (REGISTRY_CHAIN_ID, "0x" + "00" * 20)):
+        claim = registry_claim.check(evidence(), live(registry=other))
+        assert (claim.status, claim.code) == (Status.FAILED, "wrong-registry")
+
+
+def test_the_registry_claim_stands_without_an_exchange() -> None:
+    """The engine asks it before it pays: no request, no answer, the times those of asking."""
+    found = replace(evidence(), sent_at=SENT, received_at=SENT)
+    claim = registry_claim.check(found, live())
+    assert claim.passed and claim.facts["rpcs"] == ("127.0.0.1:1", "127.0.0.1:2")
+
+
+def test_an_unknown_approval_is_not_a_refusal() -> None:
+    assert registry_claim.check(evidence(registry=registry(host(), pcr_approved=None)), live()).passed
+
+
+def test_the_channel_is_the_registered_certificate_exactly() -> None:
+    good = evidence()
+    assert channel.check(good, live()).basis is Basis.ASKED
+    assert channel.check(good, reader()).basis is Basis.RECORDED
+    other = replace(good, channel=ChannelEvidence("00" * 32))
+    assert (channel.check(other, live()).status, channel.check(other, live()).code) == (
+        Status.FAILED,
+        "wrong-certificate",
+    )
+    assert channel.check(replace(good, channel=None), live()).status is Status.MISSING
+    assert channel.check(replace(good, host=None), live()).status is Status.MISSING
+
+
+def test_facts_hold_no_secret_and_no_bytes() -> None:
+    found = evidence()
+    for check in (request.check, response.check, signature.check, freshness.check, registry_claim.check, channel.check):
+        json.dumps(dict(check(found, live()).facts))
+    assert signature.check(found, live()).facts == {"tee_id": ANNA.tee_id, "timestamp": SIGNED, "key_bits": 2048}

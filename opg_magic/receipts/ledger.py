@@ -587,7 +587,7 @@ class Ledger:
                     raise _damaged(self.path, f"bytes that receipt {row['id']} refers to are missing")
                 holder[key] = base64.b64encode(blob[0]["content"]).decode()
         receipt = Receipt(document)
-        if receipt.digest != row["digest"]:
+        if not receipt.digest == receipt.computed_digest == row["digest"]:
             raise _damaged(self.path, f"receipt {row['id']} is not the one that was saved")
         return receipt
 

@@ -167,7 +167,7 @@ def _canonical_message(message: Any, reduce: Callable[[Any], Any]) -> dict[str, 
         case "function":
             return {"role": role, "content": content, "name": message.get("name")}
         case _:
-            raise _malformed(f"no host takes a message of role {role!r}")
+            raise _malformed(f"no host takes a message of role {str(role)[:40]!r}")
 
 
 def _canonical_tool_call(call: Any) -> dict[str, Any]:

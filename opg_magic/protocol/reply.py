@@ -98,11 +98,12 @@ def is_host_failure(message: Mapping[str, Any]) -> bool:
 
 
 def host_failure_text(message: Mapping[str, Any]) -> str:
-    """The host's message, bounded; it is untrusted text."""
+    """The host's message: untrusted text, so bounded and without control characters."""
     error = message.get("error")
     if isinstance(error, dict):
         error = error.get("message", error)
-    return f"the host reports failure: {str(error)[:200]}"
+    text = "".join(char if char.isprintable() else " " for char in str(error)[:200])
+    return f"the host reports failure: {text}"
 
 
 def only_choice(message: Mapping[str, Any]) -> Mapping[str, Any] | None:

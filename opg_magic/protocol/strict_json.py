@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
@@ -33,17 +34,13 @@ def loads(text: str | bytes) -> Any:
             raise _ambiguous("the text is not valid UTF-8") from None
     elif not text.isascii() and _has_surrogate(text):
         raise _ambiguous("the text holds a lone surrogate")
+    _check_depth(text)
     try:
         value = _DECODER.decode(text)
     except MalformedMessage:
         raise
-    except RecursionError:
-        raise _ambiguous(f"the JSON is nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:
         raise MalformedMessage(f"not JSON: {error}", code=NOT_JSON) from None
-    # Counting brackets is cheap and bounds the depth from above, so that most texts need no walk.
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(value)
     # A surrogate can only have come from an escape: the text itself was valid UTF-8.
     if ("\\ud" in text or "\\uD" in text) and _has_surrogate(json.dumps(value, ensure_ascii=False)):
         raise _ambiguous("the JSON holds a lone surrogate")
@@ -85,20 +82,22 @@ def _no_constant(name: str) -> Any:
     raise _ambiguous(f"{name} is no JSON number")
 
 
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        # Scalars end a branch; what stays are containers, one level deeper each round.
-        level = [item for item in below if isinstance(item, dict | list)]
-        if not level:
-            return
-    raise _ambiguous(f"the JSON is nested deeper than {MAX_DEPTH}")
+def _check_depth(text: str) -> None:
+    """Before parsing: where a program has raised the recursion limit, the decoder overflows the stack and dies."""
+    # Counting brackets is cheap and bounds the depth from above, so that most texts need no walk.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        match text[token.start()]:
+            case "[" | "{":
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise _ambiguous(f"the JSON is nested deeper than {MAX_DEPTH}")
+            case "]" | "}":
+                depth -= 1
 
 
+#: Brackets, and strings to skip those inside them.  Possessive, and open at the end, so that no text takes long.
+_BRACKETS = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

@@ -11,6 +11,9 @@ from opg_magic.verify._claims import basis_of, failed, missing, passed
 #: A block further than this from the call says nothing about it: the registry's own ``heartbeatMaxAge`` (section 2).
 MAX_BLOCK_DISTANCE_SECONDS = 1800
 
+#: The registry's type of a host that answers prompts (section 2); the other type validates.
+LLM_PROXY = 0
+
 _NOT_LISTED = "The registry does not list this host."
 
 
@@ -32,6 +35,8 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         "pcr_version": registry.pcr_version,
         "registry_pinned": trust.registry is not None,
     }
+    if evidence.signing_key is None and evidence.host is None:
+        return missing("registry", "It is not known which host to look for.", "no-key", "no key is known", **facts)
     basis = basis_of("registry", trust)
     fault = _fault(evidence, registry, trust)
     if fault is not None:
@@ -41,10 +46,14 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         reason = f"block {registry.block_number} lies {seconds:.0f} s from the call"
         return missing("registry", "The registry's entry is not of the time of the call.", "stale", reason, **facts)
     entry = registry.entry
+    witnesses = len(facts["rpcs"])
+    said = "one RPC says so" if witnesses == 1 else f"{witnesses} RPCs agree"
+    unnamed = "" if trust.registry is not None else ", not compared with a registry that you name"
     return passed(
         "registry",
         basis,
-        f"The host was active in the registry of chain {registry.chain_id} at block {registry.block_number}.",
+        f"The host was active in the registry of chain {registry.chain_id} at block {registry.block_number}"
+        f" ({said}{unnamed}).",
         pcr_hash=entry.pcr_hash if entry is not None else None,
         **facts,
     )
@@ -62,6 +71,8 @@ def _fault(evidence: Evidence, registry: RegistryEvidence, trust: Trust) -> tupl
         return _NOT_LISTED, "not-listed", registry.inactive_reason or "not listed"
     if entry.tee_id.lower() != tee_id(entry.public_key):
         return "The registry's entry does not fit itself.", "wrong-entry", "tee_id is not the hash of the key"
+    if entry.tee_type != LLM_PROXY:
+        return _NOT_LISTED, "wrong-entry", f"the registered type is {entry.tee_type}, not that of a host for prompts"
     for name, mine, theirs in _compared(evidence, entry):
         if mine != theirs:
             code = "not-listed" if name == "signing key" else "wrong-entry"
@@ -86,7 +97,6 @@ def _compared(evidence: Evidence, entry: Host) -> list[tuple[str, object, object
             ("id", host.tee_id.lower(), entry.tee_id.lower()),
             ("certificate", host.tls_certificate, entry.tls_certificate),
             ("PCR hash", host.pcr_hash.lower(), entry.pcr_hash.lower()),
-            ("type", host.tee_type, entry.tee_type),
         ]
     return pairs
 

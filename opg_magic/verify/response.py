@@ -84,7 +84,8 @@ def _ambiguity(evidence: Evidence) -> tuple[str, str] | None:
     if calls == (response.text is not None):
         return "ambiguous-reading", "there must be either text or tool calls"
     if calls != (response.finish_reason == "tool_calls"):
-        return "ambiguous-reading", f"finish reason {response.finish_reason!r} does not fit the answer"
+        told, found = ("text", "tool calls") if calls else ("tool calls", "text")
+        return "ambiguous-reading", f"the finish reason says {told}, the answer is {found}"
     offered = _tools_offered(evidence)
     if response.tool_calls is not None:
         if not offered:

@@ -93,13 +93,18 @@ def load_key(der: bytes) -> RSAPublicKey:
 
 def verifies(key: RSAPublicKey, fields: SignedFields) -> bool:
     """Whether ``key`` signed these fields."""
+    digest = signed_digest(fields.request_hash, fields.output_hash, fields.timestamp)
+    return pss_holds(key, digest, fields.signature)
+
+
+def pss_holds(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    """RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of exactly 32 bytes (RFC 8017, section 8.1.2)."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    digest = signed_digest(fields.request_hash, fields.output_hash, fields.timestamp)
     try:
-        key.verify(fields.signature, digest, PSS(mgf=MGF1(SHA256()), salt_length=SALT_BYTES), SHA256())
+        key.verify(signature, message, PSS(mgf=MGF1(SHA256()), salt_length=SALT_BYTES), SHA256())
     except InvalidSignature:
         return False
     return True

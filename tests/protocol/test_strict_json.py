@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ def test_the_deepest_nesting_allowed_parses() -> None:
 
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert loads("[" + ",".join(["[]"] * 500) + "]") == [[]] * 500
+
+
+def test_brackets_inside_text_are_not_nesting() -> None:
+    for text in ("[" * 500, '\\"[' * 500, "{\\\\" * 500):
+        assert loads(json.dumps({"a": text})) == {"a": text}
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, '{"a":' * 10**6, '["' + '\\"[' * 10**6, "]" * 10**6 + "[" * 10**6])
+def test_no_nesting_overflows_the_stack_even_where_the_recursion_limit_was_raised(text: str) -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(MalformedMessage):
+            loads(text)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_surrogate_pair_is_one_character() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.signing import (
@@ -81,6 +82,14 @@ def test_every_other_problem_fails_the_response(code: str) -> None:
     assert (claim.status, claim.code, claim.reason) == (Status.FAILED, code, "why")
 
 
+def test_a_host_s_own_words_are_bounded_and_carry_no_control_characters() -> None:
+    raw = json.dumps({"error": "\x1b[2J\x1b]0;x\x07\n" + "x" * 10_000})
+    reason = response.check(evidence(raw), live()).reason or ""
+    assert reason.isprintable() and len(reason) < 300
+    spoilt = response.check(evidence(reply(ANNA, finish_reason="\x1b" * 9999, tool_calls=[{"function": {}}])), live())
+    assert spoilt.status is Status.FAILED and (spoilt.reason or "").isprintable() and len(spoilt.reason or "") < 300
+
+
 def test_an_empty_answer_is_an_answer() -> None:
     for raw in (reply(ANNA, text=""), stream(ANNA, pieces=())):
         assert response.check(evidence(raw), live()).passed
@@ -95,6 +104,23 @@ def test_larger_keys_are_good() -> None:
     large = signer("large", 3072)
     claim = signature.check(evidence(by=large), live())
     assert claim.passed and claim.facts["key_bits"] == 3072
+
+
+RSA_PSS = Path(__file__).parents[3] / "shared" / "vectors" / "rsa_pss" / "rsa_pss_2048_sha256_mgf1_32_test.json"
+
+
+@pytest.mark.skipif(not RSA_PSS.is_file(), reason="the RSA-PSS vectors are not here")
+def test_pss_agrees_with_foreign_vectors() -> None:
+    seen = {"valid": 0, "invalid": 0, "acceptable": 0}
+    for group in json.loads(RSA_PSS.read_text())["testGroups"]:
+        key = signature.load_key(
+            bytes.fromhex(group["publicKeyAsn"] if "publicKeyDer" not in group else group["publicKeyDer"])
+        )
+        for case in group["tests"]:
+            holds = signature.pss_holds(key, bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"]))
+            assert holds is (case["result"] == "valid"), case["comment"]
+            seen[case["result"]] += 1
+    assert seen["valid"] > 20 and seen["invalid"] > 20
 
 
 def test_freshness_relies_on_one_s_own_clock_or_on_the_receipt_s_times() -> None:
@@ -138,6 +164,22 @@ def test_the_registry_claim_stands_without_an_exchange() -> None:
     found = replace(evidence(), sent_at=SENT, received_at=SENT)
     claim = registry_claim.check(found, live())
     assert claim.passed and claim.facts["rpcs"] == ("127.0.0.1:1", "127.0.0.1:2")
+
+
+def test_how_many_rpcs_agreed_is_said() -> None:
+    one = registry_claim.check(evidence(registry=registry(host(), rpcs=("a",))), live())
+    assert "one RPC says so" in one.sentence and "2 RPCs agree" in registry_claim.check(evidence(), live()).sentence
+
+
+def test_a_validator_s_entry_is_no_host_for_prompts() -> None:
+    entry = host(tee_type=1)
+    claim = registry_claim.check(evidence(host=entry), live())
+    assert (claim.status, claim.code) == (Status.FAILED, "wrong-entry")
+
+
+def test_without_key_and_host_there_is_nobody_to_look_for() -> None:
+    nobody = replace(evidence(), signing_key=None, host=None)
+    assert registry_claim.check(nobody, live()).code == "no-key"
 
 
 def test_an_unknown_approval_is_not_a_refusal() -> None:

@@ -340,14 +340,14 @@ class _Audit:
         for digest, count in Counter(p.receipt.computed_digest for p in places).items():
             same = [p for p in places if p.receipt.computed_digest == digest]
             where = ", ".join(dict.fromkeys(p.where for p in same))
-            asking = {p.cell for p in same if p.asks}
+            asking = {p.where for p in same if p.asks}
             id = same[0].receipt.id
             if len(asking) > 1:
                 message = f"One call is shown as the answer of {len(asking)} cells."
                 self.say("failed", "shown-twice", message, where, id)
             elif count > 1 and same[0].cell is None:
                 self.say("incomplete", "twice", f"This receipt is there {count} times; it counts once.", where, id)
-            elif len({p.cell for p in same}) > 1:
+            elif len({p.where for p in same}) > 1:
                 self.say("note", "shown-again", "This receipt is shown again in another cell.", where, id)
 
     def _notebook(self, place: _Place) -> None:

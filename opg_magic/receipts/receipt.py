@@ -84,10 +84,10 @@ def normalise_id(text: str) -> str:
 def source_sha256(source: str) -> str:
     """SHA-256 (hex) of a cell's source, such that the notebook file and the running kernel give the same.
 
-    Line ends, trailing empty lines, and the spaces around the magic's own line do not count: IPython changes them on
+    Line ends, empty lines before and after, and the spaces around the magic's own line do not count: IPython changes them on
     the way from the cell to the magic.
     """
-    first, newline, body = source.replace("\r\n", "\n").replace("\r", "\n").partition("\n")
+    first, newline, body = source.replace("\r\n", "\n").replace("\r", "\n").lstrip().partition("\n")
     name, _, line = first.strip().partition(" ")
     text = f"{name} {line.strip()}".strip() + newline + body
     return hashlib.sha256(_clean(text).rstrip("\n").encode()).hexdigest()

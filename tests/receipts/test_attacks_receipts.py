@@ -1,0 +1,202 @@
+"""Attacks 14, 25 and 28 of the design, as far as receipts and the ledger answer for them."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import signing
+from support.receipts import NOW, SIM, authorisation
+from test_audit import jsonl, redigested, signed, verify
+
+from opg_magic.models import Status, VerdictStatus
+from opg_magic.networks import OBSERVED_CAP
+from opg_magic.receipts.audit import RECORDED
+from opg_magic.receipts.export import export
+from opg_magic.receipts.ledger import CallIntent, Ledger
+from opg_magic.receipts.receipt import Receipt, new_id
+from opg_magic.secret import Secret
+from opg_magic.verify import judge
+from opg_magic.wallet.limits import Limits
+
+SECRET = "0x" + "5ec3e7" * 21 + "1b"
+
+
+# ------------------------------------------------------------------------------------------------------------ 14 replay
+
+
+def test_attack_14_replayed_answer_is_found_through_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    first = signed()
+    ledger.save(first)
+    again = signed_again(first)
+    seen = ledger.find_signature(again.signature)
+    assert seen == (first.id,)
+    verdict = judge(again.evidence(seen_in=seen), trust=signing.live())
+    assert verdict.status is VerdictStatus.FAILED
+    assert [c.name for c in verdict.failed_claims] == ["freshness"]
+
+
+def signed_again(first: Receipt) -> Receipt:
+    """The same answer, bytes and all, under another call's id."""
+    return Receipt(redigested({**first.document, "id": new_id()}))
+
+
+@pytest.mark.parametrize("spelling", [lambda s: s, lambda s: s.rstrip("="), lambda s: s[:9] + "\n" + s[9:]])
+def test_attack_14_another_spelling_of_the_signature_is_the_same(tmp_path: Path, spelling: Any) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    first = signed()
+    ledger.save(first)
+    assert first.signature is not None
+    assert ledger.find_signature(spelling(first.signature)) == (first.id,)
+    assert ledger.find_signature(signed(text="other").signature) == ()
+    assert ledger.find_signature(None) == ledger.find_signature("") == ()
+
+
+def test_attack_14_two_receipts_with_one_signature_fail_in_a_file(tmp_path: Path) -> None:
+    first = signed()
+    report = verify(jsonl(tmp_path, first, signed_again(first), signed(text="another")), allow_simulated=True)
+    assert report.exit_code == 1
+    assert [c.verdict.claims["freshness"].code for c in report.checked] == ["replayed", "replayed", None]
+
+
+# ------------------------------------------------------------------------------------------------- 25 an edited receipt
+
+SIGNED_EDITS = {
+    "response": lambda d: d["response"].update(text="I confess."),
+    "request": lambda d: d["request"].update(canonical=d["request"]["canonical"].replace("Say hi", "Say no")),
+    "body": lambda d: d["request"].update(body=d["request"]["body"].replace("Say hi", "Say no")),
+    "frame": lambda d: d["response"].update(
+        frame=d["response"]["frame"].replace('"tee_timestamp": 1', '"tee_timestamp": 2')
+    ),
+    "key": lambda d: d.update(signing_key=signed_by_another()),
+    "attestation": lambda d: d["attestation"].update(nonce="00" * 20),
+    "certificate": lambda d: d["channel"].update(certificate_sha256="00" * 32),
+    "sent later": lambda d: d.update(sent_at="2026-05-04T13:00:00.000000Z", received_at="2026-05-04T13:00:01.000000Z"),
+    "prompt": lambda d: d["prompt"].update(text="Say no"),
+}
+
+
+def signed_by_another() -> str:
+    import base64
+
+    return base64.b64encode(signing.signer("mallory").der).decode()
+
+
+@pytest.mark.parametrize("edit", SIGNED_EDITS)
+def test_attack_25_receipt_edited_in_what_is_signed_fails_even_with_a_new_digest(tmp_path: Path, edit: str) -> None:
+    document = json.loads(signed().to_json())
+    before = json.dumps(document)
+    SIGNED_EDITS[edit](document)
+    assert json.dumps(document) != before
+    report = verify(jsonl(tmp_path, json.dumps(redigested(document))), allow_simulated=True)
+    assert report.exit_code == 1, report.to_text()
+    assert report.label == "SIMULATED · FAILED"
+
+
+@pytest.mark.parametrize(
+    "field", ["software", "payment.cost_usd", "response.model", "checked.verdict", "notebook.name"]
+)
+def test_attack_25_edit_without_a_new_digest_is_told_whatever_the_field(tmp_path: Path, field: str) -> None:
+    document = json.loads(signed().to_json())
+    *way, key = field.split(".")
+    holder = document
+    for step in way:
+        holder = holder[step]
+    holder[key] = "0.5" if key == "cost_usd" else "PARTIAL" if key == "verdict" else "x"
+    report = verify(jsonl(tmp_path, json.dumps(document)), allow_simulated=True)
+    assert report.exit_code == 1
+    assert [f.code for f in report.findings] == ["altered"]
+
+
+def test_attack_25_unsigned_field_with_a_new_digest_is_only_recorded(tmp_path: Path) -> None:
+    document = json.loads(signed().to_json())
+    document["response"].update(model="gpt-99", usage={"prompt_tokens": 1})
+    document["payment"]["cost_usd"] = "0"
+    report = verify(jsonl(tmp_path, json.dumps(redigested(document))), allow_simulated=True)
+    assert report.exit_code == 0
+    assert {"response.model", "response.usage", "payment"} <= set(report.to_json()["recorded"])
+    assert "not signed" in report.to_text()
+
+
+def test_attack_25_stored_verdict_is_history_and_never_the_answer(tmp_path: Path) -> None:
+    liar = signed(change=lambda e: replace(e, response=replace(e.response, text="something else")))
+    document = json.loads(liar.to_json())
+    document["checked"].update(verdict="VERIFIED", simulated=False, withheld=False, because=[])
+    for claim in document["checked"]["claims"]:
+        claim.update(status="passed", basis="proven", reason=None, code=None)
+    report = verify(jsonl(tmp_path, json.dumps(redigested(document))), allow_simulated=True)
+    assert report.exit_code == 1
+    assert report.checked[0].verdict.claims["response"].status is Status.FAILED
+
+
+def test_attack_25_simulated_flag_taken_out_changes_nothing(tmp_path: Path) -> None:
+    document = json.loads(signed().to_json())
+    document["network"].update(simulated=False, name="opengradient", run_id=None)
+    document["checked"]["simulated"] = False
+    report = verify(jsonl(tmp_path, json.dumps(redigested(document))))
+    assert report.exit_code == 3
+    assert report.simulated
+    assert report.to_json()["verdict"] != "VERIFIED"
+
+
+def test_every_recorded_field_is_a_field_of_the_document() -> None:
+    document = signed().document
+    for path in RECORDED:
+        holder: Any = document
+        for step in path.split("."):
+            holder = holder[step]
+
+
+# ----------------------------------------------------------------------------------------------------------- 28 secrets
+
+
+def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) -> None:
+    """The host echoes payment signature and session id wherever it can; nothing on disk or in a message holds them."""
+    session = "5f0c7e0a-1111-2222-3333-444455556666"
+    echo = f"thanks for {SECRET} and {session}"
+
+    def echoed(e: Any) -> Any:
+        return replace(
+            e,
+            response=replace(e.response, text=echo, frame=json.dumps({"x": echo}), model=echo, finish_reason=echo[:60]),
+        )
+
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    call = CallIntent(new_id(), NOW, SIM, "k1", "m", authorisation=authorisation(1))
+    ledger.begin(call, reserve=True, limits=Limits(OBSERVED_CAP, OBSERVED_CAP, OBSERVED_CAP))
+    receipt = signed(id=call.id, change=echoed, secrets=[Secret(SECRET), Secret(session)])
+    ledger.save(receipt)
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        export(ledger, tmp_path / name, include_withheld=True) if name != "a.jsonl" else export(ledger, tmp_path / name)
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) >= 5  # with -wal and -shm
+    for file in files:
+        content = file.read_bytes()
+        for secret in (SECRET, session):
+            assert secret.encode() not in content, file.name
+    for shown in (repr(receipt), repr(ledger), str(receipt.answer(include_withheld=True))):
+        assert SECRET not in shown
+        assert session not in shown
+
+
+def test_attack_28_event_with_a_secret_is_refused_and_not_written(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    call = CallIntent(new_id(), NOW, SIM, "k1", "m", authorisation=authorisation(1))
+    ledger.begin(call, reserve=True, limits=Limits(OBSERVED_CAP, OBSERVED_CAP, OBSERVED_CAP))
+    with pytest.raises(TypeError) as raised:
+        ledger.record(call.id, "sent", {"session": Secret(SECRET)})
+    assert SECRET not in "".join(
+        traceback.TracebackException.from_exception(raised.value, capture_locals=True).format()
+    )
+    assert ledger.unfinished(include_running=True)[0].events == ()
+
+
+def test_attack_28_receipt_has_no_place_for_a_signature_of_a_payment() -> None:
+    payment = signed().document["payment"]
+    assert set(payment["authorisation"]) == set(authorisation().__slots__)
+    assert not [key for key in payment if "sign" in key or "session" in key]

@@ -97,7 +97,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         try:
             if cell is None:
                 return self._command(line)
-            self._ask(magic_line.parse(line), line, cell)
+            self._ask(magic_line.parse(line, self.shell.user_ns), line, cell)
         except LineError as problem:
             raise UsageError(f"{problem}\nHelp: %opg help") from None
         return None
@@ -112,7 +112,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         if "--help" in words:
             print(f"%opg {command.usage}\n    {command.help}")
             return None
-        return command.run(self, words)
+        return command.run(self, [magic_line.looked_up(word, self.shell.user_ns) for word in words])
 
     # ------------------------------------------------------------------------------------------------------------- ask
 

@@ -61,7 +61,10 @@ def _setting(key: str) -> Callable[[str], Any]:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One flag.  ``metavar`` None: it takes no value.  ``repeat``: it may be given several times."""
+    """One flag.  ``metavar`` None: it takes no value.  ``repeat``: it may be given several times.
+
+    ``free``: its value is free text, in which braces mean nothing.
+    """
 
     flag: str
     help: str
@@ -69,6 +72,7 @@ class Option:
     convert: Callable[[str], Any] = _text
     choices: tuple[str, ...] = ()
     repeat: bool = False
+    free: bool = False
 
     @property
     def key(self) -> str:
@@ -82,10 +86,10 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("--model", "the model to ask for, as provider/name", "M"),
-    Option("--system", "a system message before the prompt", "S"),
+    Option("--system", "a system message before the prompt", "S", free=True),
     Option("--temperature", "sampling temperature", "T", _number),
     Option("--max-tokens", "most tokens that the answer may have", "N", _count),
-    Option("--stop", "text at which the answer ends; up to four", "S", repeat=True),
+    Option("--stop", "text at which the answer ends; up to four", "S", repeat=True, free=True),
     Option("--no-stream", "wait for the whole answer instead of streaming it"),
     Option("--settle", "what goes on chain; private: nothing but the payment", "MODE", choices=("private",)),
     Option("--host", "ask this host: its id or the beginning of it", "ID"),
@@ -113,11 +117,12 @@ class Line:
         return self.given.get(key, default)
 
 
-def parse(line: str) -> Line:
+def parse(line: str, namespace: Mapping[str, Any] | None = None) -> Line:
     """Parse the line of ``%%opg``.  :class:`LineError` names what is wrong and what may have been meant.
 
     Words are split as a shell splits them; a ``#`` that begins a word outside quotes begins a comment.  A value that
-    begins with ``--`` is given as ``--flag=value``.
+    begins with ``--`` is given as ``--flag=value``.  A value that is wholly ``{name}`` is taken from ``namespace``, but
+    for free text (``--system``, ``--stop``), which is sent as it stands.
     """
     words = split(line)
     name: str | None = None
@@ -142,6 +147,8 @@ def parse(line: str) -> Line:
             if not words or words[0].startswith("--"):
                 raise LineError(f"{flag} needs a value ({found.metavar})")
             value = words.pop(0)
+        if not found.free:
+            value = looked_up(value, namespace)
         converted = _convert(found, value)
         given[found.key] = (*given.get(found.key, ()), converted) if found.repeat else converted
     return Line(name, given)
@@ -153,6 +160,20 @@ def split(line: str) -> list[str]:
         return shlex.split(_without_comment(line), comments=False, posix=True)
     except ValueError as problem:
         raise LineError(f"{str(problem).lower()}: quotes must be closed") from None
+
+
+_WHOLE = re.compile(r"\{([^{}]+)\}")
+
+
+def looked_up(word: str, namespace: Mapping[str, Any] | None) -> str:
+    """``word``, or the value of the variable that it names if it is wholly ``{name}`` (str, int or float)."""
+    match = _WHOLE.fullmatch(word)
+    if match is None or namespace is None:
+        return word
+    try:
+        return _value(match.group(1), namespace)
+    except PromptError as problem:
+        raise LineError(f"{word}: {problem.message}") from None
 
 
 def _without_comment(line: str) -> str:
@@ -225,17 +246,23 @@ def fill(template: str, namespace: Mapping[str, Any]) -> tuple[str, tuple[str, .
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1).strip()
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise PromptError(f"{{{{{_short(name)}}}}} is not a variable's name. Nothing was sent.",
-                              hint="With --vars, double braces hold one plain name.")  # fmt: skip
-        if name not in namespace:
-            near = get_close_matches(name, [n for n in namespace if not n.startswith("_")], n=1)
-            raise PromptError(f"{{{{{name}}}}} is not defined. Nothing was sent.",
-                              hint=f"Did you mean {near[0]}?" if near else None)  # fmt: skip
+        found = _value(name, namespace)
         used[name] = None
-        return _as_text(name, namespace[name])
+        return found
 
     return _FIELD.sub(value, template), tuple(used)
+
+
+def _value(name: str, namespace: Mapping[str, Any]) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        hint = "Between the braces stands one plain name."
+        raise PromptError(f"{_short(name)!r} is not a variable's name. Nothing was sent.", hint=hint)
+    if name not in namespace:
+        near = get_close_matches(name, [n for n in namespace if not n.startswith("_")], n=1)
+        raise PromptError(
+            f"{name} is not defined. Nothing was sent.", hint=f"Did you mean {near[0]}?" if near else None
+        )
+    return _as_text(name, namespace[name])
 
 
 def _as_text(name: str, value: Any) -> str:
@@ -248,7 +275,7 @@ def _as_text(name: str, value: Any) -> str:
         return float.__repr__(value)
     kind = type(value).__name__
     hint = f"Take its text first: text = {name}.text" if kind == "Answer" else f"Make it a text first: str({name})"
-    raise PromptError(f"{{{{{name}}}}} is a {kind}; --vars takes str, int or float. Nothing was sent.", hint=hint)
+    raise PromptError(f"{name} is a {kind}; a str, int or float is needed. Nothing was sent.", hint=hint)
 
 
 def _short(text: str) -> str:

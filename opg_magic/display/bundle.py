@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.display import card as cards
 from opg_magic.display import html, markdown, plain
 from opg_magic.display.card import Card
-from opg_magic.display.style import BORDER, FAINT, PANEL, TEXT, TONES
+from opg_magic.display.style import BORDER, FAINT, TONES
 from opg_magic.shown import inert
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def _code_span(code: str) -> str:
 def _html(it: Card, text: str | None, banner: str | None) -> str:
     parts = []
     if banner:
-        tone = TONES["bad"]
-        parts.append(f'<div style="color:{tone};margin:0 0 8px;font-weight:600">{html.text(banner)}</div>')
+        parts.append(
+            f'<div style="{html.box("bad", simulated=it.simulated)};margin:0 0 8px"><b>{html.text(banner)}</b></div>'
+        )
     if text is not None:
         edge = f"border-left:2px dotted {TONES['bad']};padding-left:10px;" if banner else ""
         # overflow: whatever the text contains is painted inside its own box, never over the card.
@@ -120,14 +121,14 @@ def running_bundle(steps: tuple[tuple[str, str], ...], *, text: str, notes: tupl
             f'<div style="margin:0 0 8px;padding-left:10px;border-left:2px dotted {BORDER};white-space:pre-wrap;'
             f'overflow-wrap:anywhere;overflow:auto;{FAINT}">{html.text(before + tail)}▍</div>'
         )
-    marks = {"done": "{} ✓", "now": f'<b style="color:{TEXT}">{{}}</b>', "next": "{}"}
+    marks = {"done": "{} ✓", "now": "<b>{}</b>", "next": "{}"}
     strip = "&ensp;→&ensp;".join(marks[state].format(html.text(label)) for state, label in steps)
-    tag = f'<b style="color:{TONES["sim"]}">SIMULATED</b> · ' if simulated else ""
+    tag = "<b>SIMULATED</b> · " if simulated else ""
     more = "".join(f" · {html.text(note)}" for note in notes)
+    style = html.box("quiet", simulated=simulated)
     return {
         "text/plain": f"{before}{tail}\n\n{line}" if text else line,
         "text/markdown": (markdown.fenced(before + tail) if text else "") + markdown.plain_markdown(line),
-        "text/html": f'<div style="font-family:inherit">{shown_html}<div style="background:{PANEL};border-left:3px '
-        f'{"dashed" if simulated else "solid"} {BORDER};padding:7px 12px;font-size:13px;line-height:1.5;{FAINT}">'
-        f"{tag}{strip}{more}</div></div>",
+        "text/html": f'<div style="font-family:inherit">{shown_html}<div style="{style}">'
+        f'<span style="{FAINT}">{tag}{strip}{more}</span></div></div>',
     }

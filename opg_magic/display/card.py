@@ -72,7 +72,7 @@ def settled(
     if verdict is None:
         return of_failure(receipt, cost, streamed=streamed)
     withheld = verdict.withheld
-    headline, tone = _headline(verdict)
+    headline, tone = _headline(verdict, shown_anyway=shown_anyway)
     summary = [
         *_why(verdict),
         *_who(receipt, simulated=verdict.simulated),
@@ -107,11 +107,11 @@ def of_answer(answer: Answer) -> Card:
     return settled(answer.verdict, answer.receipt, answer.cost, shown_anyway=answer.verdict.withheld)
 
 
-def _headline(verdict: Verdict) -> tuple[str, Tone]:
+def _headline(verdict: Verdict, *, shown_anyway: bool) -> tuple[str, Tone]:
     status = verdict.status
     tone: Tone
     if status is VerdictStatus.FAILED:
-        text, tone = "✗ Failed: answer withheld", "bad"
+        text, tone = "✗ Failed: shown because you asked" if shown_anyway else "✗ Failed: answer withheld", "bad"
     elif verdict.withheld:
         text, tone = f"✗ Withheld: policy {verdict.policy} is not met", "bad"
     elif status is VerdictStatus.UNVERIFIED:

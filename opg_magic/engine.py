@@ -309,7 +309,7 @@ class Engine:
     # -------------------------------------------------------------------------------------------- 1: from cell to call
 
     def _call(self, prompt: Prompt, options: CallOptions, settings: EngineSettings, observer: Observer | None) -> _Call:
-        from opg_magic.protocol import canonical, strict_json
+        from opg_magic.protocol import canonical
         from opg_magic.receipts.receipt import new_id
         from opg_magic.verify.policy import combine, policy
 
@@ -321,9 +321,6 @@ class Engine:
                 hint="Leave it out: private is the default.",
             )
         body = canonical.build_body(prompt)
-        sent = strict_json.loads(body)
-        make = canonical.canonical_chat if prompt.kind == "chat" else canonical.canonical_completion
-        version = canonical.canonicalisers(prompt.kind)[0]
         longest = self.network.max_deadline_seconds - SETTLEMENT_SECONDS
         timeout = options.timeout if options.timeout is not None else min(settings.timeout, longest)
         if not 0 < timeout <= longest:
@@ -341,7 +338,7 @@ class Engine:
             model_sent=canonical.wire_model(prompt.model),
             path=CHAT_PATH if prompt.kind == "chat" else COMPLETION_PATH,
             body=body,
-            request=RequestEvidence(prompt.kind, body.decode("utf-8"), make(sent), version),
+            request=canonical.request_evidence(body, prompt.kind),
             policy=settings.policy if options.policy is None else combine(settings.policy, policy(options.policy)),
             limits=limits,
             timeout=timeout,

@@ -177,6 +177,9 @@ class Session:
         from opg_magic.hosts.transport import HostPool
         from opg_magic.wallet.chain import PaymentChain
 
+        ledger = self.ledger  # here, not on the loop: its lock may be held by the thread that waits for the loop
+        price_list = prices.load(self.settings.get("prices_file"))
+
         async def make() -> Engine:
             return Engine(
                 network=network,
@@ -184,8 +187,8 @@ class Session:
                 pool=HostPool(),
                 chain=PaymentChain(network),
                 wallet=lambda: self._wallet(network),
-                ledger=self.ledger,
-                price_list=prices.load(self.settings.get("prices_file")),
+                ledger=ledger,
+                price_list=price_list,
                 where=lambda: Where(self.kernel_id, notebook_name(), execution_count()),
             )
 

@@ -59,6 +59,7 @@ class Rpc:
         self._url = url
         self._timeout = timeout
         self._provider: AsyncHTTPProvider | None = None
+        self._connecting = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Rpc {self.label}>"
@@ -89,19 +90,23 @@ class Rpc:
         return answer["result"]
 
     async def _connected(self) -> AsyncHTTPProvider:
-        if self._provider is None:
-            from aiohttp import ClientSession, ClientTimeout, TCPConnector
-            from web3.providers.rpc import AsyncHTTPProvider
+        # Questions come several at a time: without the lock each first one would open a session of its own.
+        async with self._connecting:
+            if self._provider is None:
+                from aiohttp import ClientSession, ClientTimeout, TCPConnector
+                from web3.providers.rpc import AsyncHTTPProvider
 
-            provider = AsyncHTTPProvider(
-                self._url,
-                request_kwargs={"timeout": ClientTimeout(total=self._timeout), "allow_redirects": False},
-                exception_retry_configuration=None,
-            )
-            # web3's own session closes its connection after every request.
-            await provider.cache_async_session(ClientSession(connector=TCPConnector(limit=8), raise_for_status=True))
-            self._provider = provider
-        return self._provider
+                provider = AsyncHTTPProvider(
+                    self._url,
+                    request_kwargs={"timeout": ClientTimeout(total=self._timeout), "allow_redirects": False},
+                    exception_retry_configuration=None,
+                )
+                # web3's own session closes its connection after every request.
+                await provider.cache_async_session(
+                    ClientSession(connector=TCPConnector(limit=8), raise_for_status=True)
+                )
+                self._provider = provider
+            return self._provider
 
     async def aclose(self) -> None:
         provider, self._provider = self._provider, None

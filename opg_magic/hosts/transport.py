@@ -429,9 +429,9 @@ class _Sink:
         stream: bool,
         kind: Kind,
         on_text: Callable[[str, int], None] | None,
-        limit: int = MAX_STREAM_BYTES,
+        limit: int | None = None,
     ) -> None:
-        self.limit = limit
+        self.limit = MAX_STREAM_BYTES if limit is None else limit
         self._stream = stream
         self._kind = kind
         self._on_text = on_text

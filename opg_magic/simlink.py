@@ -244,10 +244,15 @@ def _running() -> dict[str, Any]:
 
 
 def _exists(pid: int) -> bool:
+    """Whether the process runs.  One that has ended and was not yet waited for (common in containers) does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        # proc(5): the state follows the name, which ends with the last parenthesis.
+        return not Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].startswith(" Z")
+    except OSError:
+        return True

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opg_magic import simlink
-from opg_magic.errors import OpgError
+from opg_magic.errors import OpgError, SimnetError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +74,13 @@ def _run(arguments: argparse.Namespace) -> int:
                 print("The simulated network is already running.", file=sys.stderr)
             return code
         state = supervisor.up(timeout=arguments.timeout, arguments=_serve_flags(arguments))
-        _print_status(simlink.control(state, "GET", "/status"))
+        running = simlink.control(state, "GET", "/status")
+        if arguments.upstream is not None and running["model"] != arguments.upstream:
+            raise SimnetError(
+                f"The simulated network already runs with another model: {running['model']}.",
+                hint="End it first: opg simnet down",
+            )
+        _print_status(running)
         return 0
     if command == "status":
         status = simlink.status()

@@ -28,7 +28,7 @@ def sdk_python() -> Path:
     folder = Path(os.environ.get("OPG_SDK_VENV") or ROOT / ".venvs" / "sdk")
     python = folder / "bin" / "python"
     if not python.exists():
-        pytest.skip(f"no official SDK: make {folder} with `make sdk`, or set OPG_SDK_VENV")
+        pytest.skip(f"no official SDK: `make test` makes {folder}; or set OPG_SDK_VENV")
     show = "import importlib.metadata as m; print(m.version('opengradient'))"
     found = subprocess.run([python, "-c", show], capture_output=True, text=True, check=False)
     if found.stdout.strip() != VERSION:

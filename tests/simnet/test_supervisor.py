@@ -171,6 +171,15 @@ def test_a_living_client_keeps_the_network_and_a_dead_one_does_not(monkeypatch: 
     assert leases.idle_for() == 0
 
 
+def test_an_ended_process_does_not_run_though_nobody_waited_for_it(opg_home: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    state = {"pid": child.pid, "run_id": "a"}
+    simlink.state_file().write_text(json.dumps(state))
+    assert not simlink.still_runs(state)
+    child.wait()
+
+
 def test_only_one_process_holds_the_lock(opg_home: Path) -> None:
     with supervisor.running_lock() as mine:
         assert mine
@@ -212,5 +221,8 @@ def test_the_command_line(simnet_process: ProcessSimnet) -> None:
     assert wrong.returncode == 1
     assert "Did you mean: change-byte" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+    other = command("up", "--upstream", "http://127.0.0.1:9")
+    assert other.returncode == 1
+    assert "opg simnet down" in other.stderr
     assert "not active" in command("registry", "bruno", "disable").stdout
     assert "has ended" in command("down").stdout

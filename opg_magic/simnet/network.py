@@ -207,7 +207,8 @@ class SimNetwork:
                 host.certificate.der,
                 host.attest(None),
             )
-            self._heartbeat(host)
+            # Registration counts as the first sign of life.
+            host.last_heartbeat = time.time()
 
     async def _beat(self) -> None:
         while True:

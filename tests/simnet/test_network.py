@@ -175,3 +175,19 @@ def test_without_the_extra_the_error_names_the_pip_command(monkeypatch: pytest.M
     monkeypatch.setattr(network, "missing_packages", lambda: ["aiohttp", "py-evm"])
     with pytest.raises(SimnetError, match=r'aiohttp, py-evm[\s\S]*pip install "opg-magic\[simnet\]"'):
         network.SimNetwork()
+
+
+def test_a_host_that_falls_silent_stops_being_active_until_it_speaks(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPG_HOME", str(tmp_path))
+    with RunningSimnet() as own:
+        tee_id = own.host("bruno").tee_id
+        own.net.registry.contract.send(own.net.keys.admin, "setHeartbeatMaxAge", 0)
+        assert not own.net.registry.is_active(tee_id)
+        own.net.registry.contract.send(own.net.keys.admin, "setHeartbeatMaxAge", 1800)
+        before = own.listed(own.host("bruno")).last_heartbeat_at
+        # Signed by the host's own key: the chain checks it by its precompile.
+        own.registry("bruno", "heartbeat")
+        assert own.net.registry.is_active(tee_id)
+        assert own.listed(own.host("bruno")).last_heartbeat_at >= before

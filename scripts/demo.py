@@ -6,6 +6,7 @@ Nothing of the user's is read or written: data, settings and keys of this run li
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,10 @@ def main() -> int:
     env = environment(HOME, OUT / "scratch")
     os.environ.clear()
     os.environ.update(env)
+    if HOME.exists():
+        # Left by a run before: its network, if it was cut short, and its receipts.
+        opg("simnet", "down", check=False)
+        shutil.rmtree(HOME)
     OUT.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say("The demonstration runs on a simulated network of this machine: three hosts, two chains, scripted answers.")
@@ -72,13 +77,13 @@ def show_receipts() -> None:
 
     opg("receipts", "export", str(OUT / "receipts.csv"))
     frame = opg_magic.receipts()
-    wanted = ["id", "created_at", "notebook", "model", "host", "verdict", "simulated", "cost_opg", "prompt"]
-    columns = [name for name in wanted if name in frame.columns]
-    say(f"{len(frame)} receipts:")
+    frame["time"] = frame["time"].dt.strftime("%H:%M:%S")
+    columns = ["time", "id", "notebook", "model", "prompt", "host", "verdict", "charge", "cost_opg"]
+    say(f"{len(frame)} receipts (times in UTC; costs by the hosts' figures):")
     with pandas.option_context(
-        "display.width", 160, "display.max_columns", None, "display.max_rows", None, "display.max_colwidth", 36
+        "display.width", 200, "display.max_columns", None, "display.max_rows", None, "display.max_colwidth", 40
     ):
-        say(frame[columns].to_string(index=False))
+        say(frame[columns].to_string(index=False, na_rep=""))
 
 
 if __name__ == "__main__":

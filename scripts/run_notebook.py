@@ -29,6 +29,7 @@ class NotebookWentWrong(Exception):
 
 def environment(home: Path, scratch: Path) -> dict[str, str]:
     """The environment of a kernel that touches nothing of the user's: its own data, no key, no Jupyter settings."""
+    scratch.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPG_", "JUPYTER", "IPYTHON"))}
     return kept | {
         "OPG_HOME": str(home),
@@ -72,6 +73,7 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
         timeout=300,
         resources={"metadata": {"path": str(cwd)}},
         record_timing=False,
+        extra_arguments=["--log-level=40"],
         on_cell_execute=started,
         on_cell_executed=done,
     )
@@ -131,7 +133,8 @@ def outcome(cell: Any) -> str:
         _, rule, card = plain.rpartition(RULE)
         return first_line(card.partition("\n")[2]) if rule else first_line(plain)
     if shown:
-        return first_line(shown[-1].data.get("text/plain", ""))
+        rows = shown[-1].data.get("text/html", "").partition("<tbody>")[2].count("<tr")
+        return f"a table of {rows} rows" if rows else first_line(shown[-1].data.get("text/plain", ""))
     streams = [output.text for output in cell.outputs if output.output_type == "stream"]
     return first_line("".join(streams)) or "done"
 

@@ -17,7 +17,7 @@ NEEDED_IN_WHEEL = (
     "opg_magic/py.typed",
     "opg_magic/prices.json",
     "opg_magic/receipts/schema/receipt-v1.json",
-    "opg_magic/hosts/registry_abi.json",
+    "opg_magic/hosts/abi.json",
     "opg_magic/simnet/contracts/artifacts.json",
 )
 
@@ -32,11 +32,8 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
     out = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(clone)], check=True
-    )
-    backend = "from hatchling.build import build_sdist; import sys; build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", backend, str(out)], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+    # The wheel is built from the source distribution, so that one proves the other whole.
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(out), str(clone)], check=True, capture_output=True)
     (wheel,) = out.glob("*.whl")
     (sdist,) = out.glob("*.tar.gz")
     return wheel, sdist

@@ -255,6 +255,8 @@ class _Audit:
         checked = tuple(self._check(p, places) for p in _each_once(wanted))
         for place in wanted:
             self._notebook(place)
+        if self.render_html is None and any("text/html" in (p.bundle or {}) for p in wanted):
+            self.say("note", "html", "The saved HTML was not compared with the signed texts.")
         if not places and not self.findings:
             self.say("incomplete", "no-receipt", "It holds no receipt, so nothing can be said about it.")
         return Report(path, self.policy.name, checked, tuple(self.findings), self.only)
@@ -356,8 +358,6 @@ class _Audit:
         fault = _shown_fault(place.bundle, place.receipt, self.render_html)
         if fault is not None:
             self.say("failed", "shown-text", fault, place.where, place.receipt.id)
-        elif self.render_html is None and "text/html" in place.bundle:
-            self.say("note", "html", "The saved HTML was not compared with the signed text.", place.where)
         if place.asks and place.cell is not None:
             self._cell(place, place.cell)
 

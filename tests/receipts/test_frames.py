@@ -261,3 +261,12 @@ def test_export_refuses_what_it_cannot_write(ledger: Ledger, tmp_path: Path) -> 
 def test_export_takes_the_filters_of_the_table(ledger: Ledger, tmp_path: Path) -> None:
     assert export(ledger, tmp_path / "f.jsonl", verdict="FAILED") == 1
     assert export(ledger, tmp_path / "f.csv", since="2026-11-21") == 2
+
+
+def test_package_answers_the_call_although_its_submodules_are_imported(opg_home: Path) -> None:
+    import opg_magic
+
+    with Ledger() as mine:
+        mine.save(receipt(id="1111111111"))
+    assert list(opg_magic.receipts()["id"]) == ["1111111111"]
+    assert len(opg_magic.receipts(verdict="FAILED")) == 0

@@ -230,12 +230,13 @@ class OpgMagics(Magics):  # type: ignore[misc]
         hook.fill_exec_result(value)
 
     # -------------------------------------------------------------------------------------------------------- commands
+    # "do_": some of the names alone, such as config, are traits of every Configurable.
 
-    def status(self, words: list[str]) -> Any:
+    def do_status(self, words: list[str]) -> Any:
         _none(words, "status")
         return _table([(key, str(value)) for key, value in self._session().status().items()], ("", "status"))
 
-    def use(self, words: list[str]) -> None:
+    def do_use(self, words: list[str]) -> None:
         if len(words) != 1:
             raise LineError("%opg use takes one network: sim or opengradient")
         if words[0] not in completion.networks():
@@ -246,7 +247,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         real = "simulated: no hardware vouches for it, no real money" if network.simulated else "real: calls cost OPG"
         print(f"{network.title} is in use in this kernel ({real}).")
 
-    def config(self, words: list[str]) -> Any:
+    def do_config(self, words: list[str]) -> Any:
         session = self._session()
         if not words:
             return _table(list(session.settings.rows()), ("setting", "value", "from", "meaning"))
@@ -270,7 +271,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         print(f"{key} = {shown}   (from: {session.settings.origin(key)})")
         return None
 
-    def hosts(self, words: list[str]) -> Any:
+    def do_hosts(self, words: list[str]) -> Any:
         _none(words, "hosts")
         from opg_magic.display.words import one_line
 
@@ -288,7 +289,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         ]
         return _table(rows, ("name", "tee_id", "registry", "attestation", "reason", "set aside", "endpoint"))
 
-    def models(self, words: list[str]) -> Any:
+    def do_models(self, words: list[str]) -> Any:
         _none(words, "models")
         rows = [
             (
@@ -303,10 +304,10 @@ class OpgMagics(Magics):  # type: ignore[misc]
         ]
         return _table(rows, ("model", "in_usd_per_million", "out_usd_per_million", "price_as_of"))
 
-    def receipts(self, words: list[str]) -> Any:
+    def do_receipts(self, words: list[str]) -> Any:
         return self._session().receipts(**_filters(words))
 
-    def show(self, words: list[str]) -> None:
+    def do_show(self, words: list[str]) -> None:
         unverified = "--unverified" in words
         rest = [w for w in words if w != "--unverified"]
         for word in rest:
@@ -333,7 +334,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         # Withheld, and not asked for: the card, which says how to ask.
         self._display(bundle.settled_bundle(card.settled(verdict, receipt, receipt.cost), receipt=receipt))
 
-    def cost(self, words: list[str]) -> Any:
+    def do_cost(self, words: list[str]) -> Any:
         _none(words, "cost")
         session = self._session()
         session.reconcile()
@@ -345,22 +346,22 @@ class OpgMagics(Magics):  # type: ignore[misc]
         ]
         return _table(rows, ("over", "cost (host's figures)", "reserved", "limit"))
 
-    def wallet(self, words: list[str]) -> Any:
+    def do_wallet(self, words: list[str]) -> Any:
         _none(words, "wallet")
         return _table([(key, str(value)) for key, value in self._session().wallet_info().items()], ("", "wallet"))
 
-    def simnet(self, words: list[str]) -> None:
+    def do_simnet(self, words: list[str]) -> None:
         from opg_magic.shown import inert
 
         print(inert(self._session().simnet(words or ["status"])).rstrip())
 
-    def dashboard(self, words: list[str]) -> Any:
+    def do_dashboard(self, words: list[str]) -> Any:
         _none(words, "dashboard")
         from opg_magic.display.dashboard import dashboard
 
         return dashboard(self._session())
 
-    def help(self, words: list[str]) -> None:
+    def do_help(self, words: list[str]) -> None:
         print(_help())
 
 
@@ -374,20 +375,20 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "status": Command("status", "what is in force in this kernel", OpgMagics.status),
-    "use": Command("use sim|opengradient", "choose the network of this kernel", OpgMagics.use),
+    "status": Command("status", "what is in force in this kernel", OpgMagics.do_status),
+    "use": Command("use sim|opengradient", "choose the network of this kernel", OpgMagics.do_use),
     "config": Command(
-        "config [KEY [VALUE]]", "settings and where each comes from; set one for this kernel", OpgMagics.config
+        "config [KEY [VALUE]]", "settings and where each comes from; set one for this kernel", OpgMagics.do_config
     ),
-    "hosts": Command("hosts", "hosts, checked now: registry, certificate, attestation", OpgMagics.hosts),
-    "models": Command("models", "model names and prices as last listed", OpgMagics.models),
-    "receipts": Command("receipts [FILTER=VALUE]…", "the ledger as a DataFrame, one row a call", OpgMagics.receipts),
-    "show": Command("show ID|last [--unverified]", "an answer out of the ledger, unpaid", OpgMagics.show),
-    "cost": Command("cost", "spending against each limit", OpgMagics.cost),
-    "wallet": Command("wallet", "address, balance, allowance; never the key", OpgMagics.wallet),
-    "simnet": Command("simnet [status|up|down|cheat HOST MODE]", "the simulated network", OpgMagics.simnet),
-    "dashboard": Command("dashboard", "hosts, spending and receipts, live", OpgMagics.dashboard),
-    "help": Command("help", "this", OpgMagics.help),
+    "hosts": Command("hosts", "hosts, checked now: registry, certificate, attestation", OpgMagics.do_hosts),
+    "models": Command("models", "model names and prices as last listed", OpgMagics.do_models),
+    "receipts": Command("receipts [FILTER=VALUE]…", "the ledger as a DataFrame, one row a call", OpgMagics.do_receipts),
+    "show": Command("show ID|last [--unverified]", "an answer out of the ledger, unpaid", OpgMagics.do_show),
+    "cost": Command("cost", "spending against each limit", OpgMagics.do_cost),
+    "wallet": Command("wallet", "address, balance, allowance; never the key", OpgMagics.do_wallet),
+    "simnet": Command("simnet [status|up|down|cheat HOST MODE]", "the simulated network", OpgMagics.do_simnet),
+    "dashboard": Command("dashboard", "hosts, spending and receipts, live", OpgMagics.do_dashboard),
+    "help": Command("help", "this", OpgMagics.do_help),
 }
 
 
@@ -497,7 +498,6 @@ def load(shell: Any) -> None:
     unload(shell, end_session=False)
     magics = OpgMagics(shell)
     shell.register_magics(magics)
-    shell.configurables.append(magics)
     shell.events.register("pre_run_cell", magics.remember_cell)
     shell.input_transformers_cleanup.append(_whole_cell)
     if shell.Completer is not None:

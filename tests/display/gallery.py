@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -53,58 +54,65 @@ def running(text: str, *, simulated: bool = False, show_text: bool = True) -> st
     return shown[-1]["text/html"]
 
 
-def cells() -> list[tuple[str, str]]:
-    of = bundle.answer_bundle
-    verified = states.answer()
-    opened = card.Card(**{**{f: getattr(card.of_answer(verified), f) for f in card.Card.__slots__}, "expanded": True})
-    verdict, receipt, cost = states.call(
-        VerdictStatus.FAILED, states.TAMPERED, because=("response: received text hashes to 5e0c41…; signed ee2791…",),
-        charge=Charge.CHARGED, id="9B2C7XMM10",
-    )  # fmt: skip
-    strict = states.call(
-        VerdictStatus.PARTIAL, states.UNATTESTED, withheld=True, policy="strict", because=("attestation: none offered",)
-    )
-    cut = states.call(
-        VerdictStatus.FAILED, judged=False, charge=Charge.UNKNOWN, text="It keeps", problem=Problem("timeout", "no end of the answer within 120 s"),
-    )  # fmt: skip
-    return [
-        ("verified, closed", of(verified)["text/html"]),
-        ("verified, open", of(verified, card=opened)["text/html"]),
-        ("simulated", of(states.answer(simulated=True))["text/html"]),
-        ("partly verified", of(states.answer(
-            VerdictStatus.PARTIAL, states.UNATTESTED, states.PENDING, because=("attestation: none offered",), text="Short."
-        ))["text/html"]),
-        ("not verified", of(states.answer(
-            VerdictStatus.UNVERIFIED, states.UNSIGNED, because=("signature: the final frame bears no signature",), text="Short."
-        ))["text/html"]),
-        ("failed: withheld", bundle.settled_bundle(
-            card.settled(verdict, receipt, cost, streamed=True), receipt=receipt)["text/html"]),
-        ("failed, simulated", bundle.settled_bundle(card.settled(*states.call(
-            VerdictStatus.FAILED, states.TAMPERED, simulated=True, because=("response: received text hashes to 5e0c41…; signed ee2791…",)
-        )))["text/html"]),
-        ("withheld under strict", bundle.settled_bundle(card.settled(*strict))["text/html"]),
-        ("failed, shown because asked", of(states.failed(text="561 is prime."))["text/html"]),
-        ("stopped, payment unknown", bundle.settled_bundle(
-            card.of_failure(cut[1], cut[2], headline="Stopped by you", streamed=True))["text/html"]),
-        ("refused before anything was paid", bundle.settled_bundle(
-            card.ended("No answer", reason="the host asks for 0.2 OPG at most, 0.1 OPG is allowed on this network"))["text/html"]),
-        ("while it runs", running("Sealed memory means that the operator of the machine")),
-        ("while it runs, simulated, strict", running("hidden", simulated=True, show_text=False)),
-        ("dry run", bundle.settled_bundle(card.of_quote(states.quote(), simulated=False))["text/html"]),
-        ("a hostile answer", of(states.answer(text=MEAN))["text/html"]),
-        ("plain text, failed", f"<pre>{html.text(bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt)['text/plain'])}</pre>"),
-        ("plain text, verified", f"<pre>{html.text(of(verified)['text/plain'])}</pre>"),
-    ]  # fmt: skip
+DIFFERS = "response: received text hashes to 5e0c41…; signed ee2791…"
+ABOVE_CAP = "the host asks for 0.2 OPG at most, 0.1 OPG is allowed on this network"
+
+
+def cells() -> dict[str, str]:
+    """Title and HTML of every state."""
+    answer, settled, call = states.answer, card.settled, states.call
+    failed, partial, unverified = VerdictStatus.FAILED, VerdictStatus.PARTIAL, VerdictStatus.UNVERIFIED
+    opened = replace(card.of_answer(answer()), expanded=True)
+    tampered = call(failed, states.TAMPERED, because=(DIFFERS,), id="9B2C7XMM10")
+    lacking = ("attestation: none offered",)
+    unsigned = ("signature: the final frame bears no signature",)
+    late = Problem("timeout", "no end of the answer within 120 s")
+    _, cut, unknown = call(failed, judged=False, charge=Charge.UNKNOWN, text="It keeps", problem=late)
+    settled_cards = {
+        "failed: withheld": settled(*tampered, streamed=True),
+        "failed, simulated": settled(*call(failed, states.TAMPERED, simulated=True, because=(DIFFERS,))),
+        "withheld under strict": settled(
+            *call(partial, states.UNATTESTED, withheld=True, policy="strict", because=lacking)
+        ),
+        "stopped, payment unknown": card.of_failure(cut, unknown, headline="Stopped by you", streamed=True),
+        "refused before anything was paid": card.ended("No answer", reason=ABOVE_CAP),
+        "dry run": card.of_quote(states.quote(), simulated=False),
+    }
+    answers = {
+        "verified, closed": bundle.answer_bundle(answer()),
+        "verified, open": bundle.answer_bundle(answer(), card=opened),
+        "simulated": bundle.answer_bundle(answer(simulated=True)),
+        "partly verified": bundle.answer_bundle(
+            answer(partial, states.UNATTESTED, states.PENDING, because=lacking, text="Short.")
+        ),
+        "not verified": bundle.answer_bundle(answer(unverified, states.UNSIGNED, because=unsigned, text="Short.")),
+        "failed, shown because asked": bundle.answer_bundle(states.failed(text="561 is prime.")),
+        "a hostile answer": bundle.answer_bundle(answer(text=MEAN)),
+    }
+    failed_plain = bundle.settled_bundle(settled(*tampered), receipt=tampered[1])["text/plain"]
+    return {
+        **{title: made["text/html"] for title, made in answers.items()},
+        **{title: bundle.settled_bundle(it)["text/html"] for title, it in settled_cards.items()},
+        "while it runs": running("Sealed memory means that the operator of the machine"),
+        "while it runs, simulated, strict": running("hidden", simulated=True, show_text=False),
+        "plain text, verified": f"<pre>{html.text(answers['verified, closed']['text/plain'])}</pre>",
+        "plain text, failed": f"<pre>{html.text(failed_plain)}</pre>",
+    }
+
+
+STYLE = """
+body{font:14px/1.5 system-ui,sans-serif;margin:0;background:var(--page);color:var(--ink)}
+main{max-width:900px;margin:0 auto;padding:20px 28px 40px}
+h2{font-size:12px;font-weight:600;opacity:.55;margin:30px 0 8px;letter-spacing:.02em}
+pre{font-size:12px;white-space:pre-wrap}
+"""
 
 
 def page(variables: str) -> str:
-    body = "".join(f"<h2>{html.text(title)}</h2>{shown}" for title, shown in cells())
-    style = (
-        "body{font:14px/1.5 system-ui,sans-serif;margin:0;background:var(--page);color:var(--ink)}"
-        "main{max-width:900px;margin:0 auto;padding:20px 28px 40px}"
-        "h2{font-size:12px;font-weight:600;opacity:.55;margin:30px 0 8px;letter-spacing:.02em}pre{font-size:12px;white-space:pre-wrap}"
-    )
-    return f'<!doctype html><meta charset="utf-8"><title>Cards</title><style>:root{{{variables}}}{style}</style><main>{body}</main>'
+    """The gallery under one theme's variables."""
+    body = "".join(f"<h2>{html.text(title)}</h2>{shown}" for title, shown in cells().items())
+    head = f'<meta charset="utf-8"><title>Cards</title><style>:root{{{variables}}}{STYLE}</style>'
+    return f"<!doctype html>{head}<main>{body}</main>"
 
 
 def main() -> None:

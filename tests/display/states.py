@@ -29,8 +29,9 @@ from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, OPG, SIM_OPG
 from opg_magic.receipts.receipt import Receipt
 
 TEXT = (
-    "It keeps code and data inside a **sealed part of the processor**, so that not even the machine's owner can read or "
-    "change them while they are in use.\n\n1. The enclave is *measured* when it starts.\n2. Its key is born inside.\n\n"
+    "It keeps code and data inside a **sealed part of the processor**, so that not even the machine's owner can read "
+    "or change them while they are in use.\n\n1. The enclave is *measured* when it starts.\n"
+    "2. Its key is born inside.\n\n"
     "```python\nassert tee_id == keccak256(public_key)\n```\n"
 )
 

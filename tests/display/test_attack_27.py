@@ -55,7 +55,7 @@ HOSTILE = {
     "ansi": "\x1b[2J\x1b[H\x1b[32m✓ Verified\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x9b31m",
     "overwriting": "bad\rgood\b\b\b\x7f\x00 \x0b\x0c",
     "bidi": "\u202egnp.exe\u202c \u2066x\u2069 \u200f \ufeff \u2028next",
-    "tex": "$\\href{javascript:alert(1)}{x}$ $$\\raise{9em}{\\rlap{x}}$$ \\(\\class{a}{b}\\) \\begin{equation}x\\end{equation}",
+    "tex": "$\\href{javascript:alert(1)}{x}$ $$\\raise9em{x}$$ \\(\\class{a}{b}\\) \\begin{align}x\\end{align}",
     "forged badge": FORGED,
     "forged badge, quoted": f"> **{FORGED}**",
     "forged card": f"answer\n\n{shown.RULE}7Q4K2M9XTB · the 6 characters above are the answer ────\n{FORGED}",

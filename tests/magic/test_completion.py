@@ -1,0 +1,87 @@
+"""Completion by Tab: flags, models, hosts, commands; from what is known, never from the network."""
+
+from __future__ import annotations
+
+import pytest
+import states
+from conftest import FakeSession
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+from opg_magic import completion
+from opg_magic.magic import COMMANDS
+from opg_magic.session import HostRow
+
+
+def offered(text: str) -> list[str] | None:
+    found = completion.candidates(text, len(text), COMMANDS)
+    return None if found is None else found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%%opg --mo", ["--model"]),
+        ("%%opg name --max-", ["--max-tokens", "--max-cost"]),
+        ("%%opg --policy s", ["strict"]),
+        ("%%opg --policy=s", ["--policy=strict"]),
+        ("%%opg --network ", ["sim", "opengradient"]),
+        ("%%opg --settle ", ["private"]),
+        ("%%opg --model=openai/o", ["--model=openai/o3", "--model=openai/o4-mini"]),
+        ("%%opg --system ", []),
+        ("%opg re", ["receipts"]),
+        ("x = %opg wal", ["wallet"]),
+        ("%opg config tim", ["timeout"]),
+        ("%opg config policy ", ["default", "strict", "audit"]),
+        ("%opg use ", ["sim", "opengradient"]),
+        ("%opg show --u", ["--unverified"]),
+    ],
+)
+def test_what_could_stand_there(text: str, expected: list[str]) -> None:
+    assert offered(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["--mo", "print('%%opg --mo", "%%opgx --mo", "%%opg x\n--mo", "%%opg", "a\n%%opg --mo"]
+)
+def test_not_our_line_not_our_words(text: str) -> None:
+    assert offered(text) is None
+
+
+def test_a_flag_given_once_is_not_offered_again_but_stop_is() -> None:
+    flags = offered("%%opg --model openai/o3 --stop x --")
+    assert flags is not None
+    assert "--model" not in flags
+    assert "--stop" in flags
+
+
+def test_hosts_are_those_last_read(monkeypatch: pytest.MonkeyPatch, session: FakeSession) -> None:
+    import opg_magic.session
+
+    monkeypatch.setattr(opg_magic.session, "_current", None)
+    assert offered("%%opg --host 0x2") == []
+    session.known_hosts = (HostRow(states.HOST, True, "good", None, None, "honest-anna"),)
+    monkeypatch.setattr(opg_magic.session, "_current", session)
+    assert offered("%%opg --host 0x2") == [states.HOST.tee_id]
+    assert offered("%opg simnet cheat h") == ["honest-anna"]
+
+
+def test_tab_asks_nobody(monkeypatch: pytest.MonkeyPatch, session: FakeSession) -> None:
+    import opg_magic.session
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a Tab went to the session")
+
+    monkeypatch.setattr(opg_magic.session, "_current", session)
+    for name in ("hosts", "models", "status", "ask"):
+        monkeypatch.setattr(type(session), name, forbidden)
+    for text in ("%%opg --host ", "%%opg --model ", "%opg ", "%opg use "):
+        assert offered(text) is not None
+
+
+def test_it_works_through_ipython_s_completer(shell: InteractiveShell) -> None:
+    text = "%%opg --model openai/gpt-5."
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(text, len(text)))
+    assert [c.text for c in found][:2] == ["openai/gpt-5.2", "openai/gpt-5.4"]
+    assert text[found[0].start : found[0].end] == "openai/gpt-5."

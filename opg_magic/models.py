@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["chat", "completion"]
 
+#: How a call's hashes go on a chain, if they do (protocol section 5).
+SettlementMode = Literal["private", "batch", "individual"]
+
 #: SHA-256 of the AWS Nitro Enclaves root certificate (protocol section 4).
 AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 
@@ -150,7 +153,7 @@ class Prompt:
     extra: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True
     kind: Kind = "chat"
-    settle: Literal["private", "batch", "individual"] = "private"
+    settle: SettlementMode = "private"
     template: str | None = None
     variables: tuple[str, ...] = ()
     source: str | None = None
@@ -317,6 +320,111 @@ class ChannelEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementTx:
+    """What the payment chain shows of an authorisation, found by its Permit2 nonce (protocol section 6).
+
+    ``status``: ``open`` (not spent, and can still be), ``spent``, ``unspent`` (never spent, and past its deadline),
+    ``reverted`` (the transaction that the receipt names failed).  The figures are decoded from the transaction's
+    calldata and the token's ``Transfer`` log: None where that says nothing.  ``shared`` gives receipt ids and shares in
+    base units, where several calls of one session were charged together; ``remainder`` is what no call accounts for.
+    """
+
+    status: str
+    chain_id: int
+    tx_hash: str | None = None
+    block_number: int | None = None
+    block_hash: str | None = None
+    block_time: datetime | None = None
+    token: str | None = None
+    payer: str | None = None
+    payee: str | None = None
+    facilitator: str | None = None
+    amount: int | None = None
+    cap: int | None = None
+    nonce: int | None = None
+    #: The newest block that was looked at.
+    seen_at_block: int | None = None
+    #: Host labels of the RPCs that agreed.
+    rpcs: tuple[str, ...] = ()
+    shared: tuple[tuple[str, int], ...] = ()
+    remainder: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvidence:
+    """A batch of the settlement relay, and the path from a call's leaf to its root (protocol section 5).
+
+    ``root``, ``leaf`` and ``proof`` are 0x-hex of 32 bytes each.  ``relay`` is the contract whose event it is,
+    ``sender`` who sent the transaction; the tree itself is not kept.
+    """
+
+    root: str
+    leaf: str
+    proof: tuple[str, ...]
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    block_time: datetime
+    relay: str
+    chain_id: int
+    blob_id: str
+    batch_size: int
+    sender: str | None
+    rpcs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndividualEvidence:
+    """The relay's event for one call (protocol section 5).  Hashes are 0x-hex, ``signature`` is base64."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    block_time: datetime
+    relay: str
+    chain_id: int
+    tee_id: str
+    input_hash: str
+    output_hash: str
+    timestamp: int
+    signature: str
+    blob_id: str
+    sender: str | None
+    rpcs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementMember:
+    """One answer of several to one prompt.  ``digest`` is that of its receipt; the others are SHA-256, lower-case hex.
+
+    ``text_sha256`` is over the exact UTF-8 text, ``normal_sha256`` over the normalised one, ``json_sha256`` over the
+    RFC 8785 form where the text is JSON (:mod:`opg_magic.verify.agreement`).  None: that host gave no answer.
+    """
+
+    receipt_id: str
+    digest: str
+    tee_id: str
+    owner: str
+    text_sha256: str | None
+    normal_sha256: str | None
+    json_sha256: str | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementEvidence:
+    """Several hosts' answers to one prompt: ``asked`` hosts, of which ``quorum`` must give the same answer.
+
+    ``group`` is the id that the calls have in common.
+    """
+
+    asked: int
+    quorum: int
+    group: str
+    answers: tuple[AgreementMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentEvidence:
     """The authorisation that covers the call (no signature), and what is known of its settlement."""
 
@@ -326,6 +434,7 @@ class PaymentEvidence:
     first_call: bool
     charge: Charge
     estimate: Money | None = None
+    settled: SettlementTx | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +455,12 @@ class Evidence:
     signature_seen_in: tuple[str, ...] = ()
     #: The receipt (or the live network profile) says that this was the simulated network.
     declared_simulated: bool = False
+    #: How the call was sent, and what the chain shows of it; None while that is not known.
+    settlement_mode: SettlementMode = "private"
+    settlement: BatchEvidence | IndividualEvidence | None = None
+    agreement: AgreementEvidence | None = None
+    #: Ids of other receipts that claim the same payment transaction under another nonce (looked up by the caller).
+    payment_seen_in: tuple[str, ...] = ()
 
 
 # -------------------------------------------------------------------------------------------------------------- claims
@@ -467,6 +582,12 @@ class Trust:
     asked: frozenset[str] = frozenset()
     #: (chain id, contract) of the registry that this verifier means; None: any, and the claim says so.
     registry: tuple[int, str] | None = None
+    #: (chain id, contract) of the settlement relay that this verifier means; None: any, and the claim says so.
+    relay: tuple[int, str] | None = None
+    #: Who may commit a batch or a call to the relay; empty: anyone, and the claim says so.
+    relay_senders: frozenset[str] = frozenset()
+    #: When this is judged: a pending claim past its expiry is missing.  None: pending claims stay so.
+    now: datetime | None = None
 
 
 # -------------------------------------------------------------------------------------------------------------- answer

@@ -51,6 +51,10 @@ class Network:
     run_id: str | None = None
     #: SHA-256 fingerprints (lower-case hex) of attestation roots that are known to be simulated.
     simulated_roots: frozenset[str] = frozenset()
+    #: Settlement relay on the registry chain, who may commit to it (empty: not pinned), and where blobs are fetched.
+    settlement_relay: str | None = None
+    settlement_senders: tuple[str, ...] = ()
+    blob_aggregators: tuple[str, ...] = ()
 
 
 PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
@@ -85,6 +89,9 @@ def simulated(
     facilitator: str,
     run_id: str,
     root_sha256: str,
+    settlement_relay: str | None = None,
+    settlement_senders: tuple[str, ...] = (),
+    blob_aggregators: tuple[str, ...] = (),
 ) -> Network:
     """The simulated network as one start of it describes itself: real chain ids and addresses, local RPCs."""
     return Network(
@@ -102,4 +109,7 @@ def simulated(
         facilitators=(facilitator,),
         run_id=run_id,
         simulated_roots=frozenset({root_sha256}),
+        settlement_relay=settlement_relay,
+        settlement_senders=settlement_senders,
+        blob_aggregators=blob_aggregators,
     )

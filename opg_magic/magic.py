@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from opg_magic.models import Answer, Progress, Prompt
     from opg_magic.session import Session
 
+#: What ``%opg receipts`` can be narrowed by.
+FILTERS = ("since", "until", "notebook", "model", "verdict", "network", "host", "kernel")
+
 _TRAITS = (
     "model",
     "network",
@@ -348,7 +351,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
 
     def do_wallet(self, words: list[str]) -> Any:
         _none(words, "wallet")
-        return _table([(key, str(value)) for key, value in self._session().wallet_info().items()], ("", "wallet"))
+        return _table([(key, _plain(value)) for key, value in self._session().wallet_info().items()], ("", "wallet"))
 
     def do_simnet(self, words: list[str]) -> None:
         from opg_magic.shown import inert
@@ -449,6 +452,11 @@ def _card_of(problem: BaseException, *, streamed: bool) -> Card:
     )
 
 
+def _plain(value: Any) -> str:
+    """A sum or a word for a table; an ERC-20 allowance of practically everything by its name."""
+    return "unlimited" if getattr(value, "amount", 0) >= 2**128 else str(value)
+
+
 def _none(words: list[str], command: str) -> None:
     if words:
         raise LineError(f"%opg {command} takes nothing more, not {words[0]}")
@@ -458,8 +466,10 @@ def _filters(words: list[str]) -> dict[str, str]:
     filters = {}
     for word in words:
         key, has_value, value = word.removeprefix("--").partition("=")
-        if not has_value or not key.isidentifier():
+        if not has_value:
             raise LineError(f"%opg receipts takes FILTER=VALUE, not {word!r}")
+        if key not in FILTERS:
+            raise LineError(f"%opg receipts has no filter {key}" + magic_line.did_you_mean(key, dict.fromkeys(FILTERS)))
         filters[key] = value
     return filters
 

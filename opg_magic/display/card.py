@@ -128,8 +128,8 @@ def _headline(verdict: Verdict, *, shown_anyway: bool) -> tuple[str, Tone]:
 
 def _why(verdict: Verdict) -> list[str]:
     if verdict.because:
-        return [words.one_line(verdict.because[0], 160)]
-    return [words.one_line(f"{c.name}: {c.reason or c.sentence}", 160) for c in verdict.failed_claims[:1]]
+        return [words.told(verdict.because[0], 160)]
+    return [words.told(f"{c.name}: {c.reason or c.sentence}", 160) for c in verdict.failed_claims[:1]]
 
 
 def _who(receipt: Receipt, *, simulated: bool) -> list[str]:
@@ -215,13 +215,13 @@ def _row(claim: Claim) -> Row:
     basis = claim.basis.value if claim.basis is not None else ""
     if claim.status is not Status.PASSED:
         basis = f"{claim.status.value}, {basis}" if claim.status is Status.FAILED and basis else claim.status.value
-    reason = None if claim.passed or not claim.reason else _sentence(words.one_line(claim.reason))
+    reason = None if claim.passed or not claim.reason else _sentence(words.told(claim.reason))
     if claim.status is Status.PENDING and claim.expires is not None:
         reason = f"{reason or ''} Open until {words.clock(claim.expires)}.".strip()
     return Row(
         mark=words.MARKS[claim.status],
         name=claim.name,
-        sentence=words.one_line(claim.sentence),
+        sentence=words.told(claim.sentence),
         reason=reason,
         basis=basis,
         tone=_ROW_TONES.get(claim.status, "quiet"),
@@ -311,7 +311,7 @@ def ended(
         )
     if receipt_id:
         notes.append(Note(f"Kept as receipt {receipt_id}:", f"%opg show {receipt_id}"))
-    facts = [words.one_line(reason, 200) if reason else "", money, *summary, when]
+    facts = [words.told(reason, 200) if reason else "", money, *summary, when]
     mark = "✗ " if charge is not None else "– "
     return Card(
         tone="warn" if charge is Charge.UNKNOWN else "quiet",
@@ -330,7 +330,11 @@ def of_quote(quote: Quote, *, simulated: bool) -> Card:
     price = quote.price
     facts = [
         f"{words.one_line(quote.model_sent, 80)} via host {quote.host.short_id}",
-        f"about {words.figure(quote.estimate)}" if quote.estimate is not None else "price unknown",
+        "price unknown"
+        if price is None
+        else f"about {words.figure(quote.estimate)}"
+        if quote.estimate is not None
+        else "no estimate without --max-tokens",
         f"at most {quote.cap}",
     ]
     notes = []

@@ -6,17 +6,16 @@ kernel and is never the only bearer of a fact.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import bundle, card, html, words
+from opg_magic.display.live import Later, timer
 from opg_magic.display.style import BORDER, FAINT, MONO, TEXT, TONES
 from opg_magic.errors import OpgError
-from opg_magic.models import VerdictStatus
 
 if TYPE_CHECKING:
     from opg_magic.models import Money
@@ -28,6 +27,8 @@ INTERVAL = 0.5
 #: At most this many receipts are listed; the line above the list says how many there are.
 LISTED = 200
 
+_NONE = ("open one…", "")
+_VERDICTS = ("VERIFIED", "SIMULATED", "PARTIAL", "UNVERIFIED", "FAILED")
 _CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;border-bottom:1px solid {BORDER}"
 
 
@@ -66,20 +67,21 @@ def share(used: Money, limit: Money) -> float:
     return min(1.0, used.amount / limit.amount)
 
 
-def dashboard(session: Session, *, clock: Callable[[], float] = time.monotonic) -> Any:
+def dashboard(session: Session, *, clock: Callable[[], float] = time.monotonic, later: Later = timer) -> Any:
     """The widget.  Its figures move while calls run; its inputs act when the kernel is free, and it says so."""
-    return _Dashboard(session, clock).box
+    return _Dashboard(session, clock, later).box
 
 
 class _Dashboard:
-    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Session, clock: Callable[[], float], later: Later) -> None:
         import ipywidgets as widgets
 
         self._w = widgets
         self._session = session
         self._clock = clock
+        self._later = later
         self._refreshed_at: float | None = None
-        self._pending: threading.Timer | None = None
+        self._pending = False
         self._lock = threading.RLock()
 
         self._running = widgets.HTML()
@@ -90,9 +92,9 @@ class _Dashboard:
         self._call = widgets.HTML()
         self._words = widgets.Text(placeholder="model, notebook, host or id", layout={"width": "260px"})
         self._verdict = widgets.Dropdown(
-            options=[("any verdict", ""), *((v.value, v.value) for v in VerdictStatus)], layout={"width": "160px"}
+            options=[("any verdict", ""), *((v, v) for v in _VERDICTS)], layout={"width": "160px"}
         )
-        self._list = widgets.Select(rows=8, layout={"width": "100%"})
+        self._list = widgets.Select(options=[_NONE], rows=8, layout={"width": "100%"})
         self._count = widgets.HTML()
         self._open = widgets.HTML()
         self._words.observe(lambda _change: self.list_receipts(), "value")
@@ -149,21 +151,17 @@ class _Dashboard:
         end = self._session.on_change(heard)
 
     def changed(self) -> None:
-        """Spending or receipts changed: refresh now, or as soon as the last refresh has stood for a while."""
+        """Spending or receipts changed.  Who says so is in the middle of a call: the work waits for another thread."""
         with self._lock:
-            if self._pending is not None:
+            if self._pending:
                 return
+            self._pending = True
             wait = 0.0 if self._refreshed_at is None else self._refreshed_at + INTERVAL - self._clock()
-            if wait > 0:
-                self._pending = threading.Timer(wait, self._later)
-                self._pending.daemon = True
-                self._pending.start()
-                return
-        self.refresh()
+            self._later(max(0.0, wait), self._catch_up)
 
-    def _later(self) -> None:
+    def _catch_up(self) -> None:
         with self._lock:
-            self._pending = None
+            self._pending = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -205,31 +203,21 @@ class _Dashboard:
     def list_receipts(self) -> None:
         """The receipts that match the filters, newest first."""
         try:
-            frame = self._session.receipts()
+            frame = self._session.receipts(verdict=self._verdict.value or None)
         except OpgError as problem:
             self._count.value = _problem(problem)
             return
-        wanted, text = self._verdict.value, self._words.value.strip().lower()
-        found = []
-        for row in frame.iloc[::-1].to_dict("records"):
-            verdict = str(row["verdict"])
-            line = " · ".join(
-                words.one_line(str(row[c]), 60)
-                for c in ("time", "id", "verdict", "model", "host", "notebook")
-                if row.get(c) is not None and str(row[c]) not in ("nan", "NaT", "<NA>", "None", "")
-            )
-            if row.get("simulated"):
-                line += " · SIMULATED"
-            if (not wanted or verdict == wanted) and text in line.lower():
-                found.append((line, str(row["id"])))
-        shown = found[:LISTED]
+        text = self._words.value.strip().lower()
+        found = [
+            (line, row["id"]) for row in frame.iloc[::-1].to_dict("records") if text in (line := _line(row)).lower()
+        ]
         more = f", the newest {LISTED} listed" if len(found) > LISTED else ""
-        self._count.value = f'<div style="font-size:12px;{FAINT}">{len(found)} of {len(frame)} receipts{more}</div>'
-        if list(self._list.options) != [("open one…", ""), *shown]:
+        self._count.value = f'<div style="font-size:12px;{FAINT}">{words.plural(len(found), "receipt")}{more}</div>'
+        options = (_NONE, *found[:LISTED])
+        if tuple(self._list.options) != options:
             chosen = self._list.value
-            self._list.options = [("open one…", ""), *shown]
-            with contextlib.suppress(Exception):
-                self._list.value = chosen or ""
+            self._list.options = options
+            self._list.value = chosen if chosen in [id for _, id in options] else ""
 
     def open(self, receipt_id: str | None) -> None:
         """Show one receipt: its answer unless withheld, and its card."""
@@ -245,6 +233,13 @@ class _Dashboard:
         it = card.settled(verdict, receipt, receipt.cost)
         text = receipt.text if verdict is not None and not verdict.withheld else None
         self._open.value = bundle.settled_bundle(it, text=text)["text/html"]
+
+
+def _line(row: Mapping[Any, Any]) -> str:
+    """A receipt in one line; what is not known is left out."""
+    when = f"{row['time']:%Y-%m-%d %H:%M:%S}"
+    known = [row[c] for c in ("verdict", "model", "host", "notebook", "charge") if isinstance(row[c], str) and row[c]]
+    return " · ".join(words.one_line(part, 60) for part in (when, row["id"], *known))
 
 
 def _problem(problem: OpgError) -> str:

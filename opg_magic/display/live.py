@@ -39,7 +39,8 @@ class Publish(Protocol):
 Later = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
-def _timer(seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+def timer(seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+    """Calls ``callback`` once, on a thread of its own; what is returned calls it off."""
     timer = threading.Timer(seconds, callback)
     timer.daemon = True
     timer.start()
@@ -62,7 +63,7 @@ class LiveDisplay:
         show_text: bool = True,
         first_and_last: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        later: Later = _timer,
+        later: Later = timer,
         started: datetime | None = None,
     ) -> None:
         self._publish = publish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -31,6 +32,14 @@ def one_line(text: str, limit: int = 400) -> str:
     """Foreign words (a host's error, a model's name) for use inside our own sentence: one line, inert, bounded."""
     flat = " ".join(inert(text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+_HEX = re.compile(r"\b(0x)?[0-9a-fA-F]{40,}\b")
+
+
+def told(text: str, limit: int = 400) -> str:
+    """Words of a claim for a card: as :func:`one_line`, and long hashes by their ends (the receipt has them whole)."""
+    return one_line(_HEX.sub(lambda match: f"{match[0][:8]}…{match[0][-6:]}", text), limit)
 
 
 def short_hash(value: str) -> str:

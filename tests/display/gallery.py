@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 
-import states  # noqa: E402
+from support import states  # noqa: E402
 
 from opg_magic.display import bundle, card, html  # noqa: E402
 from opg_magic.display.live import LiveDisplay  # noqa: E402

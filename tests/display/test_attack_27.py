@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-import states
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inspecting import inspect
 from markdown_it import MarkdownIt
+from support import states
+from support.inspecting import inspect
 
 from opg_magic import shown
 from opg_magic.display import bundle, card, markdown

@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-import states
-from inspecting import inspect
+from support import states
+from support.inspecting import inspect
 
 from opg_magic import shown
 from opg_magic.display import bundle, card, plain, words

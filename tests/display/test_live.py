@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-import states
-from inspecting import inspect
+from support import states
+from support.inspecting import inspect
 
 from opg_magic.display.live import INTERVAL, LiveDisplay
 from opg_magic.models import Money, Phase, Progress

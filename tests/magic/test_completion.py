@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import states
-from conftest import FakeSession
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from support import states
+from support.fake_session import FakeSession
 
 from opg_magic import completion
 from opg_magic.magic import COMMANDS

@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import pytest
-import states
-from conftest import FakeSession, Screen, good_answer
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
+from support import states
+from support.fake_session import FakeSession, Screen, good_answer
 
 from opg_magic import shown
 from opg_magic.errors import (

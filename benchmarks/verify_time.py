@@ -16,7 +16,7 @@ def measure(rounds: int = 60) -> list[Figure]:
     from opg_magic.receipts.receipt import Receipt
     from opg_magic.verify import judge
 
-    answer = opg_magic.ask("In one sentence: what does a trusted execution environment protect against?")
+    answer = opg_magic.ask("What does a trusted execution environment protect against?")
     text = answer.receipt.to_json()
     state = simlink.read_state()
     assert state is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PROMPT = "In one sentence: what does a trusted execution environment protect against?"
+PROMPT = "What does a trusted execution environment protect against?"
 MODEL = "openai/gpt-5"
 
 

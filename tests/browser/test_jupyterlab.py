@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from lab_page import Eyes, Lab
+from lab_page import UI, Eyes, Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -53,6 +53,9 @@ def test_executed_quickstart_shows_its_cards(eyes: Eyes, lab: Lab, executed_quic
         eyes.theme(theme)
         image = eyes.screenshot(f"quickstart-{'trusted' if trusted else 'untrusted'}-{word}.png")
         assert image.stat().st_size > 20_000
+        if trusted:
+            # The cell alone, for the README (scripts/shrink_png.py).
+            eyes.page.locator(".jp-Notebook .jp-Cell", has=card).screenshot(path=str(UI / f"card-{word}.png"))
     assert eyes.outside == []
 
 
@@ -99,9 +102,7 @@ def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:
     )
     notebook.cells = [
         nbformat.v4.new_code_cell("%load_ext opg_magic"),
-        nbformat.v4.new_code_cell(
-            "%%opg live\nIn one sentence: what does a trusted execution environment protect against?"
-        ),
+        nbformat.v4.new_code_cell("%%opg live\nWhat does a trusted execution environment protect against?"),
         nbformat.v4.new_code_cell("len(live.text)"),
     ]
     nbformat.write(notebook, lab.root / "live.ipynb")

@@ -17,7 +17,7 @@ GRACE_SECONDS = 5.0
 
 
 class Stopped(Exception):
-    """The user's interrupt ended the wait.  ``outcome`` is what the cancelled call raised on its way out, if anything."""
+    """The user's interrupt ended the wait.  ``outcome``: what the cancelled call raised on its way out, if anything."""
 
     def __init__(self, outcome: BaseException | None) -> None:
         super().__init__("stopped")

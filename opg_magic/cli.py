@@ -134,6 +134,7 @@ def _session(options: argparse.Namespace | None = None) -> Any:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from opg_magic.display.markdown import to_html
     from opg_magic.receipts.audit import verify_path
     from opg_magic.session import reader_of, reader_trust
     from opg_magic.verify.policy import policy
@@ -146,6 +147,7 @@ def _verify(options: argparse.Namespace) -> int:
             rpc_reader=stack.enter_context(reader_of(options.rpc)) if options.rpc else None,
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
+            render_html=to_html,
         )
     print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
     return int(report.exit_code)

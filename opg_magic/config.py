@@ -102,7 +102,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_cost_per_day", _opg, 5 * 10**18, "OPG that all kernels may put at risk in a UTC day", min, amount=True),
     Option("skew", _seconds(0, 3600), 300.0, "seconds that a host's clock may be off", min),
     Option("registry_max_age", _seconds(0, 1800), 60.0, "seconds that a registry reading may be used again", min),
-    Option("attestation_max_age", _seconds(0, 86400), 600.0, "seconds that an attestation may be used again", min),
+    Option("attestation_max_age", _seconds(0, 86400), 60.0, "seconds that an attestation may be used again", min),
     Option("wallet", _one_of("auto", "env", "keystore", "keyring"), "auto", "where the key of a real network is"),
     Option("registry_rpcs", _list, (), "RPC URLs of the registry chain (empty: the network's own)"),
     Option("payment_rpcs", _list, (), "RPC URLs of the payment chain (empty: the network's own)"),

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic import errors, prices
 from opg_magic.models import (
@@ -41,6 +42,7 @@ from opg_magic.models import (
     Host,
     Money,
     PaymentEvidence,
+    PaymentTerms,
     Phase,
     Progress,
     Prompt,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Observer = Callable[[Progress], None]
 
 #: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
@@ -108,7 +111,7 @@ class EngineSettings:
     timeout: float = 120.0
     skew: float = 300.0
     registry_max_age: float = 60.0
-    attestation_max_age: float = 600.0
+    attestation_max_age: float = 60.0
     pinned_pcrs: frozenset[str] = frozenset()
     payees: tuple[str, ...] = ()
     facilitators: tuple[str, ...] = ()
@@ -143,6 +146,8 @@ class _Call:
     timeout_is_users: bool
     observer: Observer
     notes: list[str] = field(default_factory=list)
+    #: A payment header or a session id may have left this machine for this call.
+    spendable_left: bool = False
 
 
 def _now() -> datetime:
@@ -173,6 +178,8 @@ class Engine:
         self._prices = price_list
         self._where = where
         self._snapshot: RegistrySnapshot | None = None
+        self._reading = asyncio.Lock()
+        self._order_seed = secrets.randbits(64)
         self._ready: dict[str, ReadyHost] = {}
         self._sessions = UptoSessions()
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
@@ -191,11 +198,19 @@ class Engine:
         """
         call = self._call(prompt, options, settings, observer)  # 1
         call.observer(Progress(Phase.QUOTE))
-        ready, session = await self._choose(call, options, settings)  # 2, 3, 4
+
+        async def attempt(ready: ReadyHost) -> Answer:
+            return await self._ask_host(call, ready, settings)
+
+        return await self._first_usable(call, options, settings, attempt)
+
+    async def _ask_host(self, call: _Call, ready: ReadyHost, settings: EngineSettings) -> Answer:
+        """One host, through an open session or a new authorisation."""
+        session = self._joinable(call, ready.host, ready)
         while True:
             if session is None:
                 # Calls that run at once open one session, not one each: the first opens it, the others wait and join.
-                async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
+                async with self._opening_lock(call, ready.host):
                     session = self._joinable(call, ready.host, ready)
                     if session is None:
                         return await self._pay_and_send(call, ready, settings, session=None)
@@ -209,38 +224,32 @@ class Engine:
 
     async def quote(self, prompt: Prompt, options: CallOptions, settings: EngineSettings) -> Quote:
         """Who would answer, and what it would cost.  Nothing is paid or signed, and the prompt is not sent."""
-        from opg_magic.protocol.x402 import choose_terms
-
         call = self._call(prompt, options, settings, None)
-        ready, session = await self._choose(call, options, settings)
-        price = self._prices.price(call.model_sent)
-        prompt_tokens = prices.estimate_tokens(call.request.canonical)
-        notes = list(call.notes)
+
+        async def attempt(ready: ReadyHost) -> Quote:
+            return await self._quote_of(call, ready, settings)
+
+        return await self._first_usable(call, options, settings, attempt)
+
+    async def _quote_of(self, call: _Call, ready: ReadyHost, settings: EngineSettings) -> Quote:
+        session = self._joinable(call, ready.host, ready)
         if session is None:
-            required, _ = await self._pool.client(ready.host).probe_terms(call.path)
-            terms, term_notes = choose_terms(
-                required,
-                self.network,
-                ready.host,
-                pinned_payees=settings.payees,
-                pinned_facilitators=settings.facilitators,
-            )
-            notes.extend(term_notes)
+            terms, _ = await self._terms(call, ready, settings)
             cap = Money(terms.amount, self.network.token)
         else:
             cap = Money(session.authorisation.cap, self.network.token)
         return Quote(
             host=ready.host,
-            model=prompt.model,
+            model=call.prompt.model,
             model_sent=call.model_sent,
             cap=cap,
-            price=price,
+            price=self._prices.price(call.model_sent),
             estimate=self._worst_cost(call, ready),
             token_usd=ready.token_usd,
-            prompt_tokens=prompt_tokens,
-            max_output_tokens=prompt.max_tokens,
+            prompt_tokens=prices.estimate_tokens(call.request.canonical),
+            max_output_tokens=call.prompt.max_tokens,
             reuses_session=session is not None,
-            notes=tuple(notes),
+            notes=tuple(call.notes),
         )
 
     async def hosts(self, settings: EngineSettings) -> tuple[RegistrySnapshot, dict[str, ReadyHost | errors.OpgError]]:
@@ -310,7 +319,7 @@ class Engine:
 
     def _call(self, prompt: Prompt, options: CallOptions, settings: EngineSettings, observer: Observer | None) -> _Call:
         from opg_magic.protocol import canonical
-        from opg_magic.receipts.receipt import new_id
+        from opg_magic.receipts.receipt import MAX_REQUEST_BYTES, new_id
         from opg_magic.verify.policy import combine, policy
 
         if prompt.messages is None and not prompt.text.strip():
@@ -321,6 +330,11 @@ class Engine:
                 hint="Leave it out: private is the default.",
             )
         body = canonical.build_body(prompt)
+        if len(body) > MAX_REQUEST_BYTES:
+            raise errors.PromptError(
+                f"the request is {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} fit into a receipt",
+                hint="Nothing was sent.",
+            )
         longest = self.network.max_deadline_seconds - SETTLEMENT_SECONDS
         timeout = options.timeout if options.timeout is not None else min(settings.timeout, longest)
         if not 0 < timeout <= longest:
@@ -350,43 +364,54 @@ class Engine:
 
     async def _hosts(self, settings: EngineSettings) -> RegistrySnapshot:
         """The registry as read at most ``registry_max_age`` ago; an older reading never counts."""
-        known = self._snapshot
-        if known is None or _now() - known.fetched_at > timedelta(seconds=settings.registry_max_age):
-            known = self._snapshot = await self._registry.snapshot()
-        return known
+        async with self._reading:
+            known = self._snapshot
+            if known is None or _now() - known.fetched_at > timedelta(seconds=settings.registry_max_age):
+                known = self._snapshot = await self._registry.snapshot()
+            return known
 
-    async def _choose(
-        self, call: _Call, options: CallOptions, settings: EngineSettings
-    ) -> tuple[ReadyHost, UptoSession | None]:
+    async def _first_usable(
+        self, call: _Call, options: CallOptions, settings: EngineSettings, attempt: Callable[[ReadyHost], Awaitable[T]]
+    ) -> T:
+        """The outcome of the first host that can be used: a host named by the user, or one after the other.
+
+        The next one is tried only while nothing that can spend has left this machine.
+        """
         from opg_magic.hosts.choice import order_hosts
 
         snapshot = await self._hosts(settings)
-        candidates = order_hosts(snapshot, wanted=options.host, set_aside=set(self.set_aside))
-        if not candidates:
-            raise errors.NetworkUnavailable(
-                f"no active host is listed in the registry of {self.network.title}"
-                + (f" ({len(self.set_aside)} set aside in this kernel)" if self.set_aside else ""),
-                hint="See: %opg hosts",
+        # One order for all of a kernel's calls, another for the next kernel: calls share a session, hosts share kernels.
+        candidates = order_hosts(snapshot, wanted=options.host, rng=random.Random(self._order_seed))  # noqa: S311
+        if options.host is None:
+            candidates = [host for host in candidates if host.tee_id not in self.set_aside]
+            # A host with an open session comes first, then one that is opening it: joining needs no new authorisation.
+            candidates.sort(
+                key=lambda host: (self._joinable(call, host, None) is None, not self._is_opening(call, host))
             )
-        # A host with an open session comes first: joining it costs no new authorisation.
-        candidates.sort(key=lambda host: self._joinable(call, host, None) is None)
         problems: list[str] = []
         for host in candidates:
             try:
-                ready = await self._make_ready(host, snapshot, settings)
-            except errors.HostUnavailable as problem:
+                return await attempt(await self._make_ready(host, snapshot, settings))
+            except (errors.HostUnavailable, errors.PaymentRefused) as problem:
                 if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
                     self.set_aside[host.tee_id] = problem.message
-                if options.host is not None:
+                own_limit = isinstance(problem, errors.LimitExceeded)
+                if options.host is not None or call.spendable_left or own_limit:
                     raise
                 problems.append(f"{host.short_id}: {problem.message}")
-                continue
-            if problems:
-                call.notes.append("other hosts were not used: " + "; ".join(problems))
-            return ready, self._joinable(call, host, ready)
+                call.notes.append(f"host {host.short_id} was not used: {problem.message}")
+        aside = [f"{tee_id[2:6]}…{tee_id[-4:]}: {why} (set aside)" for tee_id, why in self.set_aside.items()]
         raise errors.HostUnavailable(
-            "no host can be used now; nothing was paid. " + "; ".join(problems), hint="See: %opg hosts"
+            "no host can be used now; nothing was paid. " + "; ".join(dict.fromkeys([*problems, *aside])),
+            hint="See: %opg hosts",
         )
+
+    def _opening_lock(self, call: _Call, host: Host) -> asyncio.Lock:
+        return self._opening.setdefault((host.tee_id, call.path), asyncio.Lock())
+
+    def _is_opening(self, call: _Call, host: Host) -> bool:
+        lock = self._opening.get((host.tee_id, call.path))
+        return lock is not None and lock.locked()
 
     async def _make_ready(self, host: Host, snapshot: RegistrySnapshot, settings: EngineSettings) -> ReadyHost:
         """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked for now."""
@@ -469,14 +494,13 @@ class Engine:
             return None
         return session
 
-    async def _authorise(
+    async def _terms(
         self, call: _Call, ready: ReadyHost, settings: EngineSettings
-    ) -> tuple[Authorisation, Secret[str]]:
-        """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
-        from opg_magic.protocol.x402 import authorise, choose_terms, payment_header
+    ) -> tuple[PaymentTerms, datetime | None]:
+        """What the host asks for, if this network allows it; asked with a dummy body, never with the prompt."""
+        from opg_magic.protocol.x402 import choose_terms
 
-        client = self._pool.client(ready.host)
-        required, server_date = await client.probe_terms(call.path)
+        required, server_date = await self._pool.client(ready.host).probe_terms(call.path)
         terms, notes = choose_terms(
             required,
             self.network,
@@ -485,6 +509,15 @@ class Engine:
             pinned_facilitators=settings.facilitators,
         )
         call.notes.extend(notes)
+        return terms, server_date
+
+    async def _authorise(
+        self, call: _Call, ready: ReadyHost, settings: EngineSettings
+    ) -> tuple[Authorisation, Secret[str]]:
+        """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
+        from opg_magic.protocol.x402 import authorise, payment_header
+
+        terms, server_date = await self._terms(call, ready, settings)
         wallet = self._wallet()
         await self._check_clock_and_funds(wallet.address, terms.amount, server_date, settings)
         authorisation = authorise(
@@ -578,8 +611,10 @@ class Engine:
 
         call.observer(Progress(Phase.ANSWER, host=ready.host, cap=cap))
         from opg_magic.hosts.transport import SendCancelled
+        from opg_magic.receipts.receipt import new_id
 
         paid = _Paid(ready, authorisation, session, call.path)
+        call.spendable_left = True
         try:
             exchange = await self._pool.client(ready.host).send(
                 call.path,
@@ -592,6 +627,8 @@ class Engine:
             )
         except errors.HostUnavailable as unreached:
             self._record_unsent(call, paid, unreached)
+            call.spendable_left = False
+            call.id = new_id()
             raise
         except SendCancelled as stopped:
             raise self._stopped(call, paid, settings, stopped.exchange) from None
@@ -613,7 +650,7 @@ class Engine:
 
         if exchange.status == 402 and paid.session is not None:
             reason = "the host answered 402: its session was closed"
-            self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": reason})
+            self._ledger.record(call.id, "session-gone", {"charge": Charge.NONE.value, "reason": reason})
             call.id = new_id()
             raise _SessionGone
         charge = _charge(exchange)
@@ -682,6 +719,8 @@ class Engine:
         )
         self._ledger.save(receipt)
         if verdict.failed_claims and exchange.complete:
+            if paid.session is not None:
+                self._sessions.drop(paid.session)
             self.set_aside[ready.host.tee_id] = verdict.failed_claims[0].reason or verdict.failed_claims[0].sentence
         return verdict, receipt
 
@@ -704,6 +743,8 @@ class Engine:
         session = paid.session
         if session is None:
             if exchange.session is None or not exchange.complete:
+                return
+            if paid.ready.host.tee_id in self.set_aside:
                 return
             session = UptoSession(
                 paid.ready.host.tee_id, paid.path, exchange.session, paid.authorisation, exchange.received_at

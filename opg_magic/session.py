@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Observer = Callable[[Progress], None]
+#: From the state known so far (None at first) to the state of the network that runs now.
+Simulator = Callable[[dict[str, Any] | None], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Spending:
 class Session:
     """One kernel's state.  Calls may come from any thread; they run on one background loop."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, simulator: Simulator | None = None) -> None:
+        """``simulator`` gives the running simulated network's state, starting it if need be (tests give their own)."""
         self.settings = settings or Settings()
+        self._simulator = simulator or _running_simulator
         self._lock = threading.RLock()
         self._background: BackgroundLoop | None = None
         self._ledger: Ledger | None = None
@@ -99,6 +103,9 @@ class Session:
             return self._loop().run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
         except Stopped as stopped:
             raise _interrupted(stopped.outcome) from None
+        except KeyboardInterrupt:
+            # Before the call was on its way: while the simulated network or the ledger was being opened.
+            raise _interrupted(None) from None
         finally:
             self._count(-1)
 
@@ -142,10 +149,8 @@ class Session:
         if name == "sim":
             from opg_magic import simlink
 
-            state = self._sim_state
-            if state is None or not simlink.still_runs(state):
-                state = self._sim_state = simlink.ensure_up()
-            network = simlink.network(state)
+            self._sim_state = self._simulator(self._sim_state)
+            network = simlink.network(self._sim_state)
         elif name == networks.OPENGRADIENT.name:
             network = networks.OPENGRADIENT
         else:
@@ -318,6 +323,7 @@ class Session:
             "model": self.settings.get("model"),
             "policy": self.settings.get("policy"),
             "receipts": self.ledger.count(),
+            "calls that never ended": len(self.ledger.unfinished()),
             "ledger": "kept for all kernels of this user",
             "running calls": self._running,
         }
@@ -392,6 +398,12 @@ class Session:
                 self._ledger.close()
                 self._ledger = None
         atexit.unregister(self.close)
+
+
+def _running_simulator(known: dict[str, Any] | None) -> dict[str, Any]:
+    from opg_magic import simlink
+
+    return known if known is not None and simlink.still_runs(known) else simlink.ensure_up()
 
 
 def _host_row(

@@ -1,0 +1,22 @@
+"""A session on the simulated network of the test run, with a ledger of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic.config import Settings
+from opg_magic.session import Session
+
+
+@pytest.fixture
+def session(honest_simnet: RunningSimnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    honest_simnet.settle_now()  # what earlier tests left open is not this test's
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
+    settings = Settings(environ={}, user_file=tmp_path / "config.toml", project_dir=tmp_path)
+    made = Session(settings, simulator=lambda _known: honest_simnet.net.state)
+    yield made
+    made.close()

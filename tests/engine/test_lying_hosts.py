@@ -1,0 +1,206 @@
+"""A host that lies: what each cheat ends in, whether it was charged, and what is kept."""
+
+from __future__ import annotations
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic import errors
+from opg_magic.engine import CallOptions
+from opg_magic.models import Charge, Prompt, Status, VerdictStatus
+from opg_magic.session import Session
+
+QUESTION = "What does a TEE protect against?"
+
+
+def ask(session: Session, host: str | None = "anna", *, stream: bool = True, **options):
+    tee_id = None if host is None else next(h["tee_id"] for h in session._simulator(None)["hosts"] if h["name"] == host)
+    return session.ask(Prompt(text=QUESTION, model="openai/gpt-5", stream=stream), CallOptions(host=tee_id, **options))
+
+
+#: mode -> claims of which one fails, and what is said of the money.
+WITHHELD = {
+    "change-byte": ({"response"}, Charge.CHARGED),
+    "sign-other-request": ({"request"}, Charge.CHARGED),
+    "foreign-key": ({"signature"}, Charge.CHARGED),
+    "unregistered-key": ({"signature"}, Charge.CHARGED),
+    "borrowed-name": ({"signature"}, Charge.CHARGED),
+    "stale-time": ({"freshness"}, Charge.CHARGED),
+    "future-time": ({"freshness"}, Charge.CHARGED),
+    "text-time": ({"signature", "freshness", "response"}, Charge.CHARGED),
+    "junk-signature": ({"signature"}, Charge.CHARGED),
+    "two-finals": ({"response"}, Charge.CHARGED),
+    "text-after-final": ({"response"}, Charge.CHARGED),
+    "corrupt-line": ({"response"}, Charge.CHARGED),
+    "duplicate-json": ({"response"}, Charge.CHARGED),
+    "cut-stream": ({"response"}, Charge.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("mode", sorted(WITHHELD))
+def test_the_answer_is_withheld_and_kept(session: Session, honest_simnet: RunningSimnet, mode: str):
+    claims, charge = WITHHELD[mode]
+    honest_simnet.cheat("anna", mode)
+    with pytest.raises(errors.AnswerWithheld) as withheld:
+        ask(session)
+    error = withheld.value
+    assert {c.name for c in error.verdict.failed_claims} & claims
+    assert error.verdict.status is VerdictStatus.FAILED
+    assert error.charge is charge
+    receipt = session.ledger.get(error.receipt_id)
+    assert receipt.withheld
+    with pytest.raises(errors.OpgError):
+        session.show(error.receipt_id)
+    labelled = session.show(error.receipt_id, unverified=True)
+    assert labelled.verdict.status is VerdictStatus.FAILED
+
+
+def test_a_failed_host_is_set_aside_and_another_answers(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "change-byte")
+    with pytest.raises(errors.AnswerWithheld):
+        ask(session, "anna")
+    anna = honest_simnet.host("anna").tee_id
+    for _ in range(3):
+        assert ask(session, None).receipt.document["host"]["tee_id"] != anna
+    assert next(row for row in session.hosts() if row.host.tee_id == anna).set_aside
+
+
+def test_attack_14_a_replayed_answer_fails(session: Session, honest_simnet: RunningSimnet):
+    first = ask(session)
+    honest_simnet.cheat("anna", "replay")
+    with pytest.raises(errors.AnswerWithheld) as withheld:
+        # The same prompt, so that the replay fits request and response; only its signature was seen before.
+        ask(session)
+        ask(session)
+    failed = {c.name: c for c in withheld.value.verdict.failed_claims}
+    assert set(failed) == {"freshness"}
+    assert first.receipt.id or failed["freshness"].reason
+
+
+def test_attack_10_an_unsigned_answer_is_unverified_and_withheld_only_by_strict(
+    session: Session, honest_simnet: RunningSimnet
+):
+    honest_simnet.cheat("anna", "unsigned-stream")
+    answer = ask(session)
+    assert answer.verdict.status is VerdictStatus.UNVERIFIED
+    with pytest.raises(errors.AnswerWithheld):
+        ask(session, policy="strict")
+
+
+def test_attack_09_the_hosts_own_error_frame_is_a_failure_without_charge(
+    session: Session, honest_simnet: RunningSimnet
+):
+    honest_simnet.cheat("anna", "error-mid-stream")
+    with pytest.raises(errors.HostReportsFailure) as failed:
+        ask(session)
+    assert failed.value.charge is Charge.NONE
+    assert failed.value.verdict.status is VerdictStatus.UNVERIFIED
+    assert honest_simnet.settle_now() == []
+
+
+TERMS = [
+    "over-cap", "other-payee", "other-asset", "other-network", "other-facilitator", "other-spender", "other-scheme",
+    "long-deadline",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", TERMS)
+def test_attack_21_foreign_terms_are_refused_before_signing(session: Session, honest_simnet: RunningSimnet, mode: str):
+    honest_simnet.cheat("anna", mode)
+    with pytest.raises(errors.PaymentRefused):
+        ask(session)
+    assert session.ledger.count() == 0
+    assert session.spending().kernel_reserved.amount == 0
+
+
+def test_attack_21_a_new_price_on_retry_is_never_signed(session: Session, honest_simnet: RunningSimnet):
+    before = honest_simnet.balance(honest_simnet.payer)
+    honest_simnet.cheat("anna", "reprice")
+    with pytest.raises(errors.OpgError) as refused:
+        ask(session)
+    assert refused.value.charge in (None, Charge.NONE)
+    honest_simnet.settle_now()
+    assert honest_simnet.balance(honest_simnet.payer) == before
+    assert len(session.ledger.open_authorisations()) <= 1
+
+
+CHANNEL = ["wrong-certificate", "issued-certificate", "redirect"]
+
+
+@pytest.mark.parametrize("mode", CHANNEL)
+def test_attack_19_another_certificate_or_a_redirect_ends_it_before_the_prompt(
+    session: Session, honest_simnet: RunningSimnet, mode: str
+):
+    honest_simnet.cheat("anna", mode)
+    with pytest.raises(errors.HostUnavailable):
+        ask(session)
+    assert session.ledger.count() == 0
+    # Not named, another host answers: nothing that can spend had left.
+    assert ask(session, None).verdict.status is VerdictStatus.VERIFIED
+
+
+ATTESTATION = [
+    "debug-pcrs", "wrong-nonce", "foreign-root", "expired-attestation", "unset-key-hash", "other-key-hash",
+    "other-certificate-hash", "trailing-bytes", "duplicate-cbor",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ATTESTATION)
+def test_attack_18_a_bad_attestation_is_refused_before_payment(
+    session: Session, honest_simnet: RunningSimnet, mode: str
+):
+    honest_simnet.cheat("anna", mode)
+    with pytest.raises(errors.AttestationRefused):
+        ask(session)
+    assert session.ledger.count() == 0
+    assert session.spending().kernel_reserved.amount == 0
+
+
+def test_attack_18_no_attestation_at_all_is_partial_at_most(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "no-attestation")
+    answer = ask(session)
+    assert answer.verdict.status is VerdictStatus.PARTIAL
+    assert answer.verdict.claims["attestation"].status is Status.MISSING
+
+
+@pytest.mark.parametrize("action", ["disable", "revoke"])
+def test_attack_05_a_disabled_or_revoked_host_is_not_paid(session: Session, honest_simnet: RunningSimnet, action: str):
+    honest_simnet.registry("anna", action)
+    with pytest.raises(errors.OpgError):
+        ask(session)
+    assert session.ledger.count() == 0
+
+
+def test_attack_22_a_timeout_after_payment_is_unknown_and_never_paid_again(
+    session: Session, honest_simnet: RunningSimnet
+):
+    honest_simnet.cheat("anna", "take-and-hang")
+    with pytest.raises(errors.CallFailed, match="payment unknown") as failed:
+        ask(session, timeout=1.5)
+    assert failed.value.charge is Charge.UNKNOWN
+    assert failed.value.verdict.status is VerdictStatus.UNVERIFIED
+    assert len(session.ledger.open_authorisations()) == 1
+    receipt = session.ledger.get(failed.value.receipt_id)
+    assert receipt.document["payment"]["charge"] == "unknown"
+
+
+def test_a_closed_session_is_replaced_by_a_new_authorisation_once(session: Session, honest_simnet: RunningSimnet):
+    ask(session)
+    honest_simnet.cheat("anna", "expired-session")
+    answer = ask(session)
+    assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert len(session.ledger.open_authorisations()) == 2
+
+
+def test_a_dead_host_is_passed_over_before_payment(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "http-500")
+    honest_simnet.cheat("bruno", "http-500")
+    answer = ask(session, None)
+    assert answer.verdict.status is VerdictStatus.VERIFIED
+
+
+def test_attack_27_hostile_output_is_kept_exactly(session: Session, honest_simnet: RunningSimnet):
+    from opg_magic.simnet.cheats import HOSTILE_TEXT
+
+    honest_simnet.cheat("anna", "script-output")
+    assert ask(session).text == HOSTILE_TEXT

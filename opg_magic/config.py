@@ -119,7 +119,8 @@ def option(key: str) -> Option:
     found = _BY_KEY.get(key.replace("-", "_"))
     if found is None:
         near = get_close_matches(key, _BY_KEY, n=1)
-        raise ConfigError(f"no setting is named {key!r}", hint=f"Did you mean {near[0]}?" if near else "See: %opg config")
+        hint = f"Did you mean {near[0]}?" if near else "See: %opg config"
+        raise ConfigError(f"no setting is named {key!r}", hint=hint)
     return found
 
 

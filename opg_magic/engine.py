@@ -380,7 +380,7 @@ class Engine:
         from opg_magic.hosts.choice import order_hosts
 
         snapshot = await self._hosts(settings)
-        # One order for all of a kernel's calls, another for the next kernel: calls share a session, hosts share kernels.
+        # One order for all calls of a kernel, so that they share a session; another for the next kernel.
         candidates = order_hosts(snapshot, wanted=options.host, rng=random.Random(self._order_seed))  # noqa: S311
         if options.host is None:
             candidates = [host for host in candidates if host.tee_id not in self.set_aside]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, NoReturn, TypeVar
 
 T = TypeVar("T", str, bytes)
@@ -17,7 +18,7 @@ class Secret(Generic[T]):
 
     def __init__(self, value: T) -> None:
         # A closure instead of an attribute: tools that walk __slots__ or vars() to print locals find a function.
-        self.__reveal = lambda: value
+        self.__reveal: Callable[[], T] = lambda: value
 
     def reveal(self) -> T:
         return self.__reveal()

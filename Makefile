@@ -16,6 +16,8 @@ SDK_VERSION := 1.1.4
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
+# The JupyterLab extension has a step of its own (scripts/labextension.py): Python alone is enough to install the rest.
+export SKIP_JUPYTER_BUILDER := 1
 
 .PHONY: help demo test lint lab bench format clean
 
@@ -29,6 +31,8 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Deb
 	@scripts/need_apt.sh chromium chromium
 	@scripts/need_apt.sh node nodejs
 	@scripts/need_apt.sh npm npm
+	@$(BIN)/python scripts/labextension.py
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm test
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-test ## style (ruff) and types (mypy --strict)
@@ -41,6 +45,7 @@ format: $(VENV)/.stamp-test ## put the code into its form
 	@$(BIN)/ruff format
 
 lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simulated network
+	@$(BIN)/python scripts/labextension.py --optional
 	@$(BIN)/python scripts/lab.py
 
 bench: $(VENV)/.stamp-demo .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json
@@ -61,7 +66,7 @@ $(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-lab: pyproject.toml | $(BIN)/python
 	@echo "Installing opg_magic with JupyterLab into $(VENV) ..."
-	@$(BIN)/python $(PIP) -e '.[demo,lab]'
+	@$(BIN)/python $(PIP) -e '.[demo,lab,build]'
 	@touch $@
 
 $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python

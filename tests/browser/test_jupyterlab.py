@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from lab_page import UI, Eyes, Lab
+from support.lab_page import UI, Eyes, Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 

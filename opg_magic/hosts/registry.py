@@ -127,7 +127,7 @@ class RegistryReader:
                 hint="Nothing was sent. One of them is behind, or lies.",
             )
         number = min(block.number for _, block in heads)
-        rpcs, view = await self._agreed([rpc for rpc, _ in heads], number, self._active)
+        rpcs, view = await self._agreed(heads, number, self._active)
         return RegistrySnapshot(
             hosts=view.hosts,
             chain_id=self._network.registry_chain_id,
@@ -152,7 +152,7 @@ class RegistryReader:
         async def one(rpc: Rpc, block: Block) -> _View:
             return await self._entry(rpc, block, tee_id)
 
-        rpcs, view = await self._agreed([rpc for rpc, _ in heads], number, one)
+        rpcs, view = await self._agreed(heads, number, one)
         snapshot = RegistrySnapshot(
             hosts=view.hosts,
             chain_id=self._network.registry_chain_id,
@@ -192,19 +192,21 @@ class RegistryReader:
         return await self._answers(self._rpcs, head)
 
     async def _agreed(
-        self, rpcs: list[Rpc], number: int, read: Callable[[Rpc, Block], Awaitable[_View]]
+        self, heads: list[tuple[Rpc, Block]], number: int, read: Callable[[Rpc, Block], Awaitable[_View]]
     ) -> tuple[tuple[str, ...], _View]:
         """Read one block from every RPC; its hash is looked at before and after, and all must say the same."""
 
+        newest = dict(heads)
+
         async def view(rpc: Rpc) -> tuple[Rpc, _View]:
-            before = await rpc.block(number)
+            before = newest[rpc] if newest[rpc].number == number else await rpc.block(number)
             seen = await read(rpc, before)
             after = await rpc.block(number)
             if after.hash != before.hash:
                 raise NetworkUnavailable(f"RPC {rpc.label} replaced block {number} while it was being read")
             return rpc, seen
 
-        views = await self._answers(rpcs, view)
+        views = await self._answers(list(newest), view)
         first_rpc, first = views[0]
         for rpc, other in views[1:]:
             if other.block != first.block:

@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, NetworkUnavailable
 from opg_magic.hosts.quiet import quiet_libraries
+from opg_magic.protocol import strict_json
 
 if TYPE_CHECKING:
     from web3.providers.rpc import AsyncHTTPProvider
@@ -94,9 +96,8 @@ class Rpc:
         async with self._connecting:
             if self._provider is None:
                 from aiohttp import ClientSession, ClientTimeout, TCPConnector
-                from web3.providers.rpc import AsyncHTTPProvider
 
-                provider = AsyncHTTPProvider(
+                provider = _provider_class()(
                     self._url,
                     request_kwargs={"timeout": ClientTimeout(total=self._timeout), "allow_redirects": False},
                     exception_retry_configuration=None,
@@ -153,3 +154,17 @@ class Rpc:
 
 def _tag(block: int | str) -> str:
     return hex(block) if isinstance(block, int) else block
+
+
+@cache
+def _provider_class() -> type[AsyncHTTPProvider]:
+    from web3.providers.rpc import AsyncHTTPProvider
+
+    class StrictProvider(AsyncHTTPProvider):
+        """Bounds the depth of what it parses: where the recursion limit was lifted, deep nesting ends the process."""
+
+        @staticmethod
+        def decode_rpc_response(raw_response: bytes) -> Any:
+            return strict_json.loads(raw_response)
+
+    return StrictProvider

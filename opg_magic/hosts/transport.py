@@ -31,6 +31,7 @@ from opg_magic.errors import AttestationRefused, ChannelRefused, HostUnavailable
 from opg_magic.hosts.quiet import quiet_libraries
 from opg_magic.hosts.tls import PinnedBackend, PinnedCertificate, parse_endpoint
 from opg_magic.models import ChannelEvidence, Host, Kind, Problem, ResponseEvidence
+from opg_magic.protocol import strict_json
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import MAX_STREAM_BYTES, StreamReader
 from opg_magic.protocol.x402 import PaymentRequired, parse_payment_required
@@ -234,14 +235,14 @@ class HostClient:
         version: str | None = None
         ok = False
         if state.status == 200:
-            with contextlib.suppress(ValueError, RecursionError):
-                report = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+            with contextlib.suppress(MalformedMessage):
+                report = strict_json.loads(body)
                 if isinstance(report, dict):
                     ok = report.get("status") == "OK"
                     feed = report.get("price_feed")
                     quoted = feed.get("price_usd") if isinstance(feed, dict) else None
-                    if isinstance(quoted, Decimal) and quoted.is_finite() and 0 < quoted < Decimal("1e12"):
-                        price = quoted
+                    if isinstance(quoted, int | float) and quoted is not True and 0 < quoted < 10**12:
+                        price = Decimal(str(quoted))
                     named = report.get("version")
                     version = named[:40] if isinstance(named, str) else None
         return Health(ok, price, version, _server_date(state.headers), datetime.now(UTC))
@@ -586,8 +587,8 @@ def _host_reason(headers: Mapping[str, str], raw: bytes, secrets: list[str]) -> 
         with contextlib.suppress(MalformedMessage):
             reason = parse_payment_required(header).error
     if not reason:
-        with contextlib.suppress(ValueError, RecursionError):
-            message = json.loads(raw)
+        with contextlib.suppress(MalformedMessage):
+            message = strict_json.loads(raw)
             if isinstance(message, dict):
                 reason = message.get("error") or message.get("detail") or message.get("title")
                 if isinstance(reason, dict):

@@ -53,7 +53,8 @@ class Wallet:
         self.address = _address_of(key)
 
     def __repr__(self) -> str:
-        return f"<Wallet {self.address}>"
+        # A traceback may show one whose making failed.
+        return f"<Wallet {getattr(self, 'address', 'without address')}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a wallet is not pickled")
@@ -321,12 +322,12 @@ def _passphrase() -> Secret[str]:
     return Secret(getpass.getpass("Passphrase of the opg keystore: "))
 
 
-def new_passphrase(environ: Mapping[str, str] | None = None) -> Secret[str]:
+def new_passphrase() -> Secret[str]:
     """The passphrase of a new keystore: from the environment, or typed twice at a terminal."""
-    first = _passphrase(os.environ if environ is None else environ)
+    first = _passphrase()
     if not first:
         raise WalletError("the passphrase is empty; no keystore was written")
-    if (os.environ if environ is None else environ).get(PASSWORD_VARIABLE) is None:
+    if _variable(PASSWORD_VARIABLE) is None:
         import getpass
 
         if Secret(getpass.getpass("Again: ")) != first:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tls_host import (
+from support.tls_host import (
     Answer,
     Request,
     TlsHost,

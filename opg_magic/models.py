@@ -309,6 +309,10 @@ class RegistryEvidence:
     rpcs: tuple[str, ...]
     #: Why the entry is not active, where that is known ("disabled", "PCR revoked", "heartbeat too old", "not listed").
     inactive_reason: str | None = None
+    #: What the RPCs that were asked said differently about this one block.
+    disagreement: str | None = None
+    #: What became of the entry after this block, where that was asked ("PCR revoked on 2026-05-06").
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +375,8 @@ class BatchEvidence:
     batch_size: int
     sender: str | None
     rpcs: tuple[str, ...] = ()
+    #: False: the chain that was asked shows no such event of the relay in that transaction.
+    committed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +397,8 @@ class IndividualEvidence:
     blob_id: str
     sender: str | None
     rpcs: tuple[str, ...] = ()
+    #: False: the chain that was asked shows no such event of the relay in that transaction.
+    committed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

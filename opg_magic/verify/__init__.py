@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from opg_magic.verify.exchange import verify_exchange
-from opg_magic.verify.policy import AUDIT, DEFAULT, STRICT, Policy, combine, policy
+from opg_magic.verify.policy import AUDIT, DEFAULT, STRICT, Policy, combine, policy, requiring
 from opg_magic.verify.verdict import decide, judge
 
-__all__ = ["AUDIT", "DEFAULT", "STRICT", "Policy", "combine", "decide", "judge", "policy", "verify_exchange"]
+__all__ = [
+    "AUDIT",
+    "DEFAULT",
+    "STRICT",
+    "Policy",
+    "combine",
+    "decide",
+    "judge",
+    "policy",
+    "requiring",
+    "verify_exchange",
+]

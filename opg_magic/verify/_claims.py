@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from opg_magic.models import Basis, Claim, ClaimName, Evidence, Problem, Status, Trust
@@ -21,6 +22,18 @@ def failed(name: ClaimName, basis: Basis, sentence: str, code: str, reason: str,
 
 def missing(name: ClaimName, sentence: str, code: str, reason: str, **facts: Any) -> Claim:
     return Claim(name, Status.MISSING, None, sentence, reason=reason, code=code, facts=facts)
+
+
+def not_applicable(name: ClaimName, sentence: str, code: str, reason: str, **facts: Any) -> Claim:
+    return Claim(name, Status.NOT_APPLICABLE, None, sentence, reason=reason, code=code, facts=facts)
+
+
+def waiting(name: ClaimName, trust: Trust, expires: datetime, yet: str, too_late: str, **facts: Any) -> Claim:
+    """Pending until ``expires``; after it (as far as ``trust.now`` tells), missing with the code ``expired``."""
+    until = f"{expires:%Y-%m-%d %H:%M} UTC"
+    if trust.now is not None and trust.now > expires:
+        return missing(name, too_late, "expired", f"it could come until {until}", **facts)
+    return Claim(name, Status.PENDING, None, yet, f"it can come until {until}", "not-yet", expires, facts)
 
 
 def basis_of(name: ClaimName, trust: Trust) -> Basis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from opg_magic.errors import ConfigError
@@ -45,6 +46,14 @@ def policy(name: str) -> Policy:
         if known.name == name:
             return known
     raise ConfigError(f"No policy is called {name!r}.", hint=f"Policies: {', '.join(p.name for p in POLICIES)}.")
+
+
+def requiring(base: Policy, claims: Iterable[str]) -> Policy:
+    """``base`` and these claims besides: a user's own policy.  :class:`ConfigError` for a claim that there is not."""
+    own = frozenset(claims)
+    more = sorted(own - base.required)
+    widened = Policy("+".join([base.name, *more]), base.required | own, base.rpcs, base.withhold_missing)
+    return widened if more else base
 
 
 def combine(*policies: Policy) -> Policy:

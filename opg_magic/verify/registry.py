@@ -21,7 +21,8 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     """The entry at that block must be this very host's, enabled, with approved code.
 
     Facts: ``chain_id``, ``contract``, ``block_number``, ``block_hash``, ``rpcs`` (host labels that agreed),
-    ``pcr_hash``, ``pcr_version``, ``registry_pinned`` (whether this verifier named the registry it means).
+    ``pcr_hash``, ``pcr_version``, ``registry_pinned`` (whether this verifier named the registry it means), ``since``
+    (what became of the entry later, where that was asked: it does not undo what held at the block).
     """
     registry = evidence.registry
     if registry is None:
@@ -38,6 +39,11 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     if evidence.signing_key is None and evidence.host is None:
         return missing("registry", "It is not known which host to look for.", "no-key", "no key is known", **facts)
     basis = basis_of("registry", trust)
+    if registry.since is not None:
+        facts["since"] = registry.since
+    if registry.disagreement is not None:
+        sentence = "The RPCs that were asked disagree about this host."
+        return failed("registry", basis, sentence, "rpcs-disagree", registry.disagreement, **facts)
     fault = _fault(evidence, registry, trust)
     if fault is not None:
         return failed("registry", basis, *fault, **facts)
@@ -49,11 +55,12 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     witnesses = len(facts["rpcs"])
     said = "one RPC says so" if witnesses == 1 else f"{witnesses} RPCs agree"
     unnamed = "" if trust.registry is not None else ", not compared with a registry that you name"
+    since = f"; {registry.since}" if registry.since is not None else ""
     return passed(
         "registry",
         basis,
         f"The host was active in the registry of chain {registry.chain_id} at block {registry.block_number}"
-        f" ({said}{unnamed}).",
+        f" ({said}{unnamed}){since}.",
         pcr_hash=entry.pcr_hash if entry is not None else None,
         **facts,
     )

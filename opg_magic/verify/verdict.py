@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from opg_magic.models import CLAIM_NAMES, Basis, Claim, ClaimName, Evidence, Status, Trust, Verdict, VerdictStatus
-from opg_magic.verify import attestation, channel, freshness, registry, request, response, signature
+from opg_magic.verify import (
+    agreement,
+    attestation,
+    channel,
+    freshness,
+    payment,
+    registry,
+    request,
+    response,
+    settlement,
+    signature,
+)
 from opg_magic.verify._claims import missing
 from opg_magic.verify.policy import DEFAULT, Policy
 
-#: One check a claim.  Further claims join here.
+#: One check a claim.
 CHECKS: Mapping[ClaimName, Callable[[Evidence, Trust], Claim]] = {
     "request": request.check,
     "response": response.check,
@@ -18,6 +29,9 @@ CHECKS: Mapping[ClaimName, Callable[[Evidence, Trust], Claim]] = {
     "attestation": attestation.check,
     "registry": registry.check,
     "channel": channel.check,
+    "payment": payment.check,
+    "settlement": settlement.check,
+    "agreement": agreement.check,
 }
 
 

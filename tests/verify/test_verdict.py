@@ -198,7 +198,16 @@ def test_audit_wants_payment_and_settlement() -> None:
     verdict = judge(evidence(), trust=live(), policy=AUDIT)
     assert (verdict.status, verdict.withheld, verdict.policy) == (VerdictStatus.PARTIAL, True, "audit")
     assert [text.split(":")[0] for text in verdict.because] == ["payment", "settlement"]
-    assert verdict.claims["settlement"].status is Status.MISSING
+    assert verdict.claims["payment"].status is Status.MISSING
+    # A private call is settled nowhere: whoever requires settlement cannot have it so, but nothing is withheld for it.
+    assert verdict.claims["settlement"].status is Status.NOT_APPLICABLE
+    private = claims(payment=Claim("payment", Status.PASSED, Basis.PROVEN, ""), settlement=Status.NOT_APPLICABLE)
+    verdict = decide(private, policy=AUDIT, trust=LIVE, simulated=False)
+    assert (verdict.status, verdict.withheld, verdict.because) == (
+        VerdictStatus.PARTIAL,
+        False,
+        ("settlement: why settlement",),
+    )
     paid = {name: Claim(name, Status.PASSED, Basis.PROVEN, "") for name in ("payment", "settlement")}  # type: ignore[arg-type]
     assert status(claims(**paid), by=AUDIT) is VerdictStatus.VERIFIED
 

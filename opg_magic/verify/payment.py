@@ -1,0 +1,179 @@
+"""The payment claim: at most N was paid to Y for it, in transaction Z (protocol section 6; attack 23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from opg_magic.models import (
+    Authorisation,
+    Charge,
+    Claim,
+    Evidence,
+    Money,
+    PaymentEvidence,
+    SettlementTx,
+    Trust,
+)
+from opg_magic.verify._claims import basis_of, failed, missing, not_applicable, passed, waiting
+
+#: Seconds past the signed deadline until which a settlement may still come into sight: blocks lag, RPCs lag.
+MARGIN_SECONDS = 120
+
+_NOTHING = "Nothing was paid for this call."
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+def check(evidence: Evidence, trust: Trust) -> Claim:
+    """What the payment chain shows of the authorisation, found by its nonce, against what was signed.
+
+    Pending until the deadline and :data:`MARGIN_SECONDS`.  Facts: ``amount``, ``cap``, ``shared`` (base units by
+    receipt id, of the session's calls), ``remainder``, ``payee``, ``transaction``, ``chain_id``, ``block_number``,
+    ``rpcs``.
+    """
+    payment = evidence.payment
+    if payment is None:
+        return missing("payment", "It is not known what was paid for it.", "none", "no authorisation is known")
+    basis = basis_of("payment", trust)
+    if evidence.payment_seen_in:
+        others = ", ".join(evidence.payment_seen_in[:3])
+        return failed(
+            "payment",
+            basis,
+            "One payment is claimed under two authorisations.",
+            "two-nonces",
+            f"the same transaction, under another nonce, in {others}",
+        )
+    settled = payment.settled
+    if settled is None or settled.status == "open":
+        return _open(payment, trust)
+    facts = _facts(payment, settled)
+    fault = _fault(payment, settled)
+    if fault is not None:
+        return failed("payment", basis, *fault, **facts)
+    if settled.status == "unspent":
+        return not_applicable("payment", _NOTHING, "unspent", "the authorisation ran out unused", **facts)
+    if settled.tx_hash is None or settled.amount is None:
+        reason = "the nonce is spent, but the transaction that did it was not found"
+        return missing("payment", "The payment was taken, but it is not known how much.", "not-found", reason, **facts)
+    lacking = _lacking(settled)
+    if lacking:
+        reason = f"not known of it: {', '.join(lacking)}"
+        return missing("payment", "The payment cannot be compared with what was signed.", "incomplete", reason, **facts)
+    return passed("payment", basis, _sentence(payment, settled), **facts)
+
+
+def expires(authorisation: Authorisation) -> datetime:
+    """When a payment that is not in sight yet cannot come any more."""
+    try:
+        return datetime.fromtimestamp(authorisation.deadline, UTC) + timedelta(seconds=MARGIN_SECONDS)
+    except (OverflowError, OSError, ValueError):
+        return _LAST
+
+
+def share_out(amount: int, costs: Mapping[str, int]) -> tuple[tuple[tuple[str, int], ...], int]:
+    """A session's sum over its calls: each call's cost by its usage, and the remainder that no call accounts for.
+
+    Where less was taken than the calls' figures add up to, each bears its part of it; what does not divide remains.
+    Base units; costs are not negative.  The shares and the remainder always add up to ``amount``.
+    """
+    total = sum(costs.values())
+    if total <= amount:
+        shares = tuple(costs.items())
+    else:
+        shares = tuple((call, cost * amount // total) for call, cost in costs.items())
+    return shares, amount - sum(share for _, share in shares)
+
+
+def _open(payment: PaymentEvidence, trust: Trust) -> Claim:
+    if payment.charge is Charge.NONE:
+        return not_applicable("payment", _NOTHING, "not-charged", "the host charged nothing")
+    end = expires(payment.authorisation)
+    cap = Money(payment.authorisation.cap, payment.token)
+    return waiting(
+        "payment",
+        trust,
+        end,
+        f"At most {cap} can be taken for it; the payment is not on the chain yet.",
+        "The payment was not looked up on its chain after it could last be made.",
+        cap=payment.authorisation.cap,
+    )
+
+
+def _fault(payment: PaymentEvidence, settled: SettlementTx) -> tuple[str, str, str] | None:
+    """(sentence, code, reason) of the first thing that is wrong."""
+    authorisation = payment.authorisation
+    if settled.chain_id != authorisation.chain_id:
+        reason = f"looked up on chain {settled.chain_id}, signed for chain {authorisation.chain_id}"
+        return "The payment was looked up on another chain.", "wrong-chain", reason
+    if settled.status == "unspent":
+        if payment.charge is Charge.CHARGED:
+            reason = "the authorisation's deadline has passed, and its nonce was never spent"
+            return "The payment that this call claims was never made.", "absent", reason
+        return None
+    if settled.status == "reverted":
+        reason = f"transaction {settled.tx_hash} was reverted"
+        return "The payment that this call claims failed.", "reverted", reason
+    if settled.status != "spent":
+        return "What is said of the payment makes no sense.", "format", f"its state is {settled.status!r}"
+    return _transaction_fault(payment, settled)
+
+
+def _transaction_fault(payment: PaymentEvidence, settled: SettlementTx) -> tuple[str, str, str] | None:
+    signed = payment.authorisation
+    wrong = "The payment is not the one that was signed."
+    for name, code, found, meant in (
+        ("token", "wrong-token", settled.token, signed.token),
+        ("token", "wrong-token", payment.token.address, signed.token),
+        ("payer", "wrong-payer", settled.payer, signed.payer),
+        ("payee", "wrong-payee", settled.payee, signed.pay_to),
+        ("facilitator", "wrong-facilitator", settled.facilitator, signed.facilitator),
+    ):
+        if found is not None and found.lower() != meant.lower():
+            return wrong, code, f"the {name} is {found}, signed is {meant}"
+    if settled.nonce is not None and settled.nonce != signed.nonce:
+        return wrong, "two-nonces", "the transaction spends another nonce than the one that was signed"
+    if settled.cap is not None and settled.cap != signed.cap:
+        return wrong, "wrong-amount", f"the transaction names a cap of {settled.cap}, signed is {signed.cap}"
+    if settled.amount is not None:
+        if not 0 <= settled.amount <= signed.cap:
+            return wrong, "wrong-amount", f"{settled.amount} base units were taken, at most {signed.cap} are signed"
+        if settled.shared and sum(share for _, share in settled.shared) + settled.remainder != settled.amount:
+            return wrong, "wrong-shares", "the calls' shares and the remainder do not add up to what was taken"
+    if settled.block_time is not None and settled.block_time > expires(signed):
+        # Permit2 takes no signature after its deadline: a block that says so is not of this chain.
+        return wrong, "too-late", f"its block is of {settled.block_time:%Y-%m-%d %H:%M:%S} UTC, after the deadline"
+    return None
+
+
+def _lacking(settled: SettlementTx) -> list[str]:
+    """What was not decoded of the transaction and so cannot be compared."""
+    names = ["nonce", "facilitator", "cap", "block_number", "block_hash", "block_time"]
+    # A settlement of nothing moves nothing: there is no transfer to name token and payee.
+    if settled.amount:
+        names += ["token", "payer", "payee"]
+    return [name for name in names if getattr(settled, name) is None]
+
+
+def _facts(payment: PaymentEvidence, settled: SettlementTx) -> dict[str, Any]:
+    return {
+        "amount": settled.amount,
+        "cap": payment.authorisation.cap,
+        "shared": dict(settled.shared),
+        "remainder": settled.remainder,
+        "payee": settled.payee,
+        "transaction": settled.tx_hash,
+        "chain_id": settled.chain_id,
+        "block_number": settled.block_number,
+        "rpcs": settled.rpcs,
+    }
+
+
+def _sentence(payment: PaymentEvidence, settled: SettlementTx) -> str:
+    paid, cap = Money(settled.amount or 0, payment.token), Money(payment.authorisation.cap, payment.token)
+    calls = len(settled.shared)
+    session = f" for {calls} calls of one session" if calls > 1 else ""
+    rest = f", {Money(settled.remainder, payment.token)} of it for no call that is known" if settled.remainder else ""
+    payee = payment.authorisation.pay_to
+    return f"{paid} (at most {cap}) was paid to {payee[:6]}…{payee[-4:]}{session}{rest}."

@@ -151,6 +151,9 @@ def network(state: dict[str, Any]) -> Network:
         facilitator=str(state["facilitator"]),
         run_id=str(state["run_id"]),
         root_sha256=str(state["root_sha256"]),
+        settlement_relay=str(state["settlement_relay"]),
+        settlement_senders=(str(state["settlement_sender"]),),
+        blob_aggregators=(str(state["blob_store"]),),
     )
 
 
@@ -177,6 +180,11 @@ def registry(host: str, action: str) -> dict[str, Any]:
     """Change a host's standing in the running network's registry (``disable``, ``enable``, ``revoke``, ``approve``,
     ``silence``, ``heartbeat``); the network's status after it."""
     return control(_running(), "POST", "/registry", {"host": host, "action": action})
+
+
+def settle_batch() -> dict[str, Any]:
+    """Let the running network commit the hashes it has collected, now: ``{"batches": [...]}``."""
+    return control(_running(), "POST", "/settle_batch")
 
 
 def down(timeout: float = 15.0) -> bool:

@@ -18,7 +18,9 @@ from opg_magic.simnet.model import Reply, split_tokens
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from opg_magic.simnet.facilitator import Facilitator, Session, SignedPayment
     from opg_magic.simnet.host import Host, Signer
+    from opg_magic.simnet.settlement import Manner
 
 #: Nobody's addresses: a lying host names them instead of the right ones.
 STRANGER = "0x00000000000000000000000000000000DeaDBeef"
@@ -73,6 +75,8 @@ class Honest:
     keeps_sessions: ClassVar[bool] = True
     #: Whether an answered call is paid for before the handler goes on (a host that takes and never answers).
     takes_first: ClassVar[bool] = False
+    #: How its answers' hashes are put on record.
+    manner: ClassVar[Manner] = "honest"
 
     def intercept(self, host: Host, request: web.Request) -> web.StreamResponse | None:
         """Answer instead of everything else, before any payment."""
@@ -118,6 +122,14 @@ class Honest:
     def document(self, document: Mapping[str, Any]) -> bytes:
         """An answer that is not streamed, to bytes."""
         return write_document(document)
+
+    def charged(self, host: Host, session: Session) -> list[Session]:
+        """The sessions that a call is charged to."""
+        return [session]
+
+    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+        """Charge a session's sum on the payment chain; the transaction's hash, None: it was not charged."""
+        return await facilitator.settle(payment, amount)
 
 
 def _with_text(event: Event, text: str) -> Event:
@@ -489,6 +501,67 @@ class TakeAndHang(Hang):
     takes_first = True
 
 
+# ---------------------------------------------------------------------------------------------------------- settlement
+
+
+class SettleTooMuch(Honest):
+    mode = "settle-too-much"
+    says = "charges ten times what the calls cost, up to the signed cap (attack 23)"
+
+    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+        return await facilitator.settle(payment, min(10 * amount, payment.authorisation.cap))
+
+
+class SettleOtherPayee(Honest):
+    mode = "settle-other-payee"
+    says = "lets a stranger have the payment, through a contract that is not what it should be (attack 23)"
+
+    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+        return await facilitator.settle(payment, amount, crooked=True)
+
+
+class NeverSettle(Honest):
+    mode = "never-settle"
+    says = "settles nothing: neither the payment nor the answer's hashes are ever found on a chain (attacks 23 and 24)"
+    manner = "never"
+
+    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+        return None
+
+
+class DoubleNonce(Honest):
+    mode = "double-nonce"
+    says = "calls every session expired, and charges each call to all authorisations that it was given (attack 23)"
+    keeps_sessions = False
+
+    def charged(self, host: Host, session: Session) -> list[Session]:
+        return host.sessions.open
+
+
+class BatchOmitLeaf(Honest):
+    mode = "batch-omit-leaf"
+    says = "commits a batch without the answer's leaf (attack 24)"
+    manner = "omit-leaf"
+
+
+class BatchWrongRoot(Honest):
+    mode = "batch-wrong-root"
+    says = "commits another root than that of the batch it publishes (attack 24)"
+    manner = "wrong-root"
+
+
+class BatchForeignRelay(Honest):
+    mode = "batch-foreign-relay"
+    says = "commits its batch to a contract that is not the settlement relay (attack 24)"
+    manner = "foreign-relay"
+
+
+class BatchOtherSender(Honest):
+    mode = "batch-other-sender"
+    says = "has its batch committed by a stranger: the relay is open to anyone (attack 24)"
+    manner = "other-sender"
+
+
 # ------------------------------------------------------------------------------------------------------- the connection
 
 
@@ -643,6 +716,14 @@ MODES: dict[str, type[Honest]] = {
         ExpiredSession,
         Hang,
         TakeAndHang,
+        SettleTooMuch,
+        SettleOtherPayee,
+        NeverSettle,
+        DoubleNonce,
+        BatchOmitLeaf,
+        BatchWrongRoot,
+        BatchForeignRelay,
+        BatchOtherSender,
         WrongCertificate,
         IssuedCertificate,
         Redirect,

@@ -30,6 +30,11 @@ MAX_UINT256 = 2**256 - 1
 
 LLM_PROXY = 0
 
+#: Where the simulated registry chain has its settlement relay, and where the one stands that is nobody's: the last 20
+#: bytes of keccak256("opg_magic simulated settlement relay") and of the same with "foreign".
+SETTLEMENT_RELAY = "0x645E628226FA074A70ADfb9C934Bed0a8FC706Fe"
+FOREIGN_RELAY = "0x040292A29d8584B3a9C5DD3388a128eC6F06651D"
+
 
 @cache
 def artifacts() -> dict[str, Any]:
@@ -153,11 +158,16 @@ def upto_proxy(chain: Chain) -> Contract:
     return Contract(chain, "X402UptoPermit2Proxy", UPTO_PROXY)
 
 
+def settlement_relay(chain: Chain) -> Contract:
+    return Contract(chain, "SettlementRelay", SETTLEMENT_RELAY)
+
+
 def deploy_registry_chain(
     chain: Chain, *, admin_key: Secret[bytes], heartbeat_max_age: int = HEARTBEAT_MAX_AGE
 ) -> RegistryAdmin:
-    """An empty registry in its place, administered with ``admin_key``."""
+    """An empty registry in its place, administered with ``admin_key``, and the settlement relay beside it."""
     admin = RegistryAdmin(chain, admin_key)
+    settlement_relay(chain).place()
     admin.contract.place({"admin": int(address_of(admin_key), 16), "heartbeatMaxAge": heartbeat_max_age})
     chain.fund(address_of(admin_key), GAS_MONEY)
     return admin

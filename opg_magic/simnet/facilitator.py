@@ -18,7 +18,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -134,15 +134,22 @@ class Facilitator:
             raise PaymentInvalid("invalid_permit2_signature")
         await self._run(lambda: self._verify_on_chain(payment))
 
-    async def settle(self, payment: SignedPayment, amount: int) -> str:
+    async def settle(self, payment: SignedPayment, amount: int, *, crooked: bool = False) -> str:
         """Charge ``amount`` base units, at most the signed cap, in one transaction.  Returns its hash (0x-hex).
 
-        PaymentInvalid if the chain refuses.
+        PaymentInvalid if the chain refuses.  ``crooked`` puts a proxy that pays a stranger into the proxy's place while
+        it lasts: the cheat ``settle-other-payee``, and nothing else.
         """
         data = self._settle_call(payment, amount)
 
         def send() -> str:
-            receipt = self._chain.transact(self._key, UPTO_PROXY, data)
+            if crooked:
+                deploy.Contract(self._chain, "CrookedProxy", UPTO_PROXY).place()
+            try:
+                receipt = self._chain.transact(self._key, UPTO_PROXY, data)
+            finally:
+                if crooked:
+                    deploy.upto_proxy(self._chain).place()
             if receipt["status"] != 1:
                 raise PaymentInvalid("invalid_upto_evm_transaction_failed")
             return receipt["transactionHash"].to_0x_hex()
@@ -227,8 +234,10 @@ class Sessions:
         settle_idle: Callable[[], float] = lambda: SETTLE_IDLE,
         clock: Callable[[], float] = time.time,
         on_settled: Callable[[Session], None] = lambda _: None,
+        settle: Callable[[SignedPayment, int], Awaitable[str | None]] | None = None,
     ) -> None:
-        self._facilitator = facilitator
+        """``settle`` charges a session's sum in the facilitator's stead; it gives the transaction's hash, if it did."""
+        self._settle_payment = settle or facilitator.settle
         self._settle_idle = settle_idle
         self._clock = clock
         self._on_settled = on_settled
@@ -278,8 +287,13 @@ class Sessions:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
+    def open(self) -> list[Session]:
+        """The sessions that are not settled yet."""
+        return [session for session in self._by_id.values() if not session.closed]
+
+    @property
     def open_count(self) -> int:
-        return sum(not s.closed for s in self._by_id.values())
+        return len(self.open)
 
     def _usable(self, session: Session, method: str, path: str) -> bool:
         bound = session.method == method and session.path == path
@@ -312,11 +326,12 @@ class Sessions:
         if session.charged == 0:
             return None
         try:
-            session.transaction = await self._facilitator.settle(session.payment, session.charged)
+            session.transaction = await self._settle_payment(session.payment, session.charged)
         except Exception as error:
             # The money stays with the payer: a host's loss.  No signature, no id in the log.
             reason = error.reason if isinstance(error, PaymentInvalid) else type(error).__name__
             log.warning("a settlement of %d base units failed: %s", session.charged, reason)
             return None
-        self._on_settled(session)
+        if session.transaction is not None:
+            self._on_settled(session)
         return session.transaction

@@ -5,8 +5,7 @@ order: session or payment (402), then authorisation (401), then validation (400)
 Errors after the payment was accepted carry the session's id and are not charged: only what is answered with 2xx, and to
 its end, is.
 
-Not here yet: what ``X-SETTLEMENT-TYPE`` batch and individual write elsewhere.  Both are accepted and answered like
-private.
+What ``X-SETTLEMENT-TYPE`` asks for is done once the call was charged: :mod:`opg_magic.simnet.settlement`.
 """
 
 from __future__ import annotations
@@ -33,9 +32,11 @@ from opg_magic.errors import SimnetError
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH, Kind, ModelPrice
 from opg_magic.networks import OBSERVED_CAP, Network
 from opg_magic.protocol import canonical, strict_json
+from opg_magic.protocol.merkle import BatchItem
 from opg_magic.simnet import cheats
 from opg_magic.simnet.facilitator import Facilitator, PaymentInvalid, Session, Sessions, read_payment
 from opg_magic.simnet.model import Delta, Model, ModelDown, Reply, Usage
+from opg_magic.simnet.settlement import UNSIGNED, Settler
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -200,6 +201,23 @@ class Certificate:
             Path(file.name).unlink()
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was signed of one answer: the five fields as they go out, when, and what may be put on record of it."""
+
+    fields: dict[str, Any]
+    time: int
+    item: BatchItem
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known of a stream once its final event is made: the figures, and what may be put on record."""
+
+    usage: Usage
+    proof: Proof
+
+
 # ------------------------------------------------------------------------------------------------------------ the host
 
 
@@ -227,6 +245,7 @@ class Host:
         payment_clock: Callable[[], float] = time.time,
         on_settled: Callable[[Session], None] = lambda _: None,
         on_activity: Callable[[], None] = lambda: None,
+        settler: Settler | None = None,
     ) -> None:
         self.name = name
         self.pcrs = dict(pcrs)
@@ -240,7 +259,14 @@ class Host:
         self.released = asyncio.Event()
         self.endpoint = ""
         self.last_heartbeat: float | None = None
-        self.sessions = Sessions(facilitator, settle_idle=settle_idle, clock=payment_clock, on_settled=on_settled)
+        self.sessions = Sessions(
+            facilitator,
+            settle_idle=settle_idle,
+            clock=payment_clock,
+            on_settled=on_settled,
+            settle=lambda payment, amount: self.cheat.settle(facilitator, payment, amount),
+        )
+        self._settler = settler
         self._authority = authority
         self._module_id = f"i-{uuid.uuid4().hex[:17]}-enc{uuid.uuid4().hex[:16]}"
         self._facilitator = facilitator
@@ -535,7 +561,7 @@ class Host:
     ) -> web.StreamResponse:
         calls = [_reserialised(call) for call in reply.tool_calls]
         signed = strict_json.dumps_python(calls) if calls else reply.text
-        proof, now = self._proof(body, kind, signed)
+        proof = self._proof(body, kind, signed)
         choice: dict[str, Any] = {"finish_reason": reply.finish_reason, "index": 0}
         if kind == "completion":
             choice["text"] = reply.text
@@ -546,11 +572,11 @@ class Host:
         prefix, thing = ("chatcmpl", "chat.completion") if kind == "chat" else ("cmpl", "text_completion")
         document = {
             "choices": [choice],
-            "created": now,
+            "created": proof.time,
             "id": f"{prefix}-{uuid.uuid4()}",
             "model": reply.model,
             "object": thing,
-            **proof,
+            **proof.fields,
             "usage": reply.usage.document(),
         }
         try:
@@ -560,13 +586,14 @@ class Host:
         self._charge(session, body, reply.usage)
         from aiohttp import web
 
-        return web.Response(body=raw, content_type="application/json")
+        headers = await self._record(request, proof, raw)
+        return web.Response(body=raw, content_type="application/json", headers=headers)
 
     async def _stream(self, request: web.Request, session: Session, body: Mapping[str, Any]) -> web.StreamResponse:
         from aiohttp import web
 
-        usage: list[Usage] = []
-        events = self.cheat.events(self._events(body, usage))
+        ended: list[Ending] = []
+        events = self.cheat.events(self._events(body, ended))
         # The first event is awaited before the head goes out: a provider that is down is a plain HTTP 500.
         try:
             first = await anext(events, b"")
@@ -599,14 +626,15 @@ class Host:
             return response  # the client left in mid-stream: nothing is charged
         # Charged before the body ends: whoever reads to its end finds the charge made.  What was sent without its usage
         # is not charged, as observed.
-        if counted and usage:
-            self._charge(session, body, usage[0])
+        if counted and ended:
+            self._charge(session, body, ended[0].usage)
+            await self._record(request, ended[0].proof, counted, stream=True)
         with suppress(ConnectionError):
             await response.write_eof()
         return response
 
-    async def _events(self, body: Mapping[str, Any], usage: list[Usage]) -> AsyncIterator[cheats.Event]:
-        """The honest events of a stream.  ``usage`` gets its figures when the final event is reached."""
+    async def _events(self, body: Mapping[str, Any], ended: list[Ending]) -> AsyncIterator[cheats.Event]:
+        """The honest events of a stream.  ``ended`` gets its one entry when the final event is reached."""
         text: list[str] = []
         calls: dict[int, dict[str, Any]] = {}
         async for delta in self._deltas(body):
@@ -621,10 +649,10 @@ class Host:
             if delta.finish_reason is not None:
                 assembled = [calls[index] for index in sorted(calls)]
                 signed = strict_json.dumps_python(assembled) if assembled else "".join(text)
-                proof, _ = self._proof(body, "chat", signed)
+                proof = self._proof(body, "chat", signed)
                 counted = delta.usage or Usage(0, len(text))
-                final = {**_chunk({}, delta.finish_reason, delta.model), **proof, "usage": counted.document()}
-                usage.append(counted)
+                final = {**_chunk({}, delta.finish_reason, delta.model), **proof.fields, "usage": counted.document()}
+                ended.append(Ending(counted, proof))
                 yield cheats.Event("final", final)
                 break
         else:
@@ -642,8 +670,8 @@ class Host:
             await cheats.pause(self.cheat.pause)
             yield delta
 
-    def _proof(self, body: Mapping[str, Any], kind: Kind, output: str) -> tuple[dict[str, Any], int]:
-        """The five signed fields, in the order recorded in streams, and the time of the answer."""
+    def _proof(self, body: Mapping[str, Any], kind: Kind, output: str) -> Proof:
+        """The five signed fields, in the order recorded in streams."""
         request_hash = canonical.request_hash(canonical.canonicalise(kind, self.cheat.signed_request(body)))
         output_hash = canonical.output_hash(output)
         now = int(time.time())
@@ -657,13 +685,35 @@ class Host:
             "tee_output_hash": output_hash.hex(),
             "tee_id": signer.tee_id,
         }
-        return self.cheat.proof(proof), now
+        fields = self.cheat.proof(proof)
+        recorded = signature if fields else UNSIGNED
+        tee_id = bytes.fromhex(signer.tee_id.removeprefix("0x"))
+        return Proof(fields, now, BatchItem(tee_id, request_hash, output_hash, recorded, timestamp))
+
+    async def _record(self, request: web.Request, proof: Proof, sent: bytes, *, stream: bool = False) -> dict[str, str]:
+        """Have a charged answer put on record as its caller asked; the headers that promise it, if any do.
+
+        ``sent`` is the whole answer, or of a stream its final event.
+        """
+        wanted = request.headers.get("X-SETTLEMENT-TYPE", "").strip().lower()
+        if self._settler is None or wanted == "private":
+            return {}
+        manner = self.cheat.manner
+        if wanted != "individual":
+            self._settler.add(proof.item, manner)
+            return {}
+        body, answer = await request.read(), sent.decode("utf-8", "replace")
+        if stream:
+            self._settler.start_individual(proof.item, body, answer, manner)
+            return {}
+        return (await self._settler.individual(proof.item, body, answer, manner)).headers(proof.item)
 
     def _charge(self, session: Session, body: Mapping[str, Any], usage: Usage) -> None:
         price = self._price_list.price(str(body["model"])) or HOUSE_PRICE
         usd = prices.usd(price, usage.prompt_tokens, usage.completion_tokens)
         cost = prices.in_token(usd, TOKEN_USD, self._network.token).amount
-        if not self.sessions.charge(session, cost):
+        charged = [self.sessions.charge(each, cost) for each in self.cheat.charged(self, session)]
+        if not all(charged):
             log.info("a cost of %d base units was not charged: the session is closed or has less left", cost)
 
     async def _cut(self, request: web.Request, session: Session, raw: bytes) -> web.StreamResponse:

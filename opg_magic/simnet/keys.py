@@ -1,8 +1,9 @@
 """The secrets of one installation's simulated network, kept under ``simnet/keys`` (0600 in a 0700 folder).
 
-All are made here and used nowhere else: the attestation authority, and keys for the payer, the facilitator, the
-administrator of the contracts, and each host's owner.  The simulated chains have the real ones' ids and addresses, so a
-user's own key must never come near them: nothing here is ever read from an environment variable or a user's key store.
+All are made here and used nowhere else: the attestation authority, and keys for the payer, the facilitator (one for
+payments, one that puts hashes on record), the administrator of the contracts, and each host's owner.  The simulated
+chains have the real ones' ids and addresses, so a user's own key must never come near them: nothing here is ever read
+from an environment variable or a user's key store.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Keys:
     authority: Authority
     payer: Secret[bytes]
     facilitator: Secret[bytes]
+    settler: Secret[bytes]
     admin: Secret[bytes]
     owners: dict[str, Secret[bytes]]
 
@@ -56,6 +58,7 @@ def load_or_create(folder: Path, owners: tuple[str, ...]) -> Keys:
         authority=authority,
         payer=_key(folder / PAYER_FILE),
         facilitator=_key(folder / "facilitator.key"),
+        settler=_key(folder / "settler.key"),
         admin=_key(folder / "admin.key"),
         owners={name: _key(folder / f"owner-{name}.key") for name in owners},
     )

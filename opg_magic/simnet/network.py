@@ -1,4 +1,5 @@
-"""The whole simulated network in one asyncio loop: two chains, a facilitator, three hosts, a control address.
+"""The whole simulated network in one asyncio loop: two chains, a facilitator, a blob store, three hosts, a control
+address.
 
 Chain state is not kept: every start has a new ``run_id``, new host keys and an empty past.  What is kept is what the
 installation is known by: its attestation root and its wallet (:mod:`opg_magic.simnet.keys`).
@@ -17,6 +18,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,7 @@ from opg_magic.simnet.facilitator import SETTLE_IDLE, Facilitator
 from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
 from opg_magic.simnet.keys import Keys, load_or_create
 from opg_magic.simnet.model import Model, ScriptedModel
+from opg_magic.simnet.settlement import Batch, BatchLimits, BlobStore, Settler
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -72,8 +75,8 @@ class SimNetwork:
 
     ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in seconds a token;
     ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``settle_idle`` the seconds after a session's
-    last charge until it is settled.  ``on_activity`` is called at every request, ``on_down`` when someone asks for the
-    end.
+    last charge until it is settled, ``batch_limits`` when answers' hashes are put on record.  ``on_activity`` is called
+    at every request, ``on_down`` when someone asks for the end.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class SimNetwork:
         token_delay: float = 0.015,
         upstream: str | None = None,
         settle_idle: float = SETTLE_IDLE,
+        batch_limits: BatchLimits | None = None,
         on_activity: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
         on_client: Callable[[int], None] = lambda _: None,
@@ -107,7 +111,11 @@ class SimNetwork:
         self._registry_chain: Chain | None = None
         self._registry: deploy.RegistryAdmin | None = None
         self._facilitator: Facilitator | None = None
+        self.blobs = BlobStore()
+        self._batch_limits = batch_limits
+        self._settler: Settler | None = None
         self._servers: list[RpcServer] = []
+        self._urls = ("", "")
         self._control: web.AppRunner | None = None
         self._beats: asyncio.Task[None] | None = None
         self._silent: set[str] = set()
@@ -118,27 +126,41 @@ class SimNetwork:
 
     async def start(self) -> None:
         """Make the chains, register the hosts, listen.  Everything answers when this returns."""
-        from opg_magic.simnet.chain import Chain
-        from opg_magic.simnet.rpc import RpcServer
-
-        root = self.keys.authority.root_sha256
         try:
-            self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
-            self._registry_chain = Chain(REGISTRY_CHAIN_ID, attestation_roots=[root])
+            await self._open_chains()
+            self._settler = Settler(self.registry_chain, self.keys.settler, self.blobs, limits=self._batch_limits)
             self._facilitator = Facilitator(
-                self._payment, self.keys.facilitator, payer=self.payer, network=self._profile("", ""), clock=self.clock
+                self.payment_chain,
+                self.keys.facilitator,
+                payer=self.payer,
+                network=self._profile("", ""),
+                clock=self.clock,
             )
             await asyncio.to_thread(self._deploy)
-            for chain in (self._payment, self._registry_chain):
-                server = RpcServer(chain)
-                self._servers.append(server)
-                await server.start()
+            self._urls = await self._serve_chains()
+            await self.blobs.start()
             await self._start_hosts()
             await self._start_control()
         except BaseException:
             await self.stop()
             raise
         self._beats = asyncio.create_task(self._beat())
+
+    async def _open_chains(self) -> None:
+        """Make both chains, without anything on them."""
+        from opg_magic.simnet.chain import Chain
+
+        self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
+        self._registry_chain = Chain(REGISTRY_CHAIN_ID, attestation_roots=[self.keys.authority.root_sha256])
+
+    async def _serve_chains(self) -> tuple[str, str]:
+        """Let clients reach them: the URLs of the registry chain's RPC and of the payment chain's."""
+        from opg_magic.simnet.rpc import RpcServer
+
+        for chain in (self.registry_chain, self.payment_chain):
+            self._servers.append(RpcServer(chain))
+        registry, payment = [await server.start() for server in self._servers]
+        return registry, payment
 
     async def stop(self) -> None:
         """Stop everything that was started.  Open sessions are not settled: the chain ends with them."""
@@ -147,6 +169,9 @@ class SimNetwork:
             await asyncio.gather(self._beats, return_exceptions=True)
             self._beats = None
         await asyncio.gather(*(host.stop() for host in self.hosts), return_exceptions=True)
+        if self._settler is not None:
+            await self._settler.close()
+        await self.blobs.stop()
         if self._control is not None:
             await self._control.cleanup()
             self._control = None
@@ -162,6 +187,7 @@ class SimNetwork:
             facilitator=self.facilitator,
         )
         self._registry = deploy.deploy_registry_chain(self.registry_chain, admin_key=self.keys.admin)
+        self.registry_chain.fund(self.settler.address, deploy.GAS_MONEY)
 
     async def _start_hosts(self) -> None:
         assert self._facilitator is not None
@@ -184,6 +210,7 @@ class SimNetwork:
                 settle_idle=lambda: self.settle_idle,
                 payment_clock=self.clock,
                 on_activity=self._on_activity,
+                settler=self.settler,
             )
             self.hosts.append(host)
             await host.start()
@@ -256,9 +283,16 @@ class SimNetwork:
         return self._facilitator.address
 
     @property
+    def settler(self) -> Settler:
+        """Who puts answers' hashes on record."""
+        if self._settler is None:
+            raise SimnetError("the simulated network is not running")
+        return self._settler
+
+    @property
     def network(self) -> Network:
         """The network profile for clients of this start."""
-        return self._profile(*(server.url or "" for server in reversed(self._servers)))
+        return self._profile(*self._urls)
 
     @property
     def wallet_key(self) -> Secret[bytes]:
@@ -272,6 +306,9 @@ class SimNetwork:
             facilitator=self._facilitator.address if self._facilitator else "",
             run_id=self.run_id,
             root_sha256=self.keys.authority.root_sha256,
+            settlement_relay=deploy.SETTLEMENT_RELAY,
+            settlement_senders=(deploy.address_of(self.keys.settler),),
+            blob_aggregators=(self.blobs.url,) if self.blobs.url else (),
         )
 
     @property
@@ -287,6 +324,9 @@ class SimNetwork:
             "control": self._control_url,
             "control_token": self.control_token.reveal(),
             "facilitator": self.facilitator,
+            "settlement_relay": deploy.SETTLEMENT_RELAY,
+            "settlement_sender": self.settler.address,
+            "blob_store": self.blobs.url,
             "root_sha256": self.keys.authority.root_sha256,
             "root_pem": str(self.keys.root_pem),
             "wallet_key_file": str(self.keys.payer_file),
@@ -310,6 +350,10 @@ class SimNetwork:
     async def settle_now(self) -> list[str]:
         """Settle all open sessions now; the hashes of the transactions on the payment chain."""
         return [transaction for host in self.hosts for transaction in await host.sessions.settle_all()]
+
+    async def settle_batch(self) -> list[Batch]:
+        """Commit the hashes that were collected, now; the batches (none if there was nothing)."""
+        return await self.settler.flush()
 
     def set_settle_idle(self, seconds: float) -> None:
         """How long after its last charge a session is settled, from now on and for the open ones too."""
@@ -369,6 +413,7 @@ class SimNetwork:
         app.router.add_post("/cheat", self._post_cheat)
         app.router.add_post("/registry", self._post_registry)
         app.router.add_post("/settle", self._post_settle)
+        app.router.add_post("/settle_batch", self._post_settle_batch)
         app.router.add_post("/advance", self._post_advance)
         app.router.add_post("/down", self._post_down)
         self._control = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -388,6 +433,7 @@ class SimNetwork:
             "started_at": self._started_at.isoformat(),
             "model": self._upstream or "scripted",
             "settle_idle": self.settle_idle,
+            "batch": {**asdict(self.settler.limits), "waiting": self.settler.waiting},
             "hosts": [
                 {
                     "name": host.name,
@@ -428,6 +474,17 @@ class SimNetwork:
             self.set_settle_idle(float(wanted["idle_seconds"]))
             return _json({"settle_idle": self.settle_idle})
         return _json({"transactions": await self.settle_now()})
+
+    async def _post_settle_batch(self, request: web.Request) -> web.Response:
+        wanted = await request.json() if request.can_read_body else {}
+        if wanted:
+            limits = {name: wanted.get(f"{name}_seconds") for name in ("idle", "age")}
+            self.settler.set_limits(
+                size=None if wanted.get("size") is None else int(wanted["size"]),
+                **{name: None if value is None else float(value) for name, value in limits.items()},
+            )
+            return _json({"limits": asdict(self.settler.limits)})
+        return _json({"batches": [asdict(batch) for batch in await self.settle_batch()]})
 
     async def _post_advance(self, request: web.Request) -> web.Response:
         self.advance(float((await request.json())["seconds"]))

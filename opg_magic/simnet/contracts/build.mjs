@@ -1,7 +1,8 @@
 // Compiles the contracts beside this file into artifacts.json, and the ABI that clients use into ../../hosts/abi.json.
-// Run: npm ci && npm run build.   A folder as argument receives both files instead (the test compares them).
+// A stub that tests alone use goes beside its source in tests/support/contracts, where that folder is there.
+// Run: npm ci && npm run build.   A folder as argument receives all files instead (the test compares them).
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
@@ -21,24 +22,31 @@ const settings = {
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "storageLayout"] } },
 };
-const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources, settings })));
-for (const { severity, formattedMessage } of output.errors ?? []) {
-  console.error(formattedMessage);
-  if (severity === "error") process.exitCode = 1;
-}
-if (process.exitCode) process.exit();
-
-const wanted = ["OPGToken", "Permit2", "TEERegistry", "X402UptoPermit2Proxy"];
-const contracts = {};
-for (const name of wanted) {
-  const { abi, evm, storageLayout } = output.contracts[`${name}.sol`][name];
-  contracts[name] = {
-    abi,
-    bytecode: `0x${evm.bytecode.object}`,
-    runtimeBytecode: `0x${evm.deployedBytecode.object}`,
-    storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
+const compile = (sources, wanted) => {
+  const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources, settings })));
+  for (const { severity, formattedMessage } of output.errors ?? []) {
+    console.error(formattedMessage);
+    if (severity === "error") process.exit(1);
+  }
+  const compiled = (name) => {
+    const { abi, evm, storageLayout } = output.contracts[`${name}.sol`][name];
+    return {
+      abi,
+      bytecode: `0x${evm.bytecode.object}`,
+      runtimeBytecode: `0x${evm.deployedBytecode.object}`,
+      storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
+    };
   };
-}
+  return Object.fromEntries(wanted.map((name) => [name, compiled(name)]));
+};
+const contracts = compile(sources, [
+  "CrookedProxy",
+  "OPGToken",
+  "Permit2",
+  "SettlementRelay",
+  "TEERegistry",
+  "X402UptoPermit2Proxy",
+]);
 // The same rule as in tests/simnet/test_contracts.py: name, NUL, content, NUL of each source, in order of name.
 const hash = createHash("sha256");
 for (const name of names) hash.update(`${name}\0${sources[name].content}\0`);
@@ -66,9 +74,17 @@ const client = {
   erc20: pick("OPGToken", "balanceOf", "allowance", "approve", "decimals", "symbol", "Transfer", "Approval"),
   permit2: pick("Permit2", "nonceBitmap", "UnorderedNonceInvalidation"),
   upto_proxy: pick("X402UptoPermit2Proxy", "settle", "Settled"),
+  settlement_relay: pick("SettlementRelay", "BatchSettlement", "IndividualSettlement"),
 };
 
-for (const [file, content] of [[artifactsFile, artifacts], [clientFile, client]]) {
+const files = [[artifactsFile, artifacts], [clientFile, client]];
+const stubFolder = join(here, "..", "..", "..", "tests", "support", "contracts");
+if (existsSync(stubFolder)) {
+  const stub = { "VerifierStub.sol": { content: readFileSync(join(stubFolder, "VerifierStub.sol"), "utf8") } };
+  const { abi, runtimeBytecode } = compile(stub, ["VerifierStub"]).VerifierStub;
+  files.push([join(out ?? stubFolder, "VerifierStub.json"), { abi, runtimeBytecode }]);
+}
+for (const [file, content] of files) {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(content, null, 1)}\n`);
 }

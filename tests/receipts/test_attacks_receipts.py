@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import signing
 from support.receipts import NOW, SIM, authorisation
-from test_audit import jsonl, redigested, signed, verify
+from support.signed_receipts import jsonl, redigested, signed, verify
 
 from opg_magic.models import Status, VerdictStatus
 from opg_magic.networks import OBSERVED_CAP

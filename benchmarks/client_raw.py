@@ -27,7 +27,7 @@ async def main() -> None:
     snapshot = await reader.snapshot()
     (host,) = [host for host in snapshot.hosts if host.tee_id == setup["tee_id"]]
     await reader.aclose()
-    wallet = open_wallet(network, simulator_key=simlink.wallet_key(state))
+    wallet = open_wallet(network, simulated_key=simlink.wallet_key(state))
 
     # The registered certificate as the only root: pinned enough for a peer, and a fair handshake.
     context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(host.tls_certificate))

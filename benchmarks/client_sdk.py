@@ -13,7 +13,7 @@ async def main() -> None:
     # The SDK picks a host of the registry at random: begin again until it is the one that the others use.
     for _ in range(200):
         llm = og.LLM(private_key=setup["key"], rpc_url=setup["registry_rpc"])
-        if llm.resolve_tee_connection().tee_id == setup["tee_id"]:
+        if str(llm.resolve_tee_connection().tee_id).removeprefix("0x") == setup["tee_id"].removeprefix("0x"):
             break
         await llm.close()
     else:

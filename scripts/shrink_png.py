@@ -1,4 +1,4 @@
-"""``shrink_png.py IN OUT``: a screenshot for the documentation, in 128 colours (needs Pillow)."""
+"""``shrink_png.py IN OUT``: a screenshot for the documentation, in 256 colours (needs Pillow)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def shrink(source: Path, target: Path) -> int:
     from PIL import Image
 
     with Image.open(source) as image:
-        small = image.convert("RGB").quantize(colors=128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(colors=256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     target.parent.mkdir(parents=True, exist_ok=True)
     small.save(target, optimize=True)
     return target.stat().st_size

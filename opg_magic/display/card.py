@@ -5,6 +5,7 @@ A card always says who checked and when ("author's kernel, at T"): a saved card 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -79,8 +80,11 @@ def settled(
         words.cost(cost, worth=not verdict.simulated),
     ]
     summary.append(_elapsed(receipt))
-    summary.append(f"{_count(verdict)} {words.checked_by(receipt.created_at)}".strip())
+    summary.append(f"{_count(verdict)}{words.checked_by(receipt.created_at)}")
     notes: list[Note] = []
+    if (shown_anyway or not withheld) and _IMITATES.search(receipt.text or ""):
+        summary.insert(0, "the answer imitates a verdict")
+        notes.append(Note("Some words of the answer look like a verdict. They are the model's; only this box is one."))
     if withheld and shown_anyway:
         notes.append(Note("The text stands here because you asked for it. Do not rely on it."))
     elif withheld:
@@ -100,6 +104,13 @@ def settled(
         expanded=withheld or verdict.status is not VerdictStatus.VERIFIED,
         receipt_id=receipt.id,
     )
+
+
+# What a forged badge must say to be taken for one.  Only a warning hangs on it, so that a miss costs little.
+_IMITATES = re.compile(
+    r"[✓✔☑✅🗸][^\w\n]{0,12}verified|verified[^\w\n]{0,12}[✓✔☑✅🗸]|\d+ of \d+ (?:checks|claims)|opg receipt",
+    re.IGNORECASE,
+)
 
 
 def of_answer(answer: Answer) -> Card:
@@ -154,8 +165,9 @@ def _tally(verdict: Verdict) -> tuple[int, int, int]:
 
 def _count(verdict: Verdict) -> str:
     passed, total, pending = _tally(verdict)
-    more = f", {pending} pending" if pending else ""
-    return f"{passed} of {total} checks{more}," if not (verdict.simulated and passed == total) else more.lstrip(", ")
+    said = verdict.simulated and verdict.status is VerdictStatus.VERIFIED  # the headline counts already
+    parts = ([] if said else [f"{passed} of {total} checks"]) + ([f"{pending} pending"] if pending else [])
+    return "".join(f"{part}, " for part in parts)
 
 
 def _withheld(receipt: Receipt, *, streamed: bool) -> list[Note]:
@@ -216,7 +228,7 @@ def _row(claim: Claim) -> Row:
     if claim.status is not Status.PASSED:
         basis = f"{claim.status.value}, {basis}" if claim.status is Status.FAILED and basis else claim.status.value
     reason = None if claim.passed or not claim.reason else _sentence(words.told(claim.reason))
-    if claim.status is Status.PENDING and claim.expires is not None:
+    if claim.status is Status.PENDING and claim.expires is not None and " until " not in claim.sentence:
         reason = f"{reason or ''} Open until {words.clock(claim.expires)}.".strip()
     return Row(
         mark=words.MARKS[claim.status],

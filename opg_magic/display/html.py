@@ -6,7 +6,7 @@ import re
 from html import escape
 
 from opg_magic.display.card import Card, Note, Row, Tone
-from opg_magic.display.style import BORDER, FAINT, MONO, TEXT, TINTS, TONES
+from opg_magic.display.style import BORDER, FAINT, MONO, PLAIN_TONES, TEXT, TINTS, TONES
 from opg_magic.shown import inert
 
 _CELL = "border:0;background:transparent;vertical-align:top;text-align:left;white-space:normal;line-height:1.45"
@@ -16,7 +16,8 @@ def box(tone: Tone, *, simulated: bool) -> str:
     """The style of a card's frame: the edge says the tone, dashed where it is simulated."""
     edge = "dashed" if simulated else "solid"
     return (
-        f"border:0;border-left:4px {edge} {TONES[tone]};background:{TINTS[tone]};color:{TEXT};"
+        f"border:0;border-left:4px {edge} {PLAIN_TONES[tone]};border-left-color:{TONES[tone]};"
+        f"background:{TINTS[tone]};color:{TEXT};"
         "padding:7px 14px;margin:0;font-size:13px;line-height:1.5;overflow-wrap:anywhere"
     )
 
@@ -58,7 +59,8 @@ def _table(rows: tuple[Row, ...]) -> str:
 
 def _row(row: Row) -> str:
     strong = row.tone == "bad"
-    mark = f'<span style="color:{TONES[row.tone]}">{text(row.mark)}</span>&nbsp;{text(row.name)}'
+    colour = f"color:{PLAIN_TONES[row.tone]};color:{TONES[row.tone]}"
+    mark = f'<span style="{colour}">{text(row.mark)}</span>&nbsp;{text(row.name)}'
     sentence = f"<b>{text(row.sentence)}</b>" if strong else text(row.sentence)
     reason = f" {text(row.reason)}" if row.reason else ""
     return (

@@ -28,6 +28,15 @@ TINTS = {
     "quiet": "rgba(128,128,128,.08)",
 }
 
+#: The same without variables.  A front end that cleans a stranger's HTML drops what has variables, and keeps these.
+PLAIN_TONES = {
+    "ok": "#2e8b3a",
+    "sim": "#1976d2",
+    "warn": "#c77700",
+    "bad": "#d32f2f",
+    "quiet": "rgba(128,128,128,.7)",
+}
+
 #: For what matters less.
 FAINT = "color:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,#737373))"
 MONO = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);font-size:12px"

@@ -191,3 +191,15 @@ def test_attack_27_any_text_is_inert(text: str) -> None:
     assert [t.type for t in fence] == ["fence", "paragraph_open", "inline", "paragraph_close"]
     assert fence[0].content == shown.inert(text).replace("\0", "\ufffd") + "\n"
     assert shown.inert(shown.inert(text)) == shown.inert(text)
+
+
+@pytest.mark.parametrize("name", ["forged badge", "forged badge, quoted", "forged card", "forged details", "ansi"])
+def test_attack_27_an_answer_that_imitates_a_verdict_is_said_to(name: str) -> None:
+    made = card.of_answer(states.answer(text=HOSTILE[name]))
+    assert made.summary[0] == "the answer imitates a verdict"
+    assert made.notes[0].text.endswith("only this box is one.")
+
+
+def test_attack_27_an_ordinary_answer_is_not_suspected() -> None:
+    made = card.of_answer(states.answer(text="A claim is verified by checking 7 of its 8 parts. ✓ Done."))
+    assert "imitates" not in str(made)

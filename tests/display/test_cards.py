@@ -201,3 +201,22 @@ def test_figures_are_plain_decimals() -> None:
     assert words.figure(Money(123_456 * 10**18, OPG)) == "123,456.00 OPG"
     tiny = replace(states.cost(), usd=Decimal("0.00000012"))
     assert words.cost(tiny) == "0.0041 OPG ≈ $0.00000012"
+
+
+def test_pending_claims_are_counted_apart() -> None:
+    made = card.of_answer(states.answer(VerdictStatus.VERIFIED, states.PENDING, simulated=True))
+    assert made.headline == "SIMULATED · all 7 checks pass"
+    assert made.summary[-1] == "1 pending, author's kernel, 2026-11-20 22:10 UTC"
+    made = card.of_answer(states.answer(VerdictStatus.VERIFIED, states.PENDING))
+    assert made.summary[-1] == "7 of 7 checks, 1 pending, author's kernel, 2026-11-20 22:10 UTC"
+
+
+def test_long_hashes_are_told_by_their_ends() -> None:
+    told = words.told("the answer hashes to " + "9d" * 32 + ", signed is 0x" + "c2" * 32)
+    assert told == "the answer hashes to 9d9d9d9d…9d9d9d, signed is 0xc2c2c2…c2c2c2"
+
+
+def test_a_cleaned_card_keeps_its_edge() -> None:
+    """JupyterLab drops styles with variables from a stranger's notebook: a plain colour stands before each."""
+    made = bundle.answer_bundle(states.failed())["text/html"]
+    assert "border-left:4px solid #d32f2f;border-left-color:var(" in made

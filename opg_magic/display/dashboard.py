@@ -94,7 +94,7 @@ class _Dashboard:
         self._verdict = widgets.Dropdown(
             options=[("any verdict", ""), *((v, v) for v in _VERDICTS)], layout={"width": "160px"}
         )
-        self._list = widgets.Select(options=[_NONE], rows=8, layout={"width": "100%"})
+        self._list = widgets.Select(options=[_NONE], rows=8, layout={"width": "98%"})
         self._count = widgets.HTML()
         self._open = widgets.HTML()
         self._words.observe(lambda _change: self.list_receipts(), "value")

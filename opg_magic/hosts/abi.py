@@ -54,6 +54,32 @@ class Function:
         return encode(self.outputs, values) == data
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One contract event: its first topic (0x-hex), and the ABI types of its indexed and its other parameters.
+
+    Indexed parameters must be of fixed size: of any other type a log holds the hash alone.
+    """
+
+    name: str
+    topic: str
+    indexed: tuple[str, ...]
+    plain: tuple[str, ...]
+
+    def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[Any, ...]:
+        """The parameters of a log, the indexed ones first; ValueError if it is not of this event."""
+        from eth_abi.abi import decode
+        from eth_abi.exceptions import DecodingError
+
+        if len(topics) != 1 + len(self.indexed) or "0x" + topics[0].hex() != self.topic:
+            raise ValueError(f"not a log of {self.name}")
+        try:
+            first = tuple(decode((kind,), topic)[0] for kind, topic in zip(self.indexed, topics[1:], strict=True))
+            return first + tuple(decode(self.plain, data))
+        except (DecodingError, OverflowError, UnicodeDecodeError) as error:
+            raise ValueError(f"the log of {self.name} has other types ({type(error).__name__})") from None
+
+
 @cache
 def function(contract: str, name: str) -> Function:
     """A function by its group in ``abi.json`` (``registry``, ``erc20``, ``permit2``, ``upto_proxy`` ...) and name."""
@@ -68,15 +94,22 @@ def function(contract: str, name: str) -> Function:
 
 
 @cache
-def event_topic(contract: str, name: str) -> str:
-    """The first topic of an event's logs, 0x-hex."""
+def event(contract: str, name: str) -> Event:
+    """An event by its group in ``abi.json`` and name."""
     from opg_magic.protocol.keccak import keccak256
 
     for entry in _abi()[contract]:
         if entry["type"] == "event" and entry["name"] == name:
-            signature = f"{name}({','.join(_type(p) for p in entry['inputs'])})"
-            return "0x" + keccak256(signature.encode()).hex()
+            inputs = entry["inputs"]
+            topic = "0x" + keccak256(f"{name}({','.join(_type(p) for p in inputs)})".encode()).hex()
+            indexed, plain = (tuple(_type(p) for p in inputs if p["indexed"] is wanted) for wanted in (True, False))
+            return Event(name, topic, indexed, plain)
     raise KeyError(f"{contract} has no event {name}")
+
+
+def event_topic(contract: str, name: str) -> str:
+    """The first topic of an event's logs, 0x-hex."""
+    return event(contract, name).topic
 
 
 @cache

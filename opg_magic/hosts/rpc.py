@@ -152,6 +152,79 @@ class Rpc:
         return value.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log of a mined transaction: hashes as lower-case 0x-hex, ``topics`` 32 bytes each."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    index: int
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+async def logs(
+    rpc: Rpc, address: str, topics: Sequence[str | None], first: int, last: int, *, step: int = 1000, most: int = 1000
+) -> list[Log]:
+    """The logs of a contract in blocks ``first`` to ``last``, in their order, asked for in ranges of ``step`` blocks.
+
+    An endpoint that refuses a range is asked for a smaller one.  It ends early once there are ``most``.
+    """
+    found: list[Log] = []
+    start = first
+    while start <= last and len(found) < most:
+        end = min(start + step - 1, last)
+        wanted = {"address": address, "topics": list(topics), "fromBlock": hex(start), "toBlock": hex(end)}
+        try:
+            raw = await rpc.call("eth_getLogs", [wanted])
+        except RpcError:
+            if step < 20:
+                raise
+            step //= 4
+            continue
+        if not isinstance(raw, list):
+            raise NetworkUnavailable(f"RPC {rpc.label} answered with something that is no list of logs")
+        found += [log for log in (_log(rpc, entry, address) for entry in raw) if start <= log.block_number <= end]
+        start = end + 1
+    return sorted(found, key=lambda log: (log.block_number, log.index))[:most]
+
+
+def _log(rpc: Rpc, raw: object, address: str) -> Log:
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("topics"), list):
+        raise NetworkUnavailable(f"RPC {rpc.label} answered with something that is no log")
+    if str(raw.get("address")).lower() != address.lower():
+        raise NetworkUnavailable(f"RPC {rpc.label} answered with a log of another contract than the one asked for")
+    return Log(
+        rpc.hash(raw.get("transactionHash")),
+        rpc.quantity(raw.get("blockNumber")),
+        rpc.hash(raw.get("blockHash")),
+        rpc.quantity(raw.get("logIndex")),
+        tuple(bytes.fromhex(rpc.hash(topic)[2:]) for topic in raw["topics"]),
+        rpc.data(raw.get("data")),
+    )
+
+
+async def first_block_since(rpc: Rpc, when: float, head: Block) -> Block:
+    """The first block whose time is at least ``when``, or the head; by galloping back from it, then by halves."""
+    low, high, step = head.number, head, 64
+    while low > 0 and step <= 2**40:
+        low = max(0, high.number - step)
+        block = await rpc.block(low)
+        if block.timestamp < when:
+            break
+        high, step = block, step * 2
+    else:
+        return high
+    while high.number - low > 1:
+        middle = await rpc.block((low + high.number) // 2)
+        if middle.timestamp < when:
+            low = middle.number
+        else:
+            high = middle
+    return high
+
+
 def _tag(block: int | str) -> str:
     return hex(block) if isinstance(block, int) else block
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
 from opg_magic.hosts.abi import event_topic, function
-from opg_magic.hosts.rpc import Block, Rpc, RpcError
-from opg_magic.models import Authorisation, format_units
+from opg_magic.hosts.rpc import Block, Rpc, RpcError, first_block_since
+from opg_magic.models import Authorisation, SettlementTx, format_units
 from opg_magic.networks import Network
 from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
 from opg_magic.wallet.keys import Wallet
@@ -25,6 +25,8 @@ TIME_MARGIN = 120
 LOG_RANGE = 1000
 MAX_BLOCKS = 20_000
 MAX_CANDIDATES = 300
+#: Places in one transaction at which a call is tried to be read.
+MAX_BUNDLED = 200
 #: Seconds between two looks for a transaction's receipt.
 RECEIPT_INTERVAL = 0.5
 
@@ -37,7 +39,8 @@ class Settlement:
 
     ``open``: unspent, and its deadline not passed on the chain.  ``unspent``: past its deadline and never used, so that
     nothing can be charged any more.  ``spent``: used; then ``amount`` (base units), ``payee``, ``token``, ``tx_hash``,
-    ``block_number`` and ``block_time`` are of the transaction that did it, or None if it was not found.
+    ``block_number``, ``block_hash`` and ``block_time`` are of the transaction that did it, ``terms`` what its calldata
+    says; None if it was not found.
     """
 
     status: Literal["open", "spent", "unspent"]
@@ -49,6 +52,37 @@ class Settlement:
     token: str | None = None
     seen_at: int | None = None
     rpcs: tuple[str, ...] = ()
+    block_hash: str | None = None
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A call of the proxy's ``settle`` as decoded: what was signed, and the ``amount`` that was asked for of it."""
+
+    token: str
+    cap: int
+    nonce: int
+    deadline: int
+    amount: int
+    payer: str
+    pay_to: str
+    facilitator: str
+    valid_after: int
+
+    def spends(self, auth: Authorisation) -> bool:
+        """Whether it uses the same payer's same nonce."""
+        return self.nonce == auth.nonce and self.payer == auth.payer.lower()
+
+    def settles(self, auth: Authorisation) -> bool:
+        """Whether it settles exactly what was authorised."""
+        return (
+            self.spends(auth)
+            and self.token == auth.token.lower()
+            and self.pay_to == auth.pay_to.lower()
+            and self.facilitator == auth.facilitator.lower()
+            and (self.cap, self.deadline, self.valid_after) == (auth.cap, auth.deadline, auth.valid_after)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +92,10 @@ class Approval:
     tx_hash: str
     block_number: int
     allowance: int
+
+
+#: Whether a call is the one that is looked for.
+Fits = Callable[[Terms, Authorisation], bool]
 
 
 class PaymentChain:
@@ -171,9 +209,42 @@ class PaymentChain:
     async def find_settlement(self, auth: Authorisation) -> Settlement:
         """What became of ``auth``, by its Permit2 nonce (reconciliation, protocol section 6).
 
-        With several RPCs, all that answer must agree.  Raises :class:`RpcsDisagree`, :class:`WrongChain`,
+        A transaction that spent the nonce under other terms than those of ``auth`` does not count as found.  With
+        several RPCs, all that answer must agree.  Raises :class:`RpcsDisagree`, :class:`WrongChain`,
         :class:`NetworkUnavailable`.
         """
+        return await self._find(auth, Terms.settles)
+
+    async def payment_evidence(self, auth: Authorisation) -> SettlementTx:
+        """What the chain shows of ``auth``, to be judged (verification, claim ``payment``; attack 23).
+
+        A transaction that spent the nonce under other terms is found, too: its figures are its own, not those that were
+        signed.  ``shared`` and ``remainder`` are left to the caller, who knows the session's calls.  Raises like
+        :meth:`find_settlement`.
+        """
+        from opg_magic.protocol.x402 import checksum_address
+
+        found = await self._find(auth, Terms.spends)
+        terms = found.terms
+        return SettlementTx(
+            status=found.status,
+            chain_id=self._network.payment_chain_id,
+            tx_hash=found.tx_hash,
+            block_number=found.block_number,
+            block_hash=found.block_hash,
+            block_time=found.block_time,
+            token=found.token,
+            payer=checksum_address(terms.payer) if terms else None,
+            payee=found.payee,
+            facilitator=checksum_address(terms.facilitator) if terms else None,
+            amount=found.amount,
+            cap=terms.cap if terms else None,
+            nonce=terms.nonce if terms else None,
+            seen_at_block=found.seen_at,
+            rpcs=found.rpcs,
+        )
+
+    async def _find(self, auth: Authorisation, fits: Fits) -> Settlement:
         if auth.chain_id != self._network.payment_chain_id:
             raise WrongChain(
                 f"the authorisation is for chain {auth.chain_id}; {self._network.title} pays on chain"
@@ -181,7 +252,7 @@ class PaymentChain:
             )
 
         async def one(rpc: Rpc) -> tuple[str, Settlement]:
-            return rpc.label, await self._settlement(rpc, auth)
+            return rpc.label, await self._settlement(rpc, auth, fits)
 
         found = await self._all(one)
         labels = tuple(label for label, _ in found)
@@ -192,22 +263,12 @@ class PaymentChain:
         status = "open" if "open" in seen else seen.pop()
         settlements = [s for _, s in found if s.status == status]
         located = [s for s in settlements if s.amount is not None]
-        if len({(s.amount, s.tx_hash, s.payee, s.token) for s in located}) > 1:
+        if len({(s.amount, s.tx_hash, s.payee, s.token, s.block_hash, s.terms) for s in located}) > 1:
             raise RpcsDisagree(f"RPCs {', '.join(labels)} disagree on the transaction that settled the authorisation")
         best = (located or settlements)[0]
-        return Settlement(
-            best.status,
-            best.amount,
-            best.tx_hash,
-            best.block_number,
-            best.block_time,
-            best.payee,
-            best.token,
-            best.seen_at,
-            labels,
-        )
+        return replace(best, rpcs=labels)
 
-    async def _settlement(self, rpc: Rpc, auth: Authorisation) -> Settlement:
+    async def _settlement(self, rpc: Rpc, auth: Authorisation, fits: Fits) -> Settlement:
         head = await rpc.block("latest")
         bitmap = await self._read(
             rpc, "permit2", "nonceBitmap", self._network.permit2, auth.payer, auth.nonce >> 8, block=head.number
@@ -216,19 +277,19 @@ class PaymentChain:
             # Permit2 accepts a signature up to and including its deadline.
             past = head.timestamp > auth.deadline
             return Settlement("unspent" if past else "open", seen_at=head.number)
-        spent = await self._spending_transaction(rpc, auth, head)
+        spent = await self._spending_transaction(rpc, auth, fits, head)
         return spent or Settlement("spent", seen_at=head.number)
 
-    async def _spending_transaction(self, rpc: Rpc, auth: Authorisation, head: Block) -> Settlement | None:
+    async def _spending_transaction(self, rpc: Rpc, auth: Authorisation, fits: Fits, head: Block) -> Settlement | None:
         signed_at = auth.valid_after + VALID_AFTER_MARGIN
-        first = await _first_block_since(rpc, signed_at - TIME_MARGIN, head)
+        first = await first_block_since(rpc, signed_at - TIME_MARGIN, head)
         last = head
         if head.timestamp > auth.deadline + TIME_MARGIN:
-            last = await _first_block_since(rpc, auth.deadline + TIME_MARGIN, head)
+            last = await first_block_since(rpc, auth.deadline + TIME_MARGIN, head)
         for candidates in (self._transfers, self._settled):
             hashes = await candidates(rpc, auth, first.number, last.number)
             for tx_hash in hashes:
-                found = await self._examined(rpc, auth, tx_hash, head)
+                found = await self._examined(rpc, auth, fits, tx_hash, head)
                 if found is not None:
                     return found
         return None
@@ -257,8 +318,10 @@ class PaymentChain:
                     return list(hashes)
         return list(hashes)
 
-    async def _examined(self, rpc: Rpc, auth: Authorisation, tx_hash: str, head: Block) -> Settlement | None:
-        """The settlement in this transaction, if its calldata settles this very authorisation."""
+    async def _examined(
+        self, rpc: Rpc, auth: Authorisation, fits: Fits, tx_hash: str, head: Block
+    ) -> Settlement | None:
+        """The settlement in this transaction, if its calldata fits the authorisation."""
         transaction, receipt = await asyncio.gather(
             rpc.call("eth_getTransactionByHash", [tx_hash]), rpc.call("eth_getTransactionReceipt", [tx_hash])
         )
@@ -266,15 +329,30 @@ class PaymentChain:
             return None
         if rpc.quantity(receipt.get("status")) != 1:
             return None
-        asked = _settled_amount(rpc.data(transaction.get("input")), auth)
-        if asked is None:
+        calls = settle_calls(rpc.data(transaction.get("input")))
+        # Exactly what was signed goes before what merely has its nonce: a facilitator may bundle calls.
+        terms = next((t for t in calls if t.settles(auth)), None) or next((t for t in calls if fits(t, auth)), None)
+        if terms is None:
             return None
         number = rpc.quantity(receipt.get("blockNumber"))
         if number > head.number:
             return None
-        token, payee, amount = _moved(receipt.get("logs"), auth, asked)
+        token, payee, amount = _moved(receipt.get("logs"), auth, terms.amount)
         block = await rpc.block(number)
-        return Settlement("spent", amount, tx_hash, number, block.time, payee, token, head.number)
+        if block.hash != rpc.hash(receipt.get("blockHash")):
+            raise NetworkUnavailable(f"RPC {rpc.label} replaced block {number} while it was being read")
+        return Settlement(
+            "spent",
+            amount,
+            tx_hash,
+            number,
+            block.time,
+            payee,
+            token,
+            head.number,
+            block_hash=block.hash,
+            terms=terms,
+        )
 
     # ------------------------------------------------------------------------------------------------------ questions
 
@@ -345,31 +423,14 @@ class PaymentChain:
         return rpc.quantity(await rpc.call(method, params))
 
 
-async def _first_block_since(rpc: Rpc, when: int, head: Block) -> Block:
-    """The first block whose time is at least ``when``, or the head; by galloping back from it, then by halves."""
-    low, high, step = head.number, head, 64
-    while low > 0 and step <= 2**40:
-        low = max(0, high.number - step)
-        block = await rpc.block(low)
-        if block.timestamp < when:
-            break
-        high, step = block, step * 2
-    else:
-        return high
-    while high.number - low > 1:
-        middle = await rpc.block((low + high.number) // 2)
-        if middle.timestamp < when:
-            low = middle.number
-        else:
-            high = middle
-    return high
-
-
-def _settled_amount(calldata: bytes, auth: Authorisation) -> int | None:
-    """The amount with which calldata settles ``auth``, by itself or inside another call (a facilitator may bundle)."""
+def settle_calls(calldata: bytes) -> list[Terms]:
+    """The calls of the proxy's ``settle`` in a transaction's calldata, by itself or inside another call (bounded)."""
     settle = function("upto_proxy", "settle")
+    found: list[Terms] = []
     start = calldata.find(settle.selector)
-    while start >= 0:
+    for _ in range(MAX_BUNDLED):
+        if start < 0:
+            break
         try:
             permit, amount, owner, witness, _ = settle.decode_input(calldata[start:])
         except ValueError:
@@ -377,18 +438,22 @@ def _settled_amount(calldata: bytes, auth: Authorisation) -> int | None:
         else:
             (token, cap), nonce, deadline = permit
             to, facilitator, valid_after = witness
-            same = (
-                nonce == auth.nonce
-                and owner.lower() == auth.payer.lower()
-                and token.lower() == auth.token.lower()
-                and to.lower() == auth.pay_to.lower()
-                and facilitator.lower() == auth.facilitator.lower()
-                and (cap, deadline, valid_after) == (auth.cap, auth.deadline, auth.valid_after)
+            addresses = (token.lower(), owner.lower(), to.lower(), facilitator.lower())
+            found.append(
+                Terms(
+                    token=addresses[0],
+                    cap=cap,
+                    nonce=nonce,
+                    deadline=deadline,
+                    amount=amount,
+                    payer=addresses[1],
+                    pay_to=addresses[2],
+                    facilitator=addresses[3],
+                    valid_after=valid_after,
+                )
             )
-            if same:
-                return int(amount)
         start = calldata.find(settle.selector, start + 1)
-    return None
+    return found
 
 
 def _moved(logs: object, auth: Authorisation, asked: int) -> tuple[str | None, str | None, int | None]:

@@ -22,15 +22,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opg_magic.errors import LedgerError
+from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import Authorisation, Charge, Money
 from opg_magic.networks import Network, Token
-from opg_magic.receipts.receipt import Receipt, canonical_bytes, normalise_id, signature_key
+from opg_magic.receipts.receipt import (
+    Receipt,
+    Supplement,
+    SupplementKind,
+    canonical_bytes,
+    normalise_id,
+    signature_key,
+    supplement_json,
+    supplement_kind,
+    supplemented,
+)
 from opg_magic.wallet.limits import Limits, check
 
 #: ``PRAGMA application_id`` ("opgl") and ``user_version`` of the file.
 APPLICATION_ID = 0x6F70676C
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 LEDGER_NAME = "ledger.sqlite"
 
@@ -109,6 +119,21 @@ CREATE INDEX receipts_by_time ON receipts (created_at);
 CREATE INDEX receipts_by_signature ON receipts (signature_sha256);
 """
 
+#: Since version 2: what was learnt of a call after its receipt was made.
+_SUPPLEMENTS = """
+CREATE TABLE supplements (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  at TEXT NOT NULL,
+  receipt TEXT NOT NULL REFERENCES receipts (id),
+  kind TEXT NOT NULL,
+  tx_hash TEXT,
+  nonce TEXT,
+  evidence TEXT NOT NULL
+) STRICT;
+CREATE INDEX supplements_by_receipt ON supplements (receipt);
+CREATE INDEX supplements_by_transaction ON supplements (tx_hash);
+"""
+
 _KEYS = {
     "calls": "id",
     "authorisations": "nonce",
@@ -116,6 +141,7 @@ _KEYS = {
     "events": "seq",
     "blobs": "sha256",
     "receipts": "id",
+    "supplements": "seq",
 }
 
 #: Where a receipt's document holds bytes that many receipts share.
@@ -431,10 +457,44 @@ class Ledger:
                 ),
             )
 
+    def supplement(self, receipt_id: str, found: Supplement) -> Receipt:
+        """Keep what was learnt of a call after its receipt was made; returns the receipt's new version.
+
+        The receipt itself stays as it is.  Of each kind (payment, settlement, agreement) the last one kept counts; the
+        same again changes nothing.  Raises :class:`LedgerError` where there is no such receipt, or no place in it.
+        """
+        kind, evidence = supplement_kind(found), supplement_json(found)
+        original = self.get(receipt_id, as_made=True)
+        with self._transaction() as db:
+            parts = self._parts(original.id)
+            known = parts.get(kind)
+            parts[kind] = evidence
+            try:
+                version = Receipt.from_document(supplemented(original, parts).document)
+            except (ValueError, UnreadableReceipt) as error:
+                raise LedgerError(f"This cannot be added to receipt {original.id}: {error}") from None
+            if known != evidence:
+                payment = original.document["payment"]
+                db.execute(
+                    "INSERT INTO supplements (at, receipt, kind, tx_hash, nonce, evidence) VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        _iso(self._clock()),
+                        original.id,
+                        kind,
+                        evidence.get("tx_hash"),
+                        payment["authorisation"]["nonce"] if payment is not None else None,
+                        canonical_bytes(evidence).decode(),
+                    ),
+                )
+        return version
+
     # ------------------------------------------------------------------------------------------------------- reading
 
-    def get(self, id_or_prefix: str) -> Receipt:
-        """The receipt with this id, or with the one id that begins so.  LedgerError names the candidates if several."""
+    def get(self, id_or_prefix: str, *, as_made: bool = False) -> Receipt:
+        """The receipt with this id, or with the one id that begins so.  LedgerError names the candidates if several.
+
+        With what was learnt since (:meth:`supplement`), unless ``as_made``.
+        """
         prefix = normalise_id(id_or_prefix)
         if not prefix or not prefix.isalnum() or not prefix.isascii():
             raise LedgerError("A receipt id is letters and digits.", hint="%opg receipts lists them.")
@@ -447,13 +507,13 @@ class Ledger:
         if len(rows) > 1:
             ids = ", ".join(r["id"] for r in rows[:5]) + (", …" if len(rows) > 5 else "")
             raise LedgerError(f"Several receipts begin with {prefix}: {ids}.", hint="Give more of the id.")
-        return self._inflate(rows[0])
+        return self._inflate(rows[0]) if as_made else self._current(rows[0])
 
     def last(self, kernel: str | None = None) -> Receipt | None:
         """The receipt saved last, of one kernel or of all; None if there is none."""
         where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
         rows = self._query(f"SELECT id, document, digest FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
-        return self._inflate(rows[0]) if rows else None
+        return self._current(rows[0]) if rows else None
 
     def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
         """Ids of the receipts that bear this signature (base64 or raw): more than the call's own is a replay."""
@@ -463,6 +523,22 @@ class Ledger:
         return tuple(
             r["id"] for r in self._query("SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,))
         )
+
+    def find_transaction(self, tx_hash: str, *, nonce: int) -> tuple[str, ...]:
+        """Ids of the receipts that claim this payment transaction under another nonce than ``nonce``: see attack 23."""
+        return tuple(
+            r["receipt"]
+            for r in self._query(
+                "SELECT DISTINCT receipt FROM supplements WHERE kind = 'payment' AND tx_hash = ? AND nonce != ?"
+                " ORDER BY receipt",
+                (tx_hash.lower(), str(nonce)),
+            )
+        )
+
+    def supplements(self, receipt_id: str) -> list[tuple[datetime, SupplementKind, dict[str, Any]]]:
+        """All that was learnt of a call later, in order: when it was kept, its kind, and the part of the document."""
+        rows = self._query("SELECT at, kind, evidence FROM supplements WHERE receipt = ? ORDER BY seq", (receipt_id,))
+        return [(_time(r["at"]), r["kind"], json.loads(r["evidence"])) for r in rows]
 
     def count(self) -> int:
         """How many receipts there are."""
@@ -529,12 +605,16 @@ class Ledger:
     ) -> list[LedgerRow]:
         """Every call in the time span (``since`` ≤ begun < ``until``), oldest first; none is left out silently.
 
-        A call that went on under another id (``session-gone``) is one call, told by the later id.
+        A call that went on under another id (``session-gone``) is one call, told by the later id.  Documents hold what
+        was learnt since; their ``digest`` is that of the receipt as it was made.
         """
         first, last = since and _iso(since), until and _iso(until)
         where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
+        later: dict[str, dict[SupplementKind, dict[str, Any]]] = {}
+        for r in self._query("SELECT receipt, kind, evidence FROM supplements ORDER BY seq", ()):
+            later.setdefault(r["receipt"], {})[r["kind"]] = json.loads(r["evidence"])
         rows = [
-            LedgerRow(r["id"], _time(r["created_at"]), json.loads(r["document"]))
+            LedgerRow(r["id"], _time(r["created_at"]), _with_parts(json.loads(r["document"]), later.get(r["id"])))
             for r in self._query(
                 f"SELECT id, created_at, document FROM receipts WHERE TRUE{where} ORDER BY seq",  # noqa: S608
                 values,
@@ -546,14 +626,17 @@ class Ledger:
         rows.sort(key=lambda r: r.created_at)
         return rows
 
-    def receipts(self, ids: list[str] | None = None) -> Iterator[Receipt]:
-        """Whole receipts, oldest first: all, or those with these ids."""
+    def receipts(self, ids: list[str] | None = None, *, as_made: bool = False) -> Iterator[Receipt]:
+        """Whole receipts, oldest first: all, or those with these ids.
+
+        With what was learnt since, unless ``as_made``.
+        """
         if ids is None:
             ids = [r["id"] for r in self._query("SELECT id FROM receipts ORDER BY seq", ())]
         for one in ids:
             rows = self._query("SELECT id, document, digest FROM receipts WHERE id = ?", (one,))
             if rows:
-                yield self._inflate(rows[0])
+                yield self._inflate(rows[0]) if as_made else self._current(rows[0])
 
     def check_integrity(self) -> None:
         """Read the whole file and every receipt's digest; raises :class:`LedgerError` if something is damaged."""
@@ -577,6 +660,10 @@ class Ledger:
             (*ENDINGS, *values),
         )
 
+    def _parts(self, receipt_id: str) -> dict[SupplementKind, dict[str, Any]]:
+        """The last of each kind that was learnt later."""
+        return {kind: evidence for _, kind, evidence in self.supplements(receipt_id)}
+
     def _inflate(self, row: sqlite3.Row) -> Receipt:
         document = json.loads(row["document"])
         for holder, key in _shared_places(document):
@@ -590,6 +677,14 @@ class Ledger:
         if not receipt.digest == receipt.computed_digest == row["digest"]:
             raise _damaged(self.path, f"receipt {row['id']} is not the one that was saved")
         return receipt
+
+    def _current(self, row: sqlite3.Row) -> Receipt:
+        """The receipt with what was learnt since."""
+        receipt = self._inflate(row)
+        try:
+            return supplemented(receipt, self._parts(receipt.id))
+        except ValueError:
+            raise _damaged(self.path, f"what was added to receipt {row['id']} does not fit it") from None
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with self._guard():
@@ -659,12 +754,14 @@ class Ledger:
         db.execute("BEGIN IMMEDIATE")
         try:
             # Another kernel may have made it meanwhile.
-            if self._version(db) == 0:
-                for statement in [*_TABLES.split(";\n"), *_triggers()]:
-                    if statement.strip():
-                        db.execute(statement)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            version = self._version(db)
+            tables = (_TABLES if version == 0 else "") + (_SUPPLEMENTS if version < 2 else "")
+            made = [table for table in _KEYS if f"CREATE TABLE {table} " in tables]
+            for statement in [*tables.split(";\n"), *_triggers(made)]:
+                if statement.strip():
+                    db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -692,8 +789,8 @@ class Ledger:
 # ------------------------------------------------------------------------------------------------------------- helpers
 
 
-def _triggers() -> Iterator[str]:
-    for table, key in _KEYS.items():
+def _triggers(tables: list[str]) -> Iterator[str]:
+    for table, key in ((table, _KEYS[table]) for table in tables):
         for action in ("UPDATE", "DELETE"):
             yield (
                 f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
@@ -781,6 +878,15 @@ def _deflate(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, byt
             blobs[sha256] = content
             holder[key] = {"blob": sha256}
     return slim, blobs
+
+
+def _with_parts(document: dict[str, Any], parts: Mapping[SupplementKind, dict[str, Any]] | None) -> dict[str, Any]:
+    for kind, part in (parts or {}).items():
+        if kind == "payment":
+            document["payment"] = {**(document["payment"] or {}), "settled": part}
+        else:
+            document[kind] = part
+    return document
 
 
 def _shared_places(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from opg_magic import __version__
 from opg_magic.errors import AnswerWithheld, CallFailed, MalformedMessage, UnreadableReceipt
 from opg_magic.models import (
+    AgreementEvidence,
+    AgreementMember,
     Answer,
     AttestationEvidence,
     Authorisation,
     Basis,
+    BatchEvidence,
     ChannelEvidence,
     Charge,
     Claim,
@@ -34,6 +37,7 @@ from opg_magic.models import (
     Cost,
     Evidence,
     Host,
+    IndividualEvidence,
     ModelPrice,
     Money,
     PaymentEvidence,
@@ -42,6 +46,7 @@ from opg_magic.models import (
     RegistryEvidence,
     RequestEvidence,
     ResponseEvidence,
+    SettlementTx,
     Status,
     Verdict,
     VerdictStatus,
@@ -66,6 +71,10 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 CHECKED_BY = "author's kernel"
 
 COST_BASIS = "usage x price / token price: the host's figure, not signed; at most the cap can be taken"
+
+#: What is learnt after a receipt was made, and can be added to it: see :func:`supplemented`.
+Supplement = SettlementTx | BatchEvidence | IndividualEvidence | AgreementEvidence
+SupplementKind = Literal["payment", "settlement", "agreement"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SAFE = 2**53 - 1
@@ -125,6 +134,30 @@ class Receipt:
     @property
     def digest_matches(self) -> bool:
         return self.digest == self.computed_digest
+
+    @property
+    def supersedes(self) -> str | None:
+        """Of a later version, the digest of the receipt as it was made (:func:`supplemented`); None of that one."""
+        return cast("str | None", self.document.get("supersedes"))
+
+    def original(self) -> Receipt:
+        """The receipt as it was made: this one without what was added to it later.
+
+        Its digest is computed, so it says what this version's original must have been: compare :attr:`supersedes`.
+        """
+        if self.supersedes is None:
+            return self
+        document = {key: value for key, value in self.document.items() if key not in ("digest", "supersedes")}
+        document |= {"settlement": None, "agreement": None}
+        if document["payment"] is not None:
+            document["payment"] = {key: value for key, value in document["payment"].items() if key != "settled"}
+        document["digest"] = digest(document)
+        return Receipt(document)
+
+    @property
+    def is_faithful(self) -> bool:
+        """Whether nothing but additions sets this version apart from the receipt that it says it supersedes."""
+        return self.supersedes is None or self.original().digest == self.supersedes
 
     @property
     def created_at(self) -> datetime:
@@ -202,10 +235,11 @@ class Receipt:
             raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
         return receipt
 
-    def evidence(self, *, seen_in: Iterable[str] = ()) -> Evidence:
+    def evidence(self, *, seen_in: Iterable[str] = (), paid_in: Iterable[str] = ()) -> Evidence:
         """All that is judged, rebuilt from the document.
 
-        ``seen_in``: ids of other receipts with the same signature, looked up by the caller.
+        Looked up by the caller: ``seen_in``, ids of other receipts with the same signature; ``paid_in``, of other
+        receipts that claim the same payment transaction under another nonce.
         """
         d = self.document
         host = _read_host(d["host"])
@@ -227,6 +261,10 @@ class Receipt:
             payment=_read_payment(d["payment"]),
             signature_seen_in=tuple(seen_in),
             declared_simulated=bool(d["network"]["simulated"]),
+            settlement_mode=d["request"]["settlement"],
+            settlement=_read_settlement(d["settlement"]),
+            agreement=_read_agreement(d["agreement"]),
+            payment_seen_in=tuple(paid_in),
         )
 
     @property
@@ -371,8 +409,8 @@ def build_receipt(
             "tls_version": evidence.channel.tls_version,
         },
         "payment": _write_payment(evidence.payment, cost),
-        "settlement": None,
-        "agreement": None,
+        "settlement": _write_settlement(evidence.settlement),
+        "agreement": _write_agreement(evidence.agreement),
         "checked": _write_verdict(verdict, checked_at or datetime.now(UTC)),
     }
     document = _scrub(document, [s.reveal() for s in secrets if s])
@@ -383,6 +421,51 @@ def build_receipt(
             "code": "too-large",
             "message": f"The answer is too long for a receipt (more than {MAX_BYTES} bytes); only its digest is kept.",
         }
+    document["digest"] = digest(document)
+    return Receipt(document)
+
+
+def supplement_kind(found: Supplement) -> SupplementKind:
+    """Which part of a receipt a supplement belongs to."""
+    if isinstance(found, SettlementTx):
+        return "payment"
+    return "agreement" if isinstance(found, AgreementEvidence) else "settlement"
+
+
+def supplement_json(found: Supplement) -> dict[str, Any]:
+    """A supplement as it stands in a receipt's document."""
+    written = (
+        _write_settled(found)
+        if isinstance(found, SettlementTx)
+        else _write_agreement(found)
+        if isinstance(found, AgreementEvidence)
+        else _write_settlement(found)
+    )
+    return cast(dict[str, Any], written)
+
+
+def supplemented(original: Receipt, parts: Mapping[SupplementKind, Mapping[str, Any]]) -> Receipt:
+    """A later version of a receipt: the same document, with what was learnt since, and a digest of its own.
+
+    The original is not changed.  ``parts`` are as :func:`supplement_json` writes them.  The version names the
+    original's digest in ``supersedes``; leaving out the parts gives the original back (:meth:`Receipt.original`), so
+    that anyone can see that nothing else differs.  ValueError where the original has such a part, or no payment.
+    """
+    if original.supersedes is not None:
+        raise ValueError("a later version is made from the receipt as it was made")
+    if not parts:
+        return original
+    document = copy.deepcopy(original.document)
+    for kind, part in parts.items():
+        if kind == "payment":
+            if document["payment"] is None or "settled" in document["payment"]:
+                raise ValueError("the receipt has no payment that something could be added to")
+            document["payment"]["settled"] = copy.deepcopy(dict(part))
+        else:
+            if document[kind] is not None:
+                raise ValueError(f"the receipt says already what its {kind} is")
+            document[kind] = copy.deepcopy(dict(part))
+    document["supersedes"] = original.digest
     document["digest"] = digest(document)
     return Receipt(document)
 
@@ -661,6 +744,8 @@ def _write_registry(r: RegistryEvidence | None, host: Host | None) -> dict[str, 
         "pcr_approved": r.pcr_approved,
         "pcr_version": _clip(r.pcr_version, 256),
         "rpcs": [_label(rpc) for rpc in r.rpcs],
+        **({} if r.disagreement is None else {"disagreement": _clip(r.disagreement, 1024)}),
+        **({} if r.since is None else {"since": _clip(r.since, 256)}),
     }
 
 
@@ -691,6 +776,8 @@ def _read_registry(d: Mapping[str, Any] | None, host: Host | None) -> RegistryEv
         pcr_version=d["pcr_version"],
         rpcs=tuple(d["rpcs"]),
         inactive_reason=d["inactive_reason"],
+        disagreement=d.get("disagreement"),
+        since=d.get("since"),
     )
 
 
@@ -749,6 +836,7 @@ def _write_payment(p: PaymentEvidence | None, cost: Cost | None) -> dict[str, An
             "source": _clip(price.source, 1024),
         },
         "basis": COST_BASIS,
+        **({} if p.settled is None else {"settled": _write_settled(p.settled)}),
     }
 
 
@@ -765,7 +853,128 @@ def _read_payment(d: Mapping[str, Any] | None) -> PaymentEvidence | None:
         first_call=d["first_call"],
         charge=Charge(d["charge"]),
         estimate=_read_money(d["estimate"]),
+        settled=_read_settled(d.get("settled")),
     )
+
+
+def _digits(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
+_SETTLED_NUMBERS = ("block_number", "amount", "cap", "nonce", "seen_at_block")
+
+
+def _write_settled(s: SettlementTx) -> dict[str, Any]:
+    return {
+        "status": s.status,
+        "chain_id": s.chain_id,
+        "tx_hash": _lower(s.tx_hash),
+        "block_hash": _lower(s.block_hash),
+        "block_time": _iso(s.block_time) if s.block_time is not None else None,
+        "token": s.token,
+        "payer": s.payer,
+        "payee": s.payee,
+        "facilitator": s.facilitator,
+        **{name: _digits(getattr(s, name)) for name in _SETTLED_NUMBERS},
+        "rpcs": [_label(rpc) for rpc in s.rpcs],
+        "shared": [{"receipt": receipt, "amount": str(amount)} for receipt, amount in s.shared],
+        "remainder": str(s.remainder),
+    }
+
+
+def _read_settled(d: Mapping[str, Any] | None) -> SettlementTx | None:
+    if d is None:
+        return None
+    fields: dict[str, Any] = {k: _number(v) if k in _SETTLED_NUMBERS else v for k, v in d.items()}
+    fields |= {
+        "block_time": _time(d["block_time"]) if d["block_time"] is not None else None,
+        "rpcs": tuple(d["rpcs"]),
+        "shared": tuple((one["receipt"], int(one["amount"])) for one in d["shared"]),
+        "remainder": int(d["remainder"]),
+    }
+    return SettlementTx(**fields)
+
+
+def _write_settlement(s: BatchEvidence | IndividualEvidence | None) -> dict[str, Any] | None:
+    if s is None:
+        return None
+    common = {
+        "tx_hash": s.tx_hash.lower(),
+        "block_number": str(s.block_number),
+        "block_hash": s.block_hash.lower(),
+        "block_time": _iso(s.block_time),
+        "relay": s.relay,
+        "chain_id": s.chain_id,
+        "blob_id": _clip(s.blob_id, 256),
+        "sender": s.sender,
+        "rpcs": [_label(rpc) for rpc in s.rpcs],
+        "committed": s.committed,
+    }
+    if isinstance(s, BatchEvidence):
+        return common | {
+            "kind": "batch",
+            "root": s.root.lower(),
+            "leaf": s.leaf.lower(),
+            "proof": [sibling.lower() for sibling in s.proof],
+            "batch_size": str(s.batch_size),
+        }
+    return common | {
+        "kind": "individual",
+        "tee_id": s.tee_id.lower(),
+        "input_hash": s.input_hash.lower(),
+        "output_hash": s.output_hash.lower(),
+        "timestamp": str(s.timestamp),
+        "signature": s.signature,
+    }
+
+
+def _read_settlement(d: Mapping[str, Any] | None) -> BatchEvidence | IndividualEvidence | None:
+    if d is None:
+        return None
+    fields: dict[str, Any] = {k: v for k, v in d.items() if k != "kind"}
+    fields |= {"block_number": int(d["block_number"]), "block_time": _time(d["block_time"]), "rpcs": tuple(d["rpcs"])}
+    if d["kind"] == "batch":
+        return BatchEvidence(**(fields | {"proof": tuple(d["proof"]), "batch_size": int(d["batch_size"])}))
+    _bytes(d["signature"])
+    return IndividualEvidence(**(fields | {"timestamp": int(d["timestamp"])}))
+
+
+def _write_agreement(a: AgreementEvidence | None) -> dict[str, Any] | None:
+    if a is None:
+        return None
+    return {
+        "asked": a.asked,
+        "quorum": a.quorum,
+        "group": a.group,
+        "answers": [
+            {
+                "receipt": m.receipt_id,
+                "digest": m.digest,
+                "tee_id": m.tee_id,
+                "owner": m.owner,
+                "text_sha256": m.text_sha256,
+                "normal_sha256": m.normal_sha256,
+                "json_sha256": m.json_sha256,
+                "verdict": m.verdict,
+            }
+            for m in a.answers
+        ],
+    }
+
+
+def _read_agreement(d: Mapping[str, Any] | None) -> AgreementEvidence | None:
+    if d is None:
+        return None
+    answers = [{("receipt_id" if k == "receipt" else k): v for k, v in member.items()} for member in d["answers"]]
+    return AgreementEvidence(d["asked"], d["quorum"], d["group"], tuple(AgreementMember(**m) for m in answers))
 
 
 def _write_verdict(verdict: Verdict | None, at: datetime) -> dict[str, Any] | None:

@@ -11,13 +11,29 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from opg_magic import shown
 from opg_magic.errors import MalformedMessage, OpgError, RpcsDisagree, UnreadableReceipt
-from opg_magic.models import Claim, Evidence, RegistryEvidence, Status, Trust, Verdict, VerdictStatus
+from opg_magic.models import (
+    CLAIM_NAMES,
+    AgreementEvidence,
+    Authorisation,
+    Basis,
+    BatchEvidence,
+    Claim,
+    Evidence,
+    IndividualEvidence,
+    RegistryEvidence,
+    SettlementTx,
+    Status,
+    Trust,
+    Verdict,
+    VerdictStatus,
+)
 from opg_magic.receipts.receipt import (
     MIME_TYPE,
     Receipt,
@@ -26,6 +42,7 @@ from opg_magic.receipts.receipt import (
     signed_prompt,
     source_sha256,
 )
+from opg_magic.verify.agreement import text_hashes
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge
 
@@ -61,9 +78,32 @@ _NOT_PROVEN = (
 
 
 class RegistryReader(Protocol):
-    """Asks the reader's own RPCs for a host's entry at one block."""
+    """Asks the reader's own RPCs for a host's entry at one block.
+
+    One that also has ``revoked_since(tee_id, block_number) -> str | None`` tells what became of the entry later, in
+    words that begin with the reason ("PCR revoked on 2026-05-06 12:00 UTC").
+    """
 
     def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence: ...
+
+
+class PaymentReader(Protocol):
+    """Asks the reader's own RPCs of the payment chain what became of an authorisation, by its nonce."""
+
+    def settlement_of(self, authorisation: Authorisation) -> SettlementTx: ...
+
+
+Settlement = BatchEvidence | IndividualEvidence
+
+
+class SettlementReader(Protocol):
+    """Asks the reader's own RPCs for the relay's event in the transaction that a receipt names.
+
+    What comes back is ``recorded`` with all that the chain knows better (block, relay, sender, batch size), and with
+    ``committed`` False where there is no event with this root, or of this call, in that transaction.
+    """
+
+    def committed(self, recorded: Settlement) -> Settlement: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +174,12 @@ class Report:
             status = VerdictStatus.PARTIAL
         return Verdict(status, self.simulated, {}, self.policy).label
 
+    @property
+    def recorded_claims(self) -> tuple[str, ...]:
+        """Names of the claims that, in some receipt, rest on its author's word alone."""
+        names = {c.name for one in self.checked for c in one.verdict.claims.values() if c.basis is Basis.RECORDED}
+        return tuple(name for name in CLAIM_NAMES if name in names)
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON data (one object)."""
         return {
@@ -148,6 +194,7 @@ class Report:
                 for f in self.findings
             ],
             "recorded": list(RECORDED),
+            "recorded_claims": list(self.recorded_claims),
         }
 
     def to_text(self) -> str:
@@ -161,6 +208,9 @@ class Report:
         for f in self.findings:
             place = ", ".join(p for p in (f.where, f.receipt_id and f"receipt {f.receipt_id}") if p)
             lines.append(f"{_SIGNS[f.level]} {f'{place}: ' if place else ''}{f.message}")
+        recorded = self.recorded_claims
+        if recorded:
+            lines += ["", f"Recorded by the author and not asked here: {', '.join(recorded)}."]
         if self.checked:
             lines += ["", _NOT_PROVEN]
         return "\n".join(_one_line(line) for line in lines)
@@ -172,21 +222,35 @@ def verify_path(
     policy: Policy,
     trust: Trust,
     rpc_reader: RegistryReader | None = None,
+    payment_reader: PaymentReader | None = None,
+    settlement_reader: SettlementReader | None = None,
     allow_simulated: bool = False,
     receipt: str | None = None,
     render_html: Callable[[str], str] | None = None,
 ) -> Report:
     """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
 
-    ``trust`` is the reader's: pinned roots, allowed PCRs.  ``rpc_reader`` asks the reader's own RPCs, so that the
-    registry claim is asked and not merely recorded.  ``allow_simulated`` accepts receipts of a simulated network whose
+    ``trust`` is the reader's: pinned roots, allowed PCRs, the relay.  ``rpc_reader``, ``payment_reader`` and
+    ``settlement_reader`` ask the reader's own RPCs, so that these claims are asked and not merely recorded; without
+    them nothing is contacted.  ``allow_simulated`` accepts receipts of a simulated network whose
     root is in ``trust.simulated_roots`` if all else passed.  ``receipt`` (an id or its beginning) looks at that one
     alone.  ``render_html`` renders an answer's text as the display does; with it the saved HTML is compared too.
 
     Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
     """
     source = Path(path)
-    audit = _Audit(policy, trust, rpc_reader, allow_simulated, normalise_id(receipt) if receipt else None, render_html)
+    if trust.now is None:
+        trust = replace(trust, now=datetime.now(UTC))
+    audit = _Audit(
+        policy=policy,
+        trust=trust,
+        rpc_reader=rpc_reader,
+        payment_reader=payment_reader,
+        settlement_reader=settlement_reader,
+        allow_simulated=allow_simulated,
+        only=normalise_id(receipt) if receipt else None,
+        render_html=render_html,
+    )
     readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
     reader = readers.get(source.suffix.lower())
     try:
@@ -229,6 +293,8 @@ class _Audit:
     policy: Policy
     trust: Trust
     rpc_reader: RegistryReader | None
+    payment_reader: PaymentReader | None
+    settlement_reader: SettlementReader | None
     allow_simulated: bool
     only: str | None
     render_html: Callable[[str], str] | None
@@ -252,7 +318,7 @@ class _Audit:
         if self.only is not None and places and not wanted:
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
         self._duplicates([p for p in places if self.only is None or p in wanted])
-        checked = tuple(self._check(p, places) for p in _each_once(wanted))
+        checked = tuple(self._check(p, places) for p in _each_once(self._newest(wanted)))
         for place in wanted:
             self._notebook(place)
         if self.render_html is None and any("text/html" in (p.bundle or {}) for p in wanted):
@@ -269,10 +335,13 @@ class _Audit:
         others = {
             p.receipt.id
             for p in places
-            if key is not None and p.receipt.digest != receipt.digest and signature_key(p.receipt.signature) == key
+            if key is not None and not _one_call(p.receipt, receipt) and signature_key(p.receipt.signature) == key
         }
-        evidence = receipt.evidence(seen_in=sorted(others))
+        evidence = receipt.evidence(seen_in=sorted(others), paid_in=_paid_elsewhere(receipt, places))
         evidence, trust = self._ask_registry(evidence, place)
+        evidence, trust = self._ask_payment(evidence, trust, place)
+        evidence, trust = self._ask_settlement(evidence, trust, place)
+        trust = self._compare_answers(evidence, trust, place, places)
         verdict = judge(evidence, policy=self.policy, trust=trust)
         self._document(receipt, place.where)
         return Checked(receipt, place.where, verdict, self._accepted(verdict, trust))
@@ -281,6 +350,9 @@ class _Audit:
         """What the document says about itself and about what was signed."""
         if not receipt.digest_matches:
             message = "The receipt was altered after it was made: its digest is not that of its content."
+            self.say("failed", "altered", message, where, receipt.id)
+        elif not receipt.is_faithful:
+            message = "More sets this receipt apart from the one that it supersedes than what was learnt later."
             self.say("failed", "altered", message, where, receipt.id)
         prompt, request = receipt.document["prompt"], receipt.document["request"]
         signed = signed_prompt(request["kind"], request["body"])
@@ -300,7 +372,8 @@ class _Audit:
             asked = self.rpc_reader.at_block(evidence.host.tee_id, recorded.block_number)
         except RpcsDisagree as error:
             self.say("failed", "rpcs-disagree", error.message, where, id)
-            return evidence, self.trust
+            trust = replace(self.trust, asked=self.trust.asked | {"registry"})
+            return replace(evidence, registry=replace(recorded, disagreement=error.message)), trust
         except OpgError as error:
             # The claim stays what it was: recorded.
             self.say("note", "registry-not-asked", f"The registry could not be asked: {error.message}", where, id)
@@ -316,8 +389,108 @@ class _Audit:
             )
             self.say("failed", "other-block", message, where, id)
             return evidence, self.trust
+        if asked.active:
+            asked = replace(asked, since=self._revoked_since(evidence.host.tee_id, asked, where, id))
         trust = replace(self.trust, asked=self.trust.asked | {"registry"})
         return replace(evidence, registry=asked), trust
+
+    def _revoked_since(self, tee_id: str, asked: RegistryEvidence, where: str, id: str) -> str | None:
+        """What became of an entry that was active at its block (attack 5): said, and no fault of the receipt."""
+        look = getattr(self.rpc_reader, "revoked_since", None)
+        if look is None:
+            return None
+        try:
+            since: str | None = look(tee_id, asked.block_number)
+        except OpgError as error:
+            self.say(
+                "note", "since-not-asked", f"What became of the host later is not known: {error.message}", where, id
+            )
+            return None
+        if since is None:
+            return None
+        when = f"block {asked.block_number} of {asked.block_time:%Y-%m-%d %H:%M} UTC"
+        self.say("note", "since-revoked", f"Since revoked: the host was active at {when}; {since}.", where, id)
+        return since
+
+    def _ask_payment(self, evidence: Evidence, trust: Trust, place: _Place) -> tuple[Evidence, Trust]:
+        """What the payment chain shows now; where it cannot be asked the claim stays what the author recorded."""
+        payment = evidence.payment
+        if self.payment_reader is None or payment is None:
+            return evidence, trust
+        where, id = place.where, place.receipt.id
+        try:
+            found = self.payment_reader.settlement_of(payment.authorisation)
+        except RpcsDisagree as error:
+            self.say("failed", "rpcs-disagree", error.message, where, id)
+            return evidence, trust
+        except OpgError as error:
+            self.say("note", "payment-not-asked", f"The payment could not be asked for: {error.message}", where, id)
+            return evidence, trust
+        told = payment.settled
+        if evidence.declared_simulated and found.status != "spent" and told is not None and told.status == "spent":
+            message = "This RPC does not serve the simulated chain of the receipt; the payment stays recorded."
+            self.say("note", "other-chain", message, where, id)
+            return evidence, trust
+        if told is not None and told.status == "spent" and found.status == "spent":
+            if (told.tx_hash, told.amount) != (found.tx_hash, found.amount):
+                message = (
+                    f"The receipt names transaction {told.tx_hash} over {told.amount} base units; "
+                    f"the chain that was asked shows {found.tx_hash} over {found.amount}."
+                )
+                self.say("failed", "other-payment", message, where, id)
+            # How the session's sum is shared out is no matter of the chain.
+            found = replace(found, shared=told.shared, remainder=told.remainder)
+        return replace(evidence, payment=replace(payment, settled=found)), _asking(trust, "payment")
+
+    def _ask_settlement(self, evidence: Evidence, trust: Trust, place: _Place) -> tuple[Evidence, Trust]:
+        recorded = evidence.settlement
+        if self.settlement_reader is None or recorded is None:
+            return evidence, trust
+        where, id = place.where, place.receipt.id
+        try:
+            found = self.settlement_reader.committed(recorded)
+        except RpcsDisagree as error:
+            self.say("failed", "rpcs-disagree", error.message, where, id)
+            return evidence, trust
+        except OpgError as error:
+            message = f"The settlement could not be asked for: {error.message}"
+            self.say("note", "settlement-not-asked", message, where, id)
+            return evidence, trust
+        if evidence.declared_simulated and not found.committed:
+            message = "This RPC does not serve the simulated chain of the receipt; the settlement stays recorded."
+            self.say("note", "other-chain", message, where, id)
+            return evidence, trust
+        return replace(evidence, settlement=found), _asking(trust, "settlement")
+
+    def _compare_answers(self, evidence: Evidence, trust: Trust, place: _Place, places: list[_Place]) -> Trust:
+        """An agreement whose receipts are all in this file need not be taken on the author's word."""
+        agreement = evidence.agreement
+        if agreement is None:
+            return trust
+        held = {p.receipt.original().digest: p.receipt for p in places}
+        for member in agreement.answers:
+            other = held.get(member.digest)
+            if other is None:
+                return trust
+            if not self._fits(agreement, member.receipt_id, other):
+                message = f"The agreement does not tell of receipt {member.receipt_id} what that receipt holds."
+                self.say("failed", "agreement-differs", message, place.where, place.receipt.id)
+                return trust
+        return _asking(trust, "agreement")
+
+    def _fits(self, agreement: AgreementEvidence, id: str, other: Receipt) -> bool:
+        member = next(m for m in agreement.answers if m.receipt_id == id)
+        evidence = other.evidence()
+        host, response = evidence.host, evidence.response
+        text = response.text if response.tool_calls is None else response.tool_calls
+        told = (member.text_sha256, member.normal_sha256, member.json_sha256)
+        same_host = host is not None and (host.tee_id.lower(), host.owner.lower()) == (
+            member.tee_id.lower(),
+            member.owner.lower(),
+        )
+        good = judge(evidence, trust=self.trust).status not in (VerdictStatus.FAILED, VerdictStatus.UNVERIFIED)
+        counted = member.verdict in (VerdictStatus.VERIFIED.value, VerdictStatus.PARTIAL.value)
+        return other.id == id and same_host and told == text_hashes(text) and (good or not counted)
 
     def _accepted(self, verdict: Verdict, trust: Trust) -> bool:
         if not verdict.simulated:
@@ -332,10 +505,23 @@ class _Audit:
 
     # ------------------------------------------------------------------------------------------------ several of them
 
+    def _newest(self, places: list[_Place]) -> list[_Place]:
+        """Without receipts of which the file holds a later version as well."""
+        superseded = {p.receipt.supersedes for p in places if p.receipt.supersedes and p.receipt.is_faithful}
+        kept = []
+        for place in places:
+            if place.receipt.supersedes is None and place.receipt.digest in superseded:
+                message = "A later version of this receipt is there too, and is the one that was checked."
+                self.say("note", "later-version", message, place.where, place.receipt.id)
+            else:
+                kept.append(place)
+        return kept
+
     def _duplicates(self, places: list[_Place]) -> None:
         ids: dict[str, set[str]] = {}
         for p in places:
-            ids.setdefault(p.receipt.id, set()).add(p.receipt.computed_digest)
+            # A later version is the same receipt as long as only what was learnt since sets it apart.
+            ids.setdefault(p.receipt.id, set()).add(p.receipt.original().computed_digest)
         for id, digests in ids.items():
             if len(digests) > 1:
                 self.say("failed", "two-versions", f"There are {len(digests)} different receipts with one id.", id=id)
@@ -379,6 +565,35 @@ class _Audit:
         elif d["prompt"]["source_sha256"] not in (None, source_sha256(cell)):
             message = "The cell was changed after the call (its prompt was not)."
             self.say("incomplete", "cell-changed", message, place.where, place.receipt.id)
+
+
+def _asking(trust: Trust, name: str) -> Trust:
+    return replace(trust, asked=trust.asked | {name})
+
+
+def _one_call(one: Receipt, other: Receipt) -> bool:
+    """Whether these are one receipt, or versions of one."""
+    return one.digest == other.digest or (
+        one.id == other.id and one.original().computed_digest == other.original().computed_digest
+    )
+
+
+def _paid_elsewhere(receipt: Receipt, places: list[_Place]) -> list[str]:
+    """Other receipts of the file that claim this one's payment transaction under another nonce (attack 23)."""
+    own = _transaction(receipt)
+    if own is None:
+        return []
+    others = {p.receipt.id: _transaction(p.receipt) for p in places if p.receipt.id != receipt.id}
+    return sorted(id for id, other in others.items() if other is not None and other[0] == own[0] and other != own)
+
+
+def _transaction(receipt: Receipt) -> tuple[str, str] | None:
+    """(transaction, nonce that was signed) of a receipt's payment."""
+    payment = receipt.document["payment"]
+    settled = (payment or {}).get("settled")
+    if settled is None or settled["tx_hash"] is None:
+        return None
+    return settled["tx_hash"], payment["authorisation"]["nonce"]
 
 
 def _each_once(places: list[_Place]) -> Iterator[_Place]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -288,6 +288,37 @@ class _Place:
     asks: bool = False
 
 
+class _Index:
+    """What all receipts of a file have in common, looked up once for all of them."""
+
+    def __init__(self, receipts: Iterable[Receipt]) -> None:
+        #: By the digest of the receipt as it was made.
+        self.by_digest: dict[str, Receipt] = {}
+        self._signatures: dict[str, dict[str, set[str]]] = {}
+        self._transactions: dict[str, dict[str, set[str]]] = {}
+        for receipt in receipts:
+            call = receipt.original().computed_digest
+            self.by_digest[call] = receipt
+            key = signature_key(receipt.signature)
+            if key is not None:
+                self._signatures.setdefault(key, {}).setdefault(call, set()).add(receipt.id)
+            paid = _transaction(receipt)
+            if paid is not None:
+                self._transactions.setdefault(paid[0], {}).setdefault(paid[1], set()).add(receipt.id)
+
+    def signed_elsewhere(self, receipt: Receipt) -> list[str]:
+        """Ids of other calls' receipts that bear this one's signature (attack 14)."""
+        found = self._signatures.get(signature_key(receipt.signature) or "", {})
+        own = receipt.original().computed_digest
+        return sorted({id for call, ids in found.items() if call != own for id in ids})
+
+    def paid_elsewhere(self, receipt: Receipt) -> list[str]:
+        """Ids of receipts that claim this one's payment transaction under another nonce (attack 23)."""
+        paid = _transaction(receipt)
+        found = self._transactions.get(paid[0], {}) if paid is not None else {}
+        return sorted({id for nonce, ids in found.items() if paid is not None and nonce != paid[1] for id in ids})
+
+
 @dataclass
 class _Audit:
     policy: Policy
@@ -318,7 +349,8 @@ class _Audit:
         if self.only is not None and places and not wanted:
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
         self._duplicates([p for p in places if self.only is None or p in wanted])
-        checked = tuple(self._check(p, places) for p in _each_once(self._newest(wanted)))
+        index = _Index(p.receipt for p in places)
+        checked = tuple(self._check(p, index) for p in _each_once(self._newest(wanted)))
         for place in wanted:
             self._notebook(place)
         if self.render_html is None and any("text/html" in (p.bundle or {}) for p in wanted):
@@ -329,19 +361,13 @@ class _Audit:
 
     # -------------------------------------------------------------------------------------------------- one receipt
 
-    def _check(self, place: _Place, places: list[_Place]) -> Checked:
+    def _check(self, place: _Place, index: _Index) -> Checked:
         receipt = place.receipt
-        key = signature_key(receipt.signature)
-        others = {
-            p.receipt.id
-            for p in places
-            if key is not None and not _one_call(p.receipt, receipt) and signature_key(p.receipt.signature) == key
-        }
-        evidence = receipt.evidence(seen_in=sorted(others), paid_in=_paid_elsewhere(receipt, places))
+        evidence = receipt.evidence(seen_in=index.signed_elsewhere(receipt), paid_in=index.paid_elsewhere(receipt))
         evidence, trust = self._ask_registry(evidence, place)
         evidence, trust = self._ask_payment(evidence, trust, place)
         evidence, trust = self._ask_settlement(evidence, trust, place)
-        trust = self._compare_answers(evidence, trust, place, places)
+        trust = self._compare_answers(evidence, trust, place, index)
         verdict = judge(evidence, policy=self.policy, trust=trust)
         self._document(receipt, place.where)
         return Checked(receipt, place.where, verdict, self._accepted(verdict, trust))
@@ -462,14 +488,13 @@ class _Audit:
             return evidence, trust
         return replace(evidence, settlement=found), _asking(trust, "settlement")
 
-    def _compare_answers(self, evidence: Evidence, trust: Trust, place: _Place, places: list[_Place]) -> Trust:
+    def _compare_answers(self, evidence: Evidence, trust: Trust, place: _Place, index: _Index) -> Trust:
         """An agreement whose receipts are all in this file need not be taken on the author's word."""
         agreement = evidence.agreement
         if agreement is None:
             return trust
-        held = {p.receipt.original().digest: p.receipt for p in places}
         for member in agreement.answers:
-            other = held.get(member.digest)
+            other = index.by_digest.get(member.digest)
             if other is None:
                 return trust
             if not self._fits(agreement, member.receipt_id, other):
@@ -569,22 +594,6 @@ class _Audit:
 
 def _asking(trust: Trust, name: str) -> Trust:
     return replace(trust, asked=trust.asked | {name})
-
-
-def _one_call(one: Receipt, other: Receipt) -> bool:
-    """Whether these are one receipt, or versions of one."""
-    return one.digest == other.digest or (
-        one.id == other.id and one.original().computed_digest == other.original().computed_digest
-    )
-
-
-def _paid_elsewhere(receipt: Receipt, places: list[_Place]) -> list[str]:
-    """Other receipts of the file that claim this one's payment transaction under another nonce (attack 23)."""
-    own = _transaction(receipt)
-    if own is None:
-        return []
-    others = {p.receipt.id: _transaction(p.receipt) for p in places if p.receipt.id != receipt.id}
-    return sorted(id for id, other in others.items() if other is not None and other[0] == own[0] and other != own)
 
 
 def _transaction(receipt: Receipt) -> tuple[str, str] | None:

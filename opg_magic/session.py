@@ -99,6 +99,7 @@ class Session:
         self._count(+1)
         try:
             engine = self._engine(options.network, observer)
+            options = self._by_id(options)
             settings = self._engine_settings()
             return self._loop().run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
         except Stopped as stopped:
@@ -119,7 +120,7 @@ class Session:
         self._count(+1)
         try:
             engine = await asyncio.to_thread(self._engine, chosen.network, None)
-            return await self._loop().submit(engine.ask(prompt, chosen, self._engine_settings()))
+            return await self._loop().submit(engine.ask(prompt, self._by_id(chosen), self._engine_settings()))
         finally:
             self._count(-1)
 
@@ -129,7 +130,7 @@ class Session:
 
         options = options or CallOptions()
         engine = self._engine(options.network, None)
-        return self._run(engine.quote(prompt, options, self._engine_settings()))
+        return self._run(engine.quote(prompt, self._by_id(options), self._engine_settings()))
 
     # --------------------------------------------------------------------------------------------------------- network
 
@@ -174,6 +175,11 @@ class Session:
             engine = self._build(network)
             self._engines[wanted] = (network, engine)
             return engine
+
+    def _by_id(self, options: CallOptions) -> CallOptions:
+        """The simulated network's hosts have names; everything below the session knows ids alone."""
+        ids = {row["name"]: row["tee_id"] for row in (self._sim_state or {}).get("hosts", ())}
+        return replace(options, host=ids[options.host]) if options.host in ids else options
 
     def _build(self, network: Network) -> Engine:
         from opg_magic import prices
@@ -500,37 +506,3 @@ def reader_trust(settings: Settings) -> Any:
         skew_seconds=settings.get("skew"),
         reader=True,
     )
-
-
-@contextmanager
-def reader_of(rpcs: Sequence[str]) -> Iterator[RegistryAsker]:
-    """The reader's own RPCs, asked for a host's entry at a receipt's block.  No URL from a receipt is ever used."""
-    from opg_magic.background import BackgroundLoop
-    from opg_magic.hosts.registry import RegistryReader
-
-    loop = BackgroundLoop()
-    try:
-        network = replace(networks.OPENGRADIENT, registry_rpcs=tuple(rpcs))
-
-        async def make() -> RegistryReader:
-            return RegistryReader(network)
-
-        reader = loop.run(lambda _emit: make())
-        try:
-            yield RegistryAsker(loop, reader)
-        finally:
-            loop.run(lambda _emit: reader.aclose())
-    finally:
-        loop.close()
-
-
-class RegistryAsker:
-    """Asks the registry from ordinary, blocking code."""
-
-    def __init__(self, loop: BackgroundLoop, reader: Any) -> None:
-        self._loop = loop
-        self._reader = reader
-
-    def at_block(self, tee_id: str, block_number: int) -> Any:
-        """The entry of ``tee_id`` at that block, as :class:`opg_magic.models.RegistryEvidence`."""
-        return self._loop.run(lambda _emit: self._reader.at_block(tee_id, block_number))

@@ -1,0 +1,40 @@
+"""Real kernels on the real background process of the simulated network, in a home folder of this module's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from support.simnet import ProcessSimnet, isolated_home
+
+
+@pytest.fixture(scope="session")
+def kernel_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("kernel") / "home"
+    with isolated_home(home):
+        process = ProcessSimnet()
+        try:
+            process.up()
+            yield home
+        finally:
+            process.end()
+
+
+@pytest.fixture
+def notebook(kernel_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NotebookClient]:
+    """A client for a notebook of these cells; nothing has run yet."""
+    monkeypatch.setenv("OPG_HOME", str(kernel_home))
+    monkeypatch.setenv("JPY_SESSION_NAME", "study.ipynb")
+
+    def make(*cells: str, **options: Any) -> NotebookClient:
+        made = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in ("%load_ext opg_magic", *cells)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
+        return NotebookClient(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}, **options)
+
+    return make

@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("path", type=Path)
     verify.add_argument("--policy", choices=("default", "strict", "audit"), default="default")
     verify.add_argument("--rpc", action="append", default=[], metavar="URL", help="ask this RPC of the registry chain")
+    verify.add_argument(
+        "--payment-rpc", action="append", default=[], metavar="URL", help="ask this RPC of the payment chain"
+    )
+    verify.add_argument(
+        "--require", action="append", default=[], metavar="CLAIM", help="a claim that must pass besides the policy's"
+    )
     verify.add_argument("--receipt", metavar="ID", help="only this receipt")
     verify.add_argument("--allow-simulated", action="store_true", help="exit 0 for this installation's own simulation")
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -136,15 +142,23 @@ def _session(options: argparse.Namespace | None = None) -> Any:
 def _verify(options: argparse.Namespace) -> int:
     from opg_magic.display.markdown import to_html
     from opg_magic.receipts.audit import verify_path
-    from opg_magic.session import reader_of, reader_trust
-    from opg_magic.verify.policy import policy
+    from opg_magic.session import reader_trust
+    from opg_magic.verify.policy import policy, requiring
 
+    settings = _session().settings
+    readers: Any = None
     with contextlib.ExitStack() as stack:
+        if options.rpc or options.payment_rpc:
+            from opg_magic.reading import readers_of
+
+            readers = stack.enter_context(readers_of(registry_rpcs=options.rpc, payment_rpcs=options.payment_rpc))
         report = verify_path(
             options.path,
-            policy=policy(options.policy),
-            trust=reader_trust(_session().settings),
-            rpc_reader=stack.enter_context(reader_of(options.rpc)) if options.rpc else None,
+            policy=requiring(policy(options.policy), [*settings.get("required_claims"), *options.require]),
+            trust=reader_trust(settings),
+            rpc_reader=readers and readers.registry,
+            payment_reader=readers and readers.payment,
+            settlement_reader=readers and readers.settlement,
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
             render_html=to_html,

@@ -1,7 +1,8 @@
 """Settings, and where each came from: flag > this kernel > environment > user file > default.
 
-A project's ``pyproject.toml`` (``[tool.opg]``, looked for upwards from the working folder) came with the work, so it can
-only tighten: a stricter policy, lower limits, a smaller skew.  RPCs, addresses, wallet and consents are the user's alone.
+A project's ``pyproject.toml`` (``[tool.opg]``, looked for upwards from the working folder) came with the work, so it
+can only tighten: a stricter policy, more required claims, lower limits, a smaller skew.  RPCs, addresses, wallet and
+consents are the user's alone.
 """
 
 from __future__ import annotations
@@ -73,9 +74,25 @@ def _list(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _claims(value: Any) -> tuple[str, ...]:
+    from opg_magic.models import CLAIM_NAMES
+
+    names = _list(value)
+    if not set(names) <= set(CLAIM_NAMES):
+        raise ValueError("a list of claims (" + ", ".join(CLAIM_NAMES) + ")")
+    return tuple(dict.fromkeys(names))
+
+
+def _union(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*mine, *theirs)))
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting: how it is read, its default, whether a project may tighten it (and how), and its help line."""
+    """One setting: how it is read, its default, whether a project may tighten it (and how), and its help line.
+
+    ``gathered``: every place adds to the others by ``tighten``, instead of the first that names it counting alone.
+    """
 
     key: str
     convert: Converter
@@ -83,6 +100,7 @@ class Option:
     help: str
     tighten: Callable[[Any, Any], Any] | None = None
     amount: bool = False
+    gathered: bool = False
 
 
 _POLICY_ORDER = ("default", "strict", "audit")
@@ -96,6 +114,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("network", _text, "sim", "which network answers: sim or opengradient"),
     Option("model", _text, "openai/gpt-5", "model asked for when a cell names none"),
     Option("policy", _one_of(*_POLICY_ORDER), "default", "which claims must pass: default, strict or audit", _stricter),
+    Option(
+        "required_claims",
+        _claims,
+        (),
+        "claims that must pass besides the policy's; all places add up",
+        _union,
+        gathered=True,
+    ),
     Option("timeout", _seconds(1, 165), 120.0, "seconds until a call is given up (at most 165, see docs)"),
     Option("max_cost_per_call", _opg, 10**17, "OPG that one call may put at risk; 0 means nothing", min, amount=True),
     Option("max_cost_per_kernel", _opg, 10**18, "OPG that one kernel may put at risk", min, amount=True),
@@ -192,14 +218,24 @@ class Settings:
         return value, origin
 
     def _users_own(self, found: Option) -> tuple[Any, str]:
+        places = list(self._places(found))
+        if found.gathered and found.tighten is not None and len(places) > 1:
+            value = found.default
+            for theirs, _ in places:
+                value = found.tighten(value, theirs)
+            return value, " and ".join(origin for theirs, origin in places if theirs != found.default) or places[0][1]
+        return places[0]
+
+    def _places(self, found: Option) -> Iterator[tuple[Any, str]]:
+        """Value and origin of each place of the user's own that names the setting, the default last."""
         if found.key in self._kernel:
-            return self._kernel[found.key], "this kernel"
+            yield self._kernel[found.key], "this kernel"
         variable = f"OPG_{found.key.upper()}"
         if self._environ.get(variable):
-            return _convert(found, self._environ[variable], variable), f"environment ({variable})"
+            yield _convert(found, self._environ[variable], variable), f"environment ({variable})"
         if found.key in self._user:
-            return _convert(found, self._user[found.key], str(self._user_file)), "user file (config.toml)"
-        return found.default, "default"
+            yield _convert(found, self._user[found.key], str(self._user_file)), "user file (config.toml)"
+        yield found.default, "default"
 
 
 def _convert(found: Option, value: Any, where: str) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -218,12 +218,12 @@ class Session:
 
     def _engine_settings(self) -> EngineSettings:
         from opg_magic.engine import EngineSettings
-        from opg_magic.verify.policy import policy
+        from opg_magic.verify.policy import policy, requiring
         from opg_magic.wallet.limits import Limits
 
         get = self.settings.get
         return EngineSettings(
-            policy=policy(get("policy")),
+            policy=requiring(policy(get("policy")), get("required_claims")),
             limits=Limits(get("max_cost_per_call"), get("max_cost_per_kernel"), get("max_cost_per_day")),
             timeout=get("timeout"),
             skew=get("skew"),

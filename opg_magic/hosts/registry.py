@@ -21,6 +21,8 @@ from opg_magic.networks import Network
 LLM_PROXY = 0
 #: Seconds after which a silent host stops being active, where the contract does not say.
 DEFAULT_HEARTBEAT_MAX_AGE = 1800
+#: Reasons for which a host is not active that somebody decided on.
+REVOKED = ("disabled", "PCR revoked", "not listed")
 #: Heads of two RPCs may lie this many seconds apart; beyond it one of them is not where the chain is.
 MAX_HEAD_GAP = 300
 
@@ -166,6 +168,33 @@ class RegistryReader:
             heartbeat_max_age=view.max_age,
         )
         return snapshot.evidence(tee_id)
+
+    async def revoked_since(self, tee_id: str, number: int) -> str | None:
+        """What became of a host that was active at an earlier block, with the day, None if it was not revoked.
+
+        ``PCR revoked on 2026-05-06 12:00 UTC``: revoked or disabled, or no longer listed, as the registry stands now;
+        that a host is merely silent is no revocation.  Where the RPCs do not keep the state of the blocks between, it
+        is told by when (``by``) instead of when.  Raises like :meth:`at_block`.
+        """
+        last = min(block.number for _, block in await self._heads())
+        if last <= number:
+            return None
+        now = await self.at_block(tee_id, last)
+        if now.inactive_reason not in REVOKED:
+            return None
+        first, word = number, "on"
+        try:
+            while now.block_number - first > 1:
+                middle = await self.at_block(tee_id, (first + now.block_number) // 2)
+                if middle.inactive_reason in REVOKED:
+                    now = middle
+                else:
+                    first = middle.block_number
+        except WrongChain:
+            raise
+        except NetworkUnavailable:
+            word = "by"
+        return f"{now.inactive_reason} {word} {now.block_time:%Y-%m-%d %H:%M} UTC"
 
     # ------------------------------------------------------------------------------------------------- many RPCs
 

@@ -14,13 +14,13 @@ import base64
 import binascii
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, MalformedMessage, NetworkUnavailable, RpcsDisagree, WrongChain
-from opg_magic.hosts.abi import event
+from opg_magic.hosts.abi import Event, event
 from opg_magic.hosts.quiet import quiet_libraries
 from opg_magic.hosts.rpc import Block, Log, Rpc, RpcError, first_block_since, logs
 from opg_magic.models import BatchEvidence, IndividualEvidence
@@ -277,11 +277,59 @@ class SettlementReader:
             )
         return None
 
+    async def committed(self, recorded: BatchEvidence | IndividualEvidence) -> BatchEvidence | IndividualEvidence:
+        """What the chain shows of a settlement that a receipt names: its event in that transaction and block.
+
+        Comes back with block, relay, sender and batch size as the chain has them; ``committed`` is False, and all else
+        as it was recorded, where the relay has no such event there.  The proof is the claim's to check.  Raises like
+        :meth:`find_batch`.
+        """
+        rpcs = tuple(rpc for rpc, _ in await self._heads())
+        number = recorded.block_number
+        kind = "BatchSettlement" if isinstance(recorded, BatchEvidence) else "IndividualSettlement"
+        wanted = event("settlement_relay", kind)
+        key = recorded.root if isinstance(recorded, BatchEvidence) else recorded.tee_id
+        span = _Range(rpcs, number, await self._ask(rpcs, lambda rpc: rpc.block("latest")), complete=True)
+        if span.last.number >= number:
+            at = replace(span, last=await self._ask(rpcs, lambda rpc: rpc.block(number)))
+            for log in await self._logs(at, [wanted.topic, key.lower()]):
+                if log.tx_hash == recorded.tx_hash.lower():
+                    found = await self._seen(at, log, recorded, wanted)
+                    if found is not None:
+                        return found
+        return replace(recorded, committed=False, rpcs=tuple(rpc.label for rpc in rpcs))
+
+    async def _seen(
+        self, span: _Range, log: Log, recorded: BatchEvidence | IndividualEvidence, wanted: Event
+    ) -> BatchEvidence | IndividualEvidence | None:
+        """The recorded settlement with what this log, its block and its transaction say; None if it is another's."""
+        try:
+            values = wanted.decode(log.topics, log.data)
+        except ValueError:
+            return None
+        changes: dict[str, Any] = {
+            "block_hash": log.block_hash,
+            "block_time": await self._time(span, log),
+            "relay": self._relay,
+            "chain_id": self._network.registry_chain_id,
+            "sender": await self._sender(span, log.tx_hash),
+            "rpcs": tuple(rpc.label for rpc in span.rpcs),
+            "committed": True,
+        }
+        if isinstance(recorded, BatchEvidence):
+            _, size, blob_id = values
+            return replace(recorded, batch_size=size, blob_id=blob_id.decode("ascii", "replace")[:100], **changes)
+        host, _, request, answer, when, blob_id, given = values
+        said = (recorded.input_hash, recorded.output_hash, recorded.timestamp, recorded.signature)
+        if ("0x" + request.hex(), "0x" + answer.hex(), when, base64.b64encode(given).decode()) != said:
+            return None
+        tee_id = "0x" + host.hex()
+        return replace(recorded, tee_id=tee_id, blob_id=blob_id.decode("ascii", "replace")[:100], **changes)
+
     # ---------------------------------------------------------------------------------------------------------- chain
 
-    async def _span(self, since: datetime | None, until: datetime | None, timestamp: int) -> _Range:
-        """The blocks from ``since`` to ``until`` that every answering RPC has, with margins."""
-        begin = (since.timestamp() if since is not None else timestamp) - TIME_MARGIN
+    async def _heads(self) -> list[tuple[Rpc, Block]]:
+        """The RPCs that answer, each on the right chain with the relay there, and their newest blocks."""
 
         async def head(rpc: Rpc) -> tuple[Rpc, Block]:
             chain_id, code, block = await asyncio.gather(rpc.chain_id(), rpc.code(self._relay), rpc.block("latest"))
@@ -298,7 +346,12 @@ class SettlementReader:
                 )
             return rpc, block
 
-        heads = await self._all(self._rpcs, head)
+        return await self._all(self._rpcs, head)
+
+    async def _span(self, since: datetime | None, until: datetime | None, timestamp: int) -> _Range:
+        """The blocks from ``since`` to ``until`` that every answering RPC has, with margins."""
+        begin = (since.timestamp() if since is not None else timestamp) - TIME_MARGIN
+        heads = await self._heads()
         last = min((block for _, block in heads), key=lambda block: block.number)
         rpcs = tuple(rpc for rpc, _ in heads)
         first = await self._ask(rpcs, lambda rpc: first_block_since(rpc, begin, last))

@@ -101,3 +101,28 @@ def test_rows_show_amounts_in_opg(make):
     rows = {key: (value, origin) for key, value, origin, _ in make().rows()}
     assert rows["max_cost_per_call"] == ("0.1 OPG", "default")
     assert rows["network"] == ("sim", "default")
+
+
+def test_required_claims_add_up_from_all_places(make):
+    settings = make(
+        user='required_claims = ["payment"]',
+        project='[tool.opg]\nrequired_claims = ["settlement"]',
+        environ={"OPG_REQUIRED_CLAIMS": "agreement"},
+    )
+    assert settings.get("required_claims") == ("agreement", "payment", "settlement")
+    assert settings.origin("required_claims") == "project (pyproject.toml), tightened"
+    settings.set("required_claims", "payment")
+    assert set(settings.get("required_claims")) == {"payment", "agreement", "settlement"}
+
+
+def test_a_notebook_cannot_take_a_required_claim_away(make):
+    settings = make(user='required_claims = ["payment"]')
+    settings.set("required_claims", "")
+    assert settings.get("required_claims") == ("payment",)
+    assert settings.origin("required_claims") == "user file (config.toml)"
+    assert make().get("required_claims") == ()
+
+
+def test_a_claim_that_there_is_not_is_refused(make):
+    with pytest.raises(ConfigError, match="a list of claims"):
+        make(user='required_claims = ["truth"]').get("required_claims")

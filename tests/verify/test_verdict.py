@@ -13,7 +13,7 @@ from support.signing import CHAT, PCR_HASH, as_aws, evidence, host, live, reader
 
 from opg_magic.errors import ConfigError
 from opg_magic.models import AWS_ROOT_SHA256, CLAIM_NAMES, Basis, Claim, Status, Trust, VerdictStatus
-from opg_magic.verify import AUDIT, DEFAULT, STRICT, Policy, combine, decide, judge, policy
+from opg_magic.verify import AUDIT, DEFAULT, STRICT, Policy, combine, decide, judge, policy, requiring
 
 SEVEN = ("request", "response", "signature", "freshness", "attestation", "registry", "channel")
 FACTS: Mapping[str, Mapping[str, Any]] = {
@@ -241,6 +241,19 @@ def test_policies_by_name_and_combined() -> None:
 policies = st.builds(
     Policy, st.just("p"), st.frozensets(st.sampled_from(CLAIM_NAMES)), st.integers(0, 3), st.booleans()
 )
+
+
+def test_a_policy_of_one_s_own_lists_what_it_requires_besides() -> None:
+    own = requiring(DEFAULT, ["payment", "agreement", "request"])
+    assert own.required == DEFAULT.required | {"payment", "agreement"}
+    assert (own.name, own.rpcs, own.withhold_missing) == ("default+agreement+payment", 1, False)
+    assert requiring(STRICT, ["channel"]) is STRICT
+    assert combine(own, STRICT).required == own.required and combine(own, STRICT).withhold_missing
+    verdict = decide(claims(payment=Status.PENDING), policy=own, trust=LIVE, simulated=False)
+    assert verdict.status is VerdictStatus.PARTIAL
+    assert [text.split(":")[0] for text in verdict.because] == ["payment", "agreement"]
+    with pytest.raises(ConfigError, match="No claim is called truth"):
+        requiring(DEFAULT, ["truth"])
 
 
 @given(policies, policies)

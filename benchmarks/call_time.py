@@ -87,7 +87,7 @@ def _kernel(python: Path, cells: tuple[str, ...], env: Mapping[str, str]) -> flo
 
     manager = KernelManager()
     manager._kernel_spec = KernelSpec(
-        argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"],
         display_name="bench",
         language="python",
     )

@@ -26,7 +26,8 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        return self.value / self.peer_value if self.peer_value else None
+        """None too where the peer's value is not positive (a difference lost in the noise)."""
+        return self.value / self.peer_value if self.peer_value is not None and self.peer_value > 0 else None
 
 
 def interleaved(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

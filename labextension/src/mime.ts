@@ -1,10 +1,9 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
 
-/** MIME type of a receipt in a notebook's output. */
-export const MIME_TYPE = 'application/vnd.opg.receipt.v1+json';
+import { MIME_TYPE } from './receipt';
 
-/** Shows the answer of a receipt as plain text; never HTML. */
+/** Names the receipt, and shows nothing of an answer that nobody here has checked. */
 class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   constructor() {
     super();
@@ -12,9 +11,8 @@ class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const receipt = model.data[MIME_TYPE] as { response?: { text?: unknown } } | undefined;
-    const text = receipt?.response?.text;
-    this.node.textContent = typeof text === 'string' ? text : '';
+    const receipt = model.data[MIME_TYPE] as { id?: unknown } | undefined;
+    this.node.textContent = typeof receipt?.id === 'string' ? `Receipt ${receipt.id}, not checked` : 'A receipt, not checked';
   }
 }
 
@@ -26,7 +24,7 @@ const extension: IRenderMime.IExtension = {
     mimeTypes: [MIME_TYPE],
     createRenderer: () => new ReceiptRenderer()
   },
-  rank: 0,
+  rank: 1000, // below text/html, until it shows the card
   dataType: 'json'
 };
 

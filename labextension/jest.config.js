@@ -1,0 +1,11 @@
+// The verifier needs no browser: its tests run on Node, and those of the plugins ask for jsdom in their first line.
+const esm = ['@codemirror', '@jupyter', '@jupyterlab', '@lezer', '@noble', 'lib0', 'nanoid', 'vscode-ws-jsonrpc', 'y-', 'yjs', 'exenv-es6'];
+
+module.exports = {
+  testEnvironment: 'node',
+  testRegex: 'src/__tests__/.*\\.spec\\.tsx?$',
+  setupFiles: ['<rootDir>/jest.setup.js'],
+  moduleNameMapper: { '\\.(css|svg)$': '<rootDir>/jest.empty.js' },
+  transform: { '\\.[jt]sx?$': ['ts-jest', { tsconfig: 'tsconfig.test.json', diagnostics: { exclude: ['**/node_modules/**'] } }] },
+  transformIgnorePatterns: [`/node_modules/(?!${esm.join('|')})`]
+};

@@ -1,0 +1,186 @@
+/**
+ * What a host hashes and signs: canonical requests, output and digest (protocol section 3).
+ *
+ * A canonical request is computed from the JSON text that was sent, with every digit and the order of keys kept
+ * (`json.ts`): never from JavaScript's own objects.
+ */
+
+import { concat, fromBigInt, keccak256, toHex, utf8 } from './crypto/bytes';
+import { dumpsPython, isObject, Json, JsonObject, MalformedMessage, pythonText, truthy } from './json';
+
+export type Kind = 'chat' | 'completion';
+
+/** The rules of the hosts of April 2026. */
+export const CANONICALISER = '2026-04';
+/** The rules that the official SDK 1.1.4 states for newer hosts: reduced content lists, `web_search`. */
+export const NEWER = 'sdk-1.1.4';
+
+const CHAT_KEYS = ['model', 'messages', 'temperature', 'max_tokens', 'stop', 'tools', 'response_format'];
+const COMPLETION_KEYS = ['model', 'prompt', 'temperature', 'max_tokens', 'stop'];
+
+export function textHash(text: string): Uint8Array {
+  return keccak256(utf8(text));
+}
+
+/** The 32 bytes that a host signs: `keccak256(request_hash || output_hash || uint256_be(timestamp))`. */
+export function signedDigest(requestHash: Uint8Array, outputHash: Uint8Array, timestamp: bigint): Uint8Array {
+  return keccak256(concat(requestHash, outputHash, fromBigInt(timestamp, 32)));
+}
+
+/** A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol section 2). */
+export function teeIdOf(publicKey: Uint8Array): string {
+  return `0x${toHex(keccak256(publicKey))}`;
+}
+
+/** The versions of the rules to try, newest known first. */
+export function canonicalisers(kind: Kind): string[] {
+  return kind === 'chat' ? [NEWER, CANONICALISER] : [CANONICALISER];
+}
+
+/** The canonical request under one version of the rules; throws {@link MalformedMessage} for what no host would take. */
+export function canonicalise(kind: Kind, body: JsonObject, version: string): string {
+  return kind === 'chat' ? canonicalChat(body, version) : canonicalCompletion(body);
+}
+
+/** Keys of a request that no signature covers, sorted. */
+export function unsignedKeys(kind: Kind, body: JsonObject, version: string): string[] {
+  const covered = new Set(kind === 'chat' ? CHAT_KEYS : COMPLETION_KEYS);
+  if (kind === 'chat' && version === NEWER) {
+    covered.add('web_search');
+  }
+  return [...body.keys()].filter(key => !covered.has(key)).sort();
+}
+
+function canonicalChat(body: JsonObject, version: string): string {
+  const messages = body.get('messages');
+  if (!Array.isArray(messages)) {
+    throw malformed('messages is not a list');
+  }
+  const reduce = version === NEWER ? reducedContent : pythonText;
+  const canonical: JsonObject = new Map<string, Json>([
+    ['model', body.get('model') ?? null],
+    ['messages', messages.map(message => canonicalMessage(message, reduce))],
+    ['temperature', temperature(body.get('temperature') ?? null)]
+  ]);
+  const maxTokens = body.get('max_tokens') ?? null;
+  if (maxTokens !== null) {
+    canonical.set('max_tokens', maxTokens);
+  }
+  for (const key of ['stop', 'tools', 'response_format']) {
+    const value = body.get(key);
+    if (value !== undefined && truthy(value)) {
+      if ((key === 'tools' && !Array.isArray(value)) || (key === 'response_format' && !isObject(value))) {
+        throw malformed(`${key} has another form`);
+      }
+      canonical.set(key, value);
+    }
+  }
+  if (version === NEWER && truthy(body.get('web_search'))) {
+    canonical.set('web_search', true);
+  }
+  return dumpsPython(canonical);
+}
+
+function canonicalCompletion(body: JsonObject): string {
+  const canonical: JsonObject = new Map<string, Json>([
+    ['model', body.get('model') ?? null],
+    ['prompt', body.get('prompt') ?? null],
+    // Absent means 1, an explicit null 0.0; absent `max_tokens` hashes as 16.
+    ['temperature', temperature(body.has('temperature') ? body.get('temperature')! : 1n)]
+  ]);
+  const maxTokens = body.has('max_tokens') ? body.get('max_tokens')! : 16n;
+  if (maxTokens !== null) {
+    canonical.set('max_tokens', maxTokens);
+  }
+  const stop = body.get('stop');
+  if (stop !== undefined && truthy(stop)) {
+    canonical.set('stop', stop);
+  }
+  return dumpsPython(canonical);
+}
+
+function malformed(message: string): MalformedMessage {
+  return new MalformedMessage(message, 'request');
+}
+
+function temperature(value: Json): number {
+  if (value === null) {
+    return 0;
+  }
+  if (typeof value !== 'bigint' && typeof value !== 'number') {
+    throw malformed('temperature is not a number');
+  }
+  const float = Number(value);
+  if (!Number.isFinite(float)) {
+    throw malformed('temperature is too large');
+  }
+  return float;
+}
+
+function canonicalMessage(message: Json, reduce: (content: Json | undefined) => Json): JsonObject {
+  if (!isObject(message)) {
+    throw malformed('a message is not an object');
+  }
+  const role = message.get('role') ?? null;
+  const content = message.get('content') ?? null;
+  switch (role) {
+    case 'system':
+      return new Map<string, Json>([['role', role], ['content', content]]);
+    case 'user':
+      return new Map<string, Json>([['role', role], ['content', typeof content === 'string' ? content : reduce(content)]]);
+    case 'assistant': {
+      const reduced: JsonObject = new Map<string, Json>([['role', role], ['content', truthy(content) ? content : '']]);
+      const calls = message.get('tool_calls');
+      if (calls !== undefined && truthy(calls)) {
+        if (!Array.isArray(calls)) {
+          throw malformed('tool_calls is not a list');
+        }
+        reduced.set('tool_calls', calls.map(canonicalToolCall));
+      }
+      return reduced;
+    }
+    case 'tool':
+      return new Map<string, Json>([
+        ['role', role],
+        ['content', content],
+        ['tool_call_id', message.get('tool_call_id') ?? null]
+      ]);
+    case 'function':
+      return new Map<string, Json>([['role', role], ['content', content], ['name', message.get('name') ?? null]]);
+  }
+  throw malformed('no host takes a message of that role');
+}
+
+function canonicalToolCall(call: Json): JsonObject {
+  const inner: Json = isObject(call) ? (call.has('function') ? call.get('function')! : new Map()) : null;
+  if (!isObject(call) || !isObject(inner)) {
+    throw malformed('a tool call is not an object with a function');
+  }
+  return new Map<string, Json>([
+    ['id', call.get('id') ?? null],
+    ['type', call.get('type') ?? null],
+    ['function', new Map([['name', inner.get('name') ?? null], ['arguments', inner.get('arguments') ?? null]])]
+  ]);
+}
+
+function reducedContent(content: Json | undefined): Json {
+  return Array.isArray(content) ? content.map(reducedPart) : pythonText(content);
+}
+
+function reducedPart(part: Json): JsonObject {
+  if (!isObject(part)) {
+    return new Map<string, Json>([['type', 'text'], ['text', pythonText(part)]]);
+  }
+  if (part.get('type') === 'text') {
+    const text = part.get('text');
+    return new Map<string, Json>([['type', 'text'], ['text', text !== undefined && truthy(text) ? text : '']]);
+  }
+  const reduced: JsonObject = new Map<string, Json>([['type', part.get('type') ?? null]]);
+  const file = part.get('file');
+  const own = isObject(file) ? file.get('filename') : undefined;
+  const name = own !== undefined && truthy(own) ? own : part.get('filename');
+  if (name !== undefined && truthy(name)) {
+    reduced.set('filename', name);
+  }
+  return reduced;
+}

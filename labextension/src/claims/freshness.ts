@@ -1,0 +1,67 @@
+/** The freshness claim: signed between sending and receiving, and in no other receipt. */
+
+import { SignedFields } from '../frame';
+import { Trust } from '../trust';
+import { Claim, Evidence, failed, isProblem, LAST_MOMENT, missing, passed, utc } from './shared';
+
+/** The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section 3). */
+const MAX_AGE_SECONDS = 3600n;
+const MAX_AHEAD_SECONDS = 300n;
+const LAST_SECOND = BigInt(Math.floor(LAST_MOMENT / 1000));
+const SECOND = 1_000_000n;
+
+/** `sent − skew ≤ T ≤ received + skew` and, at receipt, at most 3600 s old and 300 s ahead. Never counted from "now". */
+export function check(evidence: Evidence, trust: Trust): Claim {
+  // The times are the receipt's own; the kernel that made the call saw them on its own clock.
+  const basis = trust.reader ? 'proven' : 'asked';
+  const { fields } = evidence;
+  if (isProblem(fields)) {
+    return missing('freshness', 'Nothing signed says when the answer was made.', fields.code, fields.message);
+  }
+  const facts = { timestamp: Number(fields.timestamp), skew_seconds: trust.skewSeconds };
+  const others = evidence.seen.signatureIn ?? [];
+  if (others.length) {
+    const reason = `same signature in ${others.slice(0, 3).join(', ')}`;
+    return failed('freshness', basis, 'This is an old answer, shown again.', 'replayed', reason, facts);
+  }
+  const fault = timeFault(evidence, fields, trust.skewSeconds);
+  if (fault !== null) {
+    return failed('freshness', basis, 'The answer was not signed during this call.', 'stale-time', fault, facts);
+  }
+  const when = utc(Number(fields.timestamp) * 1000).slice(11);
+  return passed('freshness', basis, `The host signed it during the call, at ${when} UTC, and only for it.`, facts);
+}
+
+function timeFault(evidence: Evidence, fields: SignedFields, skew: number): string | null {
+  const signed = fields.timestamp;
+  if (signed > LAST_SECOND) {
+    return 'signed at a time beyond the year 9999';
+  }
+  const { sentAt, receivedAt } = evidence;
+  const allowed = BigInt(Math.round(skew * 1e6));
+  const at = signed * SECOND;
+  if (at < sentAt - allowed) {
+    return `signed ${rounded(sentAt - at)} s before sending; ${skew} s are allowed`;
+  }
+  if (at > receivedAt + allowed) {
+    return `signed ${rounded(at - receivedAt)} s after receiving; ${skew} s are allowed`;
+  }
+  // The chain counts whole seconds.
+  const received = floor(receivedAt);
+  if (received - signed > MAX_AGE_SECONDS) {
+    return `signed ${received - signed} s before receiving; the chain allows ${MAX_AGE_SECONDS} s`;
+  }
+  if (signed - received > MAX_AHEAD_SECONDS) {
+    return `signed ${signed - received} s after receiving; the chain allows ${MAX_AHEAD_SECONDS} s`;
+  }
+  return null;
+}
+
+function floor(micro: bigint): bigint {
+  const seconds = micro / SECOND;
+  return micro < 0n && seconds * SECOND !== micro ? seconds - 1n : seconds;
+}
+
+function rounded(micro: bigint): string {
+  return (Number(micro) / 1e6).toFixed(0);
+}

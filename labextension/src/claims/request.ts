@@ -1,0 +1,85 @@
+/** The request claim: the host signed the request that was sent. */
+
+import { canonicalise, canonicalisers, NEWER, textHash, unsignedKeys } from '../canonical';
+import { equal, toHex } from '../crypto/bytes';
+import { isObject, JsonObject, MalformedMessage, parseStrict } from '../json';
+import { Claim, Evidence, failed, isProblem, missing, passed } from './shared';
+
+/**
+ * Recompute the canonical request from the JSON text that was sent, and compare its hash with the signed one. All known
+ * versions of the rules are tried, the recorded one first.
+ */
+export function check(evidence: Evidence): Claim {
+  const { request } = evidence.receipt;
+  let body: JsonObject;
+  try {
+    const parsed = parseStrict(request.body);
+    if (!isObject(parsed)) {
+      throw new MalformedMessage('the request is not a JSON object', 'request');
+    }
+    body = parsed;
+  } catch (error) {
+    return refusal('The request cannot be read in one way only.', error);
+  }
+  let forms: [string, string][];
+  try {
+    forms = versions(request).map(version => [version, canonicalise(request.kind, body, version)]);
+  } catch (error) {
+    return refusal('No host takes such a request.', error);
+  }
+  if (!forms.some(([, text]) => text === request.canonical)) {
+    return failed(
+      'request',
+      'proven',
+      'The recorded request does not fit itself.',
+      'canonical-differs',
+      'the canonical request kept is not that of the JSON kept'
+    );
+  }
+  const { fields } = evidence;
+  if (isProblem(fields)) {
+    return missing('request', 'Nothing signed says which request was answered.', fields.code, fields.message);
+  }
+  const signed = toHex(fields.requestHash);
+  for (const [version, text] of forms) {
+    if (equal(textHash(text), fields.requestHash)) {
+      return passed('request', 'proven', 'The host signed the request that was sent.', {
+        canonicaliser: version,
+        request_hash: signed,
+        not_signed: unsignedKeys(request.kind, body, version),
+        attachments_by_name: version === NEWER && hasAttachments(body)
+      });
+    }
+  }
+  return failed(
+    'request',
+    'proven',
+    'The host signed another request than the one that was sent.',
+    'other-request',
+    `the signed request hash ${signed} is that of no known form of this request`,
+    { request_hash: signed }
+  );
+}
+
+function refusal(sentence: string, error: unknown): Claim {
+  if (error instanceof MalformedMessage) {
+    return failed('request', 'proven', sentence, error.code, error.message);
+  }
+  throw error;
+}
+
+function versions(request: { kind: 'chat' | 'completion'; canonicaliser: string }): string[] {
+  const known = canonicalisers(request.kind);
+  return [...known.filter(one => one === request.canonicaliser), ...known.filter(one => one !== request.canonicaliser)];
+}
+
+function hasAttachments(body: JsonObject): boolean {
+  const messages = body.get('messages');
+  return (
+    Array.isArray(messages) &&
+    messages.some(message => {
+      const content = isObject(message) ? message.get('content') : null;
+      return Array.isArray(content) && content.some(part => !isObject(part) || part.get('type') !== 'text');
+    })
+  );
+}

@@ -1,0 +1,345 @@
+/**
+ * The path from an enclave's certificate to the root that its document brings along (protocol section 4).
+ *
+ * Only what such chains hold is read: X.509 v3 with keys on P-384 and signatures by ECDSA with SHA-384.
+ */
+
+import { MalformedMessage } from '../json';
+import { equal, fromHex, toHex } from './bytes';
+import * as der from './der';
+import * as ecdsa from './ecdsa';
+
+export interface Certificate {
+  readonly der: Uint8Array;
+  /** DER of the names. */
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly commonName: string | null;
+  /** Seconds since 1970; both ends belong to the time of validity. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** An uncompressed point on P-384, or null for a key of another kind. */
+  readonly key: Uint8Array | null;
+  /** What is signed, and the signature (r and s), null where another algorithm made it. */
+  readonly signed: Uint8Array;
+  readonly signature: Uint8Array | null;
+  readonly version: number;
+  readonly extensions: ReadonlyMap<string, Extension>;
+}
+
+export interface Extension {
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+}
+
+/** Object identifiers, as the hex of their DER content. */
+const COMMON_NAME = '550403';
+const BASIC_CONSTRAINTS = '551d13';
+const KEY_USAGE = '551d0f';
+const SUBJECT_KEY_ID = '551d0e';
+const NAME_CONSTRAINTS = '551d1e';
+const EXTENDED_KEY_USAGE = '551d25';
+/** Those that a path's certificates may mark as critical, because what they say is heeded here. */
+const HEEDED = new Set([BASIC_CONSTRAINTS, KEY_USAGE]);
+
+/** SEQUENCE { ecdsa-with-SHA384 }. */
+const ECDSA_SHA384 = fromHex('300a06082a8648ce3d040303');
+/** SEQUENCE { id-ecPublicKey, secp384r1 }. */
+const P384_KEY = fromHex('301006072a8648ce3d020106052b81040022');
+
+const DIGITAL_SIGNATURE = 0;
+const KEY_CERT_SIGN = 5;
+
+function refused(message: string, code = 'certificate'): MalformedMessage {
+  return new MalformedMessage(message, code);
+}
+
+/** A certificate from DER. Throws {@link MalformedMessage} (`certificate`) where it is none. */
+export function load(bytes: Uint8Array, what: string): Certificate {
+  try {
+    return read(bytes);
+  } catch (error) {
+    if (error instanceof der.DerError) {
+      throw refused(`${what} is not a certificate: ${error.message}`);
+    }
+    throw error;
+  }
+}
+
+function read(bytes: Uint8Array): Certificate {
+  const outer = new der.Reader(der.only(bytes, der.SEQUENCE).content);
+  const tbs = outer.next(der.SEQUENCE);
+  const algorithm = outer.next(der.SEQUENCE);
+  const signature = der.bits(outer.next(der.BIT_STRING));
+  outer.end();
+
+  const fields = new der.Reader(tbs.content);
+  let version = 1;
+  if (fields.peek() === 0xa0) {
+    version = 1 + Number(der.only(fields.next().content, der.INTEGER).content[0]);
+  }
+  der.unsigned(fields.next(der.INTEGER)); // the serial number
+  const inner = fields.next(der.SEQUENCE);
+  const issuer = fields.next(der.SEQUENCE);
+  const validity = new der.Reader(fields.next(der.SEQUENCE).content);
+  const notBefore = time(validity.next());
+  const notAfter = time(validity.next());
+  validity.end();
+  const subject = fields.next(der.SEQUENCE);
+  const key = fields.next(der.SEQUENCE);
+  let extensions = new Map<string, Extension>();
+  while (!fields.done) {
+    const field = fields.next();
+    if (field.tag === 0xa3 && fields.done) {
+      extensions = readExtensions(der.only(field.content, der.SEQUENCE).content);
+    } else if (field.tag !== 0x81 && field.tag !== 0x82) {
+      throw new der.DerError('an unknown field');
+    }
+  }
+  const known = equal(algorithm.whole, inner.whole) && equal(algorithm.whole, ECDSA_SHA384);
+  return {
+    der: bytes,
+    issuer: issuer.whole,
+    subject: subject.whole,
+    commonName: commonName(subject.content),
+    notBefore,
+    notAfter,
+    key: readKey(key.content),
+    signed: tbs.whole,
+    signature: known ? ecdsa.fromDer(signature) : null,
+    version,
+    extensions
+  };
+}
+
+function readKey(content: Uint8Array): Uint8Array | null {
+  const fields = new der.Reader(content);
+  const algorithm = fields.next(der.SEQUENCE);
+  const key = der.bits(fields.next(der.BIT_STRING));
+  fields.end();
+  if (!equal(algorithm.whole, P384_KEY)) {
+    return null;
+  }
+  if (key.length !== 97 || key[0] !== 4 || !ecdsa.isPoint(key)) {
+    throw new der.DerError('a key that is no point on its curve');
+  }
+  return key;
+}
+
+function readExtensions(content: Uint8Array): Map<string, Extension> {
+  const found = new Map<string, Extension>();
+  const list = new der.Reader(content);
+  while (!list.done) {
+    const fields = new der.Reader(list.next(der.SEQUENCE).content);
+    const name = toHex(fields.next(der.OID).content);
+    let critical = false;
+    if (fields.peek() === der.BOOLEAN) {
+      const value = fields.next().content;
+      // DER leaves the default out, and knows one true.
+      if (value.length !== 1 || value[0] !== 0xff) {
+        throw new der.DerError('a truth value that is not DER');
+      }
+      critical = true;
+    }
+    const value = fields.next(der.OCTET_STRING).content;
+    fields.end();
+    if (found.has(name)) {
+      throw new der.DerError('one extension twice');
+    }
+    found.set(name, { critical, value });
+  }
+  return found;
+}
+
+function commonName(name: Uint8Array): string | null {
+  const sets = new der.Reader(name);
+  while (!sets.done) {
+    const members = new der.Reader(sets.next(0x31).content);
+    while (!members.done) {
+      const pair = new der.Reader(members.next(der.SEQUENCE).content);
+      const type = toHex(pair.next(der.OID).content);
+      const value = pair.next().content;
+      pair.end();
+      if (type === COMMON_NAME) {
+        const text = new TextDecoder().decode(value);
+        return text !== '' && !/[\p{C}]/u.test(text) ? text : null;
+      }
+    }
+  }
+  return null;
+}
+
+function time(element: der.Element): number {
+  const text = new TextDecoder('latin1').decode(element.content);
+  const short = element.tag === der.UTC_TIME;
+  if (!short && element.tag !== der.GENERALIZED_TIME) {
+    throw new der.DerError('a time of another kind');
+  }
+  const found = (short ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/).exec(text);
+  if (found === null) {
+    throw new der.DerError('a time in another form');
+  }
+  const [year, month, day, hour, minute, second] = found.slice(1).map(Number);
+  const full = short ? year + (year < 50 ? 2000 : 1900) : year;
+  const at = new Date(0);
+  at.setUTCFullYear(full, month - 1, day);
+  at.setUTCHours(hour, minute, second);
+  if (at.getUTCMonth() !== month - 1 || at.getUTCDate() !== day || at.getUTCHours() !== hour || at.getUTCSeconds() !== second) {
+    throw new der.DerError('a time that is not in the calendar');
+  }
+  return at.getTime() / 1000;
+}
+
+interface BasicConstraints {
+  readonly ca: boolean;
+  readonly pathLength: number | null;
+}
+
+function basicConstraints(certificate: Certificate): BasicConstraints | null {
+  const extension = certificate.extensions.get(BASIC_CONSTRAINTS);
+  if (extension === undefined) {
+    return null;
+  }
+  const fields = new der.Reader(der.only(extension.value, der.SEQUENCE).content);
+  let ca = false;
+  let pathLength: number | null = null;
+  if (fields.peek() === der.BOOLEAN) {
+    const value = fields.next().content;
+    if (value.length !== 1 || value[0] !== 0xff) {
+      throw new der.DerError('a truth value that is not DER');
+    }
+    ca = true;
+  }
+  if (fields.peek() === der.INTEGER) {
+    const value = der.unsigned(fields.next());
+    if (value.length > 1) {
+      throw new der.DerError('a path length that is too large');
+    }
+    pathLength = value[0];
+  }
+  fields.end();
+  return { ca, pathLength };
+}
+
+/** Whether the key may be used so; null where the certificate does not say. */
+function mayBeUsed(certificate: Certificate, bit: number): boolean | null {
+  const extension = certificate.extensions.get(KEY_USAGE);
+  if (extension === undefined) {
+    return null;
+  }
+  const { content } = der.only(extension.value, der.BIT_STRING);
+  if (content.length < 2 || content.length > 3 || content[0] > 7) {
+    throw new der.DerError('a key usage in another form');
+  }
+  return Boolean((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7)));
+}
+
+/**
+ * The P-384 key of an enclave's certificate, which must be an end entity's that may sign.
+ * Throws {@link MalformedMessage} (`certificate`).
+ */
+export function leafKey(leaf: Certificate): Uint8Array {
+  if (leaf.key === null) {
+    throw refused("the enclave's key is not on P-384");
+  }
+  try {
+    if (basicConstraints(leaf)?.ca) {
+      throw refused("the enclave's certificate is a CA's");
+    }
+    if (mayBeUsed(leaf, DIGITAL_SIGNATURE) === false) {
+      throw refused("the enclave's key may not sign");
+    }
+  } catch (error) {
+    if (error instanceof der.DerError) {
+      throw refused(`the enclave's certificate cannot be read: ${error.message}`);
+    }
+    throw error;
+  }
+  for (const [name, extension] of leaf.extensions) {
+    if (extension.critical && !HEEDED.has(name)) {
+      throw refused(`unknown critical extension in the enclave's certificate`);
+    }
+  }
+  return leaf.key;
+}
+
+/**
+ * Throws {@link MalformedMessage} unless `leaf` chains through the whole of `bundle` (root first) to its first
+ * certificate, at that time (seconds since 1970): `expired` where one was not valid then, else `path`.
+ */
+export function checkPath(leaf: Certificate, bundle: readonly Certificate[], at: number): void {
+  for (const certificate of [leaf, ...bundle]) {
+    if (at < certificate.notBefore || at > certificate.notAfter) {
+      const [from, to] = [certificate.notBefore, certificate.notAfter].map(seconds =>
+        new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')
+      );
+      throw refused(`${named(certificate)} was valid from ${from} to ${to} UTC, not at the document's time`, 'expired');
+    }
+  }
+  const fault = pathFault(leaf, [...bundle].reverse());
+  if (fault !== null) {
+    throw refused(`no valid path to the document's own root: ${fault}`, 'path');
+  }
+}
+
+function pathFault(leaf: Certificate, issuers: readonly Certificate[]): string | null {
+  if (leaf.version !== 3) {
+    return `${named(leaf)} is not of version 3`;
+  }
+  let below = leaf;
+  // Intermediate certificates under the issuer at hand; those that issue themselves do not count (RFC 5280, 6.1.4).
+  let depth = 0;
+  for (const issuer of issuers) {
+    const fault = authorityFault(issuer, depth);
+    if (fault !== null) {
+      return fault;
+    }
+    if (!equal(below.issuer, issuer.subject)) {
+      return `${named(below)} names another issuer than ${named(issuer)}`;
+    }
+    if (below.signature === null || issuer.key === null || !ecdsa.holds(issuer.key, below.signed, below.signature)) {
+      return `${named(below)} is not signed by ${named(issuer)}`;
+    }
+    if (!equal(issuer.issuer, issuer.subject)) {
+      depth++;
+    }
+    below = issuer;
+  }
+  return null;
+}
+
+function authorityFault(issuer: Certificate, depth: number): string | null {
+  try {
+    const constraints = basicConstraints(issuer);
+    if (issuer.version !== 3 || !constraints?.ca || !issuer.extensions.get(BASIC_CONSTRAINTS)?.critical) {
+      return `${named(issuer)} is no authority`;
+    }
+    if (mayBeUsed(issuer, KEY_CERT_SIGN) !== true) {
+      return `${named(issuer)} may not sign certificates`;
+    }
+    if (constraints.pathLength !== null && constraints.pathLength < depth) {
+      return `${named(issuer)} has too many authorities under it`;
+    }
+    const keyId = issuer.extensions.get(SUBJECT_KEY_ID);
+    if (keyId === undefined || keyId.critical) {
+      return `${named(issuer)} does not name its key`;
+    }
+  } catch (error) {
+    if (error instanceof der.DerError) {
+      return `${named(issuer)} cannot be read: ${error.message}`;
+    }
+    throw error;
+  }
+  for (const [name, extension] of issuer.extensions) {
+    // Constraints of names and purposes have no place in these chains: refused rather than passed over.
+    if ((extension.critical && !HEEDED.has(name)) || name === NAME_CONSTRAINTS || name === EXTENDED_KEY_USAGE) {
+      return `${named(issuer)} has an extension that is not understood here`;
+    }
+  }
+  return null;
+}
+
+/** The subject's common name for people, or a placeholder; never control characters. */
+export function named(certificate: Certificate): string {
+  return certificate.commonName ?? 'a certificate without a readable name';
+}

@@ -1,0 +1,500 @@
+/**
+ * The receipt: one self-contained JSON document, from which a call can be judged again.
+ *
+ * Numbers that come from a chain are decimal strings, bytes are base64, times are UTC with microseconds. The digest is
+ * SHA-256 over the RFC 8785 form of the document without `digest`.
+ */
+
+import { fromBase64, sha256Hex, utf8 } from './crypto/bytes';
+import { RECEIPT_SCHEMA } from './generated/receipt-schema';
+import { canonicalJson, hasLoneSurrogate, isObject, Json, MalformedMessage, parseStrict, toPlain } from './json';
+import { faultOf } from './schema';
+
+/** MIME type of a receipt in a notebook's output. */
+export const MIME_TYPE = 'application/vnd.opg.receipt.v1+json';
+export const TYPE = 'opg-receipt';
+export const VERSION = 1;
+/** Longest receipt that is read, in bytes of UTF-8. */
+export const MAX_BYTES = 32 * 1024 * 1024;
+
+export const CLAIM_NAMES = [
+  'request',
+  'response',
+  'signature',
+  'freshness',
+  'attestation',
+  'registry',
+  'channel',
+  'payment',
+  'settlement',
+  'agreement'
+] as const;
+export type ClaimName = (typeof CLAIM_NAMES)[number];
+/** How one claim came out. */
+export type Status = 'passed' | 'failed' | 'pending' | 'missing' | 'not_applicable';
+/** What the reader relies on for one claim. */
+export type Basis = 'proven' | 'asked' | 'recorded';
+/** The verdict's word. Simulated is a flag beside it, never a status. */
+export type VerdictStatus = 'VERIFIED' | 'PARTIAL' | 'UNVERIFIED' | 'FAILED';
+
+export interface HostEntry {
+  readonly tee_id: string;
+  readonly owner: string;
+  readonly payment_address: string;
+  readonly endpoint: string;
+  readonly public_key: string;
+  readonly tls_certificate: string;
+  readonly pcr_hash: string;
+  readonly tee_type: number;
+  readonly enabled: boolean;
+  readonly registered_at: string;
+  readonly last_heartbeat_at: string;
+  readonly ohttp_config: Readonly<Record<string, unknown>> | null;
+}
+
+export interface RegistryPart {
+  readonly chain_id: number;
+  readonly contract: string;
+  readonly block_number: string;
+  readonly block_hash: string;
+  readonly block_time: string;
+  readonly entry: 'host' | HostEntry | null;
+  readonly active: boolean;
+  readonly inactive_reason: string | null;
+  readonly pcr_approved: boolean | null;
+  readonly pcr_version: string | null;
+  readonly rpcs: readonly string[];
+  readonly disagreement?: string;
+  readonly since?: string;
+}
+
+export interface TokenPart {
+  readonly symbol: string;
+  readonly address: string;
+  readonly decimals: number;
+  readonly chain_id: number;
+}
+
+/** Base units of the token. */
+export interface MoneyPart {
+  readonly amount: string;
+  readonly token: TokenPart;
+}
+
+export interface SettledPart {
+  readonly status: 'open' | 'spent' | 'unspent' | 'reverted';
+  readonly chain_id: number;
+  readonly tx_hash: string | null;
+  readonly block_number: string | null;
+  readonly block_hash: string | null;
+  readonly block_time: string | null;
+  readonly token: string | null;
+  readonly payer: string | null;
+  readonly payee: string | null;
+  readonly facilitator: string | null;
+  readonly amount: string | null;
+  readonly cap: string | null;
+  readonly nonce: string | null;
+  readonly seen_at_block: string | null;
+  readonly rpcs: readonly string[];
+  readonly shared: readonly { readonly receipt: string; readonly amount: string }[];
+  readonly remainder: string;
+}
+
+export interface PaymentPart {
+  readonly network: string;
+  readonly authorisation: {
+    readonly chain_id: number;
+    readonly payer: string;
+    readonly token: string;
+    readonly cap: string;
+    readonly spender: string;
+    readonly nonce: string;
+    readonly deadline: string;
+    readonly pay_to: string;
+    readonly facilitator: string;
+    readonly valid_after: string;
+  };
+  readonly token: TokenPart;
+  readonly first_call: boolean;
+  readonly charge: 'not charged' | 'charged' | 'unknown';
+  readonly cap: MoneyPart | null;
+  readonly estimate: MoneyPart | null;
+  readonly cost: MoneyPart | null;
+  readonly cost_usd: string | null;
+  readonly token_usd: string | null;
+  readonly price: {
+    readonly input_usd: string;
+    readonly output_usd: string;
+    readonly as_of: string;
+    readonly source: string;
+  } | null;
+  readonly basis: string;
+  readonly settled?: SettledPart;
+}
+
+interface Committed {
+  readonly tx_hash: string;
+  readonly block_number: string;
+  readonly block_hash: string;
+  readonly block_time: string;
+  readonly relay: string;
+  readonly chain_id: number;
+  readonly blob_id: string;
+  readonly sender: string | null;
+  readonly rpcs: readonly string[];
+  readonly committed: boolean;
+}
+
+export interface BatchPart extends Committed {
+  readonly kind: 'batch';
+  readonly root: string;
+  readonly leaf: string;
+  readonly proof: readonly string[];
+  readonly batch_size: string;
+}
+
+export interface IndividualPart extends Committed {
+  readonly kind: 'individual';
+  readonly tee_id: string;
+  readonly input_hash: string;
+  readonly output_hash: string;
+  readonly timestamp: string;
+  readonly signature: string;
+}
+
+export interface AgreementMember {
+  readonly receipt: string;
+  readonly digest: string;
+  readonly tee_id: string;
+  readonly owner: string;
+  readonly text_sha256: string | null;
+  readonly normal_sha256: string | null;
+  readonly json_sha256: string | null;
+  readonly verdict: VerdictStatus;
+}
+
+export interface AgreementPart {
+  readonly asked: number;
+  readonly quorum: number;
+  readonly group: string;
+  readonly answers: readonly AgreementMember[];
+}
+
+/** The verdict at creation, as the author's kernel wrote it down: history. */
+export interface CheckedPart {
+  readonly at: string;
+  readonly by: string;
+  readonly verdict: VerdictStatus;
+  readonly simulated: boolean;
+  readonly policy: string;
+  readonly withheld: boolean;
+  readonly because: readonly string[];
+  readonly claims: readonly {
+    readonly name: ClaimName;
+    readonly status: Status;
+    readonly basis: Basis | null;
+    readonly sentence: string;
+    readonly reason: string | null;
+    readonly code: string | null;
+    readonly expires: string | null;
+  }[];
+}
+
+/** A document that has the published form; {@link readReceipt} makes one of unknown JSON. */
+export interface Receipt {
+  readonly type: 'opg-receipt';
+  readonly version: 1;
+  readonly id: string;
+  readonly created_at: string;
+  readonly software: string;
+  readonly network: {
+    readonly name: string;
+    readonly simulated: boolean;
+    readonly run_id: string | null;
+    readonly registry_chain_id: number;
+    readonly registry_address: string;
+    readonly payment_chain_id: number;
+  };
+  readonly notebook: { readonly name: string | null; readonly kernel: string | null; readonly cell: number | null };
+  readonly prompt: {
+    readonly text: string;
+    readonly template: string | null;
+    readonly variables: readonly string[];
+    readonly source_sha256: string | null;
+  };
+  readonly request: {
+    readonly kind: 'chat' | 'completion';
+    readonly body: string;
+    readonly canonical: string;
+    readonly canonicaliser: string;
+    readonly model_requested: string;
+    readonly model_sent: string | null;
+    readonly stream: boolean;
+    readonly settlement: 'private' | 'batch' | 'individual';
+  };
+  readonly response: {
+    readonly stream: boolean;
+    readonly text: string | null;
+    readonly tool_calls: string | null;
+    readonly finish_reason: string | null;
+    readonly frame: string | null;
+    readonly raw_sha256: string;
+    readonly raw_size: number;
+    readonly model: string | null;
+    readonly usage: Readonly<Record<string, number>> | null;
+    readonly problem: { readonly code: string; readonly message: string } | null;
+    readonly unsigned_text: string | null;
+  };
+  readonly sent_at: string;
+  readonly received_at: string;
+  readonly signing_key: string | null;
+  readonly host: HostEntry | null;
+  readonly attestation: {
+    readonly document: string;
+    readonly nonce: string | null;
+    readonly fetched_at: string;
+    readonly root_sha256: string | null;
+  } | null;
+  readonly registry: RegistryPart | null;
+  readonly channel: { readonly certificate_sha256: string; readonly tls_version: string | null } | null;
+  readonly payment: PaymentPart | null;
+  readonly settlement: BatchPart | IndividualPart | null;
+  readonly agreement: AgreementPart | null;
+  readonly checked: CheckedPart | null;
+  readonly supersedes?: string;
+  readonly digest: string;
+}
+
+/** This is no receipt, or none that this version reads; the message says why, for a person. */
+export class UnreadableReceipt extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnreadableReceipt';
+  }
+}
+
+/** Read a receipt's JSON text strictly: bounded, no ambiguous JSON, exactly the schema's form. */
+export function parseReceipt(text: string): Receipt {
+  // A code unit is at least one byte of UTF-8.
+  if (text.length > MAX_BYTES) {
+    throw tooLong();
+  }
+  let value: Json;
+  try {
+    value = parseStrict(text);
+  } catch (error) {
+    if (error instanceof MalformedMessage) {
+      throw new UnreadableReceipt(`This receipt is not readable as JSON: ${error.message}`);
+    }
+    throw error;
+  }
+  if (holdsHugeInteger(value)) {
+    throw new UnreadableReceipt('This receipt holds a value that cannot be: a number that JSON cannot carry.');
+  }
+  return readReceipt(toPlain(value));
+}
+
+function holdsHugeInteger(value: Json): boolean {
+  if (typeof value === 'bigint') {
+    return value > BigInt(Number.MAX_SAFE_INTEGER) || value < -BigInt(Number.MAX_SAFE_INTEGER);
+  }
+  if (Array.isArray(value)) {
+    return value.some(holdsHugeInteger);
+  }
+  return isObject(value) && [...value.values()].some(holdsHugeInteger);
+}
+
+const read = new WeakMap<Receipt, string>();
+
+/**
+ * A receipt from parsed JSON; throws {@link UnreadableReceipt}. A wrong digest is not unreadable: see
+ * {@link digestMatches}. The value itself is returned, not a copy: do not change it afterwards.
+ */
+export function readReceipt(value: unknown): Receipt {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UnreadableReceipt('This is not a receipt: a JSON object was expected.');
+  }
+  const document = value as Record<string, unknown>;
+  if (document.type !== TYPE) {
+    throw new UnreadableReceipt('This is not a receipt of opg_magic (its type is missing or another).');
+  }
+  if (document.version !== VERSION) {
+    throw new UnreadableReceipt('This receipt has another version than 1, which is the one that is read here.');
+  }
+  const fault = faultOf(document, RECEIPT_SCHEMA as Record<string, unknown>);
+  if (fault !== null) {
+    throw new UnreadableReceipt(
+      `This receipt does not have the documented form: the rule '${fault.rule}' does not hold at ${printable(fault.where || 'top')}.`
+    );
+  }
+  const receipt = value as Receipt;
+  let canonical: string;
+  try {
+    canonical = canonicalBody(receipt);
+    checkValues(receipt);
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new UnreadableReceipt(`This receipt holds a value that cannot be: ${printable(error.message)}.`);
+    }
+    throw error;
+  }
+  const bytes = utf8(canonical);
+  // The digest's own member is left out above: `,"digest":"sha256:…"`.
+  if (bytes.length + DIGEST_MEMBER > MAX_BYTES) {
+    throw tooLong();
+  }
+  read.set(receipt, `sha256:${sha256Hex(bytes)}`);
+  return receipt;
+}
+
+const DIGEST_MEMBER = ',"digest":"sha256:"'.length + 64;
+
+function tooLong(): UnreadableReceipt {
+  return new UnreadableReceipt(`This receipt is longer than ${MAX_BYTES} bytes.`);
+}
+
+function printable(text: string): string {
+  const plain = text.replace(/[^\x20-\x7e]/g, '?');
+  return plain.length <= 80 ? plain : `${plain.slice(0, 77)}...`;
+}
+
+function canonicalBody(document: Receipt): string {
+  const { digest: _, ...body } = document;
+  return canonicalJson(body);
+}
+
+/** The digest that the document has: SHA-256 over its RFC 8785 bytes without `digest`. */
+export function computedDigest(receipt: Receipt): string {
+  return read.get(receipt) ?? `sha256:${sha256Hex(utf8(canonicalBody(receipt)))}`;
+}
+
+/** Whether the digest that the document states is its own. */
+export function digestMatches(receipt: Receipt): boolean {
+  return receipt.digest === computedDigest(receipt);
+}
+
+/** The receipt as it was made: a later version without what was added to it (see `supersedes`). */
+export function originalOf(receipt: Receipt): Receipt {
+  if (receipt.supersedes === undefined) {
+    return receipt;
+  }
+  const { supersedes: _, ...document } = receipt;
+  let payment = receipt.payment;
+  if (payment !== null) {
+    const { settled: __, ...rest } = payment;
+    payment = rest;
+  }
+  const original: Receipt = { ...document, payment, settlement: null, agreement: null };
+  return { ...original, digest: computedDigest(original) };
+}
+
+/** Whether nothing but additions sets this version apart from the receipt that it says it supersedes. */
+export function isFaithful(receipt: Receipt): boolean {
+  return receipt.supersedes === undefined || originalOf(receipt).digest === receipt.supersedes;
+}
+
+/** Microseconds since 1970 of a receipt's time; throws a RangeError for one that is not in the calendar. */
+export function microseconds(time: string): bigint {
+  const at = Date.parse(`${time.slice(0, 19)}Z`);
+  // Dates overflow silently in some engines (30 February): what comes out must be what went in.
+  if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 19) !== time.slice(0, 19) || time.startsWith('0000')) {
+    throw new RangeError('a time that is not in the calendar');
+  }
+  return BigInt(at) * 1000n + BigInt(time.slice(20, 26));
+}
+
+/** What the schema cannot say: base64 has one form, times are in the calendar, an entry names a host that is there. */
+function checkValues(receipt: Receipt): void {
+  const { host, registry, attestation, payment, settlement } = receipt;
+  const times = [receipt.sent_at, receipt.received_at];
+  const bytes = [receipt.signing_key];
+  const hosts = [host];
+  if (attestation !== null) {
+    times.push(attestation.fetched_at);
+    bytes.push(attestation.document);
+  }
+  if (registry !== null) {
+    times.push(registry.block_time);
+    if (registry.entry === 'host') {
+      if (host === null) {
+        throw new RangeError("the registry's entry names a host that is not there");
+      }
+    } else {
+      hosts.push(registry.entry);
+    }
+  }
+  if (payment?.settled?.block_time) {
+    times.push(payment.settled.block_time);
+  }
+  if (settlement !== null) {
+    times.push(settlement.block_time);
+    if (settlement.kind === 'individual') {
+      bytes.push(settlement.signature);
+    }
+  }
+  for (const entry of hosts) {
+    if (entry !== null) {
+      bytes.push(entry.public_key, entry.tls_certificate);
+      checkPacked(entry.ohttp_config);
+    }
+  }
+  for (const claim of receipt.checked?.claims ?? []) {
+    if (claim.expires !== null) {
+      times.push(claim.expires);
+    }
+  }
+  times.forEach(microseconds);
+  if (bytes.some(text => text !== null && fromBase64(text) === null)) {
+    throw new RangeError('base64 that is not canonical');
+  }
+}
+
+/** Registry values as JSON: bytes as `{"base64": …}`, integers as `{"int": "…"}`. */
+function checkPacked(value: unknown): void {
+  if (Array.isArray(value)) {
+    value.forEach(checkPacked);
+  } else if (typeof value === 'object' && value !== null) {
+    const keys = Object.keys(value);
+    const [inner] = Object.values(value) as unknown[];
+    if (keys.length === 1 && keys[0] === 'base64') {
+      if (typeof inner !== 'string' || fromBase64(inner) === null) {
+        throw new RangeError('base64 that is not canonical');
+      }
+    } else if (keys.length === 1 && keys[0] === 'int') {
+      if (typeof inner !== 'string' || !/^-?[0-9]{1,4300}$/.test(inner)) {
+        throw new RangeError('an integer that is none');
+      }
+    } else {
+      Object.values(value).forEach(checkPacked);
+    }
+  } else if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new RangeError('a number that JSON cannot carry');
+  }
+}
+
+/** The host's signature over the answer as it stands in the signed frame (base64; public), or null. Judges nothing. */
+export function signatureOf(receipt: Receipt): string | null {
+  try {
+    const frame: unknown = JSON.parse(receipt.response.frame ?? 'null');
+    const value = typeof frame === 'object' && frame !== null ? (frame as Record<string, unknown>).tee_signature : null;
+    return typeof value === 'string' && value !== '' ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * SHA-256 (hex) of a signature's bytes, to tell whether two receipts bear the same one. Read leniently: one signature
+ * with other padding, or with junk in between, is still the same signature.
+ */
+export function signatureKey(receipt: Receipt): string | null {
+  const text = signatureOf(receipt);
+  if (text === null || hasLoneSurrogate(text)) {
+    return null;
+  }
+  const digits = text.split('=')[0].replace(/[^A-Za-z0-9+/]/g, '');
+  const whole = digits.length % 4 === 1 ? digits.slice(0, -1) : digits;
+  const binary = atob(whole);
+  return binary === '' ? null : sha256Hex(Uint8Array.from(binary, char => char.charCodeAt(0)));
+}

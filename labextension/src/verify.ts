@@ -1,0 +1,224 @@
+/**
+ * The verifier: a receipt in, claims and a verdict out, computed here and now from the receipt's own evidence and what the
+ * reader trusts. It asks nobody: no network, no kernel, no JupyterLab.
+ *
+ * The rules, and the words, are those of the Python package (`opg_magic.verify`); both are held together by a corpus of
+ * receipts that both judge.
+ */
+
+import * as agreement from './claims/agreement';
+import * as attestation from './claims/attestation';
+import * as channel from './claims/channel';
+import * as freshness from './claims/freshness';
+import * as payment from './claims/payment';
+import * as registry from './claims/registry';
+import * as request from './claims/request';
+import * as response from './claims/response';
+import * as settlement from './claims/settlement';
+import { Claim, Evidence, Seen } from './claims/shared';
+import * as signature from './claims/signature';
+import { DEFAULT, Policy } from './policy';
+import { digestMatches, isFaithful, readReceipt, Receipt, signatureKey, UnreadableReceipt } from './receipt';
+import { READER, Trust } from './trust';
+import { decide, Verdict } from './verdict';
+
+export type { Claim, Facts, Seen } from './claims/shared';
+export { inspect as inspectAttestation } from './claims/attestation';
+export type { AttestationDocument, Inspection, Step } from './claims/attestation';
+export { canonicalJson, MalformedMessage, parseStrict } from './json';
+export { formatMoney, formatPart, formatUnits } from './money';
+export { AUDIT, combine, DEFAULT, makePolicy, POLICIES, policyNamed, STRICT } from './policy';
+export type { Policy } from './policy';
+export * from './receipt';
+export { AWS_ROOT_SHA256, READER } from './trust';
+export type { Trust } from './trust';
+export { decide, labelOf } from './verdict';
+export type { Claims, Verdict } from './verdict';
+
+/** How a receipt is to be judged. */
+export interface Options {
+  readonly policy?: Policy;
+  /** What only the caller can know of other receipts. */
+  readonly seen?: Seen;
+}
+
+/** Check all claims of one receipt and decide. The same receipt, policy and trust give the same verdict. */
+export async function verify(receipt: Receipt, trust: Partial<Trust> = {}, options: Options = {}): Promise<Verdict> {
+  const known: Trust = { ...READER, ...trust };
+  const evidence = new Evidence(receipt, options.seen);
+  const claims = {
+    request: request.check(evidence),
+    response: response.check(evidence),
+    signature: await signature.check(evidence),
+    freshness: freshness.check(evidence, known),
+    attestation: attestation.check(evidence, known),
+    registry: registry.check(evidence, known),
+    channel: channel.check(evidence, known),
+    payment: payment.check(evidence, known),
+    settlement: settlement.check(evidence, known),
+    agreement: agreement.check(evidence, known)
+  } satisfies Record<string, Claim>;
+  // Either word suffices, and nothing unsets it.
+  const simulated = evidence.declaredSimulated || Boolean(claims.attestation.facts.simulated);
+  return decide(claims, known, simulated, options.policy ?? DEFAULT);
+}
+
+/** What became of one value among many: a verdict, or why it is no receipt. */
+export type Checked =
+  | {
+      readonly receipt: Receipt;
+      readonly verdict: Verdict;
+      /** Whether the digest that the document states is its own. */
+      readonly digestMatches: boolean;
+      /** Whether a later version differs from the receipt it supersedes by additions alone. */
+      readonly faithful: boolean;
+      readonly error: null;
+    }
+  | { readonly receipt: null; readonly verdict: null; readonly digestMatches: false; readonly faithful: false; readonly error: string };
+
+export interface ManyOptions {
+  readonly policy?: Policy;
+  /** Called after each chunk, with how many are done. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends the work: the promise is then rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** How long one chunk may keep the event loop, in milliseconds. */
+  readonly sliceMs?: number;
+}
+
+/** Well under the 50 ms that people feel as a pause in typing. */
+const SLICE_MS = 12;
+
+/**
+ * Judge many values, receipts or not, in their order; whatever else waits (typing, drawing) gets its turn every few
+ * milliseconds. Two different receipts among them that bear one signature, or claim one payment under two nonces, know
+ * of each other. One attestation document is looked at once.
+ */
+export async function verifyMany(
+  values: readonly unknown[],
+  trust: Partial<Trust> = {},
+  options: ManyOptions = {}
+): Promise<Checked[]> {
+  const sliceMs = options.sliceMs ?? SLICE_MS;
+  const pace = new Pace(sliceMs, options.signal);
+  const receipts: (Receipt | UnreadableReceipt)[] = [];
+  for (const value of values) {
+    receipts.push(readOne(value));
+    await pace.rest();
+  }
+  const relations = new Relations();
+  for (const receipt of receipts) {
+    if (!(receipt instanceof UnreadableReceipt)) {
+      relations.add(receipt);
+      await pace.rest();
+    }
+  }
+  const results: Checked[] = [];
+  for (const receipt of receipts) {
+    results.push(
+      receipt instanceof UnreadableReceipt
+        ? { receipt: null, verdict: null, digestMatches: false, faithful: false, error: receipt.message }
+        : {
+            receipt,
+            verdict: await verify(receipt, trust, { policy: options.policy, seen: relations.of(receipt) }),
+            digestMatches: digestMatches(receipt),
+            faithful: isFaithful(receipt),
+            error: null
+          }
+    );
+    if (await pace.rest()) {
+      options.onProgress?.(results.length, receipts.length);
+    }
+  }
+  options.onProgress?.(results.length, receipts.length);
+  return results;
+}
+
+function readOne(value: unknown): Receipt | UnreadableReceipt {
+  try {
+    return readReceipt(value);
+  } catch (error) {
+    if (error instanceof UnreadableReceipt) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+/** Lets others have the event loop whenever a slice of time is used up. */
+class Pace {
+  private since = performance.now();
+
+  constructor(
+    private readonly sliceMs: number,
+    private readonly signal: AbortSignal | undefined
+  ) {}
+
+  /** Whether there was a rest. */
+  async rest(): Promise<boolean> {
+    if (performance.now() - this.since < this.sliceMs) {
+      return false;
+    }
+    await new Promise<void>(resolve => {
+      // Not a timer: browsers make nested ones wait for 4 ms.
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    });
+    this.signal?.throwIfAborted();
+    this.since = performance.now();
+    return true;
+  }
+}
+
+/** What receipts among many have in common that they must not have. */
+export class Relations {
+  private readonly signatures = new Map<string, Receipt[]>();
+  private readonly payments = new Map<string, Receipt[]>();
+
+  add(receipt: Receipt): void {
+    const [signed, paid] = [signatureKey(receipt), paymentKey(receipt)];
+    if (signed !== null) {
+      append(this.signatures, signed, receipt);
+    }
+    if (paid !== null) {
+      append(this.payments, paid, receipt);
+    }
+  }
+
+  /** For a receipt that was added. */
+  of(receipt: Receipt): Seen {
+    const [signed, paid] = [signatureKey(receipt), paymentKey(receipt)];
+    const nonce = receipt.payment?.authorisation.nonce;
+    return {
+      // One receipt shown twice, or a later version of it, is no replay.
+      signatureIn: idsOf(this.signatures.get(signed ?? ''), other => root(other) !== root(receipt)),
+      paymentIn: idsOf(this.payments.get(paid ?? ''), other => other.payment?.authorisation.nonce !== nonce)
+    };
+  }
+}
+
+function root(receipt: Receipt): string {
+  return receipt.supersedes !== undefined && isFaithful(receipt) ? receipt.supersedes : receipt.digest;
+}
+
+function paymentKey(receipt: Receipt): string | null {
+  const settled = receipt.payment?.settled;
+  return settled?.tx_hash ? `${settled.chain_id} ${settled.tx_hash}` : null;
+}
+
+function append(map: Map<string, Receipt[]>, key: string, receipt: Receipt): void {
+  const found = map.get(key);
+  if (found === undefined) {
+    map.set(key, [receipt]);
+  } else {
+    found.push(receipt);
+  }
+}
+
+function idsOf(receipts: readonly Receipt[] | undefined, wanted: (receipt: Receipt) => boolean): string[] {
+  return [...new Set((receipts ?? []).filter(wanted).map(receipt => receipt.id))].sort();
+}

@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Letters in brackets keep these patterns from finding themselves.
 FORBIDDEN = {
-    "an absolute path of some machine": re.compile(r"(?<![\w.~$}/-])/(?:[r]oot|[h]ome/(?!me/|user/|you/|anna/)\w+|[U]sers/\w+)/"),
+    "an absolute path of some machine": re.compile(
+        r"(?<![\w.~$}/-])/(?:[r]oot|[h]ome/(?!me/|user/|you/|anna/)\w+|[U]sers/\w+)/"
+    ),
     "the path of this clone": re.compile(re.escape(str(ROOT)) + r"\b"),
     "an index of packages": re.compile(
         r"python[h]osted\.org|[p]ypi\.org/simple|registry\.[n]pmjs\.org|registry\.[y]arnpkg\.com", re.IGNORECASE

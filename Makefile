@@ -31,6 +31,7 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Deb
 	@scripts/need_apt.sh chromium chromium
 	@scripts/need_apt.sh node nodejs
 	@scripts/need_apt.sh npm npm
+	@scripts/need_anvil.sh .venvs/npm-anvil
 	@$(BIN)/python scripts/labextension.py
 	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm test
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)

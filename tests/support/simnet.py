@@ -14,7 +14,7 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from opg_magic.secret import Secret
 from opg_magic.simnet import deploy
 from opg_magic.simnet.host import Host
 from opg_magic.simnet.network import SimNetwork
+from opg_magic.simnet.settlement import Batch
 
 T = TypeVar("T")
 
@@ -54,12 +55,12 @@ class RunningSimnet:
     its loop.  The scripted model answers without delay.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, made_by: Callable[..., SimNetwork] = SimNetwork, **options: Any) -> None:
         self._options = {"token_delay": 0.0, **options}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="simnet", daemon=True)
         self.home = Path(os.environ["OPG_HOME"])
-        self.net: SimNetwork = SimNetwork(**self._options)
+        self.net: SimNetwork = made_by(**self._options)
 
     def __enter__(self) -> RunningSimnet:
         self._thread.start()
@@ -142,6 +143,10 @@ class RunningSimnet:
     def settle_now(self) -> list[str]:
         """Settle all open sessions; the transactions' hashes."""
         return self.run(self.net.settle_now())
+
+    def settle_batch(self) -> list[Batch]:
+        """Commit the hashes that were collected."""
+        return self.run(self.net.settle_batch())
 
     def registry(self, host: str, action: str) -> None:
         """``disable``, ``enable``, ``revoke``, ``approve``, ``silence``, ``heartbeat``."""

@@ -66,6 +66,14 @@ def _one_of(*words: str) -> Converter:
     return convert
 
 
+def _yes_or_no(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    known = value if isinstance(value, bool) else words.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError("true or false")
+    return known
+
+
 def _list(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part for part in value.replace(",", " ").split() if part]
@@ -129,11 +137,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("skew", _seconds(0, 3600), 300.0, "seconds that a host's clock may be off", min),
     Option("registry_max_age", _seconds(0, 1800), 60.0, "seconds that a registry reading may be used again", min),
     Option("attestation_max_age", _seconds(0, 86400), 60.0, "seconds that an attestation may be used again", min),
-    Option("wallet", _one_of("auto", "env", "keystore", "keyring"), "auto", "where the key of a real network is"),
+    Option(
+        "wallet", _one_of("auto", "environment", "keystore", "keyring"), "auto", "where the key of a real network is"
+    ),
     Option("registry_rpcs", _list, (), "RPC URLs of the registry chain (empty: the network's own)"),
     Option("payment_rpcs", _list, (), "RPC URLs of the payment chain (empty: the network's own)"),
     Option("facilitators", _list, (), "addresses that may settle payments, pinned by you"),
     Option("payees", _list, (), "addresses that may be paid besides a host's registered one, pinned by you"),
+    Option("settlement_relay", _text, None, "contract that puts hashes on record (empty: the network's own)"),
+    Option("settlement_senders", _list, (), "addresses whose batches count, pinned by you"),
+    Option("blob_aggregators", _list, (), "URLs that batches are fetched from"),
+    Option("allow_public_settlement", _yes_or_no, False, "consent that --settle individual publishes prompts"),
     Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review"),
     Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
 )
@@ -204,6 +218,8 @@ class Settings:
             return f"{format_units(value, OPG_DECIMALS)} OPG"
         if isinstance(value, tuple):
             return ", ".join(value) or "(none)"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         if isinstance(value, float):
             return f"{value:g}"
         return "(none)" if value is None else str(value)

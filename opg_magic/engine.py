@@ -32,6 +32,7 @@ from opg_magic import errors, prices
 from opg_magic.models import (
     CHAT_PATH,
     COMPLETION_PATH,
+    AgreementEvidence,
     Answer,
     AttestationEvidence,
     Authorisation,
@@ -55,8 +56,9 @@ from opg_magic.models import (
     Verdict,
 )
 from opg_magic.networks import Network
+from opg_magic.reconcile import Reconciler
 from opg_magic.secret import Secret
-from opg_magic.wallet.upto import IDLE_SECONDS, SETTLEMENT_SECONDS, UptoSession, UptoSessions
+from opg_magic.wallet.upto import SETTLEMENT_SECONDS, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
@@ -76,10 +78,6 @@ Observer = Callable[[Progress], None]
 #: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
 #: Deadlines are signed in chain time: with 300 s to live, a minute matters.
 CHAIN_CLOCK_SECONDS = 60
-
-
-#: An authorisation younger than this is left alone: its session may still be open, so nothing can be settled yet.
-RECONCILE_AFTER = timedelta(seconds=IDLE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,7 @@ class EngineSettings:
     pinned_pcrs: frozenset[str] = frozenset()
     payees: tuple[str, ...] = ()
     facilitators: tuple[str, ...] = ()
+    allow_public_settlement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +182,10 @@ class Engine:
         self._ready: dict[str, ReadyHost] = {}
         self._sessions = UptoSessions()
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        #: What is learnt of calls after they ended.
+        self.afterwards = Reconciler(
+            network, chain, ledger, live=lambda: [session.authorisation.nonce for session in self._sessions]
+        )
         #: Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen again unless named.
         self.set_aside: dict[str, str] = {}
 
@@ -218,7 +221,6 @@ class Engine:
                 return await self._pay_and_send(call, ready, settings, session=session)
             except _SessionGone:
                 # By the host's word nothing was charged, and no authorisation of this call's own has left.
-                self._sessions.drop(session)
                 call.notes.append("the host had closed the open session, so a new authorisation was signed")
                 session = None
 
@@ -252,6 +254,62 @@ class Engine:
             notes=tuple(call.notes),
         )
 
+    async def cover_all(
+        self, prompt: Prompt, options: CallOptions, settings: EngineSettings, *, count: int, observer: Observer
+    ) -> list[Covered]:
+        """``count`` calls of one prompt, to hosts of as many owners: all reserved and signed, none sent.
+
+        All or nothing: where one cannot be had, the reservations of the others fall to nothing, and the reason is
+        raised.
+        """
+        from opg_magic.hosts.choice import order_hosts
+
+        snapshot = await self._hosts(settings)
+        candidates = [
+            host
+            for host in order_hosts(snapshot, rng=random.Random(self._order_seed))  # noqa: S311
+            if host.tee_id not in self.set_aside
+        ]
+        covered: list[Covered] = []
+        owners: set[str] = set()
+        problems: list[str] = []
+        try:
+            for host in candidates:
+                if len(covered) == count:
+                    break
+                if host.owner.lower() in owners:
+                    continue
+                call = self._call(prompt, options, settings, observer if not covered else None)
+                try:
+                    ready = await self._make_ready(host, snapshot, settings)
+                    paid = await self._cover(call, ready, settings, session=self._joinable(call, host, ready))
+                except errors.LimitExceeded:
+                    raise
+                except (errors.HostUnavailable, errors.PaymentRefused) as problem:
+                    problems.append(f"{host.short_id}: {problem.message}")
+                    continue
+                owners.add(host.owner.lower())
+                covered.append(Covered(self, call, paid, settings))
+            if len(covered) < count:
+                why = "; ".join(problems) or f"the registry lists no more hosts of different owners than {len(owners)}"
+                raise errors.HostUnavailable(
+                    f"{count} independent hosts are wanted, {len(covered)} can be used; nothing was sent. {why}",
+                    hint="See: %opg hosts",
+                )
+        except BaseException:
+            for other in covered:
+                self._record_unsent(other.call, other.paid, "the calls beside it could not be made")
+            raise
+        return covered
+
+    def bind(self, answer: Answer, agreement: AgreementEvidence, settings: EngineSettings) -> Answer:
+        """The answer with what several hosts' answers have in common: appended to its receipt, and judged again."""
+        from opg_magic.verify.verdict import judge
+
+        receipt = self._ledger.supplement(answer.receipt.id, agreement)
+        verdict = judge(receipt.evidence(), policy=settings.policy, trust=self._trust(settings))
+        return replace(answer, receipt=receipt, verdict=verdict)
+
     async def hosts(self, settings: EngineSettings) -> tuple[RegistrySnapshot, dict[str, ReadyHost | errors.OpgError]]:
         """All listed hosts, and for each what came out of checking its certificate and attestation just now."""
         snapshot = await self._hosts(settings)
@@ -264,40 +322,6 @@ class Engine:
 
         outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
         return snapshot, {host.tee_id: outcome for host, outcome in zip(snapshot.hosts, outcomes, strict=True)}
-
-    async def reconcile(self, *, at_most: int = 50) -> int:
-        """Let reservations fall to what the payment chain shows was taken; returns how many became known.
-
-        An authorisation counts with its whole cap until its nonce is seen spent (then with the settled amount), or
-        unspent in a block past its deadline (then with nothing).  What cannot be told yet stays reserved.
-        """
-        from opg_magic.receipts.ledger import network_key
-
-        live = {session.authorisation.nonce for session in self._sessions}
-        waiting = [
-            entry.authorisation
-            for entry in self._ledger.open_authorisations(network=network_key(self.network))
-            if entry.authorisation.nonce not in live and _now() - entry.created_at > RECONCILE_AFTER
-        ]
-        found = await asyncio.gather(*(self._reconcile_one(a) for a in waiting[:at_most]))
-        return sum(found)
-
-    async def _reconcile_one(self, authorisation: Authorisation) -> bool:
-        try:
-            settlement = await self._chain.find_settlement(authorisation)
-        except errors.OpgError as problem:
-            # Not knowing is safe: the cap stays reserved, and the next call or `%opg reconcile` asks again.
-            log.info("an authorisation could not be reconciled: %s", problem.message)
-            return False
-        if settlement.status == "unspent":
-            amount = 0
-        elif settlement.status == "spent" and settlement.amount is not None:
-            amount = settlement.amount
-        else:
-            return False
-        proof = {"status": settlement.status, "transaction": settlement.tx_hash, "block": settlement.block_number}
-        self._ledger.release(authorisation.nonce, amount, proof)
-        return True
 
     async def funds(self, address: str) -> tuple[int, int]:
         """Balance and Permit2 allowance of an address, in base units."""
@@ -313,6 +337,7 @@ class Engine:
     async def aclose(self) -> None:
         """Forget the session ids and close the connections.  Hosts settle an idle session by themselves."""
         self._sessions.clear()
+        await self.afterwards.aclose()
         await asyncio.gather(self._pool.aclose(), self._registry.aclose(), self._chain.aclose(), return_exceptions=True)
 
     # -------------------------------------------------------------------------------------------- 1: from cell to call
@@ -324,11 +349,7 @@ class Engine:
 
         if prompt.messages is None and not prompt.text.strip():
             raise errors.PromptError("the prompt is empty; nothing was sent")
-        if prompt.settle != "private":
-            raise errors.ConfigError(
-                f"--settle {prompt.settle} is not available in this version",
-                hint="Leave it out: private is the default.",
-            )
+        notes = self._settlement_notes(prompt, settings)
         body = canonical.build_body(prompt)
         if len(body) > MAX_REQUEST_BYTES:
             raise errors.PromptError(
@@ -358,7 +379,27 @@ class Engine:
             timeout=timeout,
             timeout_is_users=options.timeout is not None,
             observer=observer or (lambda _: None),
+            notes=notes,
         )
+
+    def _settlement_notes(self, prompt: Prompt, settings: EngineSettings) -> list[str]:
+        """What becomes public of a call that is put on record; ConfigError where that was not agreed to."""
+        if prompt.settle == "private":
+            return []
+        if self.network.settlement_relay is None:
+            raise errors.ConfigError(
+                f"no settlement relay of {self.network.title} is known, so nothing could be put on record there",
+                hint="Name it in your own settings (settlement_relay), or leave --settle out.",
+            )
+        if prompt.settle == "individual" and not settings.allow_public_settlement:
+            raise errors.ConfigError(
+                "--settle individual publishes the whole prompt, and the answer, in plain text, for anyone to read",
+                hint="If that is what you want, say so once in your own settings: allow_public_settlement = true."
+                " Nothing was sent.",
+            )
+        if prompt.settle == "individual":
+            return ["prompt and answer are published in plain text, as your settings allow"]
+        return ["its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"]
 
     # --------------------------------------------------------------------------------------------- 2 to 4: who answers
 
@@ -511,9 +552,7 @@ class Engine:
         call.notes.extend(notes)
         return terms, server_date
 
-    async def _authorise(
-        self, call: _Call, ready: ReadyHost, settings: EngineSettings
-    ) -> tuple[Authorisation, Secret[str]]:
+    async def _authorise(self, call: _Call, ready: ReadyHost, settings: EngineSettings) -> _Paid:
         """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
         from opg_magic.protocol.x402 import authorise, payment_header
 
@@ -527,10 +566,15 @@ class Engine:
             now=int(_now().timestamp()),
             nonce=int.from_bytes(secrets.token_bytes(32), "big"),
         )
-        await self.reconcile()
+        await self.afterwards.payments()
         self._begin(call, ready, authorisation, new=True)
-        signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network)
-        return authorisation, payment_header(authorisation, signature, terms)
+        paid = _Paid(ready, authorisation, None, call.path, "PAYMENT-SIGNATURE", Secret(""))
+        try:
+            signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network)
+        except (asyncio.CancelledError, errors.OpgError):
+            self._record_unsent(call, paid, "it was not signed")
+            raise
+        return replace(paid, value=payment_header(authorisation, signature, terms))
 
     async def _check_clock_and_funds(
         self, payer: str, cap: int, server_date: datetime | None, settings: EngineSettings
@@ -588,59 +632,67 @@ class Engine:
     async def _pay_and_send(
         self, call: _Call, ready: ReadyHost, settings: EngineSettings, *, session: UptoSession | None
     ) -> Answer:
+        paid = await self._cover(call, ready, settings, session=session)
+        return await self._send(call, paid, settings)
+
+    async def _cover(
+        self, call: _Call, ready: ReadyHost, settings: EngineSettings, *, session: UptoSession | None
+    ) -> _Paid:
+        """What the call will be paid with: signed or joined, reserved, on disk, and not sent yet."""
         cap = Money(self.network.max_cap if session is None else session.authorisation.cap, self.network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
-        timeout = call.timeout
         if session is None:
-            authorisation, header = await self._authorise(call, ready, settings)
-            headers: dict[str, str | Secret[str]] = {"PAYMENT-SIGNATURE": header}
-        else:
-            authorisation = session.authorisation
-            self._begin(call, ready, authorisation, new=False)
-            headers = {"X-Upto-Session": session.session_id}
-            timeout = min(timeout, session.window(_now()))
-            session.last_used = _now()
-        cap = Money(authorisation.cap, self.network.token)
-        headers["X-SETTLEMENT-TYPE"] = call.prompt.settle
-        show_text = not call.policy.withhold_missing
+            return await self._authorise(call, ready, settings)
+        self._begin(call, ready, session.authorisation, new=False)
+        session.last_used = _now()
+        return _Paid(
+            ready=ready,
+            authorisation=session.authorisation,
+            session=session,
+            path=call.path,
+            name="X-Upto-Session",
+            value=session.session_id,
+        )
 
-        def on_text(text: str, tokens: int) -> None:
-            call.observer(
-                Progress(Phase.ANSWER, text=text if show_text else "", tokens=tokens, host=ready.host, cap=cap)
-            )
-
-        call.observer(Progress(Phase.ANSWER, host=ready.host, cap=cap))
+    async def _send(self, call: _Call, paid: _Paid, settings: EngineSettings) -> Answer:
+        """The prompt, with what pays for it; the answer to the end of its body; then the verdict."""
         from opg_magic.hosts.transport import SendCancelled
         from opg_magic.receipts.receipt import new_id
 
-        paid = _Paid(ready, authorisation, session, call.path)
+        host, cap = paid.ready.host, Money(paid.authorisation.cap, self.network.token)
+        show_text = not call.policy.withhold_missing
+
+        def on_text(text: str, tokens: int) -> None:
+            call.observer(Progress(Phase.ANSWER, text=text if show_text else "", tokens=tokens, host=host, cap=cap))
+
+        call.observer(Progress(Phase.ANSWER, host=host, cap=cap))
         call.spendable_left = True
         try:
-            exchange = await self._pool.client(ready.host).send(
+            exchange = await self._pool.client(host).send(
                 call.path,
                 call.body,
-                headers=headers,
+                headers={paid.name: paid.value, "X-SETTLEMENT-TYPE": call.prompt.settle},
                 stream=call.prompt.stream and call.prompt.kind == "chat",
                 kind=call.prompt.kind,
                 on_text=on_text,
-                timeout=timeout,
+                timeout=call.timeout if paid.session is None else min(call.timeout, paid.session.window(_now())),
             )
         except errors.HostUnavailable as unreached:
-            self._record_unsent(call, paid, unreached)
+            self._record_unsent(call, paid, unreached.message)
+            unreached.charge = Charge.NONE
             call.spendable_left = False
             call.id = new_id()
             raise
         except SendCancelled as stopped:
             raise self._stopped(call, paid, settings, stopped.exchange) from None
-        call.observer(Progress(Phase.CHECK, host=ready.host, cap=cap))
+        call.observer(Progress(Phase.CHECK, host=host, cap=cap))
         return self._conclude(call, paid, settings, exchange)
 
-    def _record_unsent(self, call: _Call, paid: _Paid, problem: errors.OpgError) -> None:
+    def _record_unsent(self, call: _Call, paid: _Paid, reason: str) -> None:
         """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""
         if paid.session is None:
             self._ledger.release(paid.authorisation.nonce, 0, {"how": "the signature never left this machine"})
-        self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": problem.message})
-        problem.charge = Charge.NONE
+        self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": reason})
 
     # -------------------------------------------------------------------------------------------------- 9: the verdict
 
@@ -649,6 +701,7 @@ class Engine:
         from opg_magic.receipts.receipt import new_id
 
         if exchange.status == 402 and paid.session is not None:
+            self._sessions.drop(paid.session)
             reason = "the host answered 402: its session was closed"
             self._ledger.record(call.id, "session-gone", {"charge": Charge.NONE.value, "reason": reason})
             call.id = new_id()
@@ -663,7 +716,9 @@ class Engine:
         unusable = problem is not None and problem.code != "unsigned"
         if charge is Charge.UNKNOWN or unusable or verdict.withheld:
             raise self._failure(call, paid, exchange, charge, cost, verdict, receipt)
-        return receipt.answer()
+        if call.prompt.settle != "private":
+            self.afterwards.watch(receipt.id)
+        return replace(receipt.answer(), notes=tuple(call.notes))
 
     def _judge_and_save(
         self,
@@ -700,6 +755,7 @@ class Engine:
             ),
             signature_seen_in=() if signature is None else tuple(self._ledger.find_signature(signature)),
             declared_simulated=self.network.simulated,
+            settlement_mode=call.prompt.settle,
         )
         verdict = judge(evidence, policy=call.policy, trust=self._trust(settings))
         where = self._where()
@@ -762,9 +818,8 @@ class Engine:
         """The user's stop, or a cancelled await: written down like any other end."""
         charge = Charge.UNKNOWN if exchange.header_sent else Charge.NONE
         if charge is Charge.NONE:
-            problem = errors.CallFailed("stopped before anything that can spend was sent")
-            self._record_unsent(call, paid, problem)
-            return problem
+            self._record_unsent(call, paid, "it was stopped before it was sent")
+            return errors.CallFailed("stopped before anything that can spend was sent", charge=charge)
         cost = self._cost(call, paid, exchange, charge)
         verdict, receipt = self._judge_and_save(call, paid, settings, exchange, charge, cost)
         self._keep_session(paid, exchange, cost)
@@ -821,12 +876,39 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class _Paid:
-    """What covers a call: an open session that it joins, or an authorisation of its own (``session`` None)."""
+    """What covers a call: an open session that it joins, or an authorisation of its own (``session`` None).
+
+    ``name`` and ``value`` are the header that spends.
+    """
 
     ready: ReadyHost
     authorisation: Authorisation
     session: UptoSession | None
     path: str
+    name: str
+    value: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A call that is reserved and signed, and has not been sent."""
+
+    engine: Engine
+    call: _Call
+    paid: _Paid
+    settings: EngineSettings
+
+    @property
+    def cap(self) -> int:
+        """The most that can be charged under what covers it, in base units."""
+        return self.paid.authorisation.cap
+
+    async def send(self) -> Answer:
+        """Send it; where the host has closed the session that it was to join, once more under a new authorisation."""
+        try:
+            return await self.engine._send(self.call, self.paid, self.settings)
+        except _SessionGone:
+            return await self.engine._ask_host(self.call, self.paid.ready, self.settings)
 
 
 class _SessionGone(Exception):

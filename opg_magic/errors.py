@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opg_magic.models import Charge, Cost, Verdict
+    from opg_magic.models import Answer, Charge, Cost, Verdict
     from opg_magic.receipts.receipt import Receipt
 
 
@@ -140,6 +140,17 @@ class HostReportsFailure(CallFailed):
 
 class AnswerWithheld(CallFailed):
     """An answer came but did not pass; it is kept with its receipt and was not assigned."""
+
+
+class HostsDisagree(OpgError):
+    """No answer reached the quorum.  Nobody need have lied: ``answers`` are all kept, ``failures`` came instead."""
+
+    def __init__(
+        self, message: str, *, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], **kwargs: Any
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.answers = answers
+        self.failures = failures
 
 
 class CallInterrupted(KeyboardInterrupt):

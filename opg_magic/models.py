@@ -632,6 +632,8 @@ class Answer:
     receipt: Receipt
     cost: Cost
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    #: What else is to be said of the call, in words: a payee that differs, hosts that were passed over.
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,9 +21,11 @@ from opg_magic.networks import Network
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opg_magic.agreement import Agreement
     from opg_magic.background import BackgroundLoop
     from opg_magic.engine import CallOptions, Engine, EngineSettings, ReadyHost
     from opg_magic.receipts.ledger import Ledger
+    from opg_magic.reconcile import Outcome
     from opg_magic.wallet.keys import Wallet
 
 T = TypeVar("T")
@@ -100,7 +102,7 @@ class Session:
         try:
             engine = self._engine(options.network, observer)
             options = self._by_id(options)
-            settings = self._engine_settings()
+            settings = self._engine_settings(engine.network)
             return self._loop().run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
         except Stopped as stopped:
             raise _interrupted(stopped.outcome) from None
@@ -120,7 +122,9 @@ class Session:
         self._count(+1)
         try:
             engine = await asyncio.to_thread(self._engine, chosen.network, None)
-            return await self._loop().submit(engine.ask(prompt, self._by_id(chosen), self._engine_settings()))
+            return await self._loop().submit(
+                engine.ask(prompt, self._by_id(chosen), self._engine_settings(engine.network))
+            )
         finally:
             self._count(-1)
 
@@ -130,7 +134,7 @@ class Session:
 
         options = options or CallOptions()
         engine = self._engine(options.network, None)
-        return self._run(engine.quote(prompt, self._by_id(options), self._engine_settings()))
+        return self._run(engine.quote(prompt, self._by_id(options), self._engine_settings(engine.network)))
 
     # --------------------------------------------------------------------------------------------------------- network
 
@@ -158,7 +162,16 @@ class Session:
             raise errors.ConfigError(f"no network is named {name!r}", hint="There are: sim, opengradient.")
         if network.simulated:
             return network
-        own = {key: self.settings.get(key) for key in ("registry_rpcs", "payment_rpcs", "facilitators", "payees")}
+        keys = (
+            "registry_rpcs",
+            "payment_rpcs",
+            "facilitators",
+            "payees",
+            "settlement_relay",
+            "settlement_senders",
+            "blob_aggregators",
+        )
+        own = {key: self.settings.get(key) for key in keys}
         return replace(network, **{key: value for key, value in own.items() if value})
 
     def _engine(self, name: str | None, observer: Observer | None) -> Engine:
@@ -216,12 +229,14 @@ class Session:
             return open_wallet(network, simulated_key=simlink.wallet_key(self._sim_state))
         return open_wallet(network, source=self.settings.get("wallet"))
 
-    def _engine_settings(self) -> EngineSettings:
+    def _engine_settings(self, network: Network) -> EngineSettings:
         from opg_magic.engine import EngineSettings
         from opg_magic.verify.policy import policy, requiring
         from opg_magic.wallet.limits import Limits
 
         get = self.settings.get
+        # Pins are of reviewed real builds: a simulated one is not among them, and need not be.
+        pins = frozenset() if network.simulated else frozenset(get("pinned_pcrs"))
         return EngineSettings(
             policy=requiring(policy(get("policy")), get("required_claims")),
             limits=Limits(get("max_cost_per_call"), get("max_cost_per_kernel"), get("max_cost_per_day")),
@@ -229,9 +244,10 @@ class Session:
             skew=get("skew"),
             registry_max_age=get("registry_max_age"),
             attestation_max_age=get("attestation_max_age"),
-            pinned_pcrs=frozenset(get("pinned_pcrs")),
+            pinned_pcrs=pins,
             payees=get("payees"),
             facilitators=get("facilitators"),
+            allow_public_settlement=get("allow_public_settlement"),
         )
 
     # ---------------------------------------------------------------------------------------------------- what is kept
@@ -283,7 +299,7 @@ class Session:
     def hosts(self) -> list[HostRow]:
         """Every listed host, its certificate and attestation checked now."""
         engine = self._engine(None, None)
-        snapshot, outcomes = self._run(engine.hosts(self._engine_settings()))
+        snapshot, outcomes = self._run(engine.hosts(self._engine_settings(engine.network)))
         names = {row["tee_id"]: row["name"] for row in (self._sim_state or {}).get("hosts", ())}
         rows = [
             _host_row(
@@ -336,7 +352,45 @@ class Session:
 
     def reconcile(self) -> int:
         """Ask the payment chain what was taken under authorisations that are over; returns how many became known."""
-        return int(self._run(self._engine(None, None).reconcile()))
+        known = self._run(self._engine(None, None).afterwards.payments())
+        self._changed()
+        return known
+
+    def settle(self, ids: Sequence[str] | None = None) -> list[Outcome]:
+        """Look for calls' hashes on the relay: all that wait for it, or these receipts."""
+        found = self._run(self._engine(None, None).afterwards.settlements(ids))
+        self._changed()
+        return found
+
+    def agree(
+        self,
+        prompt: Prompt,
+        options: CallOptions | None = None,
+        *,
+        hosts: int,
+        quorum: int | None = None,
+        observer: Observer | None = None,
+    ) -> Agreement:
+        """One prompt to several independent hosts at once: see :func:`opg_magic.agreement.agree`."""
+        from opg_magic.agreement import agree
+        from opg_magic.background import Stopped
+        from opg_magic.engine import CallOptions
+
+        chosen = options or CallOptions()
+        self._count(+1)
+        try:
+            engine = self._engine(chosen.network, observer)
+            settings = self._engine_settings(engine.network)
+            return self._loop().run(
+                lambda emit: agree(engine, prompt, chosen, settings, hosts=hosts, quorum=quorum, observer=emit),
+                observer,
+            )
+        except Stopped as stopped:
+            raise _interrupted(stopped.outcome) from None
+        except KeyboardInterrupt:
+            raise _interrupted(None) from None
+        finally:
+            self._count(-1)
 
     def approve(self, amount: int) -> str:
         """Let Permit2 move ``amount`` base units in all from the wallet; returns the transaction's hash."""

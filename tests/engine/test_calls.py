@@ -213,11 +213,11 @@ def test_attack_07_a_cached_reading_beyond_its_time_never_counts(session, honest
 def test_a_settled_session_lowers_its_reservation_to_what_was_taken(session, honest_simnet: RunningSimnet, monkeypatch):
     from datetime import timedelta
 
-    from opg_magic import engine as engine_module
+    from opg_magic import reconcile
 
     answer = ask(session)
     honest_simnet.settle_now()
-    monkeypatch.setattr(engine_module, "RECONCILE_AFTER", timedelta(0))
+    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(0))
     engine = session._engines["sim"][1]
     engine._sessions.clear()
     assert session.reconcile() == 1

@@ -1,0 +1,129 @@
+"""One prompt to several independent hosts at once, and what their answers have in common.
+
+All of them are covered, and their caps reserved against the limits, before the prompt goes to the first: the user is
+asked for the sum or not at all.  Each answer has a receipt of its own; the comparison is appended to every one of them,
+with the digests of the others, so that each binds all (verification, "agreement" and attack 30).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from opg_magic import errors
+from opg_magic.models import AgreementEvidence, Answer, Claim, Money, Phase, Progress, Prompt
+
+if TYPE_CHECKING:
+    from opg_magic.engine import CallOptions, Engine, EngineSettings
+
+#: Most hosts that one cell may ask.
+MAX_HOSTS = 16
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Several hosts' answers to one prompt.
+
+    ``answer`` is the one that the quorum gave, ``claim`` says how many gave it and in which sense the same; ``answers``
+    are all that came, ``failures`` what came instead of the others, ``cap`` the most that all may cost together.
+    """
+
+    answer: Answer
+    claim: Claim
+    answers: tuple[Answer, ...]
+    failures: tuple[errors.OpgError, ...]
+    cap: Money
+
+    @property
+    def text(self) -> str:
+        """The text that the quorum agrees on, as the chosen host gave it."""
+        return self.answer.text
+
+    def __str__(self) -> str:
+        return self.answer.text
+
+
+async def agree(
+    engine: Engine,
+    prompt: Prompt,
+    options: CallOptions,
+    settings: EngineSettings,
+    *,
+    hosts: int,
+    quorum: int | None = None,
+    observer: Callable[[Progress], None] | None = None,
+) -> Agreement:
+    """Ask ``hosts`` hosts of as many owners; ``quorum`` of them must give one answer (left out: more than half).
+
+    Raises what a single call raises before anything was sent; :class:`opg_magic.errors.HostsDisagree` where no answer
+    reaches the quorum: the receipts are kept, and every answer was paid for.
+    """
+    from opg_magic.verify.policy import combine, policy
+
+    wanted = quorum if quorum is not None else hosts // 2 + 1
+    if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
+        raise errors.ConfigError(
+            f"{hosts} hosts and a quorum of {wanted} make no agreement",
+            hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
+        )
+    if options.host is not None:
+        raise errors.ConfigError("--host names one host; --hosts asks several", hint="Use one of the two.")
+    if options.policy is not None:
+        settings = replace(settings, policy=combine(settings.policy, policy(options.policy)))
+    show = observer or (lambda _: None)
+    show(Progress(Phase.QUOTE))
+    calls = await engine.cover_all(prompt, options, settings, count=hosts, observer=show)
+    cap = Money(sum(call.cap for call in calls), engine.network.token)
+    show(Progress(Phase.ANSWER, cap=cap, note=f"{hosts} hosts"))
+    outcomes = await asyncio.gather(*(call.send() for call in calls), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, errors.OpgError):
+            raise outcome
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    failures = tuple(outcome for outcome in outcomes if isinstance(outcome, errors.OpgError))
+    show(Progress(Phase.CHECK, cap=cap))
+    return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+def _compare(
+    engine: Engine,
+    answers: list[Answer],
+    failures: tuple[errors.OpgError, ...],
+    settings: EngineSettings,
+    *,
+    asked: int,
+    quorum: int,
+    cap: Money,
+) -> Agreement:
+    from opg_magic.receipts.receipt import new_id
+    from opg_magic.verify.agreement import member_of
+
+    members = []
+    for answer in answers:
+        evidence = answer.receipt.evidence()
+        signed = evidence.response.tool_calls or evidence.response.text
+        members.append(
+            member_of(
+                receipt_id=answer.receipt.id,
+                digest=answer.receipt.digest,
+                host=evidence.host,
+                text=signed,
+                verdict=answer.verdict.status,
+            )
+        )
+    if not members:
+        raise failures[0]
+    compared = AgreementEvidence(asked=asked, quorum=quorum, group=new_id(), answers=tuple(members))
+    bound = [engine.bind(answer, compared, settings) for answer in answers]
+    best = max(bound, key=lambda answer: answer.verdict.claims["agreement"].passed)
+    claim = best.verdict.claims["agreement"]
+    if not claim.passed:
+        raise errors.HostsDisagree(
+            f"hosts disagree: {claim.reason or claim.sentence}",
+            hint="Every answer is kept: " + ", ".join(f"%opg show {a.receipt.id}" for a in bound),
+            answers=tuple(bound),
+            failures=failures,
+        )
+    return Agreement(best, claim, tuple(bound), failures, cap)

@@ -1,0 +1,189 @@
+"""What is learnt after a call: what its authorisation was charged, and where its hashes were put on record.
+
+Nothing here holds a cell back.  What the chains show is appended to the ledger beside the receipt as it was made; a
+reservation falls to what was taken (protocol sections 5 and 6; verification, "payment", "settlement").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from opg_magic import errors
+from opg_magic.models import BatchEvidence, IndividualEvidence, SettlementTx
+from opg_magic.networks import Network
+from opg_magic.wallet.upto import IDLE_SECONDS
+
+if TYPE_CHECKING:
+    from opg_magic.hosts.settlement import SettlementReader
+    from opg_magic.receipts.ledger import Ledger, OpenAuthorisation
+    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.wallet.chain import PaymentChain
+
+log = logging.getLogger(__name__)
+
+#: An authorisation younger than this is left alone: its session may still be open, so nothing can be settled yet.
+RECONCILE_AFTER = timedelta(seconds=IDLE_SECONDS)
+
+#: How long after a call its batch is looked for by itself; later, ``settle`` looks when it is asked to.
+LOOK_FOR = timedelta(minutes=20)
+
+#: Seconds between two looks for one batch, at first and at most.
+FIRST_LOOK, LAST_LOOK = 3.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one receipt came to: its settlement on the relay was found, is still waited for, or could not be asked."""
+
+    receipt_id: str
+    status: Literal["settled", "pending", "unknown"]
+    detail: str
+
+
+class Reconciler:
+    """Asks the chains about one network's calls, for one ledger."""
+
+    def __init__(
+        self, network: Network, chain: PaymentChain, ledger: Ledger, *, live: Callable[[], Iterable[int]]
+    ) -> None:
+        """``live`` gives the nonces of sessions that are still open in this kernel."""
+        self._network = network
+        self._chain = chain
+        self._ledger = ledger
+        self._live = live
+        self._reader: SettlementReader | None = None
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        for task in tuple(self._watching):
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if self._reader is not None:
+            await self._reader.aclose()
+            self._reader = None
+
+    # -------------------------------------------------------------------------------------------------------- payments
+
+    async def payments(self, *, at_most: int = 50) -> int:
+        """Let reservations fall to what the payment chain shows was taken; returns how many became known.
+
+        An authorisation counts with its whole cap until its nonce is seen spent (then with the settled amount), or
+        unspent in a block past its deadline (then with nothing).  What cannot be told yet stays reserved.
+        """
+        from opg_magic.receipts.ledger import network_key
+
+        live = set(self._live())
+        now = datetime.now(UTC)
+        waiting = [
+            entry
+            for entry in self._ledger.open_authorisations(network=network_key(self._network))
+            if entry.authorisation.nonce not in live and now - entry.created_at > RECONCILE_AFTER
+        ]
+        known = await asyncio.gather(*(self._payment(entry) for entry in waiting[:at_most]))
+        return sum(known)
+
+    async def _payment(self, entry: OpenAuthorisation) -> bool:
+        authorisation = entry.authorisation
+        try:
+            found = await self._chain.payment_evidence(authorisation)
+        except errors.OpgError as problem:
+            # Not knowing is safe: the cap stays reserved, and the next call or `%opg reconcile` asks again.
+            log.info("an authorisation could not be reconciled: %s", problem.message)
+            return False
+        amount = 0 if found.status == "unspent" else found.amount
+        if found.status not in ("spent", "unspent") or amount is None:
+            return False
+        receipts = [r for r in self._receipts(entry.calls) if r.document["payment"] is not None]
+        found = _shared_out(found, receipts, amount)
+        proof = {"status": found.status, "transaction": found.tx_hash, "block": found.block_number}
+        self._ledger.release(authorisation, min(amount, authorisation.cap), proof)
+        for receipt in receipts:
+            self._ledger.supplement(receipt.id, found)
+        return True
+
+    def _receipts(self, ids: Iterable[str]) -> list[Receipt]:
+        wanted = list(ids)
+        return list(self._ledger.receipts(wanted)) if wanted else []
+
+    # ----------------------------------------------------------------------------------------------------- settlements
+
+    async def settlements(self, ids: Iterable[str] | None = None) -> list[Outcome]:
+        """Look for the batches (or events) of calls whose hashes are to be put on record and were not seen there yet.
+
+        ``ids``: only these receipts; else all of this network in the ledger.
+        """
+        receipts = [r for r in self._ledger.receipts(None if ids is None else list(ids)) if self._is_waiting(r)]
+        return [await self._settlement(receipt) for receipt in receipts]
+
+    def watch(self, receipt_id: str) -> None:
+        """Look for one call's settlement in the background until it is found or too late."""
+        task = asyncio.get_running_loop().create_task(self._watch(receipt_id))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def _watch(self, receipt_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + LOOK_FOR.total_seconds(), FIRST_LOOK
+        while loop.time() < end:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LAST_LOOK)
+            try:
+                if all(outcome.status == "settled" for outcome in await self.settlements([receipt_id])):
+                    return
+            except errors.OpgError as problem:
+                log.info("the settlement of a call could not be looked for: %s", problem.message)
+
+    def _is_waiting(self, receipt: Receipt) -> bool:
+        document = receipt.document
+        of_this_network = (document["network"]["name"], document["network"]["run_id"]) == (
+            self._network.name,
+            self._network.run_id,
+        )
+        return (
+            of_this_network
+            and document["request"]["settlement"] != "private"
+            and document["settlement"] is None
+            and document["response"]["frame"] is not None
+        )
+
+    async def _settlement(self, receipt: Receipt) -> Outcome:
+        from opg_magic.protocol.frame import SignedFields, read_signed_fields
+
+        fields = read_signed_fields(receipt.document["response"]["frame"])
+        if not isinstance(fields, SignedFields):
+            return Outcome(receipt.id, "unknown", "nothing was signed that could be put on record")
+        if self._reader is None:
+            from opg_magic.hosts.settlement import SettlementReader
+
+            self._reader = SettlementReader(self._network)
+        batch = receipt.document["request"]["settlement"] == "batch"
+        find: Callable[..., Awaitable[BatchEvidence | IndividualEvidence | None]]
+        find = self._reader.find_batch if batch else self._reader.find_individual
+        try:
+            found = await find(
+                fields.tee_id, fields.request_hash, fields.output_hash, fields.signature, fields.timestamp
+            )
+        except errors.OpgError as problem:
+            return Outcome(receipt.id, "unknown", problem.message)
+        if found is None:
+            return Outcome(receipt.id, "pending", "not on the chain yet")
+        self._ledger.supplement(receipt.id, found)
+        return Outcome(receipt.id, "settled", f"transaction {found.tx_hash}, block {found.block_number:,}")
+
+
+def _shared_out(found: SettlementTx, receipts: list[Receipt], amount: int) -> SettlementTx:
+    """A session's sum shared out over its calls by usage (their cost by the host's figures), the remainder named."""
+    weights = {}
+    for receipt in receipts:
+        estimate = receipt.document["payment"]["estimate"]
+        weights[receipt.id] = 0 if estimate is None else int(estimate["amount"])
+    total = sum(weights.values())
+    shares = {
+        receipt_id: weight if total <= amount else amount * weight // total for receipt_id, weight in weights.items()
+    }
+    return replace(found, shared=tuple(shares.items()), remainder=amount - sum(shares.values()))

@@ -1,0 +1,150 @@
+"""What is learnt after a call: the payment on its chain, the settlement on the relay; and several hosts at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic import errors, reconcile
+from opg_magic.engine import CallOptions
+from opg_magic.models import Charge, Prompt, Status, VerdictStatus
+from opg_magic.session import Session
+
+QUESTION = "What does a TEE protect against?"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(0))
+
+
+def ask(session: Session, text: str = QUESTION, host: str = "anna", **more):
+    return session.ask(Prompt(text=text, model="openai/gpt-5", **more), CallOptions(host=host))
+
+
+def forget_open_sessions(session: Session) -> None:
+    session._engines["sim"][1]._sessions.clear()
+
+
+def test_a_sessions_sum_is_shared_out_over_its_calls(session: Session, honest_simnet: RunningSimnet):
+    answers = [ask(session, f"Is {n} prime?") for n in (7, 561)]
+    forget_open_sessions(session)
+    honest_simnet.settle_now()
+    assert session.reconcile() == 1
+    kept = [session.show(a.receipt.id) for a in answers]
+    for before, after in zip(answers, kept, strict=True):
+        assert after.receipt.supersedes == before.receipt.digest
+        settled = after.receipt.evidence().payment.settled
+        assert settled.status == "spent"
+        assert dict(settled.shared) == {a.receipt.id: a.cost.amount.amount for a in answers}
+        assert settled.remainder == 0
+        assert settled.amount == sum(a.cost.amount.amount for a in answers)
+    assert session.spending().kernel_reserved.amount == settled.amount
+    assert session.reconcile() == 0
+
+
+def test_attack_22_an_unknown_payment_is_settled_by_its_nonce(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "take-and-hang")
+    with pytest.raises(errors.CallFailed) as failed:
+        session.ask(Prompt(text=QUESTION, model="openai/gpt-5"), CallOptions(host="anna", timeout=1.5))
+    assert failed.value.charge is Charge.UNKNOWN
+    honest_simnet.settle_now()
+    assert session.reconcile() == 1
+    receipt = session.ledger.get(failed.value.receipt_id)
+    settled = receipt.evidence().payment.settled
+    assert settled.status == "spent"
+    assert settled.amount > 0
+    assert session.spending().kernel_reserved.amount == settled.amount
+
+
+def test_a_batch_is_found_and_proven_after_the_call(session: Session, honest_simnet: RunningSimnet):
+    answer = ask(session, settle="batch")
+    assert answer.verdict.claims["settlement"].status is Status.PENDING
+    assert any("guessed" in note for note in answer.notes)
+    honest_simnet.settle_batch()
+    (outcome,) = session.settle()
+    assert (outcome.receipt_id, outcome.status) == (answer.receipt.id, "settled")
+    later = session.show(answer.receipt.id)
+    from opg_magic.models import Trust
+    from opg_magic.verify import judge
+
+    network = honest_simnet.network
+    claim = judge(later.receipt.evidence(), trust=Trust(simulated_roots=network.simulated_roots)).claims["settlement"]
+    assert claim.status is Status.PASSED
+    assert session.settle() == []
+
+
+def test_a_batch_is_found_by_itself_in_the_background(session: Session, honest_simnet: RunningSimnet, monkeypatch):
+    monkeypatch.setattr(reconcile, "FIRST_LOOK", 0.05)
+    answer = ask(session, settle="batch")
+    honest_simnet.settle_batch()
+    watching = session._engines["sim"][1].afterwards._watching
+    (task,) = tuple(watching)
+
+    async def ended(_emit):
+        await task
+
+    session._loop().run(ended)
+    assert session.ledger.get(answer.receipt.id).document["settlement"] is not None
+
+
+def test_attack_29_publishing_a_prompt_needs_consent_given_before(session: Session):
+    with pytest.raises(errors.ConfigError, match="publishes the whole prompt"):
+        ask(session, settle="individual")
+    assert session.ledger.count() == 0
+    session.settings.set("allow_public_settlement", "true")
+    answer = ask(session, settle="individual", stream=False)
+    assert any("plain text" in note for note in answer.notes)
+    outcomes = {o.receipt_id: o.status for o in session.settle()}
+    assert outcomes[answer.receipt.id] == "settled"
+
+
+def test_hosts_of_different_owners_agree(session: Session, honest_simnet: RunningSimnet):
+    agreed = session.agree(Prompt(text="Is 561 prime?", model="openai/gpt-5"), hosts=3, quorum=2)
+    assert agreed.claim.status is Status.PASSED
+    assert len({a.receipt.document["host"]["owner"] for a in agreed.answers}) == 3
+    assert agreed.cap.amount == 3 * 10**17
+    assert session.ledger.count() == 3
+    digests = {m["digest"] for m in agreed.answer.receipt.document["agreement"]["answers"]}
+    assert digests == {session.ledger.get(a.receipt.id, as_made=True).digest for a in agreed.answers}
+
+
+def test_a_lying_host_is_outvoted(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "change-byte")
+    agreed = session.agree(Prompt(text="Is 561 prime?", model="openai/gpt-5"), hosts=3, quorum=2)
+    assert len(agreed.answers) == 2
+    assert [type(f) for f in agreed.failures] == [errors.AnswerWithheld]
+    assert agreed.claim.status is Status.PASSED
+
+
+def test_all_caps_together_are_within_the_limits_or_nothing_is_sent(session: Session, honest_simnet: RunningSimnet):
+    session.settings.set("max_cost_per_kernel", "0.25")
+    with pytest.raises(errors.LimitExceeded):
+        session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=3)
+    assert session.spending().kernel_reserved.amount == 0
+    assert session.ledger.count() == 0
+    assert honest_simnet.settle_now() == []
+
+
+@pytest.mark.parametrize(("hosts", "quorum"), [(1, None), (3, 4), (3, 0), (99, None)])
+def test_an_agreement_of_nobody_is_refused(session: Session, hosts: int, quorum: int | None):
+    with pytest.raises(errors.ConfigError):
+        session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=hosts, quorum=quorum)
+
+
+def test_more_hosts_than_owners_is_said_before_anything(session: Session):
+    with pytest.raises(errors.HostUnavailable, match="5 independent hosts are wanted, 3 can be used"):
+        session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=5)
+    assert session.spending().kernel_reserved.amount == 0
+
+
+def test_disagreement_is_no_failure_of_any_host(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "change-byte")
+    honest_simnet.cheat("bruno", "change-byte")
+    with pytest.raises(errors.OpgError) as differ:
+        session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=3, quorum=3)
+    assert isinstance(differ.value, errors.HostsDisagree)
+    assert len(differ.value.answers) == 1
+    assert differ.value.answers[0].verdict.status is not VerdictStatus.FAILED

@@ -120,7 +120,7 @@ def chosen_rows(
     wanted = _wanted_verdict(verdict)
     found = []
     for row in ledger.rows(since=_moment(since), until=_moment(until, end=True), kernel=kernel):
-        cells = _cells(row)
+        cells = table_cells(row)
         if (
             (notebook is None or _is_notebook(cells["notebook"], notebook))
             and (model is None or any(_is_model(cells[c], model) for c in ("model", "model_answered")))
@@ -158,7 +158,8 @@ def frame(rows: list[tuple[LedgerRow, dict[str, Any]]], *, include_withheld: boo
 # ------------------------------------------------------------------------------------------------------------- a row
 
 
-def _cells(row: LedgerRow) -> dict[str, Any]:
+def table_cells(row: LedgerRow) -> dict[str, Any]:
+    """One call's cells, by the names of :data:`COLUMNS` and ``withheld_answer``; None where nothing is known."""
     cells: dict[str, Any] = dict.fromkeys([*COLUMNS, "withheld_answer"])
     cells.update(id=row.id, time=row.created_at)
     if row.document is not None:

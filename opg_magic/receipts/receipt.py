@@ -749,6 +749,13 @@ def _write_registry(r: RegistryEvidence | None, host: Host | None) -> dict[str, 
     }
 
 
+def registry_json(evidence: RegistryEvidence) -> dict[str, Any]:
+    """What the registry said, in the form that a receipt's ``registry`` has; the entry always in full."""
+    written = _write_registry(evidence, None)
+    assert written is not None
+    return written
+
+
 def _label(rpc: str) -> str:
     """A URL may carry an API key: only host and port of it are kept."""
     if "/" not in rpc and "@" not in rpc:

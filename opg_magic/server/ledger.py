@@ -1,0 +1,135 @@
+"""The ledger as a reader opens it: nothing is created, migrated or written; and pages instead of everything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from opg_magic.errors import LedgerError
+from opg_magic.receipts.ledger import SCHEMA_VERSION, Ledger, LedgerRow, _call, _with_parts
+
+#: Most rows of one page.
+MAX_PAGE = 200
+#: A page ends before its documents exceed this (bytes), however few rows it then has.
+MAX_PAGE_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Calls, newest first, and where the next page begins: ``after`` of its last row, None at the end."""
+
+    rows: tuple[LedgerRow, ...]
+    after: str | None
+    total: int
+
+
+class LedgerReader(Ledger):
+    """A ledger that can only be read.  A file that is not there is an empty ledger, and stays not there."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @property
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    def page(self, *, limit: int, after: str | None = None) -> Page:
+        """``limit`` calls that come after the cursor, newest first; a call that never ended is among them.
+
+        LedgerError if the cursor is none that a page gave.
+        """
+        if not self.exists:
+            return Page((), None, 0)
+        at, _, seen = (after or "").partition("~")
+        if after is not None and not (_is_time(at) and seen.isalnum() and seen.isascii()):
+            raise LedgerError("This is no place in the ledger.")
+        found = self._query(
+            f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608
+            (at, at, seen, limit + 1),
+        )
+        rows: list[LedgerRow] = []
+        size = 0
+        for entry in found[:limit]:
+            size += entry["size"]
+            if rows and size > MAX_PAGE_BYTES:
+                break
+            rows.append(self._row(entry))
+        more = len(rows) < len(found)
+        last = found[len(rows) - 1] if rows else None
+        total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]  # noqa: S608
+        return Page(tuple(rows), f"{last['at']}~{last['id']}" if more and last is not None else None, int(total))
+
+    def _row(self, entry: sqlite3.Row) -> LedgerRow:
+        moment = datetime.fromisoformat(entry["at"])
+        if entry["size"]:
+            receipt = self._query("SELECT document FROM receipts WHERE id = ?", (entry["id"],))[0]
+            document = _with_parts(json.loads(receipt["document"]), self._parts(entry["id"]))
+            return LedgerRow(entry["id"], moment, document)
+        rows = self._without_receipt({"c.id": entry["id"]})
+        if not rows:
+            # Its receipt was saved since the page was begun.
+            return LedgerRow(entry["id"], moment, self.get(entry["id"]).document)
+        return LedgerRow(entry["id"], moment, None, _call(rows[0]))
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.exists:
+            raise LedgerError(f"There is no ledger {self.path} yet.")
+        db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA query_only = ON")
+            version = self._version(db)
+            if version != SCHEMA_VERSION:
+                raise LedgerError(
+                    f"The ledger {self.path} is of an older opg_magic (schema {version}).",
+                    hint="It is brought up to date when a kernel next uses it.",
+                )
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+#: Every call once: its receipt, or what was begun.  One that went on under another id is told by the later id.
+_CALLS = """
+SELECT id, created_at AS at, length(CAST(document AS BLOB)) AS size FROM receipts
+UNION ALL
+SELECT c.id, c.begun_at, 0 FROM calls c
+WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
+  AND NOT EXISTS (SELECT 1 FROM events e WHERE e.call = c.id AND e.kind = 'session-gone')
+"""
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) <= 40
+
+
+def plain(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
+    """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most`` characters."""
+    row: dict[str, Any] = {}
+    for name, value in cells.items():
+        if name in ("withheld_answer", "cost_opg", "digest", "kernel"):
+            continue
+        if name == "tool_calls" and value is not None:
+            value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        if isinstance(value, str) and len(value) > most:
+            value = value[:most] + "…"
+        elif isinstance(value, datetime):
+            value = value.isoformat().replace("+00:00", "Z")
+        elif name.endswith("_base_units") and value is not None:
+            value = str(value)
+        row[name] = value
+    return row

@@ -151,6 +151,7 @@ def network(state: dict[str, Any]) -> Network:
         facilitator=str(state["facilitator"]),
         run_id=str(state["run_id"]),
         root_sha256=str(state["root_sha256"]),
+        more_registry_rpcs=tuple(str(url) for url in state.get("more_registry_rpcs", ())),
         settlement_relay=str(state["settlement_relay"]),
         settlement_senders=(str(state["settlement_sender"]),),
         blob_aggregators=(str(state["blob_store"]),),
@@ -182,9 +183,11 @@ def registry(host: str, action: str) -> dict[str, Any]:
     return control(_running(), "POST", "/registry", {"host": host, "action": action})
 
 
-def settle_batch() -> dict[str, Any]:
-    """Let the running network commit the hashes it has collected, now: ``{"batches": [...]}``."""
-    return control(_running(), "POST", "/settle_batch")
+def settle() -> dict[str, Any]:
+    """Let the running network settle its open payments and commit the hashes that it collected, now: the hashes of the
+    ``transactions`` and the ``batches``."""
+    state = _running()
+    return {**control(state, "POST", "/settle"), **control(state, "POST", "/settle_batch")}
 
 
 def down(timeout: float = 15.0) -> bool:

@@ -1,4 +1,4 @@
-"""``python -m opg_magic.simnet up | status | down | cheat HOST MODE | cheats | registry HOST ACTION | serve``."""
+"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat HOST MODE, cheats, registry HOST ACTION, serve."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     cheat.add_argument("host", help="its name, or the beginning of its tee_id")
     cheat.add_argument("mode", help="see: cheats; off makes it honest again")
     commands.add_parser("cheats", help="the ways in which a host can lie")
+
+    commands.add_parser("settle", help="settle open payments and commit the collected hashes now")
 
     registry = commands.add_parser("registry", help="change a host's standing in the registry")
     registry.add_argument("host")
@@ -105,8 +107,17 @@ def _run(arguments: argparse.Namespace) -> int:
         for mode, cheat in MODES.items():
             print(f"{mode:<{width}}  {cheat.says}")
         return 0
+    if command == "settle":
+        done = simlink.settle()
+        print(f"{_count(done['transactions'], 'payment')} settled.")
+        print(f"{_count(done['batches'], 'batch', 'batches')} committed.")
+        return 0
     _print_status(simlink.registry(arguments.host, arguments.action))
     return 0
+
+
+def _count(things: list[Any], one: str, many: str | None = None) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many or one + 's'}"
 
 
 def _serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from opg_magic.simnet.deploy import Contract, RegistryAdmin
 from opg_magic.simnet.nitro import Authority
 
 CONTRACTS = Path(deploy.__file__).parent / "contracts"
+STUB = Path(__file__).parents[1] / "support" / "contracts" / "VerifierStub.json"
 CLIENT_ABI = Path(deploy.__file__).parents[1] / "hosts" / "abi.json"
 
 ADMIN = Secret(b"\x11" * 32)
@@ -639,9 +640,11 @@ def test_artefacts_were_built_from_these_sources() -> None:
 
 @pytest.mark.skipif(not shutil.which("npm"), reason="Node and npm are not installed")
 def test_rebuilding_gives_the_committed_artefacts(tmp_path: Path) -> None:
-    work, out = tmp_path / "contracts", tmp_path / "out"
-    work.mkdir()
-    out.mkdir()
+    # As deep as in the project: the stub's source is looked for from there.
+    work, stub, out = tmp_path / "opg_magic/simnet/contracts", tmp_path / "tests/support/contracts", tmp_path / "out"
+    for folder in (work, stub, out):
+        folder.mkdir(parents=True)
+    shutil.copy(STUB.with_suffix(".sol"), stub)
     for name in ("package.json", "package-lock.json", "build.mjs"):
         shutil.copy(CONTRACTS / name, work)
     for source in CONTRACTS.glob("*.sol"):
@@ -651,7 +654,7 @@ def test_rebuilding_gives_the_committed_artefacts(tmp_path: Path) -> None:
     if install.returncode:
         pytest.skip("the compiler could not be fetched: " + install.stderr.strip()[-200:])
     subprocess.run(["node", "build.mjs", str(out)], cwd=work, check=True)
-    for committed in (CONTRACTS / "artifacts.json", CLIENT_ABI):
+    for committed in (CONTRACTS / "artifacts.json", CLIENT_ABI, STUB):
         assert (out / committed.name).read_text() == committed.read_text()
 
 
@@ -663,6 +666,7 @@ def test_every_client_function_is_one_of_the_contracts() -> None:
         "erc20": "OPGToken",
         "permit2": "Permit2",
         "upto_proxy": "X402UptoPermit2Proxy",
+        "settlement_relay": "SettlementRelay",
     }
     for part, name in owners.items():
         own = deploy.artifacts()["contracts"][name]["abi"]

@@ -225,4 +225,5 @@ def test_the_command_line(simnet_process: ProcessSimnet) -> None:
     assert other.returncode == 1
     assert "opg simnet down" in other.stderr
     assert "not active" in command("registry", "bruno", "disable").stdout
+    assert command("settle").stdout.splitlines() == ["0 payments settled.", "0 batches committed."]
     assert "has ended" in command("down").stdout

@@ -1,4 +1,4 @@
-"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat HOST MODE, cheats, registry HOST ACTION, serve."""
+"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat, cheats, registry, serve."""
 
 from __future__ import annotations
 

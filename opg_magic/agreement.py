@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
-from opg_magic.models import AgreementEvidence, Answer, Claim, Money, Phase, Progress, Prompt
+from opg_magic.models import AgreementEvidence, Answer, Claim, Cost, Money, Phase, Progress, Prompt, Verdict
 
 if TYPE_CHECKING:
     from opg_magic.engine import CallOptions, Engine, EngineSettings
+    from opg_magic.receipts.receipt import Receipt
 
 #: Most hosts that one cell may ask.
 MAX_HOSTS = 16
@@ -41,8 +42,28 @@ class Agreement:
         """The text that the quorum agrees on, as the chosen host gave it."""
         return self.answer.text
 
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the chosen host's answer; its claim ``agreement`` is :attr:`claim`."""
+        return self.answer.verdict
+
+    @property
+    def receipt(self) -> Receipt:
+        """The chosen host's receipt, which binds all the others by their digests."""
+        return self.answer.receipt
+
+    @property
+    def cost(self) -> Cost:
+        """What all answers cost together; unknown where one of them is."""
+        known = [answer.cost.amount for answer in self.answers]
+        total = None if None in known else Money(sum(a.amount for a in known if a), self.cap.token)
+        return replace(self.answer.cost, amount=total, cap=self.cap, usd=None)
+
     def __str__(self) -> str:
         return self.answer.text
+
+    def __repr__(self) -> str:
+        return f"<Agreement {len(self.answers)} answers: {self.claim.sentence}>"
 
 
 async def agree(

@@ -104,6 +104,17 @@ def _parser() -> argparse.ArgumentParser:
         listing.set_defaults(handler=_hosts if name == "hosts" else _models)
     commands.add_parser("config", help="each setting and where it came from").set_defaults(handler=_config)
 
+    commands.add_parser("reconcile", help="ask the payment chain what open payments came to").set_defaults(
+        handler=_reconcile
+    )
+    settle = commands.add_parser("settle", help="look for batches that hold your calls' hashes")
+    settle.add_argument("--watch", action="store_true", help="until none waits any more")
+    settle.set_defaults(handler=_settle)
+    pin = commands.add_parser("pin", help="host builds and the registry's versions; trust one by your own review")
+    pin.add_argument("hashes", nargs="*", metavar="HASH")
+    pin.add_argument("--remove", action="store_true")
+    pin.set_defaults(handler=_pin)
+
     wallet = commands.add_parser("wallet", help="the paying key").add_subparsers(required=True, metavar="COMMAND")
     wallet.add_parser("new", help="make an encrypted keystore file").set_defaults(handler=_wallet_new)
     for name, text in (("show", "address and where the key is"), ("balance", "balance and Permit2 allowance")):
@@ -239,6 +250,32 @@ def _config(_: argparse.Namespace) -> int:
         print(f"{key:22} {value:24} {origin:28} {text}")
     for note in settings.notes:
         print(note, file=sys.stderr)
+    return 0
+
+
+def _reconcile(_: argparse.Namespace) -> int:
+    print(f"{_session().reconcile()} authorisations settled or expired")
+    return 0
+
+
+def _settle(options: argparse.Namespace) -> int:
+    found = _session().settle(watch=options.watch)
+    for outcome in found:
+        print(f"{outcome.receipt_id}  {outcome.status}  {outcome.detail}")
+    if not found:
+        print("no receipt waits for a settlement")
+    return 0 if all(outcome.status == "settled" for outcome in found) else 3
+
+
+def _pin(options: argparse.Namespace) -> int:
+    session = _session()
+    if options.hashes:
+        print("\n".join(session.pin(options.hashes, remove=options.remove)))
+        return 0
+    for build in session.builds():
+        state = "pinned" if build.pinned else "not pinned"
+        listed = {True: "approved", False: "revoked", None: "not listed"}[build.approved]
+        print(f"{build.pcr_hash}  {state}  {listed}  {build.version or ''}".rstrip())
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -186,6 +186,10 @@ class Settings:
             if key not in _BY_KEY or _BY_KEY[key].tighten is None:
                 self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")
 
+    def reload(self) -> None:
+        """Read the user's file again."""
+        self._user = _read_toml(self._user_file)
+
     def get(self, key: str) -> Any:
         """The value in force, converted."""
         return self._resolve(option(key))[0]
@@ -278,3 +282,20 @@ def _project_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
             table = tool.get("opg", {}) if isinstance(tool, dict) else {}
             return file, table if isinstance(table, dict) else {}
     return None, {}
+
+
+def write_user_list(key: str, values: Sequence[str]) -> None:
+    """Set a list in the user's own file, leaving everything else there as it is.  ConfigError if it cannot be written."""
+    import tomlkit
+
+    file = paths.config_file()
+    try:
+        document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
+        document[option(key).key] = list(values)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = file.with_name(file.name + ".new")
+        scratch.write_text(tomlkit.dumps(document), "utf-8")
+        scratch.chmod(0o600)
+        scratch.replace(file)
+    except (OSError, tomlkit.exceptions.TOMLKitError) as problem:
+        raise ConfigError(f"cannot write settings to {file}: {problem}") from None

@@ -270,6 +270,7 @@ class Engine:
             for host in order_hosts(snapshot, rng=random.Random(self._order_seed))  # noqa: S311
             if host.tee_id not in self.set_aside
         ]
+        self._refuse_too_few_rpcs(self._call(prompt, options, settings, None), snapshot)
         covered: list[Covered] = []
         owners: set[str] = set()
         problems: list[str] = []
@@ -429,6 +430,7 @@ class Engine:
             candidates.sort(
                 key=lambda host: (self._joinable(call, host, None) is None, not self._is_opening(call, host))
             )
+        self._refuse_too_few_rpcs(call, snapshot)
         problems: list[str] = []
         for host in candidates:
             try:
@@ -446,6 +448,15 @@ class Engine:
             "no host can be used now; nothing was paid. " + "; ".join(dict.fromkeys([*problems, *aside])),
             hint="See: %opg hosts",
         )
+
+    def _refuse_too_few_rpcs(self, call: _Call, snapshot: RegistrySnapshot) -> None:
+        """A policy that is not met whatever the host answers ends the call before it is paid for."""
+        if len(snapshot.rpcs) < call.policy.rpcs:
+            raise errors.NetworkUnavailable(
+                f"policy {call.policy.name} needs {call.policy.rpcs} RPCs of the registry chain that agree;"
+                f" {len(snapshot.rpcs)} answered. Nothing was sent.",
+                hint="Name more of them in your settings: registry_rpcs.",
+            )
 
     def _opening_lock(self, call: _Call, host: Host) -> asyncio.Lock:
         return self._opening.setdefault((host.tee_id, call.path), asyncio.Lock())

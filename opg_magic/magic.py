@@ -12,10 +12,19 @@ from traitlets import Any as AnyTrait
 from traitlets import TraitError, observe, validate
 
 from opg_magic import completion, magic_line
-from opg_magic.errors import AnswerWithheld, CallFailed, CallInterrupted, ConfigError, HostReportsFailure, OpgError
+from opg_magic.errors import (
+    AnswerWithheld,
+    CallFailed,
+    CallInterrupted,
+    ConfigError,
+    HostReportsFailure,
+    HostsDisagree,
+    OpgError,
+)
 from opg_magic.magic_line import Line, LineError
 
 if TYPE_CHECKING:
+    from opg_magic.agreement import Agreement
     from opg_magic.display.card import Card
     from opg_magic.display.live import LiveDisplay
     from opg_magic.models import Answer, Progress, Prompt
@@ -135,7 +144,13 @@ class OpgMagics(Magics):  # type: ignore[misc]
             simulated = _network(session, line) == "sim"
             self._display(bundle.settled_bundle(card.of_quote(quote, simulated=simulated)))
             return
-        answer = self._run(session, line, prompt, options)
+        several = line.get("hosts")
+        if several is None and line.get("quorum") is not None:
+            raise LineError("--quorum says how many of --hosts must agree: give both")
+        if several is None:
+            answer: Answer | Agreement = self._run(session, line, prompt, options)
+        else:
+            answer = self._run_several(session, line, prompt, options, several)
         if line.name is not None:
             self.shell.push({line.name: answer})
         self._result(answer)
@@ -163,27 +178,58 @@ class OpgMagics(Magics):  # type: ignore[misc]
 
     def _run(self, session: Session, line: Line, prompt: Prompt, options: Any) -> Answer:
         """The call, with its display.  Whatever ends it, the display says how."""
-        from opg_magic.display import bundle
-        from opg_magic.verify.policy import combine, policy
-
-        live = None
-        if not line.get("quiet"):
-            required = combine(policy(session.settings.get("policy")), policy(line.get("policy") or "default"))
-            live = self._live(
-                prompt, simulated=_network(session, line) == "sim", show_text=not required.withhold_missing
-            )
-            live.start()
+        live = self._started(session, line, prompt)
         try:
             answer = session.ask(prompt, options, live.update if live is not None else _nobody)
         except BaseException as problem:
             self._say_how_it_ended(problem, live, prompt)
             raise
-        settled = bundle.answer_bundle(answer, show_text=live is not None)
+        self._settle(answer, live)
+        return answer
+
+    def _run_several(self, session: Session, line: Line, prompt: Prompt, options: Any, hosts: int) -> Agreement:
+        """Several hosts at once: the answer of the quorum first, then every other answer with a card of its own."""
+        live = self._started(session, line, prompt)
+        watch = live.update if live is not None else _nobody
+        try:
+            agreed = session.agree(prompt, options, hosts=hosts, quorum=line.get("quorum"), observer=watch)
+        except HostsDisagree as problem:
+            self._say_how_it_ended(problem, live, prompt)
+            self._show_others(problem.answers, problem.failures, prompt)
+            raise
+        except BaseException as problem:
+            self._say_how_it_ended(problem, live, prompt)
+            raise
+        self._settle(agreed.answer, live)
+        others = tuple(a for a in agreed.answers if a.receipt.id != agreed.receipt.id)
+        self._show_others(others, agreed.failures, prompt)
+        return agreed
+
+    def _show_others(self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], prompt: Prompt) -> None:
+        for answer in answers:
+            self._settle(answer, None, show_text=True)
+        for failure in failures:
+            self._say_how_it_ended(failure, None, prompt)
+
+    def _started(self, session: Session, line: Line, prompt: Prompt) -> LiveDisplay | None:
+        """The running display, or None with --quiet."""
+        from opg_magic.verify.policy import combine, policy
+
+        if line.get("quiet"):
+            return None
+        required = combine(policy(session.settings.get("policy")), policy(line.get("policy") or "default"))
+        live = self._live(prompt, simulated=_network(session, line) == "sim", show_text=not required.withhold_missing)
+        live.start()
+        return live
+
+    def _settle(self, answer: Answer, live: LiveDisplay | None, *, show_text: bool | None = None) -> None:
+        from opg_magic.display import bundle
+
+        settled = bundle.answer_bundle(answer, show_text=live is not None if show_text is None else show_text)
         if live is None:
             self._display(settled)
         else:
             live.settle(settled)
-        return answer
 
     def _live(self, prompt: Prompt, *, simulated: bool, show_text: bool) -> LiveDisplay:
         from opg_magic.display.live import LiveDisplay, ipython_publisher
@@ -349,6 +395,35 @@ class OpgMagics(Magics):  # type: ignore[misc]
         ]
         return _table(rows, ("over", "cost (host's figures)", "reserved", "limit"))
 
+    def do_reconcile(self, words: list[str]) -> None:
+        _none(words, "reconcile")
+        session = self._session()
+        known = session.reconcile()
+        spent = session.spending()
+        print(
+            f"{known} authorisations settled or expired. Reserved now: {spent.kernel_reserved} by this kernel,", end=" "
+        )
+        print(f"{spent.day_reserved} today.")
+
+    def do_settle(self, words: list[str]) -> Any:
+        for word in words:
+            if word != "--watch":
+                raise LineError(f"%opg settle takes --watch alone, not {word}")
+        found = self._session().settle(watch="--watch" in words)
+        rows = [(outcome.receipt_id, outcome.status, outcome.detail) for outcome in found]
+        return _table(rows, ("receipt", "settlement", "detail"))
+
+    def do_pin(self, words: list[str]) -> Any:
+        remove = "--remove" in words
+        hashes = [word for word in words if word != "--remove"]
+        session = self._session()
+        if hashes:
+            for said in session.pin(hashes, remove=remove):
+                print(said)
+            return None
+        rows = [(row.pcr_hash, row.version or "", row.approved, row.pinned) for row in session.builds()]
+        return _table(rows, ("pcr_hash", "registry's version", "approved", "pinned by you"))
+
     def do_wallet(self, words: list[str]) -> Any:
         _none(words, "wallet")
         return _table([(key, _plain(value)) for key, value in self._session().wallet_info().items()], ("", "wallet"))
@@ -388,6 +463,9 @@ COMMANDS: dict[str, Command] = {
     "receipts": Command("receipts [FILTER=VALUE]…", "the ledger as a DataFrame, one row a call", OpgMagics.do_receipts),
     "show": Command("show ID|last [--unverified]", "an answer out of the ledger, unpaid", OpgMagics.do_show),
     "cost": Command("cost", "spending against each limit", OpgMagics.do_cost),
+    "reconcile": Command("reconcile", "ask the chain what open payments came to", OpgMagics.do_reconcile),
+    "settle": Command("settle [--watch]", "look for batches that hold your calls' hashes", OpgMagics.do_settle),
+    "pin": Command("pin [HASH…] [--remove]", "host builds; trust one by your own review", OpgMagics.do_pin),
     "wallet": Command("wallet", "address, balance, allowance; never the key", OpgMagics.do_wallet),
     "simnet": Command("simnet [status|up|down|cheat HOST MODE]", "the simulated network", OpgMagics.do_simnet),
     "dashboard": Command("dashboard", "hosts, spending and receipts, live", OpgMagics.do_dashboard),

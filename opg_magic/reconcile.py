@@ -120,6 +120,19 @@ class Reconciler:
         receipts = [r for r in self._ledger.receipts(None if ids is None else list(ids)) if self._is_waiting(r)]
         return [await self._settlement(receipt) for receipt in receipts]
 
+    async def wait_for_settlements(self, ids: Iterable[str] | None = None) -> list[Outcome]:
+        """Look again and again until nothing waits, or for :data:`LOOK_FOR`; the last word on each receipt."""
+        wanted = None if ids is None else list(ids)
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + LOOK_FOR.total_seconds(), FIRST_LOOK
+        last: dict[str, Outcome] = {}
+        while True:
+            last |= {outcome.receipt_id: outcome for outcome in await self.settlements(wanted)}
+            if all(outcome.status == "settled" for outcome in last.values()) or loop.time() > end:
+                return list(last.values())
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LAST_LOOK)
+
     def watch(self, receipt_id: str) -> None:
         """Look for one call's settlement in the background until it is found or too late."""
         task = asyncio.get_running_loop().create_task(self._watch(receipt_id))
@@ -127,16 +140,11 @@ class Reconciler:
         task.add_done_callback(self._watching.discard)
 
     async def _watch(self, receipt_id: str) -> None:
-        loop = asyncio.get_running_loop()
-        end, pause = loop.time() + LOOK_FOR.total_seconds(), FIRST_LOOK
-        while loop.time() < end:
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LAST_LOOK)
-            try:
-                if all(outcome.status == "settled" for outcome in await self.settlements([receipt_id])):
-                    return
-            except errors.OpgError as problem:
-                log.info("the settlement of a call could not be looked for: %s", problem.message)
+        await asyncio.sleep(FIRST_LOOK)
+        try:
+            await self.wait_for_settlements([receipt_id])
+        except errors.OpgError as problem:
+            log.info("the settlement of a call could not be looked for: %s", problem.message)
 
     def _is_waiting(self, receipt: Receipt) -> bool:
         document = receipt.document

@@ -55,6 +55,16 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """One host build by its PCR hash; ``version`` and ``approved`` are the registry's word, None where it has none."""
+
+    pcr_hash: str
+    version: str | None
+    approved: bool | None
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Spending:
     """Limits, what is reserved against them, and what calls cost by the hosts' figures."""
 
@@ -356,11 +366,47 @@ class Session:
         self._changed()
         return known
 
-    def settle(self, ids: Sequence[str] | None = None) -> list[Outcome]:
-        """Look for calls' hashes on the relay: all that wait for it, or these receipts."""
-        found = self._run(self._engine(None, None).afterwards.settlements(ids))
+    def settle(self, ids: Sequence[str] | None = None, *, watch: bool = False) -> list[Outcome]:
+        """Look for calls' hashes on the relay: all that wait for it, or these receipts.
+
+        ``watch``: until none waits any more, or the last can no longer come; an interrupt ends it.
+        """
+        afterwards = self._engine(None, None).afterwards
+        found = self._run(afterwards.wait_for_settlements(ids) if watch else afterwards.settlements(ids))
         self._changed()
         return found
+
+    def builds(self) -> list[Build]:
+        """The host builds that are listed now, by PCR hash, with the registry's version and whether they are pinned."""
+        engine = self._engine(None, None)
+        snapshot, _ = self._run(engine.hosts(self._engine_settings(engine.network)))
+        pinned = {pin.lower() for pin in self.settings.get("pinned_pcrs")}
+        known: dict[str, Build] = {}
+        for host in snapshot.hosts:
+            entry = snapshot.evidence(host.tee_id)
+            pcr_hash = host.pcr_hash.lower()
+            known[pcr_hash] = Build(pcr_hash, entry.pcr_version, entry.pcr_approved, pcr_hash in pinned)
+        for pin in sorted(pinned - known.keys()):
+            known[pin] = Build(pin, None, None, True)
+        return list(known.values())
+
+    def pin(self, hashes: Sequence[str], *, remove: bool = False) -> list[str]:
+        """Add PCR hashes to the user's own allow-list (or take them away), kept in the user's file; what was done."""
+        from opg_magic.config import write_user_list
+
+        listed = {build.pcr_hash: build for build in self.builds()}
+        now, said = list(self.settings.get("pinned_pcrs")), []
+        for word in hashes:
+            pin = word.lower()
+            if len(pin) != 66 or not pin.startswith("0x") or not set(pin[2:]) <= set("0123456789abcdef"):
+                raise errors.ConfigError(f"{word!r} is no PCR hash", hint="It is 0x and 64 hex digits: see %opg pin.")
+            build = listed.get(pin)
+            version = f" (the registry calls it {build.version})" if build is not None and build.version else ""
+            now = [p for p in now if p.lower() != pin] + ([] if remove else [pin])
+            said.append(f"{pin}{version} is {'no longer ' if remove else ''}pinned.")
+        write_user_list("pinned_pcrs", now)
+        self.settings.reload()
+        return said
 
     def agree(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from opg_magic.display import words
@@ -115,7 +115,9 @@ _IMITATES = re.compile(
 
 def of_answer(answer: Answer) -> Card:
     """The card of an answer, also of a withheld one that was asked for explicitly."""
-    return settled(answer.verdict, answer.receipt, answer.cost, shown_anyway=answer.verdict.withheld)
+    card = settled(answer.verdict, answer.receipt, answer.cost, shown_anyway=answer.verdict.withheld)
+    said = tuple(Note(_sentence(words.one_line(note))) for note in answer.notes)
+    return replace(card, notes=(*said, *card.notes))
 
 
 def _headline(verdict: Verdict, *, shown_anyway: bool) -> tuple[str, Tone]:

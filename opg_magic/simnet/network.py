@@ -115,7 +115,7 @@ class SimNetwork:
         self._batch_limits = batch_limits
         self._settler: Settler | None = None
         self._servers: list[RpcServer] = []
-        self._urls = ("", "")
+        self._urls: tuple[str, ...] = ("", "")
         self._control: web.AppRunner | None = None
         self._beats: asyncio.Task[None] | None = None
         self._silent: set[str] = set()
@@ -153,14 +153,14 @@ class SimNetwork:
         self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
         self._registry_chain = Chain(REGISTRY_CHAIN_ID, attestation_roots=[self.keys.authority.root_sha256])
 
-    async def _serve_chains(self) -> tuple[str, str]:
-        """Let clients reach them: the URLs of the registry chain's RPC and of the payment chain's."""
+    async def _serve_chains(self) -> tuple[str, ...]:
+        """Let clients reach them: the URLs of the registry chain's RPC, the payment chain's, and a second of the
+        registry chain's: the policy `strict` wants two that agree."""
         from opg_magic.simnet.rpc import RpcServer
 
-        for chain in (self.registry_chain, self.payment_chain):
+        for chain in (self.registry_chain, self.payment_chain, self.registry_chain):
             self._servers.append(RpcServer(chain))
-        registry, payment = [await server.start() for server in self._servers]
-        return registry, payment
+        return tuple([await server.start() for server in self._servers])
 
     async def stop(self) -> None:
         """Stop everything that was started.  Open sessions are not settled: the chain ends with them."""
@@ -299,13 +299,14 @@ class SimNetwork:
         """The installation's own payer key: the only one whose payments are taken."""
         return self.keys.payer
 
-    def _profile(self, registry_rpc: str, payment_rpc: str) -> Network:
+    def _profile(self, registry_rpc: str, payment_rpc: str, *more_registry_rpcs: str) -> Network:
         return simulated(
             registry_rpc=registry_rpc,
             payment_rpc=payment_rpc,
             facilitator=self._facilitator.address if self._facilitator else "",
             run_id=self.run_id,
             root_sha256=self.keys.authority.root_sha256,
+            more_registry_rpcs=more_registry_rpcs,
             settlement_relay=deploy.SETTLEMENT_RELAY,
             settlement_senders=(deploy.address_of(self.keys.settler),),
             blob_aggregators=(self.blobs.url,) if self.blobs.url else (),
@@ -320,6 +321,7 @@ class SimNetwork:
             "pid": os.getpid(),
             "run_id": self.run_id,
             "registry_rpc": network.registry_rpcs[0],
+            "more_registry_rpcs": list(network.registry_rpcs[1:]),
             "payment_rpc": network.payment_rpcs[0],
             "control": self._control_url,
             "control_token": self.control_token.reveal(),

@@ -82,10 +82,21 @@ def test_progress_goes_through_the_phases_and_grows(session):
 
 def test_under_strict_no_text_is_shown_before_the_verdict(session):
     seen = []
-    with pytest.raises(errors.OpgError):
-        # One RPC only: strict asks for two that agree.
-        ask(session, observer=seen.append, options=CallOptions(policy="strict"))
+    answer = ask(session, observer=seen.append, options=CallOptions(policy="strict"))
+    assert answer.text
+    assert [p.phase for p in seen][-1] is Phase.DONE
     assert not any(p.text for p in seen)
+
+
+def test_strict_with_one_rpc_is_refused_before_payment(session, honest_simnet: RunningSimnet):
+    from dataclasses import replace
+
+    network = honest_simnet.network
+    session._profile = lambda _name: replace(network, registry_rpcs=network.registry_rpcs[:1])
+    with pytest.raises(errors.NetworkUnavailable, match="needs 2 RPCs"):
+        ask(session, options=CallOptions(policy="strict"))
+    assert session.ledger.count() == 0
+    assert session.spending().kernel_reserved.amount == 0
 
 
 def test_tools_and_schemas_travel_and_verify(session):

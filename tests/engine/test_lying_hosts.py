@@ -193,10 +193,19 @@ def test_a_closed_session_is_replaced_by_a_new_authorisation_once(session: Sessi
 
 
 def test_a_dead_host_is_passed_over_before_payment(session: Session, honest_simnet: RunningSimnet):
-    honest_simnet.cheat("anna", "http-500")
-    honest_simnet.cheat("bruno", "http-500")
+    honest_simnet.cheat("anna", "wrong-certificate")
+    honest_simnet.cheat("bruno", "debug-pcrs")
     answer = ask(session, None)
     assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert answer.receipt.document["host"]["tee_id"] == honest_simnet.host("chidi").tee_id
+
+
+def test_a_host_that_fails_after_payment_is_not_followed_by_another(session: Session, honest_simnet: RunningSimnet):
+    honest_simnet.cheat("anna", "http-500")
+    with pytest.raises(errors.HostReportsFailure) as failed:
+        ask(session)
+    assert failed.value.charge is Charge.NONE
+    assert session.ledger.count() == 1
 
 
 def test_attack_27_hostile_output_is_kept_exactly(session: Session, honest_simnet: RunningSimnet):

@@ -78,7 +78,7 @@ def test_quotes_and_comments_as_in_a_shell(line: str, system: str) -> None:
         ("--max-cost -1", "--max-cost must be an amount of OPG"),
         ("--timeout 9999", "--timeout must be a number of seconds from 1 to 165"),
         ("--policy lax", "--policy must be default or strict or audit"),
-        ("--settle individual", "--settle must be private"),
+        ("--settle public", "--settle must be private"),
         ("a b", "two names, a and b"),
         ("1st", "'1st' cannot be a variable's name"),
         ("a.b", "cannot be a variable's name"),

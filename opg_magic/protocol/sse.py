@@ -29,6 +29,8 @@ from opg_magic.protocol.reply import (
 
 MAX_STREAM_BYTES = MAX_BODY_BYTES
 MAX_LINE = 4 * 1024 * 1024
+#: Lines of one stream, empty ones included: nobody's answer has as many, and a host could keep a kernel busy with them.
+MAX_LINES = 2**20
 #: A stream may name this many tool calls.
 MAX_TOOL_CALLS = 1024
 
@@ -59,6 +61,7 @@ class StreamReader:
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._size = 0
+        self._lines = 0
         self._pending = bytearray()
         self._problem: Problem | None = None
         self._text: list[str] = []
@@ -120,6 +123,9 @@ class StreamReader:
 
     def _pending_line(self) -> None:
         self._bound_pending()
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            self._stop("too-large", f"the stream has more than {MAX_LINES} lines")
         line = bytes(self._pending)
         self._pending.clear()
         if self._problem is None:

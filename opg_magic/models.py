@@ -33,7 +33,7 @@ COMPLETION_PATH = "/v1/completions"
 # --------------------------------------------------------------------------------------------------------------- money
 
 
-@dataclass(frozen=True, slots=True, order=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class Money:
     """``amount`` base units of ``token``.  Two sums of different tokens neither add nor compare."""
 
@@ -60,6 +60,9 @@ class Money:
     def decimal(self) -> Decimal:
         """The sum in whole tokens, exact."""
         return Decimal(self.amount).scaleb(-self.token.decimals)
+
+    def __repr__(self) -> str:
+        return f"<Money {self}>"
 
     def __str__(self) -> str:
         return f"{format_units(self.amount, self.token.decimals)} {self.token.symbol}"
@@ -100,7 +103,7 @@ class ModelPrice:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cost:
     """What one call cost: ``amount`` None means that the price is unknown (never zero).
 
@@ -114,6 +117,9 @@ class Cost:
     price: ModelPrice | None = None
     token_usd: Decimal | None = None
     charge: Charge = Charge.NONE
+
+    def __repr__(self) -> str:
+        return f"<Cost {self}>"
 
     def __str__(self) -> str:
         if self.charge is Charge.NONE:

@@ -127,7 +127,10 @@ class Reconciler:
         end, pause = loop.time() + LOOK_FOR.total_seconds(), FIRST_LOOK
         last: dict[str, Outcome] = {}
         while True:
-            last |= {outcome.receipt_id: outcome for outcome in await self.settlements(wanted)}
+            now = {outcome.receipt_id: outcome for outcome in await self.settlements(wanted)}
+            # What no longer waits was found meanwhile, by the background or by another kernel.
+            elsewhere = (o for o in last.values() if o.status != "settled" and o.receipt_id not in now)
+            last |= {o.receipt_id: Outcome(o.receipt_id, "settled", "found meanwhile") for o in elsewhere} | now
             if all(outcome.status == "settled" for outcome in last.values()) or loop.time() > end:
                 return list(last.values())
             await asyncio.sleep(pause)

@@ -148,3 +148,16 @@ def test_disagreement_is_no_failure_of_any_host(session: Session, honest_simnet:
     assert isinstance(differ.value, errors.HostsDisagree)
     assert len(differ.value.answers) == 1
     assert differ.value.answers[0].verdict.status is not VerdictStatus.FAILED
+
+
+def test_watching_ends_when_it_was_found_elsewhere_meanwhile(session: Session, monkeypatch):
+    monkeypatch.setattr(reconcile, "FIRST_LOOK", 0.01)
+    ask(session)
+    afterwards = session._engines["sim"][1].afterwards
+    looks = iter([[reconcile.Outcome("A", "pending", "not yet"), reconcile.Outcome("B", "settled", "tx")], []])
+
+    async def settlements(_ids=None):
+        return next(looks)
+
+    monkeypatch.setattr(afterwards, "settlements", settlements)
+    assert [(o.receipt_id, o.status) for o in session.settle(watch=True)] == [("A", "settled"), ("B", "settled")]

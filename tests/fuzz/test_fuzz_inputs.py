@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -140,6 +142,27 @@ def test_receipts_of_sound_json(document: Any, redigested: bool) -> None:
         with contextlib.suppress(ValueError):
             document["digest"] = digest(document)
     read_as_receipt(json.dumps(document))
+
+
+def test_every_time_and_number_of_a_receipt_at_its_ends() -> None:
+    for one in RECEIPTS:
+        for holder, key, values in extremes(one.document):
+            before = holder[key]
+            for value in values:
+                holder[key] = value
+                read_as_receipt(json.dumps(one.document))
+            holder[key] = before
+
+
+def extremes(value: Any) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
+    """Every place of a time or of a number from a chain, and the first and the last that it may hold."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(inner, dict | list):
+            yield from extremes(inner)
+        elif isinstance(inner, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", inner):
+            yield value, key, ("0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z")
+        elif isinstance(inner, str) and inner.isdigit() and key != "text":
+            yield value, key, ("0", "9" * 78)
 
 
 def read_as_receipt(raw: bytes | str) -> None:

@@ -535,3 +535,61 @@ async def test_a_wanted_host_that_is_listed_but_not_active_says_why(snapshot: Re
         order_hosts(replace(snapshot, hosts=(disabled,)), wanted=disabled.tee_id)
     with pytest.raises(NetworkUnavailable):
         order_hosts(replace(snapshot, hosts=(disabled,)))
+
+
+# ------------------------------------------------------------------------------------------------------ what came later
+
+
+def day(world: World) -> str:
+    return f"{datetime.fromtimestamp(world.chain.time, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+async def test_attack_05_what_was_revoked_since_is_told_with_its_time(world: World) -> None:
+    tee_id, before = world.tee_ids[0], world.chain.block_number
+    async with Readers(world.chain, honest, honest) as reader:
+        assert await reader.revoked_since(tee_id, before) is None
+        for _ in range(5):
+            world.clock.now += 60
+            world.admin.heartbeat(tee_id)
+        assert await reader.revoked_since(tee_id, before) is None
+        world.clock.now += 60
+        world.admin.revoke_pcr(PCR_HASH)
+        revoked = day(world)
+        for number in range(2, 6):
+            world.clock.now += 3600
+            world.admin.approve_pcr("0x" + bytes([number] * 32).hex(), "other")
+        assert await reader.revoked_since(tee_id, before) == f"PCR revoked on {revoked}"
+
+
+async def test_attack_05_a_host_that_was_disabled_since(world: World) -> None:
+    tee_id, before = world.tee_ids[0], world.chain.block_number
+    world.clock.now += 60
+    world.admin.disable(tee_id)
+    async with Readers(world.chain, honest) as reader:
+        assert await reader.revoked_since(tee_id, before) == f"disabled on {day(world)}"
+        assert await reader.revoked_since(world.tee_ids[1], before) is None
+
+
+async def test_a_host_that_only_fell_silent_is_not_revoked(world: World) -> None:
+    tee_id, before = world.tee_ids[0], world.chain.block_number
+    world.clock.now += 100_000
+    world.admin.approve_pcr("0x" + "05" * 32, "other")
+    async with Readers(world.chain, honest) as reader:
+        now = await reader.at_block(tee_id, world.chain.block_number)
+        assert now.inactive_reason == "heartbeat too old"
+        assert await reader.revoked_since(tee_id, before) is None
+
+
+async def test_an_rpc_without_old_states_tells_by_when(world: World) -> None:
+    tee_id, before = world.tee_ids[0], world.chain.block_number
+    for number in range(2, 5):
+        world.clock.now += 60
+        world.admin.approve_pcr("0x" + bytes([number] * 32).hex(), "other")
+    world.admin.disable(tee_id)
+    head = world.chain.block_number
+
+    def pruned(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        return error("missing trie node") if method == "eth_call" and params[1] != hex(head) else answer
+
+    async with Readers(world.chain, pruned) as reader:
+        assert await reader.revoked_since(tee_id, before) == f"disabled by {day(world)}"

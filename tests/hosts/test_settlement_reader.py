@@ -628,3 +628,88 @@ def relay_without_checks(world: World) -> Callable[[merkle.BatchItem, bytes], No
         assert world.chain.transact(SENDER, deploy.SETTLEMENT_RELAY, head + data)["status"] == 1
 
     return emit
+
+
+# --------------------------------------------------------------------------------------------------- named by a receipt
+
+
+async def test_a_settlement_that_a_receipt_names_is_asked_for_again(world: World) -> None:
+    items = [item(n) for n in range(1, 6)]
+    world.commit(items)
+    async with reader(world, None, None) as settlements:
+        found = await find(settlements, items[0])
+        assert found is not None
+        fetched = len(world.fetched)
+        # What the receipt's author may have made up is put right, and no blob is needed for it.
+        told = replace(found, block_hash="0x" + "00" * 32, sender=None, relay="0x" + "11" * 20, rpcs=("their.rpc",))
+        told = replace(told, block_time=found.block_time - timedelta(days=1), batch_size=99, chain_id=1, blob_id="x")
+        assert await settlements.committed(told) == found
+        assert len(world.fetched) == fetched
+
+
+@pytest.mark.parametrize(
+    "change", [{"root": "0x" + "aa" * 32}, {"tx_hash": "0x" + "aa" * 32}, {"block_number": 1}, {"block_number": 10**9}]
+)
+async def test_attack_24_a_settlement_that_is_not_there(world: World, change: dict[str, Any]) -> None:
+    wanted = item(1)
+    world.commit([wanted, item(2)])
+    async with reader(world) as settlements:
+        found = await find(settlements, wanted)
+        assert found is not None
+        told: BatchEvidence = replace(found, **change)
+        again = await settlements.committed(told)
+        assert again.committed is False and replace(again, committed=True, rpcs=told.rpcs) == told
+
+
+def any_batch() -> BatchEvidence:
+    word, now = "0x" + "bb" * 32, datetime.fromtimestamp(time.time(), UTC)
+    return BatchEvidence(word, word, (), word, 1, word, now, deploy.SETTLEMENT_RELAY, 10740, "b", 1, None)
+
+
+async def test_attack_24_who_committed_a_named_batch_is_asked_of_the_chain(world: World) -> None:
+    wanted = item(1)
+    done = world.commit([wanted], key=STRANGER)
+    told = replace(
+        any_batch(),
+        root="0x" + wanted.leaf.hex(),
+        leaf="0x" + wanted.leaf.hex(),
+        tx_hash=done["tx_hash"],
+        block_number=done["block"],
+        sender=SENDER_ADDRESS,
+    )
+    async with reader(world) as settlements:
+        again = await settlements.committed(told)
+    assert again.committed and again.sender == Account.from_key(STRANGER.reveal()).address
+
+
+async def test_a_single_settlement_that_a_receipt_names(world: World) -> None:
+    emitter = relay_without_checks(world)
+    wanted = item(1)
+    emitter(wanted, b"A" * 43)
+    async with reader(world) as settlements:
+        found = await settlements.find_individual(*fields(wanted))
+        assert found is not None
+        assert await settlements.committed(replace(found, sender=None, blob_id="")) == found
+        for change in ({"timestamp": 1}, {"output_hash": "0x" + "00" * 32}, {"tee_id": "0x" + "00" * 32}):
+            assert (await settlements.committed(replace(found, **change))).committed is False
+
+
+async def test_a_named_settlement_on_the_wrong_chain_or_with_rpcs_that_disagree(world: World) -> None:
+    wanted = item(1)
+    world.commit([wanted])
+
+    def hiding(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        return result(answer, []) if method == "eth_getLogs" else answer
+
+    def foreign(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        return result(answer, "0x1") if method == "eth_chainId" else answer
+
+    async with reader(world) as settlements:
+        found = await find(settlements, wanted)
+    assert found is not None
+    async with reader(world, None, hiding) as settlements:
+        with pytest.raises(RpcsDisagree):
+            await settlements.committed(found)
+    async with reader(world, foreign) as other:
+        with pytest.raises(WrongChain):
+            await other.committed(found)

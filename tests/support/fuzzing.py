@@ -54,6 +54,8 @@ ODD: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.sampled_from([-1, 0, 2**53, 2**63, 2**256, -(2**256), 10**400, 0.5, -0.0, 1e300, "", "0x", "-1", "1" * 90])
+    | st.sampled_from(["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.000000Z", "2026-05-04T12:00:00.000000Z"])
+    | st.sampled_from(["1" * 78, "0", "spent", "batch", "individual", "https://a@b/c", "x\n"])
     | st.text(max_size=30)
     | st.binary(max_size=12).map(lambda raw: "0x" + raw.hex()),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -17,7 +17,10 @@ export type FindingCode =
   | 'model-differs'
   | 'cell-changed'
   | 'shown-twice'
-  | 'saved-differs';
+  | 'saved-differs'
+  | 'registry-not-asked'
+  | 'other-chain'
+  | 'other-block';
 
 export interface Finding {
   readonly level: Level;

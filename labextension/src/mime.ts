@@ -1,30 +1,20 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
-import { Widget } from '@lumino/widgets';
 
 import { MIME_TYPE } from './receipt';
+import { ReceiptRenderer } from './renderer';
 
-/** Names the receipt, and shows nothing of an answer that nobody here has checked. */
-class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
-  constructor() {
-    super();
-    this.addClass('opg-receipt');
-  }
-
-  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const receipt = model.data[MIME_TYPE] as { id?: unknown } | undefined;
-    this.node.textContent = typeof receipt?.id === 'string' ? `Receipt ${receipt.id}, not checked` : 'A receipt, not checked';
-  }
-}
+/** Before HTML: this one's verdict is of now. */
+const RANK = 0;
 
 const extension: IRenderMime.IExtension = {
   id: 'opg-magic:receipt',
-  description: 'Shows receipts of opg_magic.',
+  description: 'Shows receipts of opg_magic, each judged by this browser.',
   rendererFactory: {
     safe: true,
     mimeTypes: [MIME_TYPE],
-    createRenderer: () => new ReceiptRenderer()
+    createRenderer: options => new ReceiptRenderer(options)
   },
-  rank: 1000, // below text/html, until it shows the card
+  rank: RANK,
   dataType: 'json'
 };
 

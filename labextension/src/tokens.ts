@@ -55,6 +55,8 @@ export interface INotebookReceipts extends IDisposable {
   readonly changed: ISignal<INotebookReceipts, void>;
   /** Check all again, also what is remembered. */
   refresh(): Promise<void>;
+  /** Ask the registry for all of them through the reader's own RPC, and judge again. */
+  askRegistry(): Promise<void>;
   /** Show that receipt's cell. */
   reveal(entry: IEntry): Promise<void>;
 }
@@ -85,6 +87,8 @@ export namespace CommandIDs {
   export const showPanel = 'opg-magic:show-panel';
   /** Check the receipts of the open notebook again. */
   export const recheck = 'opg-magic:check-notebook';
+  /** Ask the registry for the hosts in the open notebook. */
+  export const askRegistry = 'opg-magic:ask-registry';
   /** Save the receipts of the open notebook as JSON lines, or as a table. */
   export const exportJsonl = 'opg-magic:export-jsonl';
   export const exportCsv = 'opg-magic:export-csv';

@@ -1,0 +1,133 @@
+/** A badge that stays beside each `%%opg` cell: what became of its answer, and whether the cell was edited since. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { type Cell, CodeCell } from '@jupyterlab/cells';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+
+import { checker } from './check';
+import { h } from './dom';
+import { EDITED } from './findings';
+import { IEntry, INotebookReceipts, IReceipts } from './tokens';
+import { hasFailed, headline, Tone } from './words';
+
+export interface IBadge {
+  readonly tone: Tone;
+  readonly simulated: boolean;
+  readonly text: string;
+  readonly title: string;
+  /** A line below the cell, where its text is no longer what was asked. */
+  readonly edited: string | null;
+}
+
+/** What stands beside a cell with these receipts; null where there is none. */
+export function badgeOf(entries: readonly IEntry[]): IBadge | null {
+  if (!entries.length) {
+    return null;
+  }
+  // The worst of several (an agreement of hosts has one receipt each).
+  const entry = entries.find(hasFailed) ?? entries.find(one => one.verdict === null) ?? entries[0];
+  const head = headline(entry);
+  const more = entries.length > 1 ? ` (${entries.length} receipts)` : '';
+  const edit = entries.flatMap(one => one.findings).find(finding => EDITED.has(finding.code));
+  return {
+    tone: head.tone === 'bad' ? 'bad' : edit ? 'warn' : head.tone,
+    simulated: head.simulated,
+    text: edit && head.tone !== 'bad' ? '≠ edited' : head.short,
+    title: `This browser: ${head.text}${more}${edit ? `. ${edit.message}` : ''}`,
+    edited: edit ? edit.message : null
+  };
+}
+
+/** The badges of one notebook. */
+class Badges {
+  private readonly _watched = new Set<Cell>();
+
+  constructor(
+    private readonly _panel: NotebookPanel,
+    private readonly _receipts: INotebookReceipts
+  ) {
+    _receipts.changed.connect(this._draw, this);
+    checker.changed.connect(this._draw, this);
+    _panel.disposed.connect(this._dispose, this);
+    this._draw();
+  }
+
+  private _dispose(): void {
+    this._receipts.changed.disconnect(this._draw, this);
+    checker.changed.disconnect(this._draw, this);
+    for (const cell of this._watched) {
+      cell.inViewportChanged.disconnect(this._draw, this);
+    }
+    this._watched.clear();
+  }
+
+  private _draw(): void {
+    if (this._panel.isDisposed) {
+      return;
+    }
+    const byCell = new Map<string, IEntry[]>();
+    for (const entry of checker.reader.badges ? this._receipts.entries : []) {
+      byCell.set(entry.cellId, [...(byCell.get(entry.cellId) ?? []), entry]);
+    }
+    for (const cell of this._panel.content.widgets) {
+      if (cell instanceof CodeCell) {
+        this._place(cell, badgeOf(byCell.get(cell.model.id) ?? []));
+      }
+    }
+  }
+
+  private _place(cell: CodeCell, badge: IBadge | null): void {
+    const node = cell.inputArea?.node;
+    if (node === undefined) {
+      // A cell that was never in view has no input area yet.
+      if (badge !== null && !this._watched.has(cell)) {
+        this._watched.add(cell);
+        cell.inViewportChanged.connect(this._draw, this);
+        cell.disposed.connect(() => this._watched.delete(cell));
+      }
+      return;
+    }
+    const key = JSON.stringify(badge);
+    if ((node.dataset.opgBadge ?? 'null') === key) {
+      return;
+    }
+    node.dataset.opgBadge = key;
+    node.querySelector(':scope > .opg-badge')?.remove();
+    cell.node.querySelector(':scope > .opg-edited')?.remove();
+    cell.node.classList.toggle('opg-has-badge', badge !== null);
+    if (badge === null) {
+      return;
+    }
+    const classes = `opg-badge opg-tone-${badge.tone}${badge.simulated ? ' opg-simulated' : ''}`;
+    node.append(
+      h(
+        'div',
+        { class: classes, title: badge.title, role: 'note', 'aria-label': badge.title },
+        badge.text,
+        badge.simulated && h('small', {}, 'SIMULATED')
+      )
+    );
+    if (badge.edited !== null) {
+      const line = h('div', { class: 'opg-edited' }, `≠ ${badge.edited} Run the cell to ask again.`);
+      const output = cell.node.querySelector(':scope > .jp-Cell-outputWrapper');
+      cell.node.insertBefore(line, output);
+    }
+  }
+}
+
+export const badgePlugin: JupyterFrontEndPlugin<void> = {
+  id: 'opg-magic:badge',
+  description: 'Marks each %%opg cell with what became of its answer.',
+  autoStart: true,
+  requires: [INotebookTracker, IReceipts],
+  activate: (_: JupyterFrontEnd, tracker: INotebookTracker, receipts: IReceipts): void => {
+    const add = (panel: NotebookPanel): void => {
+      const model = receipts.of(panel);
+      if (model !== null) {
+        void panel.context.ready.then(() => new Badges(panel, model));
+      }
+    };
+    tracker.forEach(add);
+    tracker.widgetAdded.connect((_, panel) => add(panel));
+  }
+};

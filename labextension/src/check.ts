@@ -1,0 +1,317 @@
+/**
+ * Judging the receipts of open notebooks: one place for what the reader trusts, what was asked, and what is remembered.
+ *
+ * The renderer, the panel, the mark and the badges all show what comes from here, so that they cannot disagree.
+ */
+
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { documentFindings, Finding } from './findings';
+import { Policy, policyNamed } from './policy';
+import { computedDigest, readReceipt, Receipt, RegistryPart, UnreadableReceipt } from './receipt';
+import { Seen } from './claims/shared';
+import { Trust } from './trust';
+import { Verdict } from './verdict';
+import { Relations, verify } from './verify';
+
+/** What the reader chose, in their settings and never in a notebook. */
+export interface IReader {
+  readonly policy: string;
+  readonly askRegistry: boolean;
+  readonly pinnedPcrs: readonly string[];
+  readonly simulatedRoots: readonly string[];
+  readonly skewSeconds: number;
+  readonly explorers: Readonly<Record<string, string>>;
+  readonly mark: boolean;
+  readonly badges: boolean;
+}
+
+export const DEFAULT_READER: IReader = {
+  policy: 'default',
+  askRegistry: false,
+  pinnedPcrs: [],
+  simulatedRoots: [],
+  skewSeconds: 300,
+  explorers: {},
+  mark: true,
+  badges: true
+};
+
+/** One receipt, judged here. */
+export interface IJudged {
+  readonly receipt: Receipt | null;
+  readonly error: string | null;
+  readonly verdict: Verdict | null;
+  readonly findings: readonly Finding[];
+}
+
+/** Asks the reader's own RPC for a host's entry at a block; rejects with words for a person. */
+export type AskRegistry = (receipt: Receipt) => Promise<RegistryPart>;
+
+/** What came of asking. */
+type Asked = { readonly registry: RegistryPart } | { readonly problem: string };
+
+/** Where receipts stand together: those of one notebook know of each other. */
+export interface IScope {
+  readonly node: Node;
+  readonly seen: ReadonlyMap<string, Seen>;
+}
+
+const MOST_REMEMBERED = 4096;
+const SLICE_MS = 10;
+
+export class Checker {
+  private _reader: IReader = DEFAULT_READER;
+  private _policy: Policy = policyNamed('default');
+  private _ask: AskRegistry | null = null;
+  private readonly _asked = new Map<string, Asked>();
+  private readonly _verdicts = new Map<string, IJudged>();
+  private readonly _scopes = new Set<IScope>();
+  private readonly _changed = new Signal<Checker, ReadonlySet<string> | null>(this);
+
+  get reader(): IReader {
+    return this._reader;
+  }
+
+  /** Whether there is anyone to ask about the registry. */
+  get canAsk(): boolean {
+    return this._ask !== null;
+  }
+
+  /** Digests of receipts that are to be judged anew; null: all. */
+  get changed(): ISignal<Checker, ReadonlySet<string> | null> {
+    return this._changed;
+  }
+
+  configure(reader: Partial<IReader>): void {
+    const next = { ...this._reader, ...reader };
+    if (JSON.stringify(next) === JSON.stringify(this._reader)) {
+      return;
+    }
+    this._reader = next;
+    this._policy = policyNamed(next.policy);
+    this.forget();
+  }
+
+  /** Who asks the registry on the reader's behalf. */
+  setRegistry(ask: AskRegistry | null): void {
+    this._ask = ask;
+  }
+
+  /** Judge everything anew. */
+  forget(): void {
+    this._verdicts.clear();
+    this._changed.emit(null);
+  }
+
+  /** Receipts that stand in one notebook; the answer takes them out again. */
+  addScope(scope: IScope): () => void {
+    this._scopes.add(scope);
+    return () => void this._scopes.delete(scope);
+  }
+
+  /** That what receipts with these digests know of others has changed. */
+  announce(digests: ReadonlySet<string>): void {
+    if (digests.size) {
+      this._changed.emit(digests);
+    }
+  }
+
+  /** What is known of other receipts with which the one at `node` stands. */
+  seenAt(node: Node, digest: string): Seen {
+    for (const scope of this._scopes) {
+      if (scope.node.contains(node)) {
+        return scope.seen.get(digest) ?? {};
+      }
+    }
+    return {};
+  }
+
+  /** What is remembered of this receipt; null if it has to be judged first. */
+  recall(receipt: Receipt, seen: Seen = {}): IJudged | null {
+    return this._verdicts.get(this._key(receipt, seen)) ?? null;
+  }
+
+  /** Judge one receipt. Never rejects for what a document holds. */
+  async judge(document: unknown, seen: Seen = {}): Promise<IJudged> {
+    const receipt = readDocument(document);
+    return receipt instanceof UnreadableReceipt ? unreadable(receipt) : this.judgeRead(receipt, seen);
+  }
+
+  async judgeRead(receipt: Receipt, seen: Seen = {}): Promise<IJudged> {
+    const key = this._key(receipt, seen);
+    const known = this._verdicts.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const reader = this._reader;
+    const findings = documentFindings(receipt);
+    const trust: Partial<Trust> = {
+      pinnedPcrs: reader.pinnedPcrs,
+      simulatedRoots: reader.simulatedRoots.map(root => root.toLowerCase()),
+      skewSeconds: reader.skewSeconds,
+      now: new Date()
+    };
+    let evidence = receipt;
+    const asked = this._asked.get(registryKey(receipt) ?? '');
+    let isAsked = false;
+    if (asked !== undefined && receipt.registry !== null) {
+      const outcome = applyAsked(receipt, receipt.registry, asked);
+      findings.push(...outcome.findings);
+      isAsked = outcome.receipt !== receipt;
+      evidence = outcome.receipt;
+    }
+    const asking: Partial<Trust> =
+      isAsked && evidence.registry !== null
+        ? { asked: ['registry'], registry: [evidence.registry.chain_id, evidence.registry.contract] }
+        : {};
+    const verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen });
+    findings.push(...savedFindings(receipt, verdict));
+    const judged: IJudged = { receipt, error: null, verdict, findings };
+    // Settings may have changed meanwhile: then this is an answer to another question.
+    if (reader === this._reader && key === this._key(receipt, seen)) {
+      if (this._verdicts.size >= MOST_REMEMBERED) {
+        this._verdicts.clear();
+      }
+      this._verdicts.set(key, judged);
+    }
+    return judged;
+  }
+
+  /**
+   * Ask the registry, by the reader's own RPC, for the hosts of these receipts; each host at each block once. Whether
+   * anything was asked.
+   */
+  async askRegistry(receipts: readonly Receipt[], again = false): Promise<boolean> {
+    const ask = this._ask;
+    if (ask === null) {
+      return false;
+    }
+    const wanted = new Map<string, Receipt>();
+    for (const receipt of receipts) {
+      const key = registryKey(receipt);
+      if (key !== null && (again || !this._asked.has(key))) {
+        wanted.set(key, receipt);
+      }
+    }
+    const waiting = [...wanted];
+    const worker = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [key, receipt] = next;
+        try {
+          this._asked.set(key, { registry: await ask(receipt) });
+        } catch (error) {
+          this._asked.set(key, { problem: error instanceof Error ? error.message : String(error) });
+        }
+      }
+    };
+    await Promise.all([worker(), worker()]);
+    if (wanted.size) {
+      this.announce(new Set(receipts.map(computedDigest)));
+    }
+    return wanted.size > 0;
+  }
+
+  private _key(receipt: Receipt, seen: Seen): string {
+    const asked = this._asked.get(registryKey(receipt) ?? '');
+    const state = asked === undefined ? '' : 'problem' in asked ? asked.problem : asked.registry.block_hash + asked.registry.active;
+    // The stated digest is not part of the computed one.
+    return [computedDigest(receipt), receipt.digest, state, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? [])].join(' ');
+  }
+}
+
+/** The one that this extension's parts share. */
+export const checker = new Checker();
+
+export function readDocument(document: unknown): Receipt | UnreadableReceipt {
+  try {
+    return readReceipt(document);
+  } catch (error) {
+    // What is no JSON document at all (a cycle, too deep) is no receipt either.
+    return error instanceof UnreadableReceipt ? error : new UnreadableReceipt('This receipt cannot be read.');
+  }
+}
+
+export function unreadable(error: UnreadableReceipt): IJudged {
+  return { receipt: null, error: error.message, verdict: null, findings: [] };
+}
+
+/** What the receipts of one notebook know of each other, by computed digest. */
+export function relate(receipts: readonly Receipt[]): Map<string, Seen> {
+  const relations = new Relations();
+  receipts.forEach(receipt => relations.add(receipt));
+  const found = new Map<string, Seen>();
+  for (const receipt of receipts) {
+    const seen = relations.of(receipt);
+    if (seen.signatureIn?.length || seen.paymentIn?.length) {
+      found.set(computedDigest(receipt), seen);
+    }
+  }
+  return found;
+}
+
+/** Lets typing and drawing have their turn whenever a slice of time is used up. */
+export function pacer(): () => Promise<void> {
+  let since = performance.now();
+  return async () => {
+    if (performance.now() - since > SLICE_MS) {
+      await new Promise(resolve => setTimeout(resolve));
+      since = performance.now();
+    }
+  };
+}
+
+function registryKey(receipt: Receipt): string | null {
+  const { registry, host, network } = receipt;
+  return registry === null || host === null
+    ? null
+    : [network.simulated ? network.run_id : '', registry.chain_id, host.tee_id, registry.block_number].join(' ');
+}
+
+function applyAsked(receipt: Receipt, recorded: RegistryPart, asked: Asked): { receipt: Receipt; findings: Finding[] } {
+  if ('problem' in asked) {
+    return { receipt, findings: [note('registry-not-asked', `The registry could not be asked: ${asked.problem}`)] };
+  }
+  const { registry } = asked;
+  if (registry.block_hash.toLowerCase() !== recorded.block_hash.toLowerCase()) {
+    return receipt.network.simulated
+      ? { receipt, findings: [note('other-chain', 'Your RPC does not serve the simulated chain of this receipt; the registry stays recorded.')] }
+      : {
+          receipt,
+          findings: [
+            {
+              level: 'failed',
+              code: 'other-block',
+              message: `The receipt names block ${recorded.block_number} with hash ${recorded.block_hash}; the chain that you asked has ${registry.block_hash} there.`
+            }
+          ]
+        };
+  }
+  return { receipt: { ...receipt, registry }, findings: [] };
+}
+
+/** Where the verdict that was saved and the one computed here tell different stories of a failure. */
+function savedFindings(receipt: Receipt, verdict: Verdict): Finding[] {
+  const { checked } = receipt;
+  if (checked === null) {
+    return [];
+  }
+  const [then, now] = [checked.verdict === 'FAILED', verdict.status === 'FAILED'];
+  if (then === now) {
+    return [];
+  }
+  const claims = Object.values(verdict.claims).filter(claim => claim.status === 'failed');
+  return [
+    now
+      ? {
+          level: 'failed',
+          code: 'saved-differs',
+          message: `The saved card says ${checked.verdict.toLowerCase()}; here ${claims.map(claim => claim.name).join(', ')} failed.`
+        }
+      : note('saved-differs', 'The saved card says failed; what made it fail is not in the receipt alone.')
+  ];
+}
+
+function note(code: Finding['code'], message: string): Finding {
+  return { level: 'note', code, message };
+}

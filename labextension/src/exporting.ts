@@ -1,0 +1,61 @@
+/** Receipts out of a notebook, as files: JSON lines that `opg verify` reads, and a table for spreadsheets. */
+
+import { IEntry } from './tokens';
+import { elapsed, headline, hasFailed, model } from './words';
+import { formatUnits } from './money';
+
+/** One receipt a line, exactly as it stands in the notebook; each once. */
+export function toJsonl(entries: readonly IEntry[]): string {
+  return [...new Set(entries.map(entry => JSON.stringify(entry.document)))].map(line => `${line}\n`).join('');
+}
+
+const COLUMNS: readonly [string, (entry: IEntry) => string][] = [
+  ['cell', entry => String(entry.cell + 1)],
+  ['receipt', ({ receipt }) => receipt?.id ?? ''],
+  ['verdict_here', entry => entry.verdict?.label ?? (entry.error === null ? '' : 'UNREADABLE')],
+  ['verdict_saved', ({ receipt }) => receipt?.checked?.verdict ?? ''],
+  ['failed', entry => (hasFailed(entry) ? 'yes' : 'no')],
+  ['simulated', ({ receipt, verdict }) => (receipt === null ? '' : receipt.network.simulated || verdict?.simulated ? 'yes' : 'no')],
+  ['registry', ({ verdict }) => verdict?.claims.registry.basis ?? verdict?.claims.registry.status ?? ''],
+  ['model', ({ receipt }) => (receipt === null ? '' : model(receipt))],
+  ['host', ({ receipt }) => receipt?.host?.tee_id ?? ''],
+  ['cost', ({ receipt }) => costOf(receipt)],
+  ['token', ({ receipt }) => receipt?.payment?.cost?.token.symbol ?? ''],
+  ['charge', ({ receipt }) => receipt?.payment?.charge ?? ''],
+  ['sent_at', ({ receipt }) => receipt?.sent_at ?? ''],
+  ['seconds', ({ receipt }) => (receipt === null ? '' : elapsed(receipt).toFixed(3))],
+  ['prompt', ({ receipt }) => receipt?.prompt.text ?? ''],
+  ['findings', entry => [entry.error, ...entry.findings.map(finding => finding.message)].filter(Boolean).join(' ')],
+  ['headline', entry => headline(entry).text]
+];
+
+function costOf(receipt: IEntry['receipt']): string {
+  const cost = receipt?.payment?.cost;
+  return cost ? formatUnits(BigInt(cost.amount), cost.token.decimals) : '';
+}
+
+/** A table (RFC 4180) of which no cell is a formula, whatever a notebook holds. */
+export function toCsv(entries: readonly IEntry[]): string {
+  const rows = [COLUMNS.map(([name]) => name), ...entries.map(entry => COLUMNS.map(([, value]) => value(entry)))];
+  return rows.map(row => row.map(field).join(',')).join('\r\n') + '\r\n';
+}
+
+/** Spreadsheets take what begins with one of these for a formula: an apostrophe makes it text. */
+const FORMULA = /^[\s\u0000-\u001f]*[=+\-@|%＝＋－＠]/;
+
+export function field(value: string): string {
+  const inert = FORMULA.test(value) || /^[\t\r\n]/.test(value) ? `'${value}` : value;
+  return `"${inert.replace(/"/g, '""')}"`;
+}
+
+/** Hand a file to the browser's own saving. */
+export function download(name: string, type: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+  window.setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

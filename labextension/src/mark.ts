@@ -1,0 +1,93 @@
+/** A notebook's mark in its toolbar: what its receipts come to, in one line that opens the panel. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { Widget } from '@lumino/widgets';
+
+import { checker } from './check';
+import { h } from './dom';
+import { CommandIDs, INotebookReceipts, IReceipts, ISummary } from './tokens';
+import { notebookLine, Tone } from './words';
+
+/** The one tone of a whole notebook: the worst there is. */
+export function toneOf(sum: ISummary): Tone {
+  if (sum.failed) {
+    return 'bad';
+  }
+  if (sum.edited) {
+    return 'warn';
+  }
+  if (sum.checked < sum.answers) {
+    return 'quiet';
+  }
+  return sum.simulated ? 'sim' : sum.valid === sum.answers ? 'ok' : 'warn';
+}
+
+export class Mark extends Widget {
+  private readonly _button = h('button', { type: 'button', class: 'opg-mark' });
+  private readonly _open: () => void;
+
+  constructor(
+    private readonly _receipts: INotebookReceipts,
+    open: () => void
+  ) {
+    super();
+    this.addClass('opg-Mark');
+    this._open = open;
+    this._button.addEventListener('click', this._open);
+    this.node.append(this._button);
+    _receipts.changed.connect(this._draw, this);
+    checker.changed.connect(this._draw, this);
+    this._draw();
+  }
+
+  dispose(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this._button.removeEventListener('click', this._open);
+    this._receipts.changed.disconnect(this._draw, this);
+    checker.changed.disconnect(this._draw, this);
+    super.dispose();
+  }
+
+  private _draw(): void {
+    const { summary } = this._receipts;
+    const hidden = summary.answers === 0 || !checker.reader.mark;
+    this.setHidden(hidden);
+    if (hidden) {
+      return;
+    }
+    const line = `${summary.failed ? '✗ ' : ''}${notebookLine(summary)}`;
+    if (this._button.textContent !== line) {
+      this._button.textContent = line;
+      const told = `AI answers in this notebook, as this browser found them: ${line}. Opens the list.`;
+      this._button.title = told;
+      this._button.setAttribute('aria-label', told);
+    }
+    this._button.className = `opg-mark opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`;
+  }
+}
+
+export const markPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'opg-magic:mark',
+  description: "Sums up a notebook's receipts in its toolbar.",
+  autoStart: true,
+  requires: [INotebookTracker, IReceipts],
+  activate: (app: JupyterFrontEnd, tracker: INotebookTracker, receipts: IReceipts): void => {
+    const open = (): void => void app.commands.execute(CommandIDs.showPanel).catch(() => undefined);
+    const add = (panel: NotebookPanel): void => {
+      const model = receipts.of(panel);
+      if (model !== null) {
+        const mark = new Mark(model, open);
+        // Early in the toolbar: what does not fit is put away from its end.
+        if (!panel.toolbar.insertAfter('cellType', 'opg-mark', mark)) {
+          panel.toolbar.addItem('opg-mark', mark);
+        }
+        panel.disposed.connect(() => mark.dispose());
+      }
+    };
+    tracker.forEach(add);
+    tracker.widgetAdded.connect((_, panel) => add(panel));
+  }
+};

@@ -1,0 +1,335 @@
+/** The receipts of each open notebook: found in its cells, judged here, kept up to date, let go with it. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import type { ICodeCellModel } from '@jupyterlab/cells';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { Debouncer } from '@lumino/polling';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { checker, IJudged, IScope, pacer, readDocument, relate, unreadable } from './check';
+import { Seen } from './claims/shared';
+import { asks, cellFinding, EDITED, Finding, shownFinding } from './findings';
+import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import { documentIn } from './renderer';
+import { IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
+import { figure, hasFailed, signatureValid } from './words';
+
+/** How long a notebook must rest before it is looked through again, in milliseconds. */
+const REST = 250;
+
+export interface IFound {
+  readonly cell: number;
+  readonly cellId: string;
+  readonly output: number;
+  readonly source: string;
+  readonly bundle: Readonly<Record<string, unknown>>;
+}
+
+/** The displays with a receipt in a list of cells, in their order. */
+export function findReceipts(cells: Iterable<ICellLike>): IFound[] {
+  const found: IFound[] = [];
+  let index = -1;
+  for (const cell of cells) {
+    index++;
+    const outputs = cell.outputs;
+    for (let output = 0; output < (outputs?.length ?? 0); output++) {
+      const bundle = outputs!.get(output).data as Record<string, unknown> | undefined;
+      if (bundle?.[MIME_TYPE] !== undefined) {
+        found.push({ cell: index, cellId: cell.id, output, source: cell.sharedModel.getSource(), bundle });
+      }
+    }
+  }
+  return found;
+}
+
+/** What is needed of a cell's model. */
+export interface ICellLike {
+  readonly id: string;
+  readonly sharedModel: { getSource(): string };
+  readonly outputs?: { readonly length: number; get(index: number): { readonly data: unknown } };
+}
+
+/** One more finding for each call that is shown as the answer of several cells. */
+export function shownTwice(entries: readonly { receipt: Receipt | null; cellId: string; asks: boolean }[]): Map<string, Finding> {
+  const cells = new Map<string, Set<string>>();
+  for (const { receipt, cellId, asks: call } of entries) {
+    if (receipt !== null && call) {
+      const digest = computedDigest(receipt);
+      cells.set(digest, (cells.get(digest) ?? new Set()).add(cellId));
+    }
+  }
+  const found = new Map<string, Finding>();
+  for (const [digest, { size }] of cells) {
+    if (size > 1) {
+      found.set(digest, { level: 'failed', code: 'shown-twice', message: `One call is shown as the answer of ${size} cells.` });
+    }
+  }
+  return found;
+}
+
+/** One notebook in figures. Each receipt counts once, however often it is shown. */
+export function summarise(entries: readonly IEntry[]): ISummary {
+  const sums = new Map<string, { amount: bigint; receipt: Receipt }>();
+  const seen = new Set<string>();
+  const edited = new Set<string>();
+  const count = { answers: 0, checked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
+  for (const entry of entries) {
+    const { receipt, verdict } = entry;
+    if (entry.findings.some(finding => EDITED.has(finding.code))) {
+      edited.add(entry.cellId);
+    }
+    if (receipt !== null) {
+      const digest = `${computedDigest(receipt)} ${receipt.digest}`;
+      if (seen.has(digest)) {
+        continue;
+      }
+      seen.add(digest);
+    }
+    count.answers++;
+    if (receipt === null) {
+      count.checked++;
+      count.failed++;
+      continue;
+    }
+    if (verdict !== null) {
+      const failed = hasFailed(entry);
+      count.checked++;
+      count.failed += Number(failed);
+      count.valid += Number(!failed && signatureValid(verdict));
+      count.asked += Number(verdict.claims.registry.basis === 'asked');
+    }
+    count.simulated += Number(receipt.network.simulated || verdict?.simulated === true);
+    const { payment } = receipt;
+    if (payment?.charge === 'unknown') {
+      count.unknownCharges++;
+    } else if (payment?.charge === 'charged' && payment.cost !== null) {
+      const { token, amount } = payment.cost;
+      const key = `${token.chain_id} ${token.address} ${token.symbol} ${token.decimals}`;
+      sums.set(key, { amount: (sums.get(key)?.amount ?? 0n) + BigInt(amount), receipt });
+    }
+  }
+  const cost = [...sums.values()].map(({ amount, receipt }) => figure(amount, receipt.payment!.cost!.token));
+  return { ...count, edited: edited.size, cost };
+}
+
+/** All receipts of one notebook. */
+export class NotebookReceipts implements INotebookReceipts {
+  private _entries: readonly IEntry[] = [];
+  private _summary: ISummary = summarise([]);
+  private _busy = false;
+  private _turn = 0;
+  private _disposed = false;
+  private readonly _scope: IScope & { seen: Map<string, Seen> };
+  private readonly _leave: () => void;
+  private readonly _scan: Debouncer;
+  private readonly _changed = new Signal<INotebookReceipts, void>(this);
+
+  constructor(private readonly _panel: NotebookPanel) {
+    this._scope = { node: _panel.node, seen: new Map() };
+    this._leave = checker.addScope(this._scope);
+    this._scan = new Debouncer(() => this._look(), REST);
+    checker.changed.connect(this._onChecker, this);
+    _panel.disposed.connect(this.dispose, this);
+    void _panel.context.ready.then(() => {
+      const { model } = _panel.context;
+      if (!this._disposed) {
+        model.contentChanged.connect(this._onContent, this);
+        void this._look();
+      }
+    });
+  }
+
+  get entries(): readonly IEntry[] {
+    return this._entries;
+  }
+
+  get summary(): ISummary {
+    return this._summary;
+  }
+
+  get busy(): boolean {
+    return this._busy;
+  }
+
+  get changed(): ISignal<INotebookReceipts, void> {
+    return this._changed;
+  }
+
+  get isDisposed(): boolean {
+    return this._disposed;
+  }
+
+  dispose(): void {
+    if (this._disposed) {
+      return;
+    }
+    this._disposed = true;
+    this._scan.dispose();
+    this._leave();
+    checker.changed.disconnect(this._onChecker, this);
+    Signal.clearData(this);
+    this._entries = [];
+  }
+
+  async refresh(): Promise<void> {
+    checker.forget();
+    await this._look();
+  }
+
+  /** Ask the registry for all of them, again, through the reader's own RPC. */
+  async askRegistry(): Promise<void> {
+    await checker.askRegistry(this._receipts(), true);
+    await this._look();
+  }
+
+  async reveal(entry: IEntry): Promise<void> {
+    const { content } = this._panel;
+    const index = content.widgets.findIndex(cell => cell.model.id === entry.cellId);
+    if (index < 0) {
+      return;
+    }
+    content.activeCellIndex = index;
+    content.deselectAll();
+    const cell = content.widgets[index];
+    await content.scrollToCell(cell, 'start').catch(() => undefined);
+    content.activate();
+    cell.node.classList.remove('opg-found');
+    void cell.node.offsetWidth;
+    cell.node.classList.add('opg-found');
+  }
+
+  private _receipts(): Receipt[] {
+    return this._entries.flatMap(entry => (entry.receipt === null ? [] : [entry.receipt]));
+  }
+
+  private _onContent(): void {
+    // Rejected only when it is disposed of.
+    this._scan.invoke().catch(() => undefined);
+  }
+
+  private _onChecker(_: unknown, digests: ReadonlySet<string> | null): void {
+    if (digests === null) {
+      this._scan.invoke().catch(() => undefined);
+    }
+  }
+
+  /** Look through the notebook; only the last of several looks counts. */
+  private async _look(): Promise<void> {
+    const model = this._panel.context?.model;
+    if (this._disposed || !model || model.isDisposed) {
+      return;
+    }
+    const turn = ++this._turn;
+    const isOver = (): boolean => turn !== this._turn || this._disposed;
+    const rest = pacer();
+    const found = findReceipts(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
+    const places: (IFound & { read: Receipt | UnreadableReceipt })[] = [];
+    for (const place of found) {
+      places.push({ ...place, read: readDocument(documentIn(place.bundle)) });
+      await rest();
+      if (isOver()) {
+        return;
+      }
+    }
+    const receipts = places.flatMap(({ read }) => (read instanceof UnreadableReceipt ? [] : [read]));
+    this._relate(receipts);
+    this._busy = true;
+    const twice = shownTwice(
+      places.map(({ read, cellId, source }) => ({ receipt: read instanceof UnreadableReceipt ? null : read, cellId, asks: asks(source) }))
+    );
+    const entryOf = (place: (typeof places)[number], judged: IJudged): IEntry => {
+      const { read, cell, cellId, output, source, bundle } = place;
+      const around =
+        read instanceof UnreadableReceipt
+          ? []
+          : [shownFinding(bundle, read), cellFinding(source, read), asks(source) ? twice.get(computedDigest(read)) : null];
+      const findings = [...judged.findings, ...around.filter((item): item is Finding => Boolean(item))];
+      return { cell, cellId, output, document: bundle[MIME_TYPE], ...judged, findings };
+    };
+    const known = places.map(place => {
+      const { read } = place;
+      const judged =
+        read instanceof UnreadableReceipt ? unreadable(read) : checker.recall(read, this._scope.seen.get(computedDigest(read)));
+      return entryOf(place, judged ?? { receipt: read as Receipt, error: null, verdict: null, findings: [] });
+    });
+    if (known.some(entry => entry.receipt !== null && entry.verdict === null)) {
+      this._publish(known);
+      for (const [index, place] of places.entries()) {
+        if (known[index].receipt !== null && known[index].verdict === null) {
+          const { read } = place;
+          known[index] = entryOf(place, await checker.judgeRead(read as Receipt, this._scope.seen.get(computedDigest(read as Receipt))));
+          await rest();
+          if (isOver()) {
+            return;
+          }
+        }
+      }
+    }
+    this._busy = false;
+    this._publish(known);
+    // What was asked once is not asked again; answers are judged in another look.
+    if (checker.reader.askRegistry && (await checker.askRegistry(receipts)) && !isOver()) {
+      await this._look();
+    }
+  }
+
+  /** Tell the renderers which receipts here bear one signature. */
+  private _relate(receipts: readonly Receipt[]): void {
+    const before = this._scope.seen;
+    const now = relate(receipts);
+    const differing = new Set<string>();
+    for (const digest of new Set([...before.keys(), ...now.keys()])) {
+      if (JSON.stringify(before.get(digest)) !== JSON.stringify(now.get(digest))) {
+        differing.add(digest);
+      }
+    }
+    this._scope.seen = now;
+    checker.announce(differing);
+  }
+
+  private _publish(entries: readonly IEntry[]): void {
+    this._entries = [...entries];
+    this._summary = summarise(this._entries);
+    this._changed.emit();
+  }
+}
+
+/** The receipts of all open notebooks. */
+class Receipts implements IReceipts {
+  private readonly _models = new Map<NotebookPanel, NotebookReceipts>();
+  private readonly _currentChanged = new Signal<IReceipts, INotebookReceipts | null>(this);
+
+  constructor(private readonly _tracker: INotebookTracker) {
+    _tracker.widgetAdded.connect((_, panel) => void this.of(panel));
+    _tracker.forEach(panel => void this.of(panel));
+    _tracker.currentChanged.connect(() => this._currentChanged.emit(this.current));
+  }
+
+  get current(): NotebookReceipts | null {
+    const panel = this._tracker.currentWidget;
+    return panel === null ? null : this.of(panel);
+  }
+
+  get currentChanged(): ISignal<IReceipts, INotebookReceipts | null> {
+    return this._currentChanged;
+  }
+
+  of(panel: NotebookPanel): NotebookReceipts | null {
+    let model = this._models.get(panel) ?? null;
+    if (model === null && !panel.isDisposed) {
+      model = new NotebookReceipts(panel);
+      this._models.set(panel, model);
+      panel.disposed.connect(() => this._models.delete(panel));
+    }
+    return model;
+  }
+}
+
+export const receiptsPlugin: JupyterFrontEndPlugin<IReceipts> = {
+  id: 'opg-magic:receipts',
+  description: 'Finds and judges the receipts of open notebooks.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  provides: IReceipts,
+  activate: (_: JupyterFrontEnd, tracker: INotebookTracker): IReceipts => new Receipts(tracker)
+};

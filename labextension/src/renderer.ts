@@ -1,0 +1,319 @@
+/**
+ * Shows a receipt: the answer, and a card with what this browser has just computed about it.
+ *
+ * Everything is made of elements and text; nothing from a notebook is parsed as HTML but the structure that
+ * `markdown.ts` copies. It needs no kernel, no trust in the notebook, and may be called again at any time.
+ */
+
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+
+import { checker, IJudged, readDocument, unreadable } from './check';
+import { Claim } from './claims/shared';
+import { copyButton, h } from './dom';
+import { evidenceOf, IFact } from './evidence';
+import { Finding, inert, joined, showsNoAnswer, shownFinding, signedText } from './findings';
+import { renderMarkdown, verbatim } from './markdown';
+import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import * as words from './words';
+
+type Bundle = Readonly<Record<string, unknown>>;
+
+/** Which parts of which cards stand open: what is scrolled out and in again looks as it was left. */
+const opened = new Map<string, boolean>();
+const MOST_OPENED = 1000;
+/** Most characters of one piece of evidence that are shown; its button copies all of it. */
+const SHOWN = 4000;
+
+export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
+  private readonly _parser: IRenderMime.IMarkdownParser | null;
+  private readonly _mimeType: string;
+  private _bundle: Bundle = {};
+  private _document: unknown;
+  private _turn = 0;
+  private _shown = '';
+  private _answer: { text: string; node: HTMLElement } | null = null;
+
+  constructor(options: Partial<IRenderMime.IRendererOptions> = {}) {
+    super({ node: document.createElement('section') });
+    this._parser = options.markdownParser ?? null;
+    this._mimeType = options.mimeType ?? MIME_TYPE;
+    this.addClass('opg-receipt');
+    checker.changed.connect(this._onChanged, this);
+  }
+
+  dispose(): void {
+    checker.changed.disconnect(this._onChanged, this);
+    super.dispose();
+  }
+
+  /** Show what the model holds; a second call with the same changes nothing on the page. */
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this._bundle = model.data as Bundle;
+    this._document = this._bundle[this._mimeType];
+    await this._render();
+  }
+
+  protected onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    // Only now is it known in which notebook this stands, and so which receipts stand beside it.
+    if (this._turn > 0) {
+      void this._render();
+    }
+  }
+
+  private _onChanged(_: unknown, digests: ReadonlySet<string> | null): void {
+    const receipt = this._turn > 0 && digests !== null ? readDocument(this._document) : null;
+    if (this._turn > 0 && (receipt === null || (!(receipt instanceof UnreadableReceipt) && digests!.has(computedDigest(receipt))))) {
+      void this._render();
+    }
+  }
+
+  private async _render(): Promise<void> {
+    const turn = ++this._turn;
+    const receipt = readDocument(this._document);
+    if (receipt instanceof UnreadableReceipt) {
+      this._show(unreadable(receipt), null);
+      return;
+    }
+    const seen = checker.seenAt(this.node, computedDigest(receipt));
+    const shown = shownFinding(this._bundle, receipt);
+    let judged = checker.recall(receipt, seen);
+    if (judged === null) {
+      if (this._shown === '') {
+        this._show({ receipt, error: null, verdict: null, findings: [] }, null);
+      }
+      judged = await checker.judgeRead(receipt, seen);
+    }
+    if (shown !== null) {
+      judged = { ...judged, findings: [...judged.findings, shown] };
+    }
+    const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt);
+    if (turn === this._turn && !this.isDisposed) {
+      this._show(judged, answer);
+    }
+  }
+
+  /** The answer as an element, made once for one text. */
+  private async _answerOf(receipt: Receipt): Promise<HTMLElement | null> {
+    const text = signedText(receipt);
+    if (text === null || showsNoAnswer(this._bundle)) {
+      return null;
+    }
+    if (this._answer?.text !== text) {
+      // Tool calls are shown as the exact string that was signed.
+      const node = receipt.response.text ? await renderMarkdown(text, this._parser) : verbatim(text);
+      this._answer = { text, node };
+    }
+    return this._answer.node;
+  }
+
+  private _show(judged: IJudged, answer: HTMLElement | null): void {
+    const key = JSON.stringify([
+      judged.receipt?.digest,
+      judged.error,
+      judged.verdict?.label,
+      Object.values(judged.verdict?.claims ?? {}).map(claim => [claim.name, claim.status, claim.basis, claim.sentence, claim.reason]),
+      judged.findings,
+      answer !== null && this._answer?.text,
+      checker.reader.explorers
+    ]);
+    if (key === this._shown) {
+      return;
+    }
+    this._shown = key;
+    const head = words.headline(judged);
+    const name = judged.receipt === null ? 'Receipt' : `Receipt ${judged.receipt.id}`;
+    this.node.setAttribute('aria-label', `${name}: ${head.text.replace(/[✓✗◐!–…] /g, '')}`);
+    this.node.dataset.opgTone = head.tone;
+    this.node.replaceChildren(
+      ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
+      card(judged, head, { hidden: answer === null && judged.verdict !== null, bundle: this._bundle, parser: this._parser })
+    );
+  }
+}
+
+interface IContext {
+  /** The answer is not on show; what the reader may do about it stands on the card. */
+  readonly hidden: boolean;
+  readonly bundle: Bundle;
+  readonly parser: IRenderMime.IMarkdownParser | null;
+}
+
+function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLElement {
+  const box = `opg-card opg-tone-${head.tone}${head.simulated ? ' opg-simulated' : ''}`;
+  const line = [
+    h('b', { class: 'opg-headline' }, head.text),
+    h('span', { class: 'opg-facts' }, words.summary(judged).map(fact => ` · ${unbroken(fact)}`).join(''))
+  ];
+  const { receipt, verdict } = judged;
+  if (receipt === null || verdict === null) {
+    return h('div', { class: box }, ...line);
+  }
+  const expanded = words.isWithheld(judged) || head.tone === 'bad' || head.tone === 'warn' && verdict.status === 'UNVERIFIED';
+  return foldable(`${receipt.digest} card`, { class: box }, h('summary', {}, ...line), expanded, () => [
+    claimsTable(words.orderedClaims(verdict)),
+    ...judged.findings.map(findingLine),
+    ...notes(receipt, verdict.policy, verdict.simulated || receipt.network.simulated),
+    ...(context.hidden ? [hiddenText(judged, receipt, context)] : []),
+    foldable(
+      `${receipt.digest} evidence`,
+      { class: 'opg-evidence' },
+      h('summary', {}, 'Evidence: hashes, key, block, transaction, proof'),
+      false,
+      () => evidenceOf(receipt, verdict, checker.reader.explorers).map(group => evidenceGroup(group.title, group.facts))
+    )
+  ]);
+}
+
+/** A short fact (a sum, a time) stays on one line. */
+function unbroken(fact: string): string {
+  return fact.length > 28 ? fact : fact.replace(/ /g, '\u00a0');
+}
+
+/** `<details>` whose content is made when it is first opened, and which stays as it was left. */
+function foldable(
+  key: string | null,
+  attributes: Readonly<Record<string, string>>,
+  summary: HTMLElement,
+  expanded: boolean,
+  content: () => HTMLElement[]
+): HTMLDetailsElement {
+  const details = h('details', attributes, summary);
+  let made = false;
+  const fill = (): void => {
+    if (!made) {
+      made = true;
+      details.append(h('div', { class: 'opg-body' }, ...content()));
+    }
+  };
+  if ((key !== null ? opened.get(key) : undefined) ?? expanded) {
+    details.open = true;
+    fill();
+  }
+  details.addEventListener('toggle', () => {
+    if (details.open) {
+      fill();
+    }
+    if (key !== null) {
+      if (opened.size >= MOST_OPENED) {
+        opened.clear();
+      }
+      opened.set(key, details.open);
+    }
+  });
+  return details;
+}
+
+function claimsTable(claims: readonly Claim[]): HTMLElement {
+  return h(
+    'table',
+    { class: 'opg-claims' },
+    h('caption', { class: 'opg-unseen' }, 'What was checked, how it came out, and what that rests on'),
+    h('tbody', {}, ...claims.map(claimRow))
+  );
+}
+
+function claimRow(claim: Claim): HTMLElement {
+  const reason = claim.status === 'passed' || !claim.reason ? '' : ` ${words.sentence(words.told(claim.reason))}`;
+  const basis = claim.basis === null ? null : words.BASES[claim.basis][1];
+  return h(
+    'tr',
+    { class: `opg-claim opg-${claim.status}`, 'data-claim': claim.name, 'data-status': claim.status },
+    h(
+      'th',
+      { scope: 'row' },
+      h('span', { class: 'opg-symbol', 'aria-hidden': 'true' }, words.MARKS[claim.status]),
+      `\u00a0${claim.name}`,
+      h('span', { class: 'opg-unseen' }, ` ${words.STATUS_WORDS[claim.status]}`)
+    ),
+    h('td', {}, words.told(claim.sentence), reason),
+    h('td', { class: 'opg-basis', title: basis }, words.basisWords(claim))
+  );
+}
+
+function findingLine(finding: Finding): HTMLElement {
+  const mark = finding.level === 'failed' ? '✗ ' : '';
+  return h('p', { class: `opg-note opg-finding-${finding.level}` }, `${mark}${words.told(finding.message)}`);
+}
+
+function notes(receipt: Receipt, policy: string, simulated: boolean): HTMLElement[] {
+  const said = [];
+  if (simulated) {
+    said.push(h('p', { class: 'opg-note' }, 'Simulated network: no hardware vouches for it, and no real money moved.'));
+  }
+  said.push(h('p', { class: 'opg-note' }, words.NOT_PROVEN));
+  const { checked } = receipt;
+  const then =
+    checked === null
+      ? "The author's kernel did not judge it."
+      : `The author's kernel said ${checked.verdict.toLowerCase()} at ${words.clock(checked.at)}, under policy ${words.oneLine(checked.policy, 40)}; that is history.`;
+  said.push(
+    h('p', { class: 'opg-note' }, `Above stands what ${words.checkedHere(new Date())} under policy ${words.oneLine(policy, 40)}. ${then}`)
+  );
+  const command = words.command(receipt, null);
+  said.push(
+    h('p', { class: 'opg-note' }, 'Check it yourself: ', h('code', { class: 'opg-command' }, command), ' ', copyButton(command, 'the command'))
+  );
+  return said;
+}
+
+/** The text that is not on show, behind an act of the reader's own. */
+function hiddenText(judged: IJudged, receipt: Receipt, context: IContext): HTMLElement {
+  const text = signedText(receipt) ?? receipt.response.unsigned_text;
+  if (text === null) {
+    return h('p', { class: 'opg-note' }, 'The receipt holds no text of an answer.');
+  }
+  if (!words.isWithheld(judged)) {
+    return foldable(null, { class: 'opg-evidence' }, h('summary', {}, 'Show the answer (its cell asked for none)'), false, () => {
+      const place = h('div', { class: 'opg-answer' });
+      void renderMarkdown(text, context.parser).then(node => place.append(node));
+      return [place];
+    });
+  }
+  return foldable(
+    null,
+    { class: 'opg-withheld' },
+    h('summary', {}, 'Show the withheld text all the same'),
+    false,
+    () => [
+      h('p', { class: 'opg-banner' }, '✗ The text below did not pass. Do not rely on it.'),
+      verbatim(text)
+    ]
+  );
+}
+
+function evidenceGroup(title: string, facts: readonly IFact[]): HTMLElement {
+  return h('div', { class: 'opg-group' }, h('h6', {}, title), h('dl', {}, ...facts.flatMap(factRow)));
+}
+
+function factRow(fact: IFact): HTMLElement[] {
+  const value = inert(fact.value.length > SHOWN ? `${fact.value.slice(0, SHOWN)}… (${fact.value.length - SHOWN} characters more)` : fact.value);
+  const shown = fact.long
+    ? h('pre', { class: 'opg-value', tabindex: '0', 'aria-label': fact.name }, value)
+    : h('code', { class: 'opg-value' }, value);
+  const link =
+    fact.link === null
+      ? null
+      : h('a', { href: fact.link, target: '_blank', rel: 'noopener noreferrer', class: 'opg-link' }, 'Look it up');
+  return [h('dt', {}, fact.name), h('dd', {}, shown, fact.copy ? copyButton(fact.value, fact.name) : null, link)];
+}
+
+/** Whether a display holds a receipt. */
+export function holdsReceipt(bundle: Bundle): boolean {
+  return bundle[MIME_TYPE] !== undefined;
+}
+
+/** A receipt as it stands in a display: a document, or (from older writers) its JSON text in lines. */
+export function documentIn(bundle: Bundle): unknown {
+  const held = bundle[MIME_TYPE];
+  if (typeof held !== 'string' && !Array.isArray(held)) {
+    return held;
+  }
+  try {
+    return JSON.parse(joined(held));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,312 @@
+/** What a card, the panel and the marks say, in words; no markup here. */
+
+import { Claim } from './claims/shared';
+import { IJudged } from './check';
+import { inert } from './findings';
+import { formatUnits } from './money';
+import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
+import { ISummary } from './tokens';
+import { Verdict } from './verdict';
+
+/** A colour, of which a word beside it always says the same. */
+export type Tone = 'ok' | 'sim' | 'warn' | 'bad' | 'quiet';
+
+export const NOT_PROVEN =
+  'Not proven: which weights the provider ran, whether it honoured every parameter, and whether the answer is true. ' +
+  "Model name, tokens and cost are the host's word, not signed.";
+
+/** One mark for each status; a word always stands beside it. */
+export const MARKS: Record<Status, string> = { passed: '✓', failed: '✗', pending: '◌', missing: '○', not_applicable: '–' };
+
+export const STATUS_WORDS: Record<Status, string> = {
+  passed: 'holds',
+  failed: 'FAILED',
+  pending: 'pending',
+  missing: 'missing',
+  not_applicable: 'does not apply'
+};
+
+/** What the reader relies on, short and at length. */
+export const BASES: Record<Basis, readonly [string, string]> = {
+  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
+  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
+  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
+};
+
+const HEX = /\b(0x)?[0-9a-fA-F]{40,}\b/g;
+
+/** Foreign words inside a sentence of ours: one line, inert, bounded. */
+export function oneLine(text: string, limit = 400): string {
+  const flat = inert(text).split(/\s+/).filter(Boolean).join(' ');
+  return flat.length <= limit ? flat : `${flat.slice(0, limit - 1)}…`;
+}
+
+/** Words of a claim for a card: long hashes by their ends. */
+export function told(text: string, limit = 400): string {
+  return oneLine(text.replace(HEX, hash => `${hash.slice(0, 8)}…${hash.slice(-6)}`), limit);
+}
+
+export function shortHash(value: string): string {
+  const digits = inert(value).replace(/^0x/, '');
+  return digits.length <= 9 ? digits : `${digits.slice(0, 4)}…${digits.slice(-4)}`;
+}
+
+export function sentence(text: string): string {
+  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(upper) ? upper : `${upper}.`;
+}
+
+export function plural(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+export function duration(seconds: number): string {
+  if (seconds < 0.95) {
+    return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  }
+  if (seconds < 59.95) {
+    return `${seconds.toFixed(1)} s`;
+  }
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** A sum as people read it: two significant digits below one, two decimals above. */
+export function figure(amount: bigint, token: Pick<TokenPart, 'decimals' | 'symbol'>): string {
+  return `${short(formatUnits(amount, token.decimals))} ${oneLine(token.symbol, 16)}`;
+}
+
+function short(decimal: string): string {
+  const value = Number(decimal);
+  if (value >= 1) {
+    return value.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  }
+  const two = Number(value.toPrecision(2));
+  // Never an exponent: as many decimals as two significant digits take.
+  const places = two === 0 ? 0 : Math.max(1, 1 - Math.floor(Math.log10(Math.abs(two))));
+  return two.toFixed(Math.min(places, 20)).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '');
+}
+
+export function cost(receipt: Receipt): string {
+  const { payment } = receipt;
+  if (payment === null || payment.charge === 'not charged') {
+    return 'not charged';
+  }
+  const most = payment.cap !== null ? `, at most ${figure(BigInt(payment.cap.amount), payment.cap.token)}` : '';
+  if (payment.charge === 'unknown') {
+    return `charge unknown${most}`;
+  }
+  if (payment.cost === null) {
+    return `price unknown${most}`;
+  }
+  const worth = receipt.network.simulated || payment.cost_usd === null ? '' : ` ≈ $${short(payment.cost_usd)}`;
+  return `${figure(BigInt(payment.cost.amount), payment.cost.token)}${worth}`;
+}
+
+/** Seconds between sending and receiving. */
+export function elapsed(receipt: Receipt): number {
+  return (Date.parse(receipt.received_at) - Date.parse(receipt.sent_at)) / 1000;
+}
+
+export function model(receipt: Receipt): string {
+  return oneLine(receipt.request.model_sent || receipt.request.model_requested, 80);
+}
+
+/** `2026-05-04 12:00 UTC` */
+export function clock(time: string): string {
+  return `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
+}
+
+/** Who computed what is shown, and when. */
+export function checkedHere(at: Date): string {
+  return `checked in this browser at ${String(at.getHours()).padStart(2, '0')}:${String(at.getMinutes()).padStart(2, '0')}`;
+}
+
+function who(receipt: Receipt): string {
+  const via = receipt.host !== null ? ` via host ${shortHash(receipt.host.tee_id)}` : '';
+  if (!receipt.network.simulated) {
+    return `${model(receipt)}${via}`;
+  }
+  const named = receipt.response.model;
+  const by = named === null || named === '' || named === 'scripted-model' ? 'the scripted model' : `${oneLine(named, 80)} (relayed)`;
+  return `requested ${model(receipt)}; answered by ${by}${via}`;
+}
+
+export interface IHeadline {
+  readonly tone: Tone;
+  /** With its mark; SIMULATED comes first where it is. */
+  readonly text: string;
+  /** For narrow places: a mark and a word. */
+  readonly short: string;
+  readonly simulated: boolean;
+}
+
+/** Whether request, response and signature hold: what the host signed is what stands here. */
+export function signatureValid(verdict: Verdict): boolean {
+  return (['request', 'response', 'signature'] as const).every(name => verdict.claims[name].status === 'passed');
+}
+
+/** Whether something is not as the notebook says. */
+export function hasFailed(judged: IJudged): boolean {
+  return (
+    judged.receipt === null ||
+    judged.verdict?.status === 'FAILED' ||
+    judged.findings.some(finding => finding.level === 'failed' && !CELL_FINDINGS.has(finding.code))
+  );
+}
+
+/** Findings about the cell or the place, which do not make the receipt itself false. */
+const CELL_FINDINGS = new Set<string>(['prompt-differs', 'model-differs', 'cell-changed']);
+/** Findings about what stands around the receipt. */
+const PLACE_FINDINGS = new Set<string>(['shown-text', 'shown-twice']);
+
+/** Whether the text of this receipt must not be shown unasked. */
+export function isWithheld(judged: IJudged): boolean {
+  const { receipt, verdict, findings } = judged;
+  return (
+    receipt === null ||
+    verdict === null ||
+    verdict.withheld ||
+    receipt.checked?.withheld === true ||
+    // What the notebook shows elsewhere, or in which cell, does not make the signed text itself false.
+    findings.some(finding => finding.level === 'failed' && !CELL_FINDINGS.has(finding.code) && !PLACE_FINDINGS.has(finding.code))
+  );
+}
+
+/** Whether the call ended without an answer to judge. */
+function unanswered(receipt: Receipt): boolean {
+  return receipt.response.text === null && receipt.response.tool_calls === null;
+}
+
+export function headline(judged: IJudged): IHeadline {
+  const { receipt, verdict } = judged;
+  if (receipt === null) {
+    return { tone: 'bad', text: '✗ Unreadable receipt', short: '✗ unreadable', simulated: false };
+  }
+  const simulated = receipt.network.simulated || verdict?.simulated === true;
+  const make = (tone: Tone, text: string, brief: string): IHeadline => ({
+    tone,
+    text: simulated ? `SIMULATED · ${text}` : text,
+    short: brief,
+    simulated
+  });
+  if (verdict === null) {
+    return make('quiet', '… Checking', '… checking');
+  }
+  if (judged.findings.some(finding => finding.code.endsWith('altered'))) {
+    return make('bad', '✗ Altered: answer withheld', '✗ altered');
+  }
+  if (unanswered(receipt) && verdict.status !== 'FAILED') {
+    return make('quiet', '– No answer', '– no answer');
+  }
+  if (verdict.status === 'FAILED') {
+    return make('bad', '✗ Failed: answer withheld', '✗ failed');
+  }
+  if (isWithheld(judged) && hasFailed(judged)) {
+    return make('bad', '✗ Failed: answer withheld', '✗ failed');
+  }
+  if (hasFailed(judged)) {
+    return make('bad', '✗ The notebook differs; what stands here is what was signed', '✗ differs');
+  }
+  if (verdict.withheld) {
+    return make('bad', `✗ Withheld: policy ${oneLine(verdict.policy, 40)} is not met`, '✗ withheld');
+  }
+  if (receipt.checked?.withheld) {
+    return make('bad', "✗ Withheld by the author's kernel", '✗ withheld');
+  }
+  if (verdict.status === 'UNVERIFIED') {
+    return make('warn', '! Not verified', '! unverified');
+  }
+  if (verdict.status === 'PARTIAL') {
+    return make(simulated ? 'sim' : 'warn', '◐ Signature valid, partly verified', '◐ signed');
+  }
+  return simulated ? make('sim', 'all required checks pass', '◐ simulated') : make('ok', '✓ Verified', '✓ verified');
+}
+
+/** What of the verdict rests on whom, in one short phrase each. */
+function restsOn(verdict: Verdict): string[] {
+  const { attestation, registry } = verdict.claims;
+  const said: string[] = [];
+  if (attestation.status === 'passed') {
+    said.push(attestation.facts.simulated === true ? 'attestation simulated' : 'hardware attestation proven here');
+  } else if (attestation.status !== 'not_applicable') {
+    said.push(attestation.code === 'foreign-simulation' ? 'attestation: unknown simulated root' : `attestation ${STATUS_WORDS[attestation.status]}`);
+  }
+  if (registry.status === 'passed') {
+    said.push(registry.basis === 'asked' ? 'registry: asked by your own RPC' : "registry: as recorded by the author's kernel");
+  }
+  return said;
+}
+
+/** The facts beside the headline. */
+export function summary(judged: IJudged): string[] {
+  const { receipt, verdict } = judged;
+  if (receipt === null) {
+    return [oneLine(judged.error ?? '', 200)];
+  }
+  const wrong = judged.findings.find(finding => finding.level === 'failed');
+  const facts = [];
+  if (wrong !== undefined) {
+    facts.push(told(wrong.message, 200));
+  } else if (verdict?.status === 'FAILED' || verdict?.status === 'UNVERIFIED') {
+    facts.push(told(verdict.because[0] ?? '', 160));
+  }
+  if (unanswered(receipt) && receipt.response.problem !== null) {
+    facts.push(told(receipt.response.problem.message, 160));
+  }
+  facts.push(who(receipt), cost(receipt), duration(elapsed(receipt)));
+  if (verdict !== null && verdict.status !== 'FAILED') {
+    facts.push(...restsOn(verdict));
+  }
+  return facts.filter(Boolean);
+}
+
+const ORDER: Status[] = ['failed', 'missing', 'pending', 'passed'];
+
+/** Claims that matter most first; those that do not apply are left out. */
+export function orderedClaims(verdict: Verdict): Claim[] {
+  return CLAIM_NAMES.map((name: ClaimName) => verdict.claims[name])
+    .filter(claim => claim.status !== 'not_applicable')
+    .sort((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status));
+}
+
+/** What stands at the end of a claim's row. */
+export function basisWords(claim: Claim): string {
+  if (claim.status === 'passed') {
+    return claim.basis === null ? '' : BASES[claim.basis][0];
+  }
+  return claim.status === 'failed' && claim.basis !== null ? `failed, ${BASES[claim.basis][0]}` : STATUS_WORDS[claim.status];
+}
+
+/** The command with which anyone checks this receipt for themselves. */
+export function command(receipt: Receipt, file: string | null): string {
+  const recorded = receipt.notebook.name ?? 'notebook.ipynb';
+  const name = oneLine((file ?? recorded).replace(/\\/g, '/').replace(/^.*\//, ''), 120) || 'notebook.ipynb';
+  const quoted = /^[\w.,@%+=:-]+$/.test(name) && !name.startsWith('-') ? name : `'./${name.replace(/'/g, "'\\''")}'`;
+  return `opg verify ${quoted} --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
+}
+
+/** A notebook in one line: `7 answers · 6 signatures valid, 1 failed · registry not asked · 0.0042 OPG`. */
+export function notebookLine(sum: ISummary): string {
+  const parts = [plural(sum.answers, 'answer')];
+  if (sum.simulated) {
+    parts.unshift(sum.simulated === sum.answers ? 'SIMULATED' : `${sum.simulated} of them SIMULATED`);
+    if (sum.simulated !== sum.answers) {
+      parts.reverse();
+    }
+  }
+  if (sum.checked < sum.answers) {
+    parts.push(`checking, ${sum.answers - sum.checked} to go`);
+    return parts.join(' · ');
+  }
+  parts.push(`${plural(sum.valid, 'signature')} valid${sum.failed ? `, ${sum.failed} failed` : ''}`);
+  if (sum.edited) {
+    parts.push(`${plural(sum.edited, 'cell')} edited since`);
+  }
+  parts.push(sum.asked ? `registry asked: ${sum.asked}` : 'registry not asked');
+  parts.push(...sum.cost);
+  if (sum.unknownCharges) {
+    parts.push(`${plural(sum.unknownCharges, 'charge')} unknown`);
+  }
+  return parts.join(' · ');
+}

@@ -520,6 +520,9 @@ class Engine:
             reader=False,
             asked=frozenset({"registry", "channel"}),
             registry=(self.network.registry_chain_id, self.network.registry_address),
+            relay=(self.network.registry_chain_id, relay) if (relay := self.network.settlement_relay) else None,
+            relay_senders=frozenset(self.network.settlement_senders),
+            now=_now(),
         )
 
     # --------------------------------------------------------------------------------------------- 5, 6: what it costs

@@ -62,9 +62,11 @@ class PaymentAsker:
 class SettlementAsker:
     """Asks the settlement relay."""
 
-    def __init__(self, loop: BackgroundLoop, reader: SettlementReader) -> None:
+    def __init__(self, loop: BackgroundLoop, reader: SettlementReader, senders: Sequence[str]) -> None:
         self._loop = loop
         self._reader = reader
+        #: Who alone may commit; empty: anyone.
+        self.senders = tuple(senders)
 
     def committed(self, recorded: BatchEvidence | IndividualEvidence) -> BatchEvidence | IndividualEvidence:
         """What the chain shows of a settlement that a receipt names."""
@@ -110,7 +112,7 @@ def readers_of(
             yield Readers(
                 RegistryAsker(loop, registry) if registry else None,
                 PaymentAsker(loop, chain) if chain else None,
-                SettlementAsker(loop, settlement) if settlement else None,
+                SettlementAsker(loop, settlement, network.settlement_senders) if settlement else None,
             )
         finally:
             for opened in (registry, chain, settlement):

@@ -100,7 +100,8 @@ class SettlementReader(Protocol):
     """Asks the reader's own RPCs for the relay's event in the transaction that a receipt names.
 
     What comes back is ``recorded`` with all that the chain knows better (block, relay, sender, batch size), and with
-    ``committed`` False where there is no event with this root, or of this call, in that transaction.
+    ``committed`` False where there is no event with this root, or of this call, in that transaction.  One that also has
+    ``senders`` names who alone may commit.
     """
 
     def committed(self, recorded: Settlement) -> Settlement: ...
@@ -417,8 +418,9 @@ class _Audit:
             return evidence, self.trust
         if asked.active:
             asked = replace(asked, since=self._revoked_since(evidence.host.tee_id, asked, where, id))
-        trust = replace(self.trust, asked=self.trust.asked | {"registry"})
-        return replace(evidence, registry=asked), trust
+        # What the reader's own RPC was asked about is the registry that this reader means.
+        trust = replace(self.trust, registry=self.trust.registry or (asked.chain_id, asked.contract))
+        return replace(evidence, registry=asked), _asking(trust, "registry")
 
     def _revoked_since(self, tee_id: str, asked: RegistryEvidence, where: str, id: str) -> str | None:
         """What became of an entry that was active at its block (attack 5): said, and no fault of the receipt."""
@@ -486,6 +488,9 @@ class _Audit:
             message = "This RPC does not serve the simulated chain of the receipt; the settlement stays recorded."
             self.say("note", "other-chain", message, where, id)
             return evidence, trust
+        if found.committed:
+            senders = trust.relay_senders or frozenset(getattr(self.settlement_reader, "senders", ()))
+            trust = replace(trust, relay=trust.relay or (found.chain_id, found.relay), relay_senders=senders)
         return replace(evidence, settlement=found), _asking(trust, "settlement")
 
     def _compare_answers(self, evidence: Evidence, trust: Trust, place: _Place, index: _Index) -> Trust:

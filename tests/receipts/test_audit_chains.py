@@ -68,6 +68,7 @@ class Payments:
 class Settlements:
     def __init__(self, change: dict[str, Any] | OpgError) -> None:
         self.change = change
+        self.senders: tuple[str, ...] = ()
 
     def committed(self, recorded: Settlement) -> Settlement:
         if isinstance(self.change, OpgError):
@@ -121,6 +122,15 @@ def test_asked_of_all_chains_audit_is_verified(tmp_path: Path) -> None:
     assert [claim(report, n).basis for n in ("registry", "payment", "settlement")] == [Basis.ASKED] * 3
     assert (report.label, report.exit_code, report.findings) == ("VERIFIED", 0, ())
     assert claim(report, "settlement").facts["rpcs"] == ("mine",)
+    # What one's own RPCs were asked about is what one means.
+    assert not any("that you name" in c.sentence for c in report.checked[0].verdict.claims.values())
+
+
+def test_attack_24_the_reader_s_own_profile_says_who_may_commit(tmp_path: Path) -> None:
+    reader = Settlements({})
+    reader.senders = ("0x" + "fb" * 20,)
+    report = verify(jsonl(tmp_path, real()), trust=as_reader(), settlement_reader=reader)
+    assert claim(report, "settlement").code == "wrong-sender"
 
 
 def test_attack_05_what_was_revoked_since_is_added_and_the_verdict_stays(tmp_path: Path) -> None:

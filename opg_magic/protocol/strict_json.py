@@ -47,6 +47,18 @@ def loads(text: str | bytes) -> Any:
     return value
 
 
+def loads_leniently(text: str) -> Any:
+    """As Python reads it, for showing and never for judging; ValueError for what is no JSON or is nested too deep.
+
+    Unlike ``json.loads`` it is safe where a program has raised the recursion limit.
+    """
+    try:
+        _check_depth(text)
+        return json.loads(text)
+    except (MalformedMessage, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
 def dumps_python(value: Any) -> str:
     """``json.dumps(value, sort_keys=True)``: Python's separators and ASCII escapes, which hosts hash (section 3)."""
     return json.dumps(value, sort_keys=True)

@@ -52,6 +52,7 @@ from opg_magic.models import (
     VerdictStatus,
 )
 from opg_magic.networks import Network, Token
+from opg_magic.protocol import strict_json
 from opg_magic.secret import Secret
 
 #: Type and version of the document; a reader refuses any other.
@@ -327,7 +328,7 @@ class Receipt:
         calls: Any = []
         if response["tool_calls"]:
             with contextlib.suppress(ValueError):
-                calls = json.loads(response["tool_calls"])
+                calls = strict_json.loads_leniently(response["tool_calls"])
         calls = tuple(c for c in calls if isinstance(c, dict)) if isinstance(calls, list) else ()
         return Answer(text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=calls)
 
@@ -496,8 +497,8 @@ def signature_of(frame: str | None) -> str | None:
     if not frame:
         return None
     try:
-        parsed = json.loads(frame)
-    except (ValueError, RecursionError):
+        parsed = strict_json.loads_leniently(frame)
+    except ValueError:
         return None
     value = parsed.get("tee_signature") if isinstance(parsed, dict) else None
     return value if isinstance(value, str) and value else None
@@ -523,8 +524,8 @@ def signed_prompt(kind: str, body: str) -> str | None:
     This is the part of the body that the host's signature covers; None if there is none or the body is not readable.
     """
     try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+        parsed = strict_json.loads_leniently(body)
+    except ValueError:
         return None
     if not isinstance(parsed, dict):
         return None
@@ -549,8 +550,8 @@ def _text_of(content: Any) -> str | None:
 
 def _model_in(body: str) -> str | None:
     try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+        parsed = strict_json.loads_leniently(body)
+    except ValueError:
         return None
     model = parsed.get("model") if isinstance(parsed, dict) else None
     return model if isinstance(model, str) else None
@@ -1044,8 +1045,6 @@ def _validator() -> Any:
 def _parse(text: str | bytes) -> Any:
     if len(text) > MAX_BYTES:
         raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
-    from opg_magic.protocol import strict_json
-
     try:
         return strict_json.loads(text)
     except MalformedMessage as error:

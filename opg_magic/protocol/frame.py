@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
@@ -42,6 +43,7 @@ def carries_signature(message: Mapping[str, Any]) -> bool:
     return any(message.get(key) is not None for key in SIGNED_KEYS)
 
 
+@lru_cache(maxsize=64)  # every claim reads the same frame
 def read_signed_fields(frame: str) -> SignedFields | Problem:
     """Read the JSON text of a signed frame; else a :class:`Problem` (``ambiguous-json``, ``format``, ``unsigned``)."""
     try:

@@ -54,6 +54,8 @@ type Asked = { readonly registry: RegistryPart } | { readonly problem: string };
 /** Where receipts stand together: those of one notebook know of each other. */
 export interface IScope {
   readonly node: Node;
+  /** The notebook's file name. */
+  readonly name: string;
   readonly seen: ReadonlyMap<string, Seen>;
 }
 
@@ -117,14 +119,9 @@ export class Checker {
     }
   }
 
-  /** What is known of other receipts with which the one at `node` stands. */
-  seenAt(node: Node, digest: string): Seen {
-    for (const scope of this._scopes) {
-      if (scope.node.contains(node)) {
-        return scope.seen.get(digest) ?? {};
-      }
-    }
-    return {};
+  /** The notebook in which `node` stands; null elsewhere. */
+  scopeAt(node: Node): IScope | null {
+    return [...this._scopes].find(scope => scope.node.contains(node)) ?? null;
   }
 
   /** What is remembered of this receipt; null if it has to be judged first. */

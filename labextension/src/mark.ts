@@ -2,6 +2,7 @@
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import { checker } from './check';
@@ -26,6 +27,7 @@ export function toneOf(sum: ISummary): Tone {
 export class Mark extends Widget {
   private readonly _button = h('button', { type: 'button', class: 'opg-mark' });
   private readonly _open: () => void;
+  private readonly _resized = new ResizeObserver(() => this._fit());
 
   constructor(
     private readonly _receipts: INotebookReceipts,
@@ -45,10 +47,33 @@ export class Mark extends Widget {
     if (this.isDisposed) {
       return;
     }
+    this._resized.disconnect();
     this._button.removeEventListener('click', this._open);
     this._receipts.changed.disconnect(this._draw, this);
     checker.changed.disconnect(this._draw, this);
     super.dispose();
+  }
+
+  protected onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this._resized.disconnect();
+    this._resized.observe(this.node);
+    const spacer = this._spacer();
+    if (spacer !== null) {
+      this._resized.observe(spacer);
+    }
+    this._fit();
+  }
+
+  private _spacer(): Element | null {
+    const next = this.node.nextElementSibling;
+    return next?.classList.contains('jp-Toolbar-spacer') ? next : null;
+  }
+
+  /** The toolbar reckons with a narrow mark and so puts none of its own items away; the words use the room left over. */
+  private _fit(): void {
+    const room = this.node.offsetWidth + ((this._spacer() as HTMLElement | null)?.offsetWidth ?? 0);
+    this._button.style.maxWidth = `${Math.max(0, room - 8)}px`;
   }
 
   private _draw(): void {
@@ -80,8 +105,7 @@ export const markPlugin: JupyterFrontEndPlugin<void> = {
       const model = receipts.of(panel);
       if (model !== null) {
         const mark = new Mark(model, open);
-        // Early in the toolbar: what does not fit is put away from its end.
-        if (!panel.toolbar.insertAfter('cellType', 'opg-mark', mark)) {
+        if (!panel.toolbar.insertBefore('spacer', 'opg-mark', mark)) {
           panel.toolbar.addItem('opg-mark', mark);
         }
         panel.disposed.connect(() => mark.dispose());

@@ -125,7 +125,13 @@ export class NotebookReceipts implements INotebookReceipts {
   private readonly _changed = new Signal<INotebookReceipts, void>(this);
 
   constructor(private readonly _panel: NotebookPanel) {
-    this._scope = { node: _panel.node, seen: new Map() };
+    this._scope = {
+      node: _panel.node,
+      seen: new Map(),
+      get name() {
+        return _panel.context.path.replace(/^.*\//, '');
+      }
+    };
     this._leave = checker.addScope(this._scope);
     this._scan = new Debouncer(() => this._look(), REST);
     checker.changed.connect(this._onChecker, this);

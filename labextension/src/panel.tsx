@@ -1,7 +1,7 @@
 /** The panel in the side bar: all receipts of the open notebook, what is wrong first. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { LabIcon, ReactWidget } from '@jupyterlab/ui-components';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { BoxLayout, StackedPanel, TabBar, Widget } from '@lumino/widgets';
@@ -9,7 +9,7 @@ import * as React from 'react';
 
 import { checker } from './check';
 import { download, toCsv, toJsonl } from './exporting';
-import { INotebookTracker } from '@jupyterlab/notebook';
+import { EDITED } from './findings';
 import { toneOf } from './mark';
 import { CommandIDs, IEntry, INotebookReceipts, IReceipts, IReceiptsPanel } from './tokens';
 import * as words from './words';
@@ -43,7 +43,7 @@ const SHOWS: readonly [Show, string][] = [
 const TONES: readonly words.Tone[] = ['bad', 'warn', 'quiet', 'sim', 'ok'];
 
 function isEdited(entry: IEntry): boolean {
-  return entry.findings.some(finding => ['prompt-differs', 'model-differs', 'cell-changed'].includes(finding.code));
+  return entry.findings.some(finding => EDITED.has(finding.code));
 }
 
 /** Which entries are listed, in which order: failures and differences first, whatever else is asked for. */
@@ -218,7 +218,7 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
   return (
     <li>
       <button
-        className={`opg-entry opg-tone-${head.tone}${head.simulated ? ' opg-simulated' : ''}`}
+        className={`opg-entry opg-tone-${isEdited(entry) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`}
         onClick={open}
         title="Show this cell"
       >
@@ -235,8 +235,8 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
           </span>
         )}
         {entry.findings.map(finding => (
-          <span key={finding.code} className={`opg-finding-${finding.level}`}>
-            {finding.level === 'failed' ? '✗ ' : '≠ '}
+          <span key={finding.code} className={EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`}>
+            {EDITED.has(finding.code) ? '≠ ' : finding.level === 'failed' ? '✗ ' : '· '}
             {words.told(finding.message, 200)}
           </span>
         ))}
@@ -328,13 +328,11 @@ export const panelPlugin: JupyterFrontEndPlugin<IReceiptsPanel> = {
   description: 'Lists the receipts of the open notebook in the side bar.',
   autoStart: true,
   requires: [IReceipts, INotebookTracker],
-  optional: [ICommandPalette],
   provides: IReceiptsPanel,
   activate: (
     app: JupyterFrontEnd,
     receipts: IReceipts,
-    tracker: INotebookTracker,
-    palette: ICommandPalette | null
+    tracker: INotebookTracker
   ): IReceiptsPanel => {
     const activate = (): void => app.shell.activateById(panel.id);
     const panel = new ReceiptsPanel(activate);
@@ -383,9 +381,6 @@ export const panelPlugin: JupyterFrontEndPlugin<IReceiptsPanel> = {
         }
       }
     });
-    for (const command of Object.values(CommandIDs)) {
-      palette?.addItem({ command, category: 'AI Answers' });
-    }
     return panel;
   }
 };

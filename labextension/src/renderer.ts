@@ -16,6 +16,7 @@ import { evidenceOf, IFact } from './evidence';
 import { Finding, inert, joined, showsNoAnswer, shownFinding, signedText } from './findings';
 import { renderMarkdown, verbatim } from './markdown';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import { Verdict } from './verdict';
 import * as words from './words';
 
 type Bundle = Readonly<Record<string, unknown>>;
@@ -31,6 +32,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _mimeType: string;
   private _bundle: Bundle = {};
   private _document: unknown;
+  private _file: string | null = null;
   private _turn = 0;
   private _shown = '';
   private _answer: { text: string; node: HTMLElement } | null = null;
@@ -77,7 +79,9 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       this._show(unreadable(receipt), null);
       return;
     }
-    const seen = checker.seenAt(this.node, computedDigest(receipt));
+    const scope = checker.scopeAt(this.node);
+    const seen = scope?.seen.get(computedDigest(receipt));
+    this._file = scope?.name ?? null;
     const shown = shownFinding(this._bundle, receipt);
     let judged = checker.recall(receipt, seen);
     if (judged === null) {
@@ -117,7 +121,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       Object.values(judged.verdict?.claims ?? {}).map(claim => [claim.name, claim.status, claim.basis, claim.sentence, claim.reason]),
       judged.findings,
       answer !== null && this._answer?.text,
-      checker.reader.explorers
+      checker.reader.explorers,
+      this._file
     ]);
     if (key === this._shown) {
       return;
@@ -129,7 +134,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this.node.dataset.opgTone = head.tone;
     this.node.replaceChildren(
       ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
-      card(judged, head, { hidden: answer === null && judged.verdict !== null, bundle: this._bundle, parser: this._parser })
+      card(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
     );
   }
 }
@@ -137,7 +142,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
 interface IContext {
   /** The answer is not on show; what the reader may do about it stands on the card. */
   readonly hidden: boolean;
-  readonly bundle: Bundle;
+  /** The notebook's name now. */
+  readonly file: string | null;
   readonly parser: IRenderMime.IMarkdownParser | null;
 }
 
@@ -155,7 +161,7 @@ function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLEl
   return foldable(`${receipt.digest} card`, { class: box }, h('summary', {}, ...line), expanded, () => [
     claimsTable(words.orderedClaims(verdict)),
     ...judged.findings.map(findingLine),
-    ...notes(receipt, verdict.policy, verdict.simulated || receipt.network.simulated),
+    ...notes(receipt, verdict, context.file),
     ...(context.hidden ? [hiddenText(judged, receipt, context)] : []),
     foldable(
       `${receipt.digest} evidence`,
@@ -238,24 +244,21 @@ function findingLine(finding: Finding): HTMLElement {
   return h('p', { class: `opg-note opg-finding-${finding.level}` }, `${mark}${words.told(finding.message)}`);
 }
 
-function notes(receipt: Receipt, policy: string, simulated: boolean): HTMLElement[] {
-  const said = [];
-  if (simulated) {
-    said.push(h('p', { class: 'opg-note' }, 'Simulated network: no hardware vouches for it, and no real money moved.'));
+function notes(receipt: Receipt, verdict: Verdict, file: string | null): HTMLElement[] {
+  const note = (...children: (string | Node)[]): HTMLElement => h('p', { class: 'opg-note' }, ...children);
+  const said: HTMLElement[] = [];
+  if (verdict.simulated || receipt.network.simulated) {
+    said.push(note('Simulated network: no hardware vouches for it, and no real money moved.'));
   }
-  said.push(h('p', { class: 'opg-note' }, words.NOT_PROVEN));
+  said.push(note(words.NOT_PROVEN));
   const { checked } = receipt;
   const then =
     checked === null
       ? "The author's kernel did not judge it."
-      : `The author's kernel said ${checked.verdict.toLowerCase()} at ${words.clock(checked.at)}, under policy ${words.oneLine(checked.policy, 40)}; that is history.`;
-  said.push(
-    h('p', { class: 'opg-note' }, `Above stands what ${words.checkedHere(new Date())} under policy ${words.oneLine(policy, 40)}. ${then}`)
-  );
-  const command = words.command(receipt, null);
-  said.push(
-    h('p', { class: 'opg-note' }, 'Check it yourself: ', h('code', { class: 'opg-command' }, command), ' ', copyButton(command, 'the command'))
-  );
+      : `The author's kernel said ${checked.verdict.toLowerCase()} at ${words.clock(checked.at)} (policy ${words.oneLine(checked.policy, 40)}); that is history.`;
+  said.push(note(`${words.checkedHere(new Date())}, under policy ${words.oneLine(verdict.policy, 40)}. ${then}`));
+  const command = words.command(receipt, file);
+  said.push(note('Check it yourself: ', h('code', { class: 'opg-command' }, command), ' ', copyButton(command, 'the command')));
   return said;
 }
 

@@ -2,7 +2,7 @@
 
 import { Claim } from './claims/shared';
 import { IJudged } from './check';
-import { inert } from './findings';
+import { EDITED, inert } from './findings';
 import { formatUnits } from './money';
 import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
 import { ISummary } from './tokens';
@@ -119,7 +119,7 @@ export function clock(time: string): string {
 
 /** Who computed what is shown, and when. */
 export function checkedHere(at: Date): string {
-  return `checked in this browser at ${String(at.getHours()).padStart(2, '0')}:${String(at.getMinutes()).padStart(2, '0')}`;
+  return `Checked in this browser at ${String(at.getHours()).padStart(2, '0')}:${String(at.getMinutes()).padStart(2, '0')}`;
 }
 
 function who(receipt: Receipt): string {
@@ -151,14 +151,12 @@ export function hasFailed(judged: IJudged): boolean {
   return (
     judged.receipt === null ||
     judged.verdict?.status === 'FAILED' ||
-    judged.findings.some(finding => finding.level === 'failed' && !CELL_FINDINGS.has(finding.code))
+    judged.findings.some(finding => finding.level === 'failed' && !EDITED.has(finding.code))
   );
 }
 
-/** Findings about the cell or the place, which do not make the receipt itself false. */
-const CELL_FINDINGS = new Set<string>(['prompt-differs', 'model-differs', 'cell-changed']);
 /** Findings about what stands around the receipt. */
-const PLACE_FINDINGS = new Set<string>(['shown-text', 'shown-twice']);
+const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-twice']);
 
 /** Whether the text of this receipt must not be shown unasked. */
 export function isWithheld(judged: IJudged): boolean {
@@ -169,7 +167,7 @@ export function isWithheld(judged: IJudged): boolean {
     verdict.withheld ||
     receipt.checked?.withheld === true ||
     // What the notebook shows elsewhere, or in which cell, does not make the signed text itself false.
-    findings.some(finding => finding.level === 'failed' && !CELL_FINDINGS.has(finding.code) && !PLACE_FINDINGS.has(finding.code))
+    findings.some(finding => finding.level === 'failed' && !EDITED.has(finding.code) && !PLACE_FINDINGS.has(finding.code))
   );
 }
 
@@ -220,7 +218,7 @@ export function headline(judged: IJudged): IHeadline {
   if (verdict.status === 'PARTIAL') {
     return make(simulated ? 'sim' : 'warn', '◐ Signature valid, partly verified', '◐ signed');
   }
-  return simulated ? make('sim', 'all required checks pass', '◐ simulated') : make('ok', '✓ Verified', '✓ verified');
+  return simulated ? make('sim', 'all required checks pass', 'checks pass') : make('ok', '✓ Verified', '✓ verified');
 }
 
 /** What of the verdict rests on whom, in one short phrase each. */

@@ -3,6 +3,8 @@ const esm = ['@codemirror', '@jupyter', '@jupyterlab', '@lezer', '@noble', 'lib0
 
 module.exports = {
   testEnvironment: 'node',
+  // The corpus is written by Python, and its test run from there (tests/corpus).
+  testPathIgnorePatterns: process.env.OPG_CORPUS ? [] : ['corpus\\.spec'],
   testRegex: 'src/__tests__/.*\\.spec\\.tsx?$',
   setupFiles: ['<rootDir>/jest.setup.js'],
   moduleNameMapper: { '\\.(css|svg)$': '<rootDir>/jest.empty.js' },

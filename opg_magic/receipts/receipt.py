@@ -1061,7 +1061,8 @@ def _validator() -> Any:
         if isinstance(instance, str) and not re.search(rule.replace("$", r"\Z"), instance):
             yield ValidationError(f"does not match {rule}")
 
-    return validators.extend(Draft202012Validator, {"pattern": pattern})(schema())
+    strict = validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    return strict(schema())
 
 
 def _parse(text: str | bytes) -> Any:

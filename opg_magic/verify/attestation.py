@@ -494,10 +494,11 @@ def _worst(failures: tuple[Step, ...]) -> tuple[str, str]:
 def _compared(evidence: Evidence, trust: Trust, document: AttestationDocument) -> tuple[Step, ...]:
     """What the rest of the evidence says about the document: its time, the code it names, the peer's certificate."""
     steps = []
-    if document.timestamp > evidence.received_at + timedelta(seconds=trust.skew_seconds):
+    # Differences, not sums: a receipt may name the first or the last day that there is.
+    if document.timestamp - evidence.received_at > timedelta(seconds=trust.skew_seconds):
         when = f"dated {_time(document.timestamp)}, received {_time(evidence.received_at)}"
         steps.append(_failed("time", "future", f"the document comes from the future: {when}"))
-    if document.timestamp < evidence.sent_at - MAX_DOCUMENT_AGE:
+    if evidence.sent_at - document.timestamp > MAX_DOCUMENT_AGE:
         when = f"dated {_time(document.timestamp)}, used {_time(evidence.sent_at)}"
         steps.append(_failed("time", "stale", f"the document is older than a day: {when}"))
 

@@ -17,6 +17,7 @@ from opg_magic.verify._claims import basis_of, failed, fields_of, missing, not_a
 #: How long after an answer its batch can still come: the facilitator's 15 minutes, and some for the chain.
 PENDING = timedelta(minutes=20)
 
+_LAST = datetime.max.replace(tzinfo=UTC)
 _NOT_THERE = "The settlement that this call claims is not on the chain."
 _OTHER = "The settlement is not this call's."
 
@@ -38,7 +39,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         return waiting(
             "settlement",
             trust,
-            evidence.received_at + PENDING,
+            _LAST if evidence.received_at > _LAST - PENDING else evidence.received_at + PENDING,
             "Its hashes are not on the chain yet; batches are committed some minutes later.",
             "Its hashes were not seen on the chain in time; the facilitator may have lost them.",
             mode=evidence.settlement_mode,

@@ -77,7 +77,7 @@ export interface Inspection {
 const inspections = new Map<string, Inspection>();
 
 /** Most documents that are remembered: many receipts share one, and its signatures cost milliseconds. */
-const MAX_INSPECTIONS = 128;
+const MAX_INSPECTIONS = 256;
 
 /** Look at one document (base64), once: the answer is kept under the document itself. */
 export function inspect(base64: string): Inspection {

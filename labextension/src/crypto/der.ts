@@ -1,5 +1,7 @@
 /** DER (X.690) read strictly: definite, minimal lengths, and nothing left over. */
 
+import { toHex } from './bytes';
+
 export class DerError extends Error {
   constructor(message: string) {
     super(message);
@@ -20,6 +22,8 @@ export const BIT_STRING = 0x03;
 export const OCTET_STRING = 0x04;
 export const NULL = 0x05;
 export const OID = 0x06;
+export const UTF8_STRING = 0x0c;
+export const PRINTABLE_STRING = 0x13;
 export const SEQUENCE = 0x30;
 export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
@@ -117,6 +121,28 @@ export function unsigned(element: Element): Uint8Array {
     return content.subarray(1);
   }
   return content;
+}
+
+/** An OBJECT IDENTIFIER as the hex of its content, which must be whole numbers in their shortest form. */
+export function identifier(element: Element): string {
+  const { content } = element;
+  const last = content[content.length - 1];
+  const padded = content.some((byte, i) => byte === 0x80 && (i === 0 || content[i - 1] < 0x80));
+  if (element.tag !== OID || last === undefined || last >= 0x80 || padded) {
+    throw new DerError('not an object identifier');
+  }
+  return toHex(content);
+}
+
+/** A BIT STRING whose count of unused bits is possible, and those bits zero. */
+export function checkedBits(element: Element): Element {
+  const { content } = element;
+  const unused = content[0];
+  const last = content[content.length - 1];
+  if (element.tag !== BIT_STRING || !(unused <= 7) || (unused > 0 && (content.length < 2 || last & ((1 << unused) - 1)))) {
+    throw new DerError('not a bit string');
+  }
+  return element;
 }
 
 /** The content of a BIT STRING of whole bytes. */

@@ -9,8 +9,11 @@ import * as der from './der';
 /** Bytes of one coordinate, and of each half of a signature. */
 const FIELD = 48;
 
-/** Whether the uncompressed point is one of the curve. */
+/** Whether these bytes are an uncompressed point of the curve. */
 export function isPoint(key: Uint8Array): boolean {
+  if (key.length !== 1 + 2 * FIELD || key[0] !== 4) {
+    return false;
+  }
   try {
     p384.Point.fromBytes(key).assertValidity();
     return true;
@@ -22,7 +25,7 @@ export function isPoint(key: Uint8Array): boolean {
 /** Whether `key` (an uncompressed point) signed `message`; the signature is r and s, 48 bytes each. */
 export function holds(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   try {
-    return p384.verify(signature, sha384(message), key, { prehash: false, lowS: false, format: 'compact' });
+    return isPoint(key) && p384.verify(signature, sha384(message), key, { prehash: false, lowS: false, format: 'compact' });
   } catch {
     return false;
   }

@@ -5,7 +5,7 @@
  */
 
 import { MalformedMessage } from '../json';
-import { equal, fromHex, toHex } from './bytes';
+import { equal, fromHex } from './bytes';
 import * as der from './der';
 import * as ecdsa from './ecdsa';
 
@@ -18,22 +18,27 @@ export interface Certificate {
   /** Seconds since 1970; both ends belong to the time of validity. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** An uncompressed point on P-384, or null for a key of another kind. */
+  /** What should be an uncompressed point on P-384, or null for a key of another kind. */
   readonly key: Uint8Array | null;
   /** What is signed, and the signature (r and s), null where another algorithm made it. */
   readonly signed: Uint8Array;
   readonly signature: Uint8Array | null;
   readonly version: number;
+  /** Content of the serial number's INTEGER. */
+  readonly serial: Uint8Array;
   readonly extensions: ReadonlyMap<string, Extension>;
 }
 
 export interface Extension {
   readonly critical: boolean;
   readonly value: Uint8Array;
+  /** Whether the certificate holds it more than once, which no good one does. */
+  readonly twice: boolean;
 }
 
 /** Object identifiers, as the hex of their DER content. */
 const COMMON_NAME = '550403';
+const EC_KEY = '2a8648ce3d0201';
 const BASIC_CONSTRAINTS = '551d13';
 const KEY_USAGE = '551d0f';
 const SUBJECT_KEY_ID = '551d0e';
@@ -46,6 +51,11 @@ const HEEDED = new Set([BASIC_CONSTRAINTS, KEY_USAGE]);
 const ECDSA_SHA384 = fromHex('300a06082a8648ce3d040303');
 /** SEQUENCE { id-ecPublicKey, secp384r1 }. */
 const P384_KEY = fromHex('301006072a8648ce3d020106052b81040022');
+
+/** Most bytes of a serial number: 20, and one for the sign. */
+const MAX_SERIAL = 21;
+
+const UNIVERSAL_STRING = 0x1c;
 
 const DIGITAL_SIGNATURE = 0;
 const KEY_CERT_SIGN = 5;
@@ -76,11 +86,18 @@ function read(bytes: Uint8Array): Certificate {
   const fields = new der.Reader(tbs.content);
   let version = 1;
   if (fields.peek() === 0xa0) {
-    version = 1 + Number(der.only(fields.next().content, der.INTEGER).content[0]);
+    const told = der.unsigned(der.only(fields.next().content, der.INTEGER));
+    if (told.length !== 1 || told[0] > 2) {
+      throw new der.DerError('an unknown version');
+    }
+    version = 1 + told[0];
   }
-  der.unsigned(fields.next(der.INTEGER)); // the serial number
+  const serial = fields.next(der.INTEGER).content;
   const inner = fields.next(der.SEQUENCE);
   const issuer = fields.next(der.SEQUENCE);
+  checkAlgorithm(algorithm);
+  checkAlgorithm(inner);
+  commonName(issuer.content);
   const validity = new der.Reader(fields.next(der.SEQUENCE).content);
   const notBefore = time(validity.next());
   const notAfter = time(validity.next());
@@ -108,22 +125,36 @@ function read(bytes: Uint8Array): Certificate {
     signed: tbs.whole,
     signature: known ? ecdsa.fromDer(signature) : null,
     version,
+    serial,
     extensions
   };
+}
+
+function checkAlgorithm(element: der.Element): void {
+  const fields = new der.Reader(element.content);
+  const algorithm = der.identifier(fields.next(der.OID));
+  if (!fields.done) {
+    const parameters = fields.next();
+    if (parameters.tag === der.OID) {
+      der.identifier(parameters);
+    } else if (algorithm === EC_KEY && parameters.tag !== der.NULL && parameters.tag !== der.SEQUENCE) {
+      throw new der.DerError('a curve that is not named');
+    }
+  }
+  fields.end();
 }
 
 function readKey(content: Uint8Array): Uint8Array | null {
   const fields = new der.Reader(content);
   const algorithm = fields.next(der.SEQUENCE);
-  const key = der.bits(fields.next(der.BIT_STRING));
+  const { content: key } = der.checkedBits(fields.next(der.BIT_STRING));
   fields.end();
-  if (!equal(algorithm.whole, P384_KEY)) {
+  checkAlgorithm(algorithm);
+  if (key[0] !== 0 || !equal(algorithm.whole, P384_KEY)) {
     return null;
   }
-  if (key.length !== 97 || key[0] !== 4 || !ecdsa.isPoint(key)) {
-    throw new der.DerError('a key that is no point on its curve');
-  }
-  return key;
+  // Whether it is a point of the curve shows when it is used.
+  return key.subarray(1);
 }
 
 function readExtensions(content: Uint8Array): Map<string, Extension> {
@@ -131,7 +162,7 @@ function readExtensions(content: Uint8Array): Map<string, Extension> {
   const list = new der.Reader(content);
   while (!list.done) {
     const fields = new der.Reader(list.next(der.SEQUENCE).content);
-    const name = toHex(fields.next(der.OID).content);
+    const name = der.identifier(fields.next(der.OID));
     let critical = false;
     if (fields.peek() === der.BOOLEAN) {
       const value = fields.next().content;
@@ -143,30 +174,40 @@ function readExtensions(content: Uint8Array): Map<string, Extension> {
     }
     const value = fields.next(der.OCTET_STRING).content;
     fields.end();
-    if (found.has(name)) {
-      throw new der.DerError('one extension twice');
-    }
-    found.set(name, { critical, value });
+    found.set(name, { critical, value, twice: found.has(name) });
   }
   return found;
 }
 
+/** The first common name of a Name, null where there is none that can be shown; throws for what is no Name. */
 function commonName(name: Uint8Array): string | null {
+  let found: string | null | undefined;
   const sets = new der.Reader(name);
   while (!sets.done) {
     const members = new der.Reader(sets.next(0x31).content);
     while (!members.done) {
       const pair = new der.Reader(members.next(der.SEQUENCE).content);
-      const type = toHex(pair.next(der.OID).content);
-      const value = pair.next().content;
+      const type = der.identifier(pair.next(der.OID));
+      const text = nameText(pair.next());
       pair.end();
-      if (type === COMMON_NAME) {
-        const text = new TextDecoder().decode(value);
-        return text !== '' && !/[\p{C}]/u.test(text) ? text : null;
+      if (type === COMMON_NAME && found === undefined) {
+        found = text !== '' && !/[\p{C}]/u.test(text) ? text : null;
       }
     }
   }
-  return null;
+  return found ?? null;
+}
+
+function nameText(value: der.Element): string {
+  const text = new TextDecoder().decode(value.content);
+  const printable = value.tag !== der.PRINTABLE_STRING || /^[A-Za-z0-9 '()+,./:=?-]*$/.test(text);
+  if (value.tag === UNIVERSAL_STRING && (value.content.length % 4 || value.content.some((byte, i) => i % 4 === 0 && byte))) {
+    throw new der.DerError('a name that is no text');
+  }
+  if (!printable || (value.tag === der.UTF8_STRING && text.includes('\ufffd'))) {
+    throw new der.DerError('a name with characters that its kind of text does not have');
+  }
+  return text;
 }
 
 function time(element: der.Element): number {
@@ -227,8 +268,8 @@ function mayBeUsed(certificate: Certificate, bit: number): boolean | null {
   if (extension === undefined) {
     return null;
   }
-  const { content } = der.only(extension.value, der.BIT_STRING);
-  if (content.length < 2 || content.length > 3 || content[0] > 7) {
+  const { content } = der.checkedBits(der.only(extension.value, der.BIT_STRING));
+  if (content.length < 2 || content.length > 3) {
     throw new der.DerError('a key usage in another form');
   }
   return Boolean((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7)));
@@ -241,6 +282,9 @@ function mayBeUsed(certificate: Certificate, bit: number): boolean | null {
 export function leafKey(leaf: Certificate): Uint8Array {
   if (leaf.key === null) {
     throw refused("the enclave's key is not on P-384");
+  }
+  if (!ecdsa.isPoint(leaf.key)) {
+    throw refused("the enclave's certificate cannot be read: a key that is no point on its curve");
   }
   try {
     if (basicConstraints(leaf)?.ca) {
@@ -256,6 +300,9 @@ export function leafKey(leaf: Certificate): Uint8Array {
     throw error;
   }
   for (const [name, extension] of leaf.extensions) {
+    if (extension.twice) {
+      throw refused("the enclave's certificate cannot be read: one extension twice");
+    }
     if (extension.critical && !HEEDED.has(name)) {
       throw refused(`unknown critical extension in the enclave's certificate`);
     }
@@ -283,8 +330,9 @@ export function checkPath(leaf: Certificate, bundle: readonly Certificate[], at:
 }
 
 function pathFault(leaf: Certificate, issuers: readonly Certificate[]): string | null {
-  if (leaf.version !== 3) {
-    return `${named(leaf)} is not of version 3`;
+  const form = formFault(leaf);
+  if (form !== null) {
+    return form;
   }
   let below = leaf;
   // Intermediate certificates under the issuer at hand; those that issue themselves do not count (RFC 5280, 6.1.4).
@@ -308,10 +356,24 @@ function pathFault(leaf: Certificate, issuers: readonly Certificate[]): string |
   return null;
 }
 
+/** What every certificate of a path must have (RFC 5280, sections 4.1.2.1 and 4.1.2.2). */
+function formFault(certificate: Certificate): string | null {
+  const { version, serial } = certificate;
+  if (version !== 3) {
+    return `${named(certificate)} is not of version 3`;
+  }
+  const positive = serial.length > 0 && serial[0] < 0x80 && serial.some(byte => byte !== 0);
+  return positive && serial.length <= MAX_SERIAL ? null : `${named(certificate)} has an impossible serial number`;
+}
+
 function authorityFault(issuer: Certificate, depth: number): string | null {
+  const form = formFault(issuer);
+  if (form !== null) {
+    return form;
+  }
   try {
     const constraints = basicConstraints(issuer);
-    if (issuer.version !== 3 || !constraints?.ca || !issuer.extensions.get(BASIC_CONSTRAINTS)?.critical) {
+    if (!constraints?.ca || !issuer.extensions.get(BASIC_CONSTRAINTS)?.critical) {
       return `${named(issuer)} is no authority`;
     }
     if (mayBeUsed(issuer, KEY_CERT_SIGN) !== true) {
@@ -332,7 +394,7 @@ function authorityFault(issuer: Certificate, depth: number): string | null {
   }
   for (const [name, extension] of issuer.extensions) {
     // Constraints of names and purposes have no place in these chains: refused rather than passed over.
-    if ((extension.critical && !HEEDED.has(name)) || name === NAME_CONSTRAINTS || name === EXTENDED_KEY_USAGE) {
+    if (extension.twice || (extension.critical && !HEEDED.has(name)) || name === NAME_CONSTRAINTS || name === EXTENDED_KEY_USAGE) {
       return `${named(issuer)} has an extension that is not understood here`;
     }
   }

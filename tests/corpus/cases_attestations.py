@@ -1,0 +1,347 @@
+"""Attestation documents: whole, forged, broken (attack 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import cbor2
+from corpus.build import (
+    ANNA,
+    ASKING,
+    BORIS,
+    PINNING,
+    READING,
+    SIM,
+    WORD,
+    Case,
+    F,
+    P,
+    V,
+    case,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from support.signing import (
+    NONCE,
+    PCR_HASH,
+    PCRS,
+    SENT,
+    SIGNED,
+    as_aws,
+    authority,
+    evidence,
+    host,
+    registry,
+)
+
+from opg_magic.models import (
+    AttestationEvidence,
+    ChannelEvidence,
+    Evidence,
+)
+from opg_magic.simnet.nitro import Authority
+from opg_magic.verify._cose import to_be_signed
+from opg_magic.verify.attestation import user_data_for
+
+
+def document(by: Authority | None = None, **changes: Any) -> bytes:
+    entry = host(ANNA)
+    arguments: dict[str, Any] = {
+        "pcrs": PCRS,
+        "nonce": NONCE,
+        "signing_key_der": entry.public_key,
+        "tls_certificate_der": entry.tls_certificate,
+        "timestamp_ms": (SIGNED - 60) * 1000,
+    }
+    return (by or authority()).document(**(arguments | changes))
+
+
+def offered(raw: bytes, nonce: bytes | None = NONCE, **more: Any) -> Evidence:
+    return evidence(attestation=AttestationEvidence(raw, nonce, SENT), **more)
+
+
+def attestations() -> Iterator[Case]:
+    now = datetime.fromtimestamp(SIGNED - 60, UTC)
+    stranger = Authority.create(now=now)
+    entry = host(ANNA)
+    good = document()
+    protected, _, payload, signature = cbor2.loads(good)
+    bundle = cbor2.loads(payload)["cabundle"]
+    bound = user_data_for(entry.public_key, entry.tls_certificate)
+    refused: dict[str, bytes] = {
+        "another root": document(stranger),
+        "expired at its own time": document(expired=True),
+        "debug measurements": document(pcrs=dict.fromkeys(range(3), bytes(48))),
+        **{f"PCR{i} zero": document(pcrs=PCRS | {i: bytes(48)}) for i in range(3)},
+        "the key's hash unset": document(signing_key_der=None),
+        "the certificate's hash unset": document(tls_certificate_der=None),
+        "another nonce": document(nonce=b"\x09" * 20),
+        "no nonce": document(nonce=None),
+        "bytes after it": document(trailing=b"\0"),
+        "bytes after the payload": document(trailing_payload=b"\xf6"),
+        "one field twice": document(duplicate_key="nonce"),
+        "one measurement twice": document(fields={"pcrs": ...}, trailing_payload=b"")[:-1] + b"\0",
+        "another key": document(signing_key_der=BORIS.der),
+        "another certificate": document(tls_certificate_der=b"another"),
+        "the two hashes exchanged": document(user_data=user_data_for(entry.tls_certificate, entry.public_key)),
+        "no user data": document(user_data=None),
+        "other user data": document(user_data=b"hello"),
+        "another multihash": document(user_data=b"\x12\x21" + bound[2:]),
+        "other measurements": document(pcrs=PCRS | {2: b"\x0d" * 48}),
+        "of yesterday": document(timestamp_ms=(SIGNED - 86405) * 1000),
+        "of tomorrow": document(timestamp_ms=(SIGNED + 400) * 1000),
+        "another algorithm": document(protected={1: -7}),
+        "a key id beside": document(protected={1: -35, 4: b"kid"}),
+        "a header with text": document(protected={"1": -35}),
+        "a tag": b"\xd2" + good,
+        "unprotected headers": cbor2.dumps([protected, {4: b"key"}, payload, signature]),
+        "bytes after its header": cbor2.dumps([protected + b"\0", {}, payload, signature]),
+        "a short signature": cbor2.dumps([protected, {}, payload, signature[:95]]),
+        "a signature of zeros": cbor2.dumps([protected, {}, payload, bytes(96)]),
+        "a signature of ones": cbor2.dumps([protected, {}, payload, b"\xff" * 96]),
+        "another enclave's signature": document(
+            fields={"certificate": cbor2.loads(cbor2.loads(document(module_id="i-9-enc9"))[2])["certificate"]}
+        ),
+        "a bundle out of order": document(fields={"cabundle": [bundle[0], bundle[2], bundle[1], bundle[3]]}),
+        "a stranger in the bundle": document(fields={"cabundle": [*bundle, bundle[1]]}),
+        "a bundle cut short": document(fields={"cabundle": bundle[:-1]}),
+        "the root alone": document(fields={"cabundle": bundle[:1]}),
+        "a bundle without root": document(fields={"cabundle": bundle[1:]}),
+        "an enclave as authority": _issued_by_an_enclave(now),
+        **{f"unreadable, {name}": raw for name, raw in _garbage(good).items()},
+        **{f"field {i} wrong": document(fields=fields) for i, fields in enumerate(WRONG_FIELDS)},
+        **{f"a certificate {name}": document(fields={"certificate": der}) for name, der in _wrong_leaves(now).items()},
+        **{f"an authority {name}": raw for name, raw in _wrong_authorities(now).items()},
+    }
+    for name, raw in refused.items():
+        yield case(f"attack_18 {name}", F, offered(raw), fails="attestation")
+    for name, raw in _wrong_authorities(now, harmless=True).items():
+        root = cbor2.loads(cbor2.loads(raw)[2])["cabundle"][0]
+        digest_of_root = hashes.Hash(hashes.SHA256())
+        digest_of_root.update(root)
+        trust = replace(ASKING, aws_root_sha256=digest_of_root.finalize().hex())
+        yield case(f"an authority {name}", V, offered(raw), trust)
+    for at in range(0, len(good), 211):
+        flipped = good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :]
+        yield case(f"attack_18 byte {at} changed", F, offered(flipped), fails="attestation")
+    yield case("attack_18 no document", P, evidence(attestation=None))
+    yield case("attack_18 a foreign simulation", P, offered(document(stranger)), READING, network=SIM)
+    broken = document(stranger, nonce=b"x")
+    yield case("attack_18 a foreign simulation that contradicts itself", F, offered(broken), READING, network=SIM)
+    yield case("attack_18 a simulation, for its kernel", F, offered(document(stranger)), as_aws(), network=SIM)
+    yield case("no nonce kept", V, offered(good, None))
+    yield case("a nonce of nothing", F, offered(good, b""))
+    yield case("further signed fields", V, offered(document(fields={"later": {"addition": [1, 2.5, None]}})))
+    yield case("PCRs 3 to 15 zero", V, offered(document()))
+    yield case("milliseconds", V, offered(document(timestamp_ms=(SIGNED - 60) * 1000 + 999)))
+    yield case(
+        "not in the allow-list", F, evidence(), replace(ASKING, pinned_pcrs=frozenset({WORD})), fails="attestation"
+    )
+    upper = replace(PINNING, pinned_pcrs=frozenset({PCR_HASH.upper().replace("0X", "0x"), WORD}))
+    yield case("an allow-list in upper case", V, evidence(), upper)
+    yield case("a root in upper case", V, evidence(), replace(PINNING, aws_root_sha256=PINNING.aws_root_sha256))
+    for name, pcr in {"upper": PCR_HASH.upper().replace("0X", "0x"), "other": WORD}.items():
+        named = replace(entry, pcr_hash=pcr)
+        yield case(
+            f"attack_18 code named {name}", V if name == "upper" else F, evidence(host=named, registry=registry(named))
+        )
+    yield case("another code in the registry", F, evidence(registry=registry(replace(entry, pcr_hash=WORD))))
+    peer = ChannelEvidence("00" * 32, "TLSv1.3")
+    yield case("attack_19 another peer, no host known", F, evidence(host=None, registry=None, channel=peer))
+
+
+WRONG_FIELDS: list[dict[str, Any]] = [
+    {"digest": "SHA256"},
+    {"digest": b"SHA384"},
+    {"digest": ...},
+    {"timestamp": -1},
+    {"timestamp": 0},
+    {"timestamp": True},
+    {"timestamp": float((SIGNED - 60) * 1000)},
+    {"timestamp": 2**64 - 1},
+    {"timestamp": 2**70},
+    {"module_id": ""},
+    {"module_id": b"i-0"},
+    {"module_id": "\x1b[2J"},
+    {"module_id": "i" * 257},
+    {"pcrs": {}},
+    {"pcrs": ...},
+    {"pcrs": [PCRS[0]] * 3},
+    {"pcrs": PCRS | {0: b"\x01" * 47}},
+    {"pcrs": PCRS | {0: "a" * 48}},
+    {"pcrs": PCRS | {32: b"\x01" * 48}},
+    {"pcrs": PCRS | {-1: b"\x01" * 48}},
+    {"pcrs": PCRS | {"3": b"\x01" * 48}},
+    {"pcrs": {True: b"\x01" * 48, 0: b"\x01" * 48, 2: b"\x01" * 48}},
+    {"pcrs": {0: PCRS[0], 1: PCRS[1]}},
+    {"cabundle": []},
+    {"cabundle": ...},
+    {"cabundle": [b"x"] * 9},
+    {"cabundle": [b""]},
+    {"cabundle": ["certificate"]},
+    {"cabundle": [b"no certificate"]},
+    {"certificate": ...},
+    {"certificate": b"no certificate"},
+    {"certificate": b"x" * 4097},
+    {"user_data": "text"},
+    {"user_data": b"x" * 1025},
+    {"nonce": 5},
+    {"public_key": [b"dummy"]},
+]
+
+
+def _garbage(good: bytes) -> dict[str, bytes]:
+    header, _, payload, signature = cbor2.loads(good)
+    tagged = payload[:-1] + cbor2.dumps("more") + b"\xc1\x1a\x00\x00\x00\x01\xff"
+    deep = payload[:-1] + cbor2.dumps("more") + b"\x81" * 20 + b"\x00\xff"
+    return {
+        "empty": b"",
+        "text": b"hello",
+        "truncated": good[:-1],
+        "array of three": cbor2.dumps([b"", {}, b""]),
+        "a map": cbor2.dumps({"a": 1}),
+        "payload not a map": cbor2.dumps([header, {}, cbor2.dumps([1]), bytes(96)]),
+        "another map": cbor2.dumps([header, {}, cbor2.dumps({"a": 1}), bytes(96)]),
+        "payload as text": cbor2.dumps([header, {}, "payload", bytes(96)]),
+        "indefinite envelope": b"\x9f" + good[1:] + b"\xff",
+        "deep": b"\x81" * 60_000,
+        "a million announced": b"\x9a\x00\x0f\x42\x40",
+        "a string beyond the end": b"\x5b" + b"\xff" * 8,
+        "too large": b"\x84" + bytes(64 * 1024),
+        "a tag inside": cbor2.dumps([header, {}, tagged, signature]),
+        "deep inside": cbor2.dumps([header, {}, deep, signature]),
+        "text that is not UTF-8": cbor2.dumps([header, {}, payload[:-1] + b"\x61\xff\x00\xff", signature]),
+        "a simple value": b"\xf8\x10",
+        "a reserved length": b"\x1c",
+        "a lonely break": b"\xff",
+    }
+
+
+def _sign(key: ec.EllipticCurvePrivateKey, raw: bytes) -> bytes:
+    """The same document, signed anew by that key."""
+    header, unprotected, payload, _ = cbor2.loads(raw)
+    r, s = decode_dss_signature(key.sign(to_be_signed(header, payload), ec.ECDSA(hashes.SHA384())))
+    return cbor2.dumps([header, unprotected, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+
+def _usage(*, sign: bool = True, certify: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certify,
+        crl_sign=certify,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _issued_by_an_enclave(now: datetime) -> bytes:
+    renter = authority()._leaf("i-5-enc5", now)
+    key = ec.generate_private_key(ec.SECP384R1())
+    subject = x509.load_der_x509_certificate(renter.certificate).subject
+    forged = _certificate(key, subject, renter.key, subject, now, [(x509.BasicConstraints(False, None), True)])
+    fields = {"certificate": forged, "cabundle": [*renter.bundle, renter.certificate]}
+    return _sign(key, document(fields=fields))
+
+
+def _certificate(
+    key: Any,
+    subject: x509.Name,
+    by: Any,
+    issuer: x509.Name,
+    now: datetime,
+    extensions: list[tuple[x509.ExtensionType, bool]],
+    algorithm: hashes.HashAlgorithm | None = None,
+) -> bytes:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(5)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(by, algorithm or hashes.SHA384()).public_bytes(serialization.Encoding.DER)
+
+
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+def _wrong_leaves(now: datetime) -> dict[str, bytes]:
+    """Certificates that are no enclave's, whoever issued them."""
+    made = {}
+    for name, curve, extension in (
+        ("on another curve", ec.SECP256R1(), x509.BasicConstraints(False, None)),
+        ("of an authority", ec.SECP384R1(), x509.BasicConstraints(True, None)),
+        ("whose key may not sign", ec.SECP384R1(), _usage(sign=False, certify=True)),
+        ("with an unknown critical extension", ec.SECP384R1(), UNKNOWN),
+    ):
+        key = ec.generate_private_key(curve)
+        made[name] = _certificate(key, _name("leaf"), key, _name("leaf"), now, [(extension, True)])
+    return made
+
+
+def _wrong_authorities(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
+    """Documents under a root, one authority and a leaf made here; in each the authority has one fault (or none)."""
+    root_key, key, leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
+    ca, usage = x509.BasicConstraints(True, 0), _usage(sign=False, certify=True)
+
+    def key_id(of: Any) -> x509.SubjectKeyIdentifier:
+        return x509.SubjectKeyIdentifier.from_public_key(of.public_key())
+
+    def made(
+        extensions: list[tuple[x509.ExtensionType, bool]],
+        root_extensions: list[tuple[x509.ExtensionType, bool]] | None = None,
+        *,
+        by: Any = root_key,
+        named: str = "root",
+        leaf_issuer: str = "middle",
+        algorithm: hashes.HashAlgorithm | None = None,
+    ) -> bytes:
+        own = [(x509.BasicConstraints(True, None), True), (usage, True), (key_id(root_key), False)]
+        root = _certificate(root_key, _name("root"), root_key, _name("root"), now, root_extensions or own)
+        middle = _certificate(key, _name("middle"), by, _name(named), now, extensions, algorithm)
+        leaf_extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
+        leaf = _certificate(leaf_key, _name("leaf"), key, _name(leaf_issuer), now, leaf_extensions)
+        return _sign(leaf_key, document(fields={"certificate": leaf, "cabundle": [root, middle]}))
+
+    whole: list[tuple[x509.ExtensionType, bool]] = [(ca, True), (usage, True), (key_id(key), False)]
+    if harmless:
+        return {
+            "as it should be": made(whole),
+            "with an unknown extension": made([*whole, (UNKNOWN, False)]),
+            "whose key usage is not critical": made([(ca, True), (usage, False), (key_id(key), False)]),
+            "without a limit of its path": made([(x509.BasicConstraints(True, None), True), *whole[1:]]),
+        }
+    short_root: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(True, 0), True),
+        (usage, True),
+        (key_id(root_key), False),
+    ]
+    return {
+        "that is none": made([(x509.BasicConstraints(False, None), True), *whole[1:]]),
+        "that does not say so": made(whole[1:]),
+        "that says so without weight": made([(ca, False), *whole[1:]]),
+        "that may not certify": made([(ca, True), (_usage(), True), (key_id(key), False)]),
+        "without key usage": made([(ca, True), (key_id(key), False)]),
+        "with an unknown critical extension": made([*whole, (UNKNOWN, True)]),
+        "under a root that allows none": made(whole, short_root),
+        "signed by another": made(whole, by=leaf_key),
+        "with another issuer": made(whole, named="else"),
+        "that the leaf does not name": made(whole, leaf_issuer="else"),
+    }

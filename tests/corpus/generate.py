@@ -1,0 +1,101 @@
+"""Write the corpus: one JSON line a case, with the verdict that the Python package comes to.
+
+``python tests/corpus/generate.py FILE``: the other verifiers read that file and must come to the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from corpus.cases import Case, all_cases
+
+from opg_magic.errors import UnreadableReceipt
+from opg_magic.models import Trust, Verdict
+from opg_magic.receipts.receipt import Receipt
+from opg_magic.verify import judge
+
+
+def expected_of(case: Case) -> dict[str, Any] | None:
+    """What Python says of it; None where it is no receipt that can be read."""
+    try:
+        receipt = Receipt.from_json(case.text)
+    except UnreadableReceipt:
+        return None
+    evidence = receipt.evidence(seen_in=case.seen_in, paid_in=case.paid_in)
+    verdict = judge(evidence, policy=case.policy, trust=case.trust)
+    return {
+        **_verdict_json(verdict),
+        "computed_digest": receipt.computed_digest,
+        "digest_matches": receipt.digest_matches,
+        "faithful": receipt.is_faithful,
+    }
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": verdict.status.value,
+        "simulated": verdict.simulated,
+        "label": verdict.label,
+        "withheld": verdict.withheld,
+        "policy": verdict.policy,
+        "because": [reason.partition(":")[0] for reason in verdict.because],
+        "claims": {
+            name: {
+                "status": claim.status.value,
+                "basis": None if claim.basis is None else claim.basis.value,
+                "code": claim.code,
+                "sentence": claim.sentence,
+                "expires": None if claim.expires is None else claim.expires.isoformat(timespec="milliseconds"),
+            }
+            for name, claim in verdict.claims.items()
+        },
+    }
+
+
+def _trust_json(trust: Trust) -> dict[str, Any]:
+    return {
+        "awsRootSha256": trust.aws_root_sha256,
+        "simulatedRoots": sorted(trust.simulated_roots),
+        "pinnedPcrs": sorted(trust.pinned_pcrs),
+        "skewSeconds": trust.skew_seconds,
+        "reader": trust.reader,
+        "asked": sorted(trust.asked),
+        "registry": trust.registry,
+        "relay": trust.relay,
+        "relaySenders": sorted(trust.relay_senders),
+        "now": None if trust.now is None else trust.now.isoformat(),
+    }
+
+
+def line(case: Case, expected: dict[str, Any] | None) -> str:
+    """One line of the corpus: the case, and what it comes to."""
+    return json.dumps(
+        {
+            "name": case.name,
+            "text": case.text,
+            "trust": _trust_json(case.trust),
+            "policy": case.policy.name,
+            "seen": {"signatureIn": case.seen_in, "paymentIn": case.paid_in},
+            "expected": expected,
+        }
+    )
+
+
+def write(path: Path, cases: Iterable[Case]) -> int:
+    """Write the cases; how many there were."""
+    lines = [line(case, expected_of(case)) for case in cases]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    print(f"{write(target, all_cases())} receipts in {target}")

@@ -85,7 +85,7 @@ class Reading:
         Sums are base units as decimal text.  ``today`` is None while a simulated network is not running: each start of
         it is a network of its own.
         """
-        from opg_magic import __version__
+        from opg_magic import __version__, simlink
 
         settings = _settings()
         name = settings.get("network")
@@ -119,6 +119,7 @@ class Reading:
             "model": settings.get("model"),
             "registry_rpcs": len(settings.get("registry_rpcs")),
             "hosts": hosts,
+            "simulated_roots": sorted(simlink.own_roots()),
         }
 
     @staticmethod

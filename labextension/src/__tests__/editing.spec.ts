@@ -1,0 +1,221 @@
+/** @jest-environment jsdom */
+import '@jupyterlab/testing/lib/jest-shim';
+import { costOf, verdictOf } from '../ledger';
+import { pinnable } from '../commands';
+import { OpgCompletion } from '../completer';
+import { content, pythonSpec } from '../launcher';
+import { Running } from '../live';
+import { IServerStatus, OpgServer, ServerRefused, StatusSource } from '../status';
+import { StatusItem, words } from '../statusbar';
+import { isOpg } from '../magic';
+
+// JupyterLab itself is not needed here, and slow to load: its names stand for nothing.
+jest.mock('@jupyterlab/apputils', () => ({ Notification: { warning: jest.fn() } }));
+jest.mock('@jupyterlab/completer', () => ({}));
+jest.mock('@jupyterlab/launcher', () => ({}));
+jest.mock('@jupyterlab/mainmenu', () => ({}));
+jest.mock('@jupyterlab/notebook', () => ({}));
+jest.mock('@jupyterlab/services', () => ({}));
+jest.mock('@jupyterlab/settingregistry', () => ({}));
+jest.mock('@jupyterlab/statusbar', () => ({}));
+jest.mock('@jupyterlab/ui-components', () => ({ LabIcon: class {} }));
+
+const STATUS: IServerStatus = {
+  version: '0.1.0',
+  network: { name: 'sim', title: 'Simulated network', simulated: true, up: true, run_id: 'r' },
+  token: { symbol: 'sim-OPG', decimals: 18 },
+  limits: { call: '100000000000000000', kernel: '1000000000000000000', day: '5000000000000000000' },
+  today: { reserved: '300000000000000000', cost: '4100000000000000' },
+  running: 0,
+  policy: 'default',
+  model: 'openai/gpt-5',
+  registry_rpcs: 0,
+  hosts: [{ name: 'anna', tee_id: '0xab' }],
+  simulated_roots: []
+};
+
+function editor(source: string, offset: number): any {
+  return {
+    model: { sharedModel: { getSource: () => source } },
+    getCursorPosition: () => offset,
+    getOffsetAt: (position: number) => position
+  };
+}
+
+describe('completion', () => {
+  const provider = new OpgCompletion(() => STATUS);
+
+  test('stands in the lines of the magics and in %%opg cells', async () => {
+    const applies = (source: string) => provider.isApplicable({ widget: null as any, editor: editor(source, source.length) });
+    expect(await applies('%%opg --m')).toBe(true);
+    expect(await applies('x = %opg st')).toBe(true);
+    expect(await applies('import os')).toBe(false);
+    expect(await provider.isApplicable({ widget: null as any })).toBe(false);
+  });
+
+  test('counts characters as the completer does', async () => {
+    const text = '%%opg --system "😀" --mo';
+    const length = Array.from(text).length;
+    expect(await provider.fetch({ text, offset: length })).toMatchObject({
+      start: length - 4,
+      end: length,
+      items: [{ label: '--model', insertText: '--model', type: 'flag' }]
+    });
+  });
+
+  test('knows hosts from the status', async () => {
+    const { items } = await provider.fetch({ text: '%%opg --host ', offset: 13 });
+    expect(items.map(item => item.label)).toEqual(['0xab']);
+  });
+
+  test('as one types: in the line, never in the prompt', () => {
+    const typed = (source: string, insert: string) =>
+      provider.shouldShowContinuousHint(false, { sourceChange: [{ insert }] } as any, {
+        widget: null as any,
+        editor: editor(source, source.length)
+      });
+    expect(typed('%%opg --m', 'm')).toBe(true);
+    expect(typed('%%opg -', '-')).toBe(true);
+    expect(typed('%%opg\nthe', 'e')).toBe(false);
+    expect(typed('%%opg --model pasted', 'pasted')).toBe(false);
+  });
+});
+
+describe('the status bar', () => {
+  test('a simulated network in plain sight, and the day’s sums', () => {
+    const { text, title } = words({ ...STATUS, running: 2 });
+    expect(text).toBe('opg: SIMULATED · 0.3 of 5 sim-OPG today · 2 running');
+    expect(title).toContain('no real money');
+    expect(title).toContain('0.0041 sim-OPG');
+  });
+
+  test('not running, and a real network', () => {
+    expect(words({ ...STATUS, today: null, network: { ...STATUS.network, up: false } }).text).toBe('opg: SIMULATED · not running');
+    const real = { ...STATUS, network: { name: 'opengradient', title: 'OpenGradient', simulated: false, up: true, run_id: null } };
+    expect(words(real).text).not.toContain('SIMULATED');
+    expect(words(real).text).toContain('OpenGradient');
+  });
+
+  test('follows what the server says, and opens on a click', async () => {
+    let fails = false;
+    const server = {
+      status: () => (fails ? Promise.reject(new ServerRefused('settings broken', 500, 'settings')) : Promise.resolve(STATUS))
+    } as unknown as OpgServer;
+    const source = new StatusSource(server);
+    expect(await source.ready).toBe(true);
+    const opened = jest.fn();
+    const item = new StatusItem(source, opened);
+    expect(item.node.textContent).toContain('SIMULATED');
+    item.node.click();
+    expect(opened).toHaveBeenCalledTimes(1);
+    fails = true;
+    await source.refresh();
+    expect(item.node.textContent).toBe('opg: status unknown');
+    expect(item.node.title).toBe('settings broken');
+    source.dispose();
+  });
+
+  test('a server without the extension is asked once', async () => {
+    const status = jest.fn(() => Promise.reject(new ServerRefused('no', 404, null)));
+    const source = new StatusSource({ status } as unknown as OpgServer);
+    expect(await source.ready).toBe(false);
+    await source.refresh();
+    expect(status).toHaveBeenCalledTimes(1);
+    source.dispose();
+  });
+});
+
+/** As much of a cell as the stop button needs. */
+function cell(source: string): any {
+  const node = document.createElement('div');
+  return { isDisposed: false, inputArea: { node }, node, model: { type: 'code', sharedModel: { getSource: () => source } } };
+}
+
+const button = (at: any): HTMLButtonElement | null => at.node.querySelector('button.opg-stop');
+
+describe('the stop button', () => {
+  test('stands at the cell that runs, and goes with its end', () => {
+    const running = new Running(async () => undefined);
+    const [python, first, second] = [cell('x = 1'), cell('%%opg\na'), cell('%%opg\nb')];
+    for (const each of [python, first, second]) {
+      running.scheduled(each);
+    }
+    expect([first, second].map(button)).toEqual([null, null]);
+    running.ended(python);
+    expect(button(first)).not.toBeNull();
+    expect(button(second)).toBeNull();
+    running.ended(first);
+    expect(button(first)).toBeNull();
+    expect(button(second)).not.toBeNull();
+    running.clear();
+    expect(button(second)).toBeNull();
+  });
+
+  test('interrupts once', async () => {
+    const interrupt = jest.fn(async () => undefined);
+    const running = new Running(interrupt);
+    const only = cell('%%opg\na');
+    running.scheduled(only);
+    button(only)!.click();
+    button(only)!.click();
+    await running.stop();
+    expect(interrupt).toHaveBeenCalledTimes(1);
+    expect(button(only)!.disabled).toBe(true);
+  });
+
+  test('a cell that was deleted while it ran', () => {
+    const running = new Running(async () => undefined);
+    const [first, second] = [cell('%%opg\na'), cell('%%opg\nb')];
+    running.scheduled(first);
+    first.isDisposed = true;
+    running.scheduled(second);
+    expect(running.now).toBe(second);
+  });
+});
+
+describe('a new notebook', () => {
+  const spec = (name: string, language: string): any => ({ name, language, display_name: name });
+
+  test('takes a Python kernel, the default one if it is one', () => {
+    const kernelspecs = { r: spec('r', 'R'), a: spec('a', 'python'), b: spec('b', 'python') };
+    expect(pythonSpec({ default: 'b', kernelspecs })?.name).toBe('b');
+    expect(pythonSpec({ default: 'r', kernelspecs })?.name).toBe('a');
+    expect(pythonSpec({ default: 'r', kernelspecs: { r: kernelspecs.r } })).toBeNull();
+    expect(pythonSpec(null)).toBeNull();
+  });
+
+  test('loads the extension, then asks', () => {
+    const { cells, metadata } = content(spec('python3', 'python'));
+    expect(cells.map(one => one.cell_type)).toEqual(['markdown', 'code', 'code']);
+    expect(cells[1].source).toBe('%load_ext opg_magic');
+    expect(isOpg(cells[2].source as string)).toBe(true);
+    expect(metadata.kernelspec?.name).toBe('python3');
+  });
+});
+
+describe('rows of the ledger', () => {
+  const row: any = { verdict: 'SIMULATED', has_receipt: true, cost_base_units: '4100000000000000', token: 'sim-OPG', charge: 'charged' };
+
+  test('cost and verdict say when they are not known', () => {
+    expect(costOf(row, 18)).toBe('0.0041 sim-OPG');
+    expect(costOf({ ...row, cost_base_units: null, charge: 'unknown' }, 18)).toBe('unknown');
+    expect(costOf({ ...row, cost_base_units: null, charge: 'none' }, 18)).toBe('nothing');
+    expect(verdictOf({ ...row, verdict: null })).toBe('UNCHECKED');
+    expect(verdictOf({ ...row, verdict: null, has_receipt: false })).toBe('no receipt');
+  });
+});
+
+describe('what can be pinned', () => {
+  const hash = `0x${'ab'.repeat(32)}`;
+  const entry = (status: string, basis: string, failed = false): any => ({
+    verdict: { claims: { attestation: { status, basis, facts: { pcr_hash: hash } } } },
+    findings: failed ? [{ level: 'failed' }] : []
+  });
+
+  test('code that is proven here, and not pinned yet', () => {
+    expect([...pinnable([entry('passed', 'proven'), entry('passed', 'proven')], [])]).toEqual([[hash, 2]]);
+    expect(pinnable([entry('passed', 'proven')], [hash.toUpperCase().replace('X', 'x')]).size).toBe(0);
+    expect(pinnable([entry('failed', 'proven'), entry('passed', 'recorded'), entry('passed', 'proven', true)], []).size).toBe(0);
+    expect(pinnable([{ verdict: null, findings: [] } as any], []).size).toBe(0);
+  });
+});

@@ -1,0 +1,137 @@
+/** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */
+
+/** One flag of `%%opg`. `value`: what its value is called, null if it takes none; `source`: which list its values are in. */
+export interface IFlag {
+  readonly flag: string;
+  readonly help: string;
+  readonly value: string | null;
+  readonly choices: readonly string[];
+  readonly repeat: boolean;
+  readonly source: 'model' | 'host' | 'network' | null;
+}
+
+/** A command of `%opg`, or a setting. */
+export interface INamed {
+  readonly name: string;
+  readonly help: string;
+}
+
+export const FLAGS: readonly IFlag[] = [
+  {"flag": "--model", "help": "the model to ask for, as provider/name", "value": "M", "choices": [], "repeat": false, "source": "model"},
+  {"flag": "--system", "help": "a system message before the prompt", "value": "S", "choices": [], "repeat": false, "source": null},
+  {"flag": "--temperature", "help": "sampling temperature", "value": "T", "choices": [], "repeat": false, "source": null},
+  {"flag": "--max-tokens", "help": "most tokens that the answer may have", "value": "N", "choices": [], "repeat": false, "source": null},
+  {"flag": "--stop", "help": "text at which the answer ends; up to four", "value": "S", "choices": [], "repeat": true, "source": null},
+  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "choices": [], "repeat": false, "source": null},
+  {"flag": "--settle", "help": "what goes on record: private nothing, batch hashes, individual all in plain text", "value": "MODE", "choices": ["private", "batch", "individual"], "repeat": false, "source": null},
+  {"flag": "--host", "help": "ask this host: its id or the beginning of it", "value": "ID", "choices": [], "repeat": false, "source": "host"},
+  {"flag": "--hosts", "help": "ask this many hosts of different owners at once, and compare", "value": "N", "choices": [], "repeat": false, "source": null},
+  {"flag": "--quorum", "help": "with --hosts: how many must give one answer (else more than half)", "value": "N", "choices": [], "repeat": false, "source": null},
+  {"flag": "--network", "help": "ask this network instead of the one in use", "value": "N", "choices": [], "repeat": false, "source": "network"},
+  {"flag": "--max-cost", "help": "OPG that this call may put at risk; 0 forbids it", "value": "C", "choices": [], "repeat": false, "source": null},
+  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "choices": [], "repeat": false, "source": null},
+  {"flag": "--policy", "help": "which claims must pass; can only be stricter than your settings", "value": "P", "choices": ["default", "strict", "audit"], "repeat": false, "source": null},
+  {"flag": "--timeout", "help": "seconds until the call is given up", "value": "S", "choices": [], "repeat": false, "source": null},
+  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "choices": [], "repeat": false, "source": null},
+  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "choices": [], "repeat": false, "source": null},
+  {"flag": "--help", "help": "show this and send nothing", "value": null, "choices": [], "repeat": false, "source": null}
+];
+
+export const COMMANDS: readonly INamed[] = [
+  {"name": "status", "help": "what is in force in this kernel"},
+  {"name": "use", "help": "choose the network of this kernel"},
+  {"name": "config", "help": "settings and where each comes from; set one for this kernel"},
+  {"name": "hosts", "help": "hosts, checked now: registry, certificate, attestation"},
+  {"name": "models", "help": "model names and prices as last listed"},
+  {"name": "receipts", "help": "the ledger as a DataFrame, one row a call"},
+  {"name": "show", "help": "an answer out of the ledger, unpaid"},
+  {"name": "cost", "help": "spending against each limit"},
+  {"name": "reconcile", "help": "ask the chain what open payments came to"},
+  {"name": "settle", "help": "look for batches that hold your calls' hashes"},
+  {"name": "pin", "help": "host builds; trust one by your own review"},
+  {"name": "wallet", "help": "address, balance, allowance; never the key"},
+  {"name": "simnet", "help": "the simulated network"},
+  {"name": "dashboard", "help": "hosts, spending and receipts, live"},
+  {"name": "help", "help": "this"}
+];
+
+export const SETTINGS: readonly INamed[] = [
+  {"name": "network", "help": "which network answers: sim or opengradient"},
+  {"name": "model", "help": "model asked for when a cell names none"},
+  {"name": "policy", "help": "which claims must pass: default, strict or audit"},
+  {"name": "required_claims", "help": "claims that must pass besides the policy's; all places add up"},
+  {"name": "timeout", "help": "seconds until a call is given up (at most 165, see docs)"},
+  {"name": "max_cost_per_call", "help": "OPG that one call may put at risk; 0 means nothing"},
+  {"name": "max_cost_per_kernel", "help": "OPG that one kernel may put at risk"},
+  {"name": "max_cost_per_day", "help": "OPG that all kernels may put at risk in a UTC day"},
+  {"name": "skew", "help": "seconds that a host's clock may be off"},
+  {"name": "registry_max_age", "help": "seconds that a registry reading may be used again"},
+  {"name": "attestation_max_age", "help": "seconds that an attestation may be used again"},
+  {"name": "wallet", "help": "where the key of a real network is"},
+  {"name": "registry_rpcs", "help": "RPC URLs of the registry chain (empty: the network's own)"},
+  {"name": "payment_rpcs", "help": "RPC URLs of the payment chain (empty: the network's own)"},
+  {"name": "facilitators", "help": "addresses that may settle payments, pinned by you"},
+  {"name": "payees", "help": "addresses that may be paid besides a host's registered one, pinned by you"},
+  {"name": "settlement_relay", "help": "contract that puts hashes on record (empty: the network's own)"},
+  {"name": "settlement_senders", "help": "addresses whose batches count, pinned by you"},
+  {"name": "blob_aggregators", "help": "URLs that batches are fetched from"},
+  {"name": "allow_public_settlement", "help": "consent that --settle individual publishes prompts"},
+  {"name": "pinned_pcrs", "help": "PCR hashes that you trust by your own review"},
+  {"name": "prices_file", "help": "JSON file that overrides the built-in price list"}
+];
+
+export const NETWORKS: readonly string[] = [
+  "sim",
+  "opengradient"
+];
+
+export const MODELS: readonly string[] = [
+  "openai/gpt-4.1-2025-04-14",
+  "openai/gpt-4.1-mini",
+  "openai/gpt-4.1-nano",
+  "openai/o3",
+  "openai/o4-mini",
+  "openai/gpt-5",
+  "openai/gpt-5-mini",
+  "openai/gpt-5.2",
+  "openai/gpt-5.4",
+  "openai/gpt-5.4-mini",
+  "openai/gpt-5.4-nano",
+  "openai/gpt-5.5",
+  "openai/gpt-image-2",
+  "anthropic/claude-sonnet-4-5",
+  "anthropic/claude-sonnet-4-6",
+  "anthropic/claude-haiku-4-5",
+  "anthropic/claude-opus-4-5",
+  "anthropic/claude-opus-4-6",
+  "anthropic/claude-opus-4-7",
+  "anthropic/claude-opus-4-8",
+  "google/gemini-2.5-flash",
+  "google/gemini-2.5-flash-lite",
+  "google/gemini-2.5-pro",
+  "google/gemini-3-flash-preview",
+  "google/gemini-3.1-pro-preview",
+  "google/gemini-3.1-flash-lite-preview",
+  "google/gemini-3.5-flash",
+  "google/gemini-2.5-flash-image",
+  "google/gemini-3.1-flash-image",
+  "x-ai/grok-4",
+  "x-ai/grok-4-fast",
+  "x-ai/grok-4-1-fast",
+  "x-ai/grok-4-1-fast-non-reasoning",
+  "x-ai/grok-4.20-reasoning",
+  "x-ai/grok-4.20-non-reasoning",
+  "x-ai/grok-code-fast-1",
+  "x-ai/grok-2-image",
+  "bytedance/seed-1.6",
+  "bytedance/seed-1.8",
+  "bytedance/seed-2.0-lite",
+  "bytedance/deepseek-v4-flash",
+  "bytedance/deepseek-v4-pro",
+  "bytedance/seedream-4.0",
+  "bytedance/seedance-4.5",
+  "nous/hermes-4-405b",
+  "nous/hermes-4-70b",
+  "zai/glm-5.2",
+  "zai/glm-image"
+];

@@ -1,0 +1,72 @@
+"""The words of ``%%opg`` and ``%opg`` for completion where no kernel is there to ask: labextension/src/vocabulary.ts.
+
+Written from the tables that the magics themselves use.  ``python scripts/vocabulary.py`` writes the file; a test holds
+that it is up to date.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TARGET = Path(__file__).resolve().parents[1] / "labextension" / "src" / "vocabulary.ts"
+
+#: Flags whose values are listed elsewhere than in their own choices.
+SOURCES = {"--model": "model", "--host": "host", "--network": "network"}
+
+
+def source() -> str:
+    """The TypeScript module."""
+    from opg_magic import completion, config, magic, magic_line, prices
+
+    flags = [
+        {
+            "flag": option.flag,
+            "help": option.help,
+            "value": option.metavar,
+            "choices": list(option.choices),
+            "repeat": option.repeat,
+            "source": SOURCES.get(option.flag),
+        }
+        for option in magic_line.OPTIONS
+    ]
+    commands = [{"name": name, "help": command.help} for name, command in magic.COMMANDS.items()]
+    settings = [{"name": option.key, "help": option.help} for option in config.OPTIONS]
+    parts = [
+        "/** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */",
+        FLAG,
+        NAMED,
+        _constant("FLAGS", "readonly IFlag[]", flags),
+        _constant("COMMANDS", "readonly INamed[]", commands),
+        _constant("SETTINGS", "readonly INamed[]", settings),
+        _constant("NETWORKS", "readonly string[]", completion.networks()),
+        _constant("MODELS", "readonly string[]", list(prices.load().models)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+FLAG = """/** One flag of `%%opg`. `value`: what its value is called, null if it takes none; `source`: which list its values are in. */
+export interface IFlag {
+  readonly flag: string;
+  readonly help: string;
+  readonly value: string | null;
+  readonly choices: readonly string[];
+  readonly repeat: boolean;
+  readonly source: 'model' | 'host' | 'network' | null;
+}"""  # noqa: E501
+
+NAMED = """/** A command of `%opg`, or a setting. */
+export interface INamed {
+  readonly name: string;
+  readonly help: string;
+}"""
+
+
+def _constant(name: str, kind: str, rows: list[Any]) -> str:
+    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in rows)
+    return f"export const {name}: {kind} = [\n{lines}\n];"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(source(), "utf-8")

@@ -649,7 +649,7 @@ class Answer:
         return f"<Answer {self.verdict.label} {self.receipt.id} {shown!r}>"
 
     def json(self) -> Any:
-        """The text parsed as JSON; ValueError if it is not JSON."""
-        import json
+        """The text parsed as JSON; ValueError if it is not JSON, or ambiguous (a name twice, NaN)."""
+        from opg_magic.protocol import strict_json
 
-        return json.loads(self.text)
+        return strict_json.loads(self.text)

@@ -285,7 +285,7 @@ def _project_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
 
 
 def write_user_list(key: str, values: Sequence[str]) -> None:
-    """Set a list in the user's own file, leaving everything else there as it is.  ConfigError if it cannot be written."""
+    """Set a list in the user's own file; everything else there stays.  ConfigError if it cannot be written."""
     import tomlkit
 
     file = paths.config_file()

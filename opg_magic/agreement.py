@@ -8,15 +8,15 @@ with the digests of the others, so that each binds all (verification, "agreement
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
-from opg_magic.models import AgreementEvidence, Answer, Claim, Cost, Money, Phase, Progress, Prompt, Verdict
+from opg_magic.models import AgreementEvidence, Answer, Charge, Claim, Cost, Money, Phase, Progress, Prompt, Verdict
 
 if TYPE_CHECKING:
-    from opg_magic.engine import CallOptions, Engine, EngineSettings
+    from opg_magic.engine import CallOptions, Covered, Engine, EngineSettings
     from opg_magic.receipts.receipt import Receipt
 
 #: Most hosts that one cell may ask.
@@ -98,7 +98,11 @@ async def agree(
     calls = await engine.cover_all(prompt, options, settings, count=hosts, observer=show)
     cap = Money(sum(call.cap for call in calls), engine.network.token)
     show(Progress(Phase.ANSWER, cap=cap, note=f"{hosts} hosts"))
-    outcomes = await asyncio.gather(*(call.send() for call in calls), return_exceptions=True)
+    running = [asyncio.ensure_future(call.send()) for call in calls]
+    try:
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+    except asyncio.CancelledError:
+        raise _stopped(calls, running) from None
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, errors.OpgError):
             raise outcome
@@ -106,6 +110,33 @@ async def agree(
     failures = tuple(outcome for outcome in outcomes if isinstance(outcome, errors.OpgError))
     show(Progress(Phase.CHECK, cap=cap))
     return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+def _stopped(calls: Sequence[Covered], running: Sequence[asyncio.Future[Answer]]) -> BaseException:
+    """What a stop of all calls at once says; each has ended by now, and those that were sent wrote down how."""
+    receipts: list[str] = []
+    charges: set[Charge] = set()
+    for call, task in zip(calls, running, strict=True):
+        if task.cancelled():
+            call.abandon("it was stopped before it was sent")
+            continue
+        problem = task.exception()
+        if problem is None:
+            receipts.append(task.result().receipt.id)
+            charges.add(task.result().cost.charge)
+        elif isinstance(problem, errors.OpgError):
+            receipts += [problem.receipt_id] if problem.receipt_id else []
+            charges |= {problem.charge} if problem.charge else set()
+        else:
+            charges.add(Charge.UNKNOWN)
+    charges.discard(Charge.NONE)
+    if not charges:
+        return asyncio.CancelledError()
+    return errors.CallFailed(
+        f"{len(calls)} hosts were being asked; what was sent may be charged, each up to its cap",
+        hint="Kept: " + ", ".join(f"%opg show {receipt_id}" for receipt_id in receipts) if receipts else None,
+        charge=charges.pop() if len(charges) == 1 else Charge.UNKNOWN,
+    )
 
 
 def _compare(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -12,16 +14,25 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 P = TypeVar("P")
 
-#: Seconds that a cancelled call may take to write down what happened.
-GRACE_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
+#: Seconds that a cancelled call may take to write down what happened: longer than the ledger waits for a lock.
+GRACE_SECONDS = 12.0
 
 
 class Stopped(Exception):
-    """The user's interrupt ended the wait.  ``outcome``: what the cancelled call raised on its way out, if anything."""
+    """The user's interrupt ended the wait.
 
-    def __init__(self, outcome: BaseException | None) -> None:
+    ``ended``: the coroutine has ended, with ``outcome`` raised on its way out, or else with ``result``: it may have
+    been done already.  Not ``ended``: it did not within the grace time, or a second interrupt cut that short; it goes
+    on by itself, and what became of it is not known here.
+    """
+
+    def __init__(self, outcome: BaseException | None, *, ended: bool = True, result: Any = None) -> None:
         super().__init__("stopped")
         self.outcome = outcome
+        self.ended = ended
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +61,14 @@ class BackgroundLoop:
     ) -> T:
         """Run ``make(emit)`` to its end; hand emitted items to ``on_item`` on the calling thread, the newest of a pile.
 
+        An ``on_item`` that fails is not called again: whoever watches must not lose what is being paid for.
         ``KeyboardInterrupt`` cancels the coroutine, lets it write down what happened, and raises :class:`Stopped`.
         """
         inbox: queue.SimpleQueue[_Item[P] | _Ended[T]] = queue.SimpleQueue()
         task: list[asyncio.Task[None]] = []
 
         async def body() -> None:
-            # Whatever ends the coroutine goes through the inbox: a KeyboardInterrupt let into a task would stop the loop.
+            # Whatever ends the coroutine goes through the inbox: let into a task, a KeyboardInterrupt stops the loop.
             try:
                 ended: _Ended[T] = _Ended(await make(lambda item: inbox.put(_Item(item))), None)
             except BaseException as problem:
@@ -68,7 +80,7 @@ class BackgroundLoop:
             ended = _drain(inbox, on_item)
         except KeyboardInterrupt:
             self.loop.call_soon_threadsafe(lambda: [t.cancel() for t in task])
-            raise Stopped(_wait_for_end(inbox)) from None
+            raise _wait_for_end(inbox) from None
         if ended.problem is not None:
             try:
                 raise ended.problem
@@ -102,17 +114,23 @@ def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None)
             newest = entry
             entry = None if inbox.empty() else inbox.get()
         if newest is not None and on_item is not None:
-            on_item(newest.value)
+            try:
+                on_item(newest.value)
+            except Exception:
+                on_item = None
+                log.warning("what shows a running call failed; the call goes on without", exc_info=True)
         if ended is not None:
             return ended
 
 
-def _wait_for_end(inbox: queue.SimpleQueue[Any]) -> BaseException | None:
-    """What the cancelled coroutine raised; None if it ended otherwise, or did not end within the grace time."""
+def _wait_for_end(inbox: queue.SimpleQueue[Any]) -> Stopped:
+    """How the cancelled coroutine ended, as far as that is known within the grace time or until another interrupt."""
+    end = time.monotonic() + GRACE_SECONDS
     try:
-        while True:
-            entry = inbox.get(timeout=GRACE_SECONDS)
+        while (left := end - time.monotonic()) > 0:
+            entry = inbox.get(timeout=left)
             if isinstance(entry, _Ended):
-                return entry.problem
-    except queue.Empty:
-        return None
+                return Stopped(entry.problem, result=entry.result)
+    except (queue.Empty, KeyboardInterrupt):
+        pass
+    return Stopped(None, ended=False)

@@ -19,6 +19,7 @@ twice for one call by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -305,11 +306,18 @@ class Engine:
 
     def bind(self, answer: Answer, agreement: AgreementEvidence, settings: EngineSettings) -> Answer:
         """The answer with what several hosts' answers have in common: appended to its receipt, and judged again."""
+        from opg_magic.receipts.receipt import supplement_json, supplemented
         from opg_magic.verify.verdict import judge
 
-        receipt = self._ledger.supplement(answer.receipt.id, agreement)
+        notes = answer.notes
+        try:
+            receipt = self._ledger.supplement(answer.receipt.id, agreement)
+        except errors.LedgerError as problem:
+            # Every answer is paid for: the ledger must not keep them from the user.
+            receipt = supplemented(answer.receipt, {"agreement": supplement_json(agreement)})
+            notes = (*notes, f"the comparison of the hosts is not in the ledger: {problem.message}")
         verdict = judge(receipt.evidence(), policy=settings.policy, trust=self._trust(settings))
-        return replace(answer, receipt=receipt, verdict=verdict)
+        return replace(answer, receipt=receipt, verdict=verdict, notes=notes)
 
     async def hosts(self, settings: EngineSettings) -> tuple[RegistrySnapshot, dict[str, ReadyHost | errors.OpgError]]:
         """All listed hosts, and for each what came out of checking its certificate and attestation just now."""
@@ -689,7 +697,7 @@ class Engine:
                 stream=call.prompt.stream and call.prompt.kind == "chat",
                 kind=call.prompt.kind,
                 on_text=on_text,
-                timeout=call.timeout if paid.session is None else min(call.timeout, paid.session.window(_now())),
+                timeout=min(call.timeout, self._time_left(paid)),
             )
         except errors.HostUnavailable as unreached:
             self._record_unsent(call, paid, unreached.message)
@@ -701,6 +709,12 @@ class Engine:
             raise self._stopped(call, paid, settings, stopped.exchange) from None
         call.observer(Progress(Phase.CHECK, host=host, cap=cap))
         return self._conclude(call, paid, settings, exchange)
+
+    def _time_left(self, paid: _Paid) -> float:
+        """Seconds in which the answer must have ended, for its settlement to be mined before the deadline."""
+        if paid.session is not None:
+            return paid.session.window(_now())
+        return max(0.0, paid.authorisation.deadline - SETTLEMENT_SECONDS - _now().timestamp())
 
     def _record_unsent(self, call: _Call, paid: _Paid, reason: str) -> None:
         """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""
@@ -743,11 +757,10 @@ class Engine:
         charge: Charge,
         cost: Cost,
     ) -> tuple[Verdict, Receipt]:
-        """From here on nothing waits and nothing can be cancelled: a paid answer is judged and on disk, or neither."""
+        """From here on nothing can be cancelled: what was paid for is kept, whatever fails on this machine."""
         from opg_magic.receipts.receipt import build_receipt, signature_of
         from opg_magic.verify.verdict import judge
 
-        signature = signature_of(exchange.response.frame)
         ready = paid.ready
         evidence = Evidence(
             request=call.request,
@@ -767,11 +780,20 @@ class Engine:
                 charge=charge,
                 estimate=cost.amount,
             ),
-            signature_seen_in=() if signature is None else tuple(self._ledger.find_signature(signature)),
             declared_simulated=self.network.simulated,
             settlement_mode=call.prompt.settle,
         )
-        verdict = judge(evidence, policy=call.policy, trust=self._trust(settings))
+        verdict: Verdict | None = None
+        unjudged = ""
+        try:
+            signature = signature_of(exchange.response.frame)
+            seen_in = () if signature is None else tuple(self._ledger.find_signature(signature))
+            evidence = replace(evidence, signature_seen_in=seen_in)
+            verdict = judge(evidence, policy=call.policy, trust=self._trust(settings))
+        except Exception as problem:
+            # What was paid for is kept all the same; without a verdict it is not handed out.
+            unjudged = problem.message if isinstance(problem, errors.OpgError) else type(problem).__name__
+            log.warning("an answer could not be checked", exc_info=not isinstance(problem, errors.OpgError))
         where = self._where()
         receipt = build_receipt(
             id=call.id,
@@ -787,7 +809,20 @@ class Engine:
             model_sent=call.model_sent,
             secrets=[s for s in (exchange.session, paid.session.session_id if paid.session else None) if s],
         )
-        self._ledger.save(receipt)
+        kept_aside = self._ledger.keep(receipt)
+        if kept_aside is not None:
+            call.notes.append(kept_aside)
+        if verdict is None:
+            if paid.session is not None:
+                self._sessions.drop(paid.session)
+            raise errors.CallFailed(
+                f"the call could not be checked on this machine ({unjudged}), so its answer is not handed out",
+                hint=f"What came is in its receipt: opg show {receipt.id} --json",
+                charge=charge,
+                receipt_id=receipt.id,
+                receipt=receipt,
+                cost=cost,
+            )
         if verdict.failed_claims and exchange.complete:
             if paid.session is not None:
                 self._sessions.drop(paid.session)
@@ -916,6 +951,11 @@ class Covered:
     def cap(self) -> int:
         """The most that can be charged under what covers it, in base units."""
         return self.paid.authorisation.cap
+
+    def abandon(self, reason: str) -> None:
+        """It will not be sent: its reservation falls to nothing."""
+        with contextlib.suppress(errors.LedgerError):
+            self.engine._record_unsent(self.call, self.paid, reason)
 
     async def send(self) -> Answer:
         """Send it; where the host has closed the session that it was to join, once more under a new authorisation."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opg_magic.agreement import Agreement
-    from opg_magic.background import BackgroundLoop
+    from opg_magic.background import BackgroundLoop, Stopped
     from opg_magic.engine import CallOptions, Engine, EngineSettings, ReadyHost
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.reconcile import Outcome
@@ -109,16 +109,19 @@ class Session:
 
         options = options or CallOptions()
         self._count(+1)
+        begun = False
         try:
             engine = self._engine(options.network, observer)
             options = self._by_id(options)
             settings = self._engine_settings(engine.network)
-            return self._loop().run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
+            loop = self._loop()
+            begun = True
+            return loop.run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
         except Stopped as stopped:
-            raise _interrupted(stopped.outcome) from None
+            raise _interrupted(stopped) from None
         except KeyboardInterrupt:
-            # Before the call was on its way: while the simulated network or the ledger was being opened.
-            raise _interrupted(None) from None
+            # Not begun: the simulated network or the ledger was being opened.
+            raise _interrupted(Stopped(None, ended=not begun)) from None
         finally:
             self._count(-1)
 
@@ -424,17 +427,20 @@ class Session:
 
         chosen = options or CallOptions()
         self._count(+1)
+        begun = False
         try:
             engine = self._engine(chosen.network, observer)
             settings = self._engine_settings(engine.network)
-            return self._loop().run(
+            loop = self._loop()
+            begun = True
+            return loop.run(
                 lambda emit: agree(engine, prompt, chosen, settings, hosts=hosts, quorum=quorum, observer=emit),
                 observer,
             )
         except Stopped as stopped:
-            raise _interrupted(stopped.outcome) from None
+            raise _interrupted(stopped) from None
         except KeyboardInterrupt:
-            raise _interrupted(None) from None
+            raise _interrupted(Stopped(None, ended=not begun)) from None
         finally:
             self._count(-1)
 
@@ -524,18 +530,39 @@ def _host_row(
     return HostRow(host, registry.active, attestation, reason or registry.inactive_reason, set_aside, name)
 
 
-def _interrupted(outcome: BaseException | None) -> errors.CallInterrupted:
-    """What a stopped call says: whether it was charged, and where its record is."""
-    if isinstance(outcome, errors.OpgError):
-        message = f"stopped: {outcome.message}"
+def _interrupted(stopped: Stopped) -> errors.CallInterrupted:
+    """What a stopped call says: whether it was charged, and where its record is.  Never "not charged" on a guess."""
+    import asyncio
+
+    from opg_magic.models import Charge
+
+    outcome = stopped.outcome
+    if not stopped.ended:
         return errors.CallInterrupted(
-            message,
+            "stopped before it was known what the call came to; it may have been paid for. What was recorded:"
+            " %opg receipts",
+            charge=Charge.UNKNOWN,
+        )
+    if isinstance(outcome, errors.OpgError):
+        return errors.CallInterrupted(
+            f"stopped: {outcome.message}",
             charge=outcome.charge,
             receipt_id=outcome.receipt_id,
             receipt=getattr(outcome, "receipt", None),
         )
-    from opg_magic.models import Charge
-
+    if stopped.result is not None:
+        # The stop came when the answer was there already.
+        return errors.CallInterrupted(
+            "stopped when the answer had come and was recorded",
+            charge=stopped.result.cost.charge,
+            receipt_id=stopped.result.receipt.id,
+            receipt=stopped.result.receipt,
+        )
+    if outcome is not None and not isinstance(outcome, asyncio.CancelledError):
+        return errors.CallInterrupted(
+            f"stopped; the call ended unexpectedly ({type(outcome).__name__}), and it may have been paid for",
+            charge=Charge.UNKNOWN,
+        )
     return errors.CallInterrupted("stopped before anything that can spend was sent", charge=Charge.NONE)
 
 

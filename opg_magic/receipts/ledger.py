@@ -287,6 +287,8 @@ class Ledger:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        #: Receipts that could be written nowhere, by id: see :meth:`keep`.
+        self._unwritten: dict[str, Receipt] = {}
 
     def __repr__(self) -> str:
         return f"<Ledger {str(self.path)!r}>"
@@ -299,6 +301,8 @@ class Ledger:
 
     def close(self) -> None:
         with self._lock:
+            if self._unwritten:
+                self._take_in()
             if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()
             self._connection = None
@@ -315,6 +319,7 @@ class Ledger:
         authorisation = intent.authorisation
         if authorisation is None and reserve:
             raise ValueError("there is no authorisation to reserve")
+        self._take_in()
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM calls WHERE id = ?", (intent.id,)).fetchone():
                 raise LedgerError(f"Call {intent.id} was begun already.")
@@ -457,6 +462,48 @@ class Ledger:
                 ),
             )
 
+    def keep(self, receipt: Receipt) -> str | None:
+        """:meth:`save`, for what was paid for: where that fails, keep the receipt in a file beside the ledger.
+
+        Returns None, or else why it is not in the ledger yet and where it is.  It goes in by itself as soon as the
+        ledger can be written again.  Where not even that file can be written, this object holds the receipt.
+        """
+        try:
+            self.save(receipt)
+        except LedgerError as problem:
+            why = problem.message.rstrip(".")
+        else:
+            return None
+        path = self._aside / f"{receipt.id}.json"
+        try:
+            self._aside.mkdir(mode=0o700, exist_ok=True)
+            unfinished = path.with_suffix(f".{os.getpid()}")
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(receipt.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError:
+            self._unwritten[receipt.id] = receipt
+            return f"its receipt is in the memory of this kernel alone, and is written when that is possible: {why}"
+        return f"its receipt is not in the ledger yet, but in {path}: {why}"
+
+    @property
+    def _aside(self) -> Path:
+        return self.path.parent / "unsaved"
+
+    def _take_in(self) -> None:
+        """Save what :meth:`keep` had to keep aside, here or in another kernel; what still fails stays where it is."""
+        with self._lock, contextlib.suppress(LedgerError, OSError):
+            for receipt in tuple(self._unwritten.values()):
+                self.save(receipt)
+                del self._unwritten[receipt.id]
+            for path in sorted(self._aside.glob("*.json")) if self._aside.is_dir() else ():
+                with contextlib.suppress(UnreadableReceipt):
+                    self.save(Receipt.from_json(path.read_bytes()))
+                    path.unlink(missing_ok=True)
+
     def supplement(self, receipt_id: str, found: Supplement) -> Receipt:
         """Keep what was learnt of a call after its receipt was made; returns the receipt's new version.
 
@@ -498,6 +545,7 @@ class Ledger:
         prefix = normalise_id(id_or_prefix)
         if not prefix or not prefix.isalnum() or not prefix.isascii():
             raise LedgerError("A receipt id is letters and digits.", hint="%opg receipts lists them.")
+        self._take_in()
         rows = self._query(
             "SELECT id, document, digest FROM receipts WHERE id >= ? AND id < ? ORDER BY seq DESC LIMIT 6",
             (prefix, prefix + "~"),
@@ -511,6 +559,7 @@ class Ledger:
 
     def last(self, kernel: str | None = None) -> Receipt | None:
         """The receipt saved last, of one kernel or of all; None if there is none."""
+        self._take_in()
         where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
         rows = self._query(f"SELECT id, document, digest FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
         return self._current(rows[0]) if rows else None
@@ -542,6 +591,7 @@ class Ledger:
 
     def count(self) -> int:
         """How many receipts there are."""
+        self._take_in()
         return int(self._query("SELECT count(*) FROM receipts", ())[0][0])
 
     def spending(self, network: Network, kernel_id: str) -> Spending:
@@ -608,6 +658,7 @@ class Ledger:
         A call that went on under another id (``session-gone``) is one call, told by the later id.  Documents hold what
         was learnt since; their ``digest`` is that of the receipt as it was made.
         """
+        self._take_in()
         first, last = since and _iso(since), until and _iso(until)
         where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
         later: dict[str, dict[SupplementKind, dict[str, Any]]] = {}

@@ -1,0 +1,182 @@
+"""Whatever fails on this machine after a payment was sent: the answer is kept, and nothing says "not charged"."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import threading
+import time
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic import background, errors
+from opg_magic.engine import CallOptions
+from opg_magic.models import Charge, Phase, Prompt
+from opg_magic.session import Session
+
+PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+class Lock:
+    """Another program that holds the ledger's write lock."""
+
+    def __init__(self, session: Session) -> None:
+        self._db = sqlite3.connect(session.ledger.path, isolation_level=None, check_same_thread=False)
+
+    def take(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def leave(self) -> None:
+        self._db.execute("ROLLBACK")
+
+
+def _before(session: Session, monkeypatch: pytest.MonkeyPatch, name: str, act) -> None:
+    """``act`` happens just before a method of the engine runs."""
+    engine = session._engines["sim"][1]
+    method = getattr(engine, name)
+
+    def first(*args, **kwargs):
+        act()
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(engine, name, first)
+
+
+def test_a_locked_ledger_does_not_keep_a_paid_answer_from_its_user(session: Session, monkeypatch):
+    session.ask(PROMPT)
+    session.ledger._db().execute("PRAGMA busy_timeout = 200")
+    lock = Lock(session)
+    with monkeypatch.context() as while_locked:
+        _before(session, while_locked, "_judge_and_save", lock.take)
+        answer = session.ask(PROMPT)
+    assert answer.text
+    assert answer.verdict.simulated
+    assert "is locked by another program" in answer.notes[-1]
+    aside = session.ledger.path.parent / "unsaved" / f"{answer.receipt.id}.json"
+    assert str(aside) in answer.notes[-1]
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o600
+    lock.leave()
+    # It goes in by itself, and only once.
+    assert session.ledger.get(answer.receipt.id).digest == answer.receipt.digest
+    assert not aside.exists()
+    assert session.ledger.count() == 2
+    assert session.ledger.unfinished(include_running=True) == []
+
+
+def test_where_nothing_can_be_written_the_kernel_holds_the_receipt(session: Session, monkeypatch):
+    session.ask(PROMPT)
+    session.ledger._db().execute("PRAGMA busy_timeout = 200")
+    (session.ledger.path.parent / "unsaved").write_text("no folder can be made here")
+    lock = Lock(session)
+    with monkeypatch.context() as while_locked:
+        _before(session, while_locked, "_judge_and_save", lock.take)
+        answer = session.ask(PROMPT)
+    assert "memory of this kernel" in answer.notes[-1]
+    lock.leave()
+    assert session.ledger.last().id == answer.receipt.id
+
+
+def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, monkeypatch):
+    def broken(*_args, **_kwargs):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("opg_magic.verify.verdict.judge", broken)
+        with pytest.raises(errors.CallFailed, match="could not be checked") as failed:
+            session.ask(PROMPT)
+    assert failed.value.charge is Charge.CHARGED
+    receipt = session.ledger.get(failed.value.receipt_id)
+    assert receipt.text
+    assert receipt.verdict_at_creation is None
+
+
+def test_a_display_that_breaks_does_not_end_the_call(session: Session):
+    def observer(progress):
+        if progress.text:
+            raise RuntimeError("no display")
+
+    assert session.ask(PROMPT, None, observer).text
+    assert session.ledger.count() == 1
+
+
+def test_a_stop_when_the_answer_has_come_says_charged_and_where_it_is(session: Session, monkeypatch):
+    session.ask(PROMPT)
+
+    def stop_and_let_it_be_seen():
+        _stop()
+        time.sleep(0.3)
+
+    _before(session, monkeypatch, "_judge_and_save", stop_and_let_it_be_seen)
+    with pytest.raises(errors.CallInterrupted) as stopped:
+        session.ask(PROMPT)
+    assert stopped.value.charge is Charge.CHARGED
+    assert session.ledger.get(stopped.value.receipt_id).text
+
+
+@pytest.mark.parametrize("how", ["twice", "too slow"])
+def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch, how: str
+):
+    if how == "too slow":
+        monkeypatch.setattr(background, "GRACE_SECONDS", 0.05)
+    session.hosts()
+    _before(session, monkeypatch, "_judge_and_save", lambda: time.sleep(1))
+    honest_simnet.cheat("anna", "slow")
+    done = threading.Event()
+
+    def observer(progress):
+        if progress.phase is Phase.ANSWER and progress.text and not done.is_set():
+            done.set()
+            if how == "twice":
+                threading.Timer(0.3, _stop).start()
+            _stop()
+
+    with pytest.raises(errors.CallInterrupted) as stopped:
+        session.ask(PROMPT, CallOptions(host=honest_simnet.host("anna").tee_id), observer)
+    assert stopped.value.charge is Charge.UNKNOWN
+    assert session.spending().kernel_reserved.amount > 0
+    time.sleep(1.5)
+    assert session.ledger.last().document["payment"]["charge"] == "unknown"
+
+
+def test_a_stop_while_several_hosts_answer_says_unknown(session: Session, honest_simnet: RunningSimnet):
+    for host in honest_simnet.hosts:
+        honest_simnet.cheat(host.name, "slow")
+    done = threading.Event()
+
+    def observer(progress):
+        if progress.text and not done.is_set():
+            done.set()
+            _stop()
+
+    with pytest.raises(errors.CallInterrupted) as stopped:
+        session.agree(PROMPT, hosts=3, observer=observer)
+    assert stopped.value.charge is Charge.UNKNOWN
+    assert session.ledger.unfinished(include_running=True) == []
+    assert len(session.ledger.open_authorisations()) == 3
+
+
+def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, monkeypatch):
+    session.hosts()
+    engine = session._engines["sim"][1]
+    cover_all = engine.cover_all
+
+    async def stopped_after(*args, **kwargs):
+        covered = await cover_all(*args, **kwargs)
+        asyncio.current_task().cancel()
+        return covered
+
+    monkeypatch.setattr(engine, "cover_all", stopped_after)
+    with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
+        session.agree(PROMPT, hosts=3)
+    assert session.spending().kernel_reserved.amount == 0
+    assert session.ledger.unfinished(include_running=True) == []

@@ -1,0 +1,139 @@
+"""The documents name all that there is, and nothing that there is not."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from opg_magic import api, config, magic, magic_line
+from opg_magic.receipts.frames import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import guide_tables  # noqa: E402
+
+GUIDE = ROOT / "docs" / "guide.md"
+TEXTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+NOTEBOOKS = tuple(sorted((ROOT / "examples").glob("*.ipynb")))
+
+_LINK = re.compile(r"\]\(([^()\s]+)\)")
+_CODE = re.compile(r"^```[^\n]*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"(?:^|(?<=[\s(!$]))(%%opg|%opg|opg)[ \t]+(.+)$")
+_OPG_FLAGS = {option.flag for option in magic_line.OPTIONS}
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return path.read_text("utf-8")
+
+
+def _commands(path: Path) -> list[tuple[str, list[str]]]:
+    """Each command in a document's code, as what begins it and the words after it."""
+    found = []
+    for block, span in _CODE.findall(_text(path)):
+        for line in (block or span).splitlines():
+            match = _COMMAND.search(line.partition("#")[0].replace("\\|", "|").rstrip())
+            if match is not None:
+                found.append((match[1], match[2].split()))
+    return found
+
+
+def _flags(words: list[str]) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", " ".join(words)))
+
+
+def _anchors(path: Path) -> set[str]:
+    """The names that a forge gives to a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", _text(path), flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+# ------------------------------------------------------------------------------------------------------ it is all there
+
+
+def test_the_guides_tables_are_up_to_date() -> None:
+    text = GUIDE.read_text("utf-8")
+    assert text == guide_tables.updated(text), "run: python scripts/guide_tables.py"
+
+
+def test_the_guide_names_every_option_command_setting_and_shell_command() -> None:
+    # Of the tables' source, not of the tables: should one of them come out empty, this fails.
+    text = GUIDE.read_text("utf-8")
+    for option in magic_line.OPTIONS:
+        assert f"`{option.flag}" in text, option.flag
+    for command in magic.COMMANDS:
+        assert f"`%opg {command}" in text, command
+    for setting in config.OPTIONS:
+        assert f"`{setting.key}`" in text, setting.key
+    shell = {" ".join(words) for words, _, _ in guide_tables.shell_commands()}
+    assert {"opg verify", "opg receipts export", "opg simnet up", "opg attestation verify"} <= shell
+    for words in shell:
+        assert f"`{words}" in text, words
+
+
+def test_the_guide_names_every_argument_of_ask_every_column_and_every_filter() -> None:
+    text = GUIDE.read_text("utf-8")
+    for name in (*inspect.signature(api.ask).parameters, *COLUMNS, *magic.FILTERS):
+        assert f"`{name}`" in text, name
+
+
+# ---------------------------------------------------------------------------------------------- all that is there is so
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *NOTEBOOKS], ids=lambda path: path.name)
+def test_every_relative_link_resolves(path: Path) -> None:
+    for target in _LINK.findall(_text(path)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        assert file.exists(), target
+        assert file.is_relative_to(ROOT), target
+        if anchor and file.suffix == ".md":
+            assert anchor in _anchors(file), target
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *NOTEBOOKS], ids=lambda path: path.name)
+def test_every_command_that_a_document_names_exists(path: Path) -> None:
+    for begins, words in _commands(path):
+        if begins == "%%opg":
+            assert _flags(words) <= _OPG_FLAGS, words
+        elif begins == "%opg":
+            assert words[0] in magic.COMMANDS or words[0] == "…", words
+        else:
+            assert _fault(words) is None, _fault(words)
+
+
+def test_commands_that_do_not_exist_are_noticed() -> None:
+    assert _fault(["verfy", "x.json"]) and _fault(["receipts", "import"]) and _fault(["wallet", "show", "--key"])
+    assert _fault(["wallet", "new", "|", "show"]) is None
+    assert _commands(ROOT / "README.md"), "no command was found at all"
+
+
+def _fault(words: list[str]) -> str | None:
+    """What is wrong with ``opg WORDS``; None if nothing is."""
+    known = {tuple(parts[1:]): parser for parts, parser, _ in guide_tables.shell_commands()}
+    if not re.match(r"[a-z]", words[0]):
+        flags: set[str] = {"--help", "--version"}
+    else:
+        parser = next((known[tuple(words[:n])] for n in (2, 1) if tuple(words[:n]) in known), None)
+        if parser is None:
+            groups = {parts[0] for parts in known if len(parts) > 1}
+            whole_group = words[0] in groups and words[1:] in ([], ["…"])
+            return None if whole_group else f"opg {' '.join(words)}: no such command"
+        flags = {flag for action in parser._actions for flag in _strings(action)}
+    unknown = _flags(words) - flags
+    return f"opg {' '.join(words)}: {', '.join(sorted(unknown))} is no option of it" if unknown else None
+
+
+def _strings(action: argparse.Action) -> list[str]:
+    return list(action.option_strings)

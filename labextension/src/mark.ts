@@ -8,7 +8,7 @@ import { Widget } from '@lumino/widgets';
 import { checker } from './check';
 import { h } from './dom';
 import { CommandIDs, INotebookReceipts, IReceipts, ISummary } from './tokens';
-import { notebookLine, Tone } from './words';
+import { briefLine, notebookLine, Tone } from './words';
 
 /** The one tone of a whole notebook: the worst there is. */
 export function toneOf(sum: ISummary): Tone {
@@ -24,9 +24,14 @@ export function toneOf(sum: ISummary): Tone {
   return sum.simulated ? 'sim' : sum.valid === sum.answers ? 'ok' : 'warn';
 }
 
+/** Pixels below which the short line is shown. */
+const NARROW = 320;
+
 export class Mark extends Widget {
   private readonly _button = h('button', { type: 'button', class: 'opg-mark' });
   private readonly _open: () => void;
+  /** For much room, and for little. */
+  private _lines: readonly [string, string] = ['', ''];
   private readonly _resized = new ResizeObserver(() => this._fit());
 
   constructor(
@@ -74,6 +79,8 @@ export class Mark extends Widget {
   private _fit(): void {
     const room = this.node.offsetWidth + ((this._spacer() as HTMLElement | null)?.offsetWidth ?? 0);
     this._button.style.maxWidth = `${Math.max(0, room - 8)}px`;
+    // Much of the long line says more than all of the short one.
+    this._button.textContent = this._lines[room < NARROW ? 1 : 0];
   }
 
   private _draw(): void {
@@ -83,14 +90,16 @@ export class Mark extends Widget {
     if (hidden) {
       return;
     }
-    const line = `${summary.failed ? '✗ ' : ''}${notebookLine(summary)}`;
-    if (this._button.textContent !== line) {
-      this._button.textContent = line;
+    const sign = summary.failed ? '✗ ' : '';
+    const line = `${sign}${notebookLine(summary)}`;
+    if (this._lines[0] !== line) {
+      this._lines = [line, `${sign}${briefLine(summary)}`];
       const told = `AI answers in this notebook, as this browser found them: ${line}. Opens the list.`;
       this._button.title = told;
       this._button.setAttribute('aria-label', told);
     }
     this._button.className = `opg-mark opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`;
+    this._fit();
   }
 }
 

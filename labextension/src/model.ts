@@ -194,11 +194,15 @@ export class NotebookReceipts implements INotebookReceipts {
     if (index < 0) {
       return;
     }
-    content.activeCellIndex = index;
-    content.deselectAll();
     const cell = content.widgets[index];
-    await content.scrollToCell(cell, 'start').catch(() => undefined);
-    content.activate();
+    content.activeCellIndex = index;
+    await content.scrollToCell(cell, 'start');
+    // Cells that come into view have other heights than was guessed.
+    await new Promise(resolve => window.setTimeout(resolve, 150));
+    if (this._disposed || cell.isDisposed) {
+      return;
+    }
+    cell.node.scrollIntoView({ block: 'nearest' });
     cell.node.classList.remove('opg-found');
     void cell.node.offsetWidth;
     cell.node.classList.add('opg-found');

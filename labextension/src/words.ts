@@ -218,7 +218,7 @@ export function headline(judged: IJudged): IHeadline {
   if (verdict.status === 'PARTIAL') {
     return make(simulated ? 'sim' : 'warn', '◐ Signature valid, partly verified', '◐ signed');
   }
-  return simulated ? make('sim', 'all required checks pass', 'checks pass') : make('ok', '✓ Verified', '✓ verified');
+  return simulated ? make('sim', 'all required checks pass', 'all pass') : make('ok', '✓ Verified', '✓ verified');
 }
 
 /** What of the verdict rests on whom, in one short phrase each. */
@@ -307,4 +307,13 @@ export function notebookLine(sum: ISummary): string {
     parts.push(`${plural(sum.unknownCharges, 'charge')} unknown`);
   }
   return parts.join(' · ');
+}
+
+/** The same where there is little room: the worst first. */
+export function briefLine(sum: ISummary): string {
+  const simulated = sum.simulated ? ' · SIMULATED' : '';
+  if (sum.failed) {
+    return `${sum.failed} of ${sum.answers} failed${simulated}`;
+  }
+  return sum.checked < sum.answers ? `checking ${sum.answers}` : `${sum.valid} of ${sum.answers} signed${simulated}`;
 }

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, NetworkUnavailable
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 _QUANTITY = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
 _DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+#: The longest answer that is read.  A registry of a thousand hosts, or the logs of a thousand blocks, are shorter.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 #: Block times beyond this are no times (year 9999), and would not fit a datetime.
 _MAX_TIME = 253402300799
 
 
 class RpcError(Exception):
     """The endpoint answered with an error: a call reverted, a method or a block is unknown to it."""
+
+
+class _Unreadable(Exception):
+    """The endpoint's answer is not read to its end; the text says why, without the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,8 @@ class Rpc:
                     answer = await (await self._connected()).make_request(method, list(params))
         except TimeoutError:
             failure = f"no answer within {self._timeout:g} s"
+        except _Unreadable as error:
+            failure = str(error)
         except Exception as error:
             # Its text may hold the URL.
             failure = type(error).__name__
@@ -104,7 +112,13 @@ class Rpc:
                 )
                 # web3's own session closes its connection after every request.
                 await provider.cache_async_session(
-                    ClientSession(connector=TCPConnector(limit=8), raise_for_status=True)
+                    # Compressed, a small answer could be a large one.
+                    ClientSession(
+                        connector=TCPConnector(limit=8),
+                        raise_for_status=True,
+                        auto_decompress=False,
+                        headers={"Accept-Encoding": "identity"},
+                    )
                 )
                 self._provider = provider
             return self._provider
@@ -234,7 +248,24 @@ def _provider_class() -> type[AsyncHTTPProvider]:
     from web3.providers.rpc import AsyncHTTPProvider
 
     class StrictProvider(AsyncHTTPProvider):
-        """Bounds the depth of what it parses: where the recursion limit was lifted, deep nesting ends the process."""
+        """Bounds the size of what it reads and the depth of what it parses.
+
+        Where the recursion limit was lifted, deep nesting ends the process.
+        """
+
+        async def _make_request(self, method: Any, request_data: bytes) -> bytes:
+            response = await self._request_session_manager.async_get_response_from_post_request(
+                cast("Any", self.endpoint_uri), data=request_data, **self.get_request_kwargs()
+            )
+            async with response:
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise _Unreadable("it compressed its answer although asked not to")
+                body = bytearray()
+                async for part in response.content.iter_any():
+                    body += part
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise _Unreadable(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
+                return bytes(body)
 
         @staticmethod
         def decode_rpc_response(raw_response: bytes) -> Any:

@@ -1,0 +1,161 @@
+/** @jest-environment jsdom */
+import '@jupyterlab/testing/lib/jest-shim';
+
+import { badgeOf } from '../badge';
+import { field, toCsv, toJsonl } from '../exporting';
+import { toneOf } from '../mark';
+import { findReceipts, shownTwice, summarise } from '../model';
+import { arrange } from '../panel';
+import { MIME_TYPE } from '../receipt';
+import { readSettings } from '../settings';
+import { briefLine, notebookLine } from '../words';
+import { entry, receipt, verdict } from './receipts';
+
+jest.mock('@jupyterlab/cells', () => ({ CodeCell: class {} }));
+jest.mock('@jupyterlab/notebook', () => ({}));
+jest.mock('@jupyterlab/services', () => ({}));
+jest.mock('@jupyterlab/coreutils', () => ({}));
+jest.mock('@jupyterlab/settingregistry', () => ({}));
+jest.mock('@jupyterlab/ui-components', () => ({ LabIcon: class {}, ReactWidget: class {} }));
+
+const good = entry();
+const bad = entry({ verdict: verdict('FAILED', { response: 'failed' }) });
+const differing = entry({
+  verdict: verdict('FAILED', { signature: 'failed' }),
+  findings: [{ level: 'failed', code: 'saved-differs', message: 'The saved card says verified.' }]
+});
+const edited = entry({ findings: [{ level: 'failed', code: 'prompt-differs', message: 'edited' }] });
+const unread = entry({ receipt: null, verdict: null, error: 'not a receipt' });
+
+describe('a notebook in figures', () => {
+  it('counts only what was computed', () => {
+    const sum = summarise([good, bad, edited]);
+    expect(sum).toMatchObject({ answers: 3, checked: 3, valid: 2, failed: 1, asked: 0, edited: 1, cost: ['0.012 OPG'] });
+    expect(notebookLine(sum)).toBe('3 answers · 2 signatures valid, 1 failed · 1 cell edited since · registry not asked · 0.012 OPG');
+    expect(briefLine(sum)).toBe('1 of 3 failed');
+    expect(toneOf(sum)).toBe('bad');
+  });
+
+  it('counts a receipt once, however often it is shown, and what cannot be read as failed', () => {
+    expect(summarise([good, { ...good, cellId: 'again' }, unread])).toMatchObject({ answers: 2, failed: 1, valid: 1, cost: ['0.0041 OPG'] });
+  });
+
+  it('says that it is still checking, and claims nothing before', () => {
+    const sum = summarise([good, entry({ verdict: null })]);
+    expect(notebookLine(sum)).toBe('2 answers · checking, 1 to go');
+    expect(toneOf(sum)).toBe('quiet');
+  });
+
+  it('says simulated first', () => {
+    const simulated = entry({ verdict: verdict('VERIFIED', {}, true) });
+    expect(notebookLine(summarise([simulated]))).toMatch(/^SIMULATED · 1 answer · 1 signature valid/);
+    expect(toneOf(summarise([simulated]))).toBe('sim');
+    expect(notebookLine(summarise([simulated, good]))).toMatch(/^2 answers · 1 of them SIMULATED/);
+  });
+
+  it('adds up each token by itself, and names unknown charges', () => {
+    const unknown = receipt({ id: 'B000000000' });
+    const sum = summarise([entry({ receipt: { ...unknown, payment: { ...unknown.payment!, charge: 'unknown' } } }), good]);
+    expect(sum).toMatchObject({ cost: ['0.0041 OPG'], unknownCharges: 1 });
+    expect(notebookLine(sum)).toContain('1 charge unknown');
+  });
+});
+
+describe('the list', () => {
+  it('puts differences first, then failures, then edited cells, then cell order', () => {
+    expect(arrange([good, edited, bad, differing], 'cell', 'all', '')).toEqual([differing, bad, edited, good]);
+  });
+
+  it('filters, searches and sorts', () => {
+    expect(arrange([good, bad, unread], 'cell', 'failed', '')).toEqual([bad, unread]);
+    expect(arrange([good, edited], 'cell', 'edited', '')).toEqual([edited]);
+    const slow = entry({ receipt: receipt({ id: 'C000000000', received_at: '2026-05-04T12:00:09.000000Z', prompt: { text: 'Else', template: null, variables: [], source_sha256: null } }) });
+    expect(arrange([good, slow], 'time', 'all', '')).toEqual([slow, good]);
+    expect(arrange([good, slow], 'cell', 'all', 'ELSE')).toEqual([slow]);
+  });
+});
+
+describe('badges', () => {
+  it('shows the worst of a cell, in a word', () => {
+    expect(badgeOf([])).toBeNull();
+    expect(badgeOf([good])).toMatchObject({ tone: 'ok', text: '✓ verified', edited: null });
+    expect(badgeOf([good, bad])).toMatchObject({ tone: 'bad', text: '✗ failed' });
+    expect(badgeOf([edited])).toMatchObject({ tone: 'warn', text: '≠ edited', edited: 'edited' });
+  });
+});
+
+describe('finding receipts', () => {
+  const cell = (id: string, source: string, ...data: unknown[]) => ({
+    id,
+    sharedModel: { getSource: () => source },
+    outputs: { length: data.length, get: (i: number) => ({ data: data[i] }) }
+  });
+
+  it('takes them in cell order, and passes by what holds none', () => {
+    const found = findReceipts([
+      { id: 'm', sharedModel: { getSource: () => '# text' } },
+      cell('a', '%%opg', { 'text/plain': 'x' }, { [MIME_TYPE]: 1 }),
+      cell('b', '%%opg', undefined, { [MIME_TYPE]: 2 }, { [MIME_TYPE]: 3 })
+    ]);
+    expect(found.map(({ cell: index, cellId, output }) => [index, cellId, output])).toEqual([
+      [1, 'a', 1],
+      [2, 'b', 1],
+      [2, 'b', 2]
+    ]);
+  });
+
+  it('notices one call as the answer of two cells', () => {
+    const one = receipt();
+    const places = (second: boolean) => [
+      { receipt: one, cellId: 'a', asks: true },
+      { receipt: one, cellId: 'b', asks: second }
+    ];
+    expect([...shownTwice(places(true)).values()]).toMatchObject([{ code: 'shown-twice', level: 'failed' }]);
+    expect(shownTwice(places(false)).size).toBe(0);
+  });
+});
+
+describe('export', () => {
+  it.each(['=1+1', '+1', '-1', '@x', '\t=1', '|x', '%x', ' =1', '\n=1', '＝1'])('a spreadsheet takes %j for text', value => {
+    expect(field(value)).toBe(`"'${value}"`);
+  });
+
+  it('quotes as RFC 4180 says', () => {
+    expect(field('a "b", c')).toBe('"a ""b"", c"');
+    expect(field('plain')).toBe('"plain"');
+  });
+
+  it('makes a row an entry, and a line a receipt', () => {
+    const evil = entry({ receipt: receipt({ prompt: { text: '=HYPERLINK("x")', template: null, variables: [], source_sha256: null } }) });
+    const rows = toCsv([evil, unread]).trimEnd().split('\r\n');
+    expect(rows).toHaveLength(3);
+    expect(rows[1]).toContain(`"'=HYPERLINK(""x"")"`);
+    expect(rows[2]).toContain('"UNREADABLE"');
+    expect(toJsonl([{ ...good, document: { a: 1 } }, { ...good, document: { a: 1 } }])).toBe('{"a":1}\n');
+  });
+});
+
+describe('the reader’s settings', () => {
+  it('take only what has its form', () => {
+    const hash = 'AB'.repeat(32);
+    expect(
+      readSettings({
+        policy: 'strict',
+        pinnedPcrs: [`0x${hash}`, 'x', 7],
+        simulatedRoots: [hash, `0x${hash}`],
+        skewSeconds: -1,
+        explorers: { '8453': 'https://e.example', '1': 'http://e.example', '2': 'javascript:x', '3': 'https://a@b.example' },
+        askRegistry: 'yes'
+      })
+    ).toEqual({
+      policy: 'strict',
+      pinnedPcrs: [`0x${hash.toLowerCase()}`],
+      simulatedRoots: [hash.toLowerCase()],
+      skewSeconds: 300,
+      explorers: { '8453': 'https://e.example' },
+      askRegistry: false,
+      mark: true,
+      badges: true
+    });
+  });
+});

@@ -1,0 +1,191 @@
+/** @jest-environment jsdom */
+import '@jupyterlab/testing/lib/jest-shim';
+
+import { checker, IJudged } from '../check';
+import { answerPart, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
+import { isSafeLink, renderMarkdown } from '../markdown';
+import { MIME_TYPE } from '../receipt';
+import { ReceiptRenderer } from '../renderer';
+import { headline, isWithheld } from '../words';
+import { judged, receipt, verdict } from './receipts';
+
+function bundle(text = 'SECRET WORDS of the answer'): Record<string, unknown> {
+  return {
+    [MIME_TYPE]: receipt(),
+    'text/plain': `${text}\n\n──── opg receipt 7Q4K2M0000\ncard`,
+    'text/markdown': `~~~text\n${text}\n~~~\n`
+  };
+}
+
+async function shown(outcome: Partial<IJudged>, data = bundle()): Promise<ReceiptRenderer> {
+  jest.spyOn(checker, 'recall').mockReturnValue(null);
+  jest.spyOn(checker, 'judgeRead').mockResolvedValue(judged(outcome));
+  const renderer = new ReceiptRenderer();
+  await renderer.renderModel({ data, metadata: {}, trusted: false, setData: () => undefined } as any);
+  return renderer;
+}
+
+afterEach(() => jest.restoreAllMocks());
+
+describe('the renderer', () => {
+  it('shows a verified answer with words, not a bare tick', async () => {
+    const { node } = await shown({});
+    expect(node.querySelector('.opg-answer')!.textContent).toContain('SECRET WORDS');
+    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
+    expect(node.getAttribute('aria-label')).toBe('Receipt 7Q4K2M0000: Verified');
+  });
+
+  it.each([
+    ['failed', { verdict: verdict('FAILED', { response: 'failed' }) }],
+    ['withheld by policy', { verdict: { ...verdict('PARTIAL'), withheld: true } }],
+    ['altered', { findings: [{ level: 'failed', code: 'altered', message: 'altered' }] }],
+    ['withheld by its kernel', { receipt: receipt({ checked: { withheld: true, verdict: 'FAILED', at: '2026-05-04T12:00:00.000000Z', by: 'k', policy: 'default', simulated: false, because: [], claims: [] } }) }]
+  ] as [string, Partial<IJudged>][])('keeps the text of an answer back that is %s, until it is asked for', async (_, outcome) => {
+    const { node } = await shown(outcome);
+    expect(node.textContent).not.toContain('SECRET WORDS');
+    const reveal = node.querySelector<HTMLDetailsElement>('.opg-withheld')!;
+    expect(reveal.open).toBe(false);
+    reveal.open = true;
+    reveal.dispatchEvent(new Event('toggle'));
+    expect(reveal.textContent).toMatch(/did not pass.*SECRET WORDS/);
+  });
+
+  it('shows nothing of an answer before it was judged', async () => {
+    jest.spyOn(checker, 'recall').mockReturnValue(null);
+    let settle: (outcome: IJudged) => void = () => undefined;
+    jest.spyOn(checker, 'judgeRead').mockReturnValue(new Promise(resolve => (settle = resolve)));
+    const renderer = new ReceiptRenderer();
+    const done = renderer.renderModel({ data: bundle(), metadata: {}, trusted: true, setData: () => undefined } as any);
+    expect(renderer.node.textContent).toContain('Checking');
+    expect(renderer.node.textContent).not.toContain('SECRET');
+    settle(judged());
+    await done;
+    expect(renderer.node.textContent).toContain('SECRET');
+  });
+
+  it('is idempotent: the same again leaves the very elements', async () => {
+    const renderer = await shown({});
+    const first = [...renderer.node.childNodes];
+    await renderer.renderModel({ data: bundle(), metadata: {}, trusted: false, setData: () => undefined } as any);
+    expect([...renderer.node.childNodes]).toEqual(first);
+    first.forEach((node, i) => expect(renderer.node.childNodes[i]).toBe(node));
+  });
+
+  it('says what is no receipt', async () => {
+    const { node } = await shown({}, { [MIME_TYPE]: { type: 'opg-receipt', version: 1, text: 'SECRET' } });
+    expect(node.textContent).toContain('Unreadable receipt');
+    expect(node.textContent).not.toContain('SECRET');
+  });
+
+  it('turns red where the notebook shows another text than the signed one', async () => {
+    const { node } = await shown({}, bundle('SECRET WORDS of another'));
+    expect(node.dataset.opgTone).toBe('bad');
+    expect(node.querySelector('.opg-answer')!.textContent).toBe('SECRET WORDS of the answer');
+  });
+
+  it('shows no answer that its cell did not show (--quiet), but on request', async () => {
+    const quiet = { [MIME_TYPE]: receipt(), 'text/plain': '──── opg receipt 7Q4K2M0000\ncard' };
+    const { node } = await shown({ verdict: verdict('UNVERIFIED') }, quiet);
+    expect(node.querySelector(':scope > .opg-answer')).toBeNull();
+    expect(node.textContent).toContain('Show the answer');
+  });
+
+  it('says simulated wherever a verdict is, and never verified', async () => {
+    const { node } = await shown({ verdict: verdict('VERIFIED', {}, true) });
+    expect(node.querySelector('.opg-headline')!.textContent).toMatch(/^SIMULATED/);
+    expect(node.textContent!.replace('Unverified', '')).not.toMatch(/✓ Verified/);
+    expect(node.querySelector('.opg-simulated')).not.toBeNull();
+  });
+
+  it('says what rests on the author’s kernel', async () => {
+    const { node } = await shown({ verdict: verdict('PARTIAL') });
+    expect(node.textContent!.replace(/\u00a0/g, ' ')).toContain("registry: as recorded by the author's kernel");
+    expect(headline(judged({ verdict: verdict('PARTIAL') })).text).toBe('◐ Signature valid, partly verified');
+  });
+});
+
+describe('model text as Markdown', () => {
+  // A parser that does what JupyterLab's may: whatever it makes of the source, only what is allowed comes through.
+  const parser = (html: (source: string) => string) => ({ render: async (source: string) => html(source) });
+
+  it('never lets a tag of the text reach the parser', async () => {
+    const seen: string[] = [];
+    const text = '<script>alert(1)</script> &lt;b&gt; <img src=x onerror=alert(1)>';
+    const node = await renderMarkdown(text, parser(source => (seen.push(source), `<p>${source}</p>`)));
+    expect(seen[0]).not.toMatch(/[<&]/);
+    expect(node.textContent).toBe(text);
+    expect(node.querySelectorAll('script, img')).toHaveLength(0);
+  });
+
+  it('copies no attribute but the link’s, and shows where it leads', async () => {
+    const html = '<p onclick="x()" style="position:fixed" class="c">a <a href="https://e.org/" onclick="x()">b</a></p>';
+    const node = await renderMarkdown('x', parser(() => html));
+    expect(node.innerHTML).toBe(
+      '<p>a <a href="https://e.org/" rel="noopener noreferrer nofollow ugc" target="_blank">b</a><span class="opg-faint opg-where"> (https://e.org/)</span></p>'
+    );
+  });
+
+  it('shows images as text and unknown elements verbatim', async () => {
+    const image = await renderMarkdown('x', parser(() => '<p><img alt="a" src="https://t.example/p.png"></p>'));
+    expect(image.textContent).toBe('[image not loaded: a https://t.example/p.png]');
+    const odd = await renderMarkdown('as **it** is', parser(() => '<svg></svg>'));
+    expect(odd.textContent).toBe('as **it** is');
+  });
+
+  it('falls back to the text where the parser fails', async () => {
+    const node = await renderMarkdown('*a*', { render: async () => Promise.reject(new Error('no')) });
+    expect(node.textContent).toBe('*a*');
+  });
+
+  it.each([
+    ['https://a.example/x', true],
+    ['mailto:a@b.example', true],
+    ['javascript:alert(1)', false],
+    ['data:text/html,x', false],
+    ['https://bank.example@evil.example/', false],
+    ['/local', false],
+    [' vbscript:x', false]
+  ])('link %s: %s', (href, safe) => expect(isSafeLink(href)).toBe(safe));
+});
+
+describe('what stands around a receipt', () => {
+  it('finds the answer before the last rule', () => {
+    expect(answerPart('a\n\n──── opg receipt X\nb\n\n──── opg receipt Y\nc')).toBe('a\n\n──── opg receipt X\nb');
+    expect(answerPart('──── opg receipt X\nc')).toBeNull();
+    expect(showsNoAnswer({ 'text/plain': ['──── opg receipt X\n', 'c'] })).toBe(true);
+  });
+
+  it('makes control characters visible', () => {
+    expect(inert('a\u001b[31m\u202e\ud800\n\u{1f600}')).toBe('a␛[31m⟦U+202E⟧⟦U+D800⟧\n\u{1f600}');
+  });
+
+  it('knows a call from help and dry runs', () => {
+    expect(asks('\n%%opg x --model a\nhi')).toBe(true);
+    expect(asks('%%opg --dry-run\nhi')).toBe(false);
+    expect(asks('%%opgx\nhi')).toBe(false);
+  });
+
+  it('tells an edited prompt from an edited line', () => {
+    const source = '%%opg answer\nSay hi\n';
+    const made = receipt({ prompt: { text: 'Say hi', template: null, variables: [], source_sha256: sourceSha256(source) } });
+    expect(cellFinding(source, made)).toBeNull();
+    expect(cellFinding('%%opg   answer  \r\nSay hi', made)).toBeNull();
+    expect(cellFinding('%%opg answer\nSay ho', made)?.code).toBe('prompt-differs');
+    expect(cellFinding('%%opg other\nSay hi', made)?.code).toBe('cell-changed');
+    expect(cellFinding('%%opg --model openai/gpt-4\nSay hi', made)?.code).toBe('model-differs');
+    expect(cellFinding('print(1)', made)).toBeNull();
+  });
+
+  it('fills templates part by part', () => {
+    expect(fills('a {{x}} b {{y}} c', 'a 1 b 2 c')).toBe(true);
+    expect(fills('a {{x}} b', 'a 1 c')).toBe(false);
+    expect(fills('{{x}}{{x}}', '')).toBe(true);
+    expect(fills('ab{{x}}bc', 'abc')).toBe(false);
+  });
+
+  it('an edited cell does not withhold its answer', () => {
+    const outcome = judged({ findings: [{ level: 'failed', code: 'prompt-differs', message: 'm' }] });
+    expect(isWithheld(outcome)).toBe(false);
+    expect(headline(outcome).tone).toBe('ok');
+  });
+});

@@ -25,8 +25,9 @@ def main() -> int:
             print("Node is not here: the JupyterLab extension is not built, and answers show as plain HTML.")
             return 0 if "--optional" in sys.argv else 1
         print("Building the JupyterLab extension ...", flush=True)
-        for command in (["install"], ["build:prod"]):
-            jlpm(*command)
+        # The package manager copies one package of a tree from another, and now and then before that one is there.
+        jlpm("install", tries=2)
+        jlpm("build:prod")
         MARK.touch()
     install()
     return 0
@@ -42,19 +43,22 @@ def stale() -> bool:
     return max(path.stat().st_mtime for path in inputs) > MARK.stat().st_mtime
 
 
-def jlpm(*arguments: str) -> None:
+def jlpm(*arguments: str, tries: int = 1) -> None:
     """The package manager that comes with jupyter-builder, quiet unless it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [str(Path(sys.executable).parent / "jlpm"), *arguments]
-    done = subprocess.run(
-        command,
-        cwd=SOURCES,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
+    for _ in range(tries):
+        done = subprocess.run(
+            command,
+            cwd=SOURCES,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode == 0:
+            break
+    else:
         sys.stderr.write(done.stdout[-8000:])
         raise SystemExit(f"{' '.join(['jlpm', *arguments])} failed with {done.returncode}")
 

@@ -113,6 +113,14 @@ def test_every_command_that_a_document_names_exists(path: Path) -> None:
             assert _fault(words) is None, _fault(words)
 
 
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_every_file_of_this_project_that_a_document_names_is_there(path: Path) -> None:
+    folders = "|".join(("opg_magic", "labextension", "tests", "scripts", "docs", "examples", "benchmarks"))
+    for block, span in _CODE.findall(_text(path)):
+        for named in re.findall(rf"(?:^|(?<=\s))(?:{folders})/[\w./-]*", block or span, re.MULTILINE):
+            assert (ROOT / named).exists(), named
+
+
 def test_commands_that_do_not_exist_are_noticed() -> None:
     assert _fault(["verfy", "x.json"]) and _fault(["receipts", "import"]) and _fault(["wallet", "show", "--key"])
     assert _fault(["wallet", "new", "|", "show"]) is None

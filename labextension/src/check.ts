@@ -66,6 +66,7 @@ export class Checker {
   private _reader: IReader = DEFAULT_READER;
   private _policy: Policy = policyNamed('default');
   private _ask: AskRegistry | null = null;
+  private readonly _ownRoots = new Set<string>();
   private readonly _asked = new Map<string, Asked>();
   private readonly _verdicts = new Map<string, IJudged>();
   private readonly _scopes = new Set<IScope>();
@@ -93,6 +94,14 @@ export class Checker {
     this._reader = next;
     this._policy = policyNamed(next.policy);
     this.forget();
+  }
+
+  /** Attestation roots of the reader's own simulated network, as their own server tells them: as `opg verify` does. */
+  knowRoots(roots: readonly string[]): void {
+    if (roots.some(root => !this._ownRoots.has(root.toLowerCase()))) {
+      roots.forEach(root => this._ownRoots.add(root.toLowerCase()));
+      this.forget();
+    }
   }
 
   /** Who asks the registry on the reader's behalf. */
@@ -145,7 +154,7 @@ export class Checker {
     const findings = documentFindings(receipt);
     const trust: Partial<Trust> = {
       pinnedPcrs: reader.pinnedPcrs,
-      simulatedRoots: reader.simulatedRoots.map(root => root.toLowerCase()),
+      simulatedRoots: [...reader.simulatedRoots.map(root => root.toLowerCase()), ...this._ownRoots],
       skewSeconds: reader.skewSeconds,
       now: new Date()
     };

@@ -95,15 +95,16 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       label: 'Insert an AI Question Below',
       caption: 'A cell that begins with %%opg',
       isEnabled: () => notebook() !== null,
-      execute: () => {
+      execute: async () => {
         const panel = notebook();
         if (panel !== null) {
           NotebookActions.insertBelow(panel.content);
           NotebookActions.changeCellType(panel.content, 'code');
-          panel.content.activeCell?.model.sharedModel.setSource('%%opg \n');
+          const cell = panel.content.activeCell;
+          cell?.model.sharedModel.setSource('%%opg \n');
           panel.content.mode = 'edit';
-          const editor = panel.content.activeCell?.editor;
-          editor?.setCursorPosition({ line: 1, column: 0 });
+          await cell?.ready;
+          cell?.editor?.setCursorPosition({ line: 1, column: 0 });
         }
       }
     });

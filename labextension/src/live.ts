@@ -50,7 +50,7 @@ export class Running {
       return;
     }
     shown.button.disabled = true;
-    shown.button.textContent = 'Stopping …';
+    shown.button.textContent = '■ …';
     try {
       await this._interrupt();
     } catch (problem) {

@@ -8,6 +8,7 @@ import { Token } from '@lumino/coreutils';
 import { Poll } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
+import { checker } from './check';
 import type { IKnownHost } from './magic';
 
 /** `GET /opg-magic/status`; sums are base units as decimal text. */
@@ -203,5 +204,9 @@ export const statusPlugin: JupyterFrontEndPlugin<IStatusSource> = {
   description: "Asks the user's own server for network, limits, spending and running calls.",
   autoStart: true,
   provides: IStatusSource,
-  activate: (app: JupyterFrontEnd): IStatusSource => new StatusSource(new OpgServer(app.serviceManager.serverSettings))
+  activate: (app: JupyterFrontEnd): IStatusSource => {
+    const source = new StatusSource(new OpgServer(app.serviceManager.serverSettings));
+    source.changed.connect(() => checker.knowRoots((source.current?.simulated_roots ?? []).filter(root => /^[0-9a-f]{64}$/.test(root))));
+    return source;
+  }
 };

@@ -12,11 +12,12 @@ import nbformat
 from nbformat import NotebookNode
 from support import signing
 from support.receipts import cost
-from support.signed_receipts import signed
+from support.signed_receipts import redigested, signed
 
 from opg_magic.display import bundle, card
 from opg_magic.models import Verdict, VerdictStatus
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt
+from opg_magic.receipts.receipt import MIME_TYPE, Receipt, digest
+from opg_magic.verify import judge
 
 MARKDOWN = """A *TEE* keeps code and data **sealed**:
 
@@ -40,12 +41,14 @@ def call(prompt: str, text: str, **more: Any) -> tuple[str, Receipt]:
     return source, signed(prompt=prompt, text=text, cell=source, **more)
 
 
+def redigested_copy(receipt: Receipt, **changes: Any) -> Receipt:
+    """The same receipt with some fields of its document changed and a digest that fits."""
+    return Receipt.from_document(redigested({**copy.deepcopy(dict(receipt.document)), **changes}))
+
+
 def shown(receipt: Receipt) -> dict[str, Any]:
     """The display of a call as its kernel settled it."""
-    evidence = receipt.evidence()
-    from opg_magic.verify import judge
-
-    verdict: Verdict = judge(evidence, trust=signing.live())
+    verdict: Verdict = judge(receipt.evidence(), trust=signing.live())
     settled = card.settled(verdict, receipt, cost())
     text = None if verdict.withheld or verdict.status is VerdictStatus.FAILED else receipt.text
     # As in a saved file: text alone, no objects of ours.
@@ -71,8 +74,6 @@ def document(made: NotebookNode, cell: int) -> dict[str, Any]:
 
 def tampered(made: NotebookNode, cell: int) -> NotebookNode:
     """A copy of which one character of one answer was changed, wherever it stands, and the digest made to fit."""
-    from opg_magic.receipts.receipt import digest
-
     changed = copy.deepcopy(made)
     data = changed.cells[cell].outputs[0].data
     text = data[MIME_TYPE]["response"]["text"]

@@ -1,0 +1,276 @@
+"""A notebook checks itself in the browser of whoever opens it: no kernel, no trust in its author, nothing sent out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from support import lab_notebooks as notebooks
+from support import signing
+from support.lab_page import Eyes, Lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+
+CARD = ".opg-receipt .opg-card"
+NO_KERNEL = "No Kernel"
+
+
+@pytest.fixture(scope="module")
+def answers() -> nbformat.NotebookNode:
+    """Four answers that were really signed."""
+    return notebooks.notebook(
+        [
+            notebooks.call("What does a TEE protect against?", notebooks.MARKDOWN),
+            notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17, the smallest Carmichael number."),
+            notebooks.call("What is sealed?", "Memory is sealed by the processor."),
+            notebooks.call("Was this edited?", "The cell above was edited after this answer."),
+        ]
+    )
+
+
+def put(lab: Lab, made: nbformat.NotebookNode, name: str, *, kernel: bool = False) -> str:
+    """Lay a notebook into the server's folder, unsigned, as a stranger's; without a kernel unless told."""
+    if not kernel:
+        made = nbformat.from_dict(json.loads(json.dumps(made)))
+        made.metadata.pop("kernelspec", None)
+    notebooks.write(made, lab.root / name)
+    return name
+
+
+def read(page: Any, lab: Lab, name: str) -> Any:
+    """Open a notebook and decline every kernel; wait until all its receipts are judged."""
+    page.goto(lab.notebook_url(name))
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60_000)
+    page.evaluate(
+        """async () => {
+            const app = window.jupyterapp;
+            await app.restored;
+            await app.shell.currentWidget.context.ready;
+        }"""
+    )
+    if "kernelspec" not in nbformat.read(lab.root / name, as_version=4).metadata:
+        page.locator(".jp-Dialog button", has_text=NO_KERNEL).click()
+    judged(page)
+    return page
+
+
+def judged(page: Any) -> str:
+    """The whole line of the notebook's mark, once nothing is left to check."""
+    page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('valid')", timeout=60_000)
+    title: str = page.locator(".opg-mark").get_attribute("title")
+    return title
+
+
+@pytest.fixture
+def trusting(lab: Lab) -> Iterator[None]:
+    """A reader who knows this simulated network's root, and has pinned its code."""
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(
+        json.dumps({"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": [signing.PCR_HASH]})
+    )
+    yield
+    settings.unlink()
+
+
+def test_strangers_notebook_without_kernel(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said so."""
+    page = read(eyes.page, lab, put(lab, answers, "from_afar.ipynb"))
+    mark = judged(page)
+    assert "4 answers · 4 signatures valid · registry not asked" in mark
+    assert "SIMULATED" in mark
+    assert "failed" not in mark
+    assert page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
+    card = page.locator(CARD).first
+    told = card.locator("summary").first.inner_text().replace("\xa0", " ")
+    assert "SIMULATED" in told
+    assert "registry: as recorded by the author's kernel" in told
+    card.locator("summary").first.click()
+    rows = {row.get_attribute("data-claim"): row.inner_text() for row in card.locator("tr[data-claim]").all()}
+    assert "proven here" in rows["signature"]
+    assert "author's word" in rows["registry"]
+    assert "missing" in rows["attestation"]
+    assert "opg verify from_afar.ipynb --receipt" in card.inner_text()
+    assert eyes.outside == []
+
+
+def test_answers_markdown_is_inert(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    page = read(eyes.page, lab, put(lab, answers, "markdown.ipynb"))
+    answer = page.locator(".opg-receipt .opg-answer").first
+    assert answer.locator("strong").inner_text() == "sealed"
+    assert answer.locator("li").count() == 2
+    assert answer.locator("td").count() == 2
+    assert answer.locator("pre code").inner_text().strip() == 'print("a < b & c")'
+    assert answer.locator("b, img, script").count() == 0
+    text = answer.inner_text()
+    assert "<b>not bold</b>" in text
+    assert "[image not loaded: track https://tracker.example/x.png]" in text
+    assert answer.locator("a").get_attribute("rel") == "noopener noreferrer nofollow ugc"
+    assert eyes.outside == []
+
+
+def test_one_altered_character_turns_its_mark_red(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None
+) -> None:
+    changed = notebooks.tampered(answers, 3)
+    changed.cells[4].source = changed.cells[4].source.replace("Was this", "Has this been")
+    page = read(eyes.page, lab, put(lab, changed, "tampered.ipynb"))
+    assert "4 answers · 3 signatures valid, 1 failed · 1 cell edited since" in judged(page)
+    failed = page.locator(".opg-receipt[data-opg-tone=bad]")
+    assert failed.count() == 1
+    assert "seaIed" not in failed.inner_text()
+    assert "✗ Failed: answer withheld" in failed.inner_text()
+    assert failed.locator("tr[data-status=failed]").get_attribute("data-claim") == "response"
+    assert page.locator(".opg-badge.opg-tone-bad").inner_text().startswith("✗ failed")
+    assert "its prompt is not the one" in page.locator(".opg-edited").inner_text()
+    eyes.command("application:toggle-left-area")
+    eyes.command("opg-magic:show-panel")
+    entries = page.locator(".opg-entry")
+    # What differs from the saved card comes first, then the edited cell.
+    assert "cell 4" in entries.nth(0).inner_text()
+    assert "The saved card says verified" in entries.nth(0).inner_text()
+    assert "cell 5" in entries.nth(1).inner_text()
+    for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
+        eyes.theme(theme)
+        assert eyes.screenshot(f"lab-tampered-{word}.png").stat().st_size > 20_000
+    # The text can be had, by an act of one's own.
+    failed.locator(".opg-withheld > summary").click()
+    assert "did not pass" in failed.inner_text()
+    assert "seaIed" in failed.inner_text()
+    assert eyes.outside == []
+
+
+def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
+    page = read(eyes.page, lab, put(lab, answers, "pinned.ipynb"))
+    page.locator(".opg-headline", has_text="SIMULATED · all required checks pass").first.wait_for(timeout=30_000)
+    assert page.locator(".opg-headline", has_text="✓").count() == 0
+    for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
+        eyes.theme(theme)
+        card = page.locator(CARD).first
+        if not card.evaluate("e => e.open"):
+            card.locator("summary").first.click()
+        assert eyes.screenshot(f"lab-simulated-{word}.png").stat().st_size > 20_000
+        assert card.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+
+
+def test_cell_that_is_edited_says_so_at_once(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    page = read(eyes.page, lab, put(lab, answers, "editing.ipynb"))
+    assert page.locator(".opg-edited").count() == 0
+    page.locator(".jp-CodeCell .cm-line", has_text="Is 561 prime?").click()
+    page.keyboard.press("End")
+    page.keyboard.type(" And 563?")
+    page.locator(".opg-edited").wait_for(timeout=10_000)
+    assert "1 cell edited since" in judged(page)
+    for _ in " And 563?":
+        page.keyboard.press("Backspace")
+    page.locator(".opg-edited").wait_for(state="detached", timeout=10_000)
+
+
+def test_reload_with_a_new_kernel_keeps_every_card(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    name = put(lab, answers, "again.ipynb", kernel=True)
+    for _ in range(2):
+        eyes.open(lab, name)
+        assert "4 answers · 4 signatures valid" in judged(eyes.page)
+        eyes.page.locator(CARD).nth(3).wait_for(state="attached", timeout=30_000)
+        eyes.page.evaluate(
+            "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+        )
+        assert eyes.page.locator(CARD).count() == 4
+
+
+def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    name = put(lab, answers, "twice.ipynb")
+    first = judged(read(eyes.page, lab, name))
+    other = eyes.page.context.new_page()
+    assert judged(read(other, lab, name)) == first
+    assert other.locator(CARD).count() == eyes.page.locator(CARD).count() == 4
+
+
+def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
+    """Two receipts in one notebook that bear one signature know of each other (attack 14)."""
+    from opg_magic.receipts.receipt import new_id
+
+    source, receipt = notebooks.call("What is sealed?", "Memory.")
+    again = notebooks.redigested_copy(receipt, id=new_id())
+    made = notebooks.notebook([(source, receipt), (source, again)])
+    page = read(eyes.page, lab, put(lab, made, "replayed.ipynb"))
+    assert "0 signatures valid, 2 failed" in judged(page)
+    page.wait_for_function(
+        "() => document.querySelectorAll('tr[data-claim=freshness][data-status=failed]').length === 2"
+    )
+
+
+def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
+    """All are counted, the last is reached from the panel, and scrolling back finds the first as it was left."""
+    made = notebooks.notebook(
+        [notebooks.call(f"Question {n}?", f"Answer number {n}, in a few words.") for n in range(200)]
+    )
+    page = read(eyes.page, lab, put(lab, made, "many.ipynb"))
+    assert "200 answers · 200 signatures valid" in judged(page)
+    first = page.locator(CARD).first
+    first.locator("summary").first.click()
+    eyes.command("opg-magic:show-panel")
+    entries = page.locator(".opg-entry")
+    assert entries.count() == 200
+    for number in (199, 100, 0):
+        entries.nth(number).click()
+        answer = page.locator(".opg-answer", has_text=f"Answer number {number},")
+        answer.wait_for(timeout=30_000)
+        page.wait_for_function(
+            """n => {
+                const mine = answer => answer.textContent.includes(`number ${n},`);
+                const found = [...document.querySelectorAll('.opg-answer')].find(mine).getBoundingClientRect();
+                return found.top < innerHeight && found.bottom > 0;
+            }""",
+            arg=number,
+        )
+    assert first.evaluate("e => e.open")
+    page.get_by_label("Search receipts").fill("Question 17?")
+    assert entries.count() == 1
+
+
+def test_export_from_the_browser(eyes: Eyes, lab: Lab, tmp_path: Path) -> None:
+    """What the browser writes, ``opg verify`` reads; and no cell of the table is a formula."""
+    import csv
+
+    from support.signed_receipts import verify
+
+    made = notebooks.notebook([notebooks.call("=1+1", "two"), notebooks.call("Plain?", "Yes.")])
+    page = read(eyes.page, lab, put(lab, made, "export.ipynb"))
+    eyes.command("opg-magic:show-panel")
+    files = {}
+    for kind in ("JSONL", "CSV"):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=f"Export {kind}").click()
+        files[kind] = tmp_path / saved.value.suggested_filename
+        saved.value.save_as(files[kind])
+    report = verify(files["JSONL"])
+    assert [one.verdict.status.value for one in report.checked] == ["PARTIAL", "PARTIAL"]
+    rows = list(csv.DictReader(files["CSV"].open(newline="", encoding="utf-8")))
+    assert [row["prompt"] for row in rows] == ["'=1+1", "Plain?"]
+    assert rows[0]["verdict_here"] == "SIMULATED · PARTIAL"
+
+
+def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    """The same cards, mark and badges in Notebook 7; nothing it lacks breaks anything."""
+    pytest.importorskip("notebook")
+    problems: list[str] = []
+    eyes.page.on("pageerror", lambda problem: problems.append(str(problem)))
+    name = put(lab, notebooks.tampered(answers, 3), "seven.ipynb")
+    page = eyes.page
+    page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
+    page.locator(".jp-Dialog button", has_text=NO_KERNEL).click(timeout=60_000)
+    assert "3 signatures valid, 1 failed" in judged(page)
+    assert page.locator(CARD).count() == 4
+    assert page.locator(".opg-badge.opg-tone-bad").count() == 1
+    eyes.screenshot("notebook7-light.png")
+    page.locator(".opg-mark").click()
+    page.locator(".opg-entry").first.wait_for(timeout=15_000)
+    assert page.locator(".opg-entry").count() == 4
+    eyes.screenshot("notebook7-panel-light.png")
+    assert problems == []
+    assert eyes.outside == []

@@ -30,9 +30,9 @@ export function verdictOf(row: ILedgerRow): string {
   return row.verdict ?? (row.has_receipt ? 'UNCHECKED' : 'no receipt');
 }
 
-/** The table. It asks the server when it is first shown, and again on demand. */
+/** The list. It asks the server when it is first shown, and again on demand. */
 export class LedgerView extends Widget {
-  private readonly _body = h('tbody');
+  private readonly _list = h('ul', { class: 'opg-ledger-list' });
   private readonly _note = h('p', { class: 'opg-ledger-note', role: 'status' });
   private readonly _filter = h('input', {
     type: 'search',
@@ -54,13 +54,7 @@ export class LedgerView extends Widget {
     super();
     this.id = TAB;
     this.addClass('opg-ledger');
-    const head = ['Time', 'Verdict as recorded', 'Model', 'Cost', 'Question', ''].map(name => h('th', { scope: 'col' }, name));
-    this.node.append(
-      h('div', { class: 'opg-ledger-bar' }, this._filter, this._again),
-      this._note,
-      h('div', { class: 'opg-ledger-scroll' }, h('table', {}, h('thead', {}, h('tr', {}, ...head)), this._body)),
-      this._more
-    );
+    this.node.append(h('div', { class: 'opg-ledger-bar' }, this._filter, this._again), this._note, this._list, this._more);
     this._filter.addEventListener('input', () => this._show());
     this._more.addEventListener('click', () => void this.load(false));
     this._again.addEventListener('click', () => void this.load(true));
@@ -109,7 +103,7 @@ export class LedgerView extends Widget {
         !wanted ||
         [row.id, row.model, row.prompt, row.verdict, row.notebook, row.host].some(part => part?.toLowerCase().includes(wanted))
     );
-    this._body.replaceChildren(...shown.map(row => this._row(row)));
+    this._list.replaceChildren(...shown.map(row => this._row(row)));
     this._note.textContent = !this._asked
       ? ''
       : this._total === 0
@@ -118,20 +112,24 @@ export class LedgerView extends Widget {
     this._more.hidden = this._next === null;
   }
 
-  private _row(row: ILedgerRow): HTMLTableRowElement {
-    const verdict = h('td', { class: 'opg-ledger-verdict' }, verdictOf(row));
+  private _row(row: ILedgerRow): HTMLLIElement {
+    const verdict = h('b', { class: 'opg-ledger-verdict', title: 'As the kernel recorded it' }, verdictOf(row));
     const check = h('button', { type: 'button', class: 'opg-copy', 'aria-label': `Check receipt ${row.id}` }, 'Check');
     check.addEventListener('click', () => void this._check(row, verdict, check));
-    const when = new Date(row.time);
+    const facts = [
+      new Date(row.time).toLocaleString(),
+      costOf(row, this._decimals()),
+      row.model,
+      row.host && `host ${row.host}`,
+      row.notebook,
+      row.problem
+    ];
     return h(
-      'tr',
+      'li',
       { 'data-receipt': row.id },
-      h('td', { title: row.time }, when.toLocaleString()),
-      verdict,
-      h('td', {}, inert(row.model ?? '')),
-      h('td', {}, costOf(row, this._decimals())),
-      h('td', { class: 'opg-ledger-prompt', title: inert(row.answer ?? row.problem ?? '') }, inert(row.prompt ?? '')),
-      h('td', {}, row.has_receipt && check)
+      h('div', { class: 'opg-ledger-head' }, verdict, row.has_receipt && check),
+      h('div', { class: 'opg-ledger-prompt', title: inert(row.answer ?? '') }, inert(row.prompt ?? '')),
+      h('div', { class: 'opg-ledger-note', title: row.time }, inert(facts.filter(Boolean).join(' · ')))
     );
   }
 

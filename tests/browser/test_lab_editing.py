@@ -196,7 +196,7 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     # The user's own simulated network is known here by their own server.
     eyes.page.locator(".opg-Panel", has_text="SIMULATED").wait_for(timeout=10_000)
     eyes.command("opg-magic:show-ledger")
-    rows = eyes.page.locator(".opg-ledger tbody tr")
+    rows = eyes.page.locator(".opg-ledger-list > li")
     rows.first.wait_for(timeout=10_000)
     first = rows.filter(has_text="Name a prime.").first
     assert "SIMULATED" in first.inner_text()

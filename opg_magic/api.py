@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from opg_magic.errors import PromptError
+from opg_magic.errors import ConfigError, PromptError
 from opg_magic.models import Answer, Kind, Prompt
 from opg_magic.networks import OPG_DECIMALS
 
@@ -29,7 +29,7 @@ def ask(
     response_format: Mapping[str, Any] | None = None,
     stream: bool = True,
     kind: Kind = "chat",
-    settle: Literal["private"] = "private",
+    settle: Literal["private", "batch", "individual"] = "private",
     host: str | None = None,
     network: str | None = None,
     max_cost: str | Decimal | None = None,
@@ -58,7 +58,7 @@ async def aask(
     response_format: Mapping[str, Any] | None = None,
     stream: bool = True,
     kind: Kind = "chat",
-    settle: Literal["private"] = "private",
+    settle: Literal["private", "batch", "individual"] = "private",
     host: str | None = None,
     network: str | None = None,
     max_cost: str | Decimal | None = None,
@@ -102,7 +102,7 @@ def _prepare(
     response_format: Mapping[str, Any] | None,
     stream: bool,
     kind: Kind,
-    settle: Literal["private"],
+    settle: Literal["private", "batch", "individual"],
     host: str | None,
     network: str | None,
     max_cost: str | Decimal | None,
@@ -113,6 +113,10 @@ def _prepare(
     from opg_magic.models import parse_units
     from opg_magic.session import current_session
 
+    try:
+        most = None if max_cost is None else parse_units(str(max_cost), OPG_DECIMALS)
+    except ValueError:
+        raise ConfigError(f"max_cost must be an amount of OPG, such as 0.5, not {str(max_cost)[:80]!r}") from None
     session = current_session()
     extra: dict[str, Any] = {}
     if tools:
@@ -138,7 +142,7 @@ def _prepare(
     options = CallOptions(
         host=host,
         network=network,
-        max_cost=None if max_cost is None else parse_units(str(max_cost), OPG_DECIMALS),
+        max_cost=most,
         policy=policy,
         timeout=timeout,
     )

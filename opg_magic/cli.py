@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler: Handler = options.handler
     try:
         return handler(options)
-    except errors.UnreadableReceipt as problem:
+    except (errors.UnreadableReceipt, errors.ConfigError, errors.PromptError) as problem:
         return _complain(problem, 2)
     except errors.OpgError as problem:
         return _complain(problem, 1)
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(problem: Any, code: int) -> int:
-    print("\n".join(problem._render_traceback_()), file=sys.stderr)
+    # The hints name commands as a notebook has them.
+    text = "\n".join(problem._render_traceback_()).replace("%opg receipts", "opg receipts list")
+    print(re.sub(r"(?<!%)%opg(?= )", "opg", text), file=sys.stderr)
     return code
 
 
@@ -302,7 +305,7 @@ def _wallet_approve(options: argparse.Namespace) -> int:
     try:
         amount = parse_units(options.amount, OPG_DECIMALS)
     except ValueError as problem:
-        raise errors.WalletError(f"{options.amount!r} is {problem}") from None
+        raise errors.ConfigError(str(problem)) from None
     transaction = _session(options).approve(amount)
     print(f"Permit2 may now move {options.amount} OPG from the wallet; transaction {transaction}")
     return 0

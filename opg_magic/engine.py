@@ -841,6 +841,9 @@ class Engine:
         elif price is not None and {"prompt_tokens", "completion_tokens"} <= usage.keys():
             in_usd = prices.usd(price, usage["prompt_tokens"], usage["completion_tokens"])
             amount = prices.in_token(in_usd, token_usd, self.network.token) if token_usd else None
+            if amount is not None and amount.amount > cap.amount:
+                # Whatever the host counts, no more than the cap can be taken.
+                amount = cap
         return Cost(amount=amount, cap=cap, usd=in_usd, price=price, token_usd=token_usd, charge=charge)
 
     def _keep_session(self, paid: _Paid, exchange: RawExchange, cost: Cost) -> None:

@@ -290,7 +290,11 @@ class OpgMagics(Magics):  # type: ignore[misc]
             raise LineError("%opg use takes one network: sim or opengradient")
         if words[0] not in completion.networks():
             raise LineError(
-                f"no network {words[0]}" + magic_line.did_you_mean(words[0], dict.fromkeys(completion.networks()))
+                f"no network {words[0]}"
+                + (
+                    magic_line.did_you_mean(words[0], dict.fromkeys(completion.networks()))
+                    or "; use sim or opengradient"
+                )
             )
         network = self._session().use(words[0])
         real = "simulated: no hardware vouches for it, no real money" if network.simulated else "real: calls cost OPG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import re
@@ -203,13 +204,15 @@ def _name(word: str, already: str | None) -> str:
         raise LineError(f"unknown option {word}" + did_you_mean(f"-{word}", _BY_FLAG))
     if not word.isidentifier() or keyword.iskeyword(word):
         raise LineError(f"{word!r} cannot be a variable's name")
+    if hasattr(builtins, word):
+        # "%%opg help" with a text below it, say: it would be paid for, and help() would be gone.
+        raise LineError(f"{word} is a name of Python's own; give the answer another")
     return word
 
 
 def _convert(option: Option, value: str) -> Any:
     if option.choices and value not in option.choices:
-        later = " (batch and individual come later)" if option.flag == "--settle" else ""
-        raise LineError(f"{option.flag} must be {' or '.join(option.choices)}, not {value!r}{later}")
+        raise LineError(f"{option.flag} must be {' or '.join(option.choices)}, not {value!r}")
     try:
         return option.convert(value)
     except ConfigError as problem:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from opg_magic.errors import ConfigError
+
 
 def home() -> Path:
     """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
@@ -15,7 +17,17 @@ def home() -> Path:
         import platformdirs
 
         path = Path(platformdirs.user_data_dir("opg_magic", appauthor=False))
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _made(path)
+
+
+def _made(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"the folder {path} cannot be made: {problem.strerror or problem}",
+            hint="Set OPG_HOME to a folder where you may write.",
+        ) from None
     return path
 
 
@@ -38,6 +50,4 @@ def keystore_file() -> Path:
 
 
 def simnet_dir() -> Path:
-    path = home() / "simnet"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+    return _made(home() / "simnet")

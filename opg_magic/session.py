@@ -279,6 +279,9 @@ class Session:
         """The ledger as a DataFrame, one row a call (filters: see :func:`opg_magic.receipts.frames.receipts`)."""
         from opg_magic.receipts.frames import receipts
 
+        names = {row["name"]: row["tee_id"] for row in (self._sim_state or {}).get("hosts", ())}
+        if filters.get("host") in names:
+            filters["host"] = names[filters["host"]]
         return receipts(self.ledger, **filters)
 
     def show(self, which: str = "last", *, unverified: bool = False) -> Answer:
@@ -602,6 +605,7 @@ def _from_user_namespace(name: str) -> str | None:
 
 _current: Session | None = None
 _current_lock = threading.Lock()
+_of_the_parent: list[Session] = []
 
 
 def current_session() -> Session:
@@ -611,6 +615,20 @@ def current_session() -> Session:
         if _current is None:
             _current = Session()
         return _current
+
+
+def _forget_after_fork() -> None:
+    """A forked child has neither the loop's thread nor the limits' kernel of its parent: it begins anew."""
+    global _current, _current_lock
+    if _current is not None:
+        atexit.unregister(_current.close)
+        # Kept, not closed: its connections are the parent's.
+        _of_the_parent.append(_current)
+    _current, _current_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def close_current_session() -> None:

@@ -203,10 +203,15 @@ def _cost_note(cost: Cost) -> list[Note]:
 
 
 def _check_it(receipt: Receipt) -> Note:
-    name = receipt.document["notebook"]["name"] or "notebook.ipynb"
+    flag = " --allow-simulated" if receipt.simulated else ""
+    made_in = receipt.document["notebook"]
+    if made_in["name"] is None and made_in["cell"] is None:
+        # Not from a cell: no notebook holds the receipt.
+        file = f"{receipt.id}.json"
+        return Note("Check it yourself:", f"opg show {receipt.id} --json > {file}; opg verify {file}{flag}")
+    name = made_in["name"] or "notebook.ipynb"
     file = words.one_line(name.replace("\\", "/").rpartition("/")[2], 120)
     quoted = f"'{file}'" if any(c in file for c in " ()&;$") else file
-    flag = " --allow-simulated" if receipt.simulated else ""
     return Note("Check it yourself:", f"opg verify {quoted} --receipt {receipt.id}{flag}")
 
 

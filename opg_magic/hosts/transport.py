@@ -45,6 +45,8 @@ SETTLEMENT_TYPE = "X-SETTLEMENT-TYPE"
 #: Bounds of what is read where no answer is expected: errors, health, attestation (real documents: 6 kB of base64).
 MAX_SMALL_BODY = 128 * 1024
 MAX_SESSION_CHARS = 200
+#: What may be a token's price in USD: figures beyond would only make sums that nobody can read.
+MIN_PRICE, MAX_PRICE = 1e-9, 1e9
 #: Seconds an idle connection is kept.  A call's attestation is fetched just before its prompt, on this connection, so
 #: a prompt never meets one that the host closed long ago.
 KEEPALIVE_SECONDS = 60.0
@@ -241,7 +243,7 @@ class HostClient:
                     ok = report.get("status") == "OK"
                     feed = report.get("price_feed")
                     quoted = feed.get("price_usd") if isinstance(feed, dict) else None
-                    if isinstance(quoted, int | float) and quoted is not True and 0 < quoted < 10**12:
+                    if isinstance(quoted, int | float) and quoted is not True and MIN_PRICE <= quoted < MAX_PRICE:
                         price = Decimal(str(quoted))
                     named = report.get("version")
                     version = named[:40] if isinstance(named, str) else None
@@ -352,7 +354,12 @@ class HostClient:
             state.status = response.status_code
             secrets = _values(headers)
             session = response.headers.get(SESSION)
-            if session is not None and 0 < len(session) <= MAX_SESSION_CHARS and session.isascii():
+            if (
+                session is not None
+                and 0 < len(session) <= MAX_SESSION_CHARS
+                and session.isascii()
+                and session.isprintable()
+            ):
                 state.session = Secret(session)
                 secrets.append(session)
             state.headers = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from support.simnet import RunningSimnet
@@ -243,3 +245,16 @@ def test_status_of_every_claim_is_recorded_as_history(session):
     assert history.simulated
     assert {n: c.status for n, c in history.claims.items()} == {n: c.status for n, c in answer.verdict.claims.items()}
     assert history.claims["signature"].status is Status.PASSED
+
+
+def test_a_cost_by_the_hosts_figures_is_never_more_than_can_be_taken(session: Session, monkeypatch):
+    from opg_magic.hosts.transport import HostClient
+
+    health = HostClient.health
+
+    async def cheap(client):
+        return replace(await health(client), price_usd=Decimal("1e-9"))
+
+    monkeypatch.setattr(HostClient, "health", cheap)
+    answer = session.ask(Prompt(text="What is a TEE?", model="openai/gpt-5"))
+    assert answer.cost.amount == answer.cost.cap

@@ -614,6 +614,7 @@ async def test_no_attestation_offered_is_none_and_a_broken_one_is_refused(pool: 
         (b'{"status": "OK", "price_feed": {"price_usd": -1.5}}', None),
         (b'{"status": "OK", "price_feed": {"price_usd": NaN}}', None),
         (b'{"status": "OK", "price_feed": {"price_usd": 1e999}}', None),
+        (b'{"status": "OK", "price_feed": {"price_usd": 1e-300}}', None),
         (b'{"status": "OK", "price_feed": {"price_usd": "0.1"}}', None),
         (b'{"status": "OK", "price_feed": {"price_usd": true}}', None),
         (b'{"status": "OK", "price_feed": null}', None),

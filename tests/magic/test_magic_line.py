@@ -175,3 +175,9 @@ def test_the_near_name_is_offered() -> None:
     with pytest.raises(PromptError) as error:
         fill("{{nam}}", {"name": "x"})
     assert error.value.hint == "Did you mean name?"
+
+
+@pytest.mark.parametrize("word", ["help", "print", "list", "sum"])
+def test_a_name_of_pythons_own_is_refused_before_payment(word):
+    with pytest.raises(LineError, match="Python's own"):
+        parse(word, {})

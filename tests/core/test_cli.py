@@ -1,0 +1,73 @@
+"""What a shell sees of mistakes: one short paragraph, an exit code that means one thing, commands that exist there."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from opg_magic import paths
+from opg_magic.cli import main
+from opg_magic.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ask", "hi", "--max-cost", "abc"], "max_cost must be an amount of OPG"),
+        (["wallet", "approve", "abc"], "not an amount"),
+        (["verify", "x.json", "--require", "bogus"], "No claim is called bogus"),
+    ],
+)
+def test_wrong_usage_is_2_never_the_1_of_a_failed_check(arguments, said, capsys):
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_hints_name_commands_of_the_shell(capsys):
+    assert main(["show", "ZZZ"]) == 1
+    told = capsys.readouterr().err
+    assert "opg receipts list lists them" in told
+    assert "%opg" not in told
+
+
+def test_a_home_that_cannot_be_made_is_said_in_words(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(ConfigError, match="cannot be made: Not a directory"):
+        paths.home()
+    assert main(["receipts", "list"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_a_session_of_its_own():
+    from opg_magic.session import close_current_session, current_session
+
+    async def nothing():
+        return 7
+
+    parent = current_session()
+    try:
+        assert parent._run(nothing()) == 7
+        child = os.fork()
+        if child == 0:
+            import signal
+
+            signal.alarm(20)
+            own = current_session()
+            good = own is not parent and own.kernel_id != parent.kernel_id and own._run(nothing()) == 7
+            os._exit(0 if good else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert parent._run(nothing()) == 7
+    finally:
+        close_current_session()

@@ -6,146 +6,195 @@ export interface Fault {
   readonly rule: string;
 }
 
-type Schema = Record<string, unknown>;
-type Check = (value: unknown, rule: unknown, schema: Schema, root: Schema) => Fault | null;
+/** The first thing in which a value differs from the schema, or null. */
+export type Check = (value: unknown) => Fault | null;
 
-/** Keywords that say nothing about a value, or are heeded by their neighbours. */
+type Schema = Record<string, unknown>;
+type Compile = (rule: never, schema: Schema, root: Root) => Check;
+
+/** Keywords that say nothing about a value. */
 const SILENT = new Set(['$schema', '$id', '$defs', 'title', 'description']);
 
-const patterns = new Map<string, RegExp>();
+/** Longer texts than this are remembered once they match: certificates and documents come again and again. */
+const LONG_TEXT = 512;
+const MAX_REMEMBERED = 256;
 
-/** The first thing in which `value` differs from the schema, or null. */
-export function faultOf(value: unknown, schema: Schema, root: Schema = schema): Fault | null {
-  for (const keyword in schema) {
-    const check = CHECKS[keyword];
-    if (check === undefined) {
-      if (SILENT.has(keyword)) {
-        continue;
-      }
-      throw new Error(`the schema uses ${keyword}, which is not implemented`);
-    }
-    const fault = check(value, schema[keyword], schema, root);
-    if (fault !== null) {
-      return fault;
-    }
-  }
-  return null;
+interface Root {
+  readonly schema: Schema;
+  readonly definitions: Map<string, Check>;
 }
 
-const CHECKS: Record<string, Check> = {
-  $ref: (value, ref, _, root) => faultOf(value, definition(ref as string, root), root),
-  type: (value, types) => here([types].flat().some(type => isOfType(value, type as string)), 'type'),
-  const: (value, wanted) => here(value === wanted, 'const'),
-  enum: (value, allowed) => here((allowed as unknown[]).includes(value), 'enum'),
-  oneOf: (value, branches, _, root) => {
-    const faults = (branches as Schema[]).map(branch => faultOf(value, branch, root));
-    const holding = faults.filter(fault => fault === null).length;
-    // The fault of the branch that came furthest tells a person most.
-    const deepest = faults.reduce((best, fault) => ((fault?.where.length ?? 0) > (best?.where.length ?? 0) ? fault : best), null);
-    return holding === 1 ? null : (deepest ?? { where: '', rule: 'oneOf' });
-  },
-  required: (value, names) => (isRecord(value) ? here((names as string[]).every(name => Object.hasOwn(value, name)), 'required') : null),
-  properties: (value, known, _, root) => {
-    if (!isRecord(value)) {
-      return null;
+/** A schema as one function; thousands of values are checked with it. */
+export function compile(schema: Schema): Check {
+  return compileIn(schema, { schema, definitions: new Map() });
+}
+
+/** The first thing in which one value differs from a schema whose definitions stand in `root`, or null. */
+export function faultOf(value: unknown, schema: Schema, root: Schema = schema): Fault | null {
+  return compileIn(schema, { schema: root, definitions: new Map() })(value);
+}
+
+function compileIn(schema: Schema, root: Root): Check {
+  const checks: Check[] = [];
+  for (const keyword of Object.keys(schema)) {
+    const make = KEYWORDS[keyword] as ((rule: unknown, schema: Schema, root: Root) => Check) | undefined;
+    if (make !== undefined) {
+      checks.push(make(schema[keyword], schema, root));
+    } else if (!SILENT.has(keyword)) {
+      throw new Error(`the schema uses ${keyword}, which is not implemented`);
     }
-    for (const name in known as Record<string, Schema>) {
-      if (Object.hasOwn(value, name)) {
-        const fault = faultOf(value[name], (known as Record<string, Schema>)[name], root);
-        if (fault !== null) {
-          return inside(name, fault);
-        }
-      }
-    }
-    return null;
-  },
-  additionalProperties: (value, rule, schema, root) => {
-    if (!isRecord(value)) {
-      return null;
-    }
-    const known = (schema.properties ?? {}) as Record<string, Schema>;
-    for (const name of Object.keys(value)) {
-      if (!Object.hasOwn(known, name)) {
-        const fault = rule === false ? { where: '', rule: 'additionalProperties' } : faultOf(value[name], rule as Schema, root);
-        if (fault !== null) {
-          return inside(name, fault);
-        }
-      }
-    }
-    return null;
-  },
-  propertyNames: (value, rule, _, root) => {
-    for (const name of isRecord(value) ? Object.keys(value) : []) {
-      const fault = faultOf(name, rule as Schema, root);
+  }
+  return value => {
+    for (const check of checks) {
+      const fault = check(value);
       if (fault !== null) {
         return fault;
       }
     }
     return null;
-  },
-  items: (value, rule, _, root) => {
-    for (const [index, item] of Array.isArray(value) ? value.entries() : []) {
-      const fault = faultOf(item, rule as Schema, root);
-      if (fault !== null) {
-        return inside(String(index), fault);
-      }
+  };
+}
+
+const KEYWORDS: Record<string, Compile> = {
+  $ref: (ref: string, _, root) => {
+    const name = ref.replace('#/$defs/', '');
+    const definition = (root.schema.$defs as Record<string, Schema> | undefined)?.[name];
+    if (definition === undefined) {
+      throw new Error(`the schema refers to ${ref}, which is not there`);
     }
-    return null;
+    let check = root.definitions.get(name);
+    if (check === undefined) {
+      check = compileIn(definition, root);
+      root.definitions.set(name, check);
+    }
+    return check;
   },
-  maxProperties: (value, most) => here(!isRecord(value) || Object.keys(value).length <= (most as number), 'maxProperties'),
-  minItems: (value, least) => here(!Array.isArray(value) || value.length >= (least as number), 'minItems'),
-  maxItems: (value, most) => here(!Array.isArray(value) || value.length <= (most as number), 'maxItems'),
-  minLength: (value, least) => here(typeof value !== 'string' || lengthOf(value, least as number) >= (least as number), 'minLength'),
-  maxLength: (value, most) => here(typeof value !== 'string' || lengthOf(value, most as number) <= (most as number), 'maxLength'),
-  pattern: (value, source) => here(typeof value !== 'string' || pattern(source as string).test(value), 'pattern'),
-  minimum: (value, least) => here(typeof value !== 'number' || value >= (least as number), 'minimum'),
-  maximum: (value, most) => here(typeof value !== 'number' || value <= (most as number), 'maximum')
+  type: (types: string | string[]) => {
+    const tests = [types].flat().map(type => TYPES[type]);
+    return holds('type', value => tests.some(test => test(value)));
+  },
+  const: (wanted: unknown) => holds('const', value => value === wanted),
+  enum: (allowed: unknown[]) => holds('enum', value => allowed.includes(value)),
+  oneOf: (branches: Schema[], _, root) => {
+    const checks = branches.map(branch => compileIn(branch, root));
+    return value => {
+      let holding = 0;
+      let deepest: Fault = { where: '', rule: 'oneOf' };
+      for (const check of checks) {
+        const fault = check(value);
+        if (fault === null) {
+          holding++;
+        } else if (fault.where.length > deepest.where.length) {
+          // The fault of the branch that came furthest tells a person most.
+          deepest = fault;
+        }
+      }
+      return holding === 1 ? null : deepest;
+    };
+  },
+  required: (names: string[]) =>
+    holds('required', value => !isRecord(value) || names.every(name => Object.hasOwn(value, name))),
+  properties: (known: Record<string, Schema>, _, root) => {
+    const checks = Object.entries(known).map(([name, schema]) => [name, compileIn(schema, root)] as const);
+    return value => {
+      if (isRecord(value)) {
+        for (const [name, check] of checks) {
+          const fault = Object.hasOwn(value, name) ? check(value[name]) : null;
+          if (fault !== null) {
+            return inside(name, fault);
+          }
+        }
+      }
+      return null;
+    };
+  },
+  additionalProperties: (rule: false | Schema, schema, root) => {
+    const known = new Set(Object.keys((schema.properties ?? {}) as Schema));
+    const check: Check = rule === false ? () => ({ where: '', rule: 'additionalProperties' }) : compileIn(rule, root);
+    return value => {
+      for (const name of isRecord(value) ? Object.keys(value) : []) {
+        const fault = known.has(name) ? null : check((value as Schema)[name]);
+        if (fault !== null) {
+          return inside(name, fault);
+        }
+      }
+      return null;
+    };
+  },
+  propertyNames: (rule: Schema, _, root) => {
+    const check = compileIn(rule, root);
+    return value => {
+      for (const name of isRecord(value) ? Object.keys(value) : []) {
+        const fault = check(name);
+        if (fault !== null) {
+          return fault;
+        }
+      }
+      return null;
+    };
+  },
+  items: (rule: Schema, _, root) => {
+    const check = compileIn(rule, root);
+    return value => {
+      for (const [index, item] of Array.isArray(value) ? value.entries() : []) {
+        const fault = check(item);
+        if (fault !== null) {
+          return inside(String(index), fault);
+        }
+      }
+      return null;
+    };
+  },
+  maxProperties: (most: number) => holds('maxProperties', value => !isRecord(value) || Object.keys(value).length <= most),
+  minItems: (least: number) => holds('minItems', value => !Array.isArray(value) || value.length >= least),
+  maxItems: (most: number) => holds('maxItems', value => !Array.isArray(value) || value.length <= most),
+  minLength: (least: number) => holds('minLength', value => typeof value !== 'string' || lengthOf(value, least) >= least),
+  maxLength: (most: number) => holds('maxLength', value => typeof value !== 'string' || lengthOf(value, most) <= most),
+  pattern: (source: string) => {
+    const pattern = new RegExp(source, 'u');
+    const matched = new Set<string>();
+    return holds('pattern', value => {
+      if (typeof value !== 'string' || matched.has(value)) {
+        return true;
+      }
+      const good = pattern.test(value);
+      if (good && value.length > LONG_TEXT) {
+        if (matched.size >= MAX_REMEMBERED) {
+          matched.clear();
+        }
+        matched.add(value);
+      }
+      return good;
+    });
+  },
+  minimum: (least: number) => holds('minimum', value => typeof value !== 'number' || value >= least),
+  maximum: (most: number) => holds('maximum', value => typeof value !== 'number' || value <= most)
 };
 
-function here(holds: boolean, rule: string): Fault | null {
-  return holds ? null : { where: '', rule };
+const TYPES: Record<string, (value: unknown) => boolean> = {
+  null: value => value === null,
+  array: Array.isArray,
+  object: isRecord,
+  integer: Number.isInteger,
+  string: value => typeof value === 'string',
+  number: value => typeof value === 'number',
+  boolean: value => typeof value === 'boolean'
+};
+
+function holds(rule: string, test: (value: unknown) => boolean): Check {
+  const fault: Fault = { where: '', rule };
+  return value => (test(value) ? null : fault);
 }
 
 function inside(name: string, fault: Fault): Fault {
   return { where: fault.where ? `${name}.${fault.where}` : name, rule: fault.rule };
 }
 
-function definition(ref: string, root: Schema): Schema {
-  const found = (root.$defs as Record<string, Schema> | undefined)?.[ref.replace('#/$defs/', '')];
-  if (found === undefined) {
-    throw new Error(`the schema refers to ${ref}, which is not there`);
-  }
-  return found;
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isOfType(value: unknown, type: string): boolean {
-  switch (type) {
-    case 'null':
-      return value === null;
-    case 'array':
-      return Array.isArray(value);
-    case 'object':
-      return isRecord(value);
-    case 'integer':
-      return Number.isInteger(value);
-  }
-  return typeof value === type;
 }
 
 /** Code points, as JSON Schema counts; UTF-16 units where these are few enough anyway. */
 function lengthOf(text: string, bound: number): number {
   return text.length < bound ? text.length : [...text].length;
-}
-
-function pattern(source: string): RegExp {
-  let found = patterns.get(source);
-  if (found === undefined) {
-    found = new RegExp(source, 'u');
-    patterns.set(source, found);
-  }
-  return found;
 }

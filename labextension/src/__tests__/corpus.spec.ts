@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify } from '../verify';
+import { computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
 
 interface Line {
   name: string;
@@ -73,4 +73,51 @@ test.each(lines.map(line => [line.name, line] as const))('%s', async (_, line) =
     Object.defineProperty(globalThis, 'crypto', { value: {}, configurable: true });
     expect(await judged(line, receipt)).toEqual(line.expected);
   }
+});
+
+describe('many at once', () => {
+  const named = (name: string): Line => lines.find(line => line.name === name)!;
+  const good = named('a stream, default');
+  const value = (line: Line): Record<string, unknown> => JSON.parse(line.text) as Record<string, unknown>;
+  const trust = { ...good.trust, now: null };
+
+  test('each comes to its own verdict, in order, and what is no receipt is said to be none', async () => {
+    const progress: number[] = [];
+    const values = [value(good), { type: 'else' }, null, value(named('a whole answer'))];
+    const found = await verifyMany(values, trust, { onProgress: done => progress.push(done) });
+    expect(found.map(one => one.verdict?.status ?? null)).toEqual(['VERIFIED', null, null, 'VERIFIED']);
+    expect(found.map(one => one.digestMatches)).toEqual([true, false, false, true]);
+    expect(found[1].error).toContain('not a receipt');
+    expect(progress[progress.length - 1]).toBe(4);
+  });
+
+  test('attack 14: two receipts with one signature know of each other, one receipt shown twice does not', async () => {
+    const again = { ...value(good), id: 'ZZZZZZZZZZ' };
+    const [one, other] = await verifyMany([value(good), { ...again, digest: computedDigest(readReceipt(again)) }], trust);
+    expect([one.verdict?.claims.freshness.code, other.verdict?.claims.freshness.code]).toEqual(['replayed', 'replayed']);
+    expect(one.verdict?.claims.freshness.reason).toContain('ZZZZZZZZZZ');
+    const twice = await verifyMany([value(good), value(good)], trust);
+    expect(twice.map(found => found.verdict?.status)).toEqual(['VERIFIED', 'VERIFIED']);
+  });
+
+  test('attack 23: one transaction claimed under two nonces', async () => {
+    const paid = value(named('paid')) as unknown as Receipt;
+    const payment = { ...paid.payment!, authorisation: { ...paid.payment!.authorisation, nonce: '5' } };
+    const other = { ...paid, id: 'ZZZZZZZZZZ', payment };
+    const [one] = await verifyMany([paid, other], trust);
+    expect(one.verdict?.claims.payment.code).toBe('two-nonces');
+  });
+
+  test('others get their turn, and can end it', async () => {
+    const values = Array.from({ length: 200 }, () => value(good));
+    let turns = 0;
+    const ticking = setInterval(() => turns++, 0);
+    await verifyMany(values, trust, { sliceMs: 1 });
+    clearInterval(ticking);
+    expect(turns).toBeGreaterThan(2);
+    const stop = new AbortController();
+    const ended = verifyMany(values, trust, { sliceMs: 0, signal: stop.signal });
+    stop.abort(new Error('enough'));
+    await expect(ended).rejects.toThrow('enough');
+  });
 });

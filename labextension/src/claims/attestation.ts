@@ -74,13 +74,13 @@ export interface Inspection {
   readonly unreadable: string | null;
 }
 
-const inspections = new Map<string, Inspection>();
+const inspections = new Map<string, Promise<Inspection>>();
 
 /** Most documents that are remembered: many receipts share one, and its signatures cost milliseconds. */
 const MAX_INSPECTIONS = 256;
 
 /** Look at one document (base64), once: the answer is kept under the document itself. */
-export function inspect(base64: string): Inspection {
+export function inspect(base64: string): Promise<Inspection> {
   let found = inspections.get(base64);
   if (found === undefined) {
     found = inspectBytes(bytesOf(base64) ?? new Uint8Array(0));
@@ -92,12 +92,12 @@ export function inspect(base64: string): Inspection {
   return found;
 }
 
-function inspectBytes(raw: Uint8Array): Inspection {
+async function inspectBytes(raw: Uint8Array): Promise<Inspection> {
   if (raw.length > MAX_DOCUMENT_BYTES) {
     return unreadable(`${raw.length} bytes; a document has at most ${MAX_DOCUMENT_BYTES}`);
   }
   try {
-    return inspectReadable(raw);
+    return await inspectReadable(raw);
   } catch (error) {
     if (!(error instanceof MalformedMessage)) {
       throw error;
@@ -108,7 +108,7 @@ function inspectBytes(raw: Uint8Array): Inspection {
   }
 }
 
-function inspectReadable(raw: Uint8Array): Inspection {
+async function inspectReadable(raw: Uint8Array): Promise<Inspection> {
   const envelope = readSign1(raw);
   const { value: payload, after } = decode(envelope.payload, true);
   if (!(payload instanceof CborMap)) {
@@ -117,7 +117,7 @@ function inspectReadable(raw: Uint8Array): Inspection {
   const document = readPayload(payload);
   const leaf = load(document.certificate, 'certificate');
   const bundle = document.cabundle.map((der, i) => load(der, `cabundle[${i}]`));
-  const key = leafKey(leaf);
+  const key = await leafKey(leaf);
 
   const steps: Step[] = [];
   const trailing = envelope.trailing + after;
@@ -127,7 +127,7 @@ function inspectReadable(raw: Uint8Array): Inspection {
       : good('form', 'COSE_Sign1 with ES384 around a Nitro document')
   );
   try {
-    checkPath(leaf, bundle, Math.floor(document.timestamp / 1000));
+    await checkPath(leaf, bundle, Math.floor(document.timestamp / 1000));
     steps.push(good('path', `${bundle.length + 1} certificates, all valid at ${utc(document.timestamp)} UTC`));
   } catch (error) {
     if (!(error instanceof MalformedMessage)) {
@@ -136,7 +136,7 @@ function inspectReadable(raw: Uint8Array): Inspection {
     steps.push(bad('path', error.code, error.message));
   }
   steps.push(
-    signatureHolds(envelope, key)
+    (await signatureHolds(envelope, key))
       ? good('signature', `signed by ${named(leaf)}`)
       : bad('signature', 'signature', "the signature is not by the key of the document's certificate")
   );
@@ -363,14 +363,14 @@ function hashStep(name: Step['name'], what: string, code: string, bound: string 
  *
  * Missing: no document, no key to compare with, or (`foreign-simulation`) somebody else's simulated network.
  */
-export function check(evidence: Evidence, trust: Trust): Claim {
+export async function check(evidence: Evidence, trust: Trust): Promise<Claim> {
   const offered = evidence.receipt.attestation;
   const nothing: Facts = { simulated: evidence.declaredSimulated, binds_certificate: false };
   if (offered === null) {
     const sentence = "No attestation of the host's enclave was to be had.";
     return missing('attestation', sentence, 'none', 'none offered', nothing);
   }
-  const found = inspect(offered.document);
+  const found = await inspect(offered.document);
   if (found.unreadable !== null) {
     return refusal('unreadable', `the document cannot be read: ${found.unreadable}`, nothing);
   }

@@ -1,9 +1,9 @@
 /** The registry claim: the host was active in the registry of chain C at block B. */
 
-import { teeIdOf } from '../canonical';
 import { equal } from '../crypto/bytes';
 import { microseconds, RegistryPart } from '../receipt';
 import { Trust } from '../trust';
+import { knownKey } from './keys';
 import { basisOf, Claim, Evidence, failed, missing, passed } from './shared';
 
 /** A block further than this from the call says nothing about it: the registry's own `heartbeatMaxAge` (section 2). */
@@ -75,7 +75,7 @@ function faultOf(evidence: Evidence, registry: RegistryPart, trust: Trust): Faul
   if (entry === null) {
     return [NOT_LISTED, 'not-listed', registry.inactive_reason || 'not listed'];
   }
-  if (entry.tee_id.toLowerCase() !== teeIdOf(entry.publicKey)) {
+  if (entry.tee_id.toLowerCase() !== knownKey(entry.public_key, entry.publicKey).teeId) {
     return ["The registry's entry does not fit itself.", 'wrong-entry', 'tee_id is not the hash of the key'];
   }
   if (entry.tee_type !== LLM_PROXY) {

@@ -1,9 +1,10 @@
 /** The signature claim: the key of host X signed request and answer, at time T. */
 
-import { signedDigest, teeIdOf } from '../canonical';
-import { equal, toHex } from '../crypto/bytes';
-import { pssHolds, readKey, RsaKey } from '../crypto/rsa';
+import { signedDigest } from '../canonical';
+import { equal } from '../crypto/bytes';
+import { pssHolds } from '../crypto/rsa';
 import { SignedFields } from '../frame';
+import { knownKey } from './keys';
 import { Claim, Evidence, failed, isProblem, missing, NOTHING_SIGNED, passed } from './shared';
 
 const WRONG = "The host's key did not sign this.";
@@ -22,7 +23,7 @@ export async function check(evidence: Evidence): Promise<Claim> {
   if (signingKey === null) {
     return missing('signature', 'There is no key to check the signature with.', 'no-key', 'no signing key is known');
   }
-  const known = knownKey(signingKey);
+  const known = knownKey(evidence.receipt.signing_key!, signingKey);
   const fault = identityFault(evidence, signingKey, known.teeId, fields);
   if (fault !== null) {
     return failed('signature', 'proven', WRONG, ...fault);
@@ -46,34 +47,6 @@ export async function check(evidence: Evidence): Promise<Claim> {
     timestamp: Number(timestamp),
     key_bits: key.bits
   });
-}
-
-interface KnownKey {
-  readonly teeId: string;
-  /** The key, or why it is not acceptable. */
-  readonly key: RsaKey | string;
-}
-
-const keys = new Map<string, KnownKey>();
-
-/** A key's id and its numbers; remembered, for many receipts name few hosts. */
-function knownKey(der: Uint8Array): KnownKey {
-  const name = toHex(der);
-  let found = keys.get(name);
-  if (found === undefined) {
-    let key: RsaKey | string;
-    try {
-      key = readKey(der);
-    } catch (error) {
-      key = error instanceof Error ? error.message : String(error);
-    }
-    found = { teeId: teeIdOf(der), key };
-    if (keys.size >= 64) {
-      keys.clear();
-    }
-    keys.set(name, found);
-  }
-  return found;
 }
 
 function identityFault(evidence: Evidence, der: Uint8Array, own: string, fields: SignedFields): [string, string] | null {

@@ -81,3 +81,14 @@ export function sha256Of(bytes: Uint8Array): Uint8Array {
 export function sha256Hex(bytes: Uint8Array): string {
   return toHex(sha256(bytes));
 }
+
+/** The same, by the browser's own means where it has them. */
+export async function sha256HexNatively(bytes: Uint8Array): Promise<string> {
+  const subtle = subtleCrypto();
+  return subtle === undefined ? sha256Hex(bytes) : toHex(new Uint8Array(await subtle.digest('SHA-256', bytes)));
+}
+
+/** WebCrypto, which browsers offer on HTTPS and on localhost alone. */
+export function subtleCrypto(): SubtleCrypto | undefined {
+  return globalThis.crypto?.subtle as SubtleCrypto | undefined;
+}

@@ -50,7 +50,7 @@ export function readSign1(raw: Uint8Array): Sign1 {
 }
 
 /** Whether `key` (an uncompressed point on P-384) signed the envelope (RFC 9052 section 4.4, no external data). */
-export function signatureHolds(envelope: Sign1, key: Uint8Array): boolean {
+export function signatureHolds(envelope: Sign1, key: Uint8Array): Promise<boolean> {
   const structure = concat(
     Uint8Array.of(0x84),
     string(3, utf8('Signature1')),

@@ -1,31 +1,45 @@
-/** ECDSA over P-384 with SHA-384: what enclaves' documents and their certificates are signed with. */
+/**
+ * ECDSA over P-384 with SHA-384: what enclaves' documents and their certificates are signed with. By WebCrypto, or with
+ * BigInt where there is none: on plain HTTP.
+ */
 
-import { p384 } from '@noble/curves/nist.js';
 import { sha384 } from '@noble/hashes/sha2.js';
 
-import { concat } from './bytes';
+import { concat, subtleCrypto } from './bytes';
 import * as der from './der';
+import { FIELD, readPoint, verify } from './p384';
 
-/** Bytes of one coordinate, and of each half of a signature. */
-const FIELD = 48;
+/** A key as WebCrypto takes it, null where there is no WebCrypto; rejects for what is no point of the curve. */
+async function imported(key: Uint8Array): Promise<CryptoKey | null> {
+  return (await subtleCrypto()?.importKey('raw', key, { name: 'ECDSA', namedCurve: 'P-384' }, false, ['verify'])) ?? null;
+}
+
+function hasForm(key: Uint8Array): boolean {
+  return key.length === 1 + 2 * FIELD && key[0] === 4;
+}
 
 /** Whether these bytes are an uncompressed point of the curve. */
-export function isPoint(key: Uint8Array): boolean {
-  if (key.length !== 1 + 2 * FIELD || key[0] !== 4) {
+export async function isPoint(key: Uint8Array): Promise<boolean> {
+  if (!hasForm(key)) {
     return false;
   }
   try {
-    p384.Point.fromBytes(key).assertValidity();
-    return true;
+    return (await imported(key)) !== null || readPoint(key) !== null;
   } catch {
     return false;
   }
 }
 
 /** Whether `key` (an uncompressed point) signed `message`; the signature is r and s, 48 bytes each. */
-export function holds(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+export async function holds(key: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  if (!hasForm(key)) {
+    return false;
+  }
   try {
-    return isPoint(key) && p384.verify(signature, sha384(message), key, { prehash: false, lowS: false, format: 'compact' });
+    const ready = await imported(key);
+    return ready === null
+      ? verify(key, sha384(message), signature)
+      : await subtleCrypto()!.verify({ name: 'ECDSA', hash: 'SHA-384' }, ready, signature, message);
   } catch {
     return false;
   }

@@ -3,7 +3,7 @@
  * BigInt where there is none: on plain HTTP.
  */
 
-import { concat, equal, fromBigInt, fromHex, sha256Of, toBigInt } from './bytes';
+import { concat, equal, fromBigInt, fromHex, sha256Of, subtleCrypto, toBigInt } from './bytes';
 import * as der from './der';
 
 export const MIN_KEY_BITS = 2048;
@@ -63,7 +63,7 @@ function bitLength(value: bigint): number {
 
 /** Whether `key` signed `message` so. */
 export async function pssHolds(key: RsaKey, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
+  const subtle = subtleCrypto();
   if (subtle !== undefined) {
     try {
       return await subtle.verify({ name: 'RSA-PSS', saltLength: SALT_BYTES }, await imported(subtle, key), signature, message);

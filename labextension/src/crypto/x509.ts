@@ -279,11 +279,11 @@ function mayBeUsed(certificate: Certificate, bit: number): boolean | null {
  * The P-384 key of an enclave's certificate, which must be an end entity's that may sign.
  * Throws {@link MalformedMessage} (`certificate`).
  */
-export function leafKey(leaf: Certificate): Uint8Array {
+export async function leafKey(leaf: Certificate): Promise<Uint8Array> {
   if (leaf.key === null) {
     throw refused("the enclave's key is not on P-384");
   }
-  if (!ecdsa.isPoint(leaf.key)) {
+  if (!(await ecdsa.isPoint(leaf.key))) {
     throw refused("the enclave's certificate cannot be read: a key that is no point on its curve");
   }
   try {
@@ -314,7 +314,7 @@ export function leafKey(leaf: Certificate): Uint8Array {
  * Throws {@link MalformedMessage} unless `leaf` chains through the whole of `bundle` (root first) to its first
  * certificate, at that time (seconds since 1970): `expired` where one was not valid then, else `path`.
  */
-export function checkPath(leaf: Certificate, bundle: readonly Certificate[], at: number): void {
+export async function checkPath(leaf: Certificate, bundle: readonly Certificate[], at: number): Promise<void> {
   for (const certificate of [leaf, ...bundle]) {
     if (at < certificate.notBefore || at > certificate.notAfter) {
       const [from, to] = [certificate.notBefore, certificate.notAfter].map(seconds =>
@@ -323,13 +323,13 @@ export function checkPath(leaf: Certificate, bundle: readonly Certificate[], at:
       throw refused(`${named(certificate)} was valid from ${from} to ${to} UTC, not at the document's time`, 'expired');
     }
   }
-  const fault = pathFault(leaf, [...bundle].reverse());
+  const fault = await pathFault(leaf, [...bundle].reverse());
   if (fault !== null) {
     throw refused(`no valid path to the document's own root: ${fault}`, 'path');
   }
 }
 
-function pathFault(leaf: Certificate, issuers: readonly Certificate[]): string | null {
+async function pathFault(leaf: Certificate, issuers: readonly Certificate[]): Promise<string | null> {
   const form = formFault(leaf);
   if (form !== null) {
     return form;
@@ -345,7 +345,7 @@ function pathFault(leaf: Certificate, issuers: readonly Certificate[]): string |
     if (!equal(below.issuer, issuer.subject)) {
       return `${named(below)} names another issuer than ${named(issuer)}`;
     }
-    if (below.signature === null || issuer.key === null || !ecdsa.holds(issuer.key, below.signed, below.signature)) {
+    if (below.signature === null || issuer.key === null || !(await ecdsa.holds(issuer.key, below.signed, below.signature))) {
       return `${named(below)} is not signed by ${named(issuer)}`;
     }
     if (!equal(issuer.issuer, issuer.subject)) {

@@ -103,6 +103,35 @@ export class Mark extends Widget {
   }
 }
 
+/** How long a toolbar may take to be filled, in milliseconds. */
+const PATIENCE = 10_000;
+
+/** Put the mark before the toolbar's empty middle; Notebook 7 fills its toolbar only after the notebook is there. */
+function place(panel: NotebookPanel, mark: Mark): void {
+  const { toolbar } = panel;
+  const put = (): boolean => [...toolbar.names()].includes('spacer') && toolbar.insertBefore('spacer', 'opg-mark', mark);
+  if (put()) {
+    return;
+  }
+  const end = (): void => {
+    window.clearTimeout(timer);
+    filled.disconnect();
+  };
+  const filled = new MutationObserver(() => {
+    if (panel.isDisposed || put()) {
+      end();
+    }
+  });
+  const timer = window.setTimeout(() => {
+    end();
+    if (!panel.isDisposed) {
+      toolbar.addItem('opg-mark', mark);
+    }
+  }, PATIENCE);
+  filled.observe(toolbar.node, { childList: true });
+  panel.disposed.connect(end);
+}
+
 export const markPlugin: JupyterFrontEndPlugin<void> = {
   id: 'opg-magic:mark',
   description: "Sums up a notebook's receipts in its toolbar.",
@@ -114,9 +143,7 @@ export const markPlugin: JupyterFrontEndPlugin<void> = {
       const model = receipts.of(panel);
       if (model !== null) {
         const mark = new Mark(model, open);
-        if (!panel.toolbar.insertBefore('spacer', 'opg-mark', mark)) {
-          panel.toolbar.addItem('opg-mark', mark);
-        }
+        place(panel, mark);
         panel.disposed.connect(() => mark.dispose());
       }
     };

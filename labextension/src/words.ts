@@ -216,7 +216,7 @@ export function headline(judged: IJudged): IHeadline {
     return make('warn', '! Not verified', '! unverified');
   }
   if (verdict.status === 'PARTIAL') {
-    return make(simulated ? 'sim' : 'warn', '◐ Signature valid, partly verified', '◐ signed');
+    return make(simulated ? 'sim' : 'warn', '◐ Signature valid, checked in part', '◐ signed');
   }
   return simulated ? make('sim', 'all required checks pass', 'all pass') : make('ok', '✓ Verified', '✓ verified');
 }

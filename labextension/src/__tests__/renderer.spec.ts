@@ -100,7 +100,7 @@ describe('the renderer', () => {
   it('says what rests on the author’s kernel', async () => {
     const { node } = await shown({ verdict: verdict('PARTIAL') });
     expect(node.textContent!.replace(/\u00a0/g, ' ')).toContain("registry: as recorded by the author's kernel");
-    expect(headline(judged({ verdict: verdict('PARTIAL') })).text).toBe('◐ Signature valid, partly verified');
+    expect(headline(judged({ verdict: verdict('PARTIAL') })).text).toBe('◐ Signature valid, checked in part');
   });
 });
 

@@ -105,7 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         listing = commands.add_parser(name, help=text)
         listing.add_argument("--network")
         listing.set_defaults(handler=_hosts if name == "hosts" else _models)
-    commands.add_parser("config", help="each setting and where it came from").set_defaults(handler=_config)
+    config = commands.add_parser("config", help="each setting and where it came from; set one in your own file")
+    config.add_argument("key", nargs="?")
+    config.add_argument("value", nargs="*")
+    config.set_defaults(handler=_config)
 
     commands.add_parser("reconcile", help="ask the payment chain what open payments came to").set_defaults(
         handler=_reconcile
@@ -119,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     pin.set_defaults(handler=_pin)
 
     wallet = commands.add_parser("wallet", help="the paying key").add_subparsers(required=True, metavar="COMMAND")
-    wallet.add_parser("new", help="make an encrypted keystore file").set_defaults(handler=_wallet_new)
+    new = wallet.add_parser("new", help="make a key: an encrypted keystore file, or in the OS keyring")
+    new.add_argument("--keyring", action="store_true", help="keep it in the OS keyring instead of a file")
+    new.set_defaults(handler=_wallet_new)
     for name, text in (("show", "address and where the key is"), ("balance", "balance and Permit2 allowance")):
         command = wallet.add_parser(name, help=text)
         command.add_argument("--network")
@@ -163,9 +168,15 @@ def _verify(options: argparse.Namespace) -> int:
     readers: Any = None
     with contextlib.ExitStack() as stack:
         if options.rpc or options.payment_rpc:
-            from opg_magic.reading import readers_of
+            from opg_magic.reading import profile_of, readers_of
 
-            readers = stack.enter_context(readers_of(registry_rpcs=options.rpc, payment_rpcs=options.payment_rpc))
+            readers = stack.enter_context(
+                readers_of(
+                    registry_rpcs=options.rpc,
+                    payment_rpcs=options.payment_rpc,
+                    network=profile_of([*options.rpc, *options.payment_rpc], settings),
+                )
+            )
         report = verify_path(
             options.path,
             policy=requiring(policy(options.policy), [*settings.get("required_claims"), *options.require]),
@@ -247,8 +258,18 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config(_: argparse.Namespace) -> int:
+def _config(options: argparse.Namespace) -> int:
     settings = _session().settings
+    if options.key is not None:
+        from opg_magic import config, paths
+
+        key = config.option(options.key).key
+        if options.value:
+            config.write_user(key, " ".join(options.value))
+            settings.reload()
+            print(f"written to {paths.config_file()}")
+        print(f"{key} = {settings.shown(key, settings.get(key))}   (from: {settings.origin(key)})")
+        return 0
     for key, value, origin, text in settings.rows():
         print(f"{key:22} {value:24} {origin:28} {text}")
     for note in settings.notes:
@@ -282,13 +303,16 @@ def _pin(options: argparse.Namespace) -> int:
     return 0
 
 
-def _wallet_new(_: argparse.Namespace) -> int:
+def _wallet_new(options: argparse.Namespace) -> int:
     from opg_magic import paths
-    from opg_magic.wallet.keys import create_keystore, new_passphrase
+    from opg_magic.wallet.keys import create_keystore, new_passphrase, write_keyring
 
-    address = create_keystore(paths.keystore_file(), passphrase=new_passphrase())
-    print(f"new wallet {address}\nencrypted keystore: {paths.keystore_file()}")
-    print("Fund it with OPG and a little ETH on Base, then: opg wallet approve 5")
+    if options.keyring:
+        print(f"new wallet {write_keyring()}\nin the OS keyring; to use it: opg config wallet keyring")
+    else:
+        address = create_keystore(paths.keystore_file(), passphrase=new_passphrase())
+        print(f"new wallet {address}\nencrypted keystore: {paths.keystore_file()}")
+    print("Fund it with OPG and a little ETH on Base, then: opg wallet approve 5 --network opengradient")
     return 0
 
 
@@ -306,8 +330,11 @@ def _wallet_approve(options: argparse.Namespace) -> int:
         amount = parse_units(options.amount, OPG_DECIMALS)
     except ValueError as problem:
         raise errors.ConfigError(str(problem)) from None
-    transaction = _session(options).approve(amount)
-    print(f"Permit2 may now move {options.amount} OPG from the wallet; transaction {transaction}")
+    session = _session(options)
+    network = session.network
+    transaction = session.approve(amount)
+    print(f"{network.title}: Permit2 may now move {options.amount} {network.token.symbol} from the wallet")
+    print(f"transaction {transaction}")
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -130,7 +130,12 @@ OPTIONS: tuple[Option, ...] = (
         _union,
         gathered=True,
     ),
-    Option("timeout", _seconds(1, 165), 120.0, "seconds until a call is given up (at most 165, see docs)"),
+    Option(
+        "timeout",
+        _seconds(1, 165),
+        120.0,
+        "seconds until a call is given up, at most 165",
+    ),
     Option("max_cost_per_call", _opg, 10**17, "OPG that one call may put at risk; 0 means nothing", min, amount=True),
     Option("max_cost_per_kernel", _opg, 10**18, "OPG that one kernel may put at risk", min, amount=True),
     Option("max_cost_per_day", _opg, 5 * 10**18, "OPG that all kernels may put at risk in a UTC day", min, amount=True),
@@ -152,6 +157,23 @@ OPTIONS: tuple[Option, ...] = (
     Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
+
+#: What comes from the user's own file or environment alone: a notebook may be a stranger's, and may not set it.
+OWN = frozenset(
+    {
+        "wallet",
+        "registry_rpcs",
+        "payment_rpcs",
+        "facilitators",
+        "payees",
+        "settlement_relay",
+        "settlement_senders",
+        "blob_aggregators",
+        "allow_public_settlement",
+        "pinned_pcrs",
+        "prices_file",
+    }
+)
 
 
 def option(key: str) -> Option:
@@ -199,8 +221,16 @@ class Settings:
         return self._resolve(option(key))[1]
 
     def set(self, key: str, value: Any) -> None:
-        """Set for this kernel.  ConfigError if the value is malformed."""
+        """Set for this kernel, which can tighten what the user's own settings demand and never loosen it.
+
+        ConfigError if the value is malformed, or the setting is the user's own (:data:`OWN`).
+        """
         found = option(key)
+        if found.key in OWN:
+            raise ConfigError(
+                f"{found.key} is set in your own settings alone, never by a notebook",
+                hint=f"In a shell: opg config {found.key} VALUE (or the environment: OPG_{found.key.upper()}).",
+            )
         self._kernel[found.key] = _convert(found, value, "this kernel")
 
     def unset(self, key: str) -> None:
@@ -230,6 +260,10 @@ class Settings:
 
     def _resolve(self, found: Option) -> tuple[Any, str]:
         value, origin = self._users_own(found)
+        if found.tighten is not None and not found.gathered and found.key in self._kernel:
+            tightened = found.tighten(value, self._kernel[found.key])
+            if tightened != value:
+                value, origin = tightened, "this kernel, tightened"
         if found.tighten is not None and found.key in self._project:
             theirs = _convert(found, self._project[found.key], str(self._project_file))
             tightened = found.tighten(value, theirs)
@@ -248,7 +282,7 @@ class Settings:
 
     def _places(self, found: Option) -> Iterator[tuple[Any, str]]:
         """Value and origin of each place of the user's own that names the setting, the default last."""
-        if found.key in self._kernel:
+        if found.key in self._kernel and (found.tighten is None or found.gathered):
             yield self._kernel[found.key], "this kernel"
         variable = f"OPG_{found.key.upper()}"
         if self._environ.get(variable):
@@ -284,14 +318,16 @@ def _project_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
     return None, {}
 
 
-def write_user_list(key: str, values: Sequence[str]) -> None:
-    """Set a list in the user's own file; everything else there stays.  ConfigError if it cannot be written."""
+def write_user(key: str, value: Any) -> None:
+    """Set a setting in the user's own file; everything else there stays.  ConfigError if it cannot be written."""
     import tomlkit
 
+    found = option(key)
+    _convert(found, value, "what you gave")
     file = paths.config_file()
     try:
         document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
-        document[option(key).key] = list(values)
+        document[found.key] = list(_list(value)) if isinstance(found.default, tuple) else value
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = file.with_name(file.name + ".new")
         scratch.write_text(tomlkit.dumps(document), "utf-8")

@@ -627,7 +627,7 @@ class Engine:
         if allowance < cap:
             raise errors.WalletError(
                 f"Permit2 may take {Money(allowance, self.network.token)} from the wallet; a call needs {wanted}",
-                hint="Approve it once: opg wallet approve. Nothing was signed.",
+                hint=f"Approve it once: opg wallet approve 5 --network {self.network.name}. Nothing was signed.",
             )
 
     def _begin(self, call: _Call, ready: ReadyHost, authorisation: Authorisation, *, new: bool) -> None:

@@ -195,19 +195,21 @@ class OpgMagics(Magics):  # type: ignore[misc]
             agreed = session.agree(prompt, options, hosts=hosts, quorum=line.get("quorum"), observer=watch)
         except HostsDisagree as problem:
             self._say_how_it_ended(problem, live, prompt)
-            self._show_others(problem.answers, problem.failures, prompt)
+            self._show_others(problem.answers, problem.failures, prompt, show_text=live is not None)
             raise
         except BaseException as problem:
             self._say_how_it_ended(problem, live, prompt)
             raise
         self._settle(agreed.answer, live)
         others = tuple(a for a in agreed.answers if a.receipt.id != agreed.receipt.id)
-        self._show_others(others, agreed.failures, prompt)
+        self._show_others(others, agreed.failures, prompt, show_text=live is not None)
         return agreed
 
-    def _show_others(self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], prompt: Prompt) -> None:
+    def _show_others(
+        self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], prompt: Prompt, *, show_text: bool
+    ) -> None:
         for answer in answers:
-            self._settle(answer, None, show_text=True)
+            self._settle(answer, None, show_text=show_text)
         for failure in failures:
             self._say_how_it_ended(failure, None, prompt)
 
@@ -380,7 +382,9 @@ class OpgMagics(Magics):  # type: ignore[misc]
             raise LedgerError("The ledger holds no receipt yet.", hint="Run a cell that starts with %%opg.")
         verdict = receipt.verdict_at_creation
         if verdict is not None and (unverified or not verdict.withheld):
-            answer = receipt.answer(include_withheld=unverified)
+            from opg_magic.reconcile import judged_again
+
+            answer = judged_again(receipt.answer(include_withheld=unverified), self._session().settings)
             self._display(bundle.answer_bundle(answer))
             self._result(answer)
             return

@@ -15,6 +15,7 @@ from opg_magic.models import Authorisation, BatchEvidence, IndividualEvidence, R
 from opg_magic.networks import OPENGRADIENT, Network
 
 if TYPE_CHECKING:
+    from opg_magic.config import Settings
     from opg_magic.hosts.registry import RegistryReader
     from opg_magic.hosts.settlement import SettlementReader
     from opg_magic.wallet.chain import PaymentChain
@@ -73,14 +74,19 @@ class SettlementAsker:
         return _run(self._loop, lambda: self._reader.committed(recorded))
 
 
-def profile_of(rpcs: Sequence[str]) -> Network:
-    """Whose contracts are meant: those of the simulated network where its own RPCs are named, else the real ones."""
+def profile_of(rpcs: Sequence[str], settings: Settings | None = None) -> Network:
+    """Whose contracts are meant: those of the simulated network where its own RPCs are named, else the real ones.
+
+    ``settings``: the reader's own, which name the relay of a real network.
+    """
     from opg_magic import simlink
 
     state = simlink.read_state()
     if state is not None and set(rpcs) & {str(state["registry_rpc"]), str(state["payment_rpc"])}:
         return simlink.network(state)
-    return OPENGRADIENT
+    keys = ("settlement_relay", "settlement_senders", "blob_aggregators")
+    own = {} if settings is None else {key: value for key in keys if (value := settings.get(key))}
+    return replace(OPENGRADIENT, **own)
 
 
 @contextmanager

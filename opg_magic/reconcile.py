@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from opg_magic import errors
-from opg_magic.models import BatchEvidence, IndividualEvidence, SettlementTx
+from opg_magic.models import Answer, BatchEvidence, IndividualEvidence, SettlementTx, Trust
 from opg_magic.networks import Network
 from opg_magic.wallet.upto import IDLE_SECONDS
 
 if TYPE_CHECKING:
+    from opg_magic.config import Settings
     from opg_magic.hosts.settlement import SettlementReader
     from opg_magic.receipts.ledger import Ledger, OpenAuthorisation
     from opg_magic.receipts.receipt import Receipt
@@ -36,12 +37,17 @@ LOOK_FOR = timedelta(minutes=20)
 FIRST_LOOK, LAST_LOOK = 3.0, 60.0
 
 
+#: What more waiting does not change.
+_OVER = ("settled", "expired")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one receipt came to: its settlement on the relay was found, is still waited for, or could not be asked."""
+    """What one receipt came to: its settlement on the relay was found, is still waited for, did not come in time, or
+    could not be asked."""
 
     receipt_id: str
-    status: Literal["settled", "pending", "unknown"]
+    status: Literal["settled", "pending", "expired", "unknown"]
     detail: str
 
 
@@ -129,9 +135,9 @@ class Reconciler:
         while True:
             now = {outcome.receipt_id: outcome for outcome in await self.settlements(wanted)}
             # What no longer waits was found meanwhile, by the background or by another kernel.
-            elsewhere = (o for o in last.values() if o.status != "settled" and o.receipt_id not in now)
+            elsewhere = (o for o in last.values() if o.status not in _OVER and o.receipt_id not in now)
             last |= {o.receipt_id: Outcome(o.receipt_id, "settled", "found meanwhile") for o in elsewhere} | now
-            if all(outcome.status == "settled" for outcome in last.values()) or loop.time() > end:
+            if all(outcome.status in _OVER for outcome in last.values()) or loop.time() > end:
                 return list(last.values())
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LAST_LOOK)
@@ -164,6 +170,7 @@ class Reconciler:
 
     async def _settlement(self, receipt: Receipt) -> Outcome:
         from opg_magic.protocol.frame import SignedFields, read_signed_fields
+        from opg_magic.verify.settlement import PENDING
 
         fields = read_signed_fields(receipt.document["response"]["frame"])
         if not isinstance(fields, SignedFields):
@@ -181,10 +188,36 @@ class Reconciler:
             )
         except errors.OpgError as problem:
             return Outcome(receipt.id, "unknown", problem.message)
+        except ValueError as problem:
+            # Signed by the host as it liked: what no event can hold must not end the search for the others.
+            return Outcome(receipt.id, "unknown", f"what was signed cannot stand there: {problem}")
         if found is None:
+            if datetime.now(UTC) - receipt.evidence().received_at > PENDING:
+                return Outcome(receipt.id, "expired", "it did not come in time; the facilitator may have lost it")
             return Outcome(receipt.id, "pending", "not on the chain yet")
         self._ledger.supplement(receipt.id, found)
         return Outcome(receipt.id, "settled", f"transaction {found.tx_hash}, block {found.block_number:,}")
+
+
+def judged_again(answer: Answer, settings: Settings) -> Answer:
+    """An answer of one's own ledger with the verdict that follows from what was learnt since.
+
+    Registry and channel stay as this user's own kernel asked them.
+    """
+    from opg_magic import simlink
+    from opg_magic.verify import judge
+    from opg_magic.verify.policy import policy, requiring
+
+    if answer.receipt.supersedes is None:
+        return answer
+    trust = Trust(
+        simulated_roots=simlink.own_roots(),
+        skew_seconds=settings.get("skew"),
+        reader=False,
+        asked=frozenset({"registry", "channel", "payment", "settlement"}),
+    )
+    demanded = requiring(policy(settings.get("policy")), settings.get("required_claims"))
+    return replace(answer, verdict=judge(answer.receipt.evidence(), policy=demanded, trust=trust))
 
 
 def _shared_out(found: SettlementTx, receipts: list[Receipt], amount: int) -> SettlementTx:

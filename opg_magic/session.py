@@ -289,7 +289,9 @@ class Session:
         receipt = self.ledger.last() if which == "last" else self.ledger.get(which)
         if receipt is None:
             raise errors.LedgerError("the ledger holds no receipt yet", hint="Run a cell that starts with %%opg.")
-        return receipt.answer(include_withheld=unverified)
+        from opg_magic.reconcile import judged_again
+
+        return judged_again(receipt.answer(include_withheld=unverified), self.settings)
 
     def spending(self) -> Spending:
         """Limits of this kernel and what is used of them, on the network in use."""
@@ -398,7 +400,7 @@ class Session:
 
     def pin(self, hashes: Sequence[str], *, remove: bool = False) -> list[str]:
         """Add PCR hashes to the user's own allow-list (or take them away), kept in the user's file; what was done."""
-        from opg_magic.config import write_user_list
+        from opg_magic.config import write_user
 
         listed = {build.pcr_hash: build for build in self.builds()}
         now, said = list(self.settings.get("pinned_pcrs")), []
@@ -410,7 +412,7 @@ class Session:
             version = f" (the registry calls it {build.version})" if build is not None and build.version else ""
             now = [p for p in now if p.lower() != pin] + ([] if remove else [pin])
             said.append(f"{pin}{version} is {'no longer ' if remove else ''}pinned.")
-        write_user_list("pinned_pcrs", now)
+        write_user("pinned_pcrs", now)
         self.settings.reload()
         return said
 

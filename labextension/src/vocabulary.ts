@@ -60,7 +60,7 @@ export const SETTINGS: readonly INamed[] = [
   {"name": "model", "help": "model asked for when a cell names none"},
   {"name": "policy", "help": "which claims must pass: default, strict or audit"},
   {"name": "required_claims", "help": "claims that must pass besides the policy's; all places add up"},
-  {"name": "timeout", "help": "seconds until a call is given up (at most 165, see docs)"},
+  {"name": "timeout", "help": "seconds until a call is given up, at most 165"},
   {"name": "max_cost_per_call", "help": "OPG that one call may put at risk; 0 means nothing"},
   {"name": "max_cost_per_kernel", "help": "OPG that one kernel may put at risk"},
   {"name": "max_cost_per_day", "help": "OPG that all kernels may put at risk in a UTC day"},

@@ -344,7 +344,8 @@ def read_keyring() -> Secret[bytes]:
     found = _in_time(lambda: backend.get_password(KEYRING_SERVICE, KEYRING_ACCOUNT))
     if found is None:
         raise WalletError(
-            f"the keyring holds no key under {KEYRING_SERVICE}/{KEYRING_ACCOUNT}", hint="Make one: opg wallet new"
+            f"the keyring holds no key under {KEYRING_SERVICE}/{KEYRING_ACCOUNT}",
+            hint="Make one: opg wallet new --keyring",
         )
     return _parse_key(found, "the keyring's entry")
 

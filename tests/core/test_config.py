@@ -2,7 +2,7 @@
 
 import pytest
 
-from opg_magic.config import Settings
+from opg_magic.config import OWN, Settings, write_user
 from opg_magic.errors import ConfigError
 
 
@@ -27,6 +27,42 @@ def test_each_layer_overrides_the_one_below(make):
     assert (settings.get("model"), settings.origin("model")) == ("a/kernel", "this kernel")
     settings.unset("model")
     assert settings.get("model") == "a/env"
+
+
+@pytest.mark.parametrize(
+    ("key", "loose", "tight", "kept"),
+    [
+        ("max_cost_per_kernel", "1000", "0.1", (2 * 10**17, 10**17)),
+        ("policy", "default", "audit", ("strict", "audit")),
+        ("skew", 3000, 5, (10, 5)),
+    ],
+)
+def test_a_kernel_tightens_and_never_loosens(make, key, loose, tight, kept):
+    settings = make(user='policy = "strict"\nmax_cost_per_kernel = "0.2"\nskew = 10')
+    settings.set(key, loose)
+    assert settings.get(key) == kept[0]
+    settings.set(key, tight)
+    assert (settings.get(key), settings.origin(key)) == (kept[1], "this kernel, tightened")
+
+
+@pytest.mark.parametrize("key", sorted(OWN))
+def test_a_notebook_sets_nothing_that_is_the_users_own(make, key):
+    with pytest.raises(ConfigError, match="in your own settings alone"):
+        make().set(key, "true")
+
+
+def test_the_users_file_is_written_without_losing_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPG_HOME", str(tmp_path))
+    (tmp_path / "config.toml").write_text('# mine\nmodel = "a/b"\n')
+    write_user("max_cost_per_day", "0.5")
+    write_user("facilitators", "0xaa 0xbb")
+    text = (tmp_path / "config.toml").read_text()
+    assert text.startswith('# mine\nmodel = "a/b"\n')
+    settings = Settings(environ={}, project_dir=tmp_path)
+    assert settings.get("max_cost_per_day") == 5 * 10**17
+    assert settings.get("facilitators") == ("0xaa", "0xbb")
+    with pytest.raises(ConfigError):
+        write_user("timeout", "soon")
 
 
 def test_a_project_tightens(make):

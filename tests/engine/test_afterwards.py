@@ -67,6 +67,7 @@ def test_a_batch_is_found_and_proven_after_the_call(session: Session, honest_sim
     (outcome,) = session.settle()
     assert (outcome.receipt_id, outcome.status) == (answer.receipt.id, "settled")
     later = session.show(answer.receipt.id)
+    assert later.verdict.claims["settlement"].status is Status.PASSED
     from opg_magic.models import Trust
     from opg_magic.verify import judge
 
@@ -90,11 +91,14 @@ def test_a_batch_is_found_by_itself_in_the_background(session: Session, honest_s
     assert session.ledger.get(answer.receipt.id).document["settlement"] is not None
 
 
-def test_attack_29_publishing_a_prompt_needs_consent_given_before(session: Session):
+def test_attack_29_publishing_a_prompt_needs_consent_given_before(session: Session, tmp_path):
     with pytest.raises(errors.ConfigError, match="publishes the whole prompt"):
         ask(session, settle="individual")
+    with pytest.raises(errors.ConfigError, match="never by a notebook"):
+        session.settings.set("allow_public_settlement", "true")
     assert session.ledger.count() == 0
-    session.settings.set("allow_public_settlement", "true")
+    (tmp_path / "config.toml").write_text("allow_public_settlement = true\n")
+    session.settings.reload()
     answer = ask(session, settle="individual", stream=False)
     assert any("plain text" in note for note in answer.notes)
     outcomes = {o.receipt_id: o.status for o in session.settle()}
@@ -161,3 +165,28 @@ def test_watching_ends_when_it_was_found_elsewhere_meanwhile(session: Session, m
 
     monkeypatch.setattr(afterwards, "settlements", settlements)
     assert [(o.receipt_id, o.status) for o in session.settle(watch=True)] == [("A", "settled"), ("B", "settled")]
+
+
+def test_a_time_that_no_block_has_does_not_end_the_search_for_others(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch
+):
+    from opg_magic.simnet.cheats import StaleTime
+
+    monkeypatch.setattr(StaleTime, "timestamp", lambda _self, _now: 2**200)
+    honest_simnet.cheat("anna", "stale-time")
+    with pytest.raises(errors.AnswerWithheld) as withheld:
+        ask(session, settle="batch")
+    answer = ask(session, host="boris", settle="batch")
+    honest_simnet.settle_batch()
+    outcomes = {o.receipt_id: o.status for o in session.settle()}
+    assert outcomes == {withheld.value.receipt_id: "unknown", answer.receipt.id: "settled"}
+
+
+def test_a_batch_that_never_came_is_over_after_its_time(session: Session, monkeypatch):
+    from opg_magic.verify import settlement
+
+    ask(session, settle="batch")
+    assert [o.status for o in session.settle()] == ["pending"]
+    monkeypatch.setattr(settlement, "PENDING", timedelta(0))
+    # Watching ends too: nothing is to be waited for.
+    assert [o.status for o in session.settle(watch=True)] == ["expired"]

@@ -339,9 +339,9 @@ def test_config_shows_and_sets_with_origin(
     assert frame.loc["model", "value"] == "openai/gpt-5"
     assert frame.loc["model", "from"] == "default"
     run(shell, "%opg config model anthropic/claude-sonnet-4-5")
-    run(shell, "%opg config wallet environment")
+    run(shell, "%opg config timeout 30")
     assert "model = anthropic/claude-sonnet-4-5   (from: this kernel)" in capsys.readouterr().out
-    assert session.settings.get("wallet") == "environment"
+    assert session.settings.get("timeout") == 30
     assert shell.magics_manager.registry["OpgMagics"].model == "anthropic/claude-sonnet-4-5"
     run(shell, "%%opg\nhi")
     assert session.calls[0][0].model == "anthropic/claude-sonnet-4-5"

@@ -1,0 +1,77 @@
+"""A call that is cancelled at any of its awaits loses no record of a payment, frees no reservation that can be used,
+and says of the money no less than is true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from opg_magic import errors
+from opg_magic.engine import CallOptions
+from opg_magic.models import Answer, Charge, Prompt
+from opg_magic.session import Session
+
+PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
+
+
+class CancelledAt:
+    """Awaits a coroutine, and cancels it at its ``step``-th suspension."""
+
+    def __init__(self, work: Coroutine[Any, Any, Answer], step: int) -> None:
+        self._work = work
+        self._left = step
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        problem: BaseException | None = None
+        while True:
+            try:
+                waiting = self._work.send(None) if problem is None else self._work.throw(problem)
+            except StopIteration as end:
+                return end.value
+            problem = None
+            self._left -= 1
+            if self._left == 0:
+                if waiting is not None:
+                    waiting._asyncio_future_blocking = False
+                    waiting.cancel()
+                problem = asyncio.CancelledError()
+                continue
+            try:
+                yield waiting
+            except BaseException as raised:
+                problem = raised
+
+
+def test_a_call_may_be_cancelled_at_any_await(session: Session):
+    session.settings.set("max_cost_per_kernel", "100")
+    session.settings.set("max_cost_per_day", "100")
+    session.ask(PROMPT)
+    engine = session._engines["sim"][1]
+    cap = 10**17
+    seen = set()
+    for step in range(1, 200):
+        engine._sessions.clear()
+        reserved = session.spending().kernel_reserved.amount
+        count = session.ledger.count()
+
+        async def run(_emit, step=step):
+            work = engine.ask(PROMPT, CallOptions(), session._engine_settings(engine.network))
+            return await CancelledAt(work, step)
+
+        charge: Charge | None = Charge.NONE
+        try:
+            session._loop().run(run)
+        except asyncio.CancelledError:
+            pass
+        except errors.CallFailed as stopped:
+            charge = stopped.charge
+        else:
+            charge = Charge.CHARGED
+        seen.add(charge)
+        more = session.spending().kernel_reserved.amount - reserved
+        assert (more, session.ledger.count() - count) == ((0, 0) if charge is Charge.NONE else (cap, 1)), step
+        assert session.ledger.unfinished(include_running=True) == []
+        if charge is Charge.CHARGED:
+            break
+    assert seen == {Charge.NONE, Charge.UNKNOWN, Charge.CHARGED}

@@ -176,7 +176,7 @@ def test_a_time_that_no_block_has_does_not_end_the_search_for_others(
     honest_simnet.cheat("anna", "stale-time")
     with pytest.raises(errors.AnswerWithheld) as withheld:
         ask(session, settle="batch")
-    answer = ask(session, host="boris", settle="batch")
+    answer = ask(session, host=honest_simnet.hosts[1].name, settle="batch")
     honest_simnet.settle_batch()
     outcomes = {o.receipt_id: o.status for o in session.settle()}
     assert outcomes == {withheld.value.receipt_id: "unknown", answer.receipt.id: "settled"}

@@ -33,7 +33,7 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Deb
 	@scripts/need_apt.sh npm npm
 	@scripts/need_anvil.sh .venvs/npm-anvil
 	@$(BIN)/python scripts/labextension.py
-	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm test
+	@cd labextension && export PATH="$(CURDIR)/$(BIN):$$PATH" && { [ -d node_modules ] || jlpm install >/dev/null; } && jlpm test
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-test ## style (ruff) and types (mypy --strict)
@@ -49,7 +49,9 @@ lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simula
 	@$(BIN)/python scripts/labextension.py --optional
 	@$(BIN)/python scripts/lab.py
 
-bench: $(VENV)/.stamp-demo .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json
+bench: $(VENV)/.stamp-test .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json
+	@scripts/need_apt.sh chromium chromium
+	@scripts/need_apt.sh node nodejs
 	@$(BIN)/python benchmarks/run.py
 
 clean: ## remove build/ (the environments stay)

@@ -1,6 +1,6 @@
 """``make bench``: all measurements, on one simulated network of their own; figures in build/bench.json.
 
-``run.py load`` (or ``call``, ``verify``) takes only that part.
+``run.py load`` (or ``call``, ``verify``, ``browser``) takes only that part.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import call_time
 import load_time
+import verify_browser
 import verify_time
 from figures import Figure, save, table
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HOME = BUILD / "bench" / "home"
-PARTS = ("load", "call", "verify")
+PARTS = ("load", "call", "verify", "browser")
 
 
 def main(wanted: list[str]) -> int:
@@ -51,6 +52,9 @@ def main(wanted: list[str]) -> int:
                 figures += verify_time.measure()
         finally:
             subprocess.run([sys.executable, "-m", "opg_magic.simnet", "down"], check=False, stdout=subprocess.DEVNULL)
+    if "browser" in parts:
+        print("A thousand receipts in Chromium ...", flush=True)
+        figures += verify_browser.measure()
     save(figures, BUILD / "bench.json")
     print(f"\n{table(figures)}\n\nKept in {(BUILD / 'bench.json').relative_to(ROOT)}")
     return 0

@@ -1,0 +1,110 @@
+"""The JupyterLab extension as the wheel brings it, built from what git tracks; and what a clone without Node gets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import opg_magic
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Where JupyterLab looks, as a wheel names it.
+LABEXTENSION = ".data/data/share/jupyter/labextensions/opg-magic/"
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+
+
+def clone_to(target: Path) -> Path:
+    """What git tracks, as in a fresh clone."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(source.read_bytes())
+    return target
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Wheel and sdist, the wheel built from the sdist with the extension that the sdist brings."""
+    clone = clone_to(tmp_path_factory.mktemp("clone") / "opg_magic")
+    out = tmp_path_factory.mktemp("dist")
+    env = {key: value for key, value in os.environ.items() if key != "SKIP_JUPYTER_BUILDER"}
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(clone)]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    shutil.rmtree(clone, ignore_errors=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+    (wheel,) = out.glob("*.whl")
+    (sdist,) = out.glob("*.tar.gz")
+    return wheel, sdist
+
+
+@pytest.fixture(scope="module")
+def labextension(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prebuilt extension as the wheel brings it, in a share/jupyter folder."""
+    share = tmp_path_factory.mktemp("share")
+    with zipfile.ZipFile(distributions[0]) as archive:
+        for name in archive.namelist():
+            _, found, inner = name.partition(LABEXTENSION)
+            if found:
+                target = share / "labextensions" / "opg-magic" / inner
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(name))
+    return share
+
+
+@needs_node
+def test_wheel_and_sdist_bring_the_prebuilt_labextension(distributions: tuple[Path, Path], labextension: Path) -> None:
+    built = labextension / "labextensions" / "opg-magic"
+    assert (built / "static" / "style.js").is_file() and list(built.glob("static/remoteEntry.*.js"))
+    assert json.loads((built / "install.json").read_text())["packageName"] == "opg_magic"
+    assert not list(built.rglob("*.map")) and not list(built.rglob("*.ts"))
+    with tarfile.open(distributions[1]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert "opg_magic/labextension/static/style.js" in names and "labextension/yarn.lock" in names
+
+
+@needs_node
+def test_labextension_is_small(labextension: Path) -> None:
+    scripts = [path.read_bytes() for path in labextension.rglob("*.js")]
+    assert sum(len(gzip.compress(script)) for script in scripts) <= 150 * 1024
+
+
+@needs_node
+def test_jupyter_lists_the_labextension_as_good(labextension: Path) -> None:
+    env = {**os.environ, "JUPYTER_PATH": str(labextension.parent / labextension.name), "JUPYTER_PREFER_ENV_PATH": "0"}
+    command = [sys.executable, "-m", "jupyter", "labextension", "list"]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    _, _, ours = done.stdout.partition(str(labextension))
+    (line,) = [line for line in ours.split("labextensions\n")[1].splitlines() if "opg-magic v" in line][:1]
+    assert "enabled" in line and "OK" in line, done.stdout
+
+
+def test_labextension_has_the_package_s_version_and_no_addresses() -> None:
+    package = json.loads((ROOT / "labextension" / "package.json").read_text(encoding="utf-8"))
+    assert package["version"] == opg_magic.__version__
+    lock = (ROOT / "labextension" / "yarn.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+
+
+def test_a_clone_without_node_installs_without_the_labextension(tmp_path: Path) -> None:
+    clone = clone_to(tmp_path / "clone")
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    env = {**os.environ, "SKIP_JUPYTER_BUILDER": "1", "PATH": str(bare)}
+    build = "from hatchling.build import build_wheel; print(build_wheel('.'))"
+    subprocess.run([sys.executable, "-c", build], cwd=clone, env=env, check=True, capture_output=True)
+    (wheel,) = clone.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "opg_magic/__init__.py" in names and not [name for name in names if "/static/" in name]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import nbformat
 import pytest
@@ -274,4 +275,42 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
     eyes.screenshot("notebook7-panel-light.png")
     # Notebook 7 has errors of its own (7.6.5: one about a schema, with any notebook).
     assert [problem for problem in problems if "opg" in problem] == []
+    assert eyes.outside == []
+
+
+@pytest.mark.parametrize("agrees", [True, False], ids=["says-so-too", "denies"])
+def test_registry_asked_by_the_reader(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None, agrees: bool
+) -> None:
+    """Asked is the reader's own server, by host id and block alone; its answer is compared, not the author's word."""
+    page = eyes.page
+    asked: list[dict[str, str]] = []
+    documents = [notebooks.document(answers, cell) for cell in range(1, 5)]
+
+    def answer(route: Any) -> None:
+        query = dict(parse_qsl(urlsplit(route.request.url).query))
+        asked.append(query)
+        found = next(d for d in documents if d["host"]["tee_id"] == query["tee_id"])
+        part = {**found["registry"], "entry": found["host"]}
+        if not agrees:
+            part |= {"active": False, "inactive_reason": "disabled"}
+        route.fulfill(json={"registry": part, "simulated": True, "run_id": query.get("run_id")})
+
+    page.route("**/opg-magic/registry?*", answer)
+    read(page, lab, put(lab, answers, f"asked-{agrees}.ipynb"))
+    assert asked == []
+    eyes.command("opg-magic:show-panel")
+    page.get_by_role("button", name="Ask the registry").click()
+    page.wait_for_function("() => document.querySelector('.opg-mark').title.includes('registry asked: 4')")
+    assert {tuple(sorted(query)) for query in asked} == {("block", "chain_id", "run_id", "tee_id")}
+    row = page.locator("tr[data-claim=registry]").first
+    if agrees:
+        assert "4 signatures valid · registry asked: 4" in judged(page)
+        page.locator(CARD).first.locator("summary").first.click()
+        assert "asked now" in row.inner_text()
+    else:
+        assert "4 failed" in judged(page)
+        row.wait_for()
+        assert "failed, asked now" in row.inner_text()
+        assert page.locator(".opg-receipt > .opg-answer").count() == 0
     assert eyes.outside == []

@@ -305,7 +305,7 @@ class HostClient:
         except Exception as broken:
             state.problem = Problem("truncated", f"the connection broke ({type(broken).__name__})")
         # Outside the handlers, so that nothing raised from here has a context with foreign frames.
-        exchange = self._raw(state, sink, _values(headers))
+        exchange = self._raw(state, sink, _secrets(headers))
         if cancelled:
             raise SendCancelled(exchange)
         if not exchange.header_sent:
@@ -352,16 +352,10 @@ class HostClient:
         response = await self._http.send(request, stream=True)
         try:
             state.status = response.status_code
-            secrets = _values(headers)
-            session = response.headers.get(SESSION)
-            if (
-                session is not None
-                and 0 < len(session) <= MAX_SESSION_CHARS
-                and session.isascii()
-                and session.isprintable()
-            ):
-                state.session = Secret(session)
-                secrets.append(session)
+            secrets = _secrets(headers)
+            state.session = _session_id(response)
+            if state.session is not None:
+                secrets.append(state.session)
             state.headers = {
                 name.lower(): _scrubbed(value, secrets)
                 for name, value in response.headers.multi_items()
@@ -411,11 +405,11 @@ class HostClient:
             " the prompt was sent"
         )
 
-    def _raw(self, state: _State, sink: _Sink, secrets: list[str]) -> RawExchange:
+    def _raw(self, state: _State, sink: _Sink, secrets: list[Secret[str]]) -> RawExchange:
         """The exchange as data, with the evidence read from what came."""
         now = datetime.now(UTC)
         if state.session is not None:
-            secrets.append(state.session.reveal())
+            secrets.append(state.session)
         return RawExchange(
             status=state.status,
             headers=state.headers,
@@ -483,7 +477,7 @@ class _Sink:
     def raw(self) -> bytes:
         return b"".join(self._parts)
 
-    def evidence(self, state: _State, secrets: list[str]) -> ResponseEvidence:
+    def evidence(self, state: _State, secrets: list[Secret[str]]) -> ResponseEvidence:
         status = state.status
         if status is not None and status != 200:
             message = f"the host answered {status}: {_host_reason(state.headers, self.raw(), secrets)}"
@@ -557,15 +551,24 @@ def _value(value: str | Secret[str]) -> str:
     return text
 
 
-def _values(headers: Mapping[str, str | Secret[str]]) -> list[str]:
-    return [value.reveal() for value in headers.values() if isinstance(value, Secret)]
+def _secrets(headers: Mapping[str, str | Secret[str]]) -> list[Secret[str]]:
+    return [value for value in headers.values() if isinstance(value, Secret)]
 
 
-def _scrubbed(text: str, secrets: list[str]) -> str:
-    """A host's text without our secrets, should it send them back."""
+def _session_id(response: httpx.Response) -> Secret[str] | None:
+    given = Secret(response.headers.get(SESSION, ""))
+    usable = given.reveal().isascii() and given.reveal().isprintable() and len(given.reveal()) <= MAX_SESSION_CHARS
+    return given if given and usable else None
+
+
+def _scrubbed(text: str, secrets: list[Secret[str]]) -> str:
+    """A host's text without our secrets, should it send them back.
+
+    They are revealed in no name of any frame: a traceback with locals may come of an error that nobody expects.
+    """
     for secret in secrets:
         if secret:
-            text = text.replace(secret, "<secret>")
+            text = text.replace(secret.reveal(), "<secret>")
     return text
 
 
@@ -586,7 +589,7 @@ def _server_date(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _host_reason(headers: Mapping[str, str], raw: bytes, secrets: list[str]) -> str:
+def _host_reason(headers: Mapping[str, str], raw: bytes, secrets: list[Secret[str]]) -> str:
     """What the host says about its failure, short and without control characters or our secrets."""
     reason: object = None
     header = headers.get(PAYMENT_REQUIRED.lower())

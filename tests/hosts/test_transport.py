@@ -802,3 +802,25 @@ async def test_attack_28_a_verbose_traceback_of_ipython_holds_no_secret(pool: Ho
             shown = VerboseTB().text(*sys.exc_info())
     assert "send" in shown
     no_secret_in(shown)
+
+
+@pytest.mark.parametrize("where", ["_server_date", "_Sink.evidence"])
+async def test_attack_28_an_error_that_nobody_expects_shows_no_secret(
+    pool: HostPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    from IPython.core.ultratb import VerboseTB
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"opg_magic.hosts.transport.{where}", broken)
+    mine = identity()
+    async with tls_host(mine, streamed, tmp_path) as server:
+        error = await raised(lambda: send(pool, server.entry(mine.der)))
+    assert isinstance(error, ZeroDivisionError)
+    assert error.__traceback__ is not None
+    # Without this test's own frames: the server that they hold was told the secret.
+    error.__traceback__ = error.__traceback__.tb_next.tb_next
+    shown = VerboseTB().text(type(error), error, error.__traceback__) + whole_traceback(error)
+    assert "_raw" in shown
+    no_secret_in(shown)

@@ -1,4 +1,4 @@
-"""A thousand receipts checked in Chromium, and how long the page keeps a key stroke waiting meanwhile.
+"""A thousand receipts checked in Chromium, and the longest task by which a key stroke could be kept waiting.
 
 The receipts are really signed, by four hosts, and share one attestation document a host, as those of a day do.
 """
@@ -17,22 +17,22 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = ROOT / "build" / "bench" / "verifier.js"
 COUNT = 1000
 
-#: Ticks as fast as the event loop gives them: the longest gap between two is the longest wait of a key stroke.
+#: A key stroke waits for the task that runs: the browser itself reports each one that takes 50 ms or more.
 CHECK = """
 async ([receipts, trust]) => {
-  const ticks = [];
-  let running = true;
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => { ticks.push(performance.now()); if (running) setTimeout(() => port2.postMessage(0), 0); };
-  port2.postMessage(0);
+  const tasks = [];
+  const observer = new PerformanceObserver(list => tasks.push(...list.getEntries()));
+  // What it takes to bring the receipts into the page is no part of it.
+  await new Promise(resolve => setTimeout(resolve, 100));
+  observer.observe({ type: 'longtask' });
   const began = performance.now();
   const checked = await opg.verifyMany(receipts, trust);
   const took = performance.now() - began;
-  running = false;
-  const inside = [began, ...ticks.filter(t => t > began && t < began + took), began + took];
+  await new Promise(resolve => setTimeout(resolve, 100));
+  observer.disconnect();
   return {
     took,
-    longest: Math.max(...inside.slice(1).map((t, i) => t - inside[i])),
+    longest: Math.max(0, ...tasks.filter(task => task.startTime >= began).map(task => task.duration)),
     labels: [...new Set(checked.map(one => one.error ?? one.verdict.label))],
     secure: Boolean(globalThis.crypto?.subtle),
   };
@@ -41,7 +41,7 @@ async ([receipts, trust]) => {
 
 
 def measure(rounds: int = 5) -> list[Figure]:
-    """Seconds for :data:`COUNT` receipts, and the longest gap in milliseconds; with WebCrypto, and on plain HTTP."""
+    """Seconds for :data:`COUNT` receipts, and the longest task in milliseconds; with WebCrypto, and on plain HTTP."""
     from playwright.sync_api import sync_playwright
 
     subprocess.run([sys.executable, str(ROOT / "scripts" / "labextension.py")], check=True)
@@ -67,7 +67,9 @@ def measure(rounds: int = 5) -> list[Figure]:
             assert {label for sample in samples for label in sample["labels"]} == {"SIMULATED · PARTIAL"}, samples[0]
             assert all(sample["secure"] is (how == "WebCrypto") for sample in samples)
             figures.append(figure(f"{COUNT} receipts in Chromium, {how}", [s["took"] / 1000 for s in samples], "s"))
-            figures.append(figure(f"longest wait meanwhile, {how}", [s["longest"] for s in samples], "ms"))
+            figures.append(
+                figure(f"longest task meanwhile (0: under 50 ms), {how}", [s["longest"] for s in samples], "ms")
+            )
         browser.close()
     return figures
 

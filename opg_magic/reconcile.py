@@ -107,9 +107,13 @@ class Reconciler:
         receipts = [r for r in self._receipts(entry.calls) if r.document["payment"] is not None]
         found = _shared_out(found, receipts, amount)
         proof = {"status": found.status, "transaction": found.tx_hash, "block": found.block_number}
-        self._ledger.release(authorisation, min(amount, authorisation.cap), proof)
+        # The receipts first: a process that ends here asks again, and says the same again.
         for receipt in receipts:
-            self._ledger.supplement(receipt.id, found)
+            try:
+                self._ledger.supplement(receipt.id, found)
+            except errors.LedgerError as problem:
+                log.warning("a payment could not be added to receipt %s: %s", receipt.id, problem.message)
+        self._ledger.release(authorisation, min(amount, authorisation.cap), proof)
         return True
 
     def _receipts(self, ids: Iterable[str]) -> list[Receipt]:

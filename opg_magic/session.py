@@ -607,6 +607,7 @@ def _from_user_namespace(name: str) -> str | None:
 
 _current: Session | None = None
 _current_lock = threading.Lock()
+_kernel_of_process: str | None = None
 _of_the_parent: list[Session] = []
 
 
@@ -616,17 +617,19 @@ def current_session() -> Session:
     with _current_lock:
         if _current is None:
             _current = Session()
+            # Reloading the extension makes a new session, and is no new kernel: its limits go on.
+            _current.kernel_id = _kernel_of_process or _current.kernel_id
         return _current
 
 
 def _forget_after_fork() -> None:
     """A forked child has neither the loop's thread nor the limits' kernel of its parent: it begins anew."""
-    global _current, _current_lock
+    global _current, _current_lock, _kernel_of_process
     if _current is not None:
         atexit.unregister(_current.close)
         # Kept, not closed: its connections are the parent's.
         _of_the_parent.append(_current)
-    _current, _current_lock = None, threading.Lock()
+    _current, _current_lock, _kernel_of_process = None, threading.Lock(), None
 
 
 if hasattr(os, "register_at_fork"):
@@ -635,9 +638,10 @@ if hasattr(os, "register_at_fork"):
 
 def close_current_session() -> None:
     """End this process's session, if there is one; the next use makes a new one."""
-    global _current
+    global _current, _kernel_of_process
     with _current_lock:
         if _current is not None:
+            _kernel_of_process = _current.kernel_id
             _current.close()
             _current = None
 

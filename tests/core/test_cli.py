@@ -71,3 +71,12 @@ def test_a_forked_child_has_a_session_of_its_own():
         assert parent._run(nothing()) == 7
     finally:
         close_current_session()
+
+
+def test_reloading_is_no_new_kernel():
+    from opg_magic.session import close_current_session, current_session
+
+    first = current_session().kernel_id
+    close_current_session()
+    assert current_session().kernel_id == first
+    close_current_session()

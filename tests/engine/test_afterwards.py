@@ -190,3 +190,36 @@ def test_a_batch_that_never_came_is_over_after_its_time(session: Session, monkey
     monkeypatch.setattr(settlement, "PENDING", timedelta(0))
     # Watching ends too: nothing is to be waited for.
     assert [o.status for o in session.settle(watch=True)] == ["expired"]
+
+
+def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(session: Session, monkeypatch):
+    import asyncio
+
+    from opg_magic import engine as engine_module
+
+    monkeypatch.setattr(engine_module, "RECONCILE_SECONDS", 0.2)
+    ask(session)
+    engine = session._engines["sim"][1]
+    forget_open_sessions(session)
+
+    async def never(_authorisation):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(engine._chain, "payment_evidence", never)
+    assert ask(session).cost.charge is Charge.CHARGED
+    assert session.spending().kernel_reserved.amount == 2 * 10**17
+
+
+def test_a_receipt_that_takes_no_payment_keeps_no_reservation(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch
+):
+    ask(session)
+    forget_open_sessions(session)
+    honest_simnet.settle_now()
+
+    def refuses(*_args):
+        raise errors.LedgerError("not this one")
+
+    monkeypatch.setattr(session.ledger, "supplement", refuses)
+    assert session.reconcile() == 1
+    assert session.spending().kernel_reserved.amount < 10**17

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from pathlib import Path
 from typing import Any
 
 from opg_magic import errors
@@ -43,9 +44,9 @@ class CancelledAt:
                 problem = raised
 
 
-def test_a_call_may_be_cancelled_at_any_await(session: Session):
-    session.settings.set("max_cost_per_kernel", "100")
-    session.settings.set("max_cost_per_day", "100")
+def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
+    (tmp_path / "config.toml").write_text('max_cost_per_kernel = "100"\nmax_cost_per_day = "100"\n')
+    session.settings.reload()
     session.ask(PROMPT)
     engine = session._engines["sim"][1]
     cap = 10**17

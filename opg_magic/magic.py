@@ -324,6 +324,10 @@ class OpgMagics(Magics):  # type: ignore[misc]
             raise LineError(f"%opg config {key} takes one value: quote it if it has spaces")
         shown = session.settings.shown(key, session.settings.get(key))
         print(f"{key} = {shown}   (from: {session.settings.origin(key)})")
+        if len(words) == 2 and config.option(key).convert(words[1]) != session.settings.get(key):
+            print(
+                f"{words[1]} would loosen your own setting, so it is not in force. In a shell: opg config {key} VALUE"
+            )
         return None
 
     def do_hosts(self, words: list[str]) -> Any:

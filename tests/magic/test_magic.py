@@ -347,6 +347,17 @@ def test_config_shows_and_sets_with_origin(
     assert session.calls[0][0].model == "anthropic/claude-sonnet-4-5"
 
 
+def test_config_says_when_a_looser_value_is_not_in_force(
+    shell: InteractiveShell, session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_line_magic("opg", "config max_cost_per_kernel 100")
+    said = capsys.readouterr().out
+    assert "max_cost_per_kernel = 1 OPG" in said
+    assert "100 would loosen your own setting" in said
+    shell.run_line_magic("opg", "config max_cost_per_kernel 0.5")
+    assert "loosen" not in capsys.readouterr().out
+
+
 def test_config_of_ipython_works_and_the_last_word_counts(shell: InteractiveShell, session: FakeSession) -> None:
     run(shell, "%config OpgMagics.model = 'x-ai/grok-4'")
     run(shell, "%config OpgMagics.max_cost_per_call = 0.05")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from corpus import cases_attestations, cases_chains_and_hosts, cases_edits, cases_exchanges, cases_signatures
+from corpus import (
+    cases_attestations,
+    cases_chains_and_hosts,
+    cases_edits,
+    cases_exchanges,
+    cases_recorded,
+    cases_signatures,
+)
 from corpus.build import Case
 
 
@@ -21,5 +28,6 @@ def all_cases() -> Iterator[Case]:
         cases_chains_and_hosts.money,
         cases_edits.edits,
         cases_edits.unreadable,
+        cases_recorded.recorded,
     ):
         yield from part()

@@ -279,6 +279,9 @@ def _certificate(
     return builder.sign(by, algorithm or hashes.SHA384()).public_bytes(serialization.Encoding.DER)
 
 
+REVOCATIONS = x509.CRLDistributionPoints(
+    [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.test/1.crl")], None, None, None)]
+)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
@@ -325,6 +328,8 @@ def _wrong_authorities(now: datetime, *, harmless: bool = False) -> dict[str, by
         return {
             "as it should be": made(whole),
             "with an unknown extension": made([*whole, (UNKNOWN, False)]),
+            "that does not name its key, as genuine ones of 2022": made(whole[:2]),
+            "that names a list of revocations": made([*whole, (REVOCATIONS, False)]),
             "whose key usage is not critical": made([(ca, True), (usage, False), (key_id(key), False)]),
             "without a limit of its path": made([(x509.BasicConstraints(True, None), True), *whole[1:]]),
         }

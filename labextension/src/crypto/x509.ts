@@ -41,7 +41,6 @@ const COMMON_NAME = '550403';
 const EC_KEY = '2a8648ce3d0201';
 const BASIC_CONSTRAINTS = '551d13';
 const KEY_USAGE = '551d0f';
-const SUBJECT_KEY_ID = '551d0e';
 const NAME_CONSTRAINTS = '551d1e';
 const EXTENDED_KEY_USAGE = '551d25';
 /** Those that a path's certificates may mark as critical, because what they say is heeded here. */
@@ -381,10 +380,6 @@ function authorityFault(issuer: Certificate, depth: number): string | null {
     }
     if (constraints.pathLength !== null && constraints.pathLength < depth) {
       return `${named(issuer)} has too many authorities under it`;
-    }
-    const keyId = issuer.extensions.get(SUBJECT_KEY_ID);
-    if (keyId === undefined || keyId.critical) {
-      return `${named(issuer)} does not name its key`;
     }
   } catch (error) {
     if (error instanceof der.DerError) {

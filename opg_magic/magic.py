@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opg_magic.agreement import Agreement
     from opg_magic.display.card import Card
     from opg_magic.display.live import LiveDisplay
-    from opg_magic.models import Answer, Progress, Prompt
+    from opg_magic.models import Answer, Progress, Prompt, Quote
     from opg_magic.session import Session
 
 #: What ``%opg receipts`` can be narrowed by.
@@ -137,16 +137,18 @@ class OpgMagics(Magics):  # type: ignore[misc]
         session = self._session()
         prompt = self._prompt(session, line, template, source)
         options = _options(line)
+        several = line.get("hosts")
+        if several is None and line.get("quorum") is not None:
+            raise LineError("--quorum says how many of --hosts must agree: give both")
         if line.get("dry_run"):
             from opg_magic.display import bundle, card
 
             quote = session.quote(prompt, options)
+            if several is not None:
+                quote = _for_all(quote, several)
             simulated = _network(session, line) == "sim"
             self._display(bundle.settled_bundle(card.of_quote(quote, simulated=simulated)))
             return
-        several = line.get("hosts")
-        if several is None and line.get("quorum") is not None:
-            raise LineError("--quorum says how many of --hosts must agree: give both")
         if several is None:
             answer: Answer | Agreement = self._run(session, line, prompt, options)
         else:
@@ -386,9 +388,18 @@ class OpgMagics(Magics):  # type: ignore[misc]
             raise LedgerError("The ledger holds no receipt yet.", hint="Run a cell that starts with %%opg.")
         verdict = receipt.verdict_at_creation
         if verdict is not None and (unverified or not verdict.withheld):
-            from opg_magic.reconcile import judged_again
+            from opg_magic.reconcile import shown_again
 
-            answer = judged_again(receipt.answer(include_withheld=unverified), self._session().settings)
+            try:
+                session = self._session()
+                roots = session.simulated_roots()
+                answer = shown_again(receipt, session.settings, simulated_roots=roots, include_withheld=unverified)
+            except AnswerWithheld as problem:
+                if problem.verdict is None:
+                    raise
+                fallen = card.settled(problem.verdict, receipt, receipt.cost)
+                self._display(bundle.settled_bundle(fallen, receipt=receipt))
+                return
             self._display(bundle.answer_bundle(answer))
             self._result(answer)
             return
@@ -499,6 +510,23 @@ OpgMagics.opg.__doc__ = _help()
 
 def _nobody(_progress: Progress) -> None:
     """--quiet: nobody watches."""
+
+
+def _for_all(quote: Quote, hosts: int) -> Quote:
+    """One host's quote for ``hosts`` of them, who have one price list; each has a cap of its own."""
+    from dataclasses import replace
+
+    from opg_magic.models import Money
+
+    estimate = quote.estimate and Money(quote.estimate.amount * hosts, quote.estimate.token)
+    said = f"Sums are for {hosts} hosts together, each of which asks for an authorisation of {quote.cap}."
+    return replace(
+        quote,
+        cap=Money(quote.cap.amount * hosts, quote.cap.token),
+        estimate=estimate,
+        reuses_session=False,
+        notes=(*quote.notes, said),
+    )
 
 
 def _network(session: Session, line: Line) -> str:

@@ -203,19 +203,36 @@ class Reconciler:
         return Outcome(receipt.id, "settled", f"transaction {found.tx_hash}, block {found.block_number:,}")
 
 
-def judged_again(answer: Answer, settings: Settings) -> Answer:
-    """An answer of one's own ledger with the verdict that follows from what was learnt since.
+def shown_again(
+    receipt: Receipt, settings: Settings, *, simulated_roots: frozenset[str], include_withheld: bool = False
+) -> Answer:
+    """An answer out of one's own ledger, with the verdict that follows from what was learnt since.
 
-    Registry and channel stay as this user's own kernel asked them.
+    Registry and channel stay as this user's own kernel asked them.  Raises what :meth:`Receipt.answer` raises; an
+    answer that was handed out, and fails by what was learnt since, is withheld like any other.
     """
-    from opg_magic import simlink
+    answer = _judged_again(receipt.answer(include_withheld=include_withheld), settings, simulated_roots)
+    if answer.verdict.withheld and not include_withheld:
+        raise errors.AnswerWithheld(
+            f"the answer of call {receipt.id} no longer passes: {'; '.join(answer.verdict.because)}",
+            hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
+            verdict=answer.verdict,
+            receipt=receipt,
+            cost=answer.cost,
+            charge=answer.cost.charge,
+            receipt_id=receipt.id,
+        )
+    return answer
+
+
+def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset[str]) -> Answer:
     from opg_magic.verify import judge
     from opg_magic.verify.policy import policy, requiring
 
     if answer.receipt.supersedes is None:
         return answer
     trust = Trust(
-        simulated_roots=simlink.own_roots(),
+        simulated_roots=simulated_roots,
         skew_seconds=settings.get("skew"),
         reader=False,
         asked=frozenset({"registry", "channel", "payment", "settlement"}),

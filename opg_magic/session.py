@@ -289,9 +289,17 @@ class Session:
         receipt = self.ledger.last() if which == "last" else self.ledger.get(which)
         if receipt is None:
             raise errors.LedgerError("the ledger holds no receipt yet", hint="Run a cell that starts with %%opg.")
-        from opg_magic.reconcile import judged_again
+        from opg_magic.reconcile import shown_again
 
-        return judged_again(receipt.answer(include_withheld=unverified), self.settings)
+        roots = self.simulated_roots()
+        return shown_again(receipt, self.settings, simulated_roots=roots, include_withheld=unverified)
+
+    def simulated_roots(self) -> frozenset[str]:
+        """Fingerprints of the attestation roots of this user's own simulated network."""
+        from opg_magic import simlink
+
+        running = (self._sim_state or {}).get("root_sha256")
+        return simlink.own_roots() | ({str(running)} if running else frozenset())
 
     def spending(self) -> Spending:
         """Limits of this kernel and what is used of them, on the network in use."""

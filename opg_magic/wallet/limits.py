@@ -37,7 +37,7 @@ class Limits:
             )
 
 
-_HINT = "%opg config shows each limit and where it is set."
+_HINT = "%opg config shows each limit; only you raise one, in a shell: opg config max_cost_per_… VALUE."
 _FALLS = "What is reserved falls to what was really taken once the settlement is seen on the chain. " + _HINT
 
 

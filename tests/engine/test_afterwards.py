@@ -223,3 +223,23 @@ def test_a_receipt_that_takes_no_payment_keeps_no_reservation(
     monkeypatch.setattr(session.ledger, "supplement", refuses)
     assert session.reconcile() == 1
     assert session.spending().kernel_reserved.amount < 10**17
+
+
+def test_an_answer_that_fails_by_what_was_learnt_since_is_not_shown_again(
+    session: Session, honest_simnet: RunningSimnet
+):
+    answer = ask(session, settle="batch")
+    evidence = answer.receipt.evidence()
+    honest_simnet.settle_batch()
+    (outcome,) = session.settle()
+    assert outcome.status == "settled"
+    found = session.ledger.get(answer.receipt.id).evidence().settlement
+    other = ask(session, "Is 8 prime?", settle="batch")
+    from dataclasses import replace
+
+    session.ledger.supplement(other.receipt.id, replace(found, block_number=found.block_number))
+    with pytest.raises(errors.AnswerWithheld, match="no longer passes"):
+        session.show(other.receipt.id)
+    assert session.show(other.receipt.id, unverified=True).verdict.status is VerdictStatus.FAILED
+    assert session.show(answer.receipt.id).verdict.status is not VerdictStatus.FAILED
+    assert evidence.settlement is None

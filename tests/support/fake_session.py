@@ -74,6 +74,9 @@ class FakeSession:
         known = load_prices()
         return [ModelRow(name, known.price(name)) for name in known.models]
 
+    def simulated_roots(self) -> frozenset[str]:
+        return frozenset()
+
     def receipts(self, **filters: Any) -> Any:
         self.filters = filters
         return self.frame

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
+
+# A run started in the background of a shell ignores SIGINT, and so would everything that it starts: stops are tested here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
 
-# A run started in the background of a shell ignores SIGINT, and so would everything that it starts: stops are tested here.
+# A run that a shell started in the background ignores SIGINT, and so would all that it starts; stops are tested here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -34,7 +34,9 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Deb
 	@scripts/need_anvil.sh .venvs/npm-anvil
 	@$(BIN)/python scripts/labextension.py
 	@cd labextension && export PATH="$(CURDIR)/$(BIN):$$PATH" && { [ -d node_modules ] || jlpm install >/dev/null; } && jlpm test
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@# Pages in a run of their own: the browser's driver keeps an event loop running, beside which no other test can have one.
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m browser $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not browser" $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-test ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check

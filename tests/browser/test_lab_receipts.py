@@ -131,6 +131,7 @@ def test_one_altered_character_turns_its_mark_red(
     eyes.command("application:toggle-left-area")
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
+    entries.nth(1).wait_for(timeout=30_000)  # to be seen: the panel slides open
     # What differs from the saved card comes first, then the edited cell.
     assert "cell 4" in entries.nth(0).inner_text()
     assert "The saved card says verified" in entries.nth(0).inner_text()

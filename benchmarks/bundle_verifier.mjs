@@ -14,6 +14,8 @@ rspack(
     entry: './src/verify.ts',
     resolve: { extensions: ['.ts', '.js'] },
     module: {
+      // One script, also of the parts that are loaded late elsewhere.
+      parser: { javascript: { dynamicImportMode: 'eager' } },
       rules: [
         {
           test: /\.ts$/,

@@ -7,12 +7,13 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { documentFindings, Finding } from './findings';
+import { NotLoaded, part } from './load';
 import { Policy, policyNamed } from './policy';
 import { computedDigest, readReceipt, Receipt, RegistryPart, UnreadableReceipt } from './receipt';
 import { Seen } from './claims/shared';
+import { Relations } from './relations';
 import { Trust } from './trust';
 import { Verdict } from './verdict';
-import { Relations, verify } from './verify';
 
 /** What the reader chose, in their settings and never in a notebook. */
 export interface IReader {
@@ -40,6 +41,7 @@ export const DEFAULT_READER: IReader = {
 /** One receipt, judged here. */
 export interface IJudged {
   readonly receipt: Receipt | null;
+  /** Why the receipt cannot be read; or, beside a receipt, why it could not be judged. */
   readonly error: string | null;
   readonly verdict: Verdict | null;
   readonly findings: readonly Finding[];
@@ -61,6 +63,9 @@ export interface IScope {
 
 const MOST_REMEMBERED = 4096;
 const SLICE_MS = 10;
+
+/** Loaded when the first receipt is met: most pages show none. */
+const verifier = part(() => import('./verify'));
 
 export class Checker {
   private _reader: IReader = DEFAULT_READER;
@@ -171,7 +176,16 @@ export class Checker {
       isAsked && evidence.registry !== null
         ? { asked: ['registry'], registry: [evidence.registry.chain_id, evidence.registry.contract] }
         : {};
-    const verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen });
+    let verdict: Verdict;
+    try {
+      const { verify } = await verifier();
+      verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen });
+    } catch (error) {
+      if (error instanceof NotLoaded) {
+        return { receipt, error: error.message, verdict: null, findings };
+      }
+      throw error;
+    }
     findings.push(...savedFindings(receipt, verdict));
     const judged: IJudged = { receipt, error: null, verdict, findings };
     // Settings may have changed meanwhile: then this is an answer to another question.

@@ -12,7 +12,7 @@ export function toJsonl(entries: readonly IEntry[]): string {
 const COLUMNS: readonly [string, (entry: IEntry) => string][] = [
   ['cell', entry => String(entry.cell + 1)],
   ['receipt', ({ receipt }) => receipt?.id ?? ''],
-  ['verdict_here', entry => entry.verdict?.label ?? (entry.error === null ? '' : 'UNREADABLE')],
+  ['verdict_here', entry => entry.verdict?.label ?? (entry.error === null ? '' : entry.receipt === null ? 'UNREADABLE' : 'NOT CHECKED')],
   ['verdict_saved', ({ receipt }) => receipt?.checked?.verdict ?? ''],
   ['failed', entry => (hasFailed(entry) ? 'yes' : 'no')],
   ['simulated', ({ receipt, verdict }) => (receipt === null ? '' : receipt.network.simulated || verdict?.simulated ? 'yes' : 'no')],
@@ -48,8 +48,18 @@ export function field(value: string): string {
   return `"${inert.replace(/"/g, '""')}"`;
 }
 
+/** Save the receipts of the notebook with this name. */
+export function saveAs(type: 'jsonl' | 'csv', notebook: string, entries: readonly IEntry[]): void {
+  const name = `${notebook.replace(/\.ipynb$/, '')}-receipts.${type}`;
+  if (type === 'jsonl') {
+    download(name, 'application/jsonl', toJsonl(entries));
+  } else {
+    download(name, 'text/csv', toCsv(entries));
+  }
+}
+
 /** Hand a file to the browser's own saving. */
-export function download(name: string, type: string, text: string): void {
+function download(name: string, type: string, text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement('a');
   link.href = url;

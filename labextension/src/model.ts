@@ -72,7 +72,7 @@ export function summarise(entries: readonly IEntry[]): ISummary {
   const sums = new Map<string, { amount: bigint; receipt: Receipt }>();
   const seen = new Set<string>();
   const edited = new Set<string>();
-  const count = { answers: 0, checked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
+  const count = { answers: 0, checked: 0, unchecked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
   for (const entry of entries) {
     const { receipt, verdict } = entry;
     if (entry.findings.some(finding => EDITED.has(finding.code))) {
@@ -91,6 +91,7 @@ export function summarise(entries: readonly IEntry[]): ISummary {
       count.failed++;
       continue;
     }
+    count.unchecked += Number(verdict === null && entry.error !== null);
     if (verdict !== null) {
       const failed = hasFailed(entry);
       count.checked++;

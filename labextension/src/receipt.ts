@@ -6,9 +6,12 @@
  */
 
 import { fromBase64, sha256Hex, sha256HexNatively, utf8 } from './crypto/bytes';
-import { RECEIPT_SCHEMA } from './generated/receipt-schema';
+import { SHORT_SCHEMA } from './generated/receipt-schema';
 import { canonicalJson, hasLoneSurrogate, isObject, Json, MalformedMessage, parseStrict, toPlain } from './json';
-import { Check, compile } from './schema';
+import { Check, compile, expand, Schema } from './schema';
+
+/** The published JSON Schema, without its descriptions. */
+export const RECEIPT_SCHEMA: Schema = expand(SHORT_SCHEMA);
 
 /** MIME type of a receipt in a notebook's output. */
 export const MIME_TYPE = 'application/vnd.opg.receipt.v1+json';
@@ -326,7 +329,7 @@ export function readReceipt(value: unknown): Receipt {
   if (document.version !== VERSION) {
     throw new UnreadableReceipt('This receipt has another version than 1, which is the one that is read here.');
   }
-  check ??= compile(RECEIPT_SCHEMA as Record<string, unknown>);
+  check ??= compile(RECEIPT_SCHEMA);
   const fault = check(document);
   if (fault !== null) {
     throw new UnreadableReceipt(

@@ -12,8 +12,9 @@ import { Widget } from '@lumino/widgets';
 import { checker, IJudged, readDocument, unreadable } from './check';
 import { Claim } from './claims/shared';
 import { copyButton, h } from './dom';
-import { evidenceOf, IFact } from './evidence';
+import type { IFact } from './evidence';
 import { Finding, inert, joined, showsNoAnswer, shownFinding, signedText } from './findings';
+import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { Verdict } from './verdict';
@@ -26,6 +27,9 @@ const opened = new Map<string, boolean>();
 const MOST_OPENED = 1000;
 /** Most characters of one piece of evidence that are shown; its button copies all of it. */
 const SHOWN = 4000;
+
+/** Looked at by few, and then once. */
+const evidencePart = part(() => import('./evidence'));
 
 export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _parser: IRenderMime.IMarkdownParser | null;
@@ -168,7 +172,7 @@ function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLEl
       { class: 'opg-evidence' },
       h('summary', {}, 'Evidence: hashes, key, block, transaction, proof'),
       false,
-      () => evidenceOf(receipt, verdict, checker.reader.explorers).map(group => evidenceGroup(group.title, group.facts))
+      () => [evidence(receipt, verdict)]
     )
   ]);
 }
@@ -285,6 +289,18 @@ function hiddenText(judged: IJudged, receipt: Receipt, context: IContext): HTMLE
       verbatim(text)
     ]
   );
+}
+
+/** Filled as soon as the part that lists evidence is there. */
+function evidence(receipt: Receipt, verdict: Verdict): HTMLElement {
+  const place = h('div', {});
+  evidencePart().then(
+    ({ evidenceOf }) => {
+      place.append(...evidenceOf(receipt, verdict, checker.reader.explorers).map(group => evidenceGroup(group.title, group.facts)));
+    },
+    (error: Error) => place.append(h('p', { class: 'opg-note' }, error.message))
+  );
+  return place;
 }
 
 function evidenceGroup(title: string, facts: readonly IFact[]): HTMLElement {

@@ -9,7 +9,7 @@ export interface Fault {
 /** The first thing in which a value differs from the schema, or null. */
 export type Check = (value: unknown) => Fault | null;
 
-type Schema = Record<string, unknown>;
+export type Schema = Record<string, unknown>;
 type Compile = (rule: never, schema: Schema, root: Root) => Check;
 
 /** Keywords that say nothing about a value. */
@@ -18,6 +18,44 @@ const SILENT = new Set(['$schema', '$id', '$defs', 'title', 'description']);
 /** Longer texts than this are remembered once they match: certificates and documents come again and again. */
 const LONG_TEXT = 512;
 const MAX_REMEMBERED = 256;
+
+/**
+ * A schema from the short form in which the bundle holds it: a number is the `maxLength` of a string, a text names a
+ * definition, a list of one is that or null, and `closed` are the properties of an object that has no others and lacks
+ * none but those in `optional`.
+ */
+export function expand(short: unknown): Schema {
+  if (typeof short === 'number') {
+    return { type: 'string', maxLength: short };
+  }
+  if (typeof short === 'string') {
+    return { $ref: `#/$defs/${short}` };
+  }
+  if (Array.isArray(short)) {
+    return { oneOf: [expand(short[0]), { type: 'null' }] };
+  }
+  const { closed, optional = [], ...schema } = short as Schema;
+  if (closed !== undefined) {
+    schema.type = 'object';
+    schema.additionalProperties = false;
+    schema.required = Object.keys(closed as Schema).filter(name => !(optional as string[]).includes(name));
+    schema.properties = closed;
+  }
+  for (const name of ['$defs', 'properties']) {
+    if (schema[name] !== undefined) {
+      schema[name] = Object.fromEntries(Object.entries(schema[name] as Schema).map(([key, value]) => [key, expand(value)]));
+    }
+  }
+  for (const name of ['items', 'propertyNames', 'additionalProperties']) {
+    if (schema[name] !== undefined && typeof schema[name] !== 'boolean') {
+      schema[name] = expand(schema[name]);
+    }
+  }
+  if (schema.oneOf !== undefined) {
+    schema.oneOf = (schema.oneOf as unknown[]).map(expand);
+  }
+  return schema;
+}
 
 interface Root {
   readonly schema: Schema;

@@ -6,9 +6,8 @@ import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 import { AskRegistry, checker, DEFAULT_READER, IReader } from './check';
-import { Receipt, RegistryPart } from './receipt';
-import { RECEIPT_SCHEMA } from './generated/receipt-schema';
-import { faultOf } from './schema';
+import { Receipt, RECEIPT_SCHEMA, RegistryPart } from './receipt';
+import { faultOf, Schema } from './schema';
 
 export const SETTINGS_ID = 'opg-magic:plugin';
 
@@ -57,8 +56,8 @@ export function registryOfServer(settings: ServerConnection.ISettings): AskRegis
     if (!response.ok || part === undefined) {
       throw new Error(typeof message === 'string' ? message : `the server answered ${response.status}`);
     }
-    const schema = RECEIPT_SCHEMA as unknown as { properties: Record<string, Record<string, unknown>> };
-    if (part === null || faultOf(part, schema.properties.registry, RECEIPT_SCHEMA as Record<string, unknown>) !== null) {
+    const { registry: form } = RECEIPT_SCHEMA.properties as Record<string, Schema>;
+    if (part === null || faultOf(part, form, RECEIPT_SCHEMA) !== null) {
       throw new Error("the server's answer has another form than expected");
     }
     return part as RegistryPart;

@@ -21,6 +21,7 @@ export interface IEntry {
   readonly document: unknown;
   /** null if it cannot be read: `error` says why. */
   readonly receipt: Receipt | null;
+  /** Beside a receipt: why it could not be judged. */
   readonly error: string | null;
   /** Computed by this browser; null until it is. */
   readonly verdict: Verdict | null;
@@ -33,6 +34,8 @@ export interface ISummary {
   readonly answers: number;
   /** Receipts that were checked here already. */
   readonly checked: number;
+  /** Receipts that could not be checked, because the verifier could not be loaded. */
+  readonly unchecked: number;
   /** Signatures that hold over request and response as they stand. */
   readonly valid: number;
   /** Receipts of which a claim failed, or that were altered, or that cannot be read. */

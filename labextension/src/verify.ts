@@ -18,7 +18,8 @@ import * as settlement from './claims/settlement';
 import { Claim, Evidence, Seen } from './claims/shared';
 import * as signature from './claims/signature';
 import { DEFAULT, Policy } from './policy';
-import { computeDigest, digestMatches, isFaithful, readReceipt, Receipt, signatureKey, UnreadableReceipt } from './receipt';
+import { computeDigest, digestMatches, isFaithful, readReceipt, Receipt, UnreadableReceipt } from './receipt';
+import { Relations } from './relations';
 import { READER, Trust } from './trust';
 import { decide, Verdict } from './verdict';
 
@@ -30,6 +31,7 @@ export { formatMoney, formatPart, formatUnits } from './money';
 export { AUDIT, combine, DEFAULT, makePolicy, POLICIES, policyNamed, STRICT } from './policy';
 export type { Policy } from './policy';
 export * from './receipt';
+export { Relations } from './relations';
 export { AWS_ROOT_SHA256, READER } from './trust';
 export type { Trust } from './trust';
 export { decide, labelOf } from './verdict';
@@ -183,63 +185,4 @@ class Pace {
     this.since = performance.now();
     return true;
   }
-}
-
-/** What receipts among many have in common that they must not have. */
-export class Relations {
-  private readonly keys = new WeakMap<Receipt, string | null>();
-  private readonly signatures = new Map<string, Receipt[]>();
-  private readonly payments = new Map<string, Receipt[]>();
-
-  add(receipt: Receipt): void {
-    const [signed, paid] = [this.keyOf(receipt), paymentKey(receipt)];
-    if (signed !== null) {
-      append(this.signatures, signed, receipt);
-    }
-    if (paid !== null) {
-      append(this.payments, paid, receipt);
-    }
-  }
-
-  private keyOf(receipt: Receipt): string | null {
-    let found = this.keys.get(receipt);
-    if (found === undefined) {
-      found = signatureKey(receipt);
-      this.keys.set(receipt, found);
-    }
-    return found;
-  }
-
-  /** For a receipt that was added. */
-  of(receipt: Receipt): Seen {
-    const [signed, paid] = [this.keyOf(receipt), paymentKey(receipt)];
-    const nonce = receipt.payment?.authorisation.nonce;
-    return {
-      // One receipt shown twice, or a later version of it, is no replay.
-      signatureIn: idsOf(this.signatures.get(signed ?? ''), other => root(other) !== root(receipt)),
-      paymentIn: idsOf(this.payments.get(paid ?? ''), other => other.payment?.authorisation.nonce !== nonce)
-    };
-  }
-}
-
-function root(receipt: Receipt): string {
-  return receipt.supersedes !== undefined && isFaithful(receipt) ? receipt.supersedes : receipt.digest;
-}
-
-function paymentKey(receipt: Receipt): string | null {
-  const settled = receipt.payment?.settled;
-  return settled?.tx_hash ? `${settled.chain_id} ${settled.tx_hash}` : null;
-}
-
-function append(map: Map<string, Receipt[]>, key: string, receipt: Receipt): void {
-  const found = map.get(key);
-  if (found === undefined) {
-    map.set(key, [receipt]);
-  } else {
-    found.push(receipt);
-  }
-}
-
-function idsOf(receipts: readonly Receipt[] | undefined, wanted: (receipt: Receipt) => boolean): string[] {
-  return [...new Set((receipts ?? []).filter(wanted).map(receipt => receipt.id))].sort();
 }

@@ -188,6 +188,9 @@ export function headline(judged: IJudged): IHeadline {
     short: brief,
     simulated
   });
+  if (verdict === null && judged.error !== null) {
+    return make('warn', '! Not checked', '! unchecked');
+  }
   if (verdict === null) {
     return make('quiet', '… Checking', '… checking');
   }
@@ -244,6 +247,9 @@ export function summary(judged: IJudged): string[] {
   }
   const wrong = judged.findings.find(finding => finding.level === 'failed');
   const facts = [];
+  if (judged.error !== null) {
+    facts.push(oneLine(judged.error, 200));
+  }
   if (wrong !== undefined) {
     facts.push(told(wrong.message, 200));
   } else if (verdict?.status === 'FAILED' || verdict?.status === 'UNVERIFIED') {
@@ -293,11 +299,15 @@ export function notebookLine(sum: ISummary): string {
       parts.reverse();
     }
   }
-  if (sum.checked < sum.answers) {
-    parts.push(`checking, ${sum.answers - sum.checked} to go`);
+  const waiting = sum.answers - sum.checked - sum.unchecked;
+  if (waiting > 0) {
+    parts.push(`checking, ${waiting} to go`);
     return parts.join(' · ');
   }
   parts.push(`${plural(sum.valid, 'signature')} valid${sum.failed ? `, ${sum.failed} failed` : ''}`);
+  if (sum.unchecked) {
+    parts.push(`${sum.unchecked} not checked`);
+  }
   if (sum.edited) {
     parts.push(`${plural(sum.edited, 'cell')} edited since`);
   }
@@ -314,6 +324,9 @@ export function briefLine(sum: ISummary): string {
   const simulated = sum.simulated ? ' · SIMULATED' : '';
   if (sum.failed) {
     return `${sum.failed} of ${sum.answers} failed${simulated}`;
+  }
+  if (sum.unchecked) {
+    return `${sum.unchecked} of ${sum.answers} not checked${simulated}`;
   }
   return sum.checked < sum.answers ? `checking ${sum.answers}` : `${sum.valid} of ${sum.answers} signed${simulated}`;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support import signing
 from support.lab_page import Eyes, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 #: What JupyterLab asks the world outside for unless told not to.
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
 SERVER_SECONDS = 60
+PLAIN_HOST = "plain.test"
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +88,8 @@ def lab(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.Temp
             "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={token}",
             f"--ServerApp.root_dir={root}",
+            "--ServerApp.local_hostnames=localhost",
+            f"--ServerApp.local_hostnames={PLAIN_HOST}",
             "--allow-root",
             "--LabApp.expose_app_in_browser=True",
             "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
@@ -128,7 +133,14 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
+            executable_path=chromium,
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--force-color-profile=srgb",
+                # A name that is not known as this machine's own: pages under it have no WebCrypto.
+                f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1",
+            ],
         )
         yield running
         running.close()
@@ -141,10 +153,11 @@ def eyes(browser: Any, lab: Lab) -> Iterator[Eyes]:
     page = context.new_page()
     seen = Eyes(page)
     here = urlsplit(lab.url).netloc
+    hosts = (here, here.replace("127.0.0.1", PLAIN_HOST))
 
     def gate(route: Any) -> None:
         address = urlsplit(route.request.url)
-        if address.scheme in ("data", "blob") or address.netloc == here:
+        if address.scheme in ("data", "blob") or address.netloc in hosts:
             route.continue_()
         else:
             seen.outside.append(route.request.url)
@@ -153,3 +166,15 @@ def eyes(browser: Any, lab: Lab) -> Iterator[Eyes]:
     context.route("**/*", gate)
     yield seen
     context.close()
+
+
+@pytest.fixture
+def trusting(lab: Lab) -> Iterator[None]:
+    """A reader who knows this simulated network's root, and has pinned its code."""
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(
+        json.dumps({"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": [signing.PCR_HASH]})
+    )
+    yield
+    settings.unlink()

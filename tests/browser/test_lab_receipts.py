@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,13 +9,11 @@ from urllib.parse import parse_qsl, urlsplit
 import nbformat
 import pytest
 from support import lab_notebooks as notebooks
-from support import signing
-from support.lab_page import Eyes, Lab
+from support.lab_page import Eyes, Lab, judged, put, read
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
 CARD = ".opg-receipt .opg-card"
-NO_KERNEL = "No Kernel"
 
 
 @pytest.fixture(scope="module")
@@ -31,51 +27,6 @@ def answers() -> nbformat.NotebookNode:
             notebooks.call("Was this edited?", "The cell above was edited after this answer."),
         ]
     )
-
-
-def put(lab: Lab, made: nbformat.NotebookNode, name: str, *, kernel: bool = False) -> str:
-    """Lay a notebook into the server's folder, unsigned, as a stranger's; without a kernel unless told."""
-    if not kernel:
-        made = nbformat.from_dict(json.loads(json.dumps(made)))
-        made.metadata.pop("kernelspec", None)
-    notebooks.write(made, lab.root / name)
-    return name
-
-
-def read(page: Any, lab: Lab, name: str) -> Any:
-    """Open a notebook and decline every kernel; wait until all its receipts are judged."""
-    page.goto(lab.notebook_url(name))
-    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60_000)
-    page.evaluate(
-        """async () => {
-            const app = window.jupyterapp;
-            await app.restored;
-            await app.shell.currentWidget.context.ready;
-        }"""
-    )
-    if "kernelspec" not in nbformat.read(lab.root / name, as_version=4).metadata:
-        page.locator(".jp-Dialog button", has_text=NO_KERNEL).click()
-    judged(page)
-    return page
-
-
-def judged(page: Any) -> str:
-    """The whole line of the notebook's mark, once nothing is left to check."""
-    page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('valid')", timeout=60_000)
-    title: str = page.locator(".opg-mark").get_attribute("title")
-    return title
-
-
-@pytest.fixture
-def trusting(lab: Lab) -> Iterator[None]:
-    """A reader who knows this simulated network's root, and has pinned its code."""
-    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(
-        json.dumps({"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": [signing.PCR_HASH]})
-    )
-    yield
-    settings.unlink()
 
 
 def test_strangers_notebook_without_kernel(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
@@ -189,7 +140,10 @@ def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.Not
     first = judged(read(eyes.page, lab, name))
     other = eyes.page.context.new_page()
     assert judged(read(other, lab, name)) == first
-    assert other.locator(CARD).count() == eyes.page.locator(CARD).count() == 4
+    for page in (other, eyes.page):
+        page.bring_to_front()
+        page.locator(CARD).nth(3).wait_for(state="attached", timeout=30_000)
+        assert page.locator(CARD).count() == 4
 
 
 def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
@@ -265,7 +219,7 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
     name = put(lab, notebooks.tampered(answers, 3), "seven.ipynb")
     page = eyes.page
     page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
-    page.locator(".jp-Dialog button", has_text=NO_KERNEL).click(timeout=60_000)
+    page.locator(".jp-Dialog button", has_text="No Kernel").click(timeout=60_000)
     assert "3 signatures valid, 1 failed" in judged(page)
     assert page.locator(CARD).count() == 4
     assert page.locator(".opg-badge.opg-tone-bad").count() == 1

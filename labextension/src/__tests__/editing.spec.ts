@@ -1,6 +1,6 @@
 /** @jest-environment jsdom */
 import '@jupyterlab/testing/lib/jest-shim';
-import { costOf, verdictOf } from '../ledger';
+import { costOf, verdictOf } from '../ledgerview';
 import { pinnable } from '../commands';
 import { OpgCompletion } from '../completer';
 import { content, pythonSpec } from '../launcher';

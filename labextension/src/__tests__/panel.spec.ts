@@ -5,7 +5,7 @@ import { badgeOf } from '../badge';
 import { field, toCsv, toJsonl } from '../exporting';
 import { toneOf } from '../mark';
 import { findReceipts, shownTwice, summarise } from '../model';
-import { arrange } from '../panel';
+import { arrange } from '../listing';
 import { MIME_TYPE } from '../receipt';
 import { readSettings } from '../settings';
 import { briefLine, notebookLine } from '../words';

@@ -1,45 +1,62 @@
 /**
- * ECDSA over P-384 with SHA-384: what enclaves' documents and their certificates are signed with. By WebCrypto, or with
- * BigInt where there is none: on plain HTTP.
+ * ECDSA over P-384 with SHA-384: what enclaves' documents and their certificates are signed with. By WebCrypto, or by
+ * noble-curves where there is none: on plain HTTP.
  */
 
-import { sha384 } from '@noble/hashes/sha2.js';
-
+import { part } from '../load';
 import { concat, subtleCrypto } from './bytes';
 import * as der from './der';
-import { FIELD, readPoint, verify } from './p384';
 
-/** A key as WebCrypto takes it, null where there is no WebCrypto; rejects for what is no point of the curve. */
-async function imported(key: Uint8Array): Promise<CryptoKey | null> {
-  return (await subtleCrypto()?.importKey('raw', key, { name: 'ECDSA', namedCurve: 'P-384' }, false, ['verify'])) ?? null;
+/** Bytes of one coordinate, and of each half of a signature. */
+const FIELD = 48;
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-384' };
+
+/** Loaded only where it is needed: it is as large as half of the verifier. */
+const inScript = part(() => import('./p384'));
+
+/** Lets typing and drawing have their turn: a signature in script takes longer than anything else here. */
+function breath(): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve));
 }
 
 function hasForm(key: Uint8Array): boolean {
   return key.length === 1 + 2 * FIELD && key[0] === 4;
 }
 
-/** Whether these bytes are an uncompressed point of the curve. */
+/** Whether these bytes are an uncompressed point of the curve. Rejects with `NotLoaded`. */
 export async function isPoint(key: Uint8Array): Promise<boolean> {
   if (!hasForm(key)) {
     return false;
   }
+  const subtle = subtleCrypto();
+  if (subtle === undefined) {
+    return (await inScript()).isPoint(key);
+  }
   try {
-    return (await imported(key)) !== null || readPoint(key) !== null;
+    await subtle.importKey('raw', key, ALGORITHM, false, ['verify']);
+    return true;
   } catch {
     return false;
   }
 }
 
-/** Whether `key` (an uncompressed point) signed `message`; the signature is r and s, 48 bytes each. */
+/**
+ * Whether `key` (an uncompressed point) signed `message`; the signature is r and s, 48 bytes each. Rejects with
+ * `NotLoaded`.
+ */
 export async function holds(key: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
   if (!hasForm(key)) {
     return false;
   }
+  const subtle = subtleCrypto();
+  if (subtle === undefined) {
+    const { holds: holdsInScript } = await inScript();
+    await breath();
+    return holdsInScript(key, message, signature);
+  }
   try {
-    const ready = await imported(key);
-    return ready === null
-      ? verify(key, sha384(message), signature)
-      : await subtleCrypto()!.verify({ name: 'ECDSA', hash: 'SHA-384' }, ready, signature, message);
+    const ready = await subtle.importKey('raw', key, ALGORITHM, false, ['verify']);
+    return await subtle.verify({ name: 'ECDSA', hash: 'SHA-384' }, ready, signature, message);
   } catch {
     return false;
   }

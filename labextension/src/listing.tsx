@@ -1,0 +1,234 @@
+/** What the panel's first tab shows of a notebook: loaded when someone looks. */
+
+import * as React from 'react';
+
+import { checker } from './check';
+import { saveAs } from './exporting';
+import { EDITED } from './findings';
+import { toneOf } from './mark';
+import { IEntry, INotebookReceipts } from './tokens';
+import * as words from './words';
+
+export type SortBy = 'cell' | 'verdict' | 'model' | 'host' | 'cost' | 'time';
+export type Show = 'all' | 'failed' | 'edited' | 'simulated' | 'unasked';
+
+const SORTS: readonly [SortBy, string][] = [
+  ['cell', 'cell order'],
+  ['verdict', 'verdict'],
+  ['cost', 'cost'],
+  ['time', 'time taken'],
+  ['model', 'model'],
+  ['host', 'host']
+];
+
+const SHOWS: readonly [Show, string][] = [
+  ['all', 'all'],
+  ['failed', 'failed'],
+  ['edited', 'cell edited since'],
+  ['simulated', 'simulated'],
+  ['unasked', 'registry not asked']
+];
+
+const TONES: readonly words.Tone[] = ['bad', 'warn', 'quiet', 'sim', 'ok'];
+
+function isEdited(entry: IEntry): boolean {
+  return entry.findings.some(finding => EDITED.has(finding.code));
+}
+
+/** Which entries are listed, in which order: failures and differences first, whatever else is asked for. */
+export function arrange(entries: readonly IEntry[], by: SortBy, show: Show, search: string): IEntry[] {
+  const wanted = search.trim().toLowerCase();
+  const listed = entries.filter(entry => {
+    const { receipt, verdict } = entry;
+    const shown =
+      show === 'all' ||
+      (show === 'failed' && words.hasFailed(entry)) ||
+      (show === 'edited' && isEdited(entry)) ||
+      (show === 'simulated' && (receipt?.network.simulated === true || verdict?.simulated === true)) ||
+      (show === 'unasked' && verdict?.claims.registry.basis !== 'asked');
+    return shown && (!wanted || searchable(entry).includes(wanted));
+  });
+  const key = KEYS[by];
+  const place = new Map(entries.map((entry, index) => [entry, index]));
+  return listed.sort((one, other) => {
+    const first = urgency(one) - urgency(other);
+    const [a, b] = [key(one), key(other)];
+    return first || (a < b ? -1 : a > b ? 1 : 0) || place.get(one)! - place.get(other)!;
+  });
+}
+
+/** Differences between what was saved and what was computed come first, then other failures, then edited cells. */
+function urgency(entry: IEntry): number {
+  if (entry.findings.some(finding => finding.code === 'saved-differs' || finding.code === 'shown-text')) {
+    return 0;
+  }
+  return words.hasFailed(entry) ? 1 : isEdited(entry) ? 2 : 3;
+}
+
+function searchable({ receipt, error }: IEntry): string {
+  return receipt === null
+    ? (error ?? '')
+    : `${receipt.id} ${words.model(receipt)} ${receipt.host?.tee_id ?? ''} ${receipt.prompt.text}`.toLowerCase();
+}
+
+const KEYS: Record<SortBy, (entry: IEntry) => string | number> = {
+  cell: () => 0,
+  verdict: entry => TONES.indexOf(words.headline(entry).tone),
+  model: ({ receipt }) => (receipt === null ? '' : words.model(receipt)),
+  host: ({ receipt }) => receipt?.host?.tee_id ?? '',
+  cost: ({ receipt }) => -Number(receipt?.payment?.cost?.amount ?? 0),
+  time: ({ receipt }) => (receipt === null ? 0 : -words.elapsed(receipt))
+};
+
+export interface IListProps {
+  readonly model: INotebookReceipts;
+  readonly name: string;
+}
+
+export function Listing({ model, name }: IListProps): JSX.Element {
+  const [, redraw] = React.useReducer((count: number) => count + 1, 0);
+  const [by, setBy] = React.useState<SortBy>('cell');
+  const [show, setShow] = React.useState<Show>('all');
+  const [search, setSearch] = React.useState('');
+  const [asking, setAsking] = React.useState(false);
+  React.useEffect(() => {
+    model.changed.connect(redraw);
+    checker.changed.connect(redraw);
+    return () => {
+      model.changed.disconnect(redraw);
+      checker.changed.disconnect(redraw);
+    };
+  }, [model]);
+
+  const { entries, summary } = model;
+  if (!entries.length) {
+    return (
+      <div className="opg-empty">
+        <p>No AI answers with receipts in this notebook yet.</p>
+        <p>
+          Run a <code>%%opg</code> cell; what comes back is checked here, in your browser.
+        </p>
+      </div>
+    );
+  }
+  const listed = arrange(entries, by, show, search);
+  return (
+    <div className="opg-listing">
+      <div className={`opg-totals opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`} role="status">
+        <b>{name}</b>
+        <span>
+          {summary.failed ? '✗ ' : ''}
+          {words.notebookLine(summary)}
+        </span>
+      </div>
+      <div className="opg-tools">
+        <input
+          type="search"
+          className="jp-mod-styled"
+          placeholder="Search prompt, model, host, receipt"
+          aria-label="Search receipts"
+          value={search}
+          onChange={event => setSearch(event.target.value)}
+        />
+        <label>
+          Show
+          <Select value={show} choices={SHOWS} onChange={setShow} />
+        </label>
+        <label>
+          Sort by
+          <Select value={by} choices={SORTS} onChange={setBy} />
+        </label>
+      </div>
+      <ul className="opg-entries" aria-label="Receipts of this notebook">
+        {listed.map(entry => (
+          <Row key={`${entry.cellId} ${entry.output}`} entry={entry} open={() => void model.reveal(entry)} />
+        ))}
+      </ul>
+      {listed.length === 0 && <p className="opg-empty">None of {words.plural(entries.length, 'receipt')} fits.</p>}
+      <div className="opg-actions">
+        <button className="jp-mod-styled" onClick={() => void model.refresh()}>
+          Check again
+        </button>
+        <button
+          className="jp-mod-styled"
+          disabled={asking || !checker.canAsk}
+          title="Asks the RPCs in your own settings, through this Jupyter server. They then learn which hosts you look at."
+          onClick={() => {
+            setAsking(true);
+            void model.askRegistry().finally(() => setAsking(false));
+          }}
+        >
+          {asking ? 'Asking …' : 'Ask the registry'}
+        </button>
+        <button className="jp-mod-styled" onClick={() => saveAs('jsonl', name, entries)}>
+          Export JSONL
+        </button>
+        <button className="jp-mod-styled" onClick={() => saveAs('csv', name, entries)}>
+          Export CSV
+        </button>
+      </div>
+      <p className="opg-fine">
+        All of this was computed in this browser from the notebook alone, unless a line says “asked”. Costs are the hosts’ figures.
+      </p>
+    </div>
+  );
+}
+
+function Select<T extends string>(props: {
+  readonly value: T;
+  readonly choices: readonly (readonly [T, string])[];
+  readonly onChange: (value: T) => void;
+}): JSX.Element {
+  return (
+    <select className="jp-mod-styled" value={props.value} onChange={event => props.onChange(event.target.value as T)}>
+      {props.choices.map(([value, label]) => (
+        <option key={value} value={value}>
+          {label}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => void }): JSX.Element {
+  const { receipt } = entry;
+  const head = words.headline(entry);
+  const facts =
+    receipt === null
+      ? [entry.error ?? '']
+      : [
+          words.model(receipt),
+          receipt.host === null ? '' : `host ${words.shortHash(receipt.host.tee_id)}`,
+          words.cost(receipt),
+          words.duration(words.elapsed(receipt))
+        ];
+  const basis = entry.verdict?.claims.registry.basis;
+  return (
+    <li>
+      <button
+        className={`opg-entry opg-tone-${isEdited(entry) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`}
+        onClick={open}
+        title="Show this cell"
+      >
+        <span className="opg-entry-head">
+          <b>{head.text}</b>
+          <span className="opg-faint">cell {entry.cell + 1}</span>
+        </span>
+        {receipt !== null && <span className="opg-entry-prompt">{words.oneLine(receipt.prompt.text, 120)}</span>}
+        <span className="opg-faint">{facts.filter(Boolean).join(' · ')}</span>
+        {entry.verdict !== null && (
+          <span className="opg-faint">
+            {words.signatureValid(entry.verdict) ? 'signature valid' : 'signature not valid'} ·{' '}
+            {basis === 'asked' ? 'registry asked' : basis === 'recorded' ? "registry: author's word" : 'registry not known'}
+          </span>
+        )}
+        {entry.findings.map(finding => (
+          <span key={finding.code} className={EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`}>
+            {EDITED.has(finding.code) ? '≠ ' : finding.level === 'failed' ? '✗ ' : '· '}
+            {words.told(finding.message, 200)}
+          </span>
+        ))}
+      </button>
+    </li>
+  );
+}

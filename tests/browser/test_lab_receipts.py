@@ -171,6 +171,7 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
     first.locator("summary").first.click()
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
+    entries.nth(199).wait_for(state="attached", timeout=30_000)
     assert entries.count() == 200
     for number in (199, 100, 0):
         entries.nth(number).click()

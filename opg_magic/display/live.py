@@ -30,9 +30,9 @@ _ORDER = [phase for phase, _ in _STEPS]
 
 
 class Publish(Protocol):
-    """Shows a bundle: the first time as a new display, then (``update``) in its place."""
+    """Shows a bundle: first as a new display, then (``update``) in its place; ``running``: more will follow."""
 
-    def __call__(self, bundle: Bundle, *, update: bool) -> None: ...
+    def __call__(self, bundle: Bundle, *, update: bool, running: bool) -> None: ...
 
 
 #: Calls back after so many seconds; what it returns is called to call it off.
@@ -113,7 +113,7 @@ class LiveDisplay:
             if self._call_off is not None:
                 self._call_off()
                 self._call_off = None
-            self._publish(bundle, update=True)
+            self._publish(bundle, update=True, running=False)
 
     def _catch_up(self) -> None:
         with self._lock:
@@ -126,7 +126,7 @@ class LiveDisplay:
         self.text_was_shown = self.text_was_shown or bool(text)
         self._shown_at = self._clock()
         bundle = running_bundle(self._steps(), text=text, notes=self._notes(text), simulated=self._simulated)
-        self._publish(bundle, update=update)
+        self._publish(bundle, update=update, running=True)
 
     def _steps(self) -> tuple[tuple[str, str], ...]:
         now = _ORDER.index(self._progress.phase)
@@ -154,12 +154,21 @@ class LiveDisplay:
 
 
 def ipython_publisher(shell: Any) -> Publish:
-    """Publishes into the running cell under one ``display_id``."""
+    """Publishes into the running cell under one ``display_id``.
+
+    A file does not keep that id; while the call runs it stands in the metadata too, so that a page that is loaded anew
+    meanwhile finds the display again.
+    """
     import secrets
 
     display_id = "opg-" + secrets.token_hex(8)
 
-    def publish(bundle: Bundle, *, update: bool) -> None:
-        shell.display_pub.publish(data=bundle, metadata={}, transient={"display_id": display_id}, update=update)
+    def publish(bundle: Bundle, *, update: bool, running: bool) -> None:
+        shell.display_pub.publish(
+            data=bundle,
+            metadata={"opg": {"display": display_id}} if running else {},
+            transient={"display_id": display_id},
+            update=update,
+        )
 
     return publish

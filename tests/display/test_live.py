@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic.display.live import INTERVAL, LiveDisplay
+from opg_magic.display.live import INTERVAL, LiveDisplay, ipython_publisher
 from opg_magic.models import Money, Phase, Progress
 from opg_magic.networks import OBSERVED_CAP, OPG
 
@@ -31,7 +32,7 @@ class World:
         self.waiting.append(entry)
         return lambda: self.waiting.remove(entry)
 
-    def publish(self, bundle: dict[str, Any], *, update: bool) -> None:
+    def publish(self, bundle: dict[str, Any], *, update: bool, running: bool) -> None:
         self.shown.append((self.now, update, bundle))
 
     def pass_time(self, seconds: float) -> None:
@@ -152,3 +153,16 @@ def test_the_cap_stays_known_when_a_later_step_does_not_name_it(world: World) ->
     world.pass_time(1)
     live.update(Progress(Phase.CHECK))
     assert "pay ≤ 0.1 OPG ✓" in world.plain[-1]
+
+
+def test_the_display_is_found_again_only_while_it_runs() -> None:
+    """A page loaded anew in mid-call knows the display by what the file holds; a settled one says nothing of it."""
+    sent: list[dict[str, Any]] = []
+    shell = SimpleNamespace(display_pub=SimpleNamespace(publish=lambda **said: sent.append(said)))
+    live = LiveDisplay(ipython_publisher(shell), model="openai/gpt-5")
+    live.start()
+    live.settle({"text/plain": "done"})
+    first, last = sent
+    assert first["metadata"] == {"opg": {"display": first["transient"]["display_id"]}}
+    assert last["metadata"] == {}
+    assert last["transient"] == first["transient"]

@@ -23,6 +23,7 @@ export const ORDER: readonly (string | null)[] = [
   CommandIDs.showPanel,
   LEDGER,
   CommandIDs.recheck,
+  CommandIDs.askRegistry,
   CommandIDs.nextFailed,
   null,
   CommandIDs.exportJsonl,

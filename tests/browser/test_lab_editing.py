@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from support.lab_page import Eyes, Lab
+from support.lab_page import Eyes, Lab, caret, cell, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -19,38 +18,6 @@ if not EXTENSION.is_dir():
 
 PROMPT = "Isn't this \"plain\" text? import os; for x in y: don't"
 TYPE = "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.mimeType"
-
-
-def write(lab: Lab, name: str, *sources: str) -> None:
-    """A notebook with these code cells."""
-    notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    )
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    nbformat.write(notebook, lab.root / name)
-
-
-def cell(eyes: Eyes, index: int) -> Any:
-    return eyes.page.locator(".jp-Notebook .jp-Cell").nth(index)
-
-
-def caret(eyes: Eyes, index: int, line: int, column: int) -> None:
-    """Edit a cell, the cursor at that place."""
-    eyes.page.evaluate(
-        """([index, line, column]) => {
-            const { content } = window.jupyterapp.shell.currentWidget;
-            content.activeCellIndex = index;
-            content.mode = 'edit';
-            content.activeCell.editor.setCursorPosition({ line, column });
-            content.activeCell.editor.focus();
-        }""",
-        [index, line, column],
-    )
-
-
-def run(eyes: Eyes, index: int) -> None:
-    caret(eyes, index, 0, 0)
-    eyes.page.keyboard.press("Control+Enter")
 
 
 def choices(eyes: Eyes) -> list[str]:

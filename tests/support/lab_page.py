@@ -95,3 +95,35 @@ def judged(page: Any) -> str:
     page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('valid')", timeout=60_000)
     title: str = page.locator(".opg-mark").get_attribute("title")
     return title
+
+
+def write(lab: Lab, name: str, *sources: str) -> None:
+    """A notebook with these code cells."""
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(notebook, lab.root / name)
+
+
+def cell(eyes: Eyes, index: int) -> Any:
+    return eyes.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+
+def caret(eyes: Eyes, index: int, line: int, column: int) -> None:
+    """Edit a cell, the cursor at that place."""
+    eyes.page.evaluate(
+        """([index, line, column]) => {
+            const { content } = window.jupyterapp.shell.currentWidget;
+            content.activeCellIndex = index;
+            content.mode = 'edit';
+            content.activeCell.editor.setCursorPosition({ line, column });
+            content.activeCell.editor.focus();
+        }""",
+        [index, line, column],
+    )
+
+
+def run(eyes: Eyes, index: int) -> None:
+    caret(eyes, index, 0, 0)
+    eyes.page.keyboard.press("Control+Enter")

@@ -1,0 +1,284 @@
+"""What a person does with the extension: by keyboard, with pins and the registry, stopping, and without the extension."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from support import lab_notebooks as notebooks
+from support import signing
+from support.lab_page import UI, Eyes, Lab, caret, cell, judged, put, read, run, write
+
+pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+
+CARD = ".opg-receipt .opg-card"
+OUTPUTS = "window.jupyterapp.shell.currentWidget.content.widgets[{}].model.outputs"
+ACTIVE = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+
+
+@pytest.fixture(scope="module")
+def answers() -> nbformat.NotebookNode:
+    return notebooks.notebook(
+        [
+            notebooks.call("What is sealed?", "Memory is sealed by the processor."),
+            notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17."),
+            notebooks.call("Is 563 prime?", "Yes, it is."),
+        ]
+    )
+
+
+def opg(lab: Lab, *arguments: str) -> str:
+    """The command line of the server's user."""
+    command = [sys.executable, "-m", "opg_magic.cli", *arguments]
+    done = subprocess.run(command, env=lab.env, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def begin(eyes: Eyes, command: str) -> None:
+    """A command that ends only when its dialog does."""
+    eyes.page.evaluate("name => void window.jupyterapp.commands.execute(name)", command)
+
+
+def finished(eyes: Eyes, index: int, number: int) -> None:
+    cell(eyes, index).locator(".jp-InputPrompt", has_text=f"[{number}]").wait_for(timeout=90_000)
+
+
+# --------------------------------------------------------------------------------------------------------- the keyboard
+
+
+def test_shortcuts(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 3), "keys.ipynb"))
+    page.evaluate("() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }")
+    panel = page.locator(".opg-Panel")
+    assert not panel.is_visible()
+    page.keyboard.press("Alt+Shift+R")
+    panel.wait_for(timeout=10_000)
+
+    assert page.evaluate(ACTIVE) == 0
+    page.keyboard.press("Alt+Shift+F")
+    page.wait_for_function(f"() => ({ACTIVE})() === 3")
+
+    page.evaluate("() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }")
+    page.keyboard.press("Alt+Shift+Q")
+    page.wait_for_function(f"() => ({ACTIVE})() === 4")
+    page.keyboard.type("Why not?")
+    source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
+    assert page.evaluate(source) == "%%opg \nWhy not?"
+    assert eyes.outside == []
+
+
+def test_every_command_is_in_menu_and_palette(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    """And each has words of its own; those that need something are off without it."""
+    page = read(eyes.page, lab, put(lab, answers, "commands.ipynb"))
+    ours = set(
+        page.evaluate("() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('opg-magic:'))")
+    )
+    assert len(ours) >= 12
+    labels = page.evaluate("ids => ids.map(id => window.jupyterapp.commands.label(id))", sorted(ours))
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+    page.locator(".lm-MenuBar-itemLabel", has_text="Verified AI").click()
+    menu = page.locator("#opg-magic-menu .lm-Menu-item[data-command]")
+    menu.first.wait_for()
+    assert set(menu.evaluate_all("items => items.map(item => item.dataset.command)")) == ours
+    eyes.screenshot("menu-light.png")
+    off = set(
+        page.locator("#opg-magic-menu .lm-mod-disabled[data-command]").evaluate_all(
+            "items => items.map(item => item.dataset.command)"
+        )
+    )
+    assert off == {"opg-magic:next-failed", "opg-magic:stop"}
+    page.keyboard.press("Escape")
+
+
+def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+    """Each control has a role and a name, and Tab and Enter are enough to filter, sort and reach a cell."""
+    page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 3), "by_name.ipynb"))
+    eyes.command("opg-magic:show-panel")
+    listed = page.get_by_role("list", name="Receipts of this notebook").get_by_role("button")
+    listed.first.wait_for(timeout=15_000)
+    assert listed.count() == 3
+    assert "Failed" in listed.first.inner_text()
+
+    search = page.get_by_role("searchbox", name="Search receipts")
+    search.focus()
+    page.keyboard.type("561")
+    page.wait_for_function("() => document.querySelectorAll('.opg-entry').length === 1")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Tab")
+    page.keyboard.type("failed")
+    page.wait_for_function("() => document.querySelectorAll('.opg-entry').length === 1")
+    assert "What is sealed" not in listed.first.inner_text() or "Failed" in listed.first.inner_text()
+    page.get_by_role("combobox", name="Show").select_option("all")
+    page.get_by_role("combobox", name="Sort by").select_option("cost")
+    assert listed.count() == 3
+
+    entry = listed.filter(has_text="561")
+    entry.focus()
+    ring = entry.evaluate("e => getComputedStyle(e).outlineStyle + getComputedStyle(e).boxShadow")
+    assert ring != "nonenone", "one cannot see what has the focus"
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"() => ({ACTIVE})() === 2")
+    for role, name in (("button", "Check again"), ("button", "Ask the registry"), ("button", "Export JSONL")):
+        assert page.get_by_role(role, name=name).count() == 1  # type: ignore[arg-type]
+    card = page.get_by_role("region", name="all required checks pass")
+    assert card.count() + page.get_by_role("region", name="Signature valid").count() >= 2
+
+
+# ------------------------------------------------------------------------------------------------------------- the pins
+
+
+@pytest.fixture
+def knows_root(lab: Lab) -> Iterator[Path]:
+    """A reader who knows this simulated network's root, and has pinned nothing."""
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"simulatedRoots": [signing.authority().root_sha256]}))
+    yield settings
+    settings.unlink()
+
+
+def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, knows_root: Path) -> None:
+    """What the reader pins is kept in their own settings and counts in every notebook; a form that is none does not."""
+    name = put(lab, answers, "pin.ipynb")
+    page = read(eyes.page, lab, name)
+    card = page.locator(CARD).first
+    assert "Signature valid, checked in part" in card.inner_text().replace("\xa0", " ")
+    begin(eyes, "opg-magic:pin-code")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("only code that you pinned is accepted").wait_for(timeout=10_000)
+    assert f"{signing.PCR_HASH} (3 answers)" in dialog.locator("select, .jp-Dialog-body").first.inner_text()
+    eyes.screenshot("pin-light.png")
+    dialog.get_by_role("button", name="Pin").click()
+    card.get_by_text("all required checks pass").wait_for(timeout=15_000)
+    assert signing.PCR_HASH in knows_root.read_text()
+    assert card.get_by_text("Signature valid, checked in part").count() == 0
+
+    page = read(eyes.page, lab, name)
+    page.locator(CARD).first.get_by_text("all required checks pass").wait_for(timeout=15_000)
+    begin(eyes, "opg-magic:pin-code")
+    page.get_by_role("dialog").get_by_text("not pinned already").wait_for(timeout=10_000)
+    page.keyboard.press("Escape")
+
+    # Another build is pinned: this one is not accepted any more, and says why.
+    set_pins = """pins => window.jupyterapp.serviceManager.settings.save('opg-magic:plugin', pins)"""
+    other = {"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": ["0x" + "5c" * 32]}
+    page.evaluate(set_pins, json.dumps(other))
+    page = read(eyes.page, lab, name)
+    assert "3 failed" in judged(page) or "0 signatures valid" in judged(page), judged(page)
+    assert page.locator(CARD).get_by_text("all required checks pass").count() == 0
+
+
+# --------------------------------------------------------------------------------------------------------- the registry
+
+
+def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
+    """Asked through the reader's server of a network that runs; and what is said once it does not run any more."""
+    write(lab, "living.ipynb", "%load_ext opg_magic", "%%opg one\nName a prime.", "%%opg two\nName another prime.")
+    eyes.open(lab, "living.ipynb")
+    for index in (0, 1):
+        run(eyes, index)
+    finished(eyes, 1, 2)
+    page = eyes.page
+    card = page.locator(CARD).first
+    card.get_by_text("registry: as recorded by the author's kernel").wait_for(timeout=20_000)
+    eyes.command("opg-magic:ask-registry")
+    card.get_by_text("registry: asked by your own RPC").wait_for(timeout=40_000)
+    assert "registry asked: 1" in judged(page)
+    eyes.screenshot("registry-asked-light.png")
+
+    run(eyes, 2)
+    finished(eyes, 2, 3)
+    page.wait_for_function("() => document.querySelector('.opg-mark').title.includes('2 answers')")
+    opg(lab, "simnet", "down")
+    eyes.command("opg-magic:ask-registry")
+    second = page.locator(CARD).nth(1)
+    second.locator("summary").first.click()
+    second.get_by_text("The registry could not be asked").wait_for(timeout=60_000)
+    assert "does not run here" in second.inner_text()
+    assert "author's word" in second.locator("tr[data-claim=registry]").inner_text()
+    assert eyes.outside == []
+
+
+# ------------------------------------------------------------------------------------------------------------- stopping
+
+
+@pytest.fixture
+def slow_host(lab: Lab) -> Iterator[str]:
+    """A host that takes half a second for each token."""
+    opg(lab, "simnet", "up")
+    opg(lab, "simnet", "cheat", "bruno", "slow")
+    yield "bruno"
+    opg(lab, "simnet", "cheat", "bruno", "off")
+
+
+LONG = (
+    "Say the alphabet slowly and then say it again and again and once more from its end to its beginning please. " * 2
+)
+
+
+def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: str) -> None:
+    write(lab, "stopped.ipynb", "%load_ext opg_magic", f"%%opg never --host {slow_host}\n{LONG}", "1 + 1")
+    eyes.open(lab, "stopped.ipynb")
+    run(eyes, 0)
+    finished(eyes, 0, 1)
+    run(eyes, 1)
+    eyes.page.locator("button.opg-stop").wait_for(timeout=20_000)
+    # Some of the answer is there, in the one output that will be the card.
+    held = f"JSON.stringify({OUTPUTS.format(1)}.get(0).data)"
+    eyes.page.wait_for_function(
+        f"() => {OUTPUTS.format(1)}.length === 1 && {held}.includes('You asked')", timeout=60_000
+    )
+    eyes.screenshot("streaming-light.png")
+    eyes.page.keyboard.press("Alt+Shift+S")
+    finished(eyes, 1, 2)
+    eyes.page.locator("button.opg-stop").wait_for(state="detached", timeout=10_000)
+    card = eyes.page.locator(CARD)
+    card.wait_for(timeout=20_000)
+    told = card.inner_text().replace("\xa0", " ")
+    assert "No answer" in told
+    assert "stopped" in told.lower()
+    eyes.screenshot("stopped-light.png")
+    run(eyes, 2)
+    cell(eyes, 2).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=20_000)
+
+
+# ------------------------------------------------------------------------------------------------ without the extension
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_saved_page_says_the_same(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, tmp_path: Path, theme: str
+) -> None:
+    """As HTML without server, kernel or extension: verdict, cost, host and answer as the card had them."""
+    source = tmp_path / "saved.ipynb"
+    nbformat.write(answers, source)
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", f"--HTMLExporter.theme={theme}", str(source)]
+    subprocess.run(command, check=True, capture_output=True, env=lab.env, timeout=120)
+    page = eyes.page
+    page.route("file://**", lambda route: route.continue_())
+    page.goto(f"file://{tmp_path / 'saved.html'}")
+    told = page.locator(".jp-OutputArea-output details")
+    assert told.count() == 3
+    first: Any = told.first
+    words = first.inner_text().replace("\xa0", " ")
+    assert "SIMULATED" in words
+    assert "0.0041 sim-OPG" in words
+    host = notebooks.document(answers, 1)["host"]["tee_id"].removeprefix("0x")
+    assert host[:4] in words
+    assert "Memory is sealed by the processor." in page.locator(".jp-OutputArea-output").first.inner_text()
+    first.locator("summary").first.click()
+    assert "author's kernel, 2026-05-04 12:00 UTC" in words
+    assert "opg verify" in first.inner_text()
+    assert page.locator(".jp-OutputArea-output script").count() == 0
+    UI.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(UI / f"saved-{theme}.png"))
+    # The exporter's own page asks for its libraries; nothing of ours asks for anything.
+    assert all("cdnjs.cloudflare.com" in url or "unpkg.com" in url or "jsdelivr" in url for url in eyes.outside)

@@ -272,6 +272,13 @@ function hiddenText(judged: IJudged, receipt: Receipt, context: IContext): HTMLE
   if (text === null) {
     return h('p', { class: 'opg-note' }, 'The receipt holds no text of an answer.');
   }
+  const { response } = receipt;
+  if (!words.isWithheld(judged) && (response.problem !== null || (response.text === null && response.tool_calls === null))) {
+    return foldable(null, { class: 'opg-withheld' }, h('summary', {}, 'Show what had come until then'), false, () => [
+      h('p', { class: 'opg-banner' }, '! Nobody signed the text below. Do not rely on it.'),
+      verbatim(text)
+    ]);
+  }
   if (!words.isWithheld(judged)) {
     return foldable(null, { class: 'opg-evidence' }, h('summary', {}, 'Show the answer (its cell asked for none)'), false, () => {
       const place = h('div', { class: 'opg-answer' });

@@ -1,17 +1,17 @@
 /** Commands: a question below, the line's settings, a pin; and where all commands stand: palette and menu. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Dialog, ICommandPalette, InputDialog, showDialog } from '@jupyterlab/apputils';
+import { ICommandPalette } from '@jupyterlab/apputils';
 import { IMainMenu } from '@jupyterlab/mainmenu';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Menu } from '@lumino/widgets';
 
 import { NEW_NOTEBOOK } from './launcher';
-import { SETTINGS_ID } from './settings';
 import { STOP } from './live';
+import { part } from './load';
 import { tell } from './status';
-import { CommandIDs, IEntry, IReceipts } from './tokens';
+import { CommandIDs, IReceipts } from './tokens';
 
 export const ASK = 'opg-magic:insert-question';
 export const PIN = 'opg-magic:pin-code';
@@ -37,45 +37,8 @@ export const ORDER: readonly (string | null)[] = [
   SETTINGS
 ];
 
-/** Code that an attestation proves here and now, and that is not pinned yet: hash to how many answers it gave. */
-export function pinnable(entries: readonly IEntry[], pinned: readonly string[]): Map<string, number> {
-  const known = new Set(pinned.map(hash => hash.toLowerCase()));
-  const found = new Map<string, number>();
-  for (const { verdict, findings } of entries) {
-    const claim = verdict?.claims.attestation;
-    const hash = claim?.status === 'passed' && claim.basis === 'proven' ? claim.facts.pcr_hash : null;
-    if (typeof hash === 'string' && !known.has(hash.toLowerCase()) && !findings.some(one => one.level === 'failed')) {
-      found.set(hash.toLowerCase(), (found.get(hash.toLowerCase()) ?? 0) + 1);
-    }
-  }
-  return found;
-}
-
-async function pin(receipts: IReceipts, registry: ISettingRegistry): Promise<void> {
-  const settings = await registry.load(SETTINGS_ID);
-  const pinned = (settings.composite['pinnedPcrs'] ?? []) as string[];
-  const found = pinnable(receipts.current?.entries ?? [], pinned);
-  if (found.size === 0) {
-    await showDialog({
-      title: 'Nothing to pin',
-      body: 'No answer in this notebook comes from attested code that is not pinned already.',
-      buttons: [Dialog.okButton()]
-    });
-    return;
-  }
-  const items = [...found].map(([hash, answers]) => `${hash} (${answers} ${answers === 1 ? 'answer' : 'answers'})`);
-  const chosen = await InputDialog.getItem({
-    title: 'Accept this code by your own review?',
-    label: pinned.length
-      ? 'It is added to the code that you accept.'
-      : 'From then on, only code that you pinned is accepted, in every notebook.',
-    items,
-    okLabel: 'Pin'
-  });
-  if (chosen.button.accept && chosen.value) {
-    await settings.set('pinnedPcrs', [...pinned, chosen.value.split(' ')[0]]);
-  }
-}
+/** What few ever open. */
+const pinning = part(() => import('./pinning'));
 
 export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'opg-magic:commands',
@@ -110,10 +73,16 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
     commands.addCommand(PIN, {
-      label: 'Pin the Code of This Notebook’s Answers …',
+      label: 'Code That You Accept (Pins) …',
       caption: 'Accept attested code by your own review',
-      isEnabled: () => receipts?.current !== null && receipts?.current !== undefined && registry !== null,
-      execute: () => (receipts !== null && registry !== null ? pin(receipts, registry).catch(tell) : undefined)
+      isEnabled: () => registry !== null,
+      execute: async () => {
+        try {
+          await (await pinning()).pin(receipts?.current?.entries ?? [], registry!);
+        } catch (problem) {
+          tell(problem);
+        }
+      }
     });
     commands.addCommand(SETTINGS, {
       label: 'Settings of AI Receipts',

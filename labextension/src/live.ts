@@ -1,9 +1,14 @@
-/** A stop button beside a `%%opg` cell while it runs: it interrupts the kernel, and goes when the cell has ended. */
+/**
+ * A stop button beside a `%%opg` cell while it runs: it interrupts the kernel, and goes when the cell has ended. A call that
+ * this page did not begin has one too, in the toolbar where its cell is not known.
+ */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, Notebook, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { Widget } from '@lumino/widgets';
 
+import { Elsewhere } from './elsewhere';
 import { isOpg } from './magic';
 import { IStatusSource, tell } from './status';
 
@@ -12,15 +17,34 @@ export const STOP = 'opg-magic:stop';
 /** The code cells of one notebook that were sent and have not ended, in order: the first is the one that runs. */
 export class Running {
   private readonly _cells: Cell[] = [];
-  private _shown: { cell: Cell; button: HTMLButtonElement } | null = null;
+  private _elsewhere: { readonly cell: Cell | null } | null = null;
+  private _shown: { cell: Cell | null; button: HTMLButtonElement; remove: () => void } | null = null;
 
-  /** `interrupt` stops the kernel; it is asked once a cell. */
-  constructor(private readonly _interrupt: () => Promise<void>) {}
+  /**
+   * `interrupt` stops the kernel; it is asked once a cell. `bar` takes a button that belongs to no cell. `changed`:
+   * another call can be stopped, or none.
+   */
+  constructor(
+    private readonly _interrupt: () => Promise<void>,
+    private readonly _bar: ((button: HTMLElement) => () => void) | null = null,
+    private readonly _changed: () => void = () => undefined
+  ) {}
 
   /** The `%%opg` cell that runs now. */
   get now(): Cell | null {
     const cell = this._cells[0];
     return cell && !cell.isDisposed && isOpg(cell.model.sharedModel.getSource()) ? cell : null;
+  }
+
+  /** Whether there is a call to stop, whoever began it. */
+  get stoppable(): boolean {
+    return this._shown !== null;
+  }
+
+  /** A call that this page did not begin; null: there is none. */
+  elsewhere(call: { readonly cell: Cell | null } | null): void {
+    this._elsewhere = call;
+    this._show();
   }
 
   scheduled(cell: Cell): void {
@@ -41,6 +65,7 @@ export class Running {
   /** The kernel is gone, and with it all that it was asked. */
   clear(): void {
     this._cells.length = 0;
+    this._elsewhere = null;
     this._show();
   }
 
@@ -56,7 +81,7 @@ export class Running {
     } catch (problem) {
       tell(problem);
       shown.button.disabled = false;
-      shown.button.textContent = '■ Stop';
+      shown.button.textContent = shown.cell === null ? '■ Stop AI call' : '■ Stop';
     }
   }
 
@@ -64,31 +89,53 @@ export class Running {
     while (this._cells[0]?.isDisposed) {
       this._cells.shift();
     }
-    const cell = this.now;
-    if (this._shown?.cell === cell) {
+    const mine = this.now;
+    // What another page began runs before what this one has in the queue.
+    const call = this._elsewhere ?? (mine && { cell: mine });
+    if (this._shown === null ? call === null : call !== null && this._shown.cell === call.cell) {
       return;
     }
-    this._shown?.button.remove();
+    this._shown?.remove();
     this._shown = null;
-    if (cell !== null) {
+    if (call !== null) {
+      const { cell } = call;
       const button = document.createElement('button');
       button.type = 'button';
       button.className = 'opg-stop';
-      button.textContent = '■ Stop';
-      button.title = 'Interrupt the kernel. What was already sent may be charged; the card says so.';
+      button.textContent = cell === null ? '■ Stop AI call' : '■ Stop';
+      const what = this._elsewhere === null ? '' : 'An AI call that this page did not begin runs in this kernel. ';
+      button.title = `${what}Interrupts the kernel. What was already sent may be charged; the card says so.`;
       button.setAttribute('aria-label', 'Stop this call: interrupts the kernel');
       // A press selects no cell and moves no focus out of an editor.
       button.addEventListener('mousedown', event => event.preventDefault());
       button.addEventListener('click', () => void this.stop());
-      (cell.inputArea?.node ?? cell.node).append(button);
-      this._shown = { cell, button };
+      if (cell !== null) {
+        (cell.inputArea?.node ?? cell.node).append(button);
+      }
+      const remove = cell === null ? this._bar?.(button) : () => button.remove();
+      this._shown = { cell, button, remove: remove ?? (() => undefined) };
     }
+    this._changed();
   }
+}
+
+/** Into the toolbar, before its empty middle; the answer takes it out again. */
+function inToolbar({ toolbar }: NotebookPanel, button: HTMLElement): () => void {
+  const item = new Widget();
+  item.addClass('opg-StopItem');
+  item.node.append(button);
+  if (![...toolbar.names()].includes('spacer') || !toolbar.insertBefore('spacer', 'opg-stop', item)) {
+    toolbar.addItem('opg-stop', item);
+  }
+  return () => item.dispose();
 }
 
 /** Keeps one list for each open notebook. */
 class Lists {
   private readonly _lists = new Map<Notebook, Running>();
+
+  /** `changed`: another call can be stopped, or none. */
+  constructor(private readonly _changed: () => void) {}
 
   of(notebook: Notebook): Running | null {
     return this._lists.get(notebook) ?? null;
@@ -99,10 +146,15 @@ class Lists {
     if (this._lists.has(content)) {
       return;
     }
-    const running = new Running(async () => {
-      await sessionContext.session?.kernel?.interrupt();
-    });
+    const running: Running = new Running(
+      async () => {
+        await sessionContext.session?.kernel?.interrupt();
+      },
+      button => inToolbar(panel, button),
+      this._changed
+    );
     this._lists.set(content, running);
+    const elsewhere = new Elsewhere(panel, () => running.elsewhere(elsewhere.running));
     const gone = ['restarting', 'autorestarting', 'dead', 'terminating'];
     sessionContext.statusChanged.connect((_, status) => {
       if (gone.includes(status)) {
@@ -124,7 +176,10 @@ export const livePlugin: JupyterFrontEndPlugin<void> = {
   requires: [INotebookTracker],
   optional: [IStatusSource],
   activate: (app: JupyterFrontEnd, notebooks: INotebookTracker, status: IStatusSource | null) => {
-    const lists = new Lists();
+    const lists = new Lists(() => {
+      app.commands.notifyCommandChanged(STOP);
+      void status?.refresh();
+    });
     notebooks.widgetAdded.connect((_, panel) => lists.add(panel));
     notebooks.forEach(panel => lists.add(panel));
     const look = (cell: Cell): void => {
@@ -145,7 +200,7 @@ export const livePlugin: JupyterFrontEndPlugin<void> = {
     const now = (): Running | null => {
       const panel = notebooks.currentWidget;
       const running = panel && lists.of(panel.content);
-      return running?.now ? running : null;
+      return running?.stoppable ? running : null;
     };
     app.commands.addCommand(STOP, {
       label: 'Stop the Running AI Call',

@@ -1,4 +1,4 @@
-"""What a person does with the extension: by keyboard, with pins and the registry, stopping, and without the extension."""
+"""What a person does with the extension: keyboard, pins, registry, stopping; and what is seen without it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import UI, Eyes, Lab, caret, cell, judged, put, read, run, write
+from support.lab_page import UI, Eyes, Lab, cell, judged, put, read, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -153,10 +153,19 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
     assert "Signature valid, checked in part" in card.inner_text().replace("\xa0", " ")
     begin(eyes, "opg-magic:pin-code")
     dialog = page.get_by_role("dialog")
-    dialog.get_by_text("only code that you pinned is accepted").wait_for(timeout=10_000)
-    assert f"{signing.PCR_HASH} (3 answers)" in dialog.locator("select, .jp-Dialog-body").first.inner_text()
+    offered = dialog.get_by_role("group", name="Attested in this notebook's answers")
+    offered.wait_for(timeout=10_000)
+    assert signing.PCR_HASH in offered.inner_text()
+    assert "3 answers" in offered.inner_text()
+    accept = dialog.get_by_role("button", name="Accept this code")
+    other = dialog.get_by_role("textbox", name="Another PCR hash")
+    other.fill("0x5c")
+    dialog.get_by_role("alert").get_by_text("64 hex digits").wait_for(timeout=5_000)
+    assert accept.is_disabled()
     eyes.screenshot("pin-light.png")
-    dialog.get_by_role("button", name="Pin").click()
+    other.fill("")
+    offered.get_by_role("checkbox").check()
+    accept.click()
     card.get_by_text("all required checks pass").wait_for(timeout=15_000)
     assert signing.PCR_HASH in knows_root.read_text()
     assert card.get_by_text("Signature valid, checked in part").count() == 0
@@ -164,7 +173,10 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
     page = read(eyes.page, lab, name)
     page.locator(CARD).first.get_by_text("all required checks pass").wait_for(timeout=15_000)
     begin(eyes, "opg-magic:pin-code")
-    page.get_by_role("dialog").get_by_text("not pinned already").wait_for(timeout=10_000)
+    kept = page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
+    kept.wait_for(timeout=10_000)
+    assert kept.is_checked()
+    assert page.get_by_role("dialog").get_by_role("group").count() == 1
     page.keyboard.press("Escape")
 
     # Another build is pinned: this one is not accepted any more, and says why.

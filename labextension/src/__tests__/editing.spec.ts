@@ -1,7 +1,9 @@
 /** @jest-environment jsdom */
 import '@jupyterlab/testing/lib/jest-shim';
 import { costOf, verdictOf } from '../ledgerview';
-import { pinnable } from '../commands';
+import { Signal } from '@lumino/signaling';
+import { displayOf, Elsewhere } from '../elsewhere';
+import { hashIn, PinBody, pinnable } from '../pinning';
 import { OpgCompletion } from '../completer';
 import { content, pythonSpec } from '../launcher';
 import { Running } from '../live';
@@ -10,7 +12,7 @@ import { StatusItem, words } from '../statusbar';
 import { isOpg } from '../magic';
 
 // JupyterLab itself is not needed here, and slow to load: its names stand for nothing.
-jest.mock('@jupyterlab/apputils', () => ({ Notification: { warning: jest.fn() } }));
+jest.mock('@jupyterlab/apputils', () => ({ Notification: { warning: jest.fn(), info: jest.fn() } }));
 jest.mock('@jupyterlab/completer', () => ({}));
 jest.mock('@jupyterlab/launcher', () => ({}));
 jest.mock('@jupyterlab/mainmenu', () => ({}));
@@ -173,6 +175,92 @@ describe('the stop button', () => {
   });
 });
 
+/** A notebook whose one cell was saved while its call ran, and a kernel that says what a test lets it say. */
+function panel(saved: any[]): any {
+  const outputs = { length: saved.length, get: (at: number) => saved[at], set: (at: number, value: any) => void (saved[at] = value) };
+  const only = cell('%%opg\na');
+  only.model.outputs = outputs;
+  const it: any = { content: { widgets: [only] }, context: { ready: Promise.resolve() }, isDisposed: false };
+  it.disposed = new Signal<any, void>(it);
+  const session = { kernel: { status: 'unknown', clientId: 'this page' } };
+  it.sessionContext = { session, iopubMessage: new Signal<any, any>(it), kernelChanged: new Signal<any, void>(it) };
+  it.say = (msg_type: string, content: any, session = 'another page') =>
+    it.sessionContext.iopubMessage.emit({
+      header: { msg_type },
+      parent_header: { msg_id: 'request', msg_type: 'execute_request', session },
+      content
+    });
+  return it;
+}
+
+describe('a call that another page began', () => {
+  const display = 'opg-0123456789abcdef';
+  const running = { data: { 'text/plain': 'answering' }, metadata: { opg: { display } }, transient: { display_id: display } };
+  const settled = { data: { 'text/plain': 'card' }, metadata: {}, transient: { display_id: display } };
+  const { info } = jest.requireMock('@jupyterlab/apputils').Notification;
+  beforeEach(() => {
+    jest.useFakeTimers();
+    info.mockClear();
+  });
+  afterEach(() => jest.useRealTimers());
+
+  test('goes on in the output that it was saved with, and ends there', () => {
+    const saved = [{ metadata: { opg: { display } } }] as any[];
+    const page = panel(saved);
+    const changed = jest.fn();
+    const elsewhere = new Elsewhere(page, changed);
+    page.say('update_display_data', running);
+    expect(saved[0].data['text/plain']).toBe('answering');
+    expect(elsewhere.running?.cell).toBe(page.content.widgets[0]);
+    page.say('update_display_data', settled);
+    page.say('status', { execution_state: 'idle' });
+    expect(saved[0].data['text/plain']).toBe('card');
+    expect(displayOf(saved[0].metadata)).toBeNull();
+    expect(elsewhere.running).toBeNull();
+    expect(changed).toHaveBeenCalledTimes(2);
+    expect(info).not.toHaveBeenCalled();
+  });
+
+  test('has no cell where the file does not hold it: its end is told', () => {
+    const page = panel([{ metadata: {} }]);
+    const elsewhere = new Elsewhere(page, () => undefined);
+    page.say('update_display_data', running);
+    expect(elsewhere.running).toEqual({ request: 'request', cell: null });
+    page.say('update_display_data', { ...settled, data: { 'application/vnd.opg.receipt.v1+json': { id: 'M6Q01SQH6T' } } });
+    expect(info.mock.calls[0][0]).toContain('%opg show M6Q01SQH6T');
+  });
+
+  test('may be what a kernel is busy with that says nothing', async () => {
+    const page = panel([{ metadata: { opg: { display } } }]);
+    const elsewhere = new Elsewhere(page, () => undefined);
+    await page.context.ready;
+    jest.advanceTimersByTime(1600);
+    expect(elsewhere.running?.cell).toBe(page.content.widgets[0]);
+    page.say('status', { execution_state: 'idle' });
+    expect(elsewhere.running).toBeNull();
+  });
+
+  test('is not one of this page, nor a display of somebody else', () => {
+    const page = panel([{ metadata: { opg: { display } } }]);
+    const elsewhere = new Elsewhere(page, () => undefined);
+    page.say('update_display_data', running, 'this page');
+    page.say('update_display_data', { ...running, transient: { display_id: 'widget' } });
+    expect(elsewhere.running).toBeNull();
+  });
+
+  test('is stopped first, then what this page has in the queue', () => {
+    const bar = jest.fn((node: HTMLElement) => () => node.remove());
+    const list = new Running(async () => undefined, bar);
+    const mine = cell('%%opg\na');
+    list.elsewhere({ cell: null });
+    list.scheduled(mine);
+    expect(bar.mock.calls[0][0].textContent).toBe('■ Stop AI call');
+    expect(button(mine)).toBeNull();
+    list.elsewhere(null);
+    expect(button(mine)?.textContent).toBe('■ Stop');
+  });
+});
+
 describe('a new notebook', () => {
   const spec = (name: string, language: string): any => ({ name, language, display_name: name });
 
@@ -217,5 +305,41 @@ describe('what can be pinned', () => {
     expect(pinnable([entry('passed', 'proven')], [hash.toUpperCase().replace('X', 'x')]).size).toBe(0);
     expect(pinnable([entry('failed', 'proven'), entry('passed', 'recorded'), entry('passed', 'proven', true)], []).size).toBe(0);
     expect(pinnable([{ verdict: null, findings: [] } as any], []).size).toBe(0);
+    const unpinned = entry('failed', 'proven');
+    unpinned.verdict.claims.attestation.code = 'not-pinned';
+    unpinned.findings = [{ level: 'failed', code: 'saved-differs' }];
+    expect([...pinnable([unpinned], ['0xother'])]).toEqual([[hash, 1]]);
+    unpinned.verdict.claims.signature = { status: 'failed', code: 'signature' };
+    expect(pinnable([unpinned], ['0xother']).size).toBe(0);
+  });
+
+  test('a hash as one may write it, and nothing else', () => {
+    expect(hashIn(` ${hash.toUpperCase()} `)).toBe(hash);
+    expect(hashIn('ab'.repeat(32))).toBe(hash);
+    for (const wrong of ['', '0x', hash.slice(0, -1), `${hash}0`, hash.replace('a', 'g')]) {
+      expect(hashIn(wrong)).toBeNull();
+    }
+  });
+
+  test('is what stands ticked, and what was entered; nothing while that is no hash', () => {
+    const other = `0x${'cd'.repeat(32)}`;
+    const body = new PinBody([other], new Map([[hash, 2]]));
+    const [kept, offered] = Array.from(body.node.querySelectorAll<HTMLInputElement>('input[type=checkbox]'));
+    expect(body.getValue()).toEqual([other]);
+    kept.checked = false;
+    offered.checked = true;
+    expect(body.getValue()).toEqual([hash]);
+    const line = body.node.querySelector<HTMLInputElement>('input[type=text]')!;
+    const enter = (text: string): void => {
+      line.value = text;
+      line.dispatchEvent(new Event('input'));
+    };
+    enter('0xabc');
+    expect(body.getValue()).toBeNull();
+    expect(line.validity.valid).toBe(false);
+    expect(body.node.querySelector('[role=alert]')!.textContent).toContain('64 hex digits');
+    enter(other);
+    expect(line.validity.valid).toBe(true);
+    expect(body.getValue()).toEqual([hash, other]);
   });
 });

@@ -1,0 +1,124 @@
+/**
+ * Calls that run in a notebook's kernel and were not begun by this page: those of before it was loaded anew, and those of
+ * another window. JupyterLab forgets where their output belongs; here their display goes on, and they can be stopped.
+ */
+
+import { Notification } from '@jupyterlab/apputils';
+import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
+import type { IDisplayUpdate } from '@jupyterlab/nbformat';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { KernelMessage } from '@jupyterlab/services';
+
+import { MIME_TYPE } from './receipt';
+
+/** How our kernel side names its displays. */
+const DISPLAY = /^opg-[0-9a-f]{16}$/;
+/** Milliseconds in which a kernel that is free has said so. */
+const PATIENCE = 1500;
+
+/** Requests that a kernel answers in turn; others it answers while a cell runs. */
+const IN_TURN: readonly (string | undefined)[] = ['execute_request', 'kernel_info_request'];
+
+/** The display that an output was left with while its call ran; null for a settled one. */
+export function displayOf(metadata: unknown): string | null {
+  const id = (metadata as { opg?: { display?: unknown } } | undefined)?.opg?.display;
+  return typeof id === 'string' && DISPLAY.test(id) ? id : null;
+}
+
+/** The outputs of a notebook whose calls had not ended when it was saved. */
+function* left(panel: NotebookPanel): Generator<{ cell: Cell; at: number; id: string }> {
+  for (const cell of panel.content.widgets) {
+    const { outputs } = cell.model as ICodeCellModel;
+    for (let at = 0; at < (outputs?.length ?? 0); at++) {
+      const id = displayOf(outputs.get(at).metadata);
+      if (id !== null) {
+        yield { cell, at, id };
+      }
+    }
+  }
+}
+
+/** Watches one notebook; `changed` is called when {@link running} differs. */
+export class Elsewhere {
+  /** The request under which the call runs, where it was seen; and its cell, where that is known. */
+  private _call: { readonly request: string | null; readonly cell: Cell | null } | null = null;
+  private _wait = 0;
+  /** No word yet of a kernel that is free: something may run since before this page was there. */
+  private _midway = true;
+
+  constructor(
+    private readonly _panel: NotebookPanel,
+    private readonly _changed: () => void
+  ) {
+    const { sessionContext } = _panel;
+    sessionContext.iopubMessage.connect((_, message) => this._hear(message as KernelMessage.IIOPubMessage));
+    sessionContext.kernelChanged.connect(() => this._begin());
+    void _panel.context.ready.then(() => this._begin());
+    _panel.disposed.connect(() => window.clearTimeout(this._wait));
+  }
+
+  /** Such a call runs, as far as can be known; `cell` null: in which cell is not. */
+  get running(): { readonly cell: Cell | null } | null {
+    return this._call;
+  }
+
+  /** A kernel that is not free when the page finds it, and a call in the file that had not ended: it may be that one. */
+  private _begin(): void {
+    this._set(null);
+    this._midway = true;
+    window.clearTimeout(this._wait);
+    this._wait = window.setTimeout(() => {
+      const kernel = this._panel.isDisposed ? null : this._panel.sessionContext.session?.kernel;
+      const [open] = kernel && this._call === null && ['unknown', 'busy'].includes(kernel.status) ? left(this._panel) : [];
+      if (open !== undefined) {
+        this._set({ request: null, cell: open.cell });
+      }
+    }, PATIENCE);
+  }
+
+  private _hear(message: KernelMessage.IIOPubMessage): void {
+    const kernel = this._panel.sessionContext.session?.kernel;
+    const parent = message.parent_header as Partial<KernelMessage.IHeader>;
+    const content = message.content as { execution_state?: string; transient?: { display_id?: unknown } };
+    if (message.header.msg_type === 'status') {
+      if (content.execution_state === 'restarting' || (content.execution_state === 'idle' && IN_TURN.includes(parent.msg_type))) {
+        window.clearTimeout(this._wait);
+        this._midway = false;
+        this._set(null);
+      }
+      return;
+    }
+    const id = content.transient?.display_id;
+    if (!/^(update_)?display_data$/.test(message.header.msg_type) || typeof id !== 'string' || !DISPLAY.test(id)) {
+      return;
+    }
+    if (parent.session !== undefined && parent.session !== kernel?.clientId) {
+      this._update(id, message.content as IDisplayUpdate, parent.msg_id ?? null);
+    }
+  }
+
+  private _update(id: string, { data, metadata }: Pick<IDisplayUpdate, 'data' | 'metadata'>, request: string | null): void {
+    const [place] = [...left(this._panel)].filter(one => one.id === id);
+    if (place !== undefined) {
+      (place.cell.model as ICodeCellModel).outputs.set(place.at, { output_type: 'display_data', data, metadata });
+    }
+    if (displayOf(metadata) !== null) {
+      this._set({ request, cell: place?.cell ?? null });
+    } else if (place === undefined && this._midway) {
+      const { id: receipt } = (data[MIME_TYPE] ?? {}) as { id?: unknown };
+      const where = typeof receipt === 'string' && /^[0-9A-Za-z]{10}$/.test(receipt) ? `%opg show ${receipt}` : '%opg receipts';
+      // It stays until it is read: nothing else on the page tells it.
+      Notification.info(`The AI call that ran when this page was loaded has ended. Its cell does not show it: ${where} does.`, {
+        autoClose: false
+      });
+    }
+  }
+
+  private _set(call: Elsewhere['_call']): void {
+    const same = call === this._call || (call !== null && this._call?.request === call.request && this._call.cell === call.cell);
+    this._call = call;
+    if (!same) {
+      this._changed();
+    }
+  }
+}

@@ -103,6 +103,8 @@ class ReceiptsPanel extends Widget implements IReceiptsPanel {
     const { content } = tab;
     content.id = tab.id;
     content.title.label = tab.title;
+    content.node.setAttribute('role', 'tabpanel');
+    content.node.setAttribute('aria-label', tab.title);
     this._stack.addWidget(content);
     content.setHidden(this._stack.widgets.length > 1);
     this._bar.addTab(content.title);

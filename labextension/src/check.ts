@@ -234,7 +234,7 @@ export class Checker {
 
   private _key(receipt: Receipt, seen: Seen): string {
     const asked = this._asked.get(registryKey(receipt) ?? '');
-    const state = asked === undefined ? '' : 'problem' in asked ? asked.problem : asked.registry.block_hash + asked.registry.active;
+    const state = asked === undefined ? '' : 'problem' in asked ? asked.problem : asked.registry.block_hash + asked.registry.active + (asked.registry.disagreement ?? '');
     // The stated digest is not part of the computed one.
     return [computedDigest(receipt), receipt.digest, state, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? [])].join(' ');
   }

@@ -52,7 +52,11 @@ export function registryOfServer(settings: ServerConnection.ISettings): AskRegis
       throw new Error('this Jupyter server has no opg_magic to ask it');
     }
     const answer: unknown = await response.json().catch(() => null);
-    const { registry: part, message } = (answer ?? {}) as { registry?: unknown; message?: unknown };
+    const { registry: part, message, code } = (answer ?? {}) as { registry?: unknown; message?: unknown; code?: unknown };
+    if (code === 'rpcs-disagree') {
+      // At least one of them lies: that is an answer, and no good one (opg verify judges so too).
+      return { ...registry, disagreement: String(message) };
+    }
     if (!response.ok || part === undefined) {
       throw new Error(typeof message === 'string' ? message : `the server answered ${response.status}`);
     }

@@ -16,7 +16,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, OpgError
+from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.server.reading import Busy, NotConfigured, Reading
 
 _TEE_ID = re.compile(r"0x[0-9a-f]{64}")
@@ -27,6 +27,7 @@ _CURSOR = re.compile(r"[0-9A-Za-z:.+~-]{1,120}")
 _STATUS: tuple[tuple[type[OpgError], int, str], ...] = (
     (NotConfigured, 409, "not-configured"),
     (Busy, 429, "busy"),
+    (RpcsDisagree, 502, "rpcs-disagree"),
     (NetworkUnavailable, 502, "unavailable"),
     (ConfigError, 500, "settings"),
     (LedgerError, 500, "ledger"),

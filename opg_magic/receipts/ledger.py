@@ -25,11 +25,11 @@ from typing import Any
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import Authorisation, Charge, Money
 from opg_magic.networks import Network, Token
+from opg_magic.receipts.form import canonical_bytes
 from opg_magic.receipts.receipt import (
     Receipt,
     Supplement,
     SupplementKind,
-    canonical_bytes,
     normalise_id,
     signature_key,
     supplement_json,

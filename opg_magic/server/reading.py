@@ -165,7 +165,7 @@ class Reading:
         return self._kept[key]
 
     async def _ask(self, network: Network, tee_id: str, block: int) -> dict[str, Any]:
-        from opg_magic.receipts.receipt import registry_json
+        from opg_magic.receipts.parts import registry_json
 
         await self.aside(_import_readers)
         from opg_magic.hosts.registry import RegistryReader
@@ -230,4 +230,4 @@ def _asked(run_id: str | None) -> Network:
 
 def _import_readers() -> None:
     import opg_magic.hosts.registry
-    import opg_magic.receipts.receipt  # noqa: F401
+    import opg_magic.receipts.parts  # noqa: F401

@@ -28,7 +28,8 @@ from opg_magic.models import (
     VerdictStatus,
 )
 from opg_magic.networks import OPENGRADIENT, REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network, simulated
-from opg_magic.receipts.receipt import build_receipt, digest
+from opg_magic.receipts.form import digest
+from opg_magic.receipts.receipt import build_receipt
 from opg_magic.verify import DEFAULT, Policy, judge
 
 V, P, U, F = VerdictStatus.VERIFIED, VerdictStatus.PARTIAL, VerdictStatus.UNVERIFIED, VerdictStatus.FAILED

@@ -28,7 +28,13 @@ from opg_magic.errors import MalformedMessage, PaymentRefused, UnreadableReceipt
 from opg_magic.models import CLAIM_NAMES, AttestationEvidence, Claim, Evidence, ResponseEvidence, Status, VerdictStatus
 from opg_magic.protocol import merkle, reply, sse, x402
 from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, write_dump
-from opg_magic.receipts.receipt import Receipt, digest, supplement_json, supplement_kind, supplemented
+from opg_magic.receipts.form import digest
+from opg_magic.receipts.receipt import (
+    Receipt,
+    supplement_json,
+    supplement_kind,
+    supplemented,
+)
 from opg_magic.verify import AUDIT, attestation, judge, verify_exchange
 
 MIB = 1024 * 1024

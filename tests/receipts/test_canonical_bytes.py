@@ -4,7 +4,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opg_magic.receipts.receipt import canonical_bytes
+from opg_magic.receipts.form import canonical_bytes
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 VALUE = st.recursive(

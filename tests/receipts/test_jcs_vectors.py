@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opg_magic.protocol import strict_json
-from opg_magic.receipts.receipt import canonical_bytes
+from opg_magic.receipts.form import canonical_bytes
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "jcs"
 NAMES = sorted(path.name for path in (VECTORS / "input").glob("*.json"))

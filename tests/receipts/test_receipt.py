@@ -13,14 +13,11 @@ from support.receipts import NOW, SIM, evidence, failed_receipt, receipt, respon
 
 from opg_magic.errors import AnswerWithheld, CallFailed, UnreadableReceipt
 from opg_magic.models import Charge, Problem, Prompt, VerdictStatus
+from opg_magic.receipts.form import MAX_BYTES, canonical_bytes, digest, schema
 from opg_magic.receipts.receipt import (
-    MAX_BYTES,
     Receipt,
-    canonical_bytes,
-    digest,
     new_id,
     normalise_id,
-    schema,
     signed_prompt,
     source_sha256,
 )

@@ -18,8 +18,14 @@ from support.signed_receipts import jsonl, signed, verify
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import AgreementEvidence, BatchEvidence, IndividualEvidence, SettlementTx, Status
 from opg_magic.receipts import ledger as ledgers
+from opg_magic.receipts.form import digest
 from opg_magic.receipts.ledger import Ledger
-from opg_magic.receipts.receipt import Receipt, digest, supplement_json, supplement_kind, supplemented
+from opg_magic.receipts.receipt import (
+    Receipt,
+    supplement_json,
+    supplement_kind,
+    supplemented,
+)
 
 OPEN = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
 

@@ -16,7 +16,8 @@ from support.signed_receipts import redigested, signed
 
 from opg_magic.display import bundle, card
 from opg_magic.models import Verdict, VerdictStatus
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt, digest
+from opg_magic.receipts.form import digest
+from opg_magic.receipts.receipt import MIME_TYPE, Receipt
 from opg_magic.verify import judge
 
 MARKDOWN = """A *TEE* keeps code and data **sealed**:

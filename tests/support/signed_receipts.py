@@ -14,7 +14,8 @@ from opg_magic.display.markdown import to_html
 from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
 from opg_magic.networks import SIM_OPG, Network
 from opg_magic.receipts.audit import Report, verify_path
-from opg_magic.receipts.receipt import Receipt, build_receipt, digest, new_id
+from opg_magic.receipts.form import digest
+from opg_magic.receipts.receipt import Receipt, build_receipt, new_id
 from opg_magic.verify import DEFAULT, judge
 
 PROMPT = "Say hi"

@@ -471,7 +471,11 @@ class _Audit:
                 self.say("failed", "other-payment", message, where, id)
             # How the session's sum is shared out is no matter of the chain.
             found = replace(found, shared=told.shared, remainder=told.remainder)
-        return replace(evidence, payment=replace(payment, settled=found)), _asking(trust, "payment")
+        asked = replace(evidence, payment=replace(payment, settled=found))
+        if found.status == "spent" and found.nonce == payment.authorisation.nonce:
+            # One transaction may settle several authorisations: what it holds for this one was decoded just now.
+            asked = replace(asked, payment_seen_in=())
+        return asked, _asking(trust, "payment")
 
     def _ask_settlement(self, evidence: Evidence, trust: Trust, place: _Place) -> tuple[Evidence, Trust]:
         recorded = evidence.settlement

@@ -231,6 +231,20 @@ def test_attack_23_two_receipts_with_one_transaction_under_two_nonces(tmp_path: 
     assert [c.verdict.claims["payment"].code for c in report.checked] == ["two-nonces"] * 2
     assert report.exit_code == 1
 
+    class Decoding(Payments):
+        """A chain on which the transaction does settle both, each for its own amount."""
+
+        def settlement_of(self, authorisation: Authorisation) -> SettlementTx:
+            return replace(super().settlement_of(authorisation), nonce=authorisation.nonce)
+
+    told_one = settled(under(7).evidence())
+    report = verify(jsonl(tmp_path, under(7), under(8)), payment_reader=Decoding(told_one), allow_simulated=True)
+    assert [c.verdict.claims["payment"].status for c in report.checked] == [Status.PASSED] * 2
+    # A chain on which it settles one of them says so of the other.
+    report = verify(jsonl(tmp_path, under(7), under(8)), payment_reader=Payments(told_one), allow_simulated=True)
+    assert sorted(c.verdict.claims["payment"].code or "" for c in report.checked) == ["", "two-nonces"]
+    assert report.exit_code == 1
+
 
 def test_attack_30_an_agreement_whose_receipts_are_here_needs_nobodys_word(tmp_path: Path) -> None:
     receipts = [by(name) for name in ("anna", "boris")]

@@ -7,7 +7,7 @@ import time
 
 def main() -> None:
     setup = json.loads(sys.stdin.readline())
-    from opg_magic.engine import CallOptions
+    from opg_magic.call import CallOptions
     from opg_magic.models import Progress, Prompt
     from opg_magic.session import current_session
 

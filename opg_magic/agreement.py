@@ -16,7 +16,8 @@ from opg_magic import errors
 from opg_magic.models import AgreementEvidence, Answer, Charge, Claim, Cost, Money, Phase, Progress, Prompt, Verdict
 
 if TYPE_CHECKING:
-    from opg_magic.engine import CallOptions, Covered, Engine, EngineSettings
+    from opg_magic.call import CallOptions, EngineSettings
+    from opg_magic.engine import Covered, Engine
     from opg_magic.receipts.receipt import Receipt
 
 #: Most hosts that one cell may ask.

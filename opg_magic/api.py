@@ -13,7 +13,7 @@ from opg_magic.networks import OPG_DECIMALS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opg_magic.engine import CallOptions
+    from opg_magic.call import CallOptions
     from opg_magic.session import Session
 
 
@@ -109,7 +109,7 @@ def _prepare(
     policy: str | None,
     timeout: float | None,
 ) -> tuple[Session, Prompt, CallOptions]:
-    from opg_magic.engine import CallOptions
+    from opg_magic.call import CallOptions
     from opg_magic.models import parse_units
     from opg_magic.session import current_session
 

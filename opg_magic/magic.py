@@ -534,7 +534,7 @@ def _network(session: Session, line: Line) -> str:
 
 
 def _options(line: Line) -> Any:
-    from opg_magic.engine import CallOptions
+    from opg_magic.call import CallOptions
 
     return CallOptions(**{key: line.get(key) for key in ("host", "network", "max_cost", "policy", "timeout")})
 

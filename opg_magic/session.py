@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from opg_magic.agreement import Agreement
     from opg_magic.background import BackgroundLoop, Stopped
-    from opg_magic.engine import CallOptions, Engine, EngineSettings, ReadyHost
+    from opg_magic.call import CallOptions, EngineSettings, ReadyHost
+    from opg_magic.engine import Engine
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.reconcile import Outcome
     from opg_magic.wallet.keys import Wallet
@@ -105,7 +106,7 @@ class Session:
         Raises :class:`opg_magic.errors.OpgError`, or :class:`opg_magic.errors.CallInterrupted` when stopped.
         """
         from opg_magic.background import Stopped
-        from opg_magic.engine import CallOptions
+        from opg_magic.call import CallOptions
 
         options = options or CallOptions()
         self._count(+1)
@@ -129,7 +130,7 @@ class Session:
         """The same call, awaited on the caller's own loop.  Cancelling the await cancels and records it."""
         import asyncio
 
-        from opg_magic.engine import CallOptions
+        from opg_magic.call import CallOptions
 
         chosen = options or CallOptions()
         self._count(+1)
@@ -143,7 +144,7 @@ class Session:
 
     def quote(self, prompt: Prompt, options: CallOptions | None = None) -> Quote:
         """Host, model, price, tokens and cap of a call that is not made; nothing is paid and the prompt is not sent."""
-        from opg_magic.engine import CallOptions
+        from opg_magic.call import CallOptions
 
         options = options or CallOptions()
         engine = self._engine(options.network, None)
@@ -209,7 +210,8 @@ class Session:
 
     def _build(self, network: Network) -> Engine:
         from opg_magic import prices
-        from opg_magic.engine import Engine, Where
+        from opg_magic.call import Where
+        from opg_magic.engine import Engine
         from opg_magic.hosts.registry import RegistryReader
         from opg_magic.hosts.transport import HostPool
         from opg_magic.wallet.chain import PaymentChain
@@ -243,7 +245,7 @@ class Session:
         return open_wallet(network, source=self.settings.get("wallet"))
 
     def _engine_settings(self, network: Network) -> EngineSettings:
-        from opg_magic.engine import EngineSettings
+        from opg_magic.call import EngineSettings
         from opg_magic.verify.policy import policy, requiring
         from opg_magic.wallet.limits import Limits
 
@@ -436,7 +438,7 @@ class Session:
         """One prompt to several independent hosts at once: see :func:`opg_magic.agreement.agree`."""
         from opg_magic.agreement import agree
         from opg_magic.background import Stopped
-        from opg_magic.engine import CallOptions
+        from opg_magic.call import CallOptions
 
         chosen = options or CallOptions()
         self._count(+1)

@@ -287,7 +287,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
-        #: Receipts that could be written nowhere, by id: see :meth:`keep`.
+        #: Receipts that could be written nowhere, by id: see :meth:`keep_aside`.
         self._unwritten: dict[str, Receipt] = {}
 
     def __repr__(self) -> str:
@@ -462,39 +462,46 @@ class Ledger:
                 ),
             )
 
-    def keep(self, receipt: Receipt) -> str | None:
-        """:meth:`save`, for what was paid for: where that fails, keep the receipt in a file beside the ledger.
+    def exclusively(self) -> contextlib.AbstractContextManager[object]:
+        """Nobody else writes meanwhile: what is looked up inside still holds when it is saved there."""
+        return self._transaction()
 
-        Returns None, or else why it is not in the ledger yet and where it is.  It goes in by itself as soon as the
-        ledger can be written again.  Where not even that file can be written, this object holds the receipt.
+    def keep_aside(self, receipt: Receipt, problem: LedgerError) -> str:
+        """Keep what was paid for and could not be saved, in a file beside the ledger; returns why, and where it is.
+
+        It goes in by itself as soon as the ledger can be written again.  Where not even that file can be written, this
+        object holds the receipt.
         """
+        why = problem.message.rstrip(".")
         try:
-            self.save(receipt)
-        except LedgerError as problem:
-            why = problem.message.rstrip(".")
-        else:
-            return None
-        path = self._aside / f"{receipt.id}.json"
-        try:
-            self._aside.mkdir(mode=0o700, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}")
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(receipt.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            path = self._write_aside(f"{receipt.id}.json", receipt.to_json())
         except OSError:
             self._unwritten[receipt.id] = receipt
             return f"its receipt is in the memory of this kernel alone, and is written when that is possible: {why}"
         return f"its receipt is not in the ledger yet, but in {path}: {why}"
+
+    def keep_raw(self, call_id: str, data: Mapping[str, Any]) -> Path:
+        """Keep what came of a call of which no receipt could be made, as JSON in a file of its own; raises OSError."""
+        return self._write_aside(f"{call_id}.raw", json.dumps(dict(data), indent=1, ensure_ascii=True))
+
+    def _write_aside(self, name: str, text: str) -> Path:
+        path = self._aside / name
+        self._aside.mkdir(mode=0o700, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        return path
 
     @property
     def _aside(self) -> Path:
         return self.path.parent / "unsaved"
 
     def _take_in(self) -> None:
-        """Save what :meth:`keep` had to keep aside, here or in another kernel; what still fails stays where it is."""
+        """Save what :meth:`keep_aside` kept, here or in another kernel; what still fails stays where it is."""
         with self._lock, contextlib.suppress(LedgerError, OSError):
             for receipt in tuple(self._unwritten.values()):
                 self.save(receipt)
@@ -750,6 +757,9 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._guard():
             db = self._db()
+            if db.in_transaction:  # inside of exclusively(), in this thread: the lock is held
+                yield db
+                return
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db

@@ -20,8 +20,8 @@ import pytest
 from support.anvil import AnvilNetwork
 from support.simnet import Client, RunningSimnet, chat, client
 
+from opg_magic.call import CallOptions
 from opg_magic.config import Settings
-from opg_magic.engine import CallOptions
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.hosts.registry import RegistryReader
 from opg_magic.hosts.settlement import SettlementReader

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic import errors
-from opg_magic.engine import CallOptions
+from opg_magic.call import CallOptions
 from opg_magic.models import Answer, Charge, Prompt
 from opg_magic.session import Session
 

@@ -11,7 +11,7 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.engine import CallOptions
+from opg_magic.call import CallOptions
 from opg_magic.models import Charge, Phase, Prompt
 from opg_magic.session import Session
 
@@ -94,9 +94,9 @@ def test_stop_before_payment_says_not_charged(session: Session):
 def test_a_clock_that_is_off_is_refused_before_payment(session: Session, monkeypatch: pytest.MonkeyPatch):
     from opg_magic import engine as engine_module
 
-    true_now = engine_module._now
+    true_now = engine_module.utc_now
     session.hosts()
-    monkeypatch.setattr(engine_module, "_now", lambda: true_now() + timedelta(seconds=120))
+    monkeypatch.setattr(engine_module, "utc_now", lambda: true_now() + timedelta(seconds=120))
     with pytest.raises(errors.ClockSkew, match=r"1(19|20|21) s ahead"):
         session.ask(PROMPT)
     assert session.spending().kernel_reserved.amount == 0

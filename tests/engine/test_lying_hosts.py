@@ -6,7 +6,7 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.engine import CallOptions
+from opg_magic.call import CallOptions
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
 from opg_magic.session import Session
 

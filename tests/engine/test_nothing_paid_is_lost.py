@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import background, errors
-from opg_magic.engine import CallOptions
+from opg_magic.call import CallOptions
 from opg_magic.models import Charge, Phase, Prompt
 from opg_magic.session import Session
 
@@ -40,8 +41,8 @@ class Lock:
 
 
 def _before(session: Session, monkeypatch: pytest.MonkeyPatch, name: str, act) -> None:
-    """``act`` happens just before a method of the engine runs."""
-    engine = session._engines["sim"][1]
+    """``act`` happens just before a method of the engine's last step runs."""
+    engine = session._engines["sim"][1]._concluder
     method = getattr(engine, name)
 
     def first(*args, **kwargs):
@@ -97,6 +98,28 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
     receipt = session.ledger.get(failed.value.receipt_id)
     assert receipt.text
     assert receipt.verdict_at_creation is None
+
+
+def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: Session, monkeypatch):
+    def broken(**_given):
+        raise TypeError("a value of another kind")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("opg_magic.receipts.receipt.build_receipt", broken)
+        with pytest.raises(errors.CallFailed, match="no receipt of the call could be made") as failed:
+            session.ask(PROMPT)
+    assert failed.value.charge is Charge.CHARGED
+    (kept,) = (session.ledger.path.parent / "unsaved").glob("*.raw")
+    assert str(kept) in failed.value.hint
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    came = json.loads(kept.read_text())
+    assert came["text"]
+    assert "tee_signature" in came["frame"]
+    (call,) = session.ledger.unfinished(include_running=True)
+    assert call.call.id == came["call"] == kept.stem
+    assert call.charge is Charge.UNKNOWN
+    # A later call is not kept from its own.
+    assert session.ask(PROMPT).text
 
 
 def test_a_display_that_breaks_does_not_end_the_call(session: Session):

@@ -17,7 +17,7 @@ from opg_magic.errors import LedgerError, LimitExceeded
 from opg_magic.models import Charge, VerdictStatus
 from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, Network, simulated
 from opg_magic.receipts.ledger import CallIntent, Ledger, network_key
-from opg_magic.receipts.receipt import new_id
+from opg_magic.receipts.receipt import Receipt, new_id
 from opg_magic.wallet.limits import Limits
 
 CAP = OBSERVED_CAP
@@ -245,6 +245,51 @@ def test_receipt_comes_back_exactly_and_shared_bytes_are_stored_once(ledger: Led
     with sqlite3.connect(ledger.path) as db:
         assert db.execute("SELECT count(*) FROM blobs").fetchone()[0] == 3  # key, certificate, attestation
         assert db.execute("SELECT max(length(document)) FROM receipts").fetchone()[0] < 8_000
+
+
+def test_attack_14_a_signature_given_to_two_kernels_in_one_instant_is_seen_by_one_of_them(tmp_path: Path) -> None:
+    """What one looks up and what it then saves is one transaction: the other looks either before both or after both."""
+    path = tmp_path / "home" / "ledger.sqlite"
+    replayed = [receipt(text="one"), receipt(text="two")]
+    replayed[1].document["response"]["frame"] = replayed[0].document["response"]["frame"]
+    replayed[1].document["digest"] = replayed[1].computed_digest
+    replayed[1] = Receipt.from_document(replayed[1].document)
+    looked = threading.Event()
+    seen: dict[str, tuple[str, ...]] = {}
+
+    def first() -> None:
+        with Ledger(path) as ledger, ledger.exclusively():
+            seen[replayed[0].id] = ledger.find_signature(replayed[0].signature)
+            looked.set()
+            other.join(0.5)  # it waits for the lock, and so does not end
+            ledger.save(replayed[0])
+
+    def second() -> None:
+        with Ledger(path) as ledger:
+            looked.wait()
+            with ledger.exclusively():
+                seen[replayed[1].id] = ledger.find_signature(replayed[1].signature)
+                ledger.save(replayed[1])
+
+    other = threading.Thread(target=second)
+    threads = [threading.Thread(target=first), other]
+    Ledger(path).count()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert replayed[0].signature == replayed[1].signature
+    assert seen == {replayed[0].id: (), replayed[1].id: (replayed[0].id,)}
+
+
+def test_what_fails_inside_of_an_exclusive_transaction_leaves_nothing(ledger: Ledger) -> None:
+    one = receipt()
+    with pytest.raises(ZeroDivisionError), ledger.exclusively():
+        ledger.save(one)
+        raise ZeroDivisionError
+    assert ledger.count() == 0
+    ledger.save(one)
+    assert ledger.count() == 1
 
 
 def test_failed_and_withheld_calls_are_kept(ledger: Ledger) -> None:

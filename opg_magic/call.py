@@ -1,0 +1,137 @@
+"""A call on its way: what was asked for, under which settings, who may answer, and what pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from opg_magic.models import (
+    AttestationEvidence,
+    Authorisation,
+    ChannelEvidence,
+    Host,
+    Progress,
+    Prompt,
+    RegistryEvidence,
+    RequestEvidence,
+    Trust,
+)
+from opg_magic.networks import Network
+from opg_magic.secret import Secret
+from opg_magic.wallet.upto import UptoSession
+
+if TYPE_CHECKING:
+    from opg_magic.verify.policy import Policy
+    from opg_magic.wallet.limits import Limits
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a call was made: kernel, notebook file name and cell number, as far as known."""
+
+    kernel_id: str
+    notebook: str | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call may differ in.  ``max_cost`` in base units; None means the settings' value."""
+
+    host: str | None = None
+    network: str | None = None
+    max_cost: int | None = None
+    policy: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The settings that an engine works under, read once per call by the session."""
+
+    policy: Policy
+    limits: Limits
+    timeout: float = 120.0
+    skew: float = 300.0
+    registry_max_age: float = 60.0
+    attestation_max_age: float = 60.0
+    pinned_pcrs: frozenset[str] = frozenset()
+    payees: tuple[str, ...] = ()
+    facilitators: tuple[str, ...] = ()
+    allow_public_settlement: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyHost:
+    """A host that may be paid: listed, its certificate seen, its attestation good, at ``checked_at``."""
+
+    host: Host
+    registry: RegistryEvidence
+    channel: ChannelEvidence
+    attestation: AttestationEvidence | None
+    token_usd: Decimal | None
+    checked_at: datetime
+
+
+@dataclass(slots=True)
+class RunningCall:
+    """What is known so far of one running call."""
+
+    id: str
+    created_at: datetime
+    prompt: Prompt
+    model_sent: str
+    path: str
+    body: bytes
+    request: RequestEvidence
+    policy: Policy
+    limits: Limits
+    timeout: float
+    timeout_is_users: bool
+    observer: Observer
+    notes: list[str] = field(default_factory=list)
+    #: A payment header or a session id may have left this machine for this call.
+    spendable_left: bool = False
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
+    """What the kernel that makes the calls relies on: it asks registry and channel itself."""
+    return Trust(
+        simulated_roots=network.simulated_roots,
+        pinned_pcrs=settings.pinned_pcrs,
+        skew_seconds=settings.skew,
+        reader=False,
+        asked=frozenset({"registry", "channel"}),
+        registry=(network.registry_chain_id, network.registry_address),
+        relay=(network.registry_chain_id, relay) if (relay := network.settlement_relay) else None,
+        relay_senders=frozenset(network.settlement_senders),
+        now=utc_now(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What covers a call: an open session that it joins, or an authorisation of its own (``session`` None).
+
+    ``name`` and ``value`` are the header that spends.
+    """
+
+    ready: ReadyHost
+    authorisation: Authorisation
+    session: UptoSession | None
+    path: str
+    name: str
+    value: Secret[str]
+
+
+class SessionGone(Exception):
+    """The host answered that the joined session is expired or exhausted: nothing charged for this call."""

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +63,24 @@ def executed_quickstart(kernel_env: dict[str, str], network: None, tmp_path_fact
 
 @pytest.fixture(scope="session")
 def lab(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    scratch = tmp_path_factory.mktemp("lab")
+    with _serving(kernel_env, tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab_without_us(kernel_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab that has no extension of ours."""
+    scratch = tmp_path_factory.mktemp("lab_without_us")
+    config = scratch / "config"
+    (config / "labconfig").mkdir(parents=True)
+    (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": {"opg-magic": True}}))
+    with _serving(kernel_env | {"JUPYTER_CONFIG_DIR": str(config)}, scratch) as running:
+        yield running
+
+
+@contextmanager
+def _serving(kernel_env: dict[str, str], scratch: Path) -> Iterator[Lab]:
+    """A server with settings and notebooks of its own under ``scratch``."""
     root = scratch / "notebooks"
     root.mkdir()
     quiet = scratch / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -92,6 +110,7 @@ def lab(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.Temp
             f"--ServerApp.local_hostnames={PLAIN_HOST}",
             "--allow-root",
             "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
             "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         ],
         env=env,
@@ -148,6 +167,18 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def eyes(browser: Any, lab: Lab) -> Iterator[Eyes]:
+    with _looking(browser, lab) as seen:
+        yield seen
+
+
+@pytest.fixture
+def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
+    with _looking(browser, lab_without_us) as seen:
+        yield seen
+
+
+@contextmanager
+def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
     """A fresh page.  A request to any other address than the server's is noted, and not let out."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
     page = context.new_page()

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from support.lab_page import UI, Eyes, Lab
+from support.lab_page import CONTRASTS, UI, Eyes, Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -71,29 +71,6 @@ def test_card_has_room_and_contrast_in_both_themes(eyes: Eyes, lab: Lab, execute
         assert card.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
         for ratio, words in card.evaluate(CONTRASTS):
             assert ratio >= 4.5, f"{theme}: {words!r} has contrast {ratio:.2f}"
-
-
-# For each text in the card: its colour against the first opaque background behind it.
-CONTRASTS = """card => {
-    const read = css => (css.match(/[\\d.]+/g) || []).map(Number);
-    const light = ([r, g, b]) => {
-        const part = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
-        return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-    };
-    const behind = node => {
-        for (let at = node; at; at = at.parentElement) {
-            const colour = read(getComputedStyle(at).backgroundColor);
-            if (colour.length === 3 || colour[3] === 1) return colour;
-        }
-        return [255, 255, 255];
-    };
-    return [...card.querySelectorAll('summary, summary *')]
-        .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
-        .map(e => {
-            const [a, b] = [light(read(getComputedStyle(e).color)), light(behind(e))];
-            return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.trim().slice(0, 40)];
-        });
-}"""
 
 
 def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import UI, Eyes, Lab, cell, judged, put, read, run, write
+from support.lab_page import UI, Eyes, Lab, cell, finished, judged, put, read, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -31,22 +31,6 @@ def answers() -> nbformat.NotebookNode:
             notebooks.call("Is 563 prime?", "Yes, it is."),
         ]
     )
-
-
-def opg(lab: Lab, *arguments: str) -> str:
-    """The command line of the server's user."""
-    command = [sys.executable, "-m", "opg_magic.cli", *arguments]
-    done = subprocess.run(command, env=lab.env, check=True, capture_output=True, text=True, timeout=60)
-    return done.stdout
-
-
-def begin(eyes: Eyes, command: str) -> None:
-    """A command that ends only when its dialog does."""
-    eyes.page.evaluate("name => void window.jupyterapp.commands.execute(name)", command)
-
-
-def finished(eyes: Eyes, index: int, number: int) -> None:
-    cell(eyes, index).locator(".jp-InputPrompt", has_text=f"[{number}]").wait_for(timeout=90_000)
 
 
 # --------------------------------------------------------------------------------------------------------- the keyboard
@@ -151,7 +135,7 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
     page = read(eyes.page, lab, name)
     card = page.locator(CARD).first
     assert "Signature valid, checked in part" in card.inner_text().replace("\xa0", " ")
-    begin(eyes, "opg-magic:pin-code")
+    eyes.begin("opg-magic:pin-code")
     dialog = page.get_by_role("dialog")
     offered = dialog.get_by_role("group", name="Attested in this notebook's answers")
     offered.wait_for(timeout=10_000)
@@ -172,7 +156,7 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
 
     page = read(eyes.page, lab, name)
     page.locator(CARD).first.get_by_text("all required checks pass").wait_for(timeout=15_000)
-    begin(eyes, "opg-magic:pin-code")
+    eyes.begin("opg-magic:pin-code")
     kept = page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
     kept.wait_for(timeout=10_000)
     assert kept.is_checked()
@@ -209,7 +193,7 @@ def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
     run(eyes, 2)
     finished(eyes, 2, 3)
     page.wait_for_function("() => document.querySelector('.opg-mark').title.includes('2 answers')")
-    opg(lab, "simnet", "down")
+    lab.opg("simnet", "down")
     eyes.command("opg-magic:ask-registry")
     second = page.locator(CARD).nth(1)
     second.locator("summary").first.click()
@@ -225,10 +209,10 @@ def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
 @pytest.fixture
 def slow_host(lab: Lab) -> Iterator[str]:
     """A host that takes half a second for each token."""
-    opg(lab, "simnet", "up")
-    opg(lab, "simnet", "cheat", "bruno", "slow")
+    lab.opg("simnet", "up")
+    lab.opg("simnet", "cheat", "bruno", "slow")
     yield "bruno"
-    opg(lab, "simnet", "cheat", "bruno", "off")
+    lab.opg("simnet", "cheat", "bruno", "off")
 
 
 LONG = (

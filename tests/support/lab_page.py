@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,29 @@ from urllib.parse import quote
 import nbformat
 
 UI = Path(__file__).resolve().parents[2] / "build" / "ui"
+
+
+#: For each text in a card: its colour against the first opaque background behind it.
+CONTRASTS = """card => {
+    const read = css => (css.match(/[\\d.]+/g) || []).map(Number);
+    const light = ([r, g, b]) => {
+        const part = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+        return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+    };
+    const behind = node => {
+        for (let at = node; at; at = at.parentElement) {
+            const colour = read(getComputedStyle(at).backgroundColor);
+            if (colour.length === 3 || colour[3] === 1) return colour;
+        }
+        return [255, 255, 255];
+    };
+    return [...card.querySelectorAll('summary, summary *')]
+        .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+        .map(e => {
+            const [a, b] = [light(read(getComputedStyle(e).color)), light(behind(e))];
+            return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.trim().slice(0, 40)];
+        });
+}"""
 
 
 @dataclass
@@ -24,6 +49,12 @@ class Lab:
 
     def notebook_url(self, name: str) -> str:
         return f"{self.url}/lab/tree/{quote(name)}?reset&token={self.token}"
+
+    def opg(self, *arguments: str) -> str:
+        """The command line of the server's user; what it prints."""
+        command = [sys.executable, "-m", "opg_magic.cli", *arguments]
+        done = subprocess.run(command, env=self.env, check=True, capture_output=True, text=True, timeout=60)
+        return done.stdout
 
 
 @dataclass
@@ -50,6 +81,10 @@ class Eyes:
 
     def command(self, name: str, **arguments: Any) -> None:
         self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def begin(self, name: str) -> None:
+        """A command that ends only when its dialog does."""
+        self.page.evaluate("name => void window.jupyterapp.commands.execute(name)", name)
 
     def theme(self, name: str) -> None:
         self.command("apputils:change-theme", theme=name)
@@ -127,3 +162,8 @@ def caret(eyes: Eyes, index: int, line: int, column: int) -> None:
 def run(eyes: Eyes, index: int) -> None:
     caret(eyes, index, 0, 0)
     eyes.page.keyboard.press("Control+Enter")
+
+
+def finished(eyes: Eyes, index: int, number: int) -> None:
+    """Wait until a cell's prompt bears that number."""
+    cell(eyes, index).locator(".jp-InputPrompt", has_text=f"[{number}]").wait_for(timeout=90_000)

@@ -242,13 +242,9 @@ def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset
 
 
 def _shared_out(found: SettlementTx, receipts: list[Receipt], amount: int) -> SettlementTx:
-    """A session's sum shared out over its calls by usage (their cost by the host's figures), the remainder named."""
-    weights = {}
-    for receipt in receipts:
-        estimate = receipt.document["payment"]["estimate"]
-        weights[receipt.id] = 0 if estimate is None else int(estimate["amount"])
-    total = sum(weights.values())
-    shares = {
-        receipt_id: weight if total <= amount else amount * weight // total for receipt_id, weight in weights.items()
-    }
-    return replace(found, shared=tuple(shares.items()), remainder=amount - sum(shares.values()))
+    """A session's sum shared out over its calls by their cost by the host's figures."""
+    from opg_magic.verify.payment import share_out
+
+    estimates = {receipt.id: receipt.document["payment"]["estimate"] for receipt in receipts}
+    shares, remainder = share_out(amount, {id: int(e["amount"]) if e else 0 for id, e in estimates.items()})
+    return replace(found, shared=shares, remainder=remainder)

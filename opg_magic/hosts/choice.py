@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Set
 
 from opg_magic.errors import ConfigError, HostUnavailable, NetworkUnavailable
 from opg_magic.hosts.registry import RegistrySnapshot
@@ -17,14 +16,12 @@ def order_hosts(
     snapshot: RegistrySnapshot,
     *,
     wanted: str | None = None,
-    set_aside: Set[str] = frozenset(),
     rng: random.Random | None = None,
 ) -> list[Host]:
     """The active hosts in the order they should be tried.
 
-    ``wanted`` is a tee_id or the beginning of one (with or without 0x, at least 4 digits): then it is that host alone,
-    set aside or not.  ``set_aside`` holds tee_ids that failed lately: they come last.  Otherwise the order is random,
-    so that no host sees every call.
+    ``wanted`` is a tee_id or the beginning of one (with or without 0x, at least 4 digits): then it is that host alone.
+    Otherwise the order is random, so that no host sees every call.
 
     Raises :class:`ConfigError` for a prefix that names no host or several (all are named),
     :class:`NetworkUnavailable` if no host is active.
@@ -38,8 +35,7 @@ def order_hosts(
         )
     shuffled = active[:]
     (rng or random.SystemRandom()).shuffle(shuffled)
-    aside = {tee_id.lower() for tee_id in set_aside}
-    return sorted(shuffled, key=lambda host: host.tee_id in aside)
+    return shuffled
 
 
 def _named(snapshot: RegistrySnapshot, active: list[Host], wanted: str) -> Host:

@@ -224,34 +224,6 @@ def _notes(terms: PaymentTerms, host: Host, network: Network, resource_url: str 
     return tuple(notes)
 
 
-def same_terms(a: PaymentTerms, b: PaymentTerms) -> bool:
-    """Whether two quotes would be signed alike: scheme, network, asset, cap, payee, facilitator, deadline."""
-    return not _differences(a, b)
-
-
-def require_same_terms(before: PaymentTerms, after: PaymentTerms) -> None:
-    """Refuse terms that changed between two 402s of one call (attack 21, "new price on retry").
-
-    Raises :class:`PaymentRefused` naming the earlier and the later figure of everything that changed.
-    """
-    changed = _differences(before, after)
-    if changed:
-        raise PaymentRefused(f"the host changed its terms: {'; '.join(changed)}", hint="Nothing more was signed.")
-
-
-def _differences(a: PaymentTerms, b: PaymentTerms) -> list[str]:
-    fields = (
-        ("scheme", a.scheme, b.scheme),
-        ("network", a.network, b.network),
-        ("asset", a.asset.lower(), b.asset.lower()),
-        ("cap in base units", a.amount, b.amount),
-        ("payee", a.pay_to.lower(), b.pay_to.lower()),
-        ("facilitator", a.facilitator.lower(), b.facilitator.lower()),
-        ("deadline in seconds", a.max_timeout_seconds, b.max_timeout_seconds),
-    )
-    return [f"{name} was {old}, now {new}" for name, old, new in fields if old != new]
-
-
 def authorise(terms: PaymentTerms, network: Network, payer: str, *, now: int, nonce: int) -> Authorisation:
     """The authorisation to sign for ``terms``: who may take how much, until when.
 

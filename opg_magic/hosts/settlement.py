@@ -40,6 +40,8 @@ MAX_BLOBS = 64
 MAX_BLOB_BYTES = 8 * 1024 * 1024
 #: Trees that a reader remembers: the calls of one hour often lie in few batches.
 KEPT_TREES = 32
+#: Searches whose looked-at events a reader remembers.
+KEPT_SEARCHES = 256
 
 #: 32 bytes in base64url without padding: what a blob's id looks like, and nothing that could lead elsewhere.
 _BLOB_ID = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -117,6 +119,9 @@ class SettlementReader:
         self._aggregators = [_aggregator(url) for url in network.blob_aggregators]
         self._http: httpx.AsyncClient | None = None
         self._trees: dict[bytes, BatchDump] = {}
+        #: By leaf: events that cannot hold it, and events whose batch could not be had.  The next search begins behind
+        #: them, so that nobody can hide a batch behind a pile of others for good.
+        self._earlier: dict[bytes, tuple[set[tuple[str, int]], set[tuple[str, int]]]] = {}
 
     async def aclose(self) -> None:
         for rpc in self._rpcs:
@@ -145,14 +150,19 @@ class SettlementReader:
         Where the network's own sender committed another root than that of the batch it published, the evidence has the
         committed root and a proof that does not lead to it: it is for the claim to fail.
 
-        Raises :class:`NetworkUnavailable` if no RPC answers, or a batch's blob could not be asked for and the leaf is
-        in no other; :class:`RpcsDisagree`, :class:`WrongChain`; ValueError for hashes that are none.
+        Raises :class:`NetworkUnavailable` if no RPC answers, or if the leaf is in no batch that was looked at and some
+        could not be: at most :data:`MAX_BLOBS` are fetched at a time, and the same reader's next search goes on behind
+        them; :class:`RpcsDisagree`, :class:`WrongChain`; ValueError for hashes that are none.
         """
         search = await self.search_batch(
             tee_id, input_hash, output_hash, signature, timestamp, since=since, until=until
         )
         if search.evidence is None and search.unreachable:
             raise NetworkUnavailable("; ".join(search.problems[-3:]))
+        if search.evidence is None and not search.complete:
+            raise NetworkUnavailable(
+                f"not all of {search.events} batches of that time could be looked at; the next look goes on behind them"
+            )
         return search.evidence
 
     async def search_batch(
@@ -180,7 +190,11 @@ class SettlementReader:
         second_best: BatchEvidence | None = None
         fetched = unreachable = 0
         complete = span.complete and len(found) < MAX_EVENTS
-        for log in found:
+        looked, missed = self._searched(leaf)
+        new = [log for log in found if (log.block_hash, log.index) not in looked]
+        # What could not be had last time comes after what was not looked at yet.
+        for log in sorted(new, key=lambda log: (log.block_hash, log.index) in missed):
+            this = (log.block_hash, log.index)
             try:
                 root, size, raw_id = wanted.decode(log.topics, log.data)
                 blob_id = raw_id.decode("ascii")
@@ -204,11 +218,15 @@ class SettlementReader:
             except BlobMissing as missing:
                 problems.append(f"the batch of block {log.block_number}: {missing}")
                 unreachable += missing.unreachable
+                missed.add(this)
                 continue
             try:
                 proof = dump.tree.proof(leaf)
             except ValueError:
-                if dump.root != root:
+                if dump.root == root:
+                    looked.add(this)
+                else:
+                    missed.add(this)
                     problems.append(f"the batch of block {log.block_number} has another root than the one committed")
                 continue
             if dump.tree.size != size:
@@ -235,6 +253,14 @@ class SettlementReader:
             if self._network.settlement_senders:
                 second_best = second_best or evidence
         return BatchSearch(second_best, len(found), span.last.time, complete, tuple(problems), unreachable)
+
+    def _searched(self, leaf: bytes) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
+        """Events that cannot hold this leaf, and events whose batch could not be had, as earlier searches found."""
+        if leaf not in self._earlier:
+            while len(self._earlier) >= KEPT_SEARCHES:
+                del self._earlier[next(iter(self._earlier))]
+            self._earlier[leaf] = (set(), set())
+        return self._earlier[leaf]
 
     async def find_individual(
         self,

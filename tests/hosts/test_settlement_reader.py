@@ -432,6 +432,34 @@ async def test_the_number_of_blobs_of_one_search_is_bounded(world: World, monkey
         )
         assert len(world.fetched) == 3
         assert not search.complete
+    async with reader(world) as settlements:
+        with pytest.raises(NetworkUnavailable, match="not all of 6 batches"):
+            await find(settlements, wanted)
+        assert await find(settlements, wanted) is None
+
+
+async def test_attack_24_a_pile_of_others_batches_hides_one_for_a_while_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no sender is named anyone may commit anything: each look goes on behind what the earlier ones saw."""
+    monkeypatch.setattr(settlement, "MAX_BLOBS", 3)
+    wanted = item(99)
+    for number in range(1, 6):
+        world.commit([item(number)], key=STRANGER)
+        world.commit([item(number + 100)], key=STRANGER, blob_id=blob_id_of(bytes([number])).encode(), blob=b"junk")
+        world.commit([item(number + 50)], key=STRANGER, root=bytes([number]) * 32)
+    world.commit([wanted])
+    found, looks = None, 0
+    async with reader(world, network=replace(NETWORK, settlement_senders=())) as settlements:
+        while found is None:
+            looks += 1
+            assert looks <= 6
+            try:
+                found = await find(settlements, wanted)
+            except NetworkUnavailable as problem:
+                assert "looked at" in problem.message
+    assert proves(found, wanted)
+    assert looks > 1
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from opg_magic import verify
-    from opg_magic.api import aask, ask, dashboard, receipts
+    from opg_magic.api import aask, agree, ask, dashboard, receipts
     from opg_magic.models import Answer, Claim, Verdict
 
-__all__ = ["Answer", "Claim", "Verdict", "__version__", "aask", "ask", "dashboard", "receipts", "verify"]
+__all__ = ["Answer", "Claim", "Verdict", "__version__", "aask", "agree", "ask", "dashboard", "receipts", "verify"]
 
 _HOMES = {
     "ask": "opg_magic.api",
     "aask": "opg_magic.api",
+    "agree": "opg_magic.api",
     "receipts": "opg_magic.api",
     "dashboard": "opg_magic.api",
     "Answer": "opg_magic.models",

@@ -1,10 +1,11 @@
-"""The engine from Python: ``ask``, ``aask``, ``receipts``, ``dashboard``."""
+"""The engine from Python: ``ask``, ``aask``, ``agree``, ``receipts``, ``dashboard``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from opg_magic.errors import ConfigError, PromptError
 from opg_magic.models import Answer, Kind, Prompt
@@ -13,8 +14,25 @@ from opg_magic.networks import OPG_DECIMALS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opg_magic.agreement import Agreement
     from opg_magic.call import CallOptions
     from opg_magic.session import Session
+
+
+P = ParamSpec("P")
+
+
+def _taking_what(
+    other: Callable[P, Answer],
+) -> Callable[[Callable[..., Awaitable[Answer]]], Callable[P, Awaitable[Answer]]]:
+    """The same arguments as another function, said once: for readers, type checkers and completion."""
+
+    def named(function: Callable[..., Awaitable[Answer]]) -> Callable[P, Awaitable[Answer]]:
+        function.__signature__ = signature(other)  # type: ignore[attr-defined]
+        function.__name__ = function.__qualname__ = function.__name__.lstrip("_")
+        return function
+
+    return named
 
 
 def ask(
@@ -43,31 +61,30 @@ def ask(
     ``LimitExceeded`` and ``PaymentRefused`` before anything was signed, ``CallFailed`` when no usable answer came (its
     ``charge`` says whether it was paid for).  Interrupting raises ``CallInterrupted``.
     """
-    return _ask(**locals())
+    session, made, options = _prepare(locals())
+    return session.ask(made, options)
 
 
-async def aask(
-    prompt: str | Sequence[Mapping[str, Any]],
-    *,
-    model: str | None = None,
-    system: str | None = None,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-    stop: str | Sequence[str] = (),
-    tools: Sequence[Mapping[str, Any]] | None = None,
-    response_format: Mapping[str, Any] | None = None,
-    stream: bool = True,
-    kind: Kind = "chat",
-    settle: Literal["private", "batch", "individual"] = "private",
-    host: str | None = None,
-    network: str | None = None,
-    max_cost: str | Decimal | None = None,
-    policy: str | None = None,
-    timeout: float | None = None,
-) -> Answer:
+async def _aask(*arguments: Any, **named: Any) -> Answer:
     """:func:`ask`, awaited.  Several may run at once; cancelling one cancels its call, and the record is kept."""
-    session, made, options = _prepare(**locals())
+    session, made, options = _prepare(_bound(*arguments, **named))
     return await session.aask(made, options)
+
+
+aask = _taking_what(ask)(_aask)
+
+
+def agree(
+    prompt: str | Sequence[Mapping[str, Any]], *, hosts: int, quorum: int | None = None, **arguments: Any
+) -> Agreement:
+    """One prompt to ``hosts`` hosts of as many owners at once, of which ``quorum`` must give one answer: ``--hosts``.
+
+    ``quorum`` left out means more than half.  All other arguments are those of :func:`ask`, but for ``host``.  Each
+    answer is paid for.  Raises what :func:`ask` raises, and :class:`opg_magic.errors.HostsDisagree` where no answer
+    reaches the quorum.
+    """
+    session, made, options = _prepare(_bound(prompt, **arguments))
+    return session.agree(made, options, hosts=hosts, quorum=quorum)
 
 
 def receipts(**filters: Any) -> pd.DataFrame:
@@ -85,66 +102,52 @@ def dashboard() -> Any:
     return make(current_session())
 
 
-def _ask(**arguments: Any) -> Answer:
-    session, made, options = _prepare(**arguments)
-    return session.ask(made, options)
+def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
+    """All arguments of :func:`ask`, those that were left out too; TypeError as if it had been called."""
+    bound = signature(ask).bind(*arguments, **named)
+    bound.apply_defaults()
+    return bound.arguments
 
 
-def _prepare(
-    *,
-    prompt: str | Sequence[Mapping[str, Any]],
-    model: str | None,
-    system: str | None,
-    temperature: float | None,
-    max_tokens: int | None,
-    stop: str | Sequence[str],
-    tools: Sequence[Mapping[str, Any]] | None,
-    response_format: Mapping[str, Any] | None,
-    stream: bool,
-    kind: Kind,
-    settle: Literal["private", "batch", "individual"],
-    host: str | None,
-    network: str | None,
-    max_cost: str | Decimal | None,
-    policy: str | None,
-    timeout: float | None,
-) -> tuple[Session, Prompt, CallOptions]:
+def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
+    """The arguments of :func:`ask` as the engine takes them."""
     from opg_magic.call import CallOptions
     from opg_magic.models import parse_units
     from opg_magic.session import current_session
 
+    prompt, system, stop, max_cost = given["prompt"], given["system"], given["stop"], given["max_cost"]
     try:
         most = None if max_cost is None else parse_units(str(max_cost), OPG_DECIMALS)
     except ValueError:
         raise ConfigError(f"max_cost must be an amount of OPG, such as 0.5, not {str(max_cost)[:80]!r}") from None
     session = current_session()
     extra: dict[str, Any] = {}
-    if tools:
-        extra["tools"] = list(tools)
-    if response_format is not None:
-        extra["response_format"] = response_format
+    if given["tools"]:
+        extra["tools"] = list(given["tools"])
+    if given["response_format"] is not None:
+        extra["response_format"] = given["response_format"]
     text, messages = (prompt, None) if isinstance(prompt, str) else (_last_user_text(prompt), tuple(prompt))
     if messages is not None and system is not None:
         raise PromptError("give the system message either in the messages or as system=, not both")
     made = Prompt(
         text=text,
-        model=model or session.settings.get("model"),
+        model=given["model"] or session.settings.get("model"),
         system=system,
         messages=messages,
-        temperature=temperature,
-        max_tokens=max_tokens,
+        temperature=given["temperature"],
+        max_tokens=given["max_tokens"],
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         extra=extra,
-        stream=stream,
-        kind=kind,
-        settle=settle,
+        stream=given["stream"],
+        kind=given["kind"],
+        settle=given["settle"],
     )
     options = CallOptions(
-        host=host,
-        network=network,
+        host=given["host"],
+        network=given["network"],
         max_cost=most,
-        policy=policy,
-        timeout=timeout,
+        policy=given["policy"],
+        timeout=given["timeout"],
     )
     return session, made, options
 

@@ -79,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--system")
     ask.add_argument("--temperature", type=float)
     ask.add_argument("--max-tokens", type=int)
+    ask.add_argument("--stop", action="append", default=[], metavar="TEXT", help="text at which the answer ends")
+    ask.add_argument("--settle", choices=("private", "batch", "individual"), default="private")
     ask.add_argument("--host")
+    ask.add_argument("--hosts", type=int, metavar="N", help="ask this many hosts of different owners, and compare")
+    ask.add_argument("--quorum", type=int, metavar="N", help="with --hosts: how many must give one answer")
     ask.add_argument("--network")
     ask.add_argument("--max-cost", metavar="OPG")
     ask.add_argument("--policy", choices=("default", "strict", "audit"))
@@ -193,12 +197,18 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _ask(options: argparse.Namespace) -> int:
-    from opg_magic.api import ask
+    from opg_magic.api import agree, ask
 
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-    names = ("model", "system", "temperature", "max_tokens", "host", "network", "max_cost", "policy", "timeout")
-    answer = ask(prompt, **{name: getattr(options, name) for name in names})
-    return _print_answer(answer)
+    names = ("model", "system", "temperature", "max_tokens", "stop", "settle", "host", "network", "max_cost", "policy")
+    given = {name: getattr(options, name) for name in (*names, "timeout")}
+    if options.hosts is None:
+        if options.quorum is not None:
+            raise errors.ConfigError("--quorum says how many of --hosts must agree: give both")
+        return _print_answer(ask(prompt, **given))
+    agreed = agree(prompt, hosts=options.hosts, quorum=options.quorum, **given)
+    print(agreed.claim.sentence, file=sys.stderr)
+    return _print_answer(agreed.answer)
 
 
 def _print_answer(answer: Any) -> int:

@@ -87,7 +87,7 @@ async def agree(
     wanted = quorum if quorum is not None else hosts // 2 + 1
     if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
         raise errors.ConfigError(
-            f"{hosts} hosts and a quorum of {wanted} make no agreement",
+            f"{hosts} {'host' if hosts == 1 else 'hosts'} and a quorum of {wanted} make no agreement",
             hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
         )
     if options.host is not None:

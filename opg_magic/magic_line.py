@@ -222,7 +222,7 @@ def _convert(option: Option, value: str) -> Any:
 
 
 def did_you_mean(word: str, known: Mapping[str, Any]) -> str:
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 

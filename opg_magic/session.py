@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic import errors, networks, paths
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.reconcile import Outcome
     from opg_magic.wallet.keys import Wallet
+
+#: A host's id, or the beginning of one.
+_HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
 
 T = TypeVar("T")
 Observer = Callable[[Progress], None]
@@ -205,8 +210,18 @@ class Session:
 
     def _by_id(self, options: CallOptions) -> CallOptions:
         """The simulated network's hosts have names; everything below the session knows ids alone."""
+        wanted = options.host
         ids = {row["name"]: row["tee_id"] for row in (self._sim_state or {}).get("hosts", ())}
-        return replace(options, host=ids[options.host]) if options.host in ids else options
+        if wanted in ids:
+            return replace(options, host=ids[wanted])
+        is_simulated = (options.network or self.settings.get("network")) == "sim"
+        if wanted is not None and is_simulated and ids and not _HEX.fullmatch(wanted):
+            near = get_close_matches(wanted, ids, n=1)
+            raise errors.ConfigError(
+                f"no host of the simulated network is called {wanted[:80]!a}",
+                hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(ids)}.",
+            )
+        return options
 
     def _build(self, network: Network) -> Engine:
         from opg_magic import prices

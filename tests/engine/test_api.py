@@ -70,3 +70,12 @@ def test_the_shell_asks_one_host_or_several(
     assert session.ledger.count() == 4
     assert cli.main(["ask", "hi", "--quorum", "2"]) == 2
     assert "give both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("called", "said"), [("ana", "Did you mean anna?"), ("nobody", "There are: anna,")])
+def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(session: Session, called: str, said: str):
+    opg_magic.ask("hi", host="anna")
+    with pytest.raises(errors.ConfigError, match=f"called '{called}'") as wrong:
+        opg_magic.ask("hi", host=called)
+    assert said in wrong.value.hint
+    assert session.ledger.count() == 1

@@ -74,6 +74,12 @@ export class Checker {
   private readonly _ownRoots = new Set<string>();
   private readonly _asked = new Map<string, Asked>();
   private readonly _verdicts = new Map<string, IJudged>();
+  private readonly _underWay = new Map<string, Promise<IJudged>>();
+  /** One receipt is judged after the other: browsers compute signatures where they draw and take in keys. */
+  private _last: Promise<unknown> = Promise.resolve();
+  private readonly _rest = pacer();
+  /** Which question the verdicts are answers to: settings and known roots change it. */
+  private _question = 0;
   private readonly _scopes = new Set<IScope>();
   private readonly _changed = new Signal<Checker, ReadonlySet<string> | null>(this);
 
@@ -116,7 +122,9 @@ export class Checker {
 
   /** Judge everything anew. */
   forget(): void {
+    this._question++;
     this._verdicts.clear();
+    this._underWay.clear();
     this._changed.emit(null);
   }
 
@@ -155,7 +163,24 @@ export class Checker {
     if (known !== undefined) {
       return known;
     }
+    // A card, the panel and the mark want the same one: it is judged once.
+    let judging = this._underWay.get(key);
+    if (judging === undefined) {
+      judging = this._last.then(this._rest).then(() => this._judge(receipt, seen, key));
+      this._underWay.set(key, judging);
+      const over = (): void => {
+        if (this._underWay.get(key) === judging) {
+          this._underWay.delete(key);
+        }
+      };
+      this._last = judging.then(over, over);
+    }
+    return judging;
+  }
+
+  private async _judge(receipt: Receipt, seen: Seen, key: string): Promise<IJudged> {
     const reader = this._reader;
+    const question = this._question;
     const findings = documentFindings(receipt);
     const trust: Partial<Trust> = {
       pinnedPcrs: reader.pinnedPcrs,
@@ -188,8 +213,7 @@ export class Checker {
     }
     findings.push(...savedFindings(receipt, verdict));
     const judged: IJudged = { receipt, error: null, verdict, findings };
-    // Settings may have changed meanwhile: then this is an answer to another question.
-    if (reader === this._reader && key === this._key(receipt, seen)) {
+    if (question === this._question && key === this._key(receipt, seen)) {
       if (this._verdicts.size >= MOST_REMEMBERED) {
         this._verdicts.clear();
       }
@@ -275,10 +299,26 @@ export function pacer(): () => Promise<void> {
   let since = performance.now();
   return async () => {
     if (performance.now() - since > SLICE_MS) {
-      await new Promise(resolve => setTimeout(resolve));
+      await turn();
       since = performance.now();
     }
   };
+}
+
+/** Until the browser has had its turn. Not a timer where it can be helped: browsers make nested ones wait for 4 ms. */
+function turn(): Promise<void> {
+  return new Promise(resolve => {
+    if (typeof MessageChannel === 'undefined') {
+      setTimeout(resolve);
+      return;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
 
 function registryKey(receipt: Receipt): string | null {

@@ -25,10 +25,10 @@ export interface IFound {
   readonly bundle: Readonly<Record<string, unknown>>;
 }
 
-/** The displays with a receipt in a list of cells, in their order. */
-export function findReceipts(cells: Iterable<ICellLike>): IFound[] {
+/** The displays with a receipt in a list of cells, in their order; the first cell has the number `from`. */
+export function findReceipts(cells: Iterable<ICellLike>, from = 0): IFound[] {
   const found: IFound[] = [];
-  let index = -1;
+  let index = from - 1;
   for (const cell of cells) {
     index++;
     const outputs = cell.outputs;
@@ -233,10 +233,12 @@ export class NotebookReceipts implements INotebookReceipts {
     const turn = ++this._turn;
     const isOver = (): boolean => turn !== this._turn || this._disposed;
     const rest = pacer();
-    const found = findReceipts(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     const places: (IFound & { read: Receipt | UnreadableReceipt })[] = [];
-    for (const place of found) {
-      places.push({ ...place, read: readDocument(documentIn(place.bundle)) });
+    const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
+    for (const [index, cell] of cells.entries()) {
+      for (const place of cell.isDisposed ? [] : findReceipts([cell], index)) {
+        places.push({ ...place, read: readDocument(documentIn(place.bundle)) });
+      }
       await rest();
       if (isOver()) {
         return;

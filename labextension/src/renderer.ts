@@ -36,6 +36,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _mimeType: string;
   private _bundle: Bundle = {};
   private _document: unknown;
+  /** The document, read when it is first needed. */
+  private _receipt: Receipt | UnreadableReceipt | null = null;
   private _file: string | null = null;
   private _turn = 0;
   private _shown = '';
@@ -58,6 +60,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     this._bundle = model.data as Bundle;
     this._document = this._bundle[this._mimeType];
+    this._receipt = null;
     await this._render();
   }
 
@@ -69,8 +72,12 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     }
   }
 
+  private _read(): Receipt | UnreadableReceipt {
+    return (this._receipt ??= readDocument(this._document));
+  }
+
   private _onChanged(_: unknown, digests: ReadonlySet<string> | null): void {
-    const receipt = this._turn > 0 && digests !== null ? readDocument(this._document) : null;
+    const receipt = this._turn > 0 && digests !== null ? this._read() : null;
     if (this._turn > 0 && (receipt === null || (!(receipt instanceof UnreadableReceipt) && digests!.has(computedDigest(receipt))))) {
       void this._render();
     }
@@ -78,7 +85,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
 
   private async _render(): Promise<void> {
     const turn = ++this._turn;
-    const receipt = readDocument(this._document);
+    const receipt = this._read();
     if (receipt instanceof UnreadableReceipt) {
       this._show(unreadable(receipt), null);
       return;

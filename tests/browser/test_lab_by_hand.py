@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import UI, Eyes, Lab, cell, finished, judged, put, read, run, write
+from support.lab_page import Eyes, Lab, cell, finished, judged, put, read, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -246,37 +243,3 @@ def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: st
     eyes.screenshot("stopped-light.png")
     run(eyes, 2)
     cell(eyes, 2).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=20_000)
-
-
-# ------------------------------------------------------------------------------------------------ without the extension
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_saved_page_says_the_same(
-    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, tmp_path: Path, theme: str
-) -> None:
-    """As HTML without server, kernel or extension: verdict, cost, host and answer as the card had them."""
-    source = tmp_path / "saved.ipynb"
-    nbformat.write(answers, source)
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", f"--HTMLExporter.theme={theme}", str(source)]
-    subprocess.run(command, check=True, capture_output=True, env=lab.env, timeout=120)
-    page = eyes.page
-    page.route("file://**", lambda route: route.continue_())
-    page.goto(f"file://{tmp_path / 'saved.html'}")
-    told = page.locator(".jp-OutputArea-output details")
-    assert told.count() == 3
-    first: Any = told.first
-    words = first.inner_text().replace("\xa0", " ")
-    assert "SIMULATED" in words
-    assert "0.0041 sim-OPG" in words
-    host = notebooks.document(answers, 1)["host"]["tee_id"].removeprefix("0x")
-    assert host[:4] in words
-    assert "Memory is sealed by the processor." in page.locator(".jp-OutputArea-output").first.inner_text()
-    first.locator("summary").first.click()
-    assert "author's kernel, 2026-05-04 12:00 UTC" in words
-    assert "opg verify" in first.inner_text()
-    assert page.locator(".jp-OutputArea-output script").count() == 0
-    UI.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(UI / f"saved-{theme}.png"))
-    # The exporter's own page asks for its libraries; nothing of ours asks for anything.
-    assert all("cdnjs.cloudflare.com" in url or "unpkg.com" in url or "jsdelivr" in url for url in eyes.outside)

@@ -378,6 +378,28 @@ def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 2")
 
 
+def test_many_receipts_are_judged_without_taking_the_page(eyes: Eyes, lab: Lab) -> None:
+    """While 300 are judged again, timers (and so keys, clicks and drawing) have their turn, again and again."""
+    made = notebooks.notebook([notebooks.call(f"Question {n}?", f"Answer number {n}.") for n in range(300)])
+    page = read(eyes.page, lab, put(lab, made, "three_hundred.ipynb"))
+    turns = page.evaluate(
+        """async () => {
+            let turns = 0;
+            let over = false;
+            const tick = () => {
+                turns++;
+                if (!over) setTimeout(tick);
+            };
+            setTimeout(tick);
+            await window.jupyterapp.commands.execute('opg-magic:check-notebook');
+            over = true;
+            return turns;
+        }"""
+    )
+    assert turns >= 3
+    assert "300 answers · 300 signatures valid" in judged(page)
+
+
 def test_names_and_roles(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
     """What a screen reader is told by mark, badge and card; and the card opens by keyboard."""
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 1), "names.ipynb"))

@@ -197,6 +197,9 @@ def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
     context.route("**/*", gate)
     yield seen
     context.close()
+    # The next one begins with the light theme again.
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
+    (settings / "themes.jupyterlab-settings").unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -240,6 +240,7 @@ def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: st
     assert "stopped before its answer was complete" in told
     card.locator("summary", has_text="Show what had come until then").click()
     assert "You asked" in card.inner_text()
+    assert eyes.page.locator(".opg-badge").evaluate("e => e.scrollWidth <= e.clientWidth"), "a part of it is cut off"
     eyes.screenshot("stopped-light.png")
     run(eyes, 2)
     cell(eyes, 2).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=20_000)

@@ -466,6 +466,7 @@ def test_little_room(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> No
             for badge in page.locator(".opg-badge").all():
                 assert badge.evaluate(
                     """badge => {
+                        if (badge.scrollWidth > badge.clientWidth) return false;
                         const one = badge.getBoundingClientRect();
                         const editor = badge.closest('.jp-InputArea').querySelector('.jp-InputArea-editor');
                         const other = editor.getBoundingClientRect();

@@ -8,6 +8,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { documentFindings, Finding } from './findings';
 import { NotLoaded, part } from './load';
+import { Pace } from './pace';
 import { Policy, policyNamed } from './policy';
 import { computedDigest, readReceipt, Receipt, RegistryPart, UnreadableReceipt } from './receipt';
 import { Seen } from './claims/shared';
@@ -62,7 +63,8 @@ export interface IScope {
 }
 
 const MOST_REMEMBERED = 4096;
-const SLICE_MS = 10;
+/** How long one piece of work may hold the page. */
+export const SLICE_MS = 10;
 
 /** Loaded when the first receipt is met: most pages show none. */
 const verifier = part(() => import('./verify'));
@@ -77,7 +79,7 @@ export class Checker {
   private readonly _underWay = new Map<string, Promise<IJudged>>();
   /** One receipt is judged after the other: browsers compute signatures where they draw and take in keys. */
   private _last: Promise<unknown> = Promise.resolve();
-  private readonly _rest = pacer();
+  private readonly _pace = new Pace(SLICE_MS);
   /** Which question the verdicts are answers to: settings and known roots change it. */
   private _question = 0;
   private readonly _scopes = new Set<IScope>();
@@ -166,7 +168,7 @@ export class Checker {
     // A card, the panel and the mark want the same one: it is judged once.
     let judging = this._underWay.get(key);
     if (judging === undefined) {
-      judging = this._last.then(this._rest).then(() => this._judge(receipt, seen, key));
+      judging = this._last.then(() => this._pace.rest()).then(() => this._judge(receipt, seen, key));
       this._underWay.set(key, judging);
       const over = (): void => {
         if (this._underWay.get(key) === judging) {
@@ -292,33 +294,6 @@ export function relate(receipts: readonly Receipt[]): Map<string, Seen> {
     }
   }
   return found;
-}
-
-/** Lets typing and drawing have their turn whenever a slice of time is used up. */
-export function pacer(): () => Promise<void> {
-  let since = performance.now();
-  return async () => {
-    if (performance.now() - since > SLICE_MS) {
-      await turn();
-      since = performance.now();
-    }
-  };
-}
-
-/** Until the browser has had its turn. Not a timer where it can be helped: browsers make nested ones wait for 4 ms. */
-function turn(): Promise<void> {
-  return new Promise(resolve => {
-    if (typeof MessageChannel === 'undefined') {
-      setTimeout(resolve);
-      return;
-    }
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 }
 
 function registryKey(receipt: Receipt): string | null {

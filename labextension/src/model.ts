@@ -6,9 +6,10 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { checker, IJudged, IScope, pacer, readDocument, relate, unreadable } from './check';
+import { checker, IJudged, IScope, readDocument, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
 import { asks, cellFinding, EDITED, Finding, shownFinding } from './findings';
+import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { documentIn } from './renderer';
 import { IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
@@ -119,6 +120,8 @@ export class NotebookReceipts implements INotebookReceipts {
   private _summary: ISummary = summarise([]);
   private _busy = false;
   private _turn = 0;
+  private _looking: Promise<void> = Promise.resolve();
+  private _looksNow = false;
   private _disposed = false;
   private readonly _scope: IScope & { seen: Map<string, Seen> };
   private readonly _leave: () => void;
@@ -179,7 +182,10 @@ export class NotebookReceipts implements INotebookReceipts {
   }
 
   async refresh(): Promise<void> {
+    // Other notebooks look again when they come to it; this one does so now.
+    this._looksNow = true;
     checker.forget();
+    this._looksNow = false;
     await this._look();
   }
 
@@ -219,27 +225,36 @@ export class NotebookReceipts implements INotebookReceipts {
   }
 
   private _onChecker(_: unknown, digests: ReadonlySet<string> | null): void {
-    if (digests === null) {
+    if (digests === null && !this._looksNow) {
       this._scan.invoke().catch(() => undefined);
     }
   }
 
-  /** Look through the notebook; only the last of several looks counts. */
+  /** Look through the notebook, to the end: of several looks only the last counts, and the others wait for it. */
   private async _look(): Promise<void> {
+    let turn = ++this._turn;
+    this._looking = this._lookThrough(turn);
+    await this._looking;
+    while (turn !== this._turn) {
+      turn = this._turn;
+      await this._looking;
+    }
+  }
+
+  private async _lookThrough(turn: number): Promise<void> {
     const model = this._panel.context?.model;
     if (this._disposed || !model || model.isDisposed) {
       return;
     }
-    const turn = ++this._turn;
     const isOver = (): boolean => turn !== this._turn || this._disposed;
-    const rest = pacer();
+    const pace = new Pace(SLICE_MS);
     const places: (IFound & { read: Receipt | UnreadableReceipt })[] = [];
     const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     for (const [index, cell] of cells.entries()) {
       for (const place of cell.isDisposed ? [] : findReceipts([cell], index)) {
         places.push({ ...place, read: readDocument(documentIn(place.bundle)) });
       }
-      await rest();
+      await pace.rest();
       if (isOver()) {
         return;
       }
@@ -271,7 +286,7 @@ export class NotebookReceipts implements INotebookReceipts {
         if (known[index].receipt !== null && known[index].verdict === null) {
           const { read } = place;
           known[index] = entryOf(place, await checker.judgeRead(read as Receipt, this._scope.seen.get(computedDigest(read as Receipt))));
-          await rest();
+          await pace.rest();
           if (isOver()) {
             return;
           }

@@ -17,6 +17,7 @@ import * as response from './claims/response';
 import * as settlement from './claims/settlement';
 import { Claim, Evidence, Seen } from './claims/shared';
 import * as signature from './claims/signature';
+import { Pace } from './pace';
 import { DEFAULT, Policy } from './policy';
 import { computeDigest, digestMatches, isFaithful, readReceipt, Receipt, UnreadableReceipt } from './receipt';
 import { Relations } from './relations';
@@ -155,34 +156,5 @@ function readOne(value: unknown): Receipt | UnreadableReceipt {
       return error;
     }
     throw error;
-  }
-}
-
-/** Lets others have the event loop whenever a slice of time is used up. */
-class Pace {
-  private since = performance.now();
-
-  constructor(
-    private readonly sliceMs: number,
-    private readonly signal: AbortSignal | undefined
-  ) {}
-
-  /** Whether there was a rest. */
-  async rest(): Promise<boolean> {
-    if (performance.now() - this.since < this.sliceMs) {
-      return false;
-    }
-    await new Promise<void>(resolve => {
-      // Not a timer: browsers make nested ones wait for 4 ms.
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    });
-    this.signal?.throwIfAborted();
-    this.since = performance.now();
-    return true;
   }
 }

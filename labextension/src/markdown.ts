@@ -18,6 +18,11 @@ export interface IParser {
 const LONGEST_RENDERED = 200_000;
 const DEEPEST = 60;
 
+/** What may begin something whose end a parser then looks for through the rest of its block. */
+const OPENING = /[*_~`[\\!\n]/g;
+/** Openings times the characters of their block, over all blocks: about a second of the slowest that was found. */
+const MOST_WORK = 20_000_000;
+
 const TAGS = new Set(
   'p strong em del code pre ul ol li blockquote hr br table thead tbody tr th td h1 h2 h3 h4 h5 h6 a span'.split(' ')
 );
@@ -27,7 +32,7 @@ export async function renderMarkdown(text: string, parser: IParser | null): Prom
   if (!text.trim()) {
     return h('div', { class: 'opg-faint' }, '(an answer without visible text)');
   }
-  if (parser === null || text.length > LONGEST_RENDERED) {
+  if (parser === null || text.length > LONGEST_RENDERED || isCostly(text)) {
     return verbatim(text);
   }
   try {
@@ -48,6 +53,15 @@ export async function renderMarkdown(text: string, parser: IParser | null): Prom
 /** The text as it is, in one block, wrapped at the edge. */
 export function verbatim(text: string): HTMLElement {
   return h('div', { class: 'opg-verbatim' }, inert(text));
+}
+
+/** Whether a parser could hold the page for long with this: for 200 kB of open marks it takes minutes. */
+export function isCostly(text: string): boolean {
+  let work = 0;
+  for (const block of text.split(/\n[ \t]*\n/)) {
+    work += (block.match(OPENING)?.length ?? 0) * block.length;
+  }
+  return work > MOST_WORK;
 }
 
 /** Stand-ins for what a parser must not see; taken from a private area that the text does not use. */

@@ -19,6 +19,7 @@ from opg_magic.shown import inert
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
 
 #: Tag -> attributes that rendered model text may hold.
@@ -35,6 +36,8 @@ ALLOWED: dict[str, frozenset[str]] = {
 _SCHEMES = ("http", "https", "mailto")
 _NESTING = 60
 _LONGEST_RENDERED = 200_000
+# Each may open a link, and the parser looks for its end at every level of nesting: some 40 µs for each.
+_MOST_BRACKETS = 4_000
 
 _WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
 _STYLES = {
@@ -48,15 +51,16 @@ _STYLES = {
 
 
 def to_html(text: str) -> str:
-    """Model text rendered as Markdown, inert.  Very long or deeply nested text is shown verbatim instead."""
+    """Model text rendered as Markdown, inert.  Text that is very long, deeply nested or costly is shown verbatim."""
     if len(text) > _LONGEST_RENDERED:
         return verbatim_html(text)
     if not text.strip():
         return f'<div style="{FAINT}">(an answer without visible text)</div>\n'
     renderer = _renderer()
-    tokens = renderer.parse(inert(text))
+    env: dict[str, Any] = {}
+    tokens = renderer.parse(inert(text), env)
     # The parser drops what lies deeper than its limit; nothing that was signed may vanish.
-    if any(token.level >= _NESTING - 2 for token in tokens):
+    if env.get("costly") or any(token.level >= _NESTING - 2 for token in tokens):
         return verbatim_html(text)
     return str(renderer.renderer.render(tokens, renderer.options, {}))
 
@@ -145,12 +149,13 @@ def _renderer() -> MarkdownIt:
 
         def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
             href = str(tokens[idx].attrGet("href") or "")
+            env["link"] = idx  # links do not nest
             return f'<a href="{escape(href)}" rel="noopener noreferrer nofollow ugc" target="_blank">'
 
         def link_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-            opening = next(t for t in reversed(tokens[:idx]) if t.type == "link_open" and t.level == tokens[idx].level)
-            href, title = str(opening.attrGet("href") or ""), opening.attrGet("title")
-            words = "".join(t.content for t in tokens[tokens.index(opening) + 1 : idx])
+            start = env.pop("link")
+            href, title = str(tokens[start].attrGet("href") or ""), tokens[start].attrGet("title")
+            words = "".join(t.content for t in tokens[start + 1 : idx])
             more = f" “{title}”" if title else ""
             if words == href and not more:
                 return "</a>"
@@ -159,9 +164,15 @@ def _renderer() -> MarkdownIt:
         def renderToken(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
             return _tag(tokens[idx])
 
+    def bounded(state: StateCore) -> None:
+        if sum(token.content.count("[") for token in state.tokens if token.type == "inline") > _MOST_BRACKETS:
+            state.env["costly"] = True
+            state.tokens = []
+
     # No "reference": its definitions would vanish from what is shown.
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING}, renderer_cls=Renderer)
     parser.enable(["table", "strikethrough"]).disable(["reference", "html_block", "html_inline"])
+    parser.core.ruler.after("block", "bounded", bounded)
     parser.validateLink = safe_link  # type: ignore[assignment,method-assign]
     parser.normalizeLinkText = lambda url: url  # type: ignore[assignment,method-assign]
     return parser

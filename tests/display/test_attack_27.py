@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.parser_inline import ParserInline
 from support import states
 from support.inspecting import inspect
 
@@ -165,6 +166,26 @@ def test_attack_27_nothing_that_was_signed_vanishes() -> None:
         for word in re.findall(r"[A-Za-z]{4,}", HOSTILE[name]):
             assert word in visible, (name, word)
     assert "hidden?" in inspect(markdown.to_html(HOSTILE["deep nesting"])).text
+
+
+@pytest.mark.parametrize("mark", ["[", "![", "[a](https://x.example) "])
+def test_attack_27_text_that_costs_the_parser_much_is_shown_as_it_is(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = mark * 2_000, mark * 5_000
+    assert markdown.to_html(few) != markdown.verbatim_html(few)
+    monkeypatch.setattr(ParserInline, "parse", lambda *_: pytest.fail("parsed all the same"))
+    assert markdown.to_html(many) == markdown.verbatim_html(many)
+    # Brackets of code cost nothing.
+    code = "```\n" + mark * 5_000 + "\n```"
+    assert "<pre" in markdown.to_html(code)
+
+
+def test_attack_27_links_are_closed_by_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = markdown.to_html("[a](https://a.example) **[b](https://b.example 'B')** [*c*](https://c.example)")
+    assert inspect(made).text.split() == [
+        "a", "(https://a.example)", "b", "(https://b.example", "“B”)", "c", "(https://c.example)",
+    ]  # fmt: skip
 
 
 def test_attack_27_tex_is_not_typeset() -> None:

@@ -3,7 +3,7 @@ import '@jupyterlab/testing/lib/jest-shim';
 
 import { checker, IJudged } from '../check';
 import { answerPart, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
-import { isSafeLink, renderMarkdown } from '../markdown';
+import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
 import { MIME_TYPE } from '../receipt';
 import { ReceiptRenderer } from '../renderer';
 import { headline, isWithheld } from '../words';
@@ -130,6 +130,24 @@ describe('model text as Markdown', () => {
     expect(image.textContent).toBe('[image not loaded: a https://t.example/p.png]');
     const odd = await renderMarkdown('as **it** is', parser(() => '<svg></svg>'));
     expect(odd.textContent).toBe('as **it** is');
+  });
+
+  it('keeps from the parser what would hold the page for long', async () => {
+    const never = parser(() => {
+      throw new Error('asked');
+    });
+    for (const mark of ['*a ', '_a ', '**a ', '~~a ', '`a', '[a](', '![', '\\\\*', '--\n', 'a_b', '_']) {
+      const text = mark.repeat(200_000 / mark.length);
+      expect(isCostly(text)).toBe(true);
+      expect((await renderMarkdown(text, never)).textContent).toBe(text);
+    }
+  });
+
+  it('lets a long answer through that is written as people write', () => {
+    const list = Array.from({ length: 100 }, (_, n) => `- **Point ${n}** says _something_ about \`case_${n}\``).join('\n');
+    const table = '| a | b |\n|---|---|\n' + Array.from({ length: 200 }, (_, n) => `| ${n} | [x](https://x.example/${n}) |`).join('\n');
+    const code = '```python\n' + Array.from({ length: 200 }, (_, n) => `some_value_${n} = other * ${n}`).join('\n') + '\n```';
+    expect(isCostly([list, table, code, 'Plain prose, *here* and there. '.repeat(100)].join('\n\n'))).toBe(false);
   });
 
   it('falls back to the text where the parser fails', async () => {

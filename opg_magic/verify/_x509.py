@@ -52,6 +52,33 @@ def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
     return key
 
 
+def _check_kind(certificate: x509.Certificate, *, authority: bool) -> None:
+    """These chains hold one kind of key and signature, and authorities without constraints of names or purposes.
+
+    What else a general verifier would take is refused, so that every verifier of ours can do the same.
+    """
+    who = common_name(certificate)
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise MalformedMessage(
+            f"no valid path to the document's own root: the key of {who} is not on P-384", code="path"
+        )
+    if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+        raise MalformedMessage(
+            f"no valid path to the document's own root: {who} is not signed by ECDSA with SHA-384", code="path"
+        )
+    if not authority:
+        return
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.NameConstraints | x509.ExtendedKeyUsage) or (
+            extension.critical and not isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage)
+        ):
+            raise MalformedMessage(
+                f"no valid path to the document's own root: {who} has an extension that is not understood here",
+                code="path",
+            )
+
+
 def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> None:
     """Whether ``leaf`` chains through the whole of ``bundle`` (root first) to its first certificate, at that time.
 
@@ -67,6 +94,8 @@ def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: d
                 code="expired",
             )
     try:
+        for certificate in (leaf, *bundle):
+            _check_kind(certificate, authority=certificate is not leaf)
         verifier = (
             verification.PolicyBuilder()
             .store(verification.Store([bundle[0]]))
@@ -79,6 +108,8 @@ def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: d
             .build_client_verifier()
         )
         chain = verifier.verify(leaf, list(bundle[1:])).chain
+    except MalformedMessage:
+        raise
     except Exception as error:  # VerificationError, and ValueError from certificates that the verifier cannot take
         raise MalformedMessage(f"no valid path to the document's own root: {error}", code="path") from None
     if chain != [leaf, *reversed(bundle)]:

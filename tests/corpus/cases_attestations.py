@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from corpus.build import (
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from support.signing import (
     NONCE,
@@ -85,7 +86,9 @@ def attestations() -> Iterator[Case]:
         "bytes after it": document(trailing=b"\0"),
         "bytes after the payload": document(trailing_payload=b"\xf6"),
         "one field twice": document(duplicate_key="nonce"),
-        "one measurement twice": document(fields={"pcrs": ...}, trailing_payload=b"")[:-1] + b"\0",
+        "one measurement twice": cbor2.dumps(
+            [protected, {}, payload.replace(b"\x01\x58\x30" + PCRS[1], b"\x00\x58\x30" + PCRS[1]), signature]
+        ),
         "another key": document(signing_key_der=BORIS.der),
         "another certificate": document(tls_certificate_der=b"another"),
         "the two hashes exchanged": document(user_data=user_data_for(entry.tls_certificate, entry.public_key)),
@@ -115,17 +118,18 @@ def attestations() -> Iterator[Case]:
         "an enclave as authority": _issued_by_an_enclave(now),
         **{f"unreadable, {name}": raw for name, raw in _garbage(good).items()},
         **{f"field {i} wrong": document(fields=fields) for i, fields in enumerate(WRONG_FIELDS)},
-        **{f"a certificate {name}": document(fields={"certificate": der}) for name, der in _wrong_leaves(now).items()},
-        **{f"an authority {name}": raw for name, raw in _wrong_authorities(now).items()},
     }
     for name, raw in refused.items():
         yield case(f"attack_18 {name}", F, offered(raw), fails="attestation")
-    for name, raw in _wrong_authorities(now, harmless=True).items():
-        root = cbor2.loads(cbor2.loads(raw)[2])["cabundle"][0]
-        digest_of_root = hashes.Hash(hashes.SHA256())
-        digest_of_root.update(root)
-        trust = replace(ASKING, aws_root_sha256=digest_of_root.finalize().hex())
-        yield case(f"an authority {name}", V, offered(raw), trust)
+    for harmless in (True, False):
+        for name, raw in _chains(now, harmless=harmless).items():
+            # Whose root is the reader's own: nothing but the chain's fault is in its way.
+            root = cbor2.loads(cbor2.loads(raw)[2])["cabundle"][0]
+            trust = replace(ASKING, aws_root_sha256=hashlib.sha256(root).hexdigest())
+            if harmless:
+                yield case(name, V, offered(raw), trust)
+            else:
+                yield case(f"attack_18 {name}", F, offered(raw), trust, fails="attestation")
     for at in range(0, len(good), 211):
         flipped = good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :]
         yield case(f"attack_18 byte {at} changed", F, offered(flipped), fails="attestation")
@@ -282,25 +286,14 @@ def _certificate(
 REVOCATIONS = x509.CRLDistributionPoints(
     [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.test/1.crl")], None, None, None)]
 )
+CLIENTS = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
+OTHER_NAME = x509.SubjectAlternativeName([x509.DNSName("enclave.test")])
+NAMES = x509.NameConstraints([x509.DNSName("enclave.test")], None)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
-def _wrong_leaves(now: datetime) -> dict[str, bytes]:
-    """Certificates that are no enclave's, whoever issued them."""
-    made = {}
-    for name, curve, extension in (
-        ("on another curve", ec.SECP256R1(), x509.BasicConstraints(False, None)),
-        ("of an authority", ec.SECP384R1(), x509.BasicConstraints(True, None)),
-        ("whose key may not sign", ec.SECP384R1(), _usage(sign=False, certify=True)),
-        ("with an unknown critical extension", ec.SECP384R1(), UNKNOWN),
-    ):
-        key = ec.generate_private_key(curve)
-        made[name] = _certificate(key, _name("leaf"), key, _name("leaf"), now, [(extension, True)])
-    return made
-
-
-def _wrong_authorities(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
-    """Documents under a root, one authority and a leaf made here; in each the authority has one fault (or none)."""
+def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
+    """Documents under a root, one authority and a leaf made here; in each one certificate has one fault (or none)."""
     root_key, key, leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
     ca, usage = x509.BasicConstraints(True, 0), _usage(sign=False, certify=True)
 
@@ -315,23 +308,33 @@ def _wrong_authorities(now: datetime, *, harmless: bool = False) -> dict[str, by
         named: str = "root",
         leaf_issuer: str = "middle",
         algorithm: hashes.HashAlgorithm | None = None,
+        key: Any = key,
+        leaf_algorithm: hashes.HashAlgorithm | None = None,
+        leaf_key: Any = leaf_key,
+        leaf: list[tuple[x509.ExtensionType, bool]] | None = None,
     ) -> bytes:
         own = [(x509.BasicConstraints(True, None), True), (usage, True), (key_id(root_key), False)]
         root = _certificate(root_key, _name("root"), root_key, _name("root"), now, root_extensions or own)
         middle = _certificate(key, _name("middle"), by, _name(named), now, extensions, algorithm)
-        leaf_extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
-        leaf = _certificate(leaf_key, _name("leaf"), key, _name(leaf_issuer), now, leaf_extensions)
-        return _sign(leaf_key, document(fields={"certificate": leaf, "cabundle": [root, middle]}))
+        plain: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
+        extensions = plain if leaf is None else leaf
+        end = _certificate(leaf_key, _name("leaf"), key, _name(leaf_issuer), now, extensions, leaf_algorithm)
+        return _sign(leaf_key, document(fields={"certificate": end, "cabundle": [root, middle]}))
 
     whole: list[tuple[x509.ExtensionType, bool]] = [(ca, True), (usage, True), (key_id(key), False)]
     if harmless:
         return {
-            "as it should be": made(whole),
-            "with an unknown extension": made([*whole, (UNKNOWN, False)]),
-            "that does not name its key, as genuine ones of 2022": made(whole[:2]),
-            "that names a list of revocations": made([*whole, (REVOCATIONS, False)]),
-            "whose key usage is not critical": made([(ca, True), (usage, False), (key_id(key), False)]),
-            "without a limit of its path": made([(x509.BasicConstraints(True, None), True), *whole[1:]]),
+            "an authority as it should be": made(whole),
+            "an authority with an unknown extension": made([*whole, (UNKNOWN, False)]),
+            "an authority that does not name its key, as genuine ones of 2022": made(whole[:2]),
+            "an authority that names a list of revocations": made([*whole, (REVOCATIONS, False)]),
+            "an authority whose key usage is not critical": made([(ca, True), (usage, False), (key_id(key), False)]),
+            "an authority without a limit of its path": made([(x509.BasicConstraints(True, None), True), *whole[1:]]),
+            "a certificate without extensions": made(whole, leaf=[]),
+            "a certificate whose key may sign": made(whole, leaf=[(_usage(), True)]),
+            "a certificate for clients": made(whole, leaf=[(CLIENTS, False)]),
+            "a certificate with another name": made(whole, leaf=[(OTHER_NAME, False)]),
+            "a certificate with an unknown extension": made(whole, leaf=[(UNKNOWN, False)]),
         }
     short_root: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(True, 0), True),
@@ -339,14 +342,35 @@ def _wrong_authorities(now: datetime, *, harmless: bool = False) -> dict[str, by
         (key_id(root_key), False),
     ]
     return {
-        "that is none": made([(x509.BasicConstraints(False, None), True), *whole[1:]]),
-        "that does not say so": made(whole[1:]),
-        "that says so without weight": made([(ca, False), *whole[1:]]),
-        "that may not certify": made([(ca, True), (_usage(), True), (key_id(key), False)]),
-        "without key usage": made([(ca, True), (key_id(key), False)]),
-        "with an unknown critical extension": made([*whole, (UNKNOWN, True)]),
-        "under a root that allows none": made(whole, short_root),
-        "signed by another": made(whole, by=leaf_key),
-        "with another issuer": made(whole, named="else"),
-        "that the leaf does not name": made(whole, leaf_issuer="else"),
+        "an authority that is none": made([(x509.BasicConstraints(False, None), True), *whole[1:]]),
+        "an authority that does not say so": made(whole[1:]),
+        "an authority that says so without weight": made([(ca, False), *whole[1:]]),
+        "an authority that may not certify": made([(ca, True), (_usage(), True), (key_id(key), False)]),
+        "an authority without key usage": made([(ca, True), (key_id(key), False)]),
+        "an authority with an unknown critical extension": made([*whole, (UNKNOWN, True)]),
+        "an authority under a root that allows none": made(whole, short_root),
+        "an authority signed by another": made(whole, by=leaf_key),
+        "an authority with another issuer": made(whole, named="else"),
+        "an authority that the leaf does not name": made(whole, leaf_issuer="else"),
+        "an authority for clients": made([*whole, (CLIENTS, False)]),
+        "an authority for servers": made(
+            [*whole, (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)]
+        ),
+        "an authority for some names": made([*whole, (NAMES, True)]),
+        "an authority for some names, without weight": made([*whole, (NAMES, False)]),
+        "an authority that must name its key": made([*whole[:2], (key_id(key), True)]),
+        "an authority that must name its issuer's key": made(
+            [*whole, (x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), True)]
+        ),
+        "an authority with a key of another curve": made(whole, key=ec.generate_private_key(ec.SECP256R1())),
+        "an authority with an RSA key": made(whole, key=rsa.generate_private_key(65537, 2048)),
+        "an authority signed with SHA-256": made(whole, algorithm=hashes.SHA256()),
+        "an authority signed with SHA-512": made(whole, algorithm=hashes.SHA512()),
+        "an authority that signs with SHA-256": made(whole, leaf_algorithm=hashes.SHA256()),
+        "a certificate on another curve": made(whole, leaf_key=ec.generate_private_key(ec.SECP256R1())),
+        "a certificate of an authority": made(whole, leaf=[(ca, True)]),
+        "a certificate whose key may not sign": made(whole, leaf=[(usage, True)]),
+        "a certificate with an unknown critical extension": made(whole, leaf=[(UNKNOWN, True)]),
+        "a certificate that must be for clients": made(whole, leaf=[(CLIENTS, True)]),
+        "a certificate that must have another name": made(whole, leaf=[(OTHER_NAME, True)]),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import cbor2
@@ -51,4 +52,17 @@ def _decode(data: bytes, *, indefinite: bool, duplicates: bool) -> tuple[Any, in
         allow_duplicate_keys=duplicates,
     )
     value = decoder.decode()
+    _check_keys(value)
     return value, len(data) - source.tell()
+
+
+def _check_keys(value: Any) -> None:
+    """ValueError where a map or a list is a key: the decoder makes hashable values of them, documents have none."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, tuple | Mapping | frozenset):
+                raise ValueError("a map or list as a key")
+            _check_keys(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_keys(inner)

@@ -15,7 +15,10 @@ from opg_magic.errors import MalformedMessage
 def load(der: bytes, what: str) -> x509.Certificate:
     """A certificate from DER.  Raises MalformedMessage (``certificate``) where it is none."""
     try:
-        return x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
+        # Both are read only now, and fail only now where they are no names.
+        _ = certificate.subject, certificate.issuer
+        return certificate
     except Exception as error:  # ValueError, unsupported algorithms, and what parsing of single fields raises
         raise MalformedMessage(f"{what} is not a certificate: {error}", code="certificate") from None
 

@@ -72,7 +72,7 @@ def attestations() -> Iterator[Case]:
     entry = host(ANNA)
     good = document()
     protected, _, payload, signature = cbor2.loads(good)
-    bundle = cbor2.loads(payload)["cabundle"]
+    bundle, leaf = cbor2.loads(payload)["cabundle"], cbor2.loads(payload)["certificate"]
     bound = user_data_for(entry.public_key, entry.tls_certificate)
     refused: dict[str, bytes] = {
         "another root": document(stranger),
@@ -114,6 +114,10 @@ def attestations() -> Iterator[Case]:
         "a stranger in the bundle": document(fields={"cabundle": [*bundle, bundle[1]]}),
         "a bundle cut short": document(fields={"cabundle": bundle[:-1]}),
         "the root alone": document(fields={"cabundle": bundle[:1]}),
+        "a name that is no text": document(fields={"cabundle": [bundle[0].replace(b"Not AWS", b"Not\xd4AWS", 1)]}),
+        "a serial number in another form": document(
+            fields={"certificate": _with_serial(leaf, b"\0" + _serial(leaf)[1:])}
+        ),
         "a bundle without root": document(fields={"cabundle": bundle[1:]}),
         "an enclave as authority": _issued_by_an_enclave(now),
         **{f"unreadable, {name}": raw for name, raw in _garbage(good).items()},
@@ -219,6 +223,8 @@ def _garbage(good: bytes) -> dict[str, bytes]:
         "too large": b"\x84" + bytes(64 * 1024),
         "a tag inside": cbor2.dumps([header, {}, tagged, signature]),
         "deep inside": cbor2.dumps([header, {}, deep, signature]),
+        "a list as a key": cbor2.dumps([header, {}, payload[:-1] + b"\x80\x00\xff", signature]),
+        "a map as a key": cbor2.dumps([header, {}, payload[:-1] + b"\xa0\x00\xff", signature]),
         "text that is not UTF-8": cbor2.dumps([header, {}, payload[:-1] + b"\x61\xff\x00\xff", signature]),
         "a simple value": b"\xf8\x10",
         "a reserved length": b"\x1c",
@@ -231,6 +237,18 @@ def _sign(key: ec.EllipticCurvePrivateKey, raw: bytes) -> bytes:
     header, unprotected, payload, _ = cbor2.loads(raw)
     r, s = decode_dss_signature(key.sign(to_be_signed(header, payload), ec.ECDSA(hashes.SHA384())))
     return cbor2.dumps([header, unprotected, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
+
+
+def _serial(der: bytes) -> bytes:
+    number = x509.load_der_x509_certificate(der).serial_number
+    return number.to_bytes(number.bit_length() // 8 + 1, "big")
+
+
+def _with_serial(der: bytes, content: bytes) -> bytes:
+    """The same certificate (and so no longer signed) with that content of its serial number."""
+    old = _serial(der)
+    assert len(old) == len(content) and der.count(old) == 1
+    return der.replace(old, content)
 
 
 def _name(text: str) -> x509.Name:
@@ -288,6 +306,7 @@ REVOCATIONS = x509.CRLDistributionPoints(
 )
 CLIENTS = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
 OTHER_NAME = x509.SubjectAlternativeName([x509.DNSName("enclave.test")])
+NONSENSE = x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x04\x00")
 NAMES = x509.NameConstraints([x509.DNSName("enclave.test")], None)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
@@ -335,6 +354,9 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
             "a certificate for clients": made(whole, leaf=[(CLIENTS, False)]),
             "a certificate with another name": made(whole, leaf=[(OTHER_NAME, False)]),
             "a certificate with an unknown extension": made(whole, leaf=[(UNKNOWN, False)]),
+            "a certificate that names its issuer's key": made(
+                whole, leaf=[(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False)]
+            ),
         }
     short_root: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(True, 0), True),
@@ -371,6 +393,8 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
         "a certificate of an authority": made(whole, leaf=[(ca, True)]),
         "a certificate whose key may not sign": made(whole, leaf=[(usage, True)]),
         "a certificate with an unknown critical extension": made(whole, leaf=[(UNKNOWN, True)]),
+        "a certificate with nonsense for a name": made(whole, leaf=[(NONSENSE, False)]),
+        "an authority with nonsense for a name": made([*whole, (NONSENSE, False)]),
         "a certificate that must be for clients": made(whole, leaf=[(CLIENTS, True)]),
         "a certificate that must have another name": made(whole, leaf=[(OTHER_NAME, True)]),
     }

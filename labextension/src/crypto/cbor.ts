@@ -44,11 +44,15 @@ export function decode(data: Uint8Array, indefinite: boolean): { value: Cbor; af
 }
 
 const BREAK = Symbol('break');
+/** The number of the simple value that is called undefined. */
+const UNDEFINED = 23;
 const decoderUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 class Decoder {
   at = 0;
   duplicates = false;
+  /** The number of the simple value that was read last. */
+  private lastSimple = UNDEFINED;
   private readonly view: DataView;
 
   constructor(
@@ -127,7 +131,8 @@ class Decoder {
   }
 
   private entry(map: CborMap, key: Cbor, depth: number): void {
-    const name = nameOf(key);
+    // Simple values but the named ones compare equal to their number in Python.
+    const name = key === undefined && this.lastSimple !== UNDEFINED ? `i${this.lastSimple}` : nameOf(key);
     this.duplicates ||= map.entries.has(name);
     map.entries.set(name, [key, this.item(depth)]);
   }
@@ -173,11 +178,13 @@ class Decoder {
       case 30:
         throw unreadable('a reserved form');
       case 24:
-        if (this.take(1)[0] < 32) {
+        this.lastSimple = this.take(1)[0];
+        if (this.lastSimple < 32) {
           throw unreadable('a simple value of two bytes that has one');
         }
         return undefined;
       default:
+        this.lastSimple = info;
         return undefined;
     }
   }

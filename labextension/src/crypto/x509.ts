@@ -39,12 +39,27 @@ export interface Extension {
 /** Object identifiers, as the hex of their DER content. */
 const COMMON_NAME = '550403';
 const EC_KEY = '2a8648ce3d0201';
+const DH_KEY = '2a8648ce3e0201';
 const BASIC_CONSTRAINTS = '551d13';
 const KEY_USAGE = '551d0f';
 const NAME_CONSTRAINTS = '551d1e';
 const EXTENDED_KEY_USAGE = '551d25';
 /** Those that a path's certificates may mark as critical, because what they say is heeded here. */
 const HEEDED = new Set([BASIC_CONSTRAINTS, KEY_USAGE]);
+
+/** What else certificates commonly hold, and the tag that its value begins with: not heeded, but not nonsense either. */
+const VALUE_TAGS: Readonly<Record<string, number>> = {
+  '551d0e': der.OCTET_STRING, // subject key identifier
+  '551d23': der.SEQUENCE, // authority key identifier
+  '551d11': der.SEQUENCE, // subject alternative name
+  '551d12': der.SEQUENCE, // issuer alternative name
+  '551d1f': der.SEQUENCE, // revocation lists
+  '551d20': der.SEQUENCE, // certificate policies
+  '551d24': der.SEQUENCE, // policy constraints
+  [NAME_CONSTRAINTS]: der.SEQUENCE,
+  [EXTENDED_KEY_USAGE]: der.SEQUENCE,
+  '2b06010505070101': der.SEQUENCE // authority information access
+};
 
 /** SEQUENCE { ecdsa-with-SHA384 }. */
 const ECDSA_SHA384 = fromHex('300a06082a8648ce3d040303');
@@ -55,6 +70,7 @@ const P384_KEY = fromHex('301006072a8648ce3d020106052b81040022');
 const MAX_SERIAL = 21;
 
 const UNIVERSAL_STRING = 0x1c;
+const BMP_STRING = 0x1e;
 
 const DIGITAL_SIGNATURE = 0;
 const KEY_CERT_SIGN = 5;
@@ -79,19 +95,23 @@ function read(bytes: Uint8Array): Certificate {
   const outer = new der.Reader(der.only(bytes, der.SEQUENCE).content);
   const tbs = outer.next(der.SEQUENCE);
   const algorithm = outer.next(der.SEQUENCE);
-  const signature = der.bits(outer.next(der.BIT_STRING));
+  const signature = der.checkedBits(outer.next(der.BIT_STRING)).content.subarray(1);
   outer.end();
 
   const fields = new der.Reader(tbs.content);
   let version = 1;
   if (fields.peek() === 0xa0) {
     const told = der.unsigned(der.only(fields.next().content, der.INTEGER));
-    if (told.length !== 1 || told[0] > 2) {
+    // Version 1 is the default, and defaults are left out.
+    if (told.length !== 1 || told[0] < 1 || told[0] > 2) {
       throw new der.DerError('an unknown version');
     }
     version = 1 + told[0];
   }
   const serial = fields.next(der.INTEGER).content;
+  if (!serial.length || (serial.length > 1 && (serial[0] === 0 || serial[0] === 0xff) && serial[0] >> 7 === serial[1] >> 7)) {
+    throw new der.DerError('a serial number that is not DER');
+  }
   const inner = fields.next(der.SEQUENCE);
   const issuer = fields.next(der.SEQUENCE);
   checkAlgorithm(algorithm);
@@ -134,7 +154,9 @@ function checkAlgorithm(element: der.Element): void {
   const algorithm = der.identifier(fields.next(der.OID));
   if (!fields.done) {
     const parameters = fields.next();
-    if (parameters.tag === der.OID) {
+    if (algorithm === DH_KEY && parameters.tag !== der.SEQUENCE) {
+      throw new der.DerError('a group without parameters');
+    } else if (parameters.tag === der.OID) {
       der.identifier(parameters);
     } else if (algorithm === EC_KEY && parameters.tag !== der.NULL && parameters.tag !== der.SEQUENCE) {
       throw new der.DerError('a curve that is not named');
@@ -178,6 +200,15 @@ function readExtensions(content: Uint8Array): Map<string, Extension> {
   return found;
 }
 
+/** Throws where a well-known extension does not hold what such a one holds. */
+function checkValues(certificate: Certificate): void {
+  for (const [name, { value }] of certificate.extensions) {
+    if (Object.hasOwn(VALUE_TAGS, name)) {
+      der.only(value, VALUE_TAGS[name]);
+    }
+  }
+}
+
 /** The first common name of a Name, null where there is none that can be shown; throws for what is no Name. */
 function commonName(name: Uint8Array): string | null {
   let found: string | null | undefined;
@@ -197,13 +228,29 @@ function commonName(name: Uint8Array): string | null {
   return found ?? null;
 }
 
-function nameText(value: der.Element): string {
-  const text = new TextDecoder().decode(value.content);
-  const printable = value.tag !== der.PRINTABLE_STRING || /^[A-Za-z0-9 '()+,./:=?-]*$/.test(text);
-  if (value.tag === UNIVERSAL_STRING && (value.content.length % 4 || value.content.some((byte, i) => i % 4 === 0 && byte))) {
+/** Kinds of text whose bytes are read as UTF-8, by tag. */
+const UTF8 = new Set([0x04, 0x0c, 0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1a]);
+
+function nameText({ tag, content }: der.Element): string {
+  let text: string;
+  try {
+    if (UTF8.has(tag)) {
+      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+    } else if (tag === BMP_STRING) {
+      text = new TextDecoder('utf-16be', { fatal: true, ignoreBOM: true }).decode(content);
+    } else if (tag === UNIVERSAL_STRING && content.length % 4 === 0) {
+      const view = new DataView(content.buffer, content.byteOffset, content.length);
+      text = Array.from({ length: content.length / 4 }, (_, i) => String.fromCodePoint(view.getUint32(4 * i))).join('');
+      if (/\p{Cs}/u.test(text)) {
+        throw new RangeError('half a character');
+      }
+    } else {
+      throw new RangeError('no text');
+    }
+  } catch {
     throw new der.DerError('a name that is no text');
   }
-  if (!printable || (value.tag === der.UTF8_STRING && text.includes('\ufffd'))) {
+  if (tag === der.PRINTABLE_STRING && !/^[A-Za-z0-9 '()+,./:=?-]*$/.test(text)) {
     throw new der.DerError('a name with characters that its kind of text does not have');
   }
   return text;
@@ -286,6 +333,7 @@ export async function leafKey(leaf: Certificate): Promise<Uint8Array> {
     throw refused("the enclave's certificate cannot be read: a key that is no point on its curve");
   }
   try {
+    checkValues(leaf);
     if (basicConstraints(leaf)?.ca) {
       throw refused("the enclave's certificate is a CA's");
     }
@@ -371,6 +419,7 @@ function authorityFault(issuer: Certificate, depth: number): string | null {
     return form;
   }
   try {
+    checkValues(issuer);
     const constraints = basicConstraints(issuer);
     if (!constraints?.ca || !issuer.extensions.get(BASIC_CONSTRAINTS)?.critical) {
       return `${named(issuer)} is no authority`;

@@ -297,7 +297,10 @@ class Settler:
     async def idle(self) -> None:
         """Wait until everything under way is done."""
         while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            running = tuple(self._tasks)
+            await asyncio.gather(*running, return_exceptions=True)
+            # Since Python 3.12 nothing else runs while finished tasks are awaited: their callbacks have not come yet.
+            self._tasks.difference_update(running)
 
     async def close(self) -> None:
         """Stop the timer and wait for what is under way."""

@@ -61,7 +61,7 @@ def _check_keys(value: Any) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if isinstance(key, tuple | Mapping | frozenset):
-                raise ValueError("a map or list as a key")
+                raise ValueError("a map or list as a key")  # noqa: TRY004 - as what else is wrong with the bytes
             _check_keys(inner)
     elif isinstance(value, list | tuple):
         for inner in value:

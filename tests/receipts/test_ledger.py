@@ -272,7 +272,8 @@ def test_attack_14_a_signature_given_to_two_kernels_in_one_instant_is_seen_by_on
                 ledger.save(replayed[1])
 
     other = threading.Thread(target=second)
-    threads = [threading.Thread(target=first), other]
+    # The one that waits comes first: only what has begun can be waited for.
+    threads = [other, threading.Thread(target=first)]
     Ledger(path).count()
     for thread in threads:
         thread.start()

@@ -9,6 +9,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { checker, IJudged, IScope, readDocument, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
 import { asks, cellFinding, EDITED, Finding, shownFinding } from './findings';
+import { jump } from './jump';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { documentIn } from './renderer';
@@ -203,13 +204,9 @@ export class NotebookReceipts implements INotebookReceipts {
     }
     const cell = content.widgets[index];
     content.activeCellIndex = index;
-    await content.scrollToCell(cell, 'start');
-    // Cells that come into view have other heights than was guessed.
-    await new Promise(resolve => window.setTimeout(resolve, 150));
-    if (this._disposed || cell.isDisposed) {
+    if (!(await jump(content, cell)) || this._disposed || cell.isDisposed) {
       return;
     }
-    cell.node.scrollIntoView({ block: 'nearest' });
     cell.node.classList.remove('opg-found');
     void cell.node.offsetWidth;
     cell.node.classList.add('opg-found');

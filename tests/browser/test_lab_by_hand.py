@@ -85,7 +85,7 @@ def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.N
     listed = page.get_by_role("list", name="Receipts of this notebook").get_by_role("button")
     listed.first.wait_for(timeout=15_000)
     assert listed.count() == 3
-    assert "Failed" in listed.first.inner_text()
+    assert "Failed" in listed.first.text_content()
 
     search = page.get_by_role("searchbox", name="Search receipts")
     search.focus()
@@ -96,7 +96,7 @@ def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.N
     page.keyboard.press("Tab")
     page.keyboard.type("failed")
     page.wait_for_function("() => document.querySelectorAll('.opg-entry').length === 1")
-    assert "What is sealed" not in listed.first.inner_text() or "Failed" in listed.first.inner_text()
+    assert "What is sealed" not in listed.first.text_content() or "Failed" in listed.first.inner_text()
     page.get_by_role("combobox", name="Show").select_option("all")
     page.get_by_role("combobox", name="Sort by").select_option("cost")
     assert listed.count() == 3

@@ -84,9 +84,9 @@ def test_one_altered_character_turns_its_mark_red(
     entries = page.locator(".opg-entry")
     entries.nth(1).wait_for(timeout=30_000)  # to be seen: the panel slides open
     # What differs from the saved card comes first, then the edited cell.
-    assert "cell 4" in entries.nth(0).inner_text()
-    assert "The saved card says verified" in entries.nth(0).inner_text()
-    assert "cell 5" in entries.nth(1).inner_text()
+    assert "cell 4" in entries.nth(0).text_content()
+    assert "The saved card says verified" in entries.nth(0).text_content()
+    assert "cell 5" in entries.nth(1).text_content()
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
         assert eyes.screenshot(f"lab-tampered-{word}.png").stat().st_size > 20_000

@@ -8,8 +8,23 @@ from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.client import KernelClient
 from nbclient import NotebookClient
 from support.simnet import ProcessSimnet, isolated_home
+
+
+class _Client(NotebookClient):
+    """Starts a kernel once more if another test's server took the port that was chosen for it."""
+
+    async def async_start_new_kernel_client(self) -> KernelClient:
+        try:
+            return await super().async_start_new_kernel_client()
+        except RuntimeError as problem:
+            if "Kernel died before replying" not in str(problem):
+                raise
+        self.create_kernel_manager()
+        await self.async_start_new_kernel()
+        return await super().async_start_new_kernel_client()
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +50,6 @@ def notebook(kernel_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             cells=[nbformat.v4.new_code_cell(source) for source in ("%load_ext opg_magic", *cells)],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
         )
-        return NotebookClient(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}, **options)
+        return _Client(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}, **options)
 
     return make

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -67,7 +67,6 @@ class Rpc:
         self._url = url
         self._timeout = timeout
         self._provider: AsyncHTTPProvider | None = None
-        self._connecting = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Rpc {self.label}>"
@@ -79,7 +78,7 @@ class Rpc:
         try:
             with quiet_libraries():
                 async with asyncio.timeout(self._timeout):
-                    answer = await (await self._connected()).make_request(method, list(params))
+                    answer = await self._connected().make_request(method, list(params))
         except TimeoutError:
             failure = f"no answer within {self._timeout:g} s"
         except _Unreadable as error:
@@ -99,29 +98,10 @@ class Rpc:
             raise NetworkUnavailable(f"RPC {self.label} answered with neither result nor error")
         return answer["result"]
 
-    async def _connected(self) -> AsyncHTTPProvider:
-        # Questions come several at a time: without the lock each first one would open a session of its own.
-        async with self._connecting:
-            if self._provider is None:
-                from aiohttp import ClientSession, ClientTimeout, TCPConnector
-
-                provider = _provider_class()(
-                    self._url,
-                    request_kwargs={"timeout": ClientTimeout(total=self._timeout), "allow_redirects": False},
-                    exception_retry_configuration=None,
-                )
-                # web3's own session closes its connection after every request.
-                await provider.cache_async_session(
-                    # Compressed, a small answer could be a large one.
-                    ClientSession(
-                        connector=TCPConnector(limit=8),
-                        raise_for_status=True,
-                        auto_decompress=False,
-                        headers={"Accept-Encoding": "identity"},
-                    )
-                )
-                self._provider = provider
-            return self._provider
+    def _connected(self) -> AsyncHTTPProvider:
+        if self._provider is None:
+            self._provider = _provider_class()(self._url, timeout=self._timeout)
+        return self._provider
 
     async def aclose(self) -> None:
         provider, self._provider = self._provider, None
@@ -244,18 +224,34 @@ def _tag(block: int | str) -> str:
 
 
 @cache
-def _provider_class() -> type[AsyncHTTPProvider]:
+def _provider_class() -> Callable[..., AsyncHTTPProvider]:
+    from aiohttp import ClientSession, ClientTimeout, TCPConnector
     from web3.providers.rpc import AsyncHTTPProvider
 
     class StrictProvider(AsyncHTTPProvider):
         """Bounds the size of what it reads and the depth of what it parses.
 
         Where the recursion limit was lifted, deep nesting ends the process.
+
+        Its session is its own.  web3's, which closes its connection after every request, is fetched each time under a
+        lock of the whole process, in a thread; a request that is cancelled meanwhile can leave the lock taken for ever,
+        and with it every other request of the process (web3 8.0).
         """
 
+        def __init__(self, url: str, *, timeout: float) -> None:
+            super().__init__(url, exception_retry_configuration=None)
+            self._session = ClientSession(
+                connector=TCPConnector(limit=8),
+                raise_for_status=True,
+                timeout=ClientTimeout(total=timeout),
+                # Compressed, a small answer could be a large one.
+                auto_decompress=False,
+                headers={**self.get_request_headers(), "Accept-Encoding": "identity"},
+            )
+
         async def _make_request(self, method: Any, request_data: bytes) -> bytes:
-            response = await self._request_session_manager.async_get_response_from_post_request(
-                cast("Any", self.endpoint_uri), data=request_data, **self.get_request_kwargs()
+            response = await self._session.post(
+                cast("str", self.endpoint_uri), data=request_data, allow_redirects=False
             )
             async with response:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -266,6 +262,9 @@ def _provider_class() -> type[AsyncHTTPProvider]:
                     if len(body) > MAX_ANSWER_BYTES:
                         raise _Unreadable(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
                 return bytes(body)
+
+        async def disconnect(self) -> None:
+            await self._session.close()
 
         @staticmethod
         def decode_rpc_response(raw_response: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import threading
 import tracemalloc
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from web3._utils.http_session_manager import HTTPSessionManager
 
 from opg_magic.errors import NetworkUnavailable
 from opg_magic.hosts.rpc import MAX_ANSWER_BYTES, Rpc
@@ -63,3 +65,36 @@ async def test_an_answer_that_grows_is_not_read(answer, said):
         finally:
             tracemalloc.stop()
             await rpc.aclose()
+
+
+def _one(handler) -> None:
+    body = b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+async def test_stopped_requests_leave_the_others_be():
+    """Wherever a request is stopped, the next one is answered, of this endpoint and of any other in the process."""
+    with served(_one) as url:
+        for stopped_after in range(12):
+            rpc = Rpc(url, timeout=10)
+            asked = [asyncio.create_task(rpc.chain_id()) for _ in range(12)]
+            for _ in range(stopped_after):
+                await asyncio.sleep(0)
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+            assert await rpc.chain_id() == 1
+            await rpc.aclose()
+        other = Rpc(url, timeout=10)
+        assert await other.chain_id() == 1
+        await other.aclose()
+
+
+async def test_nothing_else_in_the_process_holds_a_request_up():
+    """web3 fetches its sessions under one lock of the process, which the notebook's own code may hold."""
+    with served(_one) as url, HTTPSessionManager._lock:
+        rpc = Rpc(url, timeout=10)
+        assert await rpc.chain_id() == 1
+        await rpc.aclose()

@@ -192,6 +192,8 @@ export class NotebookReceipts implements INotebookReceipts {
 
   /** Ask the registry for all of them, again, through the reader's own RPC. */
   async askRegistry(): Promise<void> {
+    // An answer that has just come is asked about too.
+    await this._look();
     await checker.askRegistry(this._receipts(), true);
     await this._look();
   }

@@ -206,7 +206,7 @@ export class NotebookReceipts implements INotebookReceipts {
     }
     const cell = content.widgets[index];
     content.activeCellIndex = index;
-    if (!(await jump(content, cell)) || this._disposed || cell.isDisposed) {
+    if (!(await jump(content, cell))) {
       return;
     }
     cell.node.classList.remove('opg-found');

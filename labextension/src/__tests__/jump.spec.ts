@@ -49,9 +49,9 @@ afterEach(() => {
   document.body.replaceChildren();
 });
 
-function begin(place: Place): { ended: boolean | null; readonly promise: Promise<boolean> } {
-  const state = { ended: null as boolean | null, promise: jump(place.notebook, place.cell) };
-  void state.promise.then(ended => (state.ended = ended));
+function begin(place: Place): { ended: boolean | null } {
+  const state = { ended: null as boolean | null };
+  void jump(place.notebook, place.cell).then(ended => (state.ended = ended));
   return state;
 }
 

@@ -3,6 +3,8 @@ const esm = ['@codemirror', '@jupyter', '@jupyterlab', '@lezer', '@noble', 'lib0
 
 module.exports = {
   testEnvironment: 'node',
+  // A guard against a test that hangs, far from what any takes on a slow machine.
+  testTimeout: 120_000,
   // The corpus is written by Python, and its test run from there (tests/corpus).
   testPathIgnorePatterns: process.env.OPG_CORPUS ? [] : ['corpus\\.spec'],
   testRegex: 'src/__tests__/.*\\.spec\\.tsx?$',

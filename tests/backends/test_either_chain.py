@@ -375,7 +375,7 @@ def test_attack_22_what_was_taken_for_no_answer_is_found_by_its_nonce(
     net.cheat("anna", "take-and-hang")
     host = net.host("anna").tee_id
     with pytest.raises(OpgError) as stopped:
-        session.ask(Prompt(text="Is 561 prime?", model="openai/gpt-5"), CallOptions(host=host, timeout=1.0))
+        session.ask(Prompt(text="Is 561 prime?", model="openai/gpt-5"), CallOptions(host=host, timeout=5.0))
     assert stopped.value.charge is Charge.UNKNOWN
     assert session.spending().kernel_reserved.amount == 10**17
     assert session.reconcile() == 0

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 #: What JupyterLab asks the world outside for unless told not to.
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
-SERVER_SECONDS = 60
+SERVER_SECONDS = 120
 PLAIN_HOST = "plain.test"
 
 
@@ -124,7 +124,7 @@ def _serving(kernel_env: dict[str, str], scratch: Path) -> Iterator[Lab]:
     finally:
         server.terminate()
         try:
-            server.wait(timeout=15)
+            server.wait(timeout=60)
         except subprocess.TimeoutExpired:
             server.kill()
         log.close()
@@ -181,6 +181,7 @@ def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
 def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
     """A fresh page.  A request to any other address than the server's is noted, and not let out."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     seen = Eyes(page)
     here = urlsplit(lab.url).netloc

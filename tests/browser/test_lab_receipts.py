@@ -82,7 +82,7 @@ def test_one_altered_character_turns_its_mark_red(
     eyes.command("application:toggle-left-area")
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
-    entries.nth(1).wait_for(timeout=30_000)  # to be seen: the panel slides open
+    entries.nth(1).wait_for(timeout=60_000)  # to be seen: the panel slides open
     # What differs from the saved card comes first, then the edited cell.
     assert "cell 4" in entries.nth(0).text_content()
     assert "The saved card says verified" in entries.nth(0).text_content()
@@ -99,7 +99,7 @@ def test_one_altered_character_turns_its_mark_red(
 
 def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
     page = read(eyes.page, lab, put(lab, answers, "pinned.ipynb"))
-    page.locator(".opg-headline", has_text="SIMULATED · all required checks pass").first.wait_for(timeout=30_000)
+    page.locator(".opg-headline", has_text="SIMULATED · all required checks pass").first.wait_for(timeout=60_000)
     assert page.locator(".opg-headline", has_text="✓").count() == 0
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
@@ -116,11 +116,11 @@ def test_cell_that_is_edited_says_so_at_once(eyes: Eyes, lab: Lab, answers: nbfo
     page.locator(".jp-CodeCell .cm-line", has_text="Is 561 prime?").click()
     page.keyboard.press("End")
     page.keyboard.type(" And 563?")
-    page.locator(".opg-edited").wait_for(timeout=10_000)
+    page.locator(".opg-edited").wait_for(timeout=60_000)
     assert "1 cell edited since" in judged(page)
     for _ in " And 563?":
         page.keyboard.press("Backspace")
-    page.locator(".opg-edited").wait_for(state="detached", timeout=10_000)
+    page.locator(".opg-edited").wait_for(state="detached", timeout=60_000)
 
 
 def test_reload_with_a_new_kernel_keeps_every_card(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
@@ -128,7 +128,7 @@ def test_reload_with_a_new_kernel_keeps_every_card(eyes: Eyes, lab: Lab, answers
     for _ in range(2):
         eyes.open(lab, name)
         assert "4 answers · 4 signatures valid" in judged(eyes.page)
-        eyes.page.locator(CARD).nth(3).wait_for(state="attached", timeout=30_000)
+        eyes.page.locator(CARD).nth(3).wait_for(state="attached", timeout=60_000)
         eyes.page.evaluate(
             "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
         )
@@ -142,7 +142,7 @@ def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.Not
     assert judged(read(other, lab, name)) == first
     for page in (other, eyes.page):
         page.bring_to_front()
-        page.locator(CARD).nth(3).wait_for(state="attached", timeout=30_000)
+        page.locator(CARD).nth(3).wait_for(state="attached", timeout=60_000)
         assert page.locator(CARD).count() == 4
 
 
@@ -188,7 +188,6 @@ def comes_into_view(page: Any, number: int) -> None:
     )
 
 
-@pytest.mark.timeout(300)
 def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
     """All are counted, the last is reached from the panel, and scrolling back finds the first as it was left."""
     page = eyes.page
@@ -202,7 +201,7 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
     first.locator("summary").first.click()
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
-    entries.nth(199).wait_for(state="attached", timeout=30_000)
+    entries.nth(199).wait_for(state="attached", timeout=60_000)
     assert entries.count() == 200
     last = page.locator(".opg-answer", has_text="Answer number 199,")
     assert last.count() == 0, "JupyterLab has not come to it yet"
@@ -255,7 +254,7 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
     assert page.locator(".opg-badge.opg-tone-bad").count() == 1
     eyes.screenshot("notebook7-light.png")
     page.locator(".opg-mark").click()
-    page.locator(".opg-entry").first.wait_for(timeout=15_000)
+    page.locator(".opg-entry").first.wait_for(timeout=60_000)
     assert page.locator(".opg-entry").count() == 4
     eyes.screenshot("notebook7-panel-light.png")
     # Notebook 7 has errors of its own (7.6.5: one about a schema, with any notebook).

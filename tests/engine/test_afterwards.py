@@ -48,7 +48,7 @@ def test_a_sessions_sum_is_shared_out_over_its_calls(session: Session, honest_si
 def test_attack_22_an_unknown_payment_is_settled_by_its_nonce(session: Session, honest_simnet: RunningSimnet):
     honest_simnet.cheat("anna", "take-and-hang")
     with pytest.raises(errors.CallFailed) as failed:
-        session.ask(Prompt(text=QUESTION, model="openai/gpt-5"), CallOptions(host="anna", timeout=1.5))
+        session.ask(Prompt(text=QUESTION, model="openai/gpt-5"), CallOptions(host="anna", timeout=5.0))
     assert failed.value.charge is Charge.UNKNOWN
     honest_simnet.settle_now()
     assert session.reconcile() == 1

@@ -176,7 +176,7 @@ def test_attack_22_a_timeout_after_payment_is_unknown_and_never_paid_again(
 ):
     honest_simnet.cheat("anna", "take-and-hang")
     with pytest.raises(errors.CallFailed, match="payment unknown") as failed:
-        ask(session, timeout=1.5)
+        ask(session, timeout=5.0)
     assert failed.value.charge is Charge.UNKNOWN
     assert failed.value.verdict.status is VerdictStatus.UNVERIFIED
     assert len(session.ledger.open_authorisations()) == 1

@@ -136,7 +136,7 @@ def test_a_stop_when_the_answer_has_come_says_charged_and_where_it_is(session: S
 
     def stop_and_let_it_be_seen():
         _stop()
-        time.sleep(0.3)
+        time.sleep(2)
 
     _before(session, monkeypatch, "_judge_and_save", stop_and_let_it_be_seen)
     with pytest.raises(errors.CallInterrupted) as stopped:
@@ -152,22 +152,30 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
     if how == "too slow":
         monkeypatch.setattr(background, "GRACE_SECONDS", 0.05)
     session.hosts()
-    _before(session, monkeypatch, "_judge_and_save", lambda: time.sleep(1))
     honest_simnet.cheat("anna", "slow")
-    done = threading.Event()
+    done, waited_for = threading.Event(), threading.Event()
+
+    def hold():
+        # Here the first stop has been seen: it is what ended the answer.
+        if how == "twice":
+            _stop()
+        waited_for.wait(60)
+
+    _before(session, monkeypatch, "_judge_and_save", hold)
 
     def observer(progress):
         if progress.phase is Phase.ANSWER and progress.text and not done.is_set():
             done.set()
-            if how == "twice":
-                threading.Timer(0.3, _stop).start()
             _stop()
 
     with pytest.raises(errors.CallInterrupted) as stopped:
         session.ask(PROMPT, CallOptions(host=honest_simnet.host("anna").tee_id), observer)
     assert stopped.value.charge is Charge.UNKNOWN
     assert session.spending().kernel_reserved.amount > 0
-    time.sleep(1.5)
+    waited_for.set()
+    end = time.monotonic() + 60
+    while not session.ledger.count() and time.monotonic() < end:
+        time.sleep(0.1)
     assert session.ledger.last().document["payment"]["charge"] == "unknown"
 
 

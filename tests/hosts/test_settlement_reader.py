@@ -400,7 +400,7 @@ async def test_a_slow_aggregator_is_given_up(world: World) -> None:
         with pytest.raises(NetworkUnavailable, match="did not give the blob"):
             await find(settlements, wanted)
         forever.set()
-    async with reader(world, blobs=(slow, world.serve), blob_timeout=0.2) as settlements:
+    async with reader(world, blobs=(slow, world.serve), blob_timeout=2.0) as settlements:
         forever.clear()
         assert await find(settlements, wanted) is not None
         forever.set()

@@ -90,7 +90,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield Server(url, token, scratch / "home", client)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], client: httpx.Client, url: str, log: Path) -> None:

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 #: What JupyterLab asks the world outside for unless told not to.
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
 SERVER_SECONDS = 120
+WAIT_MS = 60_000
 PLAIN_HOST = "plain.test"
 
 
@@ -148,8 +149,10 @@ def browser() -> Iterator[Any]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no Chromium here; `make test` installs it")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # Far from what any takes on a slow machine.
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
             executable_path=chromium,
@@ -181,7 +184,7 @@ def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
 def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
     """A fresh page.  A request to any other address than the server's is noted, and not let out."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     seen = Eyes(page)
     here = urlsplit(lab.url).netloc

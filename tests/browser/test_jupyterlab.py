@@ -8,6 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 from support.lab_page import CONTRASTS, UI, Eyes, Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
@@ -41,14 +42,14 @@ def test_executed_quickstart_shows_its_cards(eyes: Eyes, lab: Lab, executed_quic
     eyes.command("application:toggle-left-area")
     card = shown(eyes).first
     card.scroll_into_view_if_needed()
+    expect(card.locator("summary")).to_contain_text("SIMULATED")
     summary = card.locator("summary").inner_text()
-    assert "SIMULATED" in summary
     assert "VERIFIED" not in summary.upper().replace("UNVERIFIED", "")
     card.locator("summary").click()
+    expect(card).to_contain_text("Not proven", use_inner_text=True)
     opened = card.inner_text()
     for claim in ("request", "response", "signature", "freshness", "attestation", "registry", "channel"):
         assert claim in opened
-    assert "Not proven" in opened
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
         image = eyes.screenshot(f"quickstart-{'trusted' if trusted else 'untrusted'}-{word}.png")

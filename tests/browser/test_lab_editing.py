@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from support.lab_page import Eyes, Lab, caret, cell, run, write
+from playwright.sync_api import expect
+from support.lab_page import Eyes, Lab, asking, caret, cell, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -31,16 +33,15 @@ def test_a_question_is_a_line_of_flags_above_a_text(eyes: Eyes, lab: Lab) -> Non
     eyes.open(lab, "highlight.ipynb")
     eyes.command("application:toggle-left-area")
     magic = cell(eyes, 0).locator(".cm-line.opg-magicLine")
-    magic.wait_for()
-    assert magic.count() == 1
+    expect(magic).to_have_count(1)
     assert magic.inner_text().startswith("%%opg a --model")
-    assert magic.locator("span").count() >= 5
+    magic.locator("span").nth(4).wait_for()
     prompt = cell(eyes, 0).locator(".cm-line").nth(1)
     # Python would colour "import", "for" and the strings.
-    assert prompt.locator("span").count() == 0
-    assert "cm-lineWrapping" in (cell(eyes, 0).locator(".cm-content").get_attribute("class") or "")
-    assert cell(eyes, 1).locator(".cm-line span").count() > 0
-    assert eyes.page.evaluate(TYPE, 1) == "text/x-ipython"
+    expect(prompt.locator("span")).to_have_count(0)
+    expect(cell(eyes, 0).locator(".cm-content")).to_have_class(re.compile("cm-lineWrapping"))
+    cell(eyes, 1).locator(".cm-line span").first.wait_for()
+    eyes.page.wait_for_function(f"({TYPE})(1) === 'text/x-ipython'")
     for theme, word in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
         eyes.theme(theme)
         eyes.screenshot(f"editing-{word}.png")
@@ -60,7 +61,7 @@ def test_the_language_follows_what_is_typed(eyes: Eyes, lab: Lab) -> None:
     # A quote in a text is no bracket to be closed.
     caret(eyes, 0, 1, 0)
     eyes.page.keyboard.type("don't ")
-    assert cell(eyes, 0).locator(".cm-line").nth(1).inner_text() == "don't import os"
+    expect(cell(eyes, 0).locator(".cm-line").nth(1)).to_have_text("don't import os")
     caret(eyes, 0, 0, 1)
     eyes.page.keyboard.press("Backspace")
     eyes.page.wait_for_function(f"({TYPE})(0) === 'text/x-ipython'")
@@ -72,8 +73,7 @@ def test_the_language_follows_what_is_typed(eyes: Eyes, lab: Lab) -> None:
     eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info")
     cell(eyes, 0).locator(".cm-line.opg-magicLine").wait_for()
-    assert eyes.page.evaluate(TYPE, 0) == "text/x-opg"
-    assert eyes.page.evaluate(TYPE, 1) == "text/x-ipython"
+    eyes.page.wait_for_function(f"({TYPE})(0) === 'text/x-opg' && ({TYPE})(1) === 'text/x-ipython'")
 
 
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "no_kernel"])
@@ -100,7 +100,7 @@ def test_flags_and_models_complete(eyes: Eyes, lab: Lab, kernel: bool) -> None:
     assert {choice.split()[0] for choice in offered} == {"google/gemini-2.5-flash", "google/gemini-2.5-flash-lite",
                                                          "google/gemini-2.5-flash-image"}  # fmt: skip
     eyes.page.keyboard.press("Enter")
-    assert "google/gemini-2.5-flash" in cell(eyes, 2).locator(".cm-line").first.inner_text()
+    expect(cell(eyes, 2).locator(".cm-line").first).to_contain_text("google/gemini-2.5-flash", use_inner_text=True)
     assert eyes.outside == []
 
 
@@ -123,18 +123,18 @@ def test_the_stop_button_interrupts_and_goes(eyes: Eyes, lab: Lab) -> None:
     for index in (0, 1, 2):
         run(eyes, index)
     cell(eyes, 2).locator(".jp-InputPrompt", has_text="[3]").wait_for(timeout=90_000)
-    assert stop.count() == 0
+    expect(stop).to_have_count(0)
     run(eyes, 3)
     stop.wait_for(timeout=60_000)
-    assert cell(eyes, 3).locator("button.opg-stop").count() == 1
+    expect(cell(eyes, 3).locator("button.opg-stop")).to_have_count(1)
     assert stop.get_attribute("aria-label")
     eyes.screenshot("stop-light.png")
     stop.click()
     cell(eyes, 3).locator(".jp-InputPrompt", has_text="[4]").wait_for(timeout=60_000)
     stop.wait_for(state="detached", timeout=60_000)
-    assert "KeyboardInterrupt" in cell(eyes, 3).inner_text()
+    expect(cell(eyes, 3)).to_contain_text("KeyboardInterrupt", use_inner_text=True)
     run(eyes, 4)
-    cell(eyes, 4).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=20_000)
+    cell(eyes, 4).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=60_000)
 
 
 def test_a_running_call_grows_and_the_true_card_remains(eyes: Eyes, lab: Lab) -> None:
@@ -144,9 +144,10 @@ def test_a_running_call_grows_and_the_true_card_remains(eyes: Eyes, lab: Lab) ->
     run(eyes, 1)
     cell(eyes, 1).locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=90_000)
     outputs = "window.jupyterapp.shell.currentWidget.content.widgets[1].model.outputs"
-    assert eyes.page.evaluate(f"{outputs}.length") == 1
-    assert eyes.page.evaluate(f"'application/vnd.opg.receipt.v1+json' in {outputs}.get(0).data")
-    assert eyes.page.locator("button.opg-stop").count() == 0
+    eyes.page.wait_for_function(
+        f"() => {outputs}.length === 1 && 'application/vnd.opg.receipt.v1+json' in {outputs}.get(0).data"
+    )
+    expect(eyes.page.locator("button.opg-stop")).to_have_count(0)
 
 
 def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
@@ -156,8 +157,8 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     run(eyes, 1)
     cell(eyes, 1).locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=90_000)
     item = eyes.page.locator(".opg-statusItem")
-    item.filter(has_text="sim-OPG today").wait_for(timeout=20_000)
-    assert "SIMULATED" in item.inner_text()
+    item.filter(has_text="sim-OPG today").wait_for(timeout=60_000)
+    expect(item).to_contain_text("SIMULATED", use_inner_text=True)
     item.click()
     eyes.page.locator(".opg-Panel").wait_for(timeout=60_000)
     # The user's own simulated network is known here by their own server.
@@ -166,13 +167,13 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     rows = eyes.page.locator(".opg-ledger-list > li")
     rows.first.wait_for(timeout=60_000)
     first = rows.filter(has_text="Name a prime.").first
-    assert "SIMULATED" in first.inner_text()
-    assert first.locator(".opg-ledger-verdict").inner_text() == "SIMULATED"
+    expect(first).to_contain_text("SIMULATED", use_inner_text=True)
+    expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED")
     first.get_by_role("button", name="Check").click()
     first.locator(".opg-mod-checked").wait_for(timeout=60_000)
     # This browser asked no registry, and says no more than it knows.
-    assert first.locator(".opg-ledger-verdict").inner_text() == "SIMULATED · PARTIAL"
-    assert cell(eyes, 1).get_by_text("unknown simulated root").count() == 0
+    expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED · PARTIAL")
+    expect(cell(eyes, 1).get_by_text("unknown simulated root")).to_have_count(0)
     eyes.screenshot("ledger-light.png")
     offered = eyes.page.evaluate(
         "() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('opg-magic:'))"
@@ -190,7 +191,7 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     assert shown <= set(offered)
     eyes.page.keyboard.press("Escape")
     menu = eyes.page.locator(".lm-MenuBar-itemLabel", has_text="Verified AI")
-    assert menu.count() == 1
+    expect(menu).to_have_count(1)
     assert eyes.outside == []
 
 
@@ -209,6 +210,7 @@ def test_launcher_makes_a_notebook_that_asks(eyes: Eyes, lab: Lab) -> None:
     eyes.screenshot("launcher-notebook.png")
     # Below the selected cell, a question of one's own.
     eyes.command("opg-magic:insert-question")
+    asking(eyes.page)
     eyes.page.keyboard.type("Why?")
     source = eyes.page.evaluate(
         "window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support.lab_page import Eyes, Lab, put, read
 
@@ -71,7 +72,7 @@ def test_a_verifier_that_does_not_come_leaves_nothing_judged(
     )
     card = eyes.page.locator(".opg-receipt .opg-card")
     card.get_by_text("Not checked").wait_for(timeout=60_000)
-    assert "could not be loaded" in card.inner_text()
+    expect(card).to_contain_text("could not be loaded", use_inner_text=True)
     assert "561 = 3" not in eyes.page.locator(".opg-receipt").inner_text(), "an answer that nobody judged is on show"
     eyes.page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('1 not checked')")
     assert "0 signatures valid" in str(eyes.page.locator(".opg-mark").get_attribute("title"))

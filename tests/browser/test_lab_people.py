@@ -14,9 +14,10 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import CONTRASTS, UI, Eyes, Lab, cell, finished, judged, put, read, run, write
+from support.lab_page import CONTRASTS, UI, Eyes, Lab, asking, cell, finished, judged, put, read, run, write
 from support.lying_rpc import Edit, listener, lying_rpc
 
 from opg_magic.networks import OPENGRADIENT
@@ -110,9 +111,12 @@ def test_a_call_goes_on_when_the_page_is_loaded_anew(eyes: Eyes, lab: Lab, slow:
     card = cell(eyes, 1).locator(CARD)
     card.wait_for(timeout=90_000)
     stop.wait_for(state="detached", timeout=60_000)
-    told = card.locator("summary").first.inner_text().replace("\xa0", " ")
-    assert ("stopped before its answer was complete" in told) is stopped
-    assert ("Signature valid" in told) is not stopped
+    said, not_said = "stopped before its answer was complete", "Signature valid"
+    if not stopped:
+        said, not_said = not_said, said
+    told = card.locator("summary").first
+    expect(told).to_contain_text(said, use_inner_text=True)
+    expect(told).not_to_contain_text(not_said, use_inner_text=True)
     if app == "lab":
         # What the bar says of running calls follows.
         eyes.page.wait_for_function("() => !document.querySelector('.opg-statusItem').textContent.includes('running')")
@@ -129,8 +133,8 @@ def test_a_call_of_which_the_file_knows_nothing_is_stopped_from_the_toolbar(eyes
     again(eyes, lab.notebook_url("unsaved.ipynb"))
     stop = eyes.page.locator(f".jp-NotebookPanel-toolbar {STOP}")
     stop.wait_for(timeout=60_000)
-    assert "Stop AI call" in stop.inner_text()
-    assert cell(eyes, 1).locator(".jp-OutputArea-output").count() == 0
+    expect(stop).to_contain_text("Stop AI call", use_inner_text=True)
+    expect(cell(eyes, 1).locator(".jp-OutputArea-output")).to_have_count(0)
     eyes.screenshot("loaded-anew-unsaved.png")
     eyes.page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
     eyes.page.keyboard.press("Alt+Shift+S")
@@ -142,7 +146,7 @@ def test_a_call_of_which_the_file_knows_nothing_is_stopped_from_the_toolbar(eyes
     said.first.wait_for(timeout=60_000)
     found = re.search(r"%opg show (\w{10})", said.first.inner_text())
     assert found is not None, said.first.inner_text()
-    assert cell(eyes, 1).locator(".jp-OutputArea-output").count() == 0
+    expect(cell(eyes, 1).locator(".jp-OutputArea-output")).to_have_count(0)
     eyes.page.evaluate(
         """line => {
             const { content } = window.jupyterapp.shell.currentWidget;
@@ -238,11 +242,11 @@ def test_an_rpc_that_lies(
         claim = card.locator("tr[data-claim=registry]")
         claim.get_by_text(row).first.wait_for(timeout=60_000)
         if edit is another_chain:
-            assert "does not serve the simulated chain" in card.inner_text()
-            assert "registry not asked" in judged(eyes.page)
+            expect(card).to_contain_text("does not serve the simulated chain", use_inner_text=True)
+            judged(eyes.page, "registry not asked")
         else:
-            assert "failed, asked now" in claim.inner_text()
-            assert "1 failed · registry asked: 1" in judged(eyes.page)
+            expect(claim).to_contain_text("failed, asked now", use_inner_text=True)
+            judged(eyes.page, "1 failed · registry asked: 1")
             eyes.screenshot("registry-denied-light.png")
     # Asked again, of honest ones: a lie is not remembered.
     eyes.page.get_by_role("button", name="Ask the registry").click()
@@ -272,9 +276,9 @@ def test_nobody_that_a_notebook_names_is_asked(
                 if not card.evaluate("e => e.open"):
                     card.locator("summary").first.click()
                 card.get_by_text("The registry could not be asked: ").get_by_text(said).wait_for(timeout=60_000)
-                assert "author's word" in card.locator("tr[data-claim=registry]").inner_text()
+                expect(card.locator("tr[data-claim=registry]")).to_contain_text("author's word", use_inner_text=True)
                 assert "a-key" not in card.inner_text()
-                assert "registry not asked" in judged(page)
+                judged(page, "registry not asked")
         finally:
             settings.unlink()
         assert contacted == []
@@ -288,8 +292,7 @@ def test_the_status_bar_counts_running_calls_and_opens_the_panel(eyes: Eyes, lab
     begun(eyes, lab, "bar.ipynb", slow)
     item = eyes.page.get_by_role("button", name="Opens the receipts")
     item.get_by_text("1 running").wait_for(timeout=60_000)
-    said = item.inner_text()
-    assert re.fullmatch(r"opg: SIMULATED · [\d.]+ of [\d.]+ sim-OPG today · 1 running", said), said
+    expect(item).to_have_text(re.compile(r"^opg: SIMULATED · [\d.]+ of [\d.]+ sim-OPG today · 1 running$"))
     assert "no real money" in str(item.get_attribute("title"))
     assert item.evaluate("e => getComputedStyle(e).borderTopStyle") == "dashed"
     panel = eyes.page.locator(".opg-Panel")
@@ -335,6 +338,9 @@ def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
     page = read(eyes.page, lab, put(lab, notebooks.tampered(notebooks.notebook(calls), 2), "list.ipynb"))
     eyes.command("opg-magic:show-panel")
     panel = page.get_by_role("tabpanel", name="Notebook")
+    judged(page, "1 failed")
+    expect(panel.locator(".opg-entry").first).to_contain_text("Forged?")
+    expect(panel.locator(".opg-entry")).to_have_count(2)
     panel.get_by_role("searchbox").focus()
     names = []
     for _ in range(9):
@@ -401,20 +407,20 @@ def test_many_receipts_are_judged_without_taking_the_page(eyes: Eyes, lab: Lab) 
         }"""
     )
     assert turns >= 300, "the event loop was not let go round"
-    assert "300 answers · 300 signatures valid" in judged(page)
+    judged(page, "300 answers · 300 signatures valid")
 
 
 def test_names_and_roles(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
     """What a screen reader is told by mark, badge and card; and the card opens by keyboard."""
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 1), "names.ipynb"))
     mark = page.get_by_role("button", name="AI answers in this notebook, as this browser found them")
-    assert "1 failed" in str(mark.get_attribute("aria-label"))
-    assert page.get_by_role("note", name="Failed: answer withheld").count() == 1
-    assert page.get_by_role("note", name="all required checks pass").count() == 2
+    expect(mark).to_have_attribute("aria-label", re.compile("1 failed"))
+    expect(page.get_by_role("note", name="Failed: answer withheld")).to_have_count(1)
+    expect(page.get_by_role("note", name="all required checks pass")).to_have_count(2)
     failed = page.get_by_role("region", name="Failed: answer withheld")
-    assert failed.count() == 1
+    expect(failed).to_have_count(1)
     table = failed.get_by_role("table", name="What was checked")
-    assert table.get_by_role("row", name="response FAILED").count() == 1
+    expect(table.get_by_role("row", name="response FAILED")).to_have_count(1)
     good = page.get_by_role("region", name="all required checks pass").first
     summary = good.locator("summary").first
     # Who comes by keyboard is shown where they are; a click before shows nothing.
@@ -431,7 +437,7 @@ def test_names_and_roles(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, t
     assert all(len(badge.split()) >= 2 for badge in page.locator(".opg-badge").all_inner_texts())
     good.locator("summary", has_text="Evidence").click()
     good.get_by_text("block hash", exact=False).first.wait_for(timeout=60_000)
-    assert good.locator(".opg-link").count() == 0
+    expect(good.locator(".opg-link")).to_have_count(0)
 
 
 def test_explorers_are_those_of_the_settings(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
@@ -504,7 +510,7 @@ def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
     page = eyes.page
     page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
     page.locator(".jp-Dialog button", has_text="No Kernel").click(timeout=60_000)
-    assert "1 failed" in judged(page)
+    judged(page, "1 failed")
     active = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.keyboard.press("Alt+Shift+R")
@@ -522,6 +528,7 @@ def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
     page.keyboard.press("Escape")
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.keyboard.press("Alt+Shift+Q")
+    asking(page)
     page.keyboard.type("Why?")
     source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
     page.wait_for_function(f"() => ({source})() === '%%opg \\nWhy?'")
@@ -533,6 +540,7 @@ def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
 
 def facts(card: Any) -> tuple[str, ...]:
     """What a card's first line tells: whether simulated, cost and host."""
+    expect(card.locator("summary").first).to_contain_text("sim-OPG", use_inner_text=True)
     text = card.locator("summary").first.inner_text().replace("\xa0", " ")
     found = [re.search(form, text) for form in (r"SIMULATED", r"[\d.]+ sim-OPG", r"host [0-9a-f]{4}…[0-9a-f]{4}")]
     assert all(found), text
@@ -560,12 +568,12 @@ def test_jupyterlab_without_the_extension(
     cards = page.locator(".jp-OutputArea-output details")
     cards.nth(2).wait_for(state="attached", timeout=60_000)
     assert page.evaluate("() => window.jupyterapp.hasPlugin('opg-magic:receipts')") is False
-    assert page.locator(".opg-receipt, .opg-mark, .opg-badge").count() == 0
+    expect(page.locator(".opg-receipt, .opg-mark, .opg-badge")).to_have_count(0)
     first = cards.first
     assert facts(first) == with_us
     first.locator("summary").click()
-    assert "author's kernel, 2026-05-04 12:00 UTC" in first.inner_text()
-    assert "opg verify" in first.inner_text()
+    expect(first).to_contain_text("author's kernel, 2026-05-04 12:00 UTC", use_inner_text=True)
+    expect(first).to_contain_text("opg verify", use_inner_text=True)
     # Nobody checks there: what was forged looks like what the author's kernel saved, and no card says otherwise.
     for card in cards.all():
         assert "this browser" not in card.inner_text().lower()
@@ -594,9 +602,11 @@ def test_a_page_made_of_the_notebook(
     page.goto(f"file://{tmp_path / 'page.html'}")
     card = page.locator(".jp-OutputArea-output details").first
     assert facts(card) == with_us
-    assert "Memory is sealed by the processor." in page.locator(".jp-OutputArea-output").first.inner_text()
+    expect(page.locator(".jp-OutputArea-output").first).to_contain_text(
+        "Memory is sealed by the processor.", use_inner_text=True
+    )
     card.locator("summary").click()
-    assert "opg verify" in card.inner_text()
+    expect(card).to_contain_text("opg verify", use_inner_text=True)
     UI.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(UI / f"page-{theme}.png"))
     readable(card, theme)
@@ -619,8 +629,8 @@ def test_pins_are_those_of_the_reader(eyes: Eyes, lab: Lab, answers: nbformat.No
         page.locator(".opg-headline", has_text="Failed").nth(2).wait_for(timeout=60_000)
         assert "0x" + "5c" * 32 in settings.read_text()
         page = read(eyes.page, lab, name)
-        assert "3 failed" in judged(page)
-        assert "is not in your allow-list" in page.locator(CARD).first.inner_text()
+        judged(page, "3 failed")
+        expect(page.locator(CARD).first).to_contain_text("is not in your allow-list", use_inner_text=True)
         eyes.begin("opg-magic:pin-code")
         dialog.get_by_role("group", name="Accepted now").get_by_role("checkbox").uncheck()
         # What these answers come from is offered, though it is not accepted now.

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support.lab_page import Eyes, Lab, judged, put, read
 
@@ -32,21 +33,19 @@ def answers() -> nbformat.NotebookNode:
 def test_strangers_notebook_without_kernel(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said so."""
     page = read(eyes.page, lab, put(lab, answers, "from_afar.ipynb"))
-    mark = judged(page)
-    assert "4 answers · 4 signatures valid · registry not asked" in mark
-    assert "SIMULATED" in mark
+    mark = judged(page, "4 answers · 4 signatures valid · registry not asked", "SIMULATED")
     assert "failed" not in mark
     assert page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
     card = page.locator(CARD).first
-    told = card.locator("summary").first.inner_text().replace("\xa0", " ")
-    assert "SIMULATED" in told
-    assert "registry: as recorded by the author's kernel" in told
+    for told in ("SIMULATED", "registry: as recorded by the author's kernel"):
+        expect(card.locator("summary").first).to_contain_text(told, use_inner_text=True)
     card.locator("summary").first.click()
+    expect(card.locator("tr[data-claim=signature]")).to_contain_text("proven here", use_inner_text=True)
     rows = {row.get_attribute("data-claim"): row.inner_text() for row in card.locator("tr[data-claim]").all()}
     assert "proven here" in rows["signature"]
     assert "author's word" in rows["registry"]
     assert "missing" in rows["attestation"]
-    assert "opg verify from_afar.ipynb --receipt" in card.inner_text()
+    expect(card).to_contain_text("opg verify from_afar.ipynb --receipt", use_inner_text=True)
     assert eyes.outside == []
 
 
@@ -54,10 +53,10 @@ def test_answers_markdown_is_inert(eyes: Eyes, lab: Lab, answers: nbformat.Noteb
     page = read(eyes.page, lab, put(lab, answers, "markdown.ipynb"))
     answer = page.locator(".opg-receipt .opg-answer").first
     assert answer.locator("strong").inner_text() == "sealed"
-    assert answer.locator("li").count() == 2
-    assert answer.locator("td").count() == 2
+    expect(answer.locator("li")).to_have_count(2)
+    expect(answer.locator("td")).to_have_count(2)
     assert answer.locator("pre code").inner_text().strip() == 'print("a < b & c")'
-    assert answer.locator("b, img, script").count() == 0
+    expect(answer.locator("b, img, script")).to_have_count(0)
     text = answer.inner_text()
     assert "<b>not bold</b>" in text
     assert "[image not loaded: track https://tracker.example/x.png]" in text
@@ -71,36 +70,36 @@ def test_one_altered_character_turns_its_mark_red(
     changed = notebooks.tampered(answers, 3)
     changed.cells[4].source = changed.cells[4].source.replace("Was this", "Has this been")
     page = read(eyes.page, lab, put(lab, changed, "tampered.ipynb"))
-    assert "4 answers · 3 signatures valid, 1 failed · 1 cell edited since" in judged(page)
+    judged(page, "4 answers · 3 signatures valid, 1 failed · 1 cell edited since")
     failed = page.locator(".opg-receipt[data-opg-tone=bad]")
-    assert failed.count() == 1
+    expect(failed).to_have_count(1)
     assert "seaIed" not in failed.inner_text()
-    assert "✗ Failed: answer withheld" in failed.inner_text()
+    expect(failed).to_contain_text("✗ Failed: answer withheld", use_inner_text=True)
     assert failed.locator("tr[data-status=failed]").get_attribute("data-claim") == "response"
     assert page.locator(".opg-badge.opg-tone-bad").inner_text().startswith("✗ failed")
-    assert "its prompt is not the one" in page.locator(".opg-edited").inner_text()
+    expect(page.locator(".opg-edited")).to_contain_text("its prompt is not the one", use_inner_text=True)
     eyes.command("application:toggle-left-area")
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
     entries.nth(1).wait_for(timeout=60_000)  # to be seen: the panel slides open
     # What differs from the saved card comes first, then the edited cell.
-    assert "cell 4" in entries.nth(0).text_content()
-    assert "The saved card says verified" in entries.nth(0).text_content()
-    assert "cell 5" in entries.nth(1).text_content()
+    expect(entries.nth(0)).to_contain_text("cell 4")
+    expect(entries.nth(0)).to_contain_text("The saved card says verified")
+    expect(entries.nth(1)).to_contain_text("cell 5")
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
         assert eyes.screenshot(f"lab-tampered-{word}.png").stat().st_size > 20_000
     # The text can be had, by an act of one's own.
     failed.locator(".opg-withheld > summary").click()
-    assert "did not pass" in failed.inner_text()
-    assert "seaIed" in failed.inner_text()
+    expect(failed).to_contain_text("did not pass", use_inner_text=True)
+    expect(failed).to_contain_text("seaIed", use_inner_text=True)
     assert eyes.outside == []
 
 
 def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
     page = read(eyes.page, lab, put(lab, answers, "pinned.ipynb"))
     page.locator(".opg-headline", has_text="SIMULATED · all required checks pass").first.wait_for(timeout=60_000)
-    assert page.locator(".opg-headline", has_text="✓").count() == 0
+    expect(page.locator(".opg-headline", has_text="✓")).to_have_count(0)
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
         card = page.locator(CARD).first
@@ -112,12 +111,12 @@ def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.Note
 
 def test_cell_that_is_edited_says_so_at_once(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     page = read(eyes.page, lab, put(lab, answers, "editing.ipynb"))
-    assert page.locator(".opg-edited").count() == 0
+    expect(page.locator(".opg-edited")).to_have_count(0)
     page.locator(".jp-CodeCell .cm-line", has_text="Is 561 prime?").click()
     page.keyboard.press("End")
     page.keyboard.type(" And 563?")
     page.locator(".opg-edited").wait_for(timeout=60_000)
-    assert "1 cell edited since" in judged(page)
+    judged(page, "1 cell edited since")
     for _ in " And 563?":
         page.keyboard.press("Backspace")
     page.locator(".opg-edited").wait_for(state="detached", timeout=60_000)
@@ -127,23 +126,23 @@ def test_reload_with_a_new_kernel_keeps_every_card(eyes: Eyes, lab: Lab, answers
     name = put(lab, answers, "again.ipynb", kernel=True)
     for _ in range(2):
         eyes.open(lab, name)
-        assert "4 answers · 4 signatures valid" in judged(eyes.page)
+        judged(eyes.page, "4 answers · 4 signatures valid")
         eyes.page.locator(CARD).nth(3).wait_for(state="attached", timeout=60_000)
         eyes.page.evaluate(
             "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
         )
-        assert eyes.page.locator(CARD).count() == 4
+        expect(eyes.page.locator(CARD)).to_have_count(4)
 
 
 def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     name = put(lab, answers, "twice.ipynb")
-    first = judged(read(eyes.page, lab, name))
+    first = judged(read(eyes.page, lab, name), "4 answers · 4 signatures valid")
     other = eyes.page.context.new_page()
-    assert judged(read(other, lab, name)) == first
+    assert judged(read(other, lab, name), first) == first
     for page in (other, eyes.page):
         page.bring_to_front()
         page.locator(CARD).nth(3).wait_for(state="attached", timeout=60_000)
-        assert page.locator(CARD).count() == 4
+        expect(page.locator(CARD)).to_have_count(4)
 
 
 def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
@@ -154,7 +153,7 @@ def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
     again = notebooks.redigested_copy(receipt, id=new_id())
     made = notebooks.notebook([(source, receipt), (source, again)])
     page = read(eyes.page, lab, put(lab, made, "replayed.ipynb"))
-    assert "0 signatures valid, 2 failed" in judged(page)
+    judged(page, "0 signatures valid, 2 failed")
     page.wait_for_function(
         "() => document.querySelectorAll('tr[data-claim=freshness][data-status=failed]').length === 2"
     )
@@ -196,13 +195,13 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
         [notebooks.call(f"Question {n}?", f"Answer number {n}, in a few words.") for n in range(200)]
     )
     read(page, lab, put(lab, made, "many.ipynb"))
-    assert "200 answers · 200 signatures valid" in judged(page)
+    judged(page, "200 answers · 200 signatures valid")
     first = page.locator(CARD).first
     first.locator("summary").first.click()
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
     entries.nth(199).wait_for(state="attached", timeout=60_000)
-    assert entries.count() == 200
+    expect(entries).to_have_count(200)
     last = page.locator(".opg-answer", has_text="Answer number 199,")
     assert last.count() == 0, "JupyterLab has not come to it yet"
     entries.nth(199).click()
@@ -215,7 +214,7 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
         comes_into_view(page, number)
     assert first.evaluate("e => e.open")
     page.get_by_label("Search receipts").fill("Question 17?")
-    assert entries.count() == 1
+    expect(entries).to_have_count(1)
 
 
 def test_export_from_the_browser(eyes: Eyes, lab: Lab, tmp_path: Path) -> None:
@@ -249,13 +248,13 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
     page = eyes.page
     page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
     page.locator(".jp-Dialog button", has_text="No Kernel").click(timeout=60_000)
-    assert "3 signatures valid, 1 failed" in judged(page)
-    assert page.locator(CARD).count() == 4
-    assert page.locator(".opg-badge.opg-tone-bad").count() == 1
+    judged(page, "3 signatures valid, 1 failed")
+    expect(page.locator(CARD)).to_have_count(4)
+    expect(page.locator(".opg-badge.opg-tone-bad")).to_have_count(1)
     eyes.screenshot("notebook7-light.png")
     page.locator(".opg-mark").click()
     page.locator(".opg-entry").first.wait_for(timeout=60_000)
-    assert page.locator(".opg-entry").count() == 4
+    expect(page.locator(".opg-entry")).to_have_count(4)
     eyes.screenshot("notebook7-panel-light.png")
     # Notebook 7 has errors of its own (7.6.5: one about a schema, with any notebook).
     assert [problem for problem in problems if "opg" in problem] == []
@@ -289,12 +288,12 @@ def test_registry_asked_by_the_reader(
     assert {tuple(sorted(query)) for query in asked} == {("block", "chain_id", "run_id", "tee_id")}
     row = page.locator("tr[data-claim=registry]").first
     if agrees:
-        assert "4 signatures valid · registry asked: 4" in judged(page)
+        judged(page, "4 signatures valid · registry asked: 4")
         page.locator(CARD).first.locator("summary").first.click()
-        assert "asked now" in row.inner_text()
+        expect(row).to_contain_text("asked now", use_inner_text=True)
     else:
-        assert "4 failed" in judged(page)
+        judged(page, "4 failed")
         row.wait_for()
-        assert "failed, asked now" in row.inner_text()
-        assert page.locator(".opg-receipt > .opg-answer").count() == 0
+        expect(row).to_contain_text("failed, asked now", use_inner_text=True)
+        expect(page.locator(".opg-receipt > .opg-answer")).to_have_count(0)
     assert eyes.outside == []

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
+from playwright.sync_api import TimeoutError
 
 UI = Path(__file__).resolve().parents[2] / "build" / "ui"
 
@@ -125,9 +126,17 @@ def read(page: Any, lab: Lab, name: str) -> Any:
     return page
 
 
-def judged(page: Any) -> str:
-    """The whole line of the notebook's mark, once nothing is left to check."""
-    page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('valid')", timeout=60_000)
+def judged(page: Any, *words: str) -> str:
+    """The whole line of the notebook's mark, once nothing is left to check and it says these words."""
+    says = """words => {
+        const title = document.querySelector('.opg-mark')?.title ?? '';
+        return words.every(word => title.includes(word));
+    }"""
+    try:
+        page.wait_for_function(says, arg=["valid", *words], timeout=60_000)
+    except TimeoutError as late:
+        said = page.evaluate("() => document.querySelector('.opg-mark')?.title ?? null")
+        raise AssertionError(f"the mark says {said!r}, not {words!r}") from late
     title: str = page.locator(".opg-mark").get_attribute("title")
     return title
 
@@ -162,6 +171,16 @@ def caret(eyes: Eyes, index: int, line: int, column: int) -> None:
 def run(eyes: Eyes, index: int) -> None:
     caret(eyes, index, 0, 0)
     eyes.page.keyboard.press("Control+Enter")
+
+
+def asking(page: Any) -> None:
+    """Wait until the cursor is in a question of one's own."""
+    page.wait_for_function(
+        """() => {
+            const cell = window.jupyterapp.shell.currentWidget.content.activeCell;
+            return cell.model.sharedModel.getSource() === '%%opg \\n' && cell.editor?.hasFocus();
+        }"""
+    )
 
 
 def finished(eyes: Eyes, index: int, number: int) -> None:

@@ -100,7 +100,7 @@ class Rpc:
 
     def _connected(self) -> AsyncHTTPProvider:
         if self._provider is None:
-            self._provider = _provider_class()(self._url, timeout=self._timeout)
+            self._provider = _provider_class()(self._url)
         return self._provider
 
     async def aclose(self) -> None:
@@ -238,12 +238,13 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
         and with it every other request of the process (web3 8.0).
         """
 
-        def __init__(self, url: str, *, timeout: float) -> None:
+        def __init__(self, url: str) -> None:
             super().__init__(url, exception_retry_configuration=None)
             self._session = ClientSession(
                 connector=TCPConnector(limit=8),
                 raise_for_status=True,
-                timeout=ClientTimeout(total=timeout),
+                # The caller's own time-out holds for all of a request.
+                timeout=ClientTimeout(),
                 # Compressed, a small answer could be a large one.
                 auto_decompress=False,
                 headers={**self.get_request_headers(), "Accept-Encoding": "identity"},

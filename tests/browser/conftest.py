@@ -160,8 +160,8 @@ def browser() -> Iterator[Any]:
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
                 "--force-color-profile=srgb",
-                # A name that is not known as this machine's own: pages under it have no WebCrypto.
-                f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1",
+                # A name that is not known as this machine's own: pages under it have no WebCrypto.  No other is found.
+                f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             ],
         )
         yield running
@@ -182,28 +182,43 @@ def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
 
 @contextmanager
 def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
-    """A fresh page.  A request to any other address than the server's is noted, and not let out."""
+    """A fresh page.  A request to any other address than the server's is noted (the browser finds no other)."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
     context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    seen = Eyes(page)
     here = urlsplit(lab.url).netloc
     hosts = (here, here.replace("127.0.0.1", PLAIN_HOST))
 
-    def gate(route: Any) -> None:
-        address = urlsplit(route.request.url)
-        if address.scheme in ("data", "blob") or address.netloc in hosts:
-            route.continue_()
-        else:
-            seen.outside.append(route.request.url)
-            route.abort()
+    outside: list[str] = []
 
-    context.route("**/*", gate)
-    yield seen
+    def note(request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.netloc not in hosts:
+            outside.append(request.url)
+
+    context.on("request", note)
+    page = context.new_page()
+    page.on("websocket", note)
+    yield Eyes(page, outside)
     context.close()
+    _end_kernels(lab)
     # The next one begins with the light theme again.
     settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
     (settings / "themes.jupyterlab-settings").unlink(missing_ok=True)
+
+
+def _end_kernels(lab: Lab) -> None:
+    """A test's kernels are of no use to the next, and each takes some 100 MB."""
+
+    def ask(path: str, method: str) -> bytes:
+        request = urllib.request.Request(
+            f"{lab.url}{path}", method=method, headers={"Authorization": f"token {lab.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            body: bytes = answer.read()
+        return body
+
+    for session in json.loads(ask("/api/sessions", "GET")):
+        ask(f"/api/sessions/{session['id']}", "DELETE")
 
 
 @pytest.fixture

@@ -25,6 +25,22 @@ def attested() -> nbformat.NotebookNode:
     return notebooks.notebook([notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17.")])
 
 
+def test_a_request_outside_would_be_seen(eyes: Eyes, lab: Lab) -> None:
+    """What every other test asserts of ``eyes.outside`` can fail."""
+    eyes.page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+    assert eyes.outside == []
+    lost = "async url => fetch(url, { mode: 'no-cors' }).then(() => false, () => true)"
+    assert eyes.page.evaluate(lost, "https://elsewhere.example/x")
+    eyes.page.evaluate("() => new Promise(done => (new WebSocket('wss://elsewhere.example/y').onclose = () => done()))")
+    with eyes.page.expect_event("request"):
+        eyes.page.evaluate("() => void fetch('http://192.0.2.1/z', { mode: 'no-cors' }).catch(() => {})")
+    assert eyes.outside == [
+        "https://elsewhere.example/x",
+        "wss://elsewhere.example/y",
+        "http://192.0.2.1/z",
+    ]
+
+
 def test_start_is_small_and_the_verifier_comes_with_the_first_receipt(
     eyes: Eyes, lab: Lab, attested: nbformat.NotebookNode
 ) -> None:

@@ -50,6 +50,11 @@ def opg_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A long value is named by its argument: a key or a signature in it would be another in each worker."""
+    return argname if isinstance(val, str | bytes) and len(val) > 60 else None
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Whatever uses the simulated network bears its mark."""
     for item in items:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from support import signing
-from support.lab_page import Eyes, Lab
+from support.lab_page import WAIT_MS, Eyes, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -26,7 +27,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 #: What JupyterLab asks the world outside for unless told not to.
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
 SERVER_SECONDS = 120
-WAIT_MS = 60_000
 PLAIN_HOST = "plain.test"
 
 
@@ -151,7 +151,6 @@ def browser() -> Iterator[Any]:
         pytest.skip("no Chromium here; `make test` installs it")
     from playwright.sync_api import expect, sync_playwright
 
-    # Far from what any takes on a slow machine.
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
@@ -182,12 +181,11 @@ def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
 
 @contextmanager
 def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
-    """A fresh page.  A request to any other address than the server's is noted (the browser finds no other)."""
+    """A fresh page.  A request to any other address than the server's is noted; the browser finds no other name."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
     context.set_default_timeout(WAIT_MS)
     here = urlsplit(lab.url).netloc
     hosts = (here, here.replace("127.0.0.1", PLAIN_HOST))
-
     outside: list[str] = []
 
     def note(request: Any) -> None:
@@ -208,17 +206,9 @@ def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
 
 def _end_kernels(lab: Lab) -> None:
     """A test's kernels are of no use to the next, and each takes some 100 MB."""
-
-    def ask(path: str, method: str) -> bytes:
-        request = urllib.request.Request(
-            f"{lab.url}{path}", method=method, headers={"Authorization": f"token {lab.token}"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            body: bytes = answer.read()
-        return body
-
-    for session in json.loads(ask("/api/sessions", "GET")):
-        ask(f"/api/sessions/{session['id']}", "DELETE")
+    with httpx.Client(base_url=lab.url, headers={"Authorization": f"token {lab.token}"}, timeout=60) as server:
+        for session in server.get("/api/sessions").raise_for_status().json():
+            server.delete(f"/api/sessions/{session['id']}").raise_for_status()
 
 
 @pytest.fixture

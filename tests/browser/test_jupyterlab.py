@@ -92,8 +92,8 @@ def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:
         eyes.page.keyboard.press("Shift+Enter")
     card = shown(eyes).first
     card.wait_for(timeout=90_000)
-    card.locator("summary", has_text="SIMULATED").wait_for(timeout=60_000)
-    eyes.page.locator(".jp-OutputArea-executeResult").last.wait_for(timeout=60_000)
+    card.locator("summary", has_text="SIMULATED").wait_for()
+    eyes.page.locator(".jp-OutputArea-executeResult").last.wait_for()
     eyes.screenshot("live-light.png")
     eyes.command("docmanager:save")
     eyes.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")

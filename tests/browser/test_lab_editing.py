@@ -24,7 +24,7 @@ TYPE = "index => window.jupyterapp.shell.currentWidget.content.widgets[index].mo
 
 def choices(eyes: Eyes) -> list[str]:
     """What the completer offers, once it does."""
-    eyes.page.locator(".jp-Completer .jp-Completer-match").first.wait_for(timeout=60_000)
+    eyes.page.locator(".jp-Completer .jp-Completer-match").first.wait_for()
     return [text.strip() for text in eyes.page.locator(".jp-Completer .jp-Completer-match").all_inner_texts()]
 
 
@@ -83,7 +83,7 @@ def test_flags_and_models_complete(eyes: Eyes, lab: Lab, kernel: bool) -> None:
     eyes.open(lab, name)
     if kernel:
         run(eyes, 0)
-        cell(eyes, 0).locator(".jp-InputPrompt", has_text="[1]").wait_for(timeout=60_000)
+        cell(eyes, 0).locator(".jp-InputPrompt", has_text="[1]").wait_for()
     else:
         eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         eyes.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel")
@@ -123,18 +123,18 @@ def test_the_stop_button_interrupts_and_goes(eyes: Eyes, lab: Lab) -> None:
     for index in (0, 1, 2):
         run(eyes, index)
     cell(eyes, 2).locator(".jp-InputPrompt", has_text="[3]").wait_for(timeout=90_000)
-    expect(stop).to_have_count(0)
+    assert stop.count() == 0
     run(eyes, 3)
-    stop.wait_for(timeout=60_000)
+    stop.wait_for()
     expect(cell(eyes, 3).locator("button.opg-stop")).to_have_count(1)
     assert stop.get_attribute("aria-label")
     eyes.screenshot("stop-light.png")
     stop.click()
-    cell(eyes, 3).locator(".jp-InputPrompt", has_text="[4]").wait_for(timeout=60_000)
-    stop.wait_for(state="detached", timeout=60_000)
+    cell(eyes, 3).locator(".jp-InputPrompt", has_text="[4]").wait_for()
+    stop.wait_for(state="detached")
     expect(cell(eyes, 3)).to_contain_text("KeyboardInterrupt", use_inner_text=True)
     run(eyes, 4)
-    cell(eyes, 4).locator(".jp-OutputArea-executeResult", has_text="2").wait_for(timeout=60_000)
+    cell(eyes, 4).locator(".jp-OutputArea-executeResult", has_text="2").wait_for()
 
 
 def test_a_running_call_grows_and_the_true_card_remains(eyes: Eyes, lab: Lab) -> None:
@@ -157,23 +157,23 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     run(eyes, 1)
     cell(eyes, 1).locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=90_000)
     item = eyes.page.locator(".opg-statusItem")
-    item.filter(has_text="sim-OPG today").wait_for(timeout=60_000)
+    item.filter(has_text="sim-OPG today").wait_for()
     expect(item).to_contain_text("SIMULATED", use_inner_text=True)
     item.click()
-    eyes.page.locator(".opg-Panel").wait_for(timeout=60_000)
+    eyes.page.locator(".opg-Panel").wait_for()
     # The user's own simulated network is known here by their own server.
-    eyes.page.locator(".opg-Panel", has_text="SIMULATED").wait_for(timeout=60_000)
+    eyes.page.locator(".opg-Panel", has_text="SIMULATED").wait_for()
     eyes.command("opg-magic:show-ledger")
     rows = eyes.page.locator(".opg-ledger-list > li")
-    rows.first.wait_for(timeout=60_000)
+    rows.first.wait_for()
     first = rows.filter(has_text="Name a prime.").first
     expect(first).to_contain_text("SIMULATED", use_inner_text=True)
     expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED")
     first.get_by_role("button", name="Check").click()
-    first.locator(".opg-mod-checked").wait_for(timeout=60_000)
+    first.locator(".opg-mod-checked").wait_for()
     # This browser asked no registry, and says no more than it knows.
     expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED · PARTIAL")
-    expect(cell(eyes, 1).get_by_text("unknown simulated root")).to_have_count(0)
+    assert cell(eyes, 1).get_by_text("unknown simulated root").count() == 0
     eyes.screenshot("ledger-light.png")
     offered = eyes.page.evaluate(
         "() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('opg-magic:'))"
@@ -199,9 +199,9 @@ def test_launcher_makes_a_notebook_that_asks(eyes: Eyes, lab: Lab) -> None:
     eyes.page.goto(f"{lab.url}/lab?reset&token={lab.token}")
     eyes.page.wait_for_function("() => window.jupyterapp?.restored")
     eyes.page.evaluate("window.jupyterapp.restored")
-    eyes.page.locator(".jp-LauncherCard", has_text="Verified notebook").click(timeout=60_000)
-    eyes.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext", timeout=60_000)
-    eyes.page.locator(".cm-line.opg-magicLine").wait_for(timeout=60_000)
+    eyes.page.locator(".jp-LauncherCard", has_text="Verified notebook").click()
+    eyes.page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext")
+    eyes.page.locator(".cm-line.opg-magicLine").wait_for()
     path = eyes.page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
     made = nbformat.read(lab.root / path, as_version=4)
     nbformat.validate(made)

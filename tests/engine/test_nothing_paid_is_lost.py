@@ -13,6 +13,7 @@ import time
 
 import pytest
 from support.simnet import RunningSimnet
+from support.waiting import until
 
 from opg_magic import background, errors
 from opg_magic.call import CallOptions
@@ -153,13 +154,13 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
         monkeypatch.setattr(background, "GRACE_SECONDS", 0.05)
     session.hosts()
     honest_simnet.cheat("anna", "slow")
-    done, waited_for = threading.Event(), threading.Event()
+    done, let_go = threading.Event(), threading.Event()
 
     def hold():
         # Here the first stop has been seen: it is what ended the answer.
         if how == "twice":
             _stop()
-        waited_for.wait(60)
+        let_go.wait(60)
 
     _before(session, monkeypatch, "_judge_and_save", hold)
 
@@ -172,10 +173,8 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
         session.ask(PROMPT, CallOptions(host=honest_simnet.host("anna").tee_id), observer)
     assert stopped.value.charge is Charge.UNKNOWN
     assert session.spending().kernel_reserved.amount > 0
-    waited_for.set()
-    end = time.monotonic() + 60
-    while not session.ledger.count() and time.monotonic() < end:
-        time.sleep(0.1)
+    let_go.set()
+    until(session.ledger.count)
     assert session.ledger.last().document["payment"]["charge"] == "unknown"
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 from support.simnet import ProcessSimnet, isolated_home
+from support.waiting import until
 
 from opg_magic import simlink
 from opg_magic.receipts.ledger import Ledger
@@ -200,8 +200,6 @@ def test_a_killed_kernel_leaves_a_record_of_its_payment(notebook, kernel_home: P
         assert "died" in str(problem).lower() or "kernel" in str(problem).lower()
     simlink.cheat("chidi", "off")
     ledger = Ledger(kernel_home / "ledger.sqlite")
-    deadline = time.monotonic() + 60
-    while not ledger.unfinished() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(ledger.unfinished)
     assert [u.charge.value for u in ledger.unfinished()] == ["unknown"]
     assert ledger.open_authorisations()

@@ -14,6 +14,8 @@ import nbformat
 from playwright.sync_api import TimeoutError
 
 UI = Path(__file__).resolve().parents[2] / "build" / "ui"
+#: How long a page is waited for, in milliseconds: far from what anything takes on a slow machine.
+WAIT_MS = 60_000
 
 
 #: For each text in a card: its colour against the first opaque background behind it.
@@ -68,7 +70,7 @@ class Eyes:
     def open(self, lab: Lab, name: str) -> None:
         """Open a notebook and wait until its kernel is ready: a Shift+Enter before that is lost."""
         self.page.goto(lab.notebook_url(name))
-        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
+        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
         self.page.evaluate(
             """async () => {
                 const app = window.jupyterapp;
@@ -112,7 +114,7 @@ def put(lab: Lab, made: nbformat.NotebookNode, name: str, *, kernel: bool = Fals
 def read(page: Any, lab: Lab, name: str) -> Any:
     """Open a notebook and decline every kernel; wait until all its receipts are judged."""
     page.goto(lab.notebook_url(name))
-    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60_000)
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context")
     page.evaluate(
         """async () => {
             const app = window.jupyterapp;
@@ -133,7 +135,7 @@ def judged(page: Any, *words: str) -> str:
         return words.every(word => title.includes(word));
     }"""
     try:
-        page.wait_for_function(says, arg=["valid", *words], timeout=60_000)
+        page.wait_for_function(says, arg=["valid", *words])
     except TimeoutError as late:
         said = page.evaluate("() => document.querySelector('.opg-mark')?.title ?? null")
         raise AssertionError(f"the mark says {said!r}, not {words!r}") from late

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from opg_magic.errors import ConfigError, PromptError
-from opg_magic.models import Answer, Kind, Prompt
+from opg_magic.models import Answer, Kind, Prompt, SettleChoice
 from opg_magic.networks import OPG_DECIMALS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def ask(
     response_format: Mapping[str, Any] | None = None,
     stream: bool = True,
     kind: Kind = "chat",
-    settle: Literal["private", "batch", "individual"] = "private",
+    settle: SettleChoice = "private",
     host: str | None = None,
     network: str | None = None,
     max_cost: str | Decimal | None = None,

@@ -63,7 +63,6 @@ class EngineSettings:
     pinned_pcrs: frozenset[str] = frozenset()
     payees: tuple[str, ...] = ()
     facilitators: tuple[str, ...] = ()
-    allow_public_settlement: bool = False
 
 
 @dataclass(frozen=True, slots=True)

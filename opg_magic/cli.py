@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--temperature", type=float)
     ask.add_argument("--max-tokens", type=int)
     ask.add_argument("--stop", action="append", default=[], metavar="TEXT", help="text at which the answer ends")
-    ask.add_argument("--settle", choices=("private", "batch", "individual"), default="private")
+    ask.add_argument("--settle", choices=("private", "batch"), default="private")
     ask.add_argument("--host")
     ask.add_argument("--hosts", type=int, metavar="N", help="ask this many hosts of different owners, and compare")
     ask.add_argument("--quorum", type=int, metavar="N", help="with --hosts: how many must give one answer")

@@ -66,14 +66,6 @@ def _one_of(*words: str) -> Converter:
     return convert
 
 
-def _yes_or_no(value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    known = value if isinstance(value, bool) else words.get(str(value).strip().lower())
-    if known is None:
-        raise ValueError("true or false")
-    return known
-
-
 def _list(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part for part in value.replace(",", " ").split() if part]
@@ -152,11 +144,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("settlement_relay", _text, None, "contract that puts hashes on record (empty: the network's own)"),
     Option("settlement_senders", _list, (), "addresses whose batches count, pinned by you"),
     Option("blob_aggregators", _list, (), "URLs that batches are fetched from"),
-    Option("allow_public_settlement", _yes_or_no, False, "consent that --settle individual publishes prompts"),
     Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review"),
     Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
+
+#: Settings of earlier versions.  A file that still names one is read all the same, with the reason as a note.
+RETIRED = {
+    "allow_public_settlement": "nothing is published in plain text any more: individual settlement was removed",
+}
 
 #: What comes from the user's own file or environment alone: a notebook may be a stranger's, and may not set it.
 OWN = frozenset(
@@ -169,7 +165,6 @@ OWN = frozenset(
         "settlement_relay",
         "settlement_senders",
         "blob_aggregators",
-        "allow_public_settlement",
         "pinned_pcrs",
         "prices_file",
     }
@@ -178,7 +173,10 @@ OWN = frozenset(
 
 def option(key: str) -> Option:
     """The option of that name; ConfigError with a suggestion if there is none."""
-    found = _BY_KEY.get(key.replace("-", "_"))
+    key = key.replace("-", "_")
+    if key in RETIRED:
+        raise ConfigError(f"The setting {key} no longer exists: {RETIRED[key]}.", hint="Remove it from config.toml.")
+    found = _BY_KEY.get(key)
     if found is None:
         near = get_close_matches(key, _BY_KEY, n=1)
         hint = f"Did you mean {near[0]}?" if near else "See: %opg config"
@@ -203,7 +201,10 @@ class Settings:
         self._kernel: dict[str, Any] = {}
         self.notes: list[str] = []
         for key in self._user:
-            option(key)
+            if key in RETIRED:
+                self.notes.append(f"config.toml {key}: ignored, {RETIRED[key]}")
+            else:
+                option(key)
         for key in self._project:
             if key not in _BY_KEY or _BY_KEY[key].tighten is None:
                 self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")

@@ -25,7 +25,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from opg_magic import errors, prices
 from opg_magic.call import (
@@ -55,6 +55,7 @@ from opg_magic.models import (
     Progress,
     Prompt,
     Quote,
+    SettleChoice,
 )
 from opg_magic.networks import Network
 from opg_magic.readiness import Hosts
@@ -289,7 +290,7 @@ class Engine:
 
         if prompt.messages is None and not prompt.text.strip():
             raise errors.PromptError("the prompt is empty; nothing was sent")
-        notes = self._settlement_notes(prompt, settings)
+        notes = self._settlement_notes(prompt)
         body = canonical.build_body(prompt)
         if len(body) > MAX_REQUEST_BYTES:
             raise errors.PromptError(
@@ -322,8 +323,17 @@ class Engine:
             notes=notes,
         )
 
-    def _settlement_notes(self, prompt: Prompt, settings: EngineSettings) -> list[str]:
-        """What becomes public of a call that is put on record; ConfigError where that was not agreed to."""
+    def _settlement_notes(self, prompt: Prompt) -> list[str]:
+        """What becomes public of this call; ConfigError if ``settle`` is none of the two words."""
+        # Exactly one of two words goes into the header: a host takes an unknown one for "batch", older ones publish the
+        # prompt for "individual" in any case of its letters.
+        if not isinstance(prompt.settle, str) or prompt.settle not in get_args(SettleChoice):
+            raise errors.ConfigError(
+                f"--settle must be private or batch, not {str(prompt.settle)[:40]!r}. Nothing was sent.",
+                hint="Individual settlement, which published prompts in plain text, was removed."
+                if "individual" in str(prompt.settle).lower()
+                else None,
+            )
         if prompt.settle == "private":
             return []
         if self.network.settlement_relay is None:
@@ -331,14 +341,6 @@ class Engine:
                 f"no settlement relay of {self.network.title} is known, so nothing could be put on record there",
                 hint="Name it in your own settings (settlement_relay), or leave --settle out.",
             )
-        if prompt.settle == "individual" and not settings.allow_public_settlement:
-            raise errors.ConfigError(
-                "--settle individual publishes the whole prompt, and the answer, in plain text, for anyone to read",
-                hint="If that is what you want, say so once in your own settings: allow_public_settlement = true."
-                " Nothing was sent.",
-            )
-        if prompt.settle == "individual":
-            return ["prompt and answer are published in plain text, as your settings allow"]
         return ["its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"]
 
     # --------------------------------------------------------------------------------------------- 2 to 4: who answers

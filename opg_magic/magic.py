@@ -307,6 +307,8 @@ class OpgMagics(Magics):  # type: ignore[misc]
     def do_config(self, words: list[str]) -> Any:
         session = self._session()
         if not words:
+            for note in session.settings.notes:
+                print(note)
             return _table(list(session.settings.rows()), ("setting", "value", "from", "meaning"))
         from opg_magic import config
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Kind = Literal["chat", "completion"]
 
 #: How a call's hashes go on a chain, if they do (protocol section 5).
+#: What a call may ask for.
+SettleChoice = Literal["private", "batch"]
+#: What a receipt may state: ``individual``, which published prompt and answer in plain text, cannot be asked for now.
 SettlementMode = Literal["private", "batch", "individual"]
 
 #: SHA-256 of the AWS Nitro Enclaves root certificate (protocol section 4).
@@ -159,7 +162,7 @@ class Prompt:
     extra: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True
     kind: Kind = "chat"
-    settle: SettlementMode = "private"
+    settle: SettleChoice = "private"
     template: str | None = None
     variables: tuple[str, ...] = ()
     source: str | None = None

@@ -277,7 +277,6 @@ class Session:
             pinned_pcrs=pins,
             payees=get("payees"),
             facilitators=get("facilitators"),
-            allow_public_settlement=get("allow_public_settlement"),
         )
 
     # ---------------------------------------------------------------------------------------------------- what is kept

@@ -23,7 +23,7 @@ export const FLAGS: readonly IFlag[] = [
   {"flag": "--max-tokens", "help": "most tokens that the answer may have", "value": "N", "choices": [], "repeat": false, "source": null},
   {"flag": "--stop", "help": "text at which the answer ends; up to four", "value": "S", "choices": [], "repeat": true, "source": null},
   {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "choices": [], "repeat": false, "source": null},
-  {"flag": "--settle", "help": "what goes on record: private nothing, batch hashes, individual all in plain text", "value": "MODE", "choices": ["private", "batch", "individual"], "repeat": false, "source": null},
+  {"flag": "--settle", "help": "what is published on chain: private nothing, batch hashes", "value": "MODE", "choices": ["private", "batch"], "repeat": false, "source": null},
   {"flag": "--host", "help": "ask this host: its id or the beginning of it", "value": "ID", "choices": [], "repeat": false, "source": "host"},
   {"flag": "--hosts", "help": "ask this many hosts of different owners at once, and compare", "value": "N", "choices": [], "repeat": false, "source": null},
   {"flag": "--quorum", "help": "with --hosts: how many must give one answer (else more than half)", "value": "N", "choices": [], "repeat": false, "source": null},
@@ -75,7 +75,6 @@ export const SETTINGS: readonly INamed[] = [
   {"name": "settlement_relay", "help": "contract that puts hashes on record (empty: the network's own)"},
   {"name": "settlement_senders", "help": "addresses whose batches count, pinned by you"},
   {"name": "blob_aggregators", "help": "URLs that batches are fetched from"},
-  {"name": "allow_public_settlement", "help": "consent that --settle individual publishes prompts"},
   {"name": "pinned_pcrs", "help": "PCR hashes that you trust by your own review"},
   {"name": "prices_file", "help": "JSON file that overrides the built-in price list"}
 ];

@@ -586,8 +586,8 @@ class Host:
         self._charge(session, body, reply.usage)
         from aiohttp import web
 
-        headers = await self._record(request, proof, raw)
-        return web.Response(body=raw, content_type="application/json", headers=headers)
+        self._record(request, proof)
+        return web.Response(body=raw, content_type="application/json")
 
     async def _stream(self, request: web.Request, session: Session, body: Mapping[str, Any]) -> web.StreamResponse:
         from aiohttp import web
@@ -628,7 +628,7 @@ class Host:
         # is not charged, as observed.
         if counted and ended:
             self._charge(session, body, ended[0].usage)
-            await self._record(request, ended[0].proof, counted, stream=True)
+            self._record(request, ended[0].proof)
         with suppress(ConnectionError):
             await response.write_eof()
         return response
@@ -690,23 +690,14 @@ class Host:
         tee_id = bytes.fromhex(signer.tee_id.removeprefix("0x"))
         return Proof(fields, now, BatchItem(tee_id, request_hash, output_hash, recorded, timestamp))
 
-    async def _record(self, request: web.Request, proof: Proof, sent: bytes, *, stream: bool = False) -> dict[str, str]:
-        """Have a charged answer put on record as its caller asked; the headers that promise it, if any do.
+    def _record(self, request: web.Request, proof: Proof) -> None:
+        """Put a charged answer's hashes into the next batch, unless its caller asked for nothing on record.
 
-        ``sent`` is the whole answer, or of a stream its final event.
+        A word that is not known means a batch, as observed; ``individual`` is not known any more.
         """
         wanted = request.headers.get("X-SETTLEMENT-TYPE", "").strip().lower()
-        if self._settler is None or wanted == "private":
-            return {}
-        manner = self.cheat.manner
-        if wanted != "individual":
-            self._settler.add(proof.item, manner)
-            return {}
-        body, answer = await request.read(), sent.decode("utf-8", "replace")
-        if stream:
-            self._settler.start_individual(proof.item, body, answer, manner)
-            return {}
-        return (await self._settler.individual(proof.item, body, answer, manner)).headers(proof.item)
+        if self._settler is not None and wanted != "private":
+            self._settler.add(proof.item, self.cheat.manner)
 
     def _charge(self, session: Session, body: Mapping[str, Any], usage: Usage) -> None:
         price = self._price_list.price(str(body["model"])) or HOUSE_PRICE

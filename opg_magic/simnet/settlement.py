@@ -1,8 +1,7 @@
-"""What becomes of an answer's hashes: batches and single settlements on the simulated registry chain, and the blob
-store that holds what they stand for.
+"""What becomes of an answer's hashes: batches on the simulated registry chain, and the blob store that holds their
+trees.
 
-Source: protocol section 5.  A batch is the root of an OpenZeppelin ``StandardMerkleTree`` over its items; the tree's
-whole dump is a blob.  A single settlement puts request and answer into a blob **in plain text**.
+A batch is the root of an OpenZeppelin ``StandardMerkleTree`` over its items; the tree's whole dump is a blob.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import logging
 import secrets
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from opg_magic.errors import SimnetError
-from opg_magic.networks import UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.protocol.merkle import BatchItem
 from opg_magic.secret import Secret
@@ -62,35 +58,6 @@ class Batch:
     tx_hash: str
     relay: str
     sender: str
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """What a host says of a single settlement before it is on the chain."""
-
-    job_id: str
-    queue_nonce: int
-    signer: str
-    tx_hash: str
-    blob_id: str
-
-    def headers(self, item: BatchItem) -> dict[str, str]:
-        """The answer's headers, names and forms as recorded."""
-        return {
-            "X-TEE-Signature": base64.b64encode(item.signature).decode(),
-            "X-TEE-ID": "0x" + item.tee_id.hex(),
-            "X-TEE-Timestamp": str(item.timestamp),
-            "X-TEE-Request-Hash": "0x" + item.input_hash.hex(),
-            "X-TEE-Output-Hash": "0x" + item.output_hash.hex(),
-            "X-Settlement-Job-ID": self.job_id,
-            "X-Settlement-Queue": "x402-settle-data-individual-queue-v2",
-            "X-Settlement-Status": "queued",
-            "X-Settlement-Type": "individual",
-            "X-Settlement-Queue-Nonce": str(self.queue_nonce),
-            "X-Settlement-Signer-Address": self.signer,
-            "X-Settlement-Tx-Hash": self.tx_hash,
-            "X-Settlement-Walrus-Blob-ID": self.blob_id,
-        }
 
 
 @dataclass(slots=True)
@@ -282,18 +249,6 @@ class Settler:
             self._on_batch(batch)
         return made
 
-    async def individual(self, item: BatchItem, request: bytes, answer: str, manner: Manner = "honest") -> Promise:
-        """Put one answer on record by itself, **with request and answer in plain text** in a blob.
-
-        What comes back is what a host promises in its headers; that the relay took it, only the chain tells.
-        """
-        async with self._lock:
-            return await asyncio.to_thread(self._settle_one, item, request, answer, manner)
-
-    def start_individual(self, item: BatchItem, request: bytes, answer: str, manner: Manner = "honest") -> None:
-        """The same in the background, for a stream: its headers went out long before."""
-        self._spawn(self.individual(item, request, answer, manner))
-
     async def idle(self) -> None:
         """Wait until everything under way is done."""
         while self._tasks:
@@ -356,34 +311,6 @@ class Settler:
         self._sent += key is self._key
         tx_hash = receipt["transactionHash"].to_0x_hex()
         return Batch("0x" + root.hex(), len(items), blob_id, tx_hash, relay, deploy.address_of(key))
-
-    def _settle_one(self, item: BatchItem, request: bytes, answer: str, manner: Manner) -> Promise:
-        job_id = f"settlement-individual-{uuid.uuid4()}"
-        # A hash by which a transaction could be known: all that a promise needs.
-        promised = "0x" + hashlib.sha256(job_id.encode()).hexdigest()
-        document = {"input": request.decode("utf-8", "replace"), "output": answer}
-        content = json.dumps(document, separators=(",", ":")).encode()
-        nonce = self._sent
-        if manner == "never":
-            return Promise(job_id, nonce, self.address, promised, blob_id_of(content))
-        blob_id = self.store.put(content)
-        try:
-            receipt = deploy.Contract(self._chain, "SettlementRelay", self.relay).send(
-                self._key,
-                "settleIndividual",
-                item.tee_id,
-                item.input_hash,
-                item.output_hash,
-                item.timestamp,
-                UPTO_PROXY,
-                blob_id.encode(),
-                item.signature,
-            )
-        except SimnetError as error:
-            log.info("the relay refused a single settlement: %s", error.message)
-            return Promise(job_id, nonce, self.address, promised, blob_id)
-        self._sent += 1
-        return Promise(job_id, nonce, self.address, receipt["transactionHash"].to_0x_hex(), blob_id)
 
 
 @dataclass(slots=True)

@@ -162,3 +162,13 @@ def test_a_notebook_cannot_take_a_required_claim_away(make):
 def test_a_claim_that_there_is_not_is_refused(make):
     with pytest.raises(ConfigError, match="a list of claims"):
         make(user='required_claims = ["truth"]').get("required_claims")
+
+
+def test_an_old_file_that_still_consents_to_publishing_is_read_and_the_setting_ignored(make):
+    settings = make(user='allow_public_settlement = true\nmodel = "a/b"', environ={"OPG_ALLOW_PUBLIC_SETTLEMENT": "1"})
+    assert settings.get("model") == "a/b"
+    assert any("allow_public_settlement: ignored" in note for note in settings.notes)
+    assert "allow_public_settlement" not in {key for key, *_ in settings.rows()}
+    for change in (settings.get, lambda key: settings.set(key, "true"), lambda key: write_user(key, "true")):
+        with pytest.raises(ConfigError, match="no longer exists"):
+            change("allow_public_settlement")

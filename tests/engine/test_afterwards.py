@@ -91,20 +91,6 @@ def test_a_batch_is_found_by_itself_in_the_background(session: Session, honest_s
     assert session.ledger.get(answer.receipt.id).document["settlement"] is not None
 
 
-def test_attack_29_publishing_a_prompt_needs_consent_given_before(session: Session, tmp_path):
-    with pytest.raises(errors.ConfigError, match="publishes the whole prompt"):
-        ask(session, settle="individual")
-    with pytest.raises(errors.ConfigError, match="never by a notebook"):
-        session.settings.set("allow_public_settlement", "true")
-    assert session.ledger.count() == 0
-    (tmp_path / "config.toml").write_text("allow_public_settlement = true\n")
-    session.settings.reload()
-    answer = ask(session, settle="individual", stream=False)
-    assert any("plain text" in note for note in answer.notes)
-    outcomes = {o.receipt_id: o.status for o in session.settle()}
-    assert outcomes[answer.receipt.id] == "settled"
-
-
 def test_hosts_of_different_owners_agree(session: Session, honest_simnet: RunningSimnet):
     agreed = session.agree(Prompt(text="Is 561 prime?", model="openai/gpt-5"), hosts=3, quorum=2)
     assert agreed.claim.status is Status.PASSED

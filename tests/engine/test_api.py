@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
+from typing import Any
 
 import pytest
 from support.simnet import RunningSimnet
@@ -79,3 +81,15 @@ def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(session: Ses
         opg_magic.ask("hi", host=called)
     assert said in wrong.value.hint
     assert session.ledger.count() == 1
+
+
+@pytest.mark.parametrize("word", ["individual", "Individual", "INDIVIDUAL ", " private", "Batch", None, 1, b"private"])
+@pytest.mark.parametrize("how", ["ask", "aask", "agree"])
+def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: str, word: Any):
+    function = getattr(opg_magic, how) if how != "agree" else partial(opg_magic.agree, hosts=2)
+    with pytest.raises(errors.ConfigError, match="private or batch") as refused:
+        made = function("Is 561 prime?", settle=word)
+        asyncio.run(made)
+    assert "Nothing was sent" in str(refused.value)
+    assert session.ledger.count() == 0
+    assert session.spending().kernel_reserved.amount == 0

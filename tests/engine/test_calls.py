@@ -149,7 +149,10 @@ def test_an_unknown_price_is_none_and_never_zero(session):
         ({"text": "  \n"}, errors.PromptError),
         ({"temperature": float("nan")}, errors.RequestError),
         ({"text": "\ud800"}, errors.RequestError),
-        ({"settle": "individual"}, errors.ConfigError),
+        *(
+            ({"settle": word}, errors.ConfigError)
+            for word in ("individual", "Individual", " private", "BATCH", "", None, True, b"batch", ["batch"])
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_refused_before_anything(session, more, error):

@@ -26,7 +26,7 @@ def offered(text: str) -> list[str] | None:
         ("%%opg --policy s", ["strict"]),
         ("%%opg --policy=s", ["--policy=strict"]),
         ("%%opg --network ", ["sim", "opengradient"]),
-        ("%%opg --settle ", ["private", "batch", "individual"]),
+        ("%%opg --settle ", ["private", "batch"]),
         ("%%opg --model=openai/o", ["--model=openai/o3", "--model=openai/o4-mini"]),
         ("%%opg --system ", []),
         ("%opg re", ["receipts", "reconcile"]),

@@ -13,7 +13,6 @@ import pytest
 from support.simnet import RunningSimnet, chat, client
 
 from opg_magic import simlink
-from opg_magic.hosts.abi import event
 from opg_magic.networks import UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.simnet import deploy
@@ -180,61 +179,17 @@ def test_the_state_names_relay_sender_and_blob_store(simnet: RunningSimnet) -> N
 # -------------------------------------------------------------------------------------------------------------- single
 
 
-async def test_a_single_settlement_is_on_the_chain_as_its_headers_promise(honest_simnet: RunningSimnet) -> None:
-    answer = await ask(honest_simnet, "individual")
-    item, headers = item_of(answer), answer.headers
-    assert headers["X-TEE-Request-Hash"] == "0x" + item.input_hash.hex()
-    assert headers["X-TEE-Output-Hash"] == "0x" + item.output_hash.hex()
-    assert headers["X-TEE-ID"] == "0x" + item.tee_id.hex()
-    assert headers["X-TEE-Timestamp"] == str(item.timestamp)
-    assert headers["X-Settlement-Type"] == "individual"
-    assert headers["X-Settlement-Signer-Address"] == honest_simnet.net.settler.address
-    (log,) = events(honest_simnet, headers["X-Settlement-Tx-Hash"])
-    assert log["topics"][1] == "0x" + item.tee_id.hex()
-    # Never the payer: the spender.
-    assert log["topics"][2] == "0x" + UPTO_PROXY[2:].lower().rjust(64, "0")
-    assert log["data"][2:130] == item.input_hash.hex() + item.output_hash.hex()
-    assert item.signature.hex() in log["data"]
-    assert headers["X-Settlement-Walrus-Blob-ID"].encode().hex() in log["data"]
-
-
-async def test_attack_29_a_single_settlement_publishes_prompt_and_answer_in_plain_text(
-    honest_simnet: RunningSimnet,
+@pytest.mark.parametrize("word", ["individual", "Individual", "never heard of", None])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_attack_42_a_word_that_is_not_known_means_a_batch_and_publishes_no_text(
+    honest_simnet: RunningSimnet, word: str | None, stream: bool
 ) -> None:
-    answer = await ask(honest_simnet, "individual")
-    blob = json.loads(honest_simnet.net.blobs.get(answer.headers["X-Settlement-Walrus-Blob-ID"]) or b"")
-    assert "Is 561 prime?" in blob["input"]
-    assert (
-        answer.json()["choices"][0]["message"]["content"]
-        in json.loads(blob["output"])["choices"][0]["message"].values()
-    )
-
-
-async def test_of_a_stream_the_final_frame_alone_goes_out_as_answer(honest_simnet: RunningSimnet) -> None:
-    answer = await ask(honest_simnet, "individual", stream=True)
+    net = honest_simnet.net
+    answer = await ask(honest_simnet, word, stream=stream)
     assert not any(name.lower().startswith("x-settlement") for name in answer.headers)
-    honest_simnet.run(honest_simnet.net.settler.idle())
-    question = {"fromBlock": "0x0", "toBlock": "latest", "address": deploy.SETTLEMENT_RELAY}
-    newest = honest_simnet.net.registry_chain.handle(
-        {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [question]}
-    )["result"][-1]
-    topics, data = ([bytes.fromhex(word[2:]) for word in words] for words in (newest["topics"], [newest["data"]]))
-    settled = event("settlement_relay", "IndividualSettlement").decode(topics, data[0])
-    assert settled[3] == item_of(answer).output_hash
-    stored = json.loads(honest_simnet.net.blobs.get(settled[5].decode()) or b"")
-    assert "Is 561 prime?" in stored["input"]
-    assert stored["output"].startswith("data: ")
-    assert stored["output"].count("data: ") == 1
-
-
-async def test_the_relay_refuses_a_single_settlement_that_its_host_did_not_sign(honest_simnet: RunningSimnet) -> None:
-    answer = await ask(honest_simnet, "individual", cheat="borrowed-name")
-    promised = answer.headers["X-Settlement-Tx-Hash"]
-    shown = honest_simnet.net.registry_chain.handle(
-        {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [promised]}
-    )
-    assert re.fullmatch("0x[0-9a-f]{64}", promised)
-    assert shown["result"] is None
+    assert net.settler.waiting == 1
+    assert not any(b"Is 561 prime?" in content for content, _ in net.blobs._blobs.values())
+    honest_simnet.settle_batch()
 
 
 async def test_the_relay_refuses_times_beyond_the_chains_bounds(honest_simnet: RunningSimnet) -> None:
@@ -279,18 +234,15 @@ async def test_attack_24_lies_about_batches_are_on_the_chain(honest_simnet: Runn
         assert log["address"] == batch.relay.lower()
 
 
-@pytest.mark.parametrize("kind", ["batch", "individual"])
-async def test_never_settle_puts_nothing_on_any_chain(honest_simnet: RunningSimnet, kind: str) -> None:
+async def test_never_settle_puts_nothing_on_any_chain(honest_simnet: RunningSimnet) -> None:
     net = honest_simnet.net
     payee = honest_simnet.host("anna").payment_address
     honest_simnet.settle_now()
     before = honest_simnet.balance(payee)
-    answer = await ask(honest_simnet, kind, cheat="never-settle")
+    await ask(honest_simnet, "batch", cheat="never-settle")
     assert net.settler.waiting == 0
     assert honest_simnet.settle_now() == []
     assert honest_simnet.balance(payee) == before
-    if kind == "individual":
-        assert net.blobs.get(answer.headers["X-Settlement-Walrus-Blob-ID"]) is None
 
 
 async def test_attack_23_settle_too_much_takes_more_than_was_used_and_no_more_than_was_signed(

@@ -1,6 +1,6 @@
 """What a notebook shows of an answer as text: how foreign text is made harmless, and where the answer ends.
 
-Shared by who writes it (``display``) and who reads it again (``receipts.audit``).  Pure and light.
+Shared by who writes it (``display``) and who reads it again (``receipts.showing``).  Pure and light.
 
 ``text/plain`` of a settled call is ``inert(text)``, an empty line, a line that begins with :data:`RULE`, and the card.
 An answer that was not shown (``--quiet``, or withheld) has the rule's line first.

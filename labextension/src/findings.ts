@@ -1,6 +1,6 @@
 /**
  * What can be wrong with a receipt beyond its claims: its own digest, the text that is shown beside it, the cell above it.
- * The rules and the words are those of `opg verify` (opg_magic/receipts/audit.py).
+ * The rules and the words are those of `opg verify` (opg_magic/receipts/audit.py, cells.py, showing.py).
  */
 
 import { sha256Hex, utf8 } from './crypto/bytes';

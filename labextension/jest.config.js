@@ -6,7 +6,7 @@ module.exports = {
   // A guard against a test that hangs, far from what any takes on a slow machine.
   testTimeout: 120_000,
   // The corpus is written by Python, and its test run from there (tests/corpus).
-  testPathIgnorePatterns: process.env.OPG_CORPUS ? [] : ['corpus\\.spec'],
+  testPathIgnorePatterns: process.env.OPG_CORPUS ? [] : ['corpus\\..*spec'],
   testRegex: 'src/__tests__/.*\\.spec\\.tsx?$',
   setupFiles: ['<rootDir>/jest.setup.js'],
   moduleNameMapper: { '\\.(css|svg)$': '<rootDir>/jest.empty.js' },

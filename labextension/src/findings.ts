@@ -1,14 +1,24 @@
 /**
  * What can be wrong with a receipt beyond its claims: its own digest, the text that is shown beside it, the cell above it.
- * The rules and the words are those of `opg verify` (opg_magic/receipts/audit.py, cells.py, showing.py).
+ * The rules and the words are those of `opg verify` (opg_magic/receipts: audit.py, cells.py, showing.py).
  */
 
 import { sha256Hex, utf8 } from './crypto/bytes';
-import { digestMatches, isFaithful, Receipt } from './receipt';
+import { digestMatches, isFaithful, MIME_TYPE, Receipt } from './receipt';
 
 /** `failed`: something is not as the notebook says; `incomplete`: not enough to say; `note`: no harm. */
-export type Level = 'failed' | 'incomplete' | 'note';
+export type Level = 'failed' | 'unreadable' | 'incomplete' | 'note';
 export type FindingCode =
+  | 'unreadable'
+  | 'no-receipt'
+  | 'beside'
+  | 'other-types'
+  | 'isolated'
+  | 'shown-card'
+  | 'not-compared'
+  | 'two-versions'
+  | 'later-version'
+  | 'shown-again'
   | 'altered'
   | 'prompt-altered'
   | 'template-altered'
@@ -45,12 +55,12 @@ export function inert(text: string): string {
   });
 }
 
-/** Text as notebooks hold it: a string, or a list of lines. */
-export function joined(value: unknown): string {
-  if (Array.isArray(value)) {
-    return value.filter(line => typeof line === 'string').join('');
+/** Text as notebooks hold it: a string, or a list of lines; null of what is neither. */
+export function joined(value: unknown): string | null {
+  if (Array.isArray(value) && value.every(line => typeof line === 'string')) {
+    return value.join('');
   }
-  return typeof value === 'string' ? value : '';
+  return typeof value === 'string' ? value : null;
 }
 
 /** What stands for the answer in a saved `text/plain`; null if none is shown (`--quiet`, withheld). */
@@ -64,7 +74,7 @@ export function answerPart(plain: string): string | null {
 
 /** Whether the cell that made this display chose to show no answer. */
 export function showsNoAnswer(bundle: Readonly<Record<string, unknown>>): boolean {
-  const plain = joined(bundle['text/plain']);
+  const plain = joined(bundle['text/plain']) ?? '';
   return plain.includes(RULE) && answerPart(plain) === null;
 }
 
@@ -94,9 +104,32 @@ export function documentFindings(receipt: Receipt): Finding[] {
 
 const DIFFERS = 'The text that the cell shows elsewhere is not the text that was signed.';
 
+/** All that a receipt's display is made of. */
+const TYPES: readonly string[] = ['text/plain', 'text/markdown', 'text/html', MIME_TYPE];
+
+/** What a display shows that is not its receipt's. */
+export function shownFindings(bundle: Readonly<Record<string, unknown>>, metadata: unknown, receipt: Receipt): Finding[] {
+  const found: Finding[] = [];
+  const beyond = Object.keys(bundle).filter(type => !TYPES.includes(type)).sort();
+  if (beyond.length) {
+    const names = beyond.slice(0, 3).map(name => inert(name).slice(0, 80)).join(', ') + (beyond.length > 3 ? ', …' : '');
+    found.push(failure('other-types', `Beside the receipt the cell shows content of other types: ${names}.`));
+  }
+  if (isIsolated(metadata)) {
+    found.push(failure('isolated', 'The display asks for a frame of its own (isolated), where a front end shows no check of it.'));
+  }
+  const text = shownFinding(bundle, receipt);
+  return text === null ? found : [...found, text];
+}
+
+/** Whether a front end is told, for all types or for one, to show the output in a frame of its own. */
+function isIsolated(metadata: unknown): boolean {
+  return isRecord(metadata) && [metadata, ...Object.values(metadata)].some(part => isRecord(part) && part.isolated !== undefined && part.isolated !== false);
+}
+
 /** What a saved display shows that its receipt does not hold, or null. */
 export function shownFinding(bundle: Readonly<Record<string, unknown>>, receipt: Receipt): Finding | null {
-  const plain = joined(bundle['text/plain']);
+  const plain = joined(bundle['text/plain']) ?? '';
   const signed = signedText(receipt);
   if (!plain) {
     return failure('shown-text', bundle['text/plain'] === undefined ? 'The cell shows no plain text of this receipt.' : DIFFERS);
@@ -113,7 +146,7 @@ export function shownFinding(bundle: Readonly<Record<string, unknown>>, receipt:
       return failure('shown-text', DIFFERS);
     }
   }
-  if (bundle['text/markdown'] !== undefined && fencedPart(joined(bundle['text/markdown']), receipt) !== part) {
+  if (bundle['text/markdown'] !== undefined && fencedPart(joined(bundle['text/markdown']) ?? '', receipt) !== part) {
     return failure('shown-text', 'The text that the cell shows as Markdown is not the text that was signed.');
   }
   return null;

@@ -6,67 +6,35 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { checker, IJudged, IScope, readDocument, relate, SLICE_MS, unreadable } from './check';
+import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
-import { asks, cellFinding, EDITED, Finding, shownFinding } from './findings';
+import { asks, EDITED, Finding } from './findings';
 import { jump } from './jump';
+import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
-import { documentIn } from './renderer';
-import { IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
+import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
 import { figure, hasFailed, signatureValid } from './words';
 
 /** How long a notebook must rest before it is looked through again, in milliseconds. */
 const REST = 250;
 
-export interface IFound {
-  readonly cell: number;
-  readonly cellId: string;
-  readonly output: number;
-  readonly source: string;
-  readonly bundle: Readonly<Record<string, unknown>>;
-}
-
-/** The displays with a receipt in a list of cells, in their order; the first cell has the number `from`. */
-export function findReceipts(cells: Iterable<ICellLike>, from = 0): IFound[] {
-  const found: IFound[] = [];
-  let index = from - 1;
-  for (const cell of cells) {
-    index++;
-    const outputs = cell.outputs;
-    for (let output = 0; output < (outputs?.length ?? 0); output++) {
-      const bundle = outputs!.get(output).data as Record<string, unknown> | undefined;
-      if (bundle?.[MIME_TYPE] !== undefined) {
-        found.push({ cell: index, cellId: cell.id, output, source: cell.sharedModel.getSource(), bundle });
-      }
-    }
-  }
-  return found;
-}
-
 /** What is needed of a cell's model. */
 export interface ICellLike {
   readonly id: string;
+  readonly executionCount?: number | null;
   readonly sharedModel: { getSource(): string };
-  readonly outputs?: { readonly length: number; get(index: number): { readonly data: unknown } };
+  readonly outputs?: { readonly length: number; get(index: number): IOutputLike };
 }
 
-/** One more finding for each call that is shown as the answer of several cells. */
-export function shownTwice(entries: readonly { receipt: Receipt | null; cellId: string; asks: boolean }[]): Map<string, Finding> {
-  const cells = new Map<string, Set<string>>();
-  for (const { receipt, cellId, asks: call } of entries) {
-    if (receipt !== null && call) {
-      const digest = computedDigest(receipt);
-      cells.set(digest, (cells.get(digest) ?? new Set()).add(cellId));
-    }
+/** A code cell's source and outputs as they stand now; null of a cell of another kind. */
+export function codeOf(cell: ICellLike): ICodeCell | null {
+  const { outputs } = cell;
+  if (outputs === undefined) {
+    return null;
   }
-  const found = new Map<string, Finding>();
-  for (const [digest, { size }] of cells) {
-    if (size > 1) {
-      found.set(digest, { level: 'failed', code: 'shown-twice', message: `One call is shown as the answer of ${size} cells.` });
-    }
-  }
-  return found;
+  const list = Array.from({ length: outputs.length }, (_, index) => outputs.get(index));
+  return { source: cell.sharedModel.getSource(), outputs: list, run: list.length > 0 || (cell.executionCount ?? null) !== null };
 }
 
 /** One notebook in figures. Each receipt counts once, however often it is shown. */
@@ -115,9 +83,18 @@ export function summarise(entries: readonly IEntry[]): ISummary {
   return { ...count, edited: edited.size, cost };
 }
 
+/** Where a receipt stands. `whole`: what is to be said of its cell. */
+interface IPlace extends IDisplay {
+  readonly cell: number;
+  readonly cellId: string;
+  readonly source: string;
+  readonly whole: Finding | null;
+}
+
 /** All receipts of one notebook. */
 export class NotebookReceipts implements INotebookReceipts {
   private _entries: readonly IEntry[] = [];
+  private _cells: readonly ICellFinding[] = [];
   private _summary: ISummary = summarise([]);
   private _busy = false;
   private _turn = 0;
@@ -152,6 +129,10 @@ export class NotebookReceipts implements INotebookReceipts {
 
   get entries(): readonly IEntry[] {
     return this._entries;
+  }
+
+  get cells(): readonly ICellFinding[] {
+    return this._cells;
   }
 
   get summary(): ISummary {
@@ -247,30 +228,41 @@ export class NotebookReceipts implements INotebookReceipts {
     }
     const isOver = (): boolean => turn !== this._turn || this._disposed;
     const pace = new Pace(SLICE_MS);
-    const places: (IFound & { read: Receipt | UnreadableReceipt })[] = [];
+    const places: IPlace[] = [];
+    const without: ICellFinding[] = [];
     const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     for (const [index, cell] of cells.entries()) {
-      for (const place of cell.isDisposed ? [] : findReceipts([cell], index)) {
-        places.push({ ...place, read: readDocument(documentIn(place.bundle)) });
+      const code = cell.isDisposed ? null : codeOf(cell);
+      if (code !== null) {
+        const { displays, beside } = lookInto(code);
+        const whole = wholeCellFinding(code, displays, beside);
+        places.push(
+          ...displays.map(display => ({ ...display, cell: index, cellId: cell.id, source: code.source, whole: whole?.code === 'beside' ? whole : null }))
+        );
+        if (whole?.code === 'no-receipt') {
+          without.push({ cell: index, cellId: cell.id, run: code.run, finding: whole });
+        }
       }
       await pace.rest();
       if (isOver()) {
         return;
       }
     }
-    const receipts = places.flatMap(({ read }) => (read instanceof UnreadableReceipt ? [] : [read]));
+    this._cells = without;
+    const readable = places.filter((place): place is IPlace & { read: Receipt } => !(place.read instanceof UnreadableReceipt));
+    const receipts = readable.map(({ read }) => read);
     this._relate(receipts);
     this._busy = true;
-    const twice = shownTwice(
-      places.map(({ read, cellId, source }) => ({ receipt: read instanceof UnreadableReceipt ? null : read, cellId, asks: asks(source) }))
+    const together = togetherFindings(readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, asks: asks(source) })));
+    const around = new Map<IPlace, Finding[]>(
+      readable.map((place, index) => [
+        place,
+        [...displayFindings(place, place.source), ...(place.whole === null ? [] : [place.whole]), ...together[index]]
+      ])
     );
-    const entryOf = (place: (typeof places)[number], judged: IJudged): IEntry => {
-      const { read, cell, cellId, output, source, bundle } = place;
-      const around =
-        read instanceof UnreadableReceipt
-          ? []
-          : [shownFinding(bundle, read), cellFinding(source, read), asks(source) ? twice.get(computedDigest(read)) : null];
-      const findings = [...judged.findings, ...around.filter((item): item is Finding => Boolean(item))];
+    const entryOf = (place: IPlace, judged: IJudged): IEntry => {
+      const { cell, cellId, output, bundle } = place;
+      const findings = [...judged.findings, ...(around.get(place) ?? [])];
       return { cell, cellId, output, document: bundle[MIME_TYPE], ...judged, findings };
     };
     const known = places.map(place => {

@@ -1,7 +1,7 @@
 /** What receipts that stand together know of each other. */
 
 import { Seen } from './claims/shared';
-import { isFaithful, Receipt, signatureKey } from './receipt';
+import { computedDigest, originalOf, Receipt, signatureKey } from './receipt';
 
 /** What receipts among many have in common that they must not have. */
 export class Relations {
@@ -40,8 +40,9 @@ export class Relations {
   }
 }
 
+/** The call, by the computed digest of its receipt as it was made: what a document states of itself decides nothing. */
 function root(receipt: Receipt): string {
-  return receipt.supersedes !== undefined && isFaithful(receipt) ? receipt.supersedes : receipt.digest;
+  return computedDigest(originalOf(receipt));
 }
 
 function paymentKey(receipt: Receipt): string | null {

@@ -9,13 +9,14 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
-import { checker, IJudged, readDocument, unreadable } from './check';
+import { checker, IJudged, unreadable } from './check';
 import { Claim } from './claims/shared';
 import { copyButton, h } from './dom';
 import type { IFact } from './evidence';
-import { Finding, inert, joined, showsNoAnswer, shownFinding, signedText } from './findings';
+import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
+import { readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { Verdict } from './verdict';
 import * as words from './words';
@@ -35,7 +36,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _parser: IRenderMime.IMarkdownParser | null;
   private readonly _mimeType: string;
   private _bundle: Bundle = {};
-  private _document: unknown;
+  private _metadata: unknown;
   /** The document, read when it is first needed. */
   private _receipt: Receipt | UnreadableReceipt | null = null;
   private _file: string | null = null;
@@ -59,7 +60,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   /** Show what the model holds; a second call with the same changes nothing on the page. */
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     this._bundle = model.data as Bundle;
-    this._document = this._bundle[this._mimeType];
+    this._metadata = model.metadata;
     this._receipt = null;
     await this._render();
   }
@@ -73,7 +74,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   }
 
   private _read(): Receipt | UnreadableReceipt {
-    return (this._receipt ??= readDocument(this._document));
+    return (this._receipt ??= readBundle(this._bundle, this._mimeType));
   }
 
   private _onChanged(_: unknown, digests: ReadonlySet<string> | null): void {
@@ -93,7 +94,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     const scope = checker.scopeAt(this.node);
     const seen = scope?.seen.get(computedDigest(receipt));
     this._file = scope?.name ?? null;
-    const shown = shownFinding(this._bundle, receipt);
+    const shown = shownFindings(this._bundle, this._metadata, receipt);
     let judged = checker.recall(receipt, seen);
     if (judged === null) {
       if (this._shown === '') {
@@ -101,8 +102,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       }
       judged = await checker.judgeRead(receipt, seen);
     }
-    if (shown !== null) {
-      judged = { ...judged, findings: [...judged.findings, shown] };
+    if (shown.length) {
+      judged = { ...judged, findings: [...judged.findings, ...shown] };
     }
     const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt);
     if (turn === this._turn && !this.isDisposed) {
@@ -336,17 +337,4 @@ function factRow(fact: IFact): HTMLElement[] {
 /** Whether a display holds a receipt. */
 export function holdsReceipt(bundle: Bundle): boolean {
   return bundle[MIME_TYPE] !== undefined;
-}
-
-/** A receipt as it stands in a display: a document, or (from older writers) its JSON text in lines. */
-export function documentIn(bundle: Bundle): unknown {
-  const held = bundle[MIME_TYPE];
-  if (typeof held !== 'string' && !Array.isArray(held)) {
-    return held;
-  }
-  try {
-    return JSON.parse(joined(held));
-  } catch {
-    return null;
-  }
 }

@@ -29,6 +29,15 @@ export interface IEntry {
   readonly findings: readonly Finding[];
 }
 
+/** What is to be said of a cell that bears no receipt. */
+export interface ICellFinding {
+  readonly cell: number;
+  readonly cellId: string;
+  /** Whether the cell was run: one that is still being written has no receipt either. */
+  readonly run: boolean;
+  readonly finding: Finding;
+}
+
 /** One notebook in a few figures; no figure counts what was not computed here. */
 export interface ISummary {
   readonly answers: number;
@@ -52,6 +61,8 @@ export interface ISummary {
 /** All receipts of one open notebook, in the order of its cells, kept up to date. */
 export interface INotebookReceipts extends IDisposable {
   readonly entries: readonly IEntry[];
+  /** `%%opg` cells without a receipt. */
+  readonly cells: readonly ICellFinding[];
   readonly summary: ISummary;
   /** Whether a check is under way. */
   readonly busy: boolean;

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opg_magic.errors import MalformedMessage, UnreadableReceipt
+from opg_magic.errors import UnreadableReceipt
 from opg_magic.models import AgreementEvidence, Evidence, Trust, Verdict, VerdictStatus
 from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader, asking
-from opg_magic.receipts.cells import asks, cell_fault, fills, joined
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt, normalise_id, signature_key, signed_prompt
+from opg_magic.receipts.cells import asks, cell_fault, fills
+from opg_magic.receipts.notebook import Cell, Display, cells_of
+from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key, signed_prompt
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
-from opg_magic.receipts.showing import shown_fault, shown_text_matches
+from opg_magic.receipts.showing import shown_faults, shown_text_matches
 from opg_magic.verify.agreement import text_hashes
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge
@@ -95,12 +96,12 @@ def verify_path(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a receipt stands.  ``cell`` is set in a notebook; ``asks`` if that cell is a ``%%opg`` call."""
+    """Where a receipt stands; in a notebook with its cell and its display.  ``asks``: that cell is a ``%%opg`` call."""
 
     receipt: Receipt
     where: str
-    bundle: Mapping[str, Any] | None = None
-    cell: str | None = None
+    cell: Cell | None = None
+    display: Display | None = None
     asks: bool = False
 
 
@@ -142,7 +143,7 @@ class _Audit(Asking):
     only: str | None
     render_html: Callable[[str], str] | None
 
-    def read(self, text: str | bytes | Mapping[str, Any], where: str) -> Receipt | None:
+    def read(self, text: str | bytes | Mapping[str, Any] | None, where: str) -> Receipt | None:
         try:
             if isinstance(text, (str, bytes)):
                 return Receipt.from_json(text)
@@ -158,11 +159,11 @@ class _Audit(Asking):
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
         self._duplicates([p for p in places if self.only is None or p in wanted])
         index = _Index(p.receipt for p in places)
-        checked = tuple(self._check(p, index) for p in _each_once(self._newest(wanted)))
+        checked = self._settled([self._check(p, index) for p in _each_once(wanted)])
         for place in wanted:
             self._notebook(place)
-        if self.render_html is None and any("text/html" in (p.bundle or {}) for p in wanted):
-            self.say("note", "html", "The saved HTML was not compared with the signed texts.")
+        for where in dict.fromkeys(p.where for p in wanted if p.cell is not None and p.cell.beside):
+            self.say("incomplete", "beside", "This cell also shows output that no receipt covers.", where)
         if not places and not self.findings:
             self.say("incomplete", "no-receipt", "It holds no receipt, so nothing can be said about it.")
         return Report(path, self.policy.name, checked, tuple(self.findings), self.only)
@@ -242,17 +243,22 @@ class _Audit(Asking):
 
     # ------------------------------------------------------------------------------------------------ several of them
 
-    def _newest(self, places: list[_Place]) -> list[_Place]:
-        """Without receipts of which the file holds a later version as well."""
-        superseded = {p.receipt.supersedes for p in places if p.receipt.supersedes and p.receipt.is_faithful}
+    def _settled(self, found: list[Checked]) -> tuple[Checked, ...]:
+        """Without receipts of which the file holds a later version as well; each was judged, and none that failed goes.
+
+        Only the receipt that the later version was made from stands aside, by its own computed digest.
+        """
+        later = {(c.receipt.id, c.receipt.supersedes) for c in found if c.receipt.supersedes and _is_whole(c.receipt)}
         kept = []
-        for place in places:
-            if place.receipt.supersedes is None and place.receipt.digest in superseded:
-                message = "A later version of this receipt is there too, and is the one that was checked."
-                self.say("note", "later-version", message, place.where, place.receipt.id)
+        for one in found:
+            receipt = one.receipt
+            superseded = receipt.supersedes is None and (receipt.id, receipt.computed_digest) in later
+            if superseded and _is_whole(receipt) and one.verdict.status is not VerdictStatus.FAILED:
+                message = "A later version of this receipt is there too, and is the one that counts."
+                self.say("note", "later-version", message, one.where, receipt.id)
             else:
-                kept.append(place)
-        return kept
+                kept.append(one)
+        return tuple(kept)
 
     def _duplicates(self, places: list[_Place]) -> None:
         ids: dict[str, set[str]] = {}
@@ -261,7 +267,9 @@ class _Audit(Asking):
             ids.setdefault(p.receipt.id, set()).add(p.receipt.original().computed_digest)
         for id, digests in ids.items():
             if len(digests) > 1:
-                self.say("failed", "two-versions", f"There are {len(digests)} different receipts with one id.", id=id)
+                where = ", ".join(dict.fromkeys(p.where for p in places if p.receipt.id == id))
+                message = f"There are {len(digests)} different receipts with one id."
+                self.say("failed", "two-versions", message, where, id)
         for digest, count in Counter(p.receipt.computed_digest for p in places).items():
             same = [p for p in places if p.receipt.computed_digest == digest]
             where = ", ".join(dict.fromkeys(p.where for p in same))
@@ -276,13 +284,12 @@ class _Audit(Asking):
                 self.say("note", "shown-again", "This receipt is shown again in another cell.", where, id)
 
     def _notebook(self, place: _Place) -> None:
-        if place.bundle is None:
+        if place.cell is None or place.display is None:
             return
-        fault = shown_fault(place.bundle, place.receipt, self.render_html)
-        if fault is not None:
-            self.say("failed", "shown-text", fault, place.where, place.receipt.id)
-        if place.asks and place.cell is not None:
-            found = cell_fault(place.cell, place.receipt)
+        for level, code, message in shown_faults(place.display, place.receipt, self.render_html):
+            self.say(level, code, message, place.where, place.receipt.id)
+        if place.asks:
+            found = cell_fault(place.cell.source, place.receipt)
             if found is not None:
                 self.say(*found, place.where, place.receipt.id)
 
@@ -297,12 +304,18 @@ def _transaction(receipt: Receipt) -> tuple[str, str] | None:
 
 
 def _each_once(places: list[_Place]) -> Iterator[_Place]:
+    """Copies once.  One whose stated digest is not its own is no copy of anything."""
     seen = set()
     for place in places:
-        key = (place.receipt.digest, place.receipt.computed_digest)
-        if key not in seen:
-            seen.add(key)
+        digest = place.receipt.computed_digest
+        if digest not in seen or not place.receipt.digest_matches:
             yield place
+        if place.receipt.digest_matches:
+            seen.add(digest)
+
+
+def _is_whole(receipt: Receipt) -> bool:
+    return receipt.digest_matches and receipt.is_faithful
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -330,43 +343,15 @@ def _read_jsonl(raw: bytes, audit: _Audit) -> list[_Place]:
 
 
 def _read_notebook(raw: bytes, audit: _Audit) -> list[_Place]:
-    from opg_magic.protocol import strict_json
-
-    try:
-        notebook = strict_json.loads(raw)
-    except MalformedMessage as error:
-        raise UnreadableReceipt(f"It is not readable as JSON: {error.message}") from None
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(c, dict) for c in cells):
-        raise UnreadableReceipt("It is not a notebook of format 4.")
     places: list[_Place] = []
-    for number, cell in enumerate(cells, 1):
-        if cell.get("cell_type") != "code":
-            continue
-        places += _read_cell(cell, f"cell {number}", audit)
-    return places
-
-
-def _read_cell(cell: Mapping[str, Any], where: str, audit: _Audit) -> list[_Place]:
-    source = joined(cell.get("source"))
-    calls = asks(source)
-    outputs = cell.get("outputs")
-    places: list[_Place] = []
-    beside = False
-    for output in outputs if isinstance(outputs, list) else []:
-        data = output.get("data") if isinstance(output, dict) else None
-        if isinstance(data, dict) and MIME_TYPE in data:
-            held = data[MIME_TYPE]
-            receipt = audit.read(held if isinstance(held, dict) else joined(held), where)
+    for cell in cells_of(raw):
+        calls = asks(cell.source)
+        found = len(places)
+        for display in cell.displays:
+            receipt = audit.read(display.held, cell.where)
             if receipt is not None:
-                places.append(_Place(receipt, where, data, source, calls))
-        elif isinstance(output, dict) and (data or output.get("output_type") == "stream"):
-            beside = True
-    if calls and audit.only is None:
-        if not places:
-            run = bool(outputs) or cell.get("execution_count") is not None
-            message = "This %%opg cell has no receipt" + ("." if run else ": it was not run.")
-            audit.say("incomplete", "no-receipt", message, where)
-        elif beside:
-            audit.say("note", "beside", "This cell also shows output that no receipt covers.", where)
+                places.append(_Place(receipt, cell.where, cell, display, calls))
+        if calls and not places[found:] and audit.only is None:
+            message = "This %%opg cell has no receipt" + ("." if cell.run else ": it was not run.")
+            audit.say("incomplete", "no-receipt", message, cell.where)
     return places

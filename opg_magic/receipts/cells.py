@@ -10,11 +10,11 @@ from opg_magic.receipts.receipt import Receipt, signed_prompt, source_sha256
 from opg_magic.receipts.report import Level
 
 
-def joined(value: Any) -> str:
-    """Text as notebooks hold it: a string, or a list of lines."""
-    if isinstance(value, list):
-        return "".join(v for v in value if isinstance(v, str))
-    return value if isinstance(value, str) else ""
+def joined(value: Any) -> str | None:
+    """Text as notebooks hold it: a string, or a list of lines; None of what is neither."""
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return "".join(value)
+    return value if isinstance(value, str) else None
 
 
 def asks(source: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
 from typing import Any
 
 from opg_magic import shown
 from opg_magic.receipts.cells import joined
-from opg_magic.receipts.receipt import Receipt
+from opg_magic.receipts.notebook import Display
+from opg_magic.receipts.receipt import MIME_TYPE, Receipt
+from opg_magic.receipts.report import Level
 
 
 def shown_text_matches(
@@ -21,6 +23,35 @@ def shown_text_matches(
     ``text/html`` (compared if ``render_html`` is given) holds the rendered text before anything else that is visible.
     """
     return shown_fault(bundle, receipt, render_html) is None
+
+
+#: All that a receipt's display is made of.
+TYPES = ("text/plain", "text/markdown", "text/html", MIME_TYPE)
+
+
+def shown_faults(
+    display: Display, receipt: Receipt, render_html: Callable[[str], str] | None
+) -> Iterator[tuple[Level, str, str]]:
+    """What a display shows that is not its receipt's: level, code and words of each."""
+    beyond = sorted(set(display.bundle) - set(TYPES))
+    if beyond:
+        names = ", ".join(shown.inert(name)[:80] for name in beyond[:3]) + (", …" if len(beyond) > 3 else "")
+        yield "failed", "other-types", f"Beside the receipt the cell shows content of other types: {names}."
+    if _isolated(display.metadata):
+        message = "The display asks for a frame of its own (isolated), where a front end shows no check of it."
+        yield "failed", "isolated", message
+    fault = shown_fault(display.bundle, receipt, render_html)
+    if fault is not None:
+        yield "failed", "shown-text", fault
+
+
+def _isolated(metadata: Mapping[str, Any]) -> bool:
+    """Whether a front end is told, for all types or for one, to show the output in a frame of its own."""
+    return any(
+        "isolated" in part and part["isolated"] is not False
+        for part in (metadata, *metadata.values())
+        if isinstance(part, dict)
+    )
 
 
 def shown_fault(bundle: Mapping[str, Any], receipt: Receipt, render_html: Callable[[str], str] | None) -> str | None:
@@ -39,11 +70,11 @@ def shown_fault(bundle: Mapping[str, Any], receipt: Receipt, render_html: Callab
         if signed is None or part != shown.inert(signed):
             return _DIFFERS
     if "text/markdown" in bundle:
-        fenced = _fenced_part(joined(bundle["text/markdown"]), receipt)
+        fenced = _fenced_part(joined(bundle["text/markdown"]) or "", receipt)
         if fenced != part:
             return "The text that the cell shows as Markdown is not the text that was signed."
     if render_html is not None and "text/html" in bundle:
-        return _html_fault(joined(bundle["text/html"]), signed if part is not None else None, render_html)
+        return _html_fault(joined(bundle["text/html"]) or "", signed if part is not None else None, render_html)
     return None
 
 

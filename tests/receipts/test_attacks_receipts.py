@@ -1,4 +1,4 @@
-"""Attacks 14, 25 and 28 of the design, as far as receipts and the ledger answer for them."""
+"""Attacks 14, 25, 28 and 36 of the design, as far as receipts and the ledger answer for them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from support import signing
 from support.receipts import NOW, SIM, authorisation
 from support.signed_receipts import jsonl, redigested, signed, verify
 
-from opg_magic.models import Status, VerdictStatus
+from opg_magic.models import SettlementTx, Status, VerdictStatus
 from opg_magic.networks import OBSERVED_CAP
 from opg_magic.receipts.audit import RECORDED
 from opg_magic.receipts.export import export
 from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import Receipt, new_id
+from opg_magic.receipts.receipt import Receipt, new_id, supplement_json, supplemented
 from opg_magic.secret import Secret
 from opg_magic.verify import judge
 from opg_magic.wallet.limits import Limits
@@ -200,3 +200,56 @@ def test_attack_28_receipt_has_no_place_for_a_signature_of_a_payment() -> None:
     payment = signed().document["payment"]
     assert set(payment["authorisation"]) == set(authorisation().__slots__)
     assert not [key for key in payment if "sign" in key or "session" in key]
+
+
+# ---------------------------------------------------------------------------------- 36 a stated digest decides nothing
+
+
+def invented(id: str, **changes: Any) -> str:
+    """A receipt of no call at all: no key, no frame."""
+    document = json.loads(signed(text="Yes: 561 is prime.").to_json())
+    document.update(id=id, signing_key=None, attestation=None, registry=None)
+    document["response"]["frame"] = None
+    return json.dumps(redigested(document) | changes)
+
+
+def later_version(original: Receipt) -> Receipt:
+    found = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
+    return supplemented(original, {"payment": supplement_json(found)})
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("id", ["2BBBBBBBBB", "1AAAAAAAAA"])
+def test_attack_36_invented_receipt_cannot_hide_behind_what_another_supersedes(
+    tmp_path: Path, id: str, turned: bool
+) -> None:
+    later = later_version(signed(id="1AAAAAAAAA"))
+    both = [later, invented(id, digest=later.supersedes)]
+    report = verify(jsonl(tmp_path, *(reversed(both) if turned else both)), allow_simulated=True)
+    assert report.exit_code == 1
+    assert len(report.checked) == 2 and "later-version" not in [f.code for f in report.findings]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_attack_36_invented_receipt_cannot_hide_behind_the_stated_digest_of_another(
+    tmp_path: Path, turned: bool
+) -> None:
+    good = signed()
+    both = [good, invented(good.id, digest=good.digest)]
+    report = verify(jsonl(tmp_path, *(reversed(both) if turned else both)), allow_simulated=True)
+    assert report.exit_code == 1 and len(report.checked) == 2
+
+
+def test_attack_36_a_receipt_that_claims_to_supersede_another_excuses_only_its_own_original(tmp_path: Path) -> None:
+    """A later version that is itself altered, or whose own digest is wrong, lets none stand aside."""
+    one = signed()
+    for changes in ({"software": "another"}, {"digest": one.digest}):
+        document = json.loads(later_version(one).to_json()) | changes
+        report = verify(jsonl(tmp_path, one, json.dumps(document)), allow_simulated=True)
+        assert report.exit_code == 1 and len(report.checked) == 2, report.to_text()
+
+
+def test_attack_36_a_failed_receipt_never_stands_aside(tmp_path: Path) -> None:
+    failed = signed(change=lambda e: replace(e, response=replace(e.response, text="something else")))
+    report = verify(jsonl(tmp_path, failed, later_version(failed)), allow_simulated=True)
+    assert report.exit_code == 1 and len(report.checked) == 2

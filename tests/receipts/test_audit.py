@@ -304,11 +304,6 @@ def test_plain_text_of_another_form_is_found(plain: str) -> None:
     assert not shown_text_matches({**shown(receipt), "text/plain": plain}, receipt)
 
 
-def test_html_that_nobody_compared_is_told_once(tmp_path: Path) -> None:
-    path = notebook(tmp_path, *(cell(f"%%opg hi\n{PROMPT}", shown(signed(text=t))) for t in ("first", "second")))
-    assert codes(verify(path, allow_simulated=True, render_html=None)) == ["html"]
-
-
 def test_answer_shown_in_one_form_only_is_found() -> None:
     receipt = signed()
     quiet = answer_bundle(receipt.answer(), show_text=False)

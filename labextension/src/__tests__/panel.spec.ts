@@ -4,7 +4,8 @@ import '@jupyterlab/testing/lib/jest-shim';
 import { badgeOf } from '../badge';
 import { field, toCsv, toJsonl } from '../exporting';
 import { toneOf } from '../mark';
-import { findReceipts, shownTwice, summarise } from '../model';
+import { codeOf, summarise } from '../model';
+import { IOutputLike, lookInto, wholeCellFinding } from '../notebook';
 import { arrange } from '../listing';
 import { MIME_TYPE } from '../receipt';
 import { readSettings } from '../settings';
@@ -84,34 +85,28 @@ describe('badges', () => {
   });
 });
 
-describe('finding receipts', () => {
-  const cell = (id: string, source: string, ...data: unknown[]) => ({
-    id,
+describe('a cell of a notebook', () => {
+  const cell = (source: string, ...outputs: IOutputLike[]) => ({
+    id: 'a',
+    executionCount: null,
     sharedModel: { getSource: () => source },
-    outputs: { length: data.length, get: (i: number) => ({ data: data[i] }) }
+    outputs: { length: outputs.length, get: (i: number) => outputs[i] }
+  });
+  const display = (data: unknown): IOutputLike => ({ type: 'display_data', data, metadata: {} });
+
+  it('is looked into for receipts, and for what stands beside them', () => {
+    expect(codeOf({ id: 'm', sharedModel: { getSource: () => '# text' } })).toBeNull();
+    const code = codeOf(cell('%%opg', display({ 'text/plain': 'x' }), display({ [MIME_TYPE]: receipt() })))!;
+    const { displays, beside } = lookInto(code);
+    expect([displays.map(one => one.output), beside]).toEqual([[1], true]);
+    expect(wholeCellFinding(code, displays, beside)?.code).toBe('beside');
+    expect(wholeCellFinding(codeOf(cell('%%opg'))!, [], false)).toMatchObject({ code: 'no-receipt', message: expect.stringContaining('not run') });
+    expect(wholeCellFinding(codeOf(cell('print(1)', display({})))!, [], true)).toBeNull();
   });
 
-  it('takes them in cell order, and passes by what holds none', () => {
-    const found = findReceipts([
-      { id: 'm', sharedModel: { getSource: () => '# text' } },
-      cell('a', '%%opg', { 'text/plain': 'x' }, { [MIME_TYPE]: 1 }),
-      cell('b', '%%opg', undefined, { [MIME_TYPE]: 2 }, { [MIME_TYPE]: 3 })
-    ]);
-    expect(found.map(({ cell: index, cellId, output }) => [index, cellId, output])).toEqual([
-      [1, 'a', 1],
-      [2, 'b', 1],
-      [2, 'b', 2]
-    ]);
-  });
-
-  it('notices one call as the answer of two cells', () => {
-    const one = receipt();
-    const places = (second: boolean) => [
-      { receipt: one, cellId: 'a', asks: true },
-      { receipt: one, cellId: 'b', asks: second }
-    ];
-    expect([...shownTwice(places(true)).values()]).toMatchObject([{ code: 'shown-twice', level: 'failed' }]);
-    expect(shownTwice(places(false)).size).toBe(0);
+  it('shows a stream, and not a receipt that stands in it', () => {
+    const { displays, beside } = lookInto(codeOf(cell('%%opg', { type: 'stream', data: { [MIME_TYPE]: receipt() } }))!);
+    expect([displays.length, beside]).toEqual([1, true]);
   });
 });
 

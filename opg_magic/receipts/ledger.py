@@ -9,23 +9,42 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
-import sys
-import threading
-import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
-from opg_magic.models import Authorisation, Charge, Money
+from opg_magic.models import Authorisation, Money
 from opg_magic.networks import Network, Token
 from opg_magic.receipts.form import canonical_bytes
+from opg_magic.receipts.ledger_errors import damaged, readable_errors
+from opg_magic.receipts.ledger_file import ledger_file
+from opg_magic.receipts.ledger_records import (
+    ENDINGS,
+    CallIntent,
+    LedgerRow,
+    OpenAuthorisation,
+    RecordedCall,
+    Spending,
+    UnfinishedCall,
+    authorisation_json,
+    authorisation_of,
+    call_of,
+    from_unix,
+    iso,
+    network_key,
+    plain_text,
+    process_lives,
+    this_process,
+    time_of,
+    token_key,
+    token_of,
+)
 from opg_magic.receipts.receipt import (
     Receipt,
     Supplement,
@@ -36,239 +55,30 @@ from opg_magic.receipts.receipt import (
     supplement_kind,
     supplemented,
 )
+from opg_magic.receipts.stored import deflate, shared_places, with_parts
 from opg_magic.wallet.limits import Limits, check
 
-#: ``PRAGMA application_id`` ("opgl") and ``user_version`` of the file.
-APPLICATION_ID = 0x6F70676C
-SCHEMA_VERSION = 2
-
-LEDGER_NAME = "ledger.sqlite"
-
-#: Kinds of event after which a call is over without a receipt: nothing left this machine; the host had closed the
-#: session that was joined (the call goes on under another id); or ended for a reason in the event's data.
-ENDINGS = ("not-sent", "session-gone", "ended")
-
-_TABLES = """
-CREATE TABLE calls (
-  id TEXT PRIMARY KEY NOT NULL,
-  begun_at TEXT NOT NULL,
-  kernel TEXT NOT NULL,
-  process TEXT NOT NULL,
-  network TEXT NOT NULL,
-  simulated INTEGER NOT NULL,
-  notebook TEXT,
-  cell INTEGER,
-  model TEXT NOT NULL,
-  host TEXT,
-  prompt TEXT,
-  nonce TEXT REFERENCES authorisations (nonce)
-) STRICT;
-CREATE TABLE authorisations (
-  nonce TEXT PRIMARY KEY NOT NULL,
-  created_at TEXT NOT NULL,
-  last_day TEXT NOT NULL,
-  kernel TEXT NOT NULL,
-  network TEXT NOT NULL,
-  token TEXT NOT NULL,
-  symbol TEXT NOT NULL,
-  decimals INTEGER NOT NULL,
-  cap TEXT NOT NULL,
-  authorisation TEXT NOT NULL
-) STRICT;
-CREATE INDEX authorisations_by_day ON authorisations (network, token, last_day);
-CREATE INDEX authorisations_by_kernel ON authorisations (network, token, kernel);
-CREATE TABLE releases (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  at TEXT NOT NULL,
-  nonce TEXT NOT NULL REFERENCES authorisations (nonce),
-  amount TEXT NOT NULL,
-  proof TEXT NOT NULL
-) STRICT;
-CREATE INDEX releases_by_nonce ON releases (nonce);
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  at TEXT NOT NULL,
-  call TEXT NOT NULL REFERENCES calls (id),
-  kind TEXT NOT NULL,
-  data TEXT NOT NULL
-) STRICT;
-CREATE INDEX events_by_call ON events (call, kind);
-CREATE TABLE blobs (
-  sha256 TEXT PRIMARY KEY NOT NULL,
-  content BLOB NOT NULL
-) STRICT;
-CREATE TABLE receipts (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  created_at TEXT NOT NULL,
-  saved_at TEXT NOT NULL,
-  kernel TEXT,
-  network TEXT NOT NULL,
-  simulated INTEGER NOT NULL,
-  notebook TEXT,
-  model TEXT NOT NULL,
-  verdict TEXT,
-  charge TEXT,
-  token TEXT,
-  cost TEXT,
-  signature_sha256 TEXT,
-  digest TEXT NOT NULL,
-  document TEXT NOT NULL
-) STRICT;
-CREATE INDEX receipts_by_time ON receipts (created_at);
-CREATE INDEX receipts_by_signature ON receipts (signature_sha256);
-"""
-
-#: Since version 2: what was learnt of a call after its receipt was made.
-_SUPPLEMENTS = """
-CREATE TABLE supplements (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  at TEXT NOT NULL,
-  receipt TEXT NOT NULL REFERENCES receipts (id),
-  kind TEXT NOT NULL,
-  tx_hash TEXT,
-  nonce TEXT,
-  evidence TEXT NOT NULL
-) STRICT;
-CREATE INDEX supplements_by_receipt ON supplements (receipt);
-CREATE INDEX supplements_by_transaction ON supplements (tx_hash);
-"""
-
-_KEYS = {
-    "calls": "id",
-    "authorisations": "nonce",
-    "releases": "seq",
-    "events": "seq",
-    "blobs": "sha256",
-    "receipts": "id",
-    "supplements": "seq",
-}
-
-#: Where a receipt's document holds bytes that many receipts share.
-_SHARED = (
-    ("signing_key",),
-    ("host", "public_key"),
-    ("host", "tls_certificate"),
-    ("registry", "entry", "public_key"),
-    ("registry", "entry", "tls_certificate"),
-    ("attestation", "document"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CallIntent:
-    """What is about to be done, written before anything that can spend is sent.
-
-    ``id`` becomes the receipt's id.  ``authorisation`` (never its signature) is what will cover the call: a new one or
-    one that the call reuses; None for a call that cannot spend.
-    """
-
-    id: str
-    created_at: datetime
-    network: Network
-    kernel_id: str
-    model: str
-    notebook: str | None = None
-    cell: int | None = None
-    tee_id: str | None = None
-    prompt: str | None = None
-    authorisation: Authorisation | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAuthorisation:
-    """An authorisation whose settlement is not known yet: its whole cap still counts."""
-
-    authorisation: Authorisation
-    token: Token
-    network: str
-    kernel: str
-    created_at: datetime
-    calls: tuple[str, ...]
-
-    @property
-    def reserved(self) -> Money:
-        return Money(self.authorisation.cap, self.token)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedCall:
-    """A call as :meth:`Ledger.begin` wrote it down; ``network`` is its :func:`network_key`.
-
-    ``ending`` is the event that ended it without a receipt, None while it runs or after its kernel died.
-    """
-
-    id: str
-    begun_at: datetime
-    network: str
-    simulated: bool
-    kernel_id: str
-    model: str
-    notebook: str | None
-    cell: int | None
-    tee_id: str | None
-    prompt: str | None
-    authorisation: Authorisation | None
-    token: Token | None
-    ending: str | None = None
-    reason: str | None = None
-
-    @property
-    def charge(self) -> Charge:
-        """Unknown for a call that could spend and never ended: its authorisation may have left."""
-        return Charge.UNKNOWN if self.authorisation is not None and self.ending is None else Charge.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedCall:
-    """A call that was begun and never ended: its kernel died.  Its payment is unknown until reconciled by nonce.
-
-    ``events`` are the kinds recorded for it, in order.
-    """
-
-    call: RecordedCall
-    events: tuple[str, ...]
-    running: bool
-
-    @property
-    def charge(self) -> Charge:
-        return self.call.charge
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """One call for a table: its receipt's ``document`` (shared bytes left out), or the bare ``call`` without one."""
-
-    id: str
-    created_at: datetime
-    document: Mapping[str, Any] | None
-    call: RecordedCall | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What is used of the limits now, and what calls cost by the hosts' figures: base units of the network's token.
-
-    A reservation counts with its whole cap until its settlement is known.
-    """
-
-    kernel_reserved: int
-    day_reserved: int
-    kernel_cost: int
-    day_cost: int
-
-
-def network_key(network: Network) -> str:
-    """How the ledger tells networks apart: each start of a simulated network is one of its own."""
-    return f"{network.name}:{network.run_id}" if network.run_id else network.name
+__all__ = [
+    "ENDINGS",
+    "CallIntent",
+    "Ledger",
+    "LedgerRow",
+    "OpenAuthorisation",
+    "RecordedCall",
+    "Spending",
+    "UnfinishedCall",
+    "network_key",
+]
 
 
 class Ledger:
     """The ledger in one file; created (0600, its folder 0700) when it is first written or read.
 
-    Safe for several threads and processes.  Raises :class:`LedgerError`, with what to do, for a file that is locked,
-    damaged, unreadable, or on a full disk.
+    Safe for several threads and processes; all objects for one file in a process share one connection.  Raises
+    :class:`LedgerError`, with what to do, for a file that is locked, damaged, unreadable, moved, or on a full disk.
     """
+
+    _read_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -281,12 +91,13 @@ class Ledger:
             from opg_magic import paths
 
             path = paths.ledger_file()
-        self.path = Path(path)
+        # Not another file after a change of the working folder.
+        self.path = Path(path).absolute()
         self._timeout = timeout
         self._clock = clock
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._pid = 0
+        self._file = ledger_file(self.path)
+        self._user = object()
+        weakref.finalize(self, self._file.leave, self._user)
         #: Receipts that could be written nowhere, by id: see :meth:`keep_aside`.
         self._unwritten: dict[str, Receipt] = {}
 
@@ -300,12 +111,11 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
+        """Let go of the file; the next use opens it again."""
+        with self._file.lock:
             if self._unwritten:
                 self._take_in()
-            if self._connection is not None and self._pid == os.getpid():
-                self._connection.close()
-            self._connection = None
+            self._file.leave(self._user)
 
     # ------------------------------------------------------------------------------------------------------- writing
 
@@ -331,16 +141,16 @@ class Ledger:
                 "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     intent.id,
-                    _iso(intent.created_at),
+                    iso(intent.created_at),
                     intent.kernel_id,
-                    _this_process(),
+                    this_process(),
                     network_key(intent.network),
                     int(intent.network.simulated),
                     intent.notebook,
                     intent.cell,
-                    _text(intent.model),
+                    plain_text(intent.model),
                     intent.tee_id,
-                    _text(intent.prompt) if intent.prompt is not None else None,
+                    plain_text(intent.prompt) if intent.prompt is not None else None,
                     str(authorisation.nonce) if authorisation is not None else None,
                 ),
             )
@@ -359,7 +169,7 @@ class Ledger:
                 raise LedgerError("The call joins an authorisation that this kernel did not reserve on this network.")
             if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (str(a.nonce),)).fetchone():
                 raise LedgerError("The call joins an authorisation that is settled or expired already.")
-            a = _authorisation(known["authorisation"])
+            a = authorisation_of(known["authorisation"])
         now = self._clock()
         check(
             limits,
@@ -374,16 +184,16 @@ class Ledger:
             "INSERT INTO authorisations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 str(a.nonce),
-                _iso(now),
+                iso(now),
                 # It can be spent until its deadline, so it counts for each day that it touches.
-                _day(max(now, _from_unix(a.deadline))),
+                _day(max(now, from_unix(a.deadline))),
                 intent.kernel_id,
                 network,
-                _token_key(token),
+                token_key(token),
                 token.symbol,
                 token.decimals,
                 str(a.cap),
-                json.dumps(_authorisation_json(a), sort_keys=True),
+                json.dumps(authorisation_json(a), sort_keys=True),
             ),
         )
 
@@ -398,7 +208,7 @@ class Ledger:
                 raise LedgerError(f"No call {call_id} was begun.")
             db.execute(
                 "INSERT INTO events (at, call, kind, data) VALUES (?, ?, ?, ?)",
-                (_iso(self._clock()), call_id, kind, _text(text)),
+                (iso(self._clock()), call_id, kind, plain_text(text)),
             )
 
     def release(self, authorisation: Authorisation | int, amount: int, proof: Mapping[str, Any] | None = None) -> None:
@@ -421,12 +231,12 @@ class Ledger:
                 raise LedgerError(f"A reservation only falls: it stands at {now} base units, not {amount}.")
             db.execute(
                 "INSERT INTO releases (at, nonce, amount, proof) VALUES (?, ?, ?, ?)",
-                (_iso(self._clock()), str(nonce), str(amount), text),
+                (iso(self._clock()), str(nonce), str(amount), text),
             )
 
     def save(self, receipt: Receipt) -> None:
         """Keep a receipt, which ends its call.  The same receipt again changes nothing; another under its id fails."""
-        document, blobs = _deflate(receipt.document)
+        document, blobs = deflate(receipt.document)
         d = receipt.document
         checked = d["checked"]
         with self._transaction() as db:
@@ -446,7 +256,7 @@ class Ledger:
                 (
                     receipt.id,
                     d["created_at"],
-                    _iso(self._clock()),
+                    iso(self._clock()),
                     d["notebook"]["kernel"],
                     f"{d['network']['name']}:{run_id}" if run_id else d["network"]["name"],
                     int(d["network"]["simulated"]),
@@ -502,7 +312,7 @@ class Ledger:
 
     def _take_in(self) -> None:
         """Save what :meth:`keep_aside` kept, here or in another kernel; what still fails stays where it is."""
-        with self._lock, contextlib.suppress(LedgerError, OSError):
+        with self._file.lock, contextlib.suppress(LedgerError, OSError):
             for receipt in tuple(self._unwritten.values()):
                 self.save(receipt)
                 del self._unwritten[receipt.id]
@@ -532,7 +342,7 @@ class Ledger:
                 db.execute(
                     "INSERT INTO supplements (at, receipt, kind, tx_hash, nonce, evidence) VALUES (?, ?, ?, ?, ?, ?)",
                     (
-                        _iso(self._clock()),
+                        iso(self._clock()),
                         original.id,
                         kind,
                         evidence.get("tx_hash"),
@@ -594,7 +404,7 @@ class Ledger:
     def supplements(self, receipt_id: str) -> list[tuple[datetime, SupplementKind, dict[str, Any]]]:
         """All that was learnt of a call later, in order: when it was kept, its kind, and the part of the document."""
         rows = self._query("SELECT at, kind, evidence FROM supplements WHERE receipt = ? ORDER BY seq", (receipt_id,))
-        return [(_time(r["at"]), r["kind"], json.loads(r["evidence"])) for r in rows]
+        return [(time_of(r["at"]), r["kind"], json.loads(r["evidence"])) for r in rows]
 
     def count(self) -> int:
         """How many receipts there are."""
@@ -624,11 +434,11 @@ class Ledger:
         )
         return [
             OpenAuthorisation(
-                authorisation=_authorisation(r["authorisation"]),
-                token=_token(r),
+                authorisation=authorisation_of(r["authorisation"]),
+                token=token_of(r),
                 network=r["network"],
                 kernel=r["kernel"],
-                created_at=_time(r["created_at"]),
+                created_at=time_of(r["created_at"]),
                 calls=tuple(json.loads(r["calls"])),
             )
             for r in rows
@@ -646,11 +456,11 @@ class Ledger:
         """
         found = []
         for row in self._without_receipt({"c.network": network_key(network) if network else None}):
-            running = _process_lives(row["process"])
+            running = process_lives(row["process"])
             if row["ending"] is not None or (running and not include_running):
                 continue
             kinds = self._query("SELECT kind FROM events WHERE call = ? ORDER BY seq", (row["id"],))
-            found.append(UnfinishedCall(_call(row), tuple(k["kind"] for k in kinds), running))
+            found.append(UnfinishedCall(call_of(row), tuple(k["kind"] for k in kinds), running))
         return found
 
     def rows(
@@ -666,13 +476,13 @@ class Ledger:
         was learnt since; their ``digest`` is that of the receipt as it was made.
         """
         self._take_in()
-        first, last = since and _iso(since), until and _iso(until)
+        first, last = since and iso(since), until and iso(until)
         where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
         later: dict[str, dict[SupplementKind, dict[str, Any]]] = {}
         for r in self._query("SELECT receipt, kind, evidence FROM supplements ORDER BY seq", ()):
             later.setdefault(r["receipt"], {})[r["kind"]] = json.loads(r["evidence"])
         rows = [
-            LedgerRow(r["id"], _time(r["created_at"]), _with_parts(json.loads(r["document"]), later.get(r["id"])))
+            LedgerRow(r["id"], time_of(r["created_at"]), with_parts(json.loads(r["document"]), later.get(r["id"])))
             for r in self._query(
                 f"SELECT id, created_at, document FROM receipts WHERE TRUE{where} ORDER BY seq",  # noqa: S608
                 values,
@@ -680,7 +490,7 @@ class Ledger:
         ]
         for r in self._without_receipt({"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}):
             if r["ending"] != "session-gone":
-                rows.append(LedgerRow(r["id"], _time(r["begun_at"]), None, _call(r)))  # noqa: PERF401
+                rows.append(LedgerRow(r["id"], time_of(r["begun_at"]), None, call_of(r)))  # noqa: PERF401
         rows.sort(key=lambda r: r.created_at)
         return rows
 
@@ -700,7 +510,7 @@ class Ledger:
         """Read the whole file and every receipt's digest; raises :class:`LedgerError` if something is damaged."""
         result = self._query("PRAGMA integrity_check", ())
         if result[0][0] != "ok":
-            raise _damaged(self.path)
+            raise damaged(self.path)
         for _ in self.receipts():
             pass
 
@@ -724,16 +534,16 @@ class Ledger:
 
     def _inflate(self, row: sqlite3.Row) -> Receipt:
         document = json.loads(row["document"])
-        for holder, key in _shared_places(document):
+        for holder, key in shared_places(document):
             reference = holder[key]
             if isinstance(reference, dict):
                 blob = self._query("SELECT content FROM blobs WHERE sha256 = ?", (reference["blob"],))
                 if not blob:
-                    raise _damaged(self.path, f"bytes that receipt {row['id']} refers to are missing")
+                    raise damaged(self.path, f"bytes that receipt {row['id']} refers to are missing")
                 holder[key] = base64.b64encode(blob[0]["content"]).decode()
         receipt = Receipt(document)
         if not receipt.digest == receipt.computed_digest == row["digest"]:
-            raise _damaged(self.path, f"receipt {row['id']} is not the one that was saved")
+            raise damaged(self.path, f"receipt {row['id']} is not the one that was saved")
         return receipt
 
     def _current(self, row: sqlite3.Row) -> Receipt:
@@ -742,7 +552,7 @@ class Ledger:
         try:
             return supplemented(receipt, self._parts(receipt.id))
         except ValueError:
-            raise _damaged(self.path, f"what was added to receipt {row['id']} does not fit it") from None
+            raise damaged(self.path, f"what was added to receipt {row['id']} does not fit it") from None
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with self._guard():
@@ -750,8 +560,9 @@ class Ledger:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        with self._lock, _readable_errors(self.path):
+        with self._file.lock, readable_errors(self.path):
             yield
+            self._file.close_unused()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -768,195 +579,13 @@ class Ledger:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+            self._file.confirm()
 
     def _db(self) -> sqlite3.Connection:
-        # A connection does not survive a fork.
-        if self._connection is None or self._pid != os.getpid():
-            self._connection = self._open()
-            self._pid = os.getpid()
-        return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        _make_private(self.path)
-        db = sqlite3.connect(self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
-        try:
-            db.row_factory = sqlite3.Row
-            self._set_wal(db)
-            # Every commit is on the disk before it is acted upon: most of them precede a payment.
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA recursive_triggers = ON")
-            self._make_schema(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _set_wal(self, db: sqlite3.Connection) -> None:
-        # Turning WAL on does not wait for locks as other statements do: two kernels may open a new file at once.
-        end = time.monotonic() + self._timeout
-        while True:
-            try:
-                mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
-        if mode != "wal":
-            raise LedgerError(
-                f"The ledger {self.path} is on a file system where several kernels cannot share it safely.",
-                hint="Set OPG_HOME to a folder on a local disk.",
-            )
-
-    def _make_schema(self, db: sqlite3.Connection) -> None:
-        if self._version(db) == SCHEMA_VERSION:
-            return
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            # Another kernel may have made it meanwhile.
-            version = self._version(db)
-            tables = (_TABLES if version == 0 else "") + (_SUPPLEMENTS if version < 2 else "")
-            made = [table for table in _KEYS if f"CREATE TABLE {table} " in tables]
-            for statement in [*tables.split(";\n"), *_triggers(made)]:
-                if statement.strip():
-                    db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-
-    def _version(self, db: sqlite3.Connection) -> int:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        application = int(db.execute("PRAGMA application_id").fetchone()[0])
-        empty = not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        if empty and version == application == 0:
-            return 0
-        if application != APPLICATION_ID:
-            raise LedgerError(
-                f"{self.path} is a database of another program, not a ledger.", hint="Set OPG_HOME to another folder."
-            )
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"The ledger {self.path} was written by a newer opg_magic (schema {version}).",
-                hint="Update opg_magic in this environment: pip install -U opg-magic",
-            )
-        return version
+        return self._file.connection(self._user, read_only=self._read_only, timeout=self._timeout)
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _triggers(tables: list[str]) -> Iterator[str]:
-    for table, key in ((table, _KEYS[table]) for table in tables):
-        for action in ("UPDATE", "DELETE"):
-            yield (
-                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-            )
-        # INSERT OR REPLACE would delete without asking the trigger above.
-        yield (
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "  # noqa: S608
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
-            f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        )
-
-
-def _make_private(path: Path) -> None:
-    folder = path.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Only a folder that is ours alone is narrowed; the file itself always is.
-    if os.name == "posix" and path.name == LEDGER_NAME and folder.stat().st_mode & 0o077:
-        from opg_magic import paths
-
-        if folder == paths.home():
-            folder.chmod(0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        # SQLite gives -wal and -shm the mode of the file.
-        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o177:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explained(path, str(error)) from None
-    except OSError as error:
-        raise LedgerError(
-            f"The ledger {path} cannot be opened: {error.strerror or error}.",
-            hint="Check that you may write to this folder, or set OPG_HOME to one where you may.",
-        ) from None
-
-
-def _explained(path: Path, text: str) -> LedgerError:
-    low = text.lower()
-    if "locked" in low or "busy" in low:
-        return LedgerError(
-            f"The ledger {path} is locked by another program.",
-            hint="Close programs that hold it open (a database browser with unsaved changes), then try again.",
-        )
-    if "full" in low:
-        return LedgerError(
-            f"There is no room left on the disk of the ledger {path}; nothing was written.",
-            hint="Free some space, then run the cell again.",
-        )
-    if "readonly" in low or "read-only" in low or "unable to open" in low or "permission" in low:
-        return LedgerError(
-            f"The ledger {path} cannot be written.",
-            hint="Make the file and its folder writable for you, or set OPG_HOME to a folder of yours.",
-        )
-    if "not a database" in low or "malformed" in low or "disk i/o" in low or "corrupt" in low:
-        return _damaged(path)
-    return LedgerError(f"The ledger {path} refused: {text}.")
-
-
-def _damaged(path: Path, what: str | None = None) -> LedgerError:
-    return LedgerError(
-        f"The ledger {path} is damaged{f': {what}' if what else ''}.",
-        hint=f"Keep the file. Restore a copy of it, or save what is readable: sqlite3 '{path}' .recover; then move it "
-        "away to begin a new one. Payments made before stay on the chain.",
-    )
-
-
-def _deflate(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    slim: dict[str, Any] = json.loads(json.dumps(document))
-    blobs: dict[str, bytes] = {}
-    for holder, key in _shared_places(slim):
-        text = holder[key]
-        if not isinstance(text, str):
-            continue
-        content = base64.b64decode(text)
-        if base64.b64encode(content).decode() == text:
-            sha256 = hashlib.sha256(content).hexdigest()
-            blobs[sha256] = content
-            holder[key] = {"blob": sha256}
-    return slim, blobs
-
-
-def _with_parts(document: dict[str, Any], parts: Mapping[SupplementKind, dict[str, Any]] | None) -> dict[str, Any]:
-    for kind, part in (parts or {}).items():
-        if kind == "payment":
-            document["payment"] = {**(document["payment"] or {}), "settled": part}
-        else:
-            document[kind] = part
-    return document
-
-
-def _shared_places(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    for *way, key in _SHARED:
-        holder: Any = document
-        for step in way:
-            holder = holder.get(step) if isinstance(holder, dict) else None
-        if isinstance(holder, dict) and holder.get(key) is not None:
-            yield holder, key
 
 
 def _where(conditions: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
@@ -965,75 +594,12 @@ def _where(conditions: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return "".join(f" AND {k} {'' if k[-1] in '<=>' else '='} ?" for k in used), tuple(used.values())
 
 
-def _iso(value: datetime) -> str:
-    if value.tzinfo is None:
-        raise ValueError("the ledger's times must be aware")
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _from_unix(seconds: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return datetime.max.replace(tzinfo=UTC)
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
-def _token_key(token: Token) -> str:
-    return f"{token.chain_id}:{token.address.lower()}"
-
-
-def _token(row: sqlite3.Row) -> Token:
-    chain, _, _ = row["token"].partition(":")
-    address = json.loads(row["authorisation"])["token"]
-    return Token(row["symbol"], address, row["decimals"], int(chain))
-
-
-_NUMBERS = ("cap", "nonce", "deadline", "valid_after")
-
-
-def _authorisation_json(a: Authorisation) -> dict[str, Any]:
-    return {name: str(getattr(a, name)) if name in _NUMBERS else getattr(a, name) for name in Authorisation.__slots__}
-
-
-def _authorisation(text: str) -> Authorisation:
-    fields: dict[str, Any] = {k: int(v) if k in _NUMBERS else v for k, v in json.loads(text).items()}
-    return Authorisation(**fields)
-
-
-def _call(row: sqlite3.Row) -> RecordedCall:
-    reason = json.loads(row["data"]).get("reason") if row["data"] else None
-    return RecordedCall(
-        id=row["id"],
-        begun_at=_time(row["begun_at"]),
-        network=row["network"],
-        simulated=bool(row["simulated"]),
-        kernel_id=row["kernel"],
-        model=row["model"],
-        notebook=row["notebook"],
-        cell=row["cell"],
-        tee_id=row["host"],
-        prompt=row["prompt"],
-        authorisation=_authorisation(row["authorisation"]) if row["authorisation"] else None,
-        token=_token(row) if row["token"] else None,
-        ending=row["ending"],
-        reason=reason if isinstance(reason, str) else None,
-    )
-
-
 def _reserved(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
     """Sum of what is reserved or was taken.  Days after today count too: a clock set back must not free anything."""
     rows = db.execute(
         "SELECT cap, (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = a.nonce) AS releases"  # noqa: S608
         f" FROM authorisations a WHERE network = ? AND token = ? AND {condition} ?",
-        (network, _token_key(token), value),
+        (network, token_key(token), value),
     )
     return sum(min([int(r["cap"]), *map(int, json.loads(r["releases"]))]) for r in rows)
 
@@ -1041,42 +607,10 @@ def _reserved(db: sqlite3.Connection, network: str, token: Token, condition: str
 def _cost(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
     rows = db.execute(
         f"SELECT cost FROM receipts WHERE network = ? AND token = ? AND cost IS NOT NULL AND {condition} ?",  # noqa: S608
-        (network, _token_key(token), value),
+        (network, token_key(token), value),
     )
     return sum(int(r["cost"]) for r in rows)
 
 
 def _day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
-
-
-def _this_process() -> str:
-    return f"{os.getpid()}:{_started(os.getpid()) or ''}"
-
-
-def _process_lives(process: str) -> bool:
-    pid_text, _, started = process.partition(":")
-    pid = int(pid_text)
-    if sys.platform == "win32":
-        # os.kill would end the process there; ended calls are told by their events alone.
-        return pid == os.getpid()
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return False
-    # Another process may have the number by now.
-    return not started or (_started(pid) or started) == started
-
-
-def _started(pid: int) -> str | None:
-    """When a process began (clock ticks since boot, Linux), which tells two users of one number apart."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    if fields[0] == "Z":  # killed, not yet reaped
-        return "ended"
-    return fields[19]

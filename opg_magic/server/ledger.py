@@ -6,10 +6,12 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from opg_magic.errors import LedgerError
-from opg_magic.receipts.ledger import SCHEMA_VERSION, Ledger, LedgerRow, _call, _with_parts
+from opg_magic.receipts.ledger import Ledger, LedgerRow
+from opg_magic.receipts.ledger_records import call_of
+from opg_magic.receipts.stored import with_parts
 
 #: Most rows of one page.
 MAX_PAGE = 200
@@ -28,6 +30,8 @@ class Page:
 
 class LedgerReader(Ledger):
     """A ledger that can only be read.  A file that is not there is an empty ledger, and stays not there."""
+
+    _read_only: ClassVar[bool] = True
 
     def __enter__(self) -> Self:
         return self
@@ -66,37 +70,13 @@ class LedgerReader(Ledger):
         moment = datetime.fromisoformat(entry["at"])
         if entry["size"]:
             receipt = self._query("SELECT document FROM receipts WHERE id = ?", (entry["id"],))[0]
-            document = _with_parts(json.loads(receipt["document"]), self._parts(entry["id"]))
+            document = with_parts(json.loads(receipt["document"]), self._parts(entry["id"]))
             return LedgerRow(entry["id"], moment, document)
         rows = self._without_receipt({"c.id": entry["id"]})
         if not rows:
             # Its receipt was saved since the page was begun.
             return LedgerRow(entry["id"], moment, self.get(entry["id"]).document)
-        return LedgerRow(entry["id"], moment, None, _call(rows[0]))
-
-    def _open(self) -> sqlite3.Connection:
-        if not self.exists:
-            raise LedgerError(f"There is no ledger {self.path} yet.")
-        db = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA query_only = ON")
-            version = self._version(db)
-            if version != SCHEMA_VERSION:
-                raise LedgerError(
-                    f"The ledger {self.path} is of an older opg_magic (schema {version}).",
-                    hint="It is brought up to date when a kernel next uses it.",
-                )
-        except BaseException:
-            db.close()
-            raise
-        return db
+        return LedgerRow(entry["id"], moment, None, call_of(rows[0]))
 
 
 #: Every call once: its receipt, or what was begun.  One that went on under another id is told by the later id.

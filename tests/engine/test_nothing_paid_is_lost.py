@@ -55,7 +55,7 @@ def _before(session: Session, monkeypatch: pytest.MonkeyPatch, name: str, act) -
 
 def test_a_locked_ledger_does_not_keep_a_paid_answer_from_its_user(session: Session, monkeypatch):
     session.ask(PROMPT)
-    session.ledger._db().execute("PRAGMA busy_timeout = 200")
+    session.ledger._timeout = 0.2
     lock = Lock(session)
     with monkeypatch.context() as while_locked:
         _before(session, while_locked, "_judge_and_save", lock.take)
@@ -76,7 +76,7 @@ def test_a_locked_ledger_does_not_keep_a_paid_answer_from_its_user(session: Sess
 
 def test_where_nothing_can_be_written_the_kernel_holds_the_receipt(session: Session, monkeypatch):
     session.ask(PROMPT)
-    session.ledger._db().execute("PRAGMA busy_timeout = 200")
+    session.ledger._timeout = 0.2
     (session.ledger.path.parent / "unsaved").write_text("no folder can be made here")
     lock = Lock(session)
     with monkeypatch.context() as while_locked:

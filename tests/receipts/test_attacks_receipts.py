@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -176,7 +177,8 @@ def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) ->
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert len(files) >= 5  # with -wal and -shm
     for file in files:
-        content = file.read_bytes()
+        # Never opened in this process, which has the ledger open.
+        content = subprocess.run(["cat", file], capture_output=True, check=True).stdout
         for secret in (SECRET, session):
             assert secret.encode() not in content, file.name
     for shown in (repr(receipt), repr(ledger), str(receipt.answer(include_withheld=True))):

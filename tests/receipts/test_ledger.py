@@ -466,8 +466,7 @@ def test_locked_file_says_what_to_do(ledger: Ledger) -> None:
 
 def test_full_disk_is_said_and_writes_nothing(ledger: Ledger) -> None:
     reserve(ledger, 1)
-    db = ledger._connection
-    assert db is not None
+    db = ledger._db()
     db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(LedgerError, match="no room left"):
         for _ in range(50):

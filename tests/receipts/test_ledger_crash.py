@@ -38,7 +38,7 @@ def count(_statement):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if die_at:
-    ledger._connection.set_trace_callback(count)
+    ledger._db().set_trace_callback(count)
 say = lambda **done: print(json.dumps(done), flush=True)
 say(ready=True)
 number = 0

@@ -17,7 +17,7 @@ from support.signed_receipts import jsonl, signed, verify
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import AgreementEvidence, BatchEvidence, IndividualEvidence, SettlementTx, Status
-from opg_magic.receipts import ledger as ledgers
+from opg_magic.receipts import ledger_schema
 from opg_magic.receipts.form import digest
 from opg_magic.receipts.ledger import Ledger
 from opg_magic.receipts.receipt import (
@@ -268,8 +268,8 @@ def test_a_ledger_of_the_version_before_is_carried_on(tmp_path: Path, monkeypatc
     path = tmp_path / "ledger.sqlite"
     one = signed()
     with monkeypatch.context() as before:
-        before.setattr(ledgers, "_SUPPLEMENTS", "")
-        before.setattr(ledgers, "SCHEMA_VERSION", 1)
+        before.setattr(ledger_schema, "_SUPPLEMENTS", "")
+        before.setattr(ledger_schema, "SCHEMA_VERSION", 1)
         with Ledger(path) as old:
             old.save(receipt())
         with sqlite3.connect(path) as db:

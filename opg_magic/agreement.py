@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from opg_magic import errors
+from opg_magic import arguments, errors
 from opg_magic.models import AgreementEvidence, Answer, Charge, Claim, Cost, Money, Phase, Progress, Prompt, Verdict
 
 if TYPE_CHECKING:
@@ -84,12 +84,7 @@ async def agree(
     """
     from opg_magic.verify.policy import combine, policy
 
-    wanted = quorum if quorum is not None else hosts // 2 + 1
-    if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
-        raise errors.ConfigError(
-            f"{hosts} {'host' if hosts == 1 else 'hosts'} and a quorum of {wanted} make no agreement",
-            hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
-        )
+    hosts, wanted = counts(hosts, quorum)
     if options.host is not None:
         raise errors.ConfigError("--host names one host; --hosts asks several", hint="Use one of the two.")
     if options.policy is not None:
@@ -111,6 +106,18 @@ async def agree(
     failures = tuple(outcome for outcome in outcomes if isinstance(outcome, errors.OpgError))
     show(Progress(Phase.CHECK, cap=cap))
     return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
+    """How many hosts, and how many of them must agree (left out: more than half); ConfigError if that cannot be."""
+    hosts = arguments.whole("hosts", hosts, 0)
+    wanted = hosts // 2 + 1 if quorum is None else arguments.whole("quorum", quorum, 0)
+    if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
+        raise errors.ConfigError(
+            f"{hosts} {'host' if hosts == 1 else 'hosts'} and a quorum of {wanted} make no agreement",
+            hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
+        )
+    return hosts, wanted
 
 
 def _stopped(calls: Sequence[Covered], running: Sequence[asyncio.Future[Answer]]) -> BaseException:

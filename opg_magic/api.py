@@ -7,9 +7,9 @@ from decimal import Decimal
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from opg_magic.errors import ConfigError, PromptError
+from opg_magic import arguments as checked
+from opg_magic.errors import PromptError
 from opg_magic.models import Answer, Kind, Prompt, SettleChoice
-from opg_magic.networks import OPG_DECIMALS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,16 +50,19 @@ def ask(
     settle: SettleChoice = "private",
     host: str | None = None,
     network: str | None = None,
-    max_cost: str | Decimal | None = None,
+    max_cost: str | Decimal | float | None = None,
     policy: str | None = None,
     timeout: float | None = None,
 ) -> Answer:
     """One paid, checked and recorded call: what ``%%opg`` does, without a display.
 
     ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds; the settings fill in
-    what is left out.  Raises :class:`opg_magic.errors.OpgError`: among others ``AnswerWithheld`` when a check failed,
-    ``LimitExceeded`` and ``PaymentRefused`` before anything was signed, ``CallFailed`` when no usable answer came (its
-    ``charge`` says whether it was paid for).  Interrupting raises ``CallInterrupted``.
+    what is left out.  NumPy scalars are taken for the values that they are.
+
+    Raises :class:`opg_magic.errors.OpgError`: among others ``ArgumentError``, also a ValueError, for an argument that
+    cannot be meant, ``LimitExceeded`` and ``PaymentRefused``, all before anything was signed; ``AnswerWithheld`` when a
+    check failed, ``CallFailed`` when no usable answer came (its ``charge`` says whether it was paid for).  Interrupting
+    raises ``CallInterrupted``.
     """
     session, made, options = _prepare(locals())
     return session.ask(made, options)
@@ -112,42 +115,37 @@ def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
 def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
     """The arguments of :func:`ask` as the engine takes them."""
     from opg_magic.call import CallOptions
-    from opg_magic.models import parse_units
     from opg_magic.session import current_session
 
-    prompt, system, stop, max_cost = given["prompt"], given["system"], given["stop"], given["max_cost"]
-    try:
-        most = None if max_cost is None else parse_units(str(max_cost), OPG_DECIMALS)
-    except ValueError:
-        raise ConfigError(f"max_cost must be an amount of OPG, such as 0.5, not {str(max_cost)[:80]!r}") from None
-    session = current_session()
-    extra: dict[str, Any] = {}
-    if given["tools"]:
-        extra["tools"] = list(given["tools"])
-    if given["response_format"] is not None:
-        extra["response_format"] = given["response_format"]
-    text, messages = (prompt, None) if isinstance(prompt, str) else (_last_user_text(prompt), tuple(prompt))
-    if messages is not None and system is not None:
-        raise PromptError("give the system message either in the messages or as system=, not both")
-    made = Prompt(
-        text=text,
-        model=given["model"] or session.settings.get("model"),
-        system=system,
-        messages=messages,
-        temperature=given["temperature"],
-        max_tokens=given["max_tokens"],
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        extra=extra,
-        stream=given["stream"],
-        kind=given["kind"],
-        settle=given["settle"],
-    )
+    prompt, stop, max_cost, tools = given["prompt"], given["stop"], given["max_cost"], given["tools"]
     options = CallOptions(
         host=given["host"],
         network=given["network"],
-        max_cost=most,
+        max_cost=None if max_cost is None else checked.opg("max_cost", max_cost),
         policy=given["policy"],
         timeout=given["timeout"],
+    )
+    model = checked.optional_text("model", given["model"])
+    extra: dict[str, Any] = {}
+    if tools is not None and (tools := checked.objects("tools", tools)):
+        extra["tools"] = list(tools)
+    if given["response_format"] is not None:
+        extra["response_format"] = checked.mapping("response_format", given["response_format"])
+    if isinstance(prompt, str):
+        text, messages = prompt, None
+    else:
+        messages = checked.objects("prompt", prompt, meant="a text or a list of chat messages (dicts)")
+        text = _last_user_text(messages)
+    if messages is not None and given["system"] is not None:
+        raise PromptError("give the system message either in the messages or as system=, not both")
+    session = current_session()
+    made = Prompt(
+        text=text,
+        model=model or session.settings.get("model"),
+        messages=messages,
+        extra=extra,
+        stop=(stop,) if isinstance(stop, str) else stop,
+        **{name: given[name] for name in ("system", "temperature", "max_tokens", "stream", "kind", "settle")},
     )
     return session, made, options
 

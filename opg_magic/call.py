@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from opg_magic import arguments
 from opg_magic.models import (
     AttestationEvidence,
     Authorisation,
@@ -48,6 +50,19 @@ class CallOptions:
     max_cost: int | None = None
     policy: str | None = None
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        canonical = {
+            "host": arguments.optional_text("host", self.host),
+            "network": arguments.optional_text("network", self.network),
+            "max_cost": None if self.max_cost is None else arguments.whole("max_cost", self.max_cost, 0, 2**256 - 1),
+            "policy": None if self.policy is None else arguments.choice("policy", self.policy, arguments.POLICIES),
+            "timeout": None
+            if self.timeout is None
+            else arguments.number("timeout", self.timeout, 0.1, math.inf, unit="seconds"),
+        }
+        for name, value in canonical.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors, prices
-from opg_magic.call import EngineSettings, Paid, RunningCall, SessionGone, Where, kernel_trust
+from opg_magic.call import EngineSettings, Paid, ReadyHost, RunningCall, SessionGone, Where, kernel_trust
 from opg_magic.models import Answer, Charge, Cost, Evidence, Money, PaymentEvidence, Phase, Progress, Verdict
 from opg_magic.networks import Network
+from opg_magic.rehearsal import rehearse
 from opg_magic.wallet.upto import UptoSession, UptoSessions
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Concluder:
         self._sessions = sessions
         self._set_aside = set_aside
         self._watch = watch
+
+    def rehearse(self, call: RunningCall, ready: ReadyHost) -> None:
+        """Before anything is signed: a receipt of this call can be made, or it ends here."""
+        rehearse(call, ready, self._network, self._prices.price(call.model_sent), self._where)
 
     def unsent(self, call: RunningCall, paid: Paid, reason: str) -> None:
         """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""

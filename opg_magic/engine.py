@@ -7,7 +7,7 @@ The order is the product (verification, protocol sections 2 to 6):
  3. a host is chosen; its TLS certificate must be exactly the registered one;
  4. its attestation is checked: nothing is paid to what is not attested as listed;
  5. an open session is joined, or the price is asked for with a dummy body, never with the prompt;
- 6. terms, clock, balance and limits are checked;
+ 6. terms, clock, balance and limits are checked, and that a receipt of the call can be made;
  7. the intent and the reservation are durable before anything is signed;
  8. the authorisation is signed, the prompt sent, the stream read to the end of the body;
  9. everything is judged, recorded as a receipt, and only then handed out.
@@ -25,7 +25,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar
 
 from opg_magic import errors, prices
 from opg_magic.call import (
@@ -55,7 +55,6 @@ from opg_magic.models import (
     Progress,
     Prompt,
     Quote,
-    SettleChoice,
 )
 from opg_magic.networks import Network
 from opg_magic.readiness import Hosts
@@ -324,16 +323,7 @@ class Engine:
         )
 
     def _settlement_notes(self, prompt: Prompt) -> list[str]:
-        """What becomes public of this call; ConfigError if ``settle`` is none of the two words."""
-        # Exactly one of two words goes into the header: a host takes an unknown one for "batch", older ones publish the
-        # prompt for "individual" in any case of its letters.
-        if not isinstance(prompt.settle, str) or prompt.settle not in get_args(SettleChoice):
-            raise errors.ConfigError(
-                f"--settle must be private or batch, not {str(prompt.settle)[:40]!r}. Nothing was sent.",
-                hint="Individual settlement, which published prompts in plain text, was removed."
-                if "individual" in str(prompt.settle).lower()
-                else None,
-            )
+        """What becomes public of this call; ConfigError where nothing could be."""
         if prompt.settle == "private":
             return []
         if self.network.settlement_relay is None:
@@ -520,6 +510,7 @@ class Engine:
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings, *, session: UptoSession | None
     ) -> Paid:
         """What the call will be paid with: signed or joined, reserved, on disk, and not sent yet."""
+        self._concluder.rehearse(call, ready)
         cap = Money(self.network.max_cap if session is None else session.authorisation.cap, self.network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
         if session is None:

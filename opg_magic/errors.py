@@ -65,6 +65,10 @@ class RequestError(PromptError):
     """The request would be refused or hashed ambiguously by a host (protocol section 3)."""
 
 
+class ArgumentError(RequestError, ConfigError, ValueError):
+    """An argument of a function or option has another type, choice or range than it may have.  Nothing was sent."""
+
+
 class MalformedMessage(OpgError, ValueError):
     """Bytes from outside do not have the documented form.  ``code`` is a short word for programs."""
 

@@ -450,10 +450,11 @@ class Session:
         observer: Observer | None = None,
     ) -> Agreement:
         """One prompt to several independent hosts at once: see :func:`opg_magic.agreement.agree`."""
-        from opg_magic.agreement import agree
+        from opg_magic.agreement import agree, counts
         from opg_magic.background import Stopped
         from opg_magic.call import CallOptions
 
+        hosts, quorum = counts(hosts, quorum)
         chosen = options or CallOptions()
         self._count(+1)
         begun = False

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from opg_magic import arguments
 from opg_magic.errors import ConfigError
 from opg_magic.models import Charge, Money, Verdict, VerdictStatus
 from opg_magic.networks import Token
@@ -100,7 +101,7 @@ def receipts(
             host=host,
             kernel=kernel,
         ),
-        include_withheld=include_withheld,
+        include_withheld=arguments.flag("include_withheld", include_withheld),
     )
 
 
@@ -117,7 +118,10 @@ def chosen_rows(
     kernel: str | None = None,
 ) -> list[tuple[LedgerRow, dict[str, Any]]]:
     """The ledger's rows that pass the filters of :func:`receipts`, each with its table cells."""
-    wanted = _wanted_verdict(verdict)
+    text = arguments.optional_text
+    notebook, model, network = text("notebook", notebook), text("model", model), text("network", network)
+    host, kernel = text("host", host), text("kernel", kernel)
+    wanted = _wanted_verdict(text("verdict", verdict))
     found = []
     for row in ledger.rows(since=_moment(since), until=_moment(until, end=True), kernel=kernel):
         cells = table_cells(row)
@@ -243,6 +247,10 @@ def _time(text: str) -> datetime:
 def _moment(value: Moment | None, *, end: bool = False) -> datetime | None:
     if value is None:
         return None
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()  # a datetime64 as the date or datetime that it is
+    if not isinstance(value, str | date) or value != value:  # NaT is not itself
+        arguments.refuse("since" if not end else "until", "a datetime, a date or ISO 8601 text", value)
     if isinstance(value, str):
         text = value.strip()
         try:

@@ -6,11 +6,13 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from opg_magic import arguments
 from opg_magic.errors import MalformedMessage
 from opg_magic.models import Evidence, Kind, Problem, RequestEvidence, ResponseEvidence, Trust, Verdict
 from opg_magic.protocol.canonical import CANONICALISER, request_evidence
@@ -36,13 +38,21 @@ def verify_exchange(
     of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or PEM; times are Unix seconds.
 
     The verdict is FAILED or UNVERIFIED, since neither registry nor attestation is looked at; its claims tell the rest.
-    Malformed messages fail; they do not raise.  Raises ValueError for times that are none.
+    Malformed messages fail; they do not raise.  Raises :class:`opg_magic.errors.ArgumentError`, a ValueError, for
+    arguments of another type, a kind that there is not, and times that are none.
     """
+    arguments.choice("kind", kind, arguments.KINDS)
+    if not isinstance(request, Mapping):
+        arguments.refuse("request", "the JSON object that was sent (a dict)", request)
+    if not isinstance(response, Mapping | str):
+        arguments.refuse("response", "a JSON object (a dict) or a text", response)
+    if not isinstance(signing_key, bytes | str):
+        arguments.refuse("signing_key", "DER bytes or PEM text", signing_key)
     evidence = Evidence(
         request=_request(request, kind),
         response=_response(response, kind),
-        sent_at=_moment(sent_at),
-        received_at=_moment(received_at),
+        sent_at=_moment("sent_at", sent_at),
+        received_at=_moment("received_at", received_at),
         signing_key=_der(signing_key),
     )
     return judge(evidence, trust=Trust())
@@ -69,11 +79,12 @@ def _response(response: Mapping[str, Any] | str, kind: Kind) -> ResponseEvidence
         return ResponseEvidence(False, None, None, None, None, hashlib.sha256(b"").hexdigest(), 0, problem=problem)
 
 
-def _moment(seconds: float) -> datetime:
+def _moment(name: str, seconds: float) -> datetime:
+    moment = arguments.number(name, seconds, 0, math.inf, unit="seconds")
     try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError) as error:
-        raise ValueError(f"not a time in Unix seconds: {seconds!r}") from error
+        return datetime.fromtimestamp(moment, UTC)
+    except (OverflowError, OSError, ValueError):
+        arguments.refuse(name, "a time in Unix seconds", seconds)
 
 
 def _der(key: bytes | str) -> bytes:

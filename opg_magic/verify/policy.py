@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from opg_magic import arguments
 from opg_magic.errors import ConfigError
 from opg_magic.models import CLAIM_NAMES
 
@@ -43,9 +44,11 @@ POLICIES = (DEFAULT, STRICT, AUDIT)
 def policy(name: str) -> Policy:
     """A policy by its name; :class:`ConfigError` for an unknown one."""
     for known in POLICIES:
-        if known.name == name:
+        if isinstance(name, str) and known.name == name:
             return known
-    raise ConfigError(f"No policy is called {name!r}.", hint=f"Policies: {', '.join(p.name for p in POLICIES)}.")
+    raise ConfigError(
+        f"No policy is called {arguments.shown(name)}.", hint=f"Policies: {', '.join(p.name for p in POLICIES)}."
+    )
 
 
 def requiring(base: Policy, claims: Iterable[str]) -> Policy:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opg_magic import api, config, magic, magic_line
+from opg_magic import api, config, errors, magic, magic_line
 from opg_magic.receipts.frames import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +84,20 @@ def test_the_guide_names_every_argument_of_ask_every_column_and_every_filter() -
     text = GUIDE.read_text("utf-8")
     for name in (*inspect.signature(api.ask).parameters, *COLUMNS, *magic.FILTERS):
         assert f"`{name}`" in text, name
+
+
+def test_the_guides_table_of_errors_is_complete() -> None:
+    text = GUIDE.read_text("utf-8")
+    table = text[text.index("| error | means |") :].partition("\n\n")[0]
+    first = [row.split("|")[1] for row in table.splitlines()[2:]]
+    listed = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    public = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.OpgError) and value is not errors.OpgError
+    }
+    assert sorted(listed) == sorted(public)
+    assert "`CallInterrupted`" in text
 
 
 # ---------------------------------------------------------------------------------------------- all that is there is so

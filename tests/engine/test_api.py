@@ -7,6 +7,8 @@ import inspect
 from functools import partial
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from support.simnet import RunningSimnet
 
@@ -93,3 +95,77 @@ def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: 
     assert "Nothing was sent" in str(refused.value)
     assert session.ledger.count() == 0
     assert session.spending().kernel_reserved.amount == 0
+
+
+NO_ARGUMENT = [
+    ({"kind": "Chat"}, "kind"),
+    ({"stream": 0}, "stream"),
+    ({"temperature": float("nan")}, "temperature"),
+    ({"max_tokens": True}, "max_tokens"),
+    ({"max_cost": float("nan")}, "max_cost"),
+    ({"model": float("nan")}, "model"),
+    ({"host": b"anna"}, "host"),
+    ({"stop": [None]}, "stop"),
+    ({"tools": {"a": 1}}, "tools"),
+    ({"tools": np.array([1, 2])}, "tools"),
+    ({"response_format": "json"}, "response_format"),
+    ({"timeout": "5"}, "timeout"),
+    ({"policy": "Strict"}, "policy"),
+]
+
+
+@pytest.mark.parametrize(("given", "name"), NO_ARGUMENT, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("how", ["ask", "aask", "agree"])
+def test_attack_42_what_cannot_be_meant_is_refused_before_anything_is_sent(
+    session: Session, how: str, given: dict[str, Any], name: str
+):
+    function = getattr(opg_magic, how) if how != "agree" else partial(opg_magic.agree, hosts=2)
+    with pytest.raises(errors.ArgumentError, match=f"^{name} must be .*Nothing was sent.$"):
+        asyncio.run(function("Is 561 prime?", **given))
+    assert session.ledger.count() == 0
+    assert session._engines == {}
+
+
+@pytest.mark.parametrize("prompt", [None, float("nan"), b"hi", 5, pd.Series(["hi"]), ["hi"], {"role": "user"}], ids=str)
+def test_no_prompt_but_a_text_or_messages(session: Session, prompt: Any):
+    with pytest.raises(errors.ArgumentError, match=r"^prompt must be a text or a list of chat messages"):
+        opg_magic.ask(prompt)
+    assert session._engines == {}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "quorum"),
+    [(None, None), (2.0, None), (True, None), ("2", None), (float("nan"), None), (2, 1.5), (2, True), (17, None)],
+)
+def test_hosts_and_quorum_are_whole_numbers(session: Session, hosts: Any, quorum: Any):
+    with pytest.raises(errors.ConfigError, match=r"must be a whole number|make no agreement"):
+        opg_magic.agree("hi", hosts=hosts, quorum=quorum)
+    assert session._engines == {}
+
+
+def test_numpy_scalars_are_welcome(session: Session):
+    answer = opg_magic.ask(
+        np.str_("Is 561 prime?"), stream=np.bool_(False), max_tokens=np.int64(50), temperature=np.float32(0.5)
+    )
+    request = session.ledger.get(answer.receipt.id).document["request"]
+    assert request["stream"] is False
+    agreed = opg_magic.agree("Is 561 prime?", hosts=np.int64(2), quorum=np.int8(2))
+    assert len(agreed.answers) == 2
+    assert type(agreed.claim.facts.get("asked", 2)) is int
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"since": b"2026"}, {"until": float("nan")}, {"since": pd.NaT}, {"host": 5}, {"verdict": 1},
+     {"model": b"gpt-5"}, {"notebook": float("nan")}, {"include_withheld": "no"}],
+    ids=str,
+)  # fmt: skip
+def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given: dict[str, Any]):
+    (name,) = given
+    with pytest.raises(errors.ArgumentError, match=f"^{name} must be"):
+        session.receipts(**given)
+
+
+def test_receipts_takes_times_of_pandas_and_numpy(session: Session):
+    for moment in (pd.Timestamp("2026-11-20"), np.datetime64("2026-11-20"), np.datetime64("2026-11-20T10:00")):
+        assert len(session.receipts(since=moment)) == 0

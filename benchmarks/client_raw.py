@@ -18,6 +18,7 @@ async def main() -> None:
     from opg_magic import simlink
     from opg_magic.hosts.registry import RegistryReader
     from opg_magic.protocol import x402
+    from opg_magic.wallet.bounds import Bounds
     from opg_magic.wallet.keys import open_wallet
 
     state = simlink.read_state()
@@ -49,7 +50,8 @@ async def main() -> None:
         terms, _ = x402.choose_terms(required, network, host)
         now = int(time.time())
         authorisation = x402.authorise(terms, network, wallet.address, now=now, nonce=secrets.randbits(256))
-        header = x402.payment_header(authorisation, wallet.sign_permit(authorisation, network), terms)
+        bounds = Bounds.of(network, host, max_cap=terms.amount)
+        header = x402.payment_header(authorisation, wallet.sign_permit(authorisation, network, bounds), terms)
         paid = await client.post(path, json=body, headers={**headers, "PAYMENT-SIGNATURE": header.reveal()})
         paid.raise_for_status()
         return paid.headers["x-upto-session"]

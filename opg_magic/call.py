@@ -22,6 +22,7 @@ from opg_magic.models import (
     Trust,
 )
 from opg_magic.networks import Network
+from opg_magic.protocol.x402 import MAX_SECONDS
 from opg_magic.secret import Secret
 from opg_magic.wallet.upto import UptoSession
 
@@ -72,6 +73,8 @@ class EngineSettings:
     policy: Policy
     limits: Limits
     timeout: float = 120.0
+    #: The longest deadline that is signed, in seconds; a shorter offer is signed as it is.
+    max_deadline: int = MAX_SECONDS
     skew: float = 300.0
     registry_max_age: float = 60.0
     attestation_max_age: float = 60.0

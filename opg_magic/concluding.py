@@ -12,7 +12,7 @@ from opg_magic.call import EngineSettings, Paid, ReadyHost, RunningCall, Session
 from opg_magic.models import Answer, Charge, Cost, Evidence, Money, PaymentEvidence, Phase, Progress, Verdict
 from opg_magic.networks import Network
 from opg_magic.rehearsal import rehearse
-from opg_magic.wallet.upto import UptoSession, UptoSessions
+from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.hosts.transport import RawExchange
@@ -248,7 +248,12 @@ class Concluder:
             if paid.ready.host.tee_id in self._set_aside:
                 return
             session = UptoSession(
-                paid.ready.host.tee_id, paid.path, exchange.session, paid.authorisation, exchange.received_at
+                paid.ready.host.tee_id,
+                paid.path,
+                exchange.session,
+                paid.authorisation,
+                exchange.received_at,
+                Timing(self._network.session_idle),
             )
             self._sessions.put(session)
         if cost.charge is Charge.UNKNOWN or cost.amount is None:

@@ -124,10 +124,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "timeout",
-        _seconds(1, 165),
+        _seconds(1, 3600),
         120.0,
-        "seconds until a call is given up, at most 165",
+        "seconds until a call is given up; a payment's deadline may leave less",
     ),
+    Option("max_deadline", _seconds(60, 3600), 600.0, "longest deadline of a payment in seconds; longer is cut", min),
+    Option("session_idle", _seconds(5, 600), None, "seconds after which hosts settle (empty: the network's own)"),
     Option("max_cost_per_call", _opg, 10**17, "OPG that one call may put at risk; 0 means nothing", min, amount=True),
     Option("max_cost_per_kernel", _opg, 10**18, "OPG that one kernel may put at risk", min, amount=True),
     Option("max_cost_per_day", _opg, 5 * 10**18, "OPG that all kernels may put at risk in a UTC day", min, amount=True),
@@ -165,6 +167,7 @@ OWN = frozenset(
         "settlement_relay",
         "settlement_senders",
         "blob_aggregators",
+        "session_idle",
         "pinned_pcrs",
         "prices_file",
     }
@@ -208,6 +211,17 @@ class Settings:
         for key in self._project:
             if key not in _BY_KEY or _BY_KEY[key].tighten is None:
                 self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")
+
+    def reread_limits(self) -> bool:
+        """Read the limits in the user's own file again; True if one in force rose.  Nothing else is read anew."""
+        from opg_magic.wallet.limits import SETTINGS
+
+        before = [self.get(key) for key in SETTINGS.values()]
+        fresh = _read_toml(self._user_file)
+        self._user = {k: v for k, v in self._user.items() if k not in SETTINGS.values()} | {
+            k: v for k, v in fresh.items() if k in SETTINGS.values()
+        }
+        return any(self.get(key) > was for key, was in zip(SETTINGS.values(), before, strict=True))
 
     def reload(self) -> None:
         """Read the user's file again."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -60,7 +61,7 @@ from opg_magic.networks import Network
 from opg_magic.readiness import Hosts
 from opg_magic.reconcile import Reconciler
 from opg_magic.secret import Secret
-from opg_magic.wallet.upto import SETTLEMENT_SECONDS, UptoSession, UptoSessions
+from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
 
 if TYPE_CHECKING:
     from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
@@ -105,6 +106,7 @@ class Engine:
         self._where = where
         self._hosts = Hosts(network, registry, pool)
         self._sessions = UptoSessions()
+        self._timing = Timing(network.session_idle)
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
         #: What is learnt of calls after they ended.
         self.afterwards = Reconciler(
@@ -296,16 +298,7 @@ class Engine:
                 f"the request is {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} fit into a receipt",
                 hint="Nothing was sent.",
             )
-        longest = self.network.max_deadline_seconds - SETTLEMENT_SECONDS
-        timeout = options.timeout if options.timeout is not None else min(settings.timeout, longest)
-        if not 0 < timeout <= longest:
-            raise errors.ConfigError(
-                f"a time-out of {timeout:g} s cannot be carried by one payment",
-                hint=f"Payments are signed for {self.network.max_deadline_seconds} s: use at most {longest} s.",
-            )
-        limits = settings.limits
-        if options.max_cost is not None:
-            limits = replace(limits, per_call=min(limits.per_call, options.max_cost))
+        timeout = self._timeout(options, settings)
         return RunningCall(
             id=new_id(),
             created_at=utc_now(),
@@ -315,12 +308,29 @@ class Engine:
             body=body,
             request=canonical.request_evidence(body, prompt.kind),
             policy=settings.policy if options.policy is None else combine(settings.policy, policy(options.policy)),
-            limits=limits,
+            limits=settings.limits.tightened(options.max_cost),
             timeout=timeout,
             timeout_is_users=options.timeout is not None,
             observer=observer or (lambda _: None),
             notes=notes,
         )
+
+    def _timeout(self, options: CallOptions, settings: EngineSettings) -> float:
+        """Seconds until the call is given up, which one payment must be able to carry."""
+        longest = settings.max_deadline - self._timing.settlement
+        asked = options.timeout
+        if longest <= 0:
+            raise errors.ConfigError(
+                f"max_deadline is {settings.max_deadline} s; a host needs {self._timing.settlement:g} s of it to settle"
+                " (session_idle and 35 s), so no time is left to answer in. Nothing was sent.",
+                hint="Raise max_deadline in your own settings.",
+            )
+        if asked is not None and not 0 < asked <= longest:
+            raise errors.ConfigError(
+                f"--timeout {asked:g} is not possible: with max_deadline {settings.max_deadline} s the most is"
+                f" {longest:g} s. Nothing was sent.",
+            )
+        return asked if asked is not None else min(settings.timeout, longest)
 
     def _settlement_notes(self, prompt: Prompt) -> list[str]:
         """What becomes public of this call; ConfigError where nothing could be."""
@@ -355,17 +365,24 @@ class Engine:
             )
         self._hosts.refuse_too_few_rpcs(call, snapshot)
         problems: list[str] = []
+        too_dear: list[errors.LimitExceeded] = []
         for host in candidates:
             try:
                 return await attempt(await self._hosts.make_ready(host, snapshot, settings))
             except (errors.HostUnavailable, errors.PaymentRefused) as problem:
                 if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
                     self.set_aside[host.tee_id] = problem.message
-                own_limit = isinstance(problem, errors.LimitExceeded)
-                if options.host is not None or call.spendable_left or own_limit:
+                if options.host is not None or call.spendable_left:
                     raise
+                if isinstance(problem, errors.LimitExceeded):
+                    # Another host may ask for a lower cap; where nothing is left of a limit, none can.
+                    if not problem.room:
+                        raise
+                    too_dear.append(problem)
                 problems.append(f"{host.short_id}: {problem.message}")
                 call.notes.append(f"host {host.short_id} was not used: {problem.message}")
+        if too_dear:
+            raise min(too_dear, key=lambda refused: refused.cap or 0)
         aside = [f"{tee_id[2:6]}…{tee_id[-4:]}: {why} (set aside)" for tee_id, why in self.set_aside.items()]
         raise errors.HostUnavailable(
             "no host can be used now; nothing was paid. " + "; ".join(dict.fromkeys([*problems, *aside])),
@@ -409,6 +426,7 @@ class Engine:
         """What the host asks for, if this network allows it; asked with a dummy body, never with the prompt."""
         from opg_magic.protocol.x402 import choose_terms
 
+        needed = self._timing.settlement + least_window(call.timeout, timeout_is_users=call.timeout_is_users)
         required, server_date = await self._pool.client(ready.host).probe_terms(call.path)
         terms, notes = choose_terms(
             required,
@@ -416,6 +434,7 @@ class Engine:
             ready.host,
             pinned_payees=settings.payees,
             pinned_facilitators=settings.facilitators,
+            min_seconds=math.ceil(min(needed, settings.max_deadline)),
         )
         call.notes.extend(notes)
         return terms, server_date
@@ -423,8 +442,12 @@ class Engine:
     async def _authorise(self, call: RunningCall, ready: ReadyHost, settings: EngineSettings) -> Paid:
         """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
         from opg_magic.protocol.x402 import authorise, payment_header
+        from opg_magic.wallet.bounds import Bounds
 
         terms, server_date = await self._terms(call, ready, settings)
+        # Before the wallet is asked: a cap over the limit is no matter of its balance.
+        call.limits.check_call(terms.amount, self.network.token)
+        call.observer(Progress(Phase.PAY, host=ready.host, cap=Money(terms.amount, self.network.token)))
         wallet = self._wallet()
         await self._check_clock_and_funds(wallet.address, terms.amount, server_date, settings)
         # What earlier calls came to frees limits.  A slow chain must not hold this one back, and no deadline runs yet.
@@ -437,11 +460,20 @@ class Engine:
             wallet.address,
             now=int(utc_now().timestamp()),
             nonce=int.from_bytes(secrets.token_bytes(32), "big"),
+            max_seconds=settings.max_deadline,
+        )
+        bounds = Bounds.of(
+            self.network,
+            ready.host,
+            max_cap=call.limits.per_call,
+            max_seconds=settings.max_deadline,
+            payees=settings.payees,
+            facilitators=settings.facilitators,
         )
         self._begin(call, ready, authorisation, new=True)
         paid = Paid(ready, authorisation, None, call.path, "PAYMENT-SIGNATURE", Secret(""))
         try:
-            signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network)
+            signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network, bounds)
         except (asyncio.CancelledError, errors.OpgError):
             self._concluder.unsent(call, paid, "it was not signed")
             raise
@@ -511,7 +543,8 @@ class Engine:
     ) -> Paid:
         """What the call will be paid with: signed or joined, reserved, on disk, and not sent yet."""
         self._concluder.rehearse(call, ready)
-        cap = Money(self.network.max_cap if session is None else session.authorisation.cap, self.network.token)
+        # What the host asks for is known once it was asked.
+        cap = None if session is None else Money(session.authorisation.cap, self.network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
         if session is None:
             return await self._authorise(call, ready, settings)
@@ -564,7 +597,7 @@ class Engine:
         """Seconds in which the answer must have ended, for its settlement to be mined before the deadline."""
         if paid.session is not None:
             return paid.session.window(utc_now())
-        return max(0.0, paid.authorisation.deadline - SETTLEMENT_SECONDS - utc_now().timestamp())
+        return max(0.0, paid.authorisation.deadline - self._timing.settlement - utc_now().timestamp())
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,15 @@ class PaymentRefused(OpgError):
 
 
 class LimitExceeded(PaymentRefused):
-    """A spending limit of the user's forbids it.  Nothing was signed."""
+    """A spending limit of the user's forbids it.  Nothing was signed.
+
+    ``cap`` is what was asked for, ``room`` the most that the limit still allows, in base units where known.
+    """
+
+    def __init__(self, message: str, *, cap: int | None = None, room: int | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.cap = cap
+        self.room = room
 
 
 class WalletError(OpgError):

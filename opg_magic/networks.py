@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 OPG_DECIMALS = 18
 
-#: Observed cap of one ``upto`` authorisation, in base units (0.1 OPG); a host refuses any other amount.
+#: The cap that hosts of April 2026 asked for, in base units (0.1 OPG).  Others ask for other caps: 0.05 to 5 OPG.
 OBSERVED_CAP = 10**17
 
 
@@ -45,8 +45,8 @@ class Network:
     upto_proxy: str
     facilitators: tuple[str, ...] = ()
     payees: tuple[str, ...] = ()
-    max_cap: int = OBSERVED_CAP
-    max_deadline_seconds: int = 300
+    #: Seconds without a charge after which hosts settle a payment session, by their own clock (60 to 100 were seen).
+    session_idle: float = 100.0
     #: Set for a simulated network: which start of it this is (its chains do not outlive it).
     run_id: str | None = None
     #: SHA-256 fingerprints (lower-case hex) of attestation roots that are known to be simulated.
@@ -93,6 +93,7 @@ def simulated(
     settlement_relay: str | None = None,
     settlement_senders: tuple[str, ...] = (),
     blob_aggregators: tuple[str, ...] = (),
+    session_idle: float = 100.0,
 ) -> Network:
     """The simulated network as one start of it describes itself: real chain ids and addresses, local RPCs."""
     return Network(
@@ -113,4 +114,5 @@ def simulated(
         settlement_relay=settlement_relay,
         settlement_senders=settlement_senders,
         blob_aggregators=blob_aggregators,
+        session_idle=session_idle,
     )

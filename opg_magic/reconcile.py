@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 from opg_magic import errors
 from opg_magic.models import Answer, BatchEvidence, IndividualEvidence, SettlementTx, Trust
 from opg_magic.networks import Network
-from opg_magic.wallet.upto import IDLE_SECONDS
 
 if TYPE_CHECKING:
     from opg_magic.config import Settings
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: An authorisation younger than this is left alone: its session may still be open, so nothing can be settled yet.
-RECONCILE_AFTER = timedelta(seconds=IDLE_SECONDS)
+RECONCILE_AFTER = timedelta(seconds=85)
 
 #: How long after a call its batch is looked for by itself; later, ``settle`` looks when it is asked to.
 LOOK_FOR = timedelta(minutes=20)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.reconcile import Outcome
     from opg_magic.wallet.keys import Wallet
+    from opg_magic.wallet.limits import Limits
 
 #: A host's id, or the beginning of one.
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
@@ -119,10 +120,13 @@ class Session:
         try:
             engine = self._engine(options.network, observer)
             options = self._by_id(options)
-            settings = self._engine_settings(engine.network)
             loop = self._loop()
             begun = True
-            return loop.run(lambda emit: engine.ask(prompt, options, settings, emit), observer)
+            return self._within_limits(
+                lambda: loop.run(
+                    lambda emit: engine.ask(prompt, options, self._engine_settings(engine.network), emit), observer
+                )
+            )
         except Stopped as stopped:
             raise _interrupted(stopped) from None
         except KeyboardInterrupt:
@@ -141,9 +145,14 @@ class Session:
         self._count(+1)
         try:
             engine = await asyncio.to_thread(self._engine, chosen.network, None)
-            return await self._loop().submit(
-                engine.ask(prompt, self._by_id(chosen), self._engine_settings(engine.network))
-            )
+            chosen = self._by_id(chosen)
+            loop = self._loop()
+            try:
+                return await loop.submit(engine.ask(prompt, chosen, self._engine_settings(engine.network)))
+            except errors.LimitExceeded:
+                if not self.settings.reread_limits():
+                    raise
+            return await loop.submit(engine.ask(prompt, chosen, self._engine_settings(engine.network)))
         finally:
             self._count(-1)
 
@@ -189,6 +198,7 @@ class Session:
             "settlement_relay",
             "settlement_senders",
             "blob_aggregators",
+            "session_idle",
         )
         own = {key: self.settings.get(key) for key in keys}
         return replace(network, **{key: value for key, value in own.items() if value})
@@ -262,15 +272,15 @@ class Session:
     def _engine_settings(self, network: Network) -> EngineSettings:
         from opg_magic.call import EngineSettings
         from opg_magic.verify.policy import policy, requiring
-        from opg_magic.wallet.limits import Limits
 
         get = self.settings.get
         # Pins are of reviewed real builds: a simulated one is not among them, and need not be.
         pins = frozenset() if network.simulated else frozenset(get("pinned_pcrs"))
         return EngineSettings(
             policy=requiring(policy(get("policy")), get("required_claims")),
-            limits=Limits(get("max_cost_per_call"), get("max_cost_per_kernel"), get("max_cost_per_day")),
+            limits=self._limits(),
             timeout=get("timeout"),
+            max_deadline=int(get("max_deadline")),
             skew=get("skew"),
             registry_max_age=get("registry_max_age"),
             attestation_max_age=get("attestation_max_age"),
@@ -278,6 +288,26 @@ class Session:
             payees=get("payees"),
             facilitators=get("facilitators"),
         )
+
+    def _limits(self) -> Limits:
+        from opg_magic.wallet.limits import SETTINGS, Limits
+
+        return Limits(
+            **{name: self.settings.get(key) for name, key in SETTINGS.items()},
+            origins={name: self.settings.origin(key) for name, key in SETTINGS.items()},
+        )
+
+    def _within_limits(self, call: Callable[[], T]) -> T:
+        """The call, once more where a limit refused it that was raised in a shell meanwhile, as the error says.
+
+        A limit refuses before anything is signed, so nothing is paid twice.
+        """
+        try:
+            return call()
+        except errors.LimitExceeded:
+            if not self.settings.reread_limits():
+                raise
+        return call()
 
     # ---------------------------------------------------------------------------------------------------- what is kept
 
@@ -460,13 +490,17 @@ class Session:
         begun = False
         try:
             engine = self._engine(chosen.network, observer)
-            settings = self._engine_settings(engine.network)
             loop = self._loop()
             begun = True
-            return loop.run(
-                lambda emit: agree(engine, prompt, chosen, settings, hosts=hosts, quorum=quorum, observer=emit),
-                observer,
-            )
+
+            def once() -> Agreement:
+                settings = self._engine_settings(engine.network)
+                return loop.run(
+                    lambda emit: agree(engine, prompt, chosen, settings, hosts=hosts, quorum=quorum, observer=emit),
+                    observer,
+                )
+
+            return self._within_limits(once)
         except Stopped as stopped:
             raise _interrupted(stopped) from None
         except KeyboardInterrupt:

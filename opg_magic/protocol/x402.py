@@ -29,6 +29,9 @@ TRANSFER_METHOD = "permit2"
 #: ``validAfter`` lies this many seconds before signing, so that a chain whose clock is behind accepts it.
 VALID_AFTER_MARGIN = 600
 
+#: The longest time, in seconds, for which an offer is signed unless the caller says otherwise.
+MAX_SECONDS = 600
+
 #: Bounds on what a 402 may carry: the recorded ones are 1.9 kB of base64 with one offer.
 MAX_HEADER_CHARS = 64 * 1024
 MAX_OFFERS = 16
@@ -122,11 +125,13 @@ def choose_terms(
     resource_url: str | None = None,
     pinned_payees: Iterable[str] = (),
     pinned_facilitators: Iterable[str] = (),
+    min_seconds: int = 0,
 ) -> tuple[PaymentTerms, tuple[str, ...]]:
     """The offer that this network allows, and what a person should know about it.
 
     May be paid: the host's registered payment address, the network's payees, ``pinned_payees``.  May settle: the
-    network's facilitators and ``pinned_facilitators``.  Of several allowed offers the lowest cap is taken.
+    network's facilitators and ``pinned_facilitators``.  A deadline below ``min_seconds`` is of no use.  Of several
+    allowed offers the lowest cap is taken, then the longest deadline.  The user's limits say how high a cap may be.
 
     Raises :class:`PaymentRefused`, naming the offered and the allowed figure, if no offer is allowed (attack 21).
     """
@@ -136,7 +141,7 @@ def choose_terms(
     refusals: list[str] = []
     for offer in required.accepts:
         try:
-            allowed.append(_terms(offer, required.resource, network, payees, facilitators))
+            allowed.append(_terms(offer, required.resource, network, payees, facilitators, min_seconds))
         except PaymentRefused as refused:
             if refused.message not in refusals:
                 refusals.append(refused.message)
@@ -145,7 +150,7 @@ def choose_terms(
             "; ".join(refusals[:4]),
             hint="Nothing was signed. Another host may offer allowed terms; your settings can pin an address.",
         )
-    terms = min(allowed, key=lambda t: t.amount)
+    terms = min(allowed, key=lambda t: (t.amount, -t.max_timeout_seconds))
     return terms, _notes(terms, host, network, resource_url)
 
 
@@ -155,6 +160,7 @@ def _terms(
     network: Network,
     payees: Mapping[str, str],
     facilitators: Mapping[str, str],
+    min_seconds: int,
 ) -> PaymentTerms:
     """One offer checked field by field, or :class:`PaymentRefused` with both figures."""
     token = network.token
@@ -186,17 +192,12 @@ def _terms(
         raise PaymentRefused(f"the host asks to pay {pay_to}; allowed: {', '.join(payees.values())}")
 
     amount = _amount(offer.get("amount"))
-    if amount > network.max_cap:
-        raise PaymentRefused(
-            f"the host asks for a cap of {_units(amount, network)}; this network allows at most"
-            f" {_units(network.max_cap, network)}"
-        )
     seconds = offer.get("maxTimeoutSeconds")
     if type(seconds) is not int or seconds <= 0:
         raise PaymentRefused(f"the host's deadline is {_shown(seconds)}; it must be a whole number of seconds above 0")
-    if seconds > network.max_deadline_seconds:
+    if seconds < min_seconds:
         raise PaymentRefused(
-            f"the host asks for a deadline of {seconds} s; this network allows at most {network.max_deadline_seconds} s"
+            f"the host offers a deadline of {seconds} s; this call needs {min_seconds} s, to be answered and settled"
         )
     return PaymentTerms(
         scheme=SCHEME,
@@ -224,12 +225,15 @@ def _notes(terms: PaymentTerms, host: Host, network: Network, resource_url: str 
     return tuple(notes)
 
 
-def authorise(terms: PaymentTerms, network: Network, payer: str, *, now: int, nonce: int) -> Authorisation:
+def authorise(
+    terms: PaymentTerms, network: Network, payer: str, *, now: int, nonce: int, max_seconds: int = MAX_SECONDS
+) -> Authorisation:
     """The authorisation to sign for ``terms``: who may take how much, until when.
 
-    ``now`` is Unix seconds (the deadline is ``now`` plus the offered time), ``nonce`` 256 random bits.  The spender is
-    the network's own proxy, always.  The cap equals the offer: hosts refuse any other (protocol section 6).
-    Raises :class:`PaymentRefused` if the terms do not belong to this network.
+    ``now`` is Unix seconds, ``nonce`` 256 random bits.  The deadline is ``now`` plus the offered time, or plus
+    ``max_seconds`` if that is shorter: hosts accept a shorter one.  The cap equals the offer: hosts refuse any other.
+    The spender is the network's own proxy, always.  Raises :class:`PaymentRefused` if the terms do not belong to this
+    network.
     """
     if not 0 <= nonce < _UINT256:
         raise ValueError("a Permit2 nonce is an unsigned number of 256 bits")
@@ -240,11 +244,9 @@ def authorise(terms: PaymentTerms, network: Network, payer: str, *, now: int, no
             f"the terms are for {terms.network} and asset {terms.asset}; this network is"
             f" eip155:{network.payment_chain_id} and {network.token.address}"
         )
-    if not 0 < terms.amount <= network.max_cap or not 0 < terms.max_timeout_seconds <= network.max_deadline_seconds:
-        raise PaymentRefused(
-            f"the terms are {_units(terms.amount, network)} for {terms.max_timeout_seconds} s; this network allows at"
-            f" most {_units(network.max_cap, network)} for {network.max_deadline_seconds} s"
-        )
+    seconds = min(terms.max_timeout_seconds, max_seconds)
+    if not 0 < terms.amount < _UINT256 or seconds <= 0:
+        raise PaymentRefused(f"the terms are {_units(terms.amount, network)} for {seconds} s; neither may be nothing")
     return Authorisation(
         chain_id=network.payment_chain_id,
         payer=checksum_address(payer),
@@ -252,7 +254,7 @@ def authorise(terms: PaymentTerms, network: Network, payer: str, *, now: int, no
         cap=terms.amount,
         spender=checksum_address(network.upto_proxy),
         nonce=nonce,
-        deadline=now + terms.max_timeout_seconds,
+        deadline=now + seconds,
         pay_to=checksum_address(terms.pay_to),
         facilitator=checksum_address(terms.facilitator),
         valid_after=now - VALID_AFTER_MARGIN,

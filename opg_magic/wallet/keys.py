@@ -14,15 +14,19 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from opg_magic import paths
-from opg_magic.errors import PaymentRefused, WalletError
+from opg_magic.errors import WalletError
 from opg_magic.models import Authorisation
 from opg_magic.networks import Network
 from opg_magic.secret import Secret
+
+if TYPE_CHECKING:
+    from opg_magic.wallet.bounds import Bounds
 
 KEY_VARIABLE = "OPG_PRIVATE_KEY"
 PASSWORD_VARIABLE = "OPG_KEYSTORE_PASSWORD"  # noqa: S105 (the variable's name)
@@ -59,31 +63,18 @@ class Wallet:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a wallet is not pickled")
 
-    def sign_permit(self, auth: Authorisation, network: Network) -> Secret[str]:
+    def sign_permit(
+        self, auth: Authorisation, network: Network, bounds: Bounds, *, clock: Callable[[], float] = time.time
+    ) -> Secret[str]:
         """The EIP-712 signature of an authorisation (0x-hex, 65 bytes), itself a spending secret.
 
-        Raises :class:`PaymentRefused` if any field is not what ``network`` allows: this is the last place to look.
+        Raises :class:`PaymentRefused` if any field is not what ``network`` and ``bounds`` allow at this moment: this is
+        the last place to look.
         """
-        from opg_magic.protocol.x402 import VALID_AFTER_MARGIN, typed_data
+        from opg_magic.protocol.x402 import typed_data
 
         self._require_world(network)
-        token, proxy = network.token, network.upto_proxy
-        for name, theirs, ours in (
-            ("payer", auth.payer, self.address),
-            ("token", auth.token, token.address),
-            ("spender", auth.spender, proxy),
-        ):
-            if theirs.lower() != ours.lower():
-                raise PaymentRefused(f"the authorisation names {name} {theirs}; this wallet signs for {ours} only")
-        if not 0 < auth.cap <= network.max_cap:
-            raise PaymentRefused(
-                f"the authorisation's cap is {auth.cap} base units; {network.title} allows {network.max_cap}"
-            )
-        if auth.deadline - auth.valid_after > network.max_deadline_seconds + VALID_AFTER_MARGIN:
-            raise PaymentRefused(
-                f"the authorisation holds until {auth.deadline - auth.valid_after - VALID_AFTER_MARGIN} s from signing;"
-                f" {network.title} allows {network.max_deadline_seconds} s"
-            )
+        bounds.check(auth, network, payer=self.address, now=int(clock()))
         message = typed_data(auth, network)
         return Secret("0x" + self._signed(lambda key: _sign_typed(key, message)).reveal().hex())
 

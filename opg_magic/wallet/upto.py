@@ -5,21 +5,42 @@ Pure bookkeeping with the time given in.  The session id is a spending secret an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opg_magic.models import Authorisation
 from opg_magic.secret import Secret
 
-#: Seconds between the last answer's end and the signed deadline: the host waits about 100 s idle, then must have its
-#: settlement mined 6 s before the deadline.  With 300 s this leaves 165 s to answer in.
-SETTLEMENT_SECONDS = 135
+#: Hosts look this often, in seconds, which of their sessions are idle.
+LOOK_SECONDS = 25
 
-#: A session is left alone this long after its last charge: hosts close it at about 100 s, by their own clock.
-IDLE_SECONDS = 85
+#: From the start of a settlement until it is mined: hosts want it 6 s before the deadline, and it takes a moment.
+MINED_SECONDS = 10
 
-#: A call without a time-out of its own joins a session that has at least this long left.
+#: A call without a timeout of its own joins, or opens, a session that leaves it at least this long.
 MIN_WINDOW_SECONDS = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a payment session may be used, from how long its host leaves it idle (seconds, by the host's own clock)."""
+
+    idle: float = 100.0
+
+    @property
+    def settlement(self) -> float:
+        """From the last answer's end to the signed deadline: a session still in use then is never settled."""
+        return self.idle + LOOK_SECONDS + MINED_SECONDS
+
+    @property
+    def join_within(self) -> float:
+        """A session is left alone this long after its last charge: by then its host may be closing it."""
+        return self.idle * 0.85
+
+    def answer_by(self, deadline: datetime) -> datetime:
+        """The moment by which the last answer must have ended for its settlement to be mined in time."""
+        return deadline - timedelta(seconds=self.settlement)
 
 
 @dataclass(slots=True)
@@ -31,28 +52,33 @@ class UptoSession:
     session_id: Secret[str]
     authorisation: Authorisation
     last_used: datetime
+    timing: Timing = Timing()
     spent: int = 0
     calls: int = 0
 
     @property
     def answer_by(self) -> datetime:
-        """The moment by which the last answer must have ended for its settlement to be mined in time."""
-        deadline = datetime.fromtimestamp(self.authorisation.deadline, tz=self.last_used.tzinfo)
-        return deadline - timedelta(seconds=SETTLEMENT_SECONDS)
+        """The moment by which the last answer must have ended."""
+        return self.timing.answer_by(datetime.fromtimestamp(self.authorisation.deadline, tz=self.last_used.tzinfo))
 
     def window(self, now: datetime) -> float:
         """Seconds that a call started now may take; 0 if the session should not be used any more."""
-        if (now - self.last_used).total_seconds() > IDLE_SECONDS:
+        if (now - self.last_used).total_seconds() > self.timing.join_within:
             return 0.0
         return max(0.0, (self.answer_by - now).total_seconds())
 
     def carries(self, now: datetime, *, timeout: float, timeout_is_users: bool, worst_cost: int | None) -> bool:
         """Whether a call may start now: it must end in time, and its worst cost fit into what is left of the cap."""
         left = self.window(now)
-        if left < (timeout if timeout_is_users else min(timeout, MIN_WINDOW_SECONDS)):
+        if left < least_window(timeout, timeout_is_users=timeout_is_users):
             return False
         remaining = self.authorisation.cap - self.spent
         return remaining > 0 and (worst_cost is None or worst_cost <= remaining)
+
+
+def least_window(timeout: float, *, timeout_is_users: bool) -> float:
+    """Seconds that a call must be given: all that its user asked for, or a share of what the settings say."""
+    return timeout if timeout_is_users else min(timeout, MIN_WINDOW_SECONDS)
 
 
 class UptoSessions:
@@ -73,7 +99,7 @@ class UptoSessions:
         if self._open.get(key) is session:
             del self._open[key]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[UptoSession]:
         return iter(tuple(self._open.values()))
 
     def clear(self) -> None:

@@ -116,7 +116,7 @@ def test_limits_are_exact_integers_of_base_units(make):
         ("max_cost_per_call", "-1"),
         ("max_cost_per_call", True),
         ("timeout", "soon"),
-        ("timeout", 166),
+        ("timeout", 3601),
         ("policy", "lax"),
         ("model", ""),
     ],

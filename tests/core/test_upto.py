@@ -6,7 +6,7 @@ import pytest
 
 from opg_magic.models import Authorisation
 from opg_magic.secret import Secret
-from opg_magic.wallet.upto import UptoSession, UptoSessions
+from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
 
 SIGNED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
 ADDRESS = "0x" + "11" * 20
@@ -30,6 +30,27 @@ def test_the_last_answer_ends_165_seconds_after_signing():
     assert session().window(at(0)) == 165
     assert session(last_used=at(160)).window(at(164)) == 1
     assert session(last_used=at(160)).window(at(166)) == 0
+
+
+@pytest.mark.parametrize(
+    ("idle", "signed", "answer_by", "left_alone_after"),
+    [(100, 300, 165, 85), (60, 300, 205, 51), (100, 600, 465, 85), (100, 900, 765, 85), (20, 60, 5, 17)],
+)
+def test_the_times_of_a_session_follow_from_what_was_signed_and_how_long_hosts_wait(
+    idle, signed, answer_by, left_alone_after
+):
+    timing = Timing(idle)
+    assert timing.answer_by(at(signed)) == at(answer_by)
+    assert timing.join_within == left_alone_after
+    # The latest settlement of a last answer that ended in time: idle, then seen up to 25 s later, 6 s before the end.
+    assert answer_by + idle + 25 <= signed - 6
+    assert session(timing=timing, last_used=at(0)).window(at(left_alone_after + 1)) == 0
+
+
+def test_a_users_own_timeout_is_given_in_full():
+    assert least_window(120, timeout_is_users=True) == 120
+    assert least_window(120, timeout_is_users=False) == 45
+    assert least_window(10, timeout_is_users=False) == 10
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,11 @@ def test_what_cannot_be_sent_is_refused_before_anything(session, more, error):
 
 
 def test_a_timeout_beyond_what_a_payment_carries_is_refused(session):
-    with pytest.raises(errors.ConfigError, match="at most 165"):
+    with pytest.raises(errors.HostUnavailable, match=r"deadline of 300 s; this call needs 301 s"):
         ask(session, options=CallOptions(timeout=166))
+    with pytest.raises(errors.ConfigError, match="the most is 465 s"):
+        ask(session, options=CallOptions(timeout=466))
+    assert session.ledger.open_authorisations() == []
 
 
 def test_an_unknown_model_is_refused_by_the_host_and_not_charged(session, honest_simnet):

@@ -243,11 +243,12 @@ def ask(header: str) -> None:
     except PaymentRefused as error:
         assert error.message
         return
-    assert 0 < terms.amount <= SIM.max_cap and 0 < terms.max_timeout_seconds <= SIM.max_deadline_seconds
+    assert 0 < terms.amount < 2**256 and terms.max_timeout_seconds > 0
     assert (terms.scheme, terms.network, terms.asset) == ("upto", "eip155:8453", SIM.token.address)
     assert (terms.pay_to.lower(), terms.facilitator.lower()) == (host.payment_address, SIM.facilitators[0])
     assert all(isinstance(note, str) for note in notes)
     authorisation = x402.authorise(terms, SIM, "0x" + "0a" * 20, now=signing.SIGNED, nonce=secrets.randbits(256))
+    assert authorisation.deadline - signing.SIGNED <= x402.MAX_SECONDS
     x402.typed_data(authorisation, SIM)
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from opg_magic.models import (
     AttestationEvidence,
+    Authorisation,
     ChannelEvidence,
     Evidence,
     Host,
@@ -28,12 +29,15 @@ from opg_magic.models import (
     ResponseEvidence,
     Trust,
 )
-from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
-from opg_magic.protocol import canonical, strict_json
+from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network
+from opg_magic.protocol import canonical, strict_json, x402
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
+from opg_magic.secret import Secret
 from opg_magic.simnet.nitro import Authority
+from opg_magic.wallet.bounds import Bounds
+from opg_magic.wallet.keys import Wallet
 
 SENT = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 RECEIVED = SENT + timedelta(seconds=2)
@@ -307,3 +311,15 @@ def reader(**changes: Any) -> Trust:
 def as_aws(**changes: Any) -> Trust:
     """A kernel for which the root made here plays AWS' part: the only way to a VERIFIED that is not simulated."""
     return replace(Trust(aws_root_sha256=authority().root_sha256, reader=False), **changes)
+
+
+def sign_when_made(wallet: Wallet, auth: Authorisation, network: Network) -> Secret[str]:
+    """The wallet's signature, as if it were asked for in the second in which the authorisation was made."""
+    bounds = Bounds(
+        frozenset({auth.pay_to.lower()}),
+        frozenset({auth.facilitator.lower()}),
+        max_cap=auth.cap,
+        max_seconds=auth.deadline - auth.valid_after - x402.VALID_AFTER_MARGIN,
+    )
+    made = auth.valid_after + x402.VALID_AFTER_MARGIN
+    return wallet.sign_permit(auth, network, bounds, clock=lambda: made)

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from support import signing
 
 from opg_magic.errors import PaymentRefused, WalletError
 from opg_magic.models import Authorisation
@@ -26,6 +27,7 @@ from opg_magic.networks import OPENGRADIENT, Network, simulated
 from opg_magic.protocol import x402
 from opg_magic.secret import Secret
 from opg_magic.wallet import keys
+from opg_magic.wallet.bounds import Bounds
 from opg_magic.wallet.keys import Wallet, create_keystore, keystore_address, open_wallet, read_keystore
 
 HEX = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
@@ -35,7 +37,10 @@ SIM = "17" * 32
 PASSPHRASE = "correct horse battery staple"
 FACILITATOR = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PAYEE = "0x9deEBB5D1b22e4a6e027977CeAd13893A7E4cC1a"
+STRANGER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+NOW = 1_795_212_678
 NETWORK = replace(OPENGRADIENT, facilitators=(FACILITATOR,))
+BOUNDS = Bounds(frozenset({PAYEE.lower()}), frozenset({FACILITATOR.lower()}), max_cap=10**17, max_seconds=300)
 SIMULATED = simulated(
     registry_rpc="http://127.0.0.1:1",
     payment_rpc="http://127.0.0.1:1",
@@ -65,12 +70,16 @@ def authorisation(**changes: Any) -> Authorisation:
         cap=10**17,
         spender=NETWORK.upto_proxy,
         nonce=7,
-        deadline=1_795_212_978,
+        deadline=NOW + 300,
         pay_to=PAYEE,
         facilitator=FACILITATOR,
-        valid_after=1_795_212_078,
+        valid_after=NOW - 600,
     )
     return replace(auth, **changes)
+
+
+def sign(auth: Authorisation, bounds: Bounds = BOUNDS) -> Secret[str]:
+    return wallet().sign_permit(auth, NETWORK, bounds, clock=lambda: NOW)
 
 
 # -------------------------------------------------------------------------------------------------------------- signing
@@ -78,7 +87,7 @@ def authorisation(**changes: Any) -> Authorisation:
 
 def test_a_permit_signed_recovers_to_the_wallet() -> None:
     auth = authorisation()
-    signature = wallet().sign_permit(auth, NETWORK)
+    signature = sign(auth)
     message = encode_typed_data(full_message=x402.typed_data(auth, NETWORK))
     assert Account.recover_message(message, signature=signature.reveal()) == ADDRESS
     assert isinstance(signature, Secret)
@@ -91,16 +100,36 @@ def test_a_permit_signed_recovers_to_the_wallet() -> None:
         ({"token": PAYEE}, PAYEE),
         ({"spender": PAYEE}, PAYEE),
         ({"chain_id": 1}, "chain 1"),
-        ({"cap": 10**17 + 1}, str(10**17 + 1)),
-        ({"cap": 0}, "0 base units"),
-        ({"deadline": 1_795_212_979}, "301 s"),
+        ({"cap": 10**17 + 1}, "0.100000000000000001 OPG; at most 0.1 OPG"),
+        ({"cap": 0}, "0 OPG"),
+        ({"cap": -1}, "-0.000000000000000001 OPG"),
+        ({"pay_to": STRANGER}, f"payee {STRANGER}; this wallet signs for {PAYEE.lower()}"),
+        ({"facilitator": STRANGER}, f"facilitator {STRANGER}; this wallet signs for {FACILITATOR.lower()}"),
+        ({"deadline": NOW + 301}, "301 s from now; at most 300 s"),
+        # The span is as long as ever, and lies somewhere else in time.
+        ({"deadline": NOW + 100_300, "valid_after": NOW + 99_400}, "100300 s from now; at most 300 s"),
+        ({"deadline": NOW - 1, "valid_after": NOW - 901}, "passed 1 s ago"),
+        ({"deadline": NOW}, "passed 0 s ago"),
+        ({"valid_after": NOW + 1}, "only in 1 s"),
+        ({"valid_after": NOW - 700}, "made 100 s ago"),
     ],
 )
-def test_attack_21_the_wallet_itself_refuses_what_the_network_does_not_allow(
-    changes: dict[str, Any], theirs: str
-) -> None:
+def test_attack_21_the_wallet_itself_refuses_what_it_was_not_told_to_sign(changes: dict[str, Any], theirs: str) -> None:
     with pytest.raises(PaymentRefused, match=theirs):
-        wallet().sign_permit(authorisation(**changes), NETWORK)
+        sign(authorisation(**changes))
+
+
+def test_attack_21_without_a_pinned_facilitator_the_wallet_signs_nothing() -> None:
+    with pytest.raises(PaymentRefused, match="signs for none"):
+        sign(authorisation(), bounds=replace(BOUNDS, facilitators=frozenset()))
+
+
+def test_what_may_be_signed_comes_from_registry_profile_and_pins_alone() -> None:
+    host = signing.host(payment_address=PAYEE)
+    bounds = Bounds.of(replace(NETWORK, payees=("0xAA",)), host, max_cap=5, payees=("0xBB",), facilitators=("0xCC",))
+    assert bounds.payees == {PAYEE.lower(), "0xaa", "0xbb"}
+    assert bounds.facilitators == {FACILITATOR.lower(), "0xcc"}
+    assert (bounds.max_cap, bounds.max_seconds) == (5, 600)
 
 
 def test_an_approval_is_for_permit2_the_token_and_the_amount_asked_for() -> None:
@@ -188,7 +217,7 @@ def test_the_simulators_key_is_refused_on_a_real_network() -> None:
 @pytest.mark.parametrize(("of", "on"), [(NETWORK, SIMULATED), (SIMULATED, NETWORK)])
 def test_a_wallet_signs_only_in_its_own_world(of: Network, on: Network) -> None:
     with pytest.raises(WalletError, match="is signed for with"):
-        wallet(of).sign_permit(authorisation(), on)
+        wallet(of).sign_permit(authorisation(), on, BOUNDS)
     with pytest.raises(WalletError, match="is signed for with"):
         wallet(of).sign_approval(on, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1)
 
@@ -446,7 +475,7 @@ def test_attack_28_no_error_of_the_wallet_carries_the_key(
         with monkeypatch.context() as patch:
             patch.setattr(f"eth_account.Account.{name}", broken)
             for act in (
-                lambda: opened.sign_permit(authorisation(), NETWORK),
+                lambda: opened.sign_permit(authorisation(), NETWORK, BOUNDS, clock=lambda: NOW),
                 lambda: opened.sign_approval(NETWORK, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1),
                 lambda: create_keystore(passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2),
                 lambda: open_wallet(NETWORK),

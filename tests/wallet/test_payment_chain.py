@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from eth_account import Account
 from support.rpc_double import Edit, result, rpc_double
+from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
 from opg_magic.hosts.abi import event_topic, function
@@ -67,7 +68,7 @@ class World:
         return replace(auth, **changes)
 
     def calldata(self, auth: Authorisation, amount: int) -> bytes:
-        signature = bytes.fromhex(self.wallet.sign_permit(auth, NETWORK).reveal()[2:])
+        signature = bytes.fromhex(sign_when_made(self.wallet, auth, NETWORK).reveal()[2:])
         permit = ((auth.token, auth.cap), auth.nonce, auth.deadline)
         witness = (auth.pay_to, auth.facilitator, auth.valid_after)
         return function("upto_proxy", "settle").encode(permit, amount, auth.payer, witness, signature)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from support.rpc_double import Edit, result, rpc_double
+from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.hosts.abi import event_topic, function
@@ -56,7 +57,7 @@ def authorise(**changes: Any) -> Authorisation:
 
 
 def calldata(auth: Authorisation, amount: int, signature: bytes | None = None) -> bytes:
-    signed = Wallet(PAYER, simulated=False, source="test").sign_permit(auth, OPENGRADIENT)
+    signed = sign_when_made(Wallet(PAYER, simulated=False, source="test"), auth, OPENGRADIENT)
     return SETTLE.encode(
         ((auth.token, auth.cap), auth.nonce, auth.deadline),
         amount,

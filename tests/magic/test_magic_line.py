@@ -76,7 +76,7 @@ def test_quotes_and_comments_as_in_a_shell(line: str, system: str) -> None:
         ("--max-tokens -1", "--max-tokens must be a whole number"),
         ("--max-cost 1e-3", "--max-cost must be an amount of OPG"),
         ("--max-cost -1", "--max-cost must be an amount of OPG"),
-        ("--timeout 9999", "--timeout must be a number of seconds from 1 to 165"),
+        ("--timeout 9999", "--timeout must be a number of seconds from 1 to 3600"),
         ("--policy lax", "--policy must be default or strict or audit"),
         ("--settle public", "--settle must be private"),
         ("a b", "two names, a and b"),

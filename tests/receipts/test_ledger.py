@@ -63,7 +63,7 @@ def test_cap_over_the_limit_per_call_names_both_figures_and_writes_nothing(ledge
     with pytest.raises(LimitExceeded, match=r"0\.1 sim-OPG.*limit per call is 0\.05 sim-OPG") as raised:
         reserve(ledger, 1, Limits(CAP // 2, 10 * CAP, 10 * CAP))
     assert "Nothing was signed" in str(raised.value)
-    assert "raise the limit per call to 0.1" in str(raised.value)
+    assert "opg config max_cost_per_call 0.1" in str(raised.value)
     assert ledger.rows() == []
     assert ledger.open_authorisations() == []
 

@@ -7,6 +7,7 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { checker } from './check';
 import { h } from './dom';
 import { EDITED } from './findings';
+import { dress } from './style';
 import { IEntry, INotebookReceipts, IReceipts } from './tokens';
 import { hasFailed, headline, Tone } from './words';
 
@@ -94,10 +95,11 @@ class Badges {
     node.dataset.opgBadge = key;
     node.querySelector(':scope > .opg-badge')?.remove();
     cell.node.querySelector(':scope > .opg-edited')?.remove();
-    cell.node.classList.toggle('opg-has-badge', badge !== null);
+    cell.node.classList.remove('opg-has-badge');
     if (badge === null) {
       return;
     }
+    dress(cell.node, 'opg-has-badge');
     const classes = `opg-badge opg-tone-${badge.tone}${badge.simulated ? ' opg-simulated' : ''}`;
     node.append(
       h(

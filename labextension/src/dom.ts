@@ -1,5 +1,7 @@
 /** Making elements: text is text, and nothing is ever parsed as HTML. */
 
+import { ours } from './style';
+
 type Child = Node | string | null | undefined | false;
 
 /** An element with attributes and children; strings become text nodes. A null attribute is left out. */
@@ -11,7 +13,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null) {
-      element.setAttribute(name, value);
+      element.setAttribute(name, name === 'class' && value.includes('opg-') ? ours(value) : value);
     }
   }
   for (const child of children) {

@@ -14,6 +14,7 @@ import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { isOpg } from './magic';
+import { ours } from './style';
 import { FLAGS } from './vocabulary';
 
 /** The type of a cell that begins with `%%opg`. */
@@ -124,7 +125,7 @@ function promptToken(stream: StringStream, state: IState): string | null {
   return null;
 }
 
-const magicLine = Decoration.line({ class: 'opg-magicLine' });
+const magicLine = Decoration.line({ class: ours('opg-magicLine') });
 const blank = Decoration.line({});
 
 /** Marks the magic's line, for the style sheet. */
@@ -161,7 +162,7 @@ export function opgLanguage(): LanguageSupport {
   const extensions: Extension[] = [
     lines,
     EditorView.lineWrapping,
-    EditorView.editorAttributes.of({ class: 'opg-promptEditor' })
+    EditorView.editorAttributes.of({ class: ours('opg-promptEditor') })
   ];
   return new LanguageSupport(StreamLanguage.define(parser), extensions);
 }

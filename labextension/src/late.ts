@@ -4,13 +4,14 @@ import type { Message } from '@lumino/messaging';
 import { Panel, type Widget } from '@lumino/widgets';
 
 import { h } from './dom';
+import { dress } from './style';
 
 export class LateWidget extends Panel {
   private _state: 'empty' | 'loading' | 'there' = 'empty';
 
   constructor(private readonly _make: () => Promise<Widget>) {
     super();
-    this.addClass('opg-late');
+    dress(this.node, 'opg-late');
   }
 
   protected onAfterShow(message: Message): void {

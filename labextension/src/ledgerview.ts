@@ -9,6 +9,7 @@ import { inert } from './findings';
 import { formatUnits } from './money';
 import { Receipt, UnreadableReceipt } from './receipt';
 import { ILedgerRow, OpgServer, tell } from './status';
+import { dress } from './style';
 import { labelOf } from './verdict';
 
 const PAGE = 50;
@@ -48,7 +49,7 @@ export class LedgerView extends Widget {
     private readonly _decimals: () => number
   ) {
     super();
-    this.addClass('opg-ledger');
+    dress(this.node, 'opg-ledger');
     this.node.append(h('div', { class: 'opg-ledger-bar' }, this._filter, this._again), this._note, this._list, this._more);
     this._filter.addEventListener('input', () => this._show());
     this._more.addEventListener('click', () => void this.load(false));
@@ -139,7 +140,7 @@ export class LedgerView extends Widget {
       const failed = judged.findings.some(one => one.level === 'failed');
       const { verdict } = judged;
       cell.textContent = verdict === null ? (judged.receipt === null ? 'UNREADABLE' : 'NOT CHECKED') : failed ? 'ALTERED' : labelOf(verdict.status, verdict.simulated);
-      cell.classList.add('opg-mod-checked');
+      dress(cell, 'opg-mod-checked');
       cell.title = 'Checked in this browser just now';
       button.textContent = 'Checked';
     } catch (problem) {

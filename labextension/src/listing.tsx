@@ -6,6 +6,7 @@ import { checker } from './check';
 import { saveAs } from './exporting';
 import { EDITED } from './findings';
 import { toneOf } from './mark';
+import { ours } from './style';
 import { IEntry, INotebookReceipts } from './tokens';
 import * as words from './words';
 
@@ -103,7 +104,7 @@ export function Listing({ model, name }: IListProps): JSX.Element {
   const { entries, summary } = model;
   if (!entries.length) {
     return (
-      <div className="opg-empty">
+      <div className={ours('opg-empty')}>
         <p>No AI answers with receipts in this notebook yet.</p>
         <p>
           Run a <code>%%opg</code> cell; what comes back is checked here, in your browser.
@@ -113,15 +114,15 @@ export function Listing({ model, name }: IListProps): JSX.Element {
   }
   const listed = arrange(entries, by, show, search);
   return (
-    <div className="opg-listing">
-      <div className={`opg-totals opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`} role="status">
+    <div className={ours('opg-listing')}>
+      <div className={ours(`opg-totals opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`)} role="status">
         <b>{name}</b>
         <span>
           {summary.failed ? '✗ ' : ''}
           {words.notebookLine(summary)}
         </span>
       </div>
-      <div className="opg-tools">
+      <div className={ours('opg-tools')}>
         <input
           type="search"
           className="jp-mod-styled"
@@ -139,13 +140,13 @@ export function Listing({ model, name }: IListProps): JSX.Element {
           <Select value={by} choices={SORTS} onChange={setBy} />
         </label>
       </div>
-      <ul className="opg-entries" aria-label="Receipts of this notebook">
+      <ul className={ours('opg-entries')} aria-label="Receipts of this notebook">
         {listed.map(entry => (
           <Row key={`${entry.cellId} ${entry.output}`} entry={entry} open={() => void model.reveal(entry)} />
         ))}
       </ul>
-      {listed.length === 0 && <p className="opg-empty">None of {words.plural(entries.length, 'receipt')} fits.</p>}
-      <div className="opg-actions">
+      {listed.length === 0 && <p className={ours('opg-empty')}>None of {words.plural(entries.length, 'receipt')} fits.</p>}
+      <div className={ours('opg-actions')}>
         <button className="jp-mod-styled" onClick={() => void model.refresh()}>
           Check again
         </button>
@@ -167,7 +168,7 @@ export function Listing({ model, name }: IListProps): JSX.Element {
           Export CSV
         </button>
       </div>
-      <p className="opg-fine">
+      <p className={ours('opg-fine')}>
         All of this was computed in this browser from the notebook alone, unless a line says “asked”. Costs are the hosts’ figures.
       </p>
     </div>
@@ -206,24 +207,24 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
   return (
     <li>
       <button
-        className={`opg-entry opg-tone-${isEdited(entry) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`}
+        className={ours(`opg-entry opg-tone-${isEdited(entry) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`)}
         onClick={open}
         title="Show this cell"
       >
-        <span className="opg-entry-head">
+        <span className={ours('opg-entry-head')}>
           <b>{head.text}</b>
-          <span className="opg-faint">cell {entry.cell + 1}</span>
+          <span className={ours('opg-faint')}>cell {entry.cell + 1}</span>
         </span>
-        {receipt !== null && <span className="opg-entry-prompt">{words.oneLine(receipt.prompt.text, 120)}</span>}
-        <span className="opg-faint">{facts.filter(Boolean).join(' · ')}</span>
+        {receipt !== null && <span className={ours('opg-entry-prompt')}>{words.oneLine(receipt.prompt.text, 120)}</span>}
+        <span className={ours('opg-faint')}>{facts.filter(Boolean).join(' · ')}</span>
         {entry.verdict !== null && (
-          <span className="opg-faint">
+          <span className={ours('opg-faint')}>
             {words.signatureValid(entry.verdict) ? 'signature valid' : 'signature not valid'} ·{' '}
             {basis === 'asked' ? 'registry asked' : basis === 'recorded' ? "registry: author's word" : 'registry not known'}
           </span>
         )}
         {entry.findings.map(finding => (
-          <span key={finding.code} className={EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`}>
+          <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
             {EDITED.has(finding.code) ? '≠ ' : finding.level === 'failed' ? '✗ ' : '· '}
             {words.told(finding.message, 200)}
           </span>

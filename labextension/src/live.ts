@@ -11,6 +11,7 @@ import { Widget } from '@lumino/widgets';
 import { Elsewhere } from './elsewhere';
 import { isOpg } from './magic';
 import { IStatusSource, tell } from './status';
+import { dress, ours } from './style';
 
 export const STOP = 'opg-magic:stop';
 
@@ -101,7 +102,7 @@ export class Running {
       const { cell } = call;
       const button = document.createElement('button');
       button.type = 'button';
-      button.className = 'opg-stop';
+      button.className = ours('opg-stop');
       button.textContent = cell === null ? '■ Stop AI call' : '■ Stop';
       const what = this._elsewhere === null ? '' : 'An AI call that this page did not begin runs in this kernel. ';
       button.title = `${what}Interrupts the kernel. What was already sent may be charged; the card says so.`;
@@ -122,7 +123,7 @@ export class Running {
 /** Into the toolbar, before its empty middle; the answer takes it out again. */
 function inToolbar({ toolbar }: NotebookPanel, button: HTMLElement): () => void {
   const item = new Widget();
-  item.addClass('opg-StopItem');
+  dress(item.node, 'opg-StopItem');
   item.node.append(button);
   if (![...toolbar.names()].includes('spacer') || !toolbar.insertBefore('spacer', 'opg-stop', item)) {
     toolbar.addItem('opg-stop', item);

@@ -7,6 +7,7 @@ import { Widget } from '@lumino/widgets';
 
 import { checker } from './check';
 import { h } from './dom';
+import { dress, ours } from './style';
 import { CommandIDs, INotebookReceipts, IReceipts, ISummary } from './tokens';
 import { briefLine, notebookLine, Tone } from './words';
 
@@ -39,7 +40,7 @@ export class Mark extends Widget {
     open: () => void
   ) {
     super();
-    this.addClass('opg-Mark');
+    dress(this.node, 'opg-Mark');
     this._open = open;
     this._button.addEventListener('click', this._open);
     this.node.append(this._button);
@@ -98,7 +99,7 @@ export class Mark extends Widget {
       this._button.title = told;
       this._button.setAttribute('aria-label', told);
     }
-    this._button.className = `opg-mark opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`;
+    this._button.className = ours(`opg-mark opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`);
     this._fit();
   }
 }

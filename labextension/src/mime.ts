@@ -3,8 +3,8 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { MIME_TYPE } from './receipt';
 import { ReceiptRenderer } from './renderer';
 
-/** Before HTML: this one's verdict is of now. */
-const RANK = 0;
+/** Before every other type: JSON of any kind, a widget, a picture beside a receipt would stand in the card's place. */
+const RANK = -Infinity;
 
 const extension: IRenderMime.IExtension = {
   id: 'opg-magic:receipt',

@@ -13,6 +13,7 @@ import { jump } from './jump';
 import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import { dress } from './style';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
 import { figure, hasFailed, signatureValid } from './words';
 
@@ -192,7 +193,7 @@ export class NotebookReceipts implements INotebookReceipts {
     }
     cell.node.classList.remove('opg-found');
     void cell.node.offsetWidth;
-    cell.node.classList.add('opg-found');
+    dress(cell.node, 'opg-found');
   }
 
   private _receipts(): Receipt[] {

@@ -11,6 +11,7 @@ import * as React from 'react';
 import { checker } from './check';
 import { part } from './load';
 import { tell } from './status';
+import { dress, ours } from './style';
 import { CommandIDs, IReceipts, IReceiptsPanel } from './tokens';
 import * as words from './words';
 
@@ -34,7 +35,7 @@ class NotebookTab extends ReactWidget {
     private readonly _nameOf: () => string
   ) {
     super();
-    this.addClass('opg-Tab');
+    dress(this.node, 'opg-Tab');
     _receipts.currentChanged.connect(() => this.update(), this);
   }
 
@@ -58,7 +59,7 @@ class NotebookTab extends ReactWidget {
     const model = this._receipts.current;
     if (model === null) {
       return (
-        <div className="opg-empty">
+        <div className={ours('opg-empty')}>
           <p>Open a notebook to see its AI answers and what this browser makes of them.</p>
         </div>
       );
@@ -67,7 +68,7 @@ class NotebookTab extends ReactWidget {
       if (this.isVisible && this._problem === null) {
         void this._load();
       }
-      return <div className="opg-empty">{this._problem !== null && <p role="alert">{this._problem}</p>}</div>;
+      return <div className={ours('opg-empty')}>{this._problem !== null && <p role="alert">{this._problem}</p>}</div>;
     }
     const { Listing } = this._listing;
     return <Listing key={this._nameOf()} model={model} name={this._nameOf()} />;
@@ -84,8 +85,8 @@ class ReceiptsPanel extends Widget implements IReceiptsPanel {
     this.id = 'opg-magic-receipts';
     this.title.icon = receiptIcon;
     this.title.caption = 'AI answers and their receipts';
-    this.addClass('opg-Panel');
-    this._bar.addClass('opg-Panel-tabs');
+    dress(this.node, 'opg-Panel');
+    dress(this._bar.node, 'opg-Panel-tabs');
     const layout = new BoxLayout({ direction: 'top-to-bottom', spacing: 0 });
     BoxLayout.setStretch(this._bar, 0);
     BoxLayout.setStretch(this._stack, 1);

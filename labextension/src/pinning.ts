@@ -5,6 +5,7 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Widget } from '@lumino/widgets';
 
 import { h } from './dom';
+import { dress } from './style';
 import { SETTINGS_ID } from './settings';
 import type { IEntry } from './tokens';
 import { plural } from './words';
@@ -56,7 +57,7 @@ export class PinBody extends Widget implements Dialog.IBodyWidget<string[] | nul
 
   constructor(pinned: readonly string[], found: ReadonlyMap<string, number>) {
     super();
-    this.addClass('opg-Pins');
+    dress(this.node, 'opg-Pins');
     const group = (title: string, hashes: readonly (readonly [string, string])[], checked: boolean): HTMLElement | null =>
       hashes.length === 0
         ? null

@@ -18,6 +18,7 @@ import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
 import { readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import { dress } from './style';
 import { Verdict } from './verdict';
 import * as words from './words';
 
@@ -48,7 +49,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     super({ node: document.createElement('section') });
     this._parser = options.markdownParser ?? null;
     this._mimeType = options.mimeType ?? MIME_TYPE;
-    this.addClass('opg-receipt');
+    dress(this.node, 'opg-receipt');
     checker.changed.connect(this._onChanged, this);
   }
 
@@ -62,6 +63,13 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this._bundle = model.data as Bundle;
     this._metadata = model.metadata;
     this._receipt = null;
+    if (isApart(model.metadata, this._mimeType)) {
+      // JupyterLab copies what stands here now into a frame, without our styles, and never again.
+      this._turn = 0;
+      this._shown = '';
+      this.node.replaceChildren(h('p', {}, `✗ ${APART}`));
+      return;
+    }
     await this._render();
   }
 
@@ -332,6 +340,15 @@ function factRow(fact: IFact): HTMLElement[] {
       ? null
       : h('a', { href: fact.link, target: '_blank', rel: 'noopener noreferrer', class: 'opg-link' }, 'Look it up');
   return [h('dt', {}, fact.name), h('dd', {}, shown, fact.copy ? copyButton(fact.value, fact.name) : null, link)];
+}
+
+const APART =
+  'The notebook asks to show this answer in a frame of its own (isolated), where nothing is checked. What this browser found stands beside the cell and in the list of AI answers.';
+
+/** Whether JupyterLab puts this display into a frame: its own rule (`OutputArea.isIsolated`). */
+export function isApart(metadata: Bundle, mimeType: string = MIME_TYPE): boolean {
+  const own = metadata[mimeType] as { isolated?: unknown } | null | undefined;
+  return Boolean(own && own.isolated !== undefined ? own.isolated : metadata.isolated);
 }
 
 /** Whether a display holds a receipt. */

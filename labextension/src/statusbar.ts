@@ -6,6 +6,7 @@ import { Widget } from '@lumino/widgets';
 
 import { formatUnits } from './money';
 import { IServerStatus, IStatusSource } from './status';
+import { dress } from './style';
 import { CommandIDs } from './tokens';
 
 /** What the item shows, and what it says on demand. */
@@ -44,7 +45,7 @@ export class StatusItem extends Widget {
     private readonly _open: () => void
   ) {
     super({ node: document.createElement('button') });
-    this.addClass('opg-statusItem');
+    dress(this.node, 'opg-statusItem');
     (this.node as HTMLButtonElement).type = 'button';
     this.node.addEventListener('click', () => this._open());
     _source.changed.connect(this._show, this);

@@ -5,7 +5,8 @@ import { checker, IJudged } from '../check';
 import { answerPart, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
 import { MIME_TYPE } from '../receipt';
-import { ReceiptRenderer } from '../renderer';
+import { isApart, ReceiptRenderer } from '../renderer';
+import { OURS } from '../style';
 import { headline, isWithheld } from '../words';
 import { judged, receipt, verdict } from './receipts';
 
@@ -77,6 +78,27 @@ describe('the renderer', () => {
     expect(node.textContent).not.toContain('SECRET');
   });
 
+  it.each([
+    ['text', (document: unknown) => JSON.stringify(document)],
+    ['lines', (document: unknown) => JSON.stringify(document, null, 1).split(/(?<=\n)/)]
+  ])('reads a receipt that is given as JSON %s', async (_, given) => {
+    const { node } = await shown({}, { ...bundle(), [MIME_TYPE]: given(receipt()) });
+    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
+    const twice = await shown({}, { ...bundle(), [MIME_TYPE]: JSON.stringify(receipt()).replace('{', '{"type":"opg-receipt",') });
+    expect(twice.node.textContent).toContain('Unreadable receipt');
+  });
+
+  it('vouches for nothing in a frame apart, into which its first markup is copied for good', async () => {
+    jest.spyOn(checker, 'judgeRead').mockResolvedValue(judged());
+    for (const metadata of [{ isolated: true }, { [MIME_TYPE]: { isolated: 1 } }]) {
+      const renderer = new ReceiptRenderer();
+      void renderer.renderModel({ data: bundle(), metadata, trusted: false, setData: () => undefined } as any);
+      expect(renderer.node.textContent).toMatch(/^✗ .*nothing is checked.*beside the cell/);
+    }
+    expect(isApart({ isolated: true, [MIME_TYPE]: { isolated: false } })).toBe(false);
+    expect(isApart({ isolated: 0, 'text/html': { isolated: true } })).toBe(false);
+  });
+
   it('turns red where the notebook shows another text than the signed one', async () => {
     const { node } = await shown({}, bundle('SECRET WORDS of another'));
     expect(node.dataset.opgTone).toBe('bad');
@@ -121,7 +143,7 @@ describe('model text as Markdown', () => {
     const html = '<p onclick="x()" style="position:fixed" class="c">a <a href="https://e.org/" onclick="x()">b</a></p>';
     const node = await renderMarkdown('x', parser(() => html));
     expect(node.innerHTML).toBe(
-      '<p>a <a href="https://e.org/" rel="noopener noreferrer nofollow ugc" target="_blank">b</a><span class="opg-faint opg-where"> (https://e.org/)</span></p>'
+      `<p>a <a href="https://e.org/" rel="noopener noreferrer nofollow ugc" target="_blank">b</a><span class="opg-faint opg-where ${OURS}"> (https://e.org/)</span></p>`
     );
   });
 

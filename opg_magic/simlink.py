@@ -184,6 +184,11 @@ def registry(host: str, action: str) -> dict[str, Any]:
     return control(_running(), "POST", "/registry", {"host": host, "action": action})
 
 
+def restart(host: str) -> dict[str, Any]:
+    """Let a host of the running network forget its payment sessions, as a restart does; how many it ``lost``."""
+    return control(_running(), "POST", "/restart", {"host": host})
+
+
 def settle() -> dict[str, Any]:
     """Let the running network settle its open payments and commit the hashes that it collected, now: the hashes of the
     ``transactions`` and the ``batches``."""

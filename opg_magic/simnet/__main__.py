@@ -1,4 +1,4 @@
-"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat, cheats, registry, serve."""
+"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat, cheats, registry, restart, serve."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from opg_magic import simlink
 from opg_magic.errors import OpgError, SimnetError
+
+if TYPE_CHECKING:
+    from opg_magic.simnet.terms import Terms
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +33,11 @@ def parser() -> argparse.ArgumentParser:
             help="relay to this OpenAI-compatible server instead of the scripted model",
         )
         command.add_argument("--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace")
+        command.add_argument("--terms", metavar="NAME", help="what hosts ask for: april (the default), 2026-07 or dev8")
+        command.add_argument("--cap", metavar="OPG", help="another cap than those terms have")
+        command.add_argument("--deadline", type=int, metavar="S", help="another deadline than those terms have")
         command.add_argument("--settle-idle", type=float, metavar="S", help="settle sessions idle for so long")
+        command.add_argument("--pace", type=float, metavar="N", help="let sessions age N times as fast")
         command.add_argument("--idle-exit", type=float, metavar="S", help="end so long after the last client")
 
     status = commands.add_parser("status", help="what is running")
@@ -42,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("cheats", help="the ways in which a host can lie")
 
     commands.add_parser("settle", help="settle open payments and commit the collected hashes now")
+
+    restart = commands.add_parser("restart", help="let a host forget its payment sessions, as a restart does")
+    restart.add_argument("host")
 
     registry = commands.add_parser("registry", help="change a host's standing in the registry")
     registry.add_argument("host")
@@ -64,13 +75,16 @@ def _run(arguments: argparse.Namespace) -> int:
     if command in ("up", "serve"):
         from opg_magic.simnet import supervisor
 
+        terms = _terms(arguments)
         if command == "serve":
             idle = supervisor.IDLE_SECONDS if arguments.idle_exit is None else arguments.idle_exit
             code = supervisor.serve(
+                idle_seconds=idle,
                 upstream=arguments.upstream,
                 token_delay=arguments.token_delay,
+                terms=terms,
                 settle_idle=arguments.settle_idle,
-                idle_seconds=idle,
+                pace=1.0 if arguments.pace is None else arguments.pace,
             )
             if code == supervisor.ALREADY and sys.stderr.isatty():
                 print("The simulated network is already running.", file=sys.stderr)
@@ -80,6 +94,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.upstream is not None and running["model"] != arguments.upstream:
             raise SimnetError(
                 f"The simulated network already runs with another model: {running['model']}.",
+                hint="End it first: opg simnet down",
+            )
+        if terms is not None and running["terms"] != asdict(terms):
+            raise SimnetError(
+                f"The simulated network already runs with other terms: {running['terms']['name']}.",
                 hint="End it first: opg simnet down",
             )
         _print_status(running)
@@ -107,6 +126,10 @@ def _run(arguments: argparse.Namespace) -> int:
         for mode, cheat in MODES.items():
             print(f"{mode:<{width}}  {cheat.says}")
         return 0
+    if command == "restart":
+        answer = simlink.restart(arguments.host)
+        print(f"{answer['host']} has restarted: {_count(answer['lost'], 'open session')} forgotten, never collected.")
+        return 0
     if command == "settle":
         done = simlink.settle()
         print(f"{_count(done['transactions'], 'payment')} settled.")
@@ -116,13 +139,31 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _count(things: list[Any], one: str, many: str | None = None) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many or one + 's'}"
+def _count(things: list[Any] | int, one: str, many: str | None = None) -> str:
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _terms(arguments: argparse.Namespace) -> Terms | None:
+    """The terms that were asked for; None where nothing was said of them.  SimnetError for nonsense."""
+    from opg_magic.models import parse_units
+    from opg_magic.networks import OPG_DECIMALS
+    from opg_magic.simnet.terms import DEFAULT, terms_named
+
+    if arguments.pace is not None and not 0 < arguments.pace <= 1_000_000:
+        raise SimnetError("--pace must be a number above 0.")
+    if arguments.terms is None and arguments.cap is None and arguments.deadline is None:
+        return None
+    try:
+        cap = None if arguments.cap is None else parse_units(arguments.cap, OPG_DECIMALS)
+    except ValueError:
+        raise SimnetError(f"--cap must be an amount of OPG, such as 0.05, not {arguments.cap!r:.40}") from None
+    return terms_named(arguments.terms or DEFAULT, cap=cap, deadline=arguments.deadline)
 
 
 def _serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
     flags = ["--token-delay", str(arguments.token_delay)]
-    for name in ("upstream", "settle_idle", "idle_exit"):
+    for name in ("upstream", "terms", "cap", "deadline", "settle_idle", "pace", "idle_exit"):
         value = getattr(arguments, name)
         if value is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
@@ -130,10 +171,20 @@ def _serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _print_status(status: dict[str, Any]) -> None:
+    from opg_magic.models import format_units
+    from opg_magic.networks import OPG_DECIMALS
+
+    terms = status["terms"]
     print(f"Simulated network, run {status['run_id']}, process {status['pid']}, model: {status['model']}")
+    cap = format_units(terms["cap"], OPG_DECIMALS)
+    faster = f", {status['pace']:g} times as fast" if status["pace"] != 1 else ""
+    print(
+        f"Terms: {terms['name']} (cap {cap} sim-OPG, deadline {terms['deadline']} s,"
+        f" idle {status['settle_idle']:g} s{faster})"
+    )
     for host in status["hosts"]:
         standing = "active" if host["active"] else "not active"
-        conduct = "honest" if host["cheat"] == "off" else f"cheats: {host['cheat']} ({host['says']})"
+        conduct = "honest" if host["cheat"] == "off" else f"{host['cheat']}: {host['says']}"
         print(f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}")
 
 

@@ -1,4 +1,4 @@
-"""Ways in which a simulated host can lie, for teaching and for tests.
+"""Ways in which a simulated host can lie, for teaching and for tests; what befalls an honest one too (``faults``).
 
 One class a mode: each overrides the few steps of :class:`Honest` in which it differs.  The numbers in the descriptions
 are those of the verification design, "The attacks".
@@ -6,21 +6,23 @@ are those of the verification design, "The attacks".
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import SimnetError
+from opg_magic.simnet import faults
+from opg_magic.simnet.honest import CutOff, Event, Honest, write_document, write_event
 from opg_magic.simnet.model import Reply, split_tokens
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.facilitator import Facilitator, Session, SignedPayment
-    from opg_magic.simnet.host import Host, Signer
-    from opg_magic.simnet.settlement import Manner
+    from opg_magic.simnet.facilitator import Facilitator, SignedPayment
+    from opg_magic.simnet.host import Host
+    from opg_magic.simnet.identity import Signer
+    from opg_magic.simnet.sessions import Session
 
 #: Nobody's addresses: a lying host names them instead of the right ones.
 STRANGER = "0x00000000000000000000000000000000DeaDBeef"
@@ -37,99 +39,6 @@ HOSTILE_TEXT = (
     "**✓ VERIFIED · 7 of 7 claims passed**\n\n"
     "</div></div></body><style>*{display:none}</style>‮drowssap ruoy"
 )
-
-
-class CutOff(Exception):
-    """The host closes the connection here, in the middle of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a stream before it is written: what it is, and its JSON object (None for the end marker)."""
-
-    kind: Literal["text", "tool", "final", "done", "error"]
-    document: Mapping[str, Any] | None
-
-
-def write_event(event: Event) -> bytes:
-    """The bytes of one event, as recorded: Python's default JSON separators, ``data: [DONE]`` at the end."""
-    text = "[DONE]" if event.document is None else json.dumps(event.document)
-    return f"data: {text}\n\n".encode()
-
-
-def write_document(document: Mapping[str, Any]) -> bytes:
-    """The bytes of an answer that is not streamed, as recorded: indented by two, keys sorted, a newline at the end."""
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
-
-
-class Honest:
-    """A host that does not lie.  Every step of an answer that some mode changes is one method here."""
-
-    mode: ClassVar[str] = "off"
-    says: ClassVar[str] = "answers honestly"
-    #: Which certificate the TLS side presents.
-    certificate: ClassVar[Literal["registered", "foreign", "issued"]] = "registered"
-    #: Seconds to wait before each token, beside the model's own pace.
-    pause: ClassVar[float] = 0.0
-    #: Whether sessions are honoured.
-    keeps_sessions: ClassVar[bool] = True
-    #: Whether an answered call is paid for before the handler goes on (a host that takes and never answers).
-    takes_first: ClassVar[bool] = False
-    #: How its answers' hashes are put on record.
-    manner: ClassVar[Manner] = "honest"
-
-    def intercept(self, host: Host, request: web.Request) -> web.StreamResponse | None:
-        """Answer instead of everything else, before any payment."""
-        return None
-
-    async def before_answer(self, host: Host, request: web.Request) -> web.StreamResponse | None:
-        """Answer instead of the model, after the payment was accepted."""
-        return None
-
-    def offer(self, offer: dict[str, Any], *, paying: bool) -> dict[str, Any]:
-        """The terms of a 402; ``paying`` where the request already carries a payment."""
-        return offer
-
-    def attestation(self, host: Host, nonce: bytes) -> bytes | None:
-        """The attestation document; None: there is none to be had."""
-        return host.attest(nonce)
-
-    def reply(self, reply: Reply) -> Reply:
-        """What the model said, before it is signed."""
-        return reply
-
-    def signed_request(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The request whose hash is signed."""
-        return body
-
-    def signer(self, host: Host) -> Signer:
-        """Whose key signs, and whose ``tee_id`` is named."""
-        return host.signer
-
-    def timestamp(self, now: int) -> int:
-        """The signed time."""
-        return now
-
-    def proof(self, proof: dict[str, Any]) -> dict[str, Any]:
-        """The five signed fields as they go into the answer."""
-        return proof
-
-    async def events(self, events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-        """A stream's events to bytes.  CutOff closes the connection."""
-        async for event in events:
-            yield write_event(event)
-
-    def document(self, document: Mapping[str, Any]) -> bytes:
-        """An answer that is not streamed, to bytes."""
-        return write_document(document)
-
-    def charged(self, host: Host, session: Session) -> list[Session]:
-        """The sessions that a call is charged to."""
-        return [session]
-
-    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
-        """Charge a session's sum on the payment chain; the transaction's hash, None: it was not charged."""
-        return await facilitator.settle(payment, amount)
 
 
 def _with_text(event: Event, text: str) -> Event:
@@ -682,65 +591,63 @@ class DuplicateCbor(Honest):
         return host.attest(nonce, duplicate_key="user_data")
 
 
-MODES: dict[str, type[Honest]] = {
-    cheat.mode: cheat
-    for cheat in (
-        ChangeByte,
-        SignOtherRequest,
-        ForeignKey,
-        UnregisteredKey,
-        BorrowedName,
-        StaleTime,
-        FutureTime,
-        TextTime,
-        JunkSignature,
-        UnsignedStream,
-        Replay,
-        ScriptOutput,
-        CutStream,
-        QuietCut,
-        ErrorMidStream,
-        TwoFinals,
-        TextAfterFinal,
-        CorruptLine,
-        DuplicateJson,
-        Reprice,
-        OverCap,
-        OtherPayee,
-        OtherAsset,
-        OtherNetwork,
-        OtherFacilitator,
-        OtherSpender,
-        OtherScheme,
-        LongDeadline,
-        ExpiredSession,
-        Hang,
-        TakeAndHang,
-        SettleTooMuch,
-        SettleOtherPayee,
-        NeverSettle,
-        DoubleNonce,
-        BatchOmitLeaf,
-        BatchWrongRoot,
-        BatchForeignRelay,
-        BatchOtherSender,
-        WrongCertificate,
-        IssuedCertificate,
-        Redirect,
-        Http500,
-        Slow,
-        DebugPcrs,
-        WrongNonce,
-        NoAttestation,
-        ForeignRoot,
-        ExpiredAttestation,
-        UnsetKeyHash,
-        OtherKeyHash,
-        OtherCertificateHash,
-        TrailingBytes,
-        DuplicateCbor,
-    )
-}
+_CHEATS: tuple[type[Honest], ...] = (
+    ChangeByte,
+    SignOtherRequest,
+    ForeignKey,
+    UnregisteredKey,
+    BorrowedName,
+    StaleTime,
+    FutureTime,
+    TextTime,
+    JunkSignature,
+    UnsignedStream,
+    Replay,
+    ScriptOutput,
+    CutStream,
+    QuietCut,
+    ErrorMidStream,
+    TwoFinals,
+    TextAfterFinal,
+    CorruptLine,
+    DuplicateJson,
+    Reprice,
+    OverCap,
+    OtherPayee,
+    OtherAsset,
+    OtherNetwork,
+    OtherFacilitator,
+    OtherSpender,
+    OtherScheme,
+    LongDeadline,
+    ExpiredSession,
+    Hang,
+    TakeAndHang,
+    SettleTooMuch,
+    SettleOtherPayee,
+    NeverSettle,
+    DoubleNonce,
+    BatchOmitLeaf,
+    BatchWrongRoot,
+    BatchForeignRelay,
+    BatchOtherSender,
+    WrongCertificate,
+    IssuedCertificate,
+    Redirect,
+    Http500,
+    Slow,
+    DebugPcrs,
+    WrongNonce,
+    NoAttestation,
+    ForeignRoot,
+    ExpiredAttestation,
+    UnsetKeyHash,
+    OtherKeyHash,
+    OtherCertificateHash,
+    TrailingBytes,
+    DuplicateCbor,
+)
+MODES: dict[str, type[Honest]] = {mode.mode: mode for mode in (*_CHEATS, *faults.FAULTS)}
 
 
 def make(mode: str) -> Honest:
@@ -755,9 +662,3 @@ def make(mode: str) -> Honest:
         hint = f"Did you mean: {', '.join(near)}?" if near else "See: opg simnet cheats"
         raise SimnetError(f"there is no cheat “{mode}”", hint=hint)
     return cheat()
-
-
-async def pause(seconds: float) -> None:
-    """Wait, if there is anything to wait for."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Who verifies and settles payments on the simulated payment chain, and the sessions that hosts keep of them.
+"""Who verifies and settles payments on the simulated payment chain.
 
 Source: protocol sections 3 and 6; the reasons given for a refused payment are the field's own words.
 
@@ -17,9 +17,8 @@ import hashlib
 import json
 import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic.errors import MalformedMessage, SimnetError
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-#: Seconds without a charge after which a session is settled, as observed.
-SETTLE_IDLE = 100.0
 
 #: A facilitator settles no later than this many seconds before the signed deadline.
 DEADLINE_MARGIN = 6
@@ -67,6 +63,8 @@ def read_payment(header: str) -> SignedPayment:
     """Read the header ``PAYMENT-SIGNATURE``.  PaymentInvalid with "Payment required" if it cannot be read at all."""
     try:
         message = json.loads(base64.b64decode(header, validate=True))
+        if message["x402Version"] != x402.X402_VERSION:
+            raise PaymentInvalid("Payment required")
         payload = message["payload"]
         accepted = message["accepted"]
         network = str(accepted["network"])
@@ -137,12 +135,16 @@ class Facilitator:
     async def settle(self, payment: SignedPayment, amount: int, *, crooked: bool = False) -> str:
         """Charge ``amount`` base units, at most the signed cap, in one transaction.  Returns its hash (0x-hex).
 
-        PaymentInvalid if the chain refuses.  ``crooked`` puts a proxy that pays a stranger into the proxy's place while
-        it lasts: the cheat ``settle-other-payee``, and nothing else.
+        The whole cap is simulated once more before, as the real one does: of two authorisations on a balance for one,
+        the second is never paid.  PaymentInvalid if that fails, or the chain refuses.  ``crooked`` puts a proxy that
+        pays a stranger into the proxy's place while it lasts: the cheat ``settle-other-payee``, and nothing else.
         """
         data = self._settle_call(payment, amount)
+        if payment.authorisation.deadline < int(self._clock()) + DEADLINE_MARGIN:
+            raise PaymentInvalid("permit2_deadline_expired")
 
         def send() -> str:
+            self._simulate(payment)
             if crooked:
                 deploy.Contract(self._chain, "CrookedProxy", UPTO_PROXY).place()
             try:
@@ -183,8 +185,13 @@ class Facilitator:
         word = deploy.permit2(self._chain).read("nonceBitmap", auth.payer, auth.nonce >> 8)
         if word >> (auth.nonce & 0xFF) & 1:
             raise PaymentInvalid("permit2_invalid_nonce")
+        self._simulate(payment)
+
+    def _simulate(self, payment: SignedPayment) -> None:
+        """PaymentInvalid if a settlement of the whole cap would fail now."""
+        data = self._settle_call(payment, payment.authorisation.cap)
         try:
-            self._chain.call(UPTO_PROXY, self._settle_call(payment, auth.cap), sender=self.address)
+            self._chain.call(UPTO_PROXY, data, sender=self.address)
         except SimnetError as error:
             log.info("a settlement of the whole cap would fail: %s", error.message)
             raise PaymentInvalid("permit2_simulation_failed") from None
@@ -199,139 +206,3 @@ class Facilitator:
             (auth.pay_to, auth.facilitator, auth.valid_after),
             payment.signature.reveal(),
         )
-
-
-# ------------------------------------------------------------------------------------------------------------ sessions
-
-
-@dataclass(slots=True)
-class Session:
-    """What one authorisation has paid for so far, bound to a method and a path.  ``id`` is a spending secret."""
-
-    id: Secret[str]
-    payment: SignedPayment
-    method: str
-    path: str
-    last_charge: float
-    charged: int = 0
-    #: Set once no further charge is taken: settled, being settled, or out of time.
-    closed: bool = False
-    transaction: str | None = None
-    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
-
-    @property
-    def remaining(self) -> int:
-        return self.payment.authorisation.cap - self.charged
-
-
-class Sessions:
-    """One host's ``upto`` sessions.  Each is settled once: idle since its last charge, or before its deadline."""
-
-    def __init__(
-        self,
-        facilitator: Facilitator,
-        *,
-        settle_idle: Callable[[], float] = lambda: SETTLE_IDLE,
-        clock: Callable[[], float] = time.time,
-        on_settled: Callable[[Session], None] = lambda _: None,
-        settle: Callable[[SignedPayment, int], Awaitable[str | None]] | None = None,
-    ) -> None:
-        """``settle`` charges a session's sum in the facilitator's stead; it gives the transaction's hash, if it did."""
-        self._settle_payment = settle or facilitator.settle
-        self._settle_idle = settle_idle
-        self._clock = clock
-        self._on_settled = on_settled
-        self._by_id: dict[str, Session] = {}
-        self._by_payment: dict[str, Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def join(self, payment: SignedPayment, method: str, path: str) -> Session | None:
-        """The session of this very header, or a new one.  None if it takes no more, or is for another path."""
-        known = self._by_payment.get(payment.key)
-        if known is not None:
-            return known if self._usable(known, method, path) else None
-        session = Session(Secret(str(uuid.uuid4())), payment, method, path, self._clock())
-        self._by_id[session.id.reveal()] = self._by_payment[payment.key] = session
-        self._schedule(session)
-        return session
-
-    def resume(self, session_id: str, method: str, path: str) -> Session | None:
-        """The open session of that id, if it may be used for this method and path."""
-        session = self._by_id.get(session_id)
-        return session if session is not None and self._usable(session, method, path) else None
-
-    def charge(self, session: Session, cost: int) -> bool:
-        """Add ``cost`` base units.  False, and nothing charged, if it is above the remainder or the session closed."""
-        if session.closed or cost > session.remaining:
-            return False
-        session.charged += cost
-        session.last_charge = self._clock()
-        self._schedule(session)
-        return True
-
-    async def settle_all(self) -> list[str]:
-        """Settle every open session now; the hashes of the transactions."""
-        return [tx for tx in [await self._settle(s) for s in list(self._by_id.values())] if tx is not None]
-
-    def reschedule(self) -> None:
-        """Set all timers anew, after the clock or the idle time was changed."""
-        for session in self._by_id.values():
-            self._schedule(session)
-
-    async def close(self) -> None:
-        """Stop the timers and wait for settlements under way."""
-        for session in self._by_id.values():
-            if session.timer is not None:
-                session.timer.cancel()
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def open(self) -> list[Session]:
-        """The sessions that are not settled yet."""
-        return [session for session in self._by_id.values() if not session.closed]
-
-    @property
-    def open_count(self) -> int:
-        return len(self.open)
-
-    def _usable(self, session: Session, method: str, path: str) -> bool:
-        bound = session.method == method and session.path == path
-        return bound and not session.closed and session.remaining > 0
-
-    def _schedule(self, session: Session) -> None:
-        if session.closed:
-            return
-        if session.timer is not None:
-            session.timer.cancel()
-        # A second of slack beside the margin: the transaction itself takes a moment.
-        latest = session.payment.authorisation.deadline - DEADLINE_MARGIN - 1
-        due = min(session.last_charge + self._settle_idle(), latest) if session.remaining else self._clock()
-        session.timer = asyncio.get_running_loop().call_later(max(due - self._clock(), 0), self._start, session)
-
-    def _start(self, session: Session) -> None:
-        async def settle() -> None:
-            await self._settle(session)
-
-        task = asyncio.get_running_loop().create_task(settle())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _settle(self, session: Session) -> str | None:
-        if session.closed:
-            return None
-        session.closed = True
-        if session.timer is not None:
-            session.timer.cancel()
-        if session.charged == 0:
-            return None
-        try:
-            session.transaction = await self._settle_payment(session.payment, session.charged)
-        except Exception as error:
-            # The money stays with the payer: a host's loss.  No signature, no id in the log.
-            reason = error.reason if isinstance(error, PaymentInvalid) else type(error).__name__
-            log.warning("a settlement of %d base units failed: %s", session.charged, reason)
-            return None
-        if session.transaction is not None:
-            self._on_settled(session)
-        return session.transaction

@@ -30,11 +30,12 @@ from opg_magic.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, sim
 from opg_magic.secret import Secret
 from opg_magic.simlink import EXTRA_MISSING, missing_packages
 from opg_magic.simnet import deploy
-from opg_magic.simnet.facilitator import SETTLE_IDLE, Facilitator
+from opg_magic.simnet.facilitator import Facilitator
 from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
 from opg_magic.simnet.keys import Keys, load_or_create
 from opg_magic.simnet.model import Model, ScriptedModel
 from opg_magic.simnet.settlement import Batch, BatchLimits, BlobStore, Settler
+from opg_magic.simnet.terms import DEFAULT, Rhythm, Terms, rhythm, terms_named
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -75,8 +76,9 @@ class SimNetwork:
     """Starts and stops everything.  All of it listens on 127.0.0.1, on free ports.
 
     ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in seconds a token;
-    ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``settle_idle`` the seconds after a session's
-    last charge until it is settled, ``batch_limits`` when answers' hashes are put on record.  ``on_activity`` is called
+    ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``terms`` what hosts ask for; ``settle_idle``
+    overrides the seconds after a session's last charge until it is settled, and ``pace`` 10 lets sessions age ten times
+    as fast; ``batch_limits`` when answers' hashes are put on record.  ``on_activity`` is called
     at every request, ``on_down`` when someone asks for the end.
     """
 
@@ -86,7 +88,9 @@ class SimNetwork:
         folder: Path | None = None,
         token_delay: float = 0.015,
         upstream: str | None = None,
-        settle_idle: float = SETTLE_IDLE,
+        terms: Terms | None = None,
+        settle_idle: float | None = None,
+        pace: float = 1.0,
         batch_limits: BatchLimits | None = None,
         on_activity: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
@@ -97,7 +101,9 @@ class SimNetwork:
             raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=EXTRA_MISSING)
         self.folder = folder if folder is not None else paths.simnet_dir()
         self.run_id = secrets.token_hex(8)
-        self.settle_idle = settle_idle
+        self.terms = terms or terms_named(DEFAULT)
+        self.settle_idle = self.terms.idle if settle_idle is None else settle_idle
+        self.pace = pace
         self.clock = Clock()
         self.hosts: list[Host] = []
         self.keys: Keys = load_or_create(self.folder / "keys", tuple(name for name, _ in HOSTS))
@@ -210,7 +216,8 @@ class SimNetwork:
                 network=self._profile("", ""),
                 model=self._model,
                 any_model=self._upstream is not None,
-                settle_idle=lambda: self.settle_idle,
+                terms=self.terms,
+                rhythm=self.rhythm,
                 payment_clock=self.clock,
                 on_activity=self._on_activity,
                 settler=self.settler,
@@ -340,6 +347,7 @@ class SimNetwork:
             "wallet_key_file": str(self.keys.payer_file),
             "payer": self.payer,
             "started_at": self._started_at.isoformat(),
+            "terms": asdict(self.terms),
             "hosts": [
                 {"name": h.name, "tee_id": h.tee_id, "endpoint": h.endpoint, "owner": h.owner} for h in self.hosts
             ],
@@ -367,13 +375,24 @@ class SimNetwork:
         """How long after its last charge a session is settled, from now on and for the open ones too."""
         self.settle_idle = seconds
         for host in self.hosts:
-            host.sessions.reschedule()
+            host.sessions.look_again()
+
+    def rhythm(self) -> Rhythm:
+        """When hosts settle sessions."""
+        return rhythm(self.terms, idle=self.settle_idle, pace=self.pace)
+
+    def restart(self, host: str) -> int:
+        """Let a host forget its sessions, as a restart does: what they owe is never collected.  How many were open.
+
+        Its key stays, so that it need not be registered again.
+        """
+        return self.host(host).sessions.forget()
 
     def advance(self, seconds: float) -> None:
         """Move the payment chain's clock ahead, so that a deadline passes."""
         self.clock.advance(seconds)
         for host in self.hosts:
-            host.sessions.reschedule()
+            host.sessions.look_again()
 
     async def registry_action(self, host: str, action: str) -> None:
         """Change a host's standing: ``disable``, ``enable``, ``revoke`` and ``approve`` its build, ``silence`` and
@@ -420,6 +439,7 @@ class SimNetwork:
         app.router.add_post("/clients", self._post_clients)
         app.router.add_post("/cheat", self._post_cheat)
         app.router.add_post("/registry", self._post_registry)
+        app.router.add_post("/restart", self._post_restart)
         app.router.add_post("/settle", self._post_settle)
         app.router.add_post("/settle_batch", self._post_settle_batch)
         app.router.add_post("/advance", self._post_advance)
@@ -440,7 +460,9 @@ class SimNetwork:
             "version": __version__,
             "started_at": self._started_at.isoformat(),
             "model": self._upstream or "scripted",
+            "terms": asdict(self.terms),
             "settle_idle": self.settle_idle,
+            "pace": self.pace,
             "batch": {**asdict(self.settler.limits), "waiting": self.settler.waiting},
             "hosts": [
                 {
@@ -475,6 +497,10 @@ class SimNetwork:
         wanted = await request.json()
         await self.registry_action(str(wanted["host"]), str(wanted["action"]))
         return _json(self.status())
+
+    async def _post_restart(self, request: web.Request) -> web.Response:
+        host = self.host(str((await request.json())["host"]))
+        return _json({"host": host.name, "lost": self.restart(host.name)})
 
     async def _post_settle(self, request: web.Request) -> web.Response:
         wanted = await request.json() if request.can_read_body else {}

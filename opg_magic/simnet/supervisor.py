@@ -116,12 +116,13 @@ def is_locked() -> bool:
 
 def serve(
     *,
-    upstream: str | None = None,
-    token_delay: float = 0.015,
-    settle_idle: float | None = None,
     idle_seconds: float = IDLE_SECONDS,
+    **options: Any,
 ) -> int:
-    """Run the network in this process until it is told to end, or nobody uses it.  The exit code."""
+    """Run the network in this process until it is told to end, or nobody uses it.  The exit code.
+
+    ``options`` are those of :class:`~opg_magic.simnet.network.SimNetwork`.
+    """
     for name in set(os.environ) - set(simlink.clean_environment()):
         del os.environ[name]
     os.umask(0o077)
@@ -132,7 +133,7 @@ def serve(
         simlink.state_file().unlink(missing_ok=True)
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         try:
-            asyncio.run(_serve(upstream, token_delay, settle_idle, idle_seconds))
+            asyncio.run(_serve(options, idle_seconds))
         except SimnetError as error:
             print(error, file=sys.stderr)
             return 1
@@ -141,8 +142,7 @@ def serve(
     return 0
 
 
-async def _serve(upstream: str | None, token_delay: float, settle_idle: float | None, idle_seconds: float) -> None:
-    from opg_magic.simnet.facilitator import SETTLE_IDLE
+async def _serve(options: dict[str, Any], idle_seconds: float) -> None:
     from opg_magic.simnet.network import SimNetwork
 
     leases = Leases()
@@ -151,9 +151,7 @@ async def _serve(upstream: str | None, token_delay: float, settle_idle: float | 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     network = SimNetwork(
-        upstream=upstream,
-        token_delay=token_delay,
-        settle_idle=SETTLE_IDLE if settle_idle is None else settle_idle,
+        **options,
         on_activity=leases.touch,
         on_client=leases.add,
         on_down=ended.set,

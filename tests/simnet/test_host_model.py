@@ -283,12 +283,14 @@ async def test_an_upstream_completes(relayed: RunningSimnet, server: Server) -> 
     assert read_reply(answer_.content, "completion").text == " upon a time"
 
 
-async def test_an_upstream_that_is_down_is_http_500(relayed: RunningSimnet, server: Server) -> None:
+async def test_an_upstream_that_is_down_is_http_500_or_an_error_frame(relayed: RunningSimnet, server: Server) -> None:
     server.broken = "500"
     async with client(relayed) as c:
-        for stream in (False, True):
-            answer_ = await c.pay(chat("x", stream=stream))
-            assert (answer_.status_code, answer_.json()) == (500, {"error": "Request processing failed"})
+        whole = await c.pay(chat("x"))
+        streamed = await c.pay(chat("x", stream=True))
+        assert c.host.sessions._by_id[c.session or ""].charged == 0
+    assert (whole.status_code, whole.json()) == (500, {"error": "Request processing failed"})
+    assert (streamed.status_code, streamed.text) == (200, 'data: {"error": "Stream processing failed"}\n\n')
 
 
 async def test_an_upstream_that_breaks_off_is_the_recorded_error_frame(relayed: RunningSimnet, server: Server) -> None:

@@ -12,14 +12,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SDK_VERSION := 1.1.4
-# Two at a time: the simulated network and a browser are heavy.  PYTEST_ARGS adds to it (make test PYTEST_ARGS="-k ledger").
-PYTEST_WORKERS ?= 2
+# PYTEST_ARGS goes to pytest (make test PYTEST_ARGS="-k ledger"); PYTEST_WORKERS is for the tests without a browser, which run
+# beside those with one.
+PYTEST_WORKERS ?= 1
 PYTEST_ARGS ?=
+export PYTEST_WORKERS PYTEST_ARGS
 PIP := -m pip install --quiet --disable-pip-version-check
 # The JupyterLab extension has a step of its own (scripts/labextension.py): Python alone is enough to install the rest.
 export SKIP_JUPYTER_BUILDER := 1
 
-.PHONY: help demo test lint lab bench format clean
+.PHONY: help demo test check soak lint lab bench format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,16 +29,20 @@ help: ## this list
 demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/
 	@$(BIN)/python scripts/demo.py
 
-test: $(VENV)/.stamp-test .venvs/sdk/.stamp lint ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
+test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
 	@scripts/need_apt.sh chromium chromium
 	@scripts/need_apt.sh node nodejs
 	@scripts/need_apt.sh npm npm
 	@scripts/need_anvil.sh .venvs/npm-anvil
+	@$(BIN)/python scripts/test.py
+
+check: $(VENV)/.stamp-test ## style, types and the quick tests, for while one edits (PYTEST_ARGS="-k ledger" for a part of them)
+	@$(BIN)/python scripts/test.py --check
+
+soak: $(VENV)/.stamp-test .venvs/sdk/.stamp ## fuzz and the random corpus at length (some 30 minutes)
 	@$(BIN)/python scripts/labextension.py
-	@cd labextension && export PATH="$(CURDIR)/$(BIN):$$PATH" && { [ -d node_modules ] || jlpm install >/dev/null; } && jlpm test
-	@# Pages in a run of their own: the browser's driver keeps an event loop running, beside which no other test can have one.
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m browser $(PYTEST_ARGS)
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not browser" $(PYTEST_ARGS)
+	@OPG_FUZZ_EXAMPLES=20000 OPG_CORPUS_MUTATIONS=20000 OPG_CORPUS_SEED=$${OPG_CORPUS_SEED:-$$(date +%s)} \
+		$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --timeout 3600 tests/fuzz tests/corpus $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-test ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check

@@ -55,9 +55,16 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, str | bytes) and len(val) > 60 else None
 
 
+#: Folders of tests that build, fuzz, or run chains and whole notebooks: ``make check`` leaves them to ``make test``.
+SLOW = ("backends", "corpus", "examples", "fuzz", "packaging", "sdk", "simnet", "wallet/test_payment")
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Whatever uses the simulated network bears its mark."""
+    """Whatever uses the simulated network bears its mark, and so does what is too slow for an edit's check."""
+    here = Path(__file__).parent
     for item in items:
+        if item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
         names = set(getattr(item, "fixturenames", ()))
         if names & {"simnet", "honest_simnet", "simnet_process"}:
             item.add_marker(pytest.mark.simnet)

@@ -426,7 +426,7 @@ def recorded(header: str) -> list[dict[str, Any]]:
     for file in sorted(RECORDINGS.glob("*.json")):
         for exchange in json.loads(file.read_text())["exchanges"]:
             # One exchange was recorded with a header that is no base64, on purpose.
-            if isinstance(exchange["decoded_payment_headers"].get(header), dict):
+            if isinstance(exchange.get("decoded_payment_headers", {}).get(header), dict):
                 found.append(exchange)
     return found
 

@@ -133,8 +133,13 @@ def _parser() -> argparse.ArgumentParser:
         command = wallet.add_parser(name, help=text)
         command.add_argument("--network")
         command.set_defaults(handler=_wallet_show)
-    approve = wallet.add_parser("approve", help="allow Permit2 to move OPG, once (a transaction; costs gas)")
-    approve.add_argument("amount", metavar="OPG", help="how much may be moved in all, for instance 5")
+    approve = wallet.add_parser(
+        "approve", help="set how much OPG Permit2 may take from the wallet; it counts down (a transaction; costs gas)"
+    )
+    approve.add_argument("amount", metavar="OPG", help="how much, for instance 5")
+    how = approve.add_mutually_exclusive_group()
+    how.add_argument("--set", action="store_true", help="this much in all, whatever is left (the default)")
+    how.add_argument("--add", action="store_true", help="this much more than is left")
     approve.add_argument("--network")
     approve.set_defaults(handler=_wallet_approve)
 
@@ -333,8 +338,9 @@ def _wallet_show(options: argparse.Namespace) -> int:
 
 
 def _wallet_approve(options: argparse.Namespace) -> int:
-    from opg_magic.models import parse_units
+    from opg_magic.models import Money, parse_units
     from opg_magic.networks import OPG_DECIMALS
+    from opg_magic.wallet.funds import allowance_words
 
     try:
         amount = parse_units(options.amount, OPG_DECIMALS)
@@ -342,9 +348,16 @@ def _wallet_approve(options: argparse.Namespace) -> int:
         raise errors.ConfigError(str(problem)) from None
     session = _session(options)
     network = session.network
-    transaction = session.approve(amount)
-    print(f"{network.title}: Permit2 may now move {options.amount} {network.token.symbol} from the wallet")
-    print(f"transaction {transaction}")
+    now, then = session.allowances(amount, add=options.add)
+    left, to = allowance_words(now, network), allowance_words(then, network)
+    day = session.settings.get("max_cost_per_day")
+    print(f"{network.title}: Permit2 may take {left} from the wallet now.")
+    print(
+        f"Adding {options.amount} {network.token.symbol} to it: {to}." if options.add else f"Setting it to {to} in all."
+    )
+    lasts = f" At your limit of {Money(day, network.token)} a day it lasts {then / day:.1f} days." if day else ""
+    print(f"It counts down with every settled payment.{lasts}")
+    print(f"transaction {session.approve(then)}")
     return 0
 
 

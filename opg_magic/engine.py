@@ -61,6 +61,7 @@ from opg_magic.networks import Network
 from opg_magic.readiness import Hosts
 from opg_magic.reconcile import Reconciler
 from opg_magic.secret import Secret
+from opg_magic.wallet.funds import check_clock, read_funds
 from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
 
 if TYPE_CHECKING:
@@ -68,14 +69,12 @@ if TYPE_CHECKING:
     from opg_magic.hosts.transport import HostPool
     from opg_magic.receipts.ledger import Ledger
     from opg_magic.wallet.chain import PaymentChain
+    from opg_magic.wallet.funds import Funds
     from opg_magic.wallet.keys import Wallet
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-#: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
-#: Deadlines are signed in chain time: with 300 s to live, a minute matters.
-CHAIN_CLOCK_SECONDS = 60
 
 #: How long a new authorisation waits, at most, for what the chain shows of earlier ones.
 RECONCILE_SECONDS = 5.0
@@ -107,6 +106,8 @@ class Engine:
         self._hosts = Hosts(network, registry, pool)
         self._sessions = UptoSessions()
         self._timing = Timing(network.session_idle)
+        #: The payer's funds as the chain last showed them; None before the first look.
+        self.funds_seen: Funds | None = None
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
         #: What is learnt of calls after they ended.
         self.afterwards = Reconciler(
@@ -263,11 +264,11 @@ class Engine:
         outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
         return snapshot, {host.tee_id: outcome for host, outcome in zip(snapshot.hosts, outcomes, strict=True)}
 
-    async def funds(self, address: str) -> tuple[int, int]:
-        """Balance and Permit2 allowance of an address, in base units."""
+    async def funds(self, address: str) -> tuple[Funds, int]:
+        """What an address has now, and what open authorisations may still take of it, in base units."""
         await self._chain.check()
-        balance, allowance = await asyncio.gather(self._chain.balance(address), self._chain.allowance(address))
-        return balance, allowance
+        self.funds_seen = seen = await read_funds(self._chain, address)
+        return seen, self._ledger.held(self.network, address, seen.at)
 
     async def approve(self, wallet: Wallet, amount: int) -> str:
         """Allow Permit2 to move ``amount`` base units in all; returns the transaction's hash."""
@@ -449,11 +450,14 @@ class Engine:
         call.limits.check_call(terms.amount, self.network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=Money(terms.amount, self.network.token)))
         wallet = self._wallet()
-        await self._check_clock_and_funds(wallet.address, terms.amount, server_date, settings)
-        # What earlier calls came to frees limits.  A slow chain must not hold this one back, and no deadline runs yet.
+        await self._chain.check()
+        # What earlier calls came to frees limits and funds.  A slow chain must not hold this one back, and no deadline
+        # runs yet.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECONCILE_SECONDS):
                 await self.afterwards.payments()
+        self.funds_seen = has = await read_funds(self._chain, wallet.address)
+        check_clock(utc_now(), chain=has.at, host=server_date, skew=settings.skew)
         authorisation = authorise(
             terms,
             self.network,
@@ -470,7 +474,11 @@ class Engine:
             payees=settings.payees,
             facilitators=settings.facilitators,
         )
-        self._begin(call, ready, authorisation, new=True)
+        cap = Money(authorisation.cap, self.network.token)
+        held = self._ledger.held(self.network, wallet.address, has.at)
+        self._begin(call, ready, authorisation, funds=has)
+        if warning := has.warning(cap, held + cap.amount, self.network):
+            call.notes.append(warning)
         paid = Paid(ready, authorisation, None, call.path, "PAYMENT-SIGNATURE", Secret(""))
         try:
             signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network, bounds)
@@ -479,40 +487,13 @@ class Engine:
             raise
         return replace(paid, value=payment_header(authorisation, signature, terms))
 
-    async def _check_clock_and_funds(
-        self, payer: str, cap: int, server_date: datetime | None, settings: EngineSettings
+    def _begin(
+        self, call: RunningCall, ready: ReadyHost, authorisation: Authorisation, *, funds: Funds | None = None
     ) -> None:
-        await self._chain.check()
-        clock, balance, allowance = await asyncio.gather(
-            self._chain.clock(), self._chain.balance(payer), self._chain.allowance(payer)
-        )
-        for name, theirs, bound in (
-            ("the payment chain's newest block", clock, CHAIN_CLOCK_SECONDS),
-            ("the host's Date header", server_date, max(settings.skew, 1.0)),
-        ):
-            if theirs is None:
-                continue
-            off = (utc_now() - theirs).total_seconds()
-            if abs(off) > bound:
-                raise errors.ClockSkew(
-                    f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {name};"
-                    " nothing was signed",
-                    hint="Set the clock, then run the cell again.",
-                )
-        wanted = Money(cap, self.network.token)
-        if balance < cap:
-            raise errors.WalletError(
-                f"the wallet holds {Money(balance, self.network.token)}; an authorisation needs {wanted}",
-                hint=f"Send {self.network.token.symbol} to {payer}. Nothing was signed.",
-            )
-        if allowance < cap:
-            raise errors.WalletError(
-                f"Permit2 may take {Money(allowance, self.network.token)} from the wallet; a call needs {wanted}",
-                hint=f"Approve it once: opg wallet approve 5 --network {self.network.name}. Nothing was signed.",
-            )
+        """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend.
 
-    def _begin(self, call: RunningCall, ready: ReadyHost, authorisation: Authorisation, *, new: bool) -> None:
-        """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend."""
+        ``funds`` of the payer for a new one: within the same transaction they must cover it beside all that is open.
+        """
         from opg_magic.receipts.ledger import CallIntent
 
         where = self._where()
@@ -528,7 +509,7 @@ class Engine:
             prompt=call.prompt.text,
             authorisation=authorisation,
         )
-        self._ledger.begin(intent, reserve=new, limits=call.limits)
+        self._ledger.begin(intent, reserve=funds is not None, limits=call.limits, funds=funds)
 
     # ------------------------------------------------------------------------------------------------- 8: the exchange
 
@@ -548,7 +529,7 @@ class Engine:
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
         if session is None:
             return await self._authorise(call, ready, settings)
-        self._begin(call, ready, session.authorisation, new=False)
+        self._begin(call, ready, session.authorisation)
         session.last_used = utc_now()
         return Paid(
             ready=ready,

@@ -394,28 +394,48 @@ class Session:
         return [ModelRow(name, known.price(name)) for name in known.models]
 
     def wallet_info(self) -> dict[str, Any]:
-        """Address, where the key is, balance and Permit2 allowance; never the key."""
+        """Address, where the key is, balance and what Permit2 may still take; never the key.
+
+        ``held``: what open payments of this ledger may still take of both.
+        """
+        from opg_magic.wallet.funds import allowance_words
+
         engine = self._engine(None, None)
         network = engine.network
         wallet = self._wallet(network)
-        balance, allowance = self._run(engine.funds(wallet.address))
-        return {
+        funds, held = self._run(engine.funds(wallet.address))
+        info = {
             "network": network.title,
             "address": wallet.address,
             "key": wallet.source,
-            "balance": Money(balance, network.token),
-            "allowance": Money(allowance, network.token),
+            "balance": Money(funds.balance, network.token),
+            "allowance": allowance_words(funds.allowance, network),
+            "held": Money(held, network.token),
         }
+        cap = Money(self.settings.get("max_cost_per_call"), network.token)
+        if warning := funds.warning(cap, held, network):
+            info["note"] = warning
+        return info
 
     def status(self) -> dict[str, Any]:
-        """What is in force: network, model, policy, wallet, spending, receipts.  Starts nothing."""
+        """What is in force: network, model, policy, wallet, spending, receipts.  Starts and asks nothing."""
+        from opg_magic.wallet.funds import allowance_words
+
         name = self.settings.get("network")
         running = self._sim_state is not None
+        known = self._engines.get(name)
+        seen = None if known is None else known[1].funds_seen
+        if known is None or seen is None:
+            wallet = "not asked yet: %opg wallet"
+        else:
+            left, at = allowance_words(seen.allowance, known[0]), f"{seen.at:%H:%M} UTC"
+            wallet = f"{Money(seen.balance, known[0].token)}, allowance {left} (at {at})"
         return {
             "network": name + (" (simulated)" if name == "sim" else ""),
             "simulated network": "in use" if running else "not started by this kernel",
             "model": self.settings.get("model"),
             "policy": self.settings.get("policy"),
+            "wallet": wallet,
             "receipts": self.ledger.count(),
             "calls that never ended": len(self.ledger.unfinished()),
             "ledger": "kept for all kernels of this user",
@@ -507,6 +527,14 @@ class Session:
             raise _interrupted(Stopped(None, ended=not begun)) from None
         finally:
             self._count(-1)
+
+    def allowances(self, amount: int, *, add: bool) -> tuple[int, int]:
+        """What Permit2 may take from the wallet now, and what it is to be with ``amount`` more, or set; base units."""
+        from opg_magic.wallet.funds import approved
+
+        engine = self._engine(None, None)
+        funds, _ = self._run(engine.funds(self._wallet(engine.network).address))
+        return funds.allowance, approved(funds.allowance, amount, add=add, network=engine.network)
 
     def approve(self, amount: int) -> str:
         """Let Permit2 move ``amount`` base units in all from the wallet; returns the transaction's hash."""

@@ -45,6 +45,7 @@ from opg_magic.receipts.ledger_records import (
     token_key,
     token_of,
 )
+from opg_magic.receipts.outstanding import held
 from opg_magic.receipts.receipt import (
     Receipt,
     Supplement,
@@ -56,6 +57,7 @@ from opg_magic.receipts.receipt import (
     supplemented,
 )
 from opg_magic.receipts.stored import deflate, shared_places, with_parts
+from opg_magic.wallet.funds import Funds
 from opg_magic.wallet.limits import Limits, check
 
 __all__ = [
@@ -119,7 +121,9 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------------- writing
 
-    def begin(self, intent: CallIntent, *, reserve: bool, limits: Limits | None = None) -> None:
+    def begin(
+        self, intent: CallIntent, *, reserve: bool, limits: Limits | None = None, funds: Funds | None = None
+    ) -> None:
         """Write the intent, and with ``reserve`` its new authorisation, if the limits allow it: all or nothing.
 
         A call that reuses an authorisation (``reserve=False``) reserves nothing more, but that authorisation must be
@@ -136,7 +140,7 @@ class Ledger:
             if authorisation is not None:
                 if limits is None:
                     raise ValueError("a call that can spend needs limits")
-                self._cover(db, intent, authorisation, limits, new=reserve)
+                self._cover(db, intent, authorisation, limits, funds if reserve else None, new=reserve)
             db.execute(
                 "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -156,7 +160,14 @@ class Ledger:
             )
 
     def _cover(
-        self, db: sqlite3.Connection, intent: CallIntent, a: Authorisation, limits: Limits, *, new: bool
+        self,
+        db: sqlite3.Connection,
+        intent: CallIntent,
+        a: Authorisation,
+        limits: Limits,
+        funds: Funds | None,
+        *,
+        new: bool,
     ) -> None:
         network, token = network_key(intent.network), intent.network.token
         if a.cap < 0 or (a.token.lower(), a.chain_id) != (token.address.lower(), token.chain_id):
@@ -180,6 +191,8 @@ class Ledger:
         )
         if not new:
             return
+        if funds is not None:
+            funds.check(Money(a.cap, token), held(db, network, a.payer, funds.at), intent.network)
         db.execute(
             "INSERT INTO authorisations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -422,6 +435,11 @@ class Ledger:
                 kernel_cost=_cost(db, key, token, "kernel =", kernel_id),
                 day_cost=_cost(db, key, token, "created_at >=", today),
             )
+
+    def held(self, network: Network, payer: str, at: datetime) -> int:
+        """What open authorisations of this payer may still take, in base units: all kernels, at the chain's time."""
+        with self._guard():
+            return held(self._db(), network_key(network), payer, at)
 
     def open_authorisations(self, *, kernel: str | None = None, network: str | None = None) -> list[OpenAuthorisation]:
         """Authorisations that no release has closed, oldest first: to be reconciled by nonce."""

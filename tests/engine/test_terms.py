@@ -182,3 +182,58 @@ def test_the_hint_names_the_place_that_set_the_limit(session: Session, tmp_path:
     with pytest.raises(errors.LimitExceeded, match=r"project \(pyproject.toml\)") as refused:
         session.ask(PROMPT)
     assert "[tool.opg]" in refused.value.hint
+
+
+# -------------------------------------------------------------------------------------------------------- funds
+
+
+def test_an_open_payment_counts_whole_against_the_balance(session: Session):
+    session.ask(PROMPT, CallOptions(host="anna"))
+    engine = session._engines["sim"][1]
+
+    async def enough_for_one(_address: str) -> int:
+        return CAP * 3 // 2
+
+    engine._chain.balance = enough_for_one
+    # The session of the first carries a second call; another host needs an authorisation of its own.
+    session.ask(PROMPT, CallOptions(host="anna"))
+    with pytest.raises(errors.WalletError, match=r"holds 0.15 sim-OPG. This call needs 0.1 sim-OPG, and open payments"):
+        session.ask(PROMPT, CallOptions(host="bruno"))
+    assert len(session.ledger.open_authorisations()) == 1
+
+
+def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(session: Session):
+    engine = session._engine(None, None)
+
+    async def nearly_used_up(_address: str) -> int:
+        return CAP * 2
+
+    engine._chain.allowance = nearly_used_up
+    answer = session.ask(PROMPT)
+    assert any("nearly used up: 0.1 sim-OPG is left" in note for note in answer.notes)
+    info = session.wallet_info()
+    assert (info["allowance"], str(info["held"])) == ("0.2 sim-OPG", "0.1 sim-OPG")
+    assert "nearly used up" in info["note"]
+    assert "allowance 0.2 sim-OPG" in session.status()["wallet"]
+
+
+def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch: Any, capsys: Any):
+    from opg_magic import cli
+
+    engine = session._engine(None, None)
+    sent: list[int] = []
+
+    async def left(_address: str) -> int:
+        return 12 * 10**17
+
+    async def approve(_wallet: Any, amount: int) -> str:
+        assert "Permit2 may take 1.2 sim-OPG" in capsys.readouterr().out
+        sent.append(amount)
+        return "0xabc"
+
+    engine._chain.allowance = left
+    monkeypatch.setattr(engine, "approve", approve)
+    monkeypatch.setattr(cli, "_session", lambda _options=None: session)
+    for arguments in (["5"], ["5", "--set"], ["5", "--add"]):
+        assert cli.main(["wallet", "approve", *arguments]) == 0
+    assert sent == [5 * 10**18, 5 * 10**18, 62 * 10**17]

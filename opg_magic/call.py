@@ -131,6 +131,7 @@ def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
         registry=(network.registry_chain_id, network.registry_address),
         relay=(network.registry_chain_id, relay) if (relay := network.settlement_relay) else None,
         relay_senders=frozenset(network.settlement_senders),
+        payees=frozenset({*network.payees, *settings.payees}),
         now=utc_now(),
     )
 

@@ -318,7 +318,7 @@ class Concluder:
                 hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
                 **known,
             )
-        why = "; ".join(verdict.because) or (problem.message if problem else "it did not verify")
+        why = verdict.why or (problem.message if problem else "it did not verify")
         return errors.AnswerWithheld(
             f"answer withheld under policy {verdict.policy}: {why}",
             hint=f"To read the text all the same: %opg show {receipt.id} --unverified",

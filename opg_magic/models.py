@@ -513,6 +513,8 @@ class Evidence:
     agreement: AgreementEvidence | None = None
     #: Ids of other receipts that claim the same payment transaction under another nonce (looked up by the caller).
     payment_seen_in: tuple[str, ...] = ()
+    #: What the registry that was asked says otherwise of the hosts that were compared (asked by the caller).
+    agreement_contradicted: str | None = None
 
 
 # -------------------------------------------------------------------------------------------------------------- claims
@@ -610,6 +612,15 @@ class Verdict:
     def failed_claims(self) -> tuple[Claim, ...]:
         return tuple(c for c in self.claims.values() if c.status is Status.FAILED)
 
+    @property
+    def why(self) -> str:
+        """What decided it in one line, a reason that several claims share said once; empty where nothing did."""
+        names: dict[str, list[str]] = {}
+        for told in self.because:
+            name, _, reason = told.partition(": ")
+            names.setdefault(reason, []).append(name)
+        return "; ".join(f"{', '.join(sharing)}: {reason}" for reason, sharing in names.items())
+
     @cached_property
     def label(self) -> str:
         """What may be shown to a person: never a bare VERIFIED for a simulated network."""
@@ -638,6 +649,8 @@ class Trust:
     relay: tuple[int, str] | None = None
     #: Who may commit a batch or a call to the relay; empty: anyone, and the claim says so.
     relay_senders: frozenset[str] = frozenset()
+    #: Addresses that this verifier knows to be paid for a host besides the one that the registry lists for it.
+    payees: frozenset[str] = frozenset()
     #: When this is judged: a pending claim past its expiry is missing.  None: pending claims stay so.
     now: datetime | None = None
 

@@ -213,7 +213,7 @@ def shown_again(
     answer = _judged_again(receipt.answer(include_withheld=include_withheld), settings, simulated_roots)
     if answer.verdict.withheld and not include_withheld:
         raise errors.AnswerWithheld(
-            f"the answer of call {receipt.id} no longer passes: {'; '.join(answer.verdict.because)}",
+            f"the answer of call {receipt.id} no longer passes: {answer.verdict.why}",
             hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
             verdict=answer.verdict,
             receipt=receipt,
@@ -235,6 +235,7 @@ def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset
         skew_seconds=settings.get("skew"),
         reader=False,
         asked=frozenset({"registry", "channel", "payment", "settlement"}),
+        payees=frozenset(settings.get("payees")),
     )
     demanded = requiring(policy(settings.get("policy")), settings.get("required_claims"))
     return replace(answer, verdict=judge(answer.receipt.evidence(), policy=demanded, trust=trust))

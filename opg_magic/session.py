@@ -742,5 +742,6 @@ def reader_trust(settings: Settings) -> Any:
         simulated_roots=simlink.own_roots(),
         pinned_pcrs=frozenset(settings.get("pinned_pcrs")),
         skew_seconds=settings.get("skew"),
+        payees=frozenset(settings.get("payees")),
         reader=True,
     )

@@ -21,6 +21,8 @@ export interface Trust {
   /** The same of the settlement relay, and who may commit to it (empty: anyone). */
   readonly relay: readonly [number, string] | null;
   readonly relaySenders: readonly string[];
+  /** Addresses that this verifier knows to be paid for a host besides the one that the registry lists for it. */
+  readonly payees: readonly string[];
   /** When this is judged: a pending claim past its expiry is missing. null: pending claims stay so. */
   readonly now: Date | null;
 }
@@ -36,5 +38,6 @@ export const READER: Trust = {
   registry: null,
   relay: null,
   relaySenders: [],
+  payees: [],
   now: null
 };

@@ -30,7 +30,7 @@ export function decide(claims: Claims, trust: Trust, simulated: boolean, policy:
       unmet.set(name, reason);
     }
   }
-  const lacking = [...unmet.keys()].some(name => claims[name].status === 'missing');
+  const lacking = [...unmet.keys()].some(name => lacks(claims[name]));
   const shortOfRpcs = unmet.has('registry') && tooFewRpcs(claims.registry, policy);
   const failures = CLAIM_NAMES.map(name => claims[name]).filter(claim => claim.status === 'failed');
   const reasons = unverified(claims);
@@ -70,6 +70,11 @@ function unverified(claims: Claims): string[] {
   return [];
 }
 
+/** Whether evidence is missing for which an answer may be withheld: that a host did not collect is not such. */
+function lacks(claim: Claim): boolean {
+  return claim.status === 'missing' && !(claim.name === 'payment' && claim.code === 'expired');
+}
+
 function whyUnmet(claim: Claim, claims: Claims, policy: Policy, trust: Trust): string | null {
   const proven = attested(claims.attestation, trust);
   if (claim.name === 'attestation') {
@@ -82,8 +87,11 @@ function whyUnmet(claim: Claim, claims: Claims, policy: Policy, trust: Trust): s
     return told(claim);
   }
   if (claim.basis === 'recorded' && trust.reader) {
-    // A certificate that the enclave itself names needs no witness.
+    // A certificate that the enclave itself names needs no witness; the signed time is proven, whenever it was sent.
     if (claim.name === 'channel' && proven && claims.attestation.facts.binds_certificate === true) {
+      return null;
+    }
+    if (claim.name === 'freshness') {
       return null;
     }
     return `${claim.name}: only recorded by the author of the receipt`;

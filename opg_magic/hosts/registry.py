@@ -86,7 +86,8 @@ def inactive_reason(entry: Host | None, pcr_approved: bool | None, max_age: int,
         return "disabled"
     if pcr_approved is False:
         return "PCR revoked"
-    if block_time - entry.last_heartbeat_at >= max_age:
+    # The contract counts a heartbeat of exactly that age as young enough.
+    if block_time - entry.last_heartbeat_at > max_age:
         return "heartbeat too old"
     return None
 

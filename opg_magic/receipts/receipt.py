@@ -318,7 +318,7 @@ class Receipt:
             )
         if self.withheld and not include_withheld:
             raise AnswerWithheld(
-                f"the answer of call {self.id} was withheld: {'; '.join(verdict.because) or verdict.label}",
+                f"the answer of call {self.id} was withheld: {verdict.why or verdict.label}",
                 hint=f"To read the text all the same: %opg show {self.id} --unverified",
                 verdict=verdict,
                 charge=self.cost.charge,

@@ -58,6 +58,10 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         return failed(
             "agreement", Basis.PROVEN, "The comparison with other hosts is not this answer's.", *fault, **facts
         )
+    if evidence.agreement_contradicted is not None:
+        sentence = "The hosts that were compared are not those of the registry that was asked."
+        reason = evidence.agreement_contradicted
+        return failed("agreement", basis_of("registry", trust), sentence, "other-owner", reason, **facts)
     own = _own(evidence, agreement)
     counted = [member for member in agreement.answers if member.verdict in _COUNTED]
     facts["not_counted"] = tuple(m.receipt_id for m in agreement.answers if m.verdict not in _COUNTED)

@@ -421,8 +421,9 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
 
     document = report.document
     facts: dict[str, Any] = {
-        # A document too malformed to name a root tells nothing; what the evidence declares of itself then stands.
-        "simulated": report.simulated if report.root_sha256 else evidence.declared_simulated,
+        # Simulated is a root that is known to be, or what calls itself so; a root that nobody knows is a fault.
+        "simulated": (report.simulated or report.root_sha256 is None)
+        and (evidence.declared_simulated or report.root_sha256 in {root.lower() for root in trust.simulated_roots}),
         "root_sha256": report.root_sha256,
         "binds_certificate": False,
         "nonce": offered.nonce is not None,

@@ -1,4 +1,9 @@
-"""The payment claim: at most N was paid to Y for it, in transaction Z (protocol section 6; attack 23)."""
+"""The payment claim: at most N was paid to Y for it, in transaction Z.
+
+It follows the chain: what a host says that it charged is claimed, until the authorisation's nonce is seen spent.  A
+host that did not collect has done no wrong.  A payment counts for this call alone: made to this host's own payee, under
+an authorisation that could be used while the call ran.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,9 @@ from opg_magic.verify._claims import basis_of, failed, missing, not_applicable, 
 #: Seconds past the signed deadline until which a settlement may still come into sight: blocks lag, RPCs lag.
 MARGIN_SECONDS = 120
 
-_NOTHING = "Nothing was paid for this call."
+_NOTHING = "Nothing was taken for this call."
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_SECOND = 1_000_000
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -45,15 +52,19 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             "two-nonces",
             f"the same transaction, under another nonce, in {others}",
         )
+    fault = _binding_fault(evidence, payment, trust)
+    if fault is not None:
+        return failed("payment", basis, *fault)
     settled = payment.settled
     if settled is None or settled.status == "open":
         return _open(payment, trust)
     facts = _facts(payment, settled)
-    fault = _fault(payment, settled)
+    fault = _fault(payment, settled) or _too_early(evidence, settled, trust)
     if fault is not None:
         return failed("payment", basis, *fault, **facts)
     if settled.status == "unspent":
-        return not_applicable("payment", _NOTHING, "unspent", "the authorisation ran out unused", **facts)
+        # Whoever did not collect has done no wrong: of the answer that says nothing.
+        return not_applicable("payment", _NOTHING, "unspent", "nothing was taken: its nonce was never spent", **facts)
     if settled.tx_hash is None or settled.amount is None:
         reason = "the nonce is spent, but the transaction that did it was not found"
         return missing("payment", "The payment was taken, but it is not known how much.", "not-found", reason, **facts)
@@ -101,6 +112,48 @@ def _open(payment: PaymentEvidence, trust: Trust) -> Claim:
     )
 
 
+def _binding_fault(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> tuple[str, str, str] | None:
+    """(sentence, code, reason): an authorisation to another payee than this host's, or of another time (attack 40)."""
+    signed = payment.authorisation
+    registry = evidence.registry
+    listed = registry.entry if registry is not None and registry.entry is not None else evidence.host
+    known = {payee.lower() for payee in trust.payees}
+    if listed is not None and signed.pay_to.lower() not in known | {listed.payment_address.lower()}:
+        reason = (
+            f"it pays {signed.pay_to}; the registry lists {listed.payment_address} for this host"
+            ", and your setting payees does not name it"
+        )
+        return "The payment is to somebody else than this host.", "other-payee", reason
+    skew = round(trust.skew_seconds * _SECOND)
+    if signed.valid_after * _SECOND > _micro(evidence.sent_at) + skew:
+        reason = f"it could be used from {_moment(signed.valid_after)}, the call was sent before"
+        return "The payment is not of the time of this call.", "other-time", reason
+    if _micro(evidence.received_at) > signed.deadline * _SECOND + skew:
+        reason = f"it could be used until {_moment(signed.deadline)}, the call ended after that"
+        return "The payment is not of the time of this call.", "other-time", reason
+    return None
+
+
+def _too_early(evidence: Evidence, settled: SettlementTx, trust: Trust) -> tuple[str, str, str] | None:
+    """A settlement that was made before the call was sent has not paid for it."""
+    skew = round(trust.skew_seconds * _SECOND)
+    if settled.block_time is None or _micro(settled.block_time) + skew >= _micro(evidence.sent_at):
+        return None
+    reason = f"its block is of {settled.block_time:%Y-%m-%d %H:%M:%S} UTC, before the call was sent"
+    return "The payment is not of the time of this call.", "too-early", reason
+
+
+def _micro(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds} s"
+
+
 def _fault(payment: PaymentEvidence, settled: SettlementTx) -> tuple[str, str, str] | None:
     """(sentence, code, reason) of the first thing that is wrong."""
     authorisation = payment.authorisation
@@ -108,13 +161,13 @@ def _fault(payment: PaymentEvidence, settled: SettlementTx) -> tuple[str, str, s
         reason = f"looked up on chain {settled.chain_id}, signed for chain {authorisation.chain_id}"
         return "The payment was looked up on another chain.", "wrong-chain", reason
     if settled.status == "unspent":
-        if payment.charge is Charge.CHARGED:
-            reason = "the authorisation's deadline has passed, and its nonce was never spent"
-            return "The payment that this call claims was never made.", "absent", reason
+        if settled.tx_hash is not None:
+            reason = f"transaction {settled.tx_hash} is named, and the nonce was never spent"
+            return "The payment that this receipt names was never made.", "absent", reason
         return None
     if settled.status == "reverted":
         reason = f"transaction {settled.tx_hash} was reverted"
-        return "The payment that this call claims failed.", "reverted", reason
+        return "The payment that this receipt names failed.", "reverted", reason
     if settled.status != "spent":
         return "What is said of the payment makes no sense.", "format", f"its state is {settled.status!r}"
     return _transaction_fault(payment, settled)
@@ -174,6 +227,8 @@ def _sentence(payment: PaymentEvidence, settled: SettlementTx) -> str:
     paid, cap = Money(settled.amount or 0, payment.token), Money(payment.authorisation.cap, payment.token)
     calls = len(settled.shared)
     session = f" for {calls} calls of one session" if calls > 1 else ""
-    rest = f", {Money(settled.remainder, payment.token)} of it for no call that is known" if settled.remainder else ""
+    # What does not divide evenly among a session's calls is nobody's.
+    left = settled.remainder >= max(1, calls)
+    rest = f", {Money(settled.remainder, payment.token)} of it for no call that is known" if left else ""
     payee = payment.authorisation.pay_to
     return f"{paid} (at most {cap}) was paid to {payee[:6]}…{payee[-4:]}{session}{rest}."

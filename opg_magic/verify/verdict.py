@@ -45,7 +45,7 @@ def decide(claims: Mapping[str, Claim], *, policy: Policy = DEFAULT, trust: Trus
     """FAILED, UNVERIFIED, PARTIAL, VERIFIED: the first that applies, and the claims that decided it, in words."""
     claims = _with_missing(claims, policy)
     unmet = _unmet(claims, policy, trust)
-    lacking = any(claims[name].status is Status.MISSING and name in unmet for name in policy.required)
+    lacking = any(_lacks(claims[name]) and name in unmet for name in policy.required)
     short_of_rpcs = "registry" in unmet and _too_few_rpcs(claims["registry"], policy)
 
     failures = [claim for claim in claims.values() if claim.status is Status.FAILED]
@@ -88,8 +88,13 @@ def _unverified(claims: Mapping[str, Claim], trust: Trust) -> tuple[str, ...]:
     return ()
 
 
+def _lacks(claim: Claim) -> bool:
+    """Whether evidence is missing for which an answer may be withheld: that a host did not collect is not such."""
+    return claim.status is Status.MISSING and not (claim.name == "payment" and claim.code == "expired")
+
+
 def _unmet(claims: Mapping[str, Claim], policy: Policy, trust: Trust) -> dict[str, str]:
-    """Name and reason of each required claim that is not met for this verifier."""
+    """Reason of each required claim that is not met for this verifier, by name."""
     unmet: dict[str, str] = {}
     for name in CLAIM_NAMES:
         if name not in policy.required:
@@ -110,8 +115,10 @@ def _why_unmet(claim: Claim, claims: Mapping[str, Claim], policy: Policy, trust:
     if not claim.passed:
         return _told(claim)
     if claim.basis is Basis.RECORDED and trust.reader:
-        # A certificate that the enclave itself names needs no witness.
+        # A certificate that the enclave itself names needs no witness; the signed time is proven, whenever it was sent.
         if claim.name == "channel" and proven and attested.facts.get("binds_certificate") is True:
+            return None
+        if claim.name == "freshness":
             return None
         return f"{claim.name}: only recorded by the author of the receipt"
     if claim.name == "registry" and _too_few_rpcs(claim, policy):

@@ -65,7 +65,7 @@ MEANING = replace(
 
 @dataclass(frozen=True)
 class Case:
-    """``text`` is the receipt's JSON; ``seen_in`` and ``paid_in`` are what only a caller knows of other receipts."""
+    """``text`` is the receipt's JSON; ``seen_in``, ``paid_in`` and ``contradicted`` are what only a caller knows."""
 
     name: str
     want: VerdictStatus | None
@@ -74,6 +74,7 @@ class Case:
     policy: Policy = DEFAULT
     seen_in: tuple[str, ...] = ()
     paid_in: tuple[str, ...] = ()
+    contradicted: str | None = None
     #: The claims that must have failed, where the case is about that.
     fails: frozenset[str] = field(default_factory=frozenset)
 

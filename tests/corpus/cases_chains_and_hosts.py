@@ -27,6 +27,7 @@ from corpus.build import (
 from support import chains
 from support.signing import (
     SENT,
+    SIGNED,
     evidence,
     host,
     registry,
@@ -37,6 +38,7 @@ from support.signing import (
 from opg_magic.models import (
     ChannelEvidence,
     Charge,
+    Evidence,
     Trust,
     VerdictStatus,
 )
@@ -107,13 +109,13 @@ def money() -> Iterator[Case]:
         replace(call, payment=chains.payment(settled=chains.settled(status="open", tx_hash=None, amount=None))),
     )
     unspent = chains.settled(status="unspent", tx_hash=None, amount=None)
-    yield case("attack_23 absent", F, replace(call, payment=chains.payment(settled=unspent)), fails="payment")
-    for charge in (Charge.UNKNOWN, Charge.NONE):
-        yield case(
-            f"attack_22 {charge.value}, never taken",
-            V,
-            replace(call, payment=chains.payment(settled=unspent, charge=charge)),
-        )
+    for charge in Charge:
+        never = replace(call, payment=chains.payment(settled=unspent, charge=charge))
+        yield case(f"attack_22 {charge.value}, never taken", V, never)
+        batched_never = replace(batched, payment=never.payment)
+        yield case(f"attack_22 {charge.value}, never taken, audit", P, batched_never, MEANING, AUDIT)
+    named = chains.payment(settled=replace(unspent, tx_hash=chains.TX))
+    yield case("attack_23 absent", F, replace(call, payment=named), fails="payment")
     yield case("not charged", V, replace(call, payment=chains.payment(charge=Charge.NONE)))
     nothing = evidence(stream(ANNA, signed=False), payment=chains.payment(charge=Charge.UNKNOWN))
     yield case("attack_22 payment unknown", U, nothing)
@@ -129,12 +131,14 @@ def money() -> Iterator[Case]:
         "nonce": {"nonce": 5},
         "chain": {"chain_id": 1},
         "too late": {"block_time": after},
+        "too early": {"block_time": SENT - timedelta(seconds=301)},
         "shares": {"amount": 11, "shared": (("0123456789", 5), ("9876543210", 7)), "remainder": 1},
     }
     for name, change in changes.items():
         wrong = chains.payment(settled=chains.settled(**change))
         yield case(f"attack_23 {name}", F, replace(call, payment=wrong), fails="payment")
         yield case(f"attack_23 {name}, recorded", F, replace(call, payment=wrong), PINNING, fails="payment")
+    yield from _borrowed(call)
     for name in (
         "token",
         "payer",
@@ -151,6 +155,8 @@ def money() -> Iterator[Case]:
         yield case(f"payment without {name}", V, replace(call, payment=lacking))
     shared = chains.settled(amount=100, shared=(("0123456789", 40), ("9876543210", 50)), remainder=10)
     yield case("attack_23 one session, two calls", V, replace(call, payment=chains.payment(settled=shared)))
+    dust = chains.settled(amount=100, shared=(("0123456789", 40), ("9876543210", 59)), remainder=1)
+    yield case("a remainder that does not divide", V, replace(call, payment=chains.payment(settled=dust)))
     free = chains.settled(amount=0, token=None, payer=None, payee=None)
     yield case("a settlement of nothing", V, replace(call, payment=chains.payment(settled=free)))
     yield case("attack_23 two nonces", F, replace(call, payment=paid), fails="payment", paid_in=("9876543210",))
@@ -222,7 +228,51 @@ def money() -> Iterator[Case]:
         yield case(
             f"agreement, {name}", want, replace(call, agreement=agreement), fails="agreement" if want is F else ""
         )
+    yield case(
+        "attack_40 an owner that the registry contradicts",
+        F,
+        replace(call, agreement=agreed([own, boris])),
+        fails="agreement",
+        contradicted="the registry that was asked lists one owner for both",
+    )
     text = '{"b": [1, 2.0], "a": "é"}'
     as_json = evidence(stream(ANNA, pieces=(text,)))
     same = agreed([member("anna", text), member("boris", '{"a":"\\u00e9","b":[1.0,2]}')])
     yield case("agreement, as JSON by value", V, replace(as_json, agreement=same))
+
+
+def _borrowed(call: Evidence) -> Iterator[Case]:
+    """Payments of another payee or of another time (attack 40), and what a payment says of the time of the call."""
+    elsewhere = chains.authorisation(pay_to=ELSEWHERE)
+    for name, found in {
+        "settled": chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE)),
+        "open": chains.payment(authorisation=elsewhere),
+        "not charged": chains.payment(authorisation=elsewhere, charge=Charge.NONE),
+    }.items():
+        borrowed = replace(call, payment=found)
+        yield case(f"attack_40 another payee, {name}", F, borrowed, fails="payment")
+        yield case(f"attack_40 another payee, {name}, recorded", F, borrowed, PINNING, fails="payment")
+        knowing = replace(ASKING, payees=frozenset({ELSEWHERE.upper().replace("X", "x")}))
+        yield case(f"another payee, {name}, that the reader knows", V, borrowed, knowing)
+    unlisted = replace(call, registry=None, payment=chains.payment(authorisation=elsewhere))
+    yield case("attack_40 another payee, no registry", F, unlisted, PINNING, fails="payment")
+    months = 16 * 30 * 86400
+    times: dict[str, tuple[VerdictStatus, dict[str, int]]] = {
+        "16 months before": (F, {"valid_after": SIGNED - months - 600, "deadline": SIGNED - months}),
+        "16 months after": (F, {"valid_after": SIGNED + months, "deadline": SIGNED + months + 300}),
+        "over by the skew": (V, {"deadline": SIGNED + 1 - 300}),
+        "over by more": (F, {"deadline": SIGNED - 300}),
+        "begun by the skew": (V, {"valid_after": SIGNED - 1 + 300}),
+        "begun later": (F, {"valid_after": SIGNED + 300}),
+        "from the beginning": (V, {"valid_after": 0}),
+        "for ever": (V, {"deadline": 2**256 - 1}),
+    }
+    for name, (want, window) in times.items():
+        found = chains.payment(authorisation=chains.authorisation(**window))
+        fails = "payment" if want is F else ""
+        yield case(f"attack_40 a window, {name}", want, replace(call, payment=found), fails=fails)
+    paid = replace(call, payment=chains.payment(settled=chains.settled()))
+    yield case("a time between two blocks", V, paid)
+    yield case("a time between two blocks, one asked", V, paid, replace(PINNING, asked=frozenset({"payment"})))
+    behind = replace(paid, registry=registry(host(ANNA), block_time=SENT + timedelta(seconds=2)))
+    yield case("a time before the registry's block", V, behind)

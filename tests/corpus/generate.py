@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def expected_of(case: Case) -> dict[str, Any] | None:
     except UnreadableReceipt:
         return None
     evidence = receipt.evidence(seen_in=case.seen_in, paid_in=case.paid_in)
+    evidence = replace(evidence, agreement_contradicted=case.contradicted)
     verdict = judge(evidence, policy=case.policy, trust=case.trust)
     return {
         **_verdict_json(verdict),
@@ -70,6 +72,7 @@ def _trust_json(trust: Trust) -> dict[str, Any]:
         "registry": trust.registry,
         "relay": trust.relay,
         "relaySenders": sorted(trust.relay_senders),
+        "payees": sorted(trust.payees),
         "now": None if trust.now is None else trust.now.isoformat(),
     }
 
@@ -82,7 +85,7 @@ def line(case: Case, expected: dict[str, Any] | None) -> str:
             "text": case.text,
             "trust": _trust_json(case.trust),
             "policy": case.policy.name,
-            "seen": {"signatureIn": case.seen_in, "paymentIn": case.paid_in},
+            "seen": {"signatureIn": case.seen_in, "paymentIn": case.paid_in, "contradicted": case.contradicted},
             "expected": expected,
         }
     )

@@ -23,7 +23,20 @@ from support.chains import (
     payment,
     settled,
 )
-from support.signing import RECEIVED, SENT, as_aws, evidence, host, live, reader, registry, reply, signer, stream
+from support.signing import (
+    RECEIVED,
+    SENT,
+    SIGNED,
+    as_aws,
+    evidence,
+    host,
+    live,
+    reader,
+    registry,
+    reply,
+    signer,
+    stream,
+)
 
 from opg_magic.models import (
     AgreementEvidence,
@@ -133,13 +146,79 @@ def test_attack_23_a_payment_that_is_not_mined_yet_is_pending_with_an_expiry(fou
 
 
 def test_attack_23_absent_past_the_deadline() -> None:
-    absent = settled(status="unspent", tx_hash=None, amount=None)
+    absent = settled(status="unspent", amount=None)
+    assert absent.tx_hash is not None
     assert_failed(evidence(payment=payment(settled=absent)), "payment", "absent")
-    # Of a call that was not known to be charged that is the good end: nothing was paid.
-    for charge in (Charge.UNKNOWN, Charge.NONE):
-        spared = claim(evidence(payment=payment(settled=absent, charge=charge)), "payment")
-        assert (spared.status, spared.code) == (Status.NOT_APPLICABLE, "unspent")
     assert claim(evidence(payment=payment(charge=Charge.NONE)), "payment").code == "not-charged"
+
+
+@pytest.mark.parametrize("charge", list(Charge))
+@pytest.mark.parametrize("trust", [live(), as_aws(reader=True, asked=frozenset({"registry", "payment"}))])
+def test_what_a_host_did_not_collect_never_fails_its_answer(charge: Charge, trust: Trust) -> None:
+    unspent = settled(status="unspent", tx_hash=None, amount=None)
+    found = replace(BATCHED, payment=payment(settled=unspent, charge=charge))
+    spared = claim(found, "payment", trust)
+    assert (spared.status, spared.code) == (Status.NOT_APPLICABLE, "unspent")
+    assert spared.sentence == "Nothing was taken for this call." and "nothing was taken" in (spared.reason or "")
+    assert judge(found, trust=trust).status is VerdictStatus.VERIFIED
+    audit = judge(found, policy=AUDIT, trust=trust)
+    assert audit.status is VerdictStatus.PARTIAL and not audit.withheld
+    assert [reason.partition(":")[0] for reason in audit.because if "payment" in reason] == ["payment"]
+
+
+def test_an_answer_whose_payment_nobody_looked_up_in_time_is_not_withheld() -> None:
+    late = live(now=RECEIVED + timedelta(days=30))
+    verdict = judge(replace(BATCHED, payment=payment()), policy=AUDIT, trust=late)
+    assert verdict.claims["payment"].code == "expired"
+    assert verdict.status is VerdictStatus.PARTIAL and not verdict.withheld
+
+
+@pytest.mark.parametrize("trust", [live(), reader(), reader(asked=frozenset({"payment"}))])
+@pytest.mark.parametrize("paying", [{}, {"settled": settled(payee=OTHER)}, {"charge": Charge.NONE}])
+def test_attack_40_a_payment_to_another_payee(paying: dict[str, Any], trust: Trust) -> None:
+    elsewhere = payment(authorisation=authorisation(pay_to=OTHER), **paying)
+    found = assert_failed(evidence(payment=elsewhere), "payment", "other-payee", trust)
+    assert OTHER in (found.reason or "") and PAYEE in (found.reason or "") and "payees" in (found.reason or "")
+    # The verifier's own pin is of an address, however it is written.
+    known = replace(trust, payees=frozenset({OTHER.upper().replace("X", "x")}))
+    assert claim(evidence(payment=elsewhere), "payment", known).status is not Status.FAILED
+
+
+def test_attack_40_the_payee_is_that_of_the_registry_s_entry() -> None:
+    """A receipt's host may say what it likes: the entry that was asked counts."""
+    mine = host(payment_address=OTHER)
+    told = evidence(host=mine, registry=registry(host()), payment=payment(authorisation=authorisation(pay_to=OTHER)))
+    assert claim(told, "payment").code == "other-payee"
+    bare = replace(told, registry=None)
+    assert claim(bare, "payment").status is Status.PENDING
+    assert claim(replace(bare, host=None), "payment").status is Status.PENDING
+
+
+def test_attack_40_a_payment_of_another_time() -> None:
+    months = 16 * 30 * 86400
+    old = authorisation(valid_after=SIGNED - months - 600, deadline=SIGNED - months)
+    block = datetime.fromtimestamp(SIGNED - months - 60, UTC)
+    found = payment(authorisation=old, settled=settled(block_time=block))
+    for trust in (live(), reader(asked=frozenset({"payment"}))):
+        assert_failed(evidence(payment=found), "payment", "other-time", trust)
+    sent, received = int(SENT.timestamp()), int(RECEIVED.timestamp())
+    for window, code in (
+        ({"valid_after": sent + 300}, "not-yet"),
+        ({"valid_after": sent + 301}, "other-time"),
+        ({"deadline": received - 300}, "not-yet"),
+        ({"deadline": received - 301}, "other-time"),
+    ):
+        bound = payment(authorisation=authorisation(**window))
+        assert claim(evidence(payment=bound), "payment").code == code, window
+    exact = live(skew_seconds=0)
+    assert (
+        claim(evidence(payment=payment(authorisation=authorisation(valid_after=sent))), "payment", exact).code
+        == "not-yet"
+    )
+    # A block before the call has not paid for it.
+    early = payment(settled=settled(block_time=SENT - timedelta(seconds=301)))
+    assert_failed(evidence(payment=early), "payment", "too-early")
+    assert claim(paid(block_time=SENT - timedelta(seconds=300)), "payment").passed
 
 
 @pytest.mark.parametrize(
@@ -200,6 +279,9 @@ def test_calls_of_one_session_share_one_nonce_and_one_transaction() -> None:
     good = claim(paid(amount=100, shared=shares, remainder=remainder), "payment")
     assert good.passed and "for 2 calls of one session" in good.sentence
     assert str(Money(10, SIM_OPG)) in good.sentence and good.facts["remainder"] == 10
+    # What does not divide is nobody's, and not worth a word.
+    dust = claim(paid(amount=100, shared=(("0123456789", 40), ("9876543210", 59)), remainder=1), "payment")
+    assert dust.passed and "no call" not in dust.sentence
 
 
 @given(st.integers(0, 10**20), st.dictionaries(st.text(max_size=3), st.integers(0, 10**20), max_size=6))
@@ -363,6 +445,13 @@ def test_attack_30_disagreement_is_no_failure() -> None:
     assert verdict.status is VerdictStatus.VERIFIED and not verdict.withheld
     required = judge(together(ANNA, member("boris", "no")), policy=requiring(DEFAULT, ["agreement"]), trust=live())
     assert required.status is VerdictStatus.PARTIAL and not required.withheld
+
+
+def test_attack_40_hosts_that_the_registry_contradicts() -> None:
+    told = "the registry that was asked lists owner 0x11 for host boris"
+    found = replace(together(ANNA, BORIS), agreement_contradicted=told)
+    assert assert_failed(found, "agreement", "other-owner").reason == told
+    assert claim(replace(found, agreement=None), "agreement").status is Status.NOT_APPLICABLE
 
 
 def test_who_is_outvoted_is_told_so() -> None:

@@ -226,6 +226,15 @@ def test_attack_18_other_root() -> None:
     assert found.facts["simulated"] is True
 
 
+def test_a_root_that_nobody_knows_is_no_simulation() -> None:
+    """On the real network a foreign root is a failure, not a simulation that failed."""
+    found = claim(document(OTHER_AUTHORITY), declared_simulated=False)
+    refused(found, "unknown-root")
+    assert found.facts["simulated"] is False
+    # Known as simulated it is one, whatever the receipt says of itself.
+    assert claim(declared_simulated=False).facts["simulated"] is True
+
+
 def test_attack_18_simulated_root_never_passes_where_none_is_accepted() -> None:
     refused(claim(trust=Trust(reader=False)), "unknown-root")
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import chains
 from support.signing import (
     CHAT,
     RECEIVED,
     SENT,
     SIGNED,
+    as_aws,
     evidence,
     host,
     live,
@@ -23,10 +26,10 @@ from support.signing import (
     stream,
 )
 
-from opg_magic.models import Basis, ChannelEvidence, Problem, Status
+from opg_magic.models import Basis, ChannelEvidence, Claim, Problem, Status, VerdictStatus
 from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
 from opg_magic.protocol.canonical import CANONICALISER, NEWER
-from opg_magic.verify import channel, freshness, request, response, signature
+from opg_magic.verify import channel, freshness, judge, request, response, signature
 from opg_magic.verify import registry as registry_claim
 
 ANNA = signer()
@@ -124,8 +127,45 @@ def test_pss_agrees_with_foreign_vectors() -> None:
 
 
 def test_freshness_relies_on_one_s_own_clock_or_on_the_receipt_s_times() -> None:
-    assert freshness.check(evidence(), live()).basis is Basis.ASKED
-    assert freshness.check(evidence(), reader()).basis is Basis.PROVEN
+    own = freshness.check(evidence(), live())
+    assert own.basis is Basis.ASKED and own.sentence.startswith("The host signed it during the call")
+    theirs = freshness.check(evidence(), reader())
+    assert theirs.passed and theirs.basis is Basis.RECORDED
+    assert "is proven; that it fell inside the call is the author's word" in theirs.sentence
+
+
+def test_freshness_says_between_which_blocks_that_were_asked_about() -> None:
+    def found(**changes: Any) -> Claim:
+        paid = chains.payment(settled=chains.settled(**changes.pop("settled", {})))
+        asked = changes.pop("asked", frozenset({"registry", "payment"}))
+        return freshness.check(evidence(payment=paid, **changes), reader(asked=asked))
+
+    between = found()
+    assert between.basis is Basis.ASKED and len(between.facts["between"]) == 2
+    assert "registry block (2026-05-04 11:59:30 UTC) and payment block" in between.sentence
+    for name in ("registry", "payment"):
+        assert found(asked=frozenset({name})).basis is Basis.RECORDED
+    assert found(settled={"block_time": None}).basis is Basis.RECORDED
+    assert found(settled={"status": "open"}).basis is Basis.RECORDED
+    # Blocks that do not enclose the signed time bound nothing; its very second does.
+    signed = datetime.fromtimestamp(SIGNED, UTC)
+    late = timedelta(microseconds=1)
+    assert found(settled={"block_time": signed}).basis is Basis.ASKED
+    assert found(settled={"block_time": signed - late}).basis is Basis.RECORDED
+    assert found(registry=registry(host(), block_time=signed)).basis is Basis.ASKED
+    assert found(registry=registry(host(), block_time=signed + late)).basis is Basis.RECORDED
+    assert found(registry=None).basis is Basis.RECORDED
+
+
+def test_for_a_reader_freshness_neither_makes_nor_breaks_a_verdict() -> None:
+    asked = as_aws(reader=True, asked=frozenset({"registry"}))
+    verdict = judge(evidence(), trust=asked)
+    assert (verdict.status, verdict.claims["freshness"].basis) == (VerdictStatus.VERIFIED, Basis.RECORDED)
+    recorded = judge(evidence(), trust=as_aws(reader=True))
+    assert (recorded.status, recorded.because) == (
+        VerdictStatus.PARTIAL,
+        ("registry: only recorded by the author of the receipt",),
+    )
 
 
 def test_a_fraction_of_a_second_is_not_lost_at_the_edges() -> None:

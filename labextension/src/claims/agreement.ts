@@ -37,6 +37,11 @@ export function check(evidence: Evidence, trust: Trust): Claim {
   if (Array.isArray(own)) {
     return failed('agreement', 'proven', "The comparison with other hosts is not this answer's.", ...own, base);
   }
+  const { contradicted } = evidence.seen;
+  if (contradicted) {
+    const sentence = 'The hosts that were compared are not those of the registry that was asked.';
+    return failed('agreement', basisOf('registry', trust), sentence, 'other-owner', contradicted, base);
+  }
   const counted = agreement.answers.filter(member => COUNTED.has(member.verdict));
   const facts = {
     ...base,

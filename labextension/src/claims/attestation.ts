@@ -385,7 +385,10 @@ export async function check(evidence: Evidence, trust: Trust): Promise<Claim> {
   const failures = steps.filter(isFailed);
   const bound = failures.length === 0 && bindsCertificate(evidence, document);
   const facts: Facts = {
-    simulated,
+    // Simulated is a root that is known to be, or what calls itself so; a root that nobody knows is a fault.
+    simulated:
+      simulated &&
+      (evidence.declaredSimulated || trust.simulatedRoots.some(root => root.toLowerCase() === found.rootSha256)),
     root_sha256: found.rootSha256,
     binds_certificate: bound,
     nonce: nonce !== null,

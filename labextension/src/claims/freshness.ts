@@ -1,8 +1,14 @@
-/** The freshness claim: signed between sending and receiving, and in no other receipt. */
+/**
+ * The freshness claim: signed between sending and receiving, and in no other receipt.
+ *
+ * The signed time is the enclave's own. That it fell inside the call is the word of whoever wrote the times down, unless
+ * blocks that this verifier asked about lie before and after it.
+ */
 
 import { SignedFields } from '../frame';
+import { microseconds } from '../receipt';
 import { Trust } from '../trust';
-import { Claim, Evidence, failed, isProblem, LAST_MOMENT, missing, passed, utc } from './shared';
+import { basisOf, Claim, Evidence, failed, isProblem, LAST_MOMENT, missing, passed, utc } from './shared';
 
 /** The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section 3). */
 const MAX_AGE_SECONDS = 3600n;
@@ -12,7 +18,7 @@ const SECOND = 1_000_000n;
 
 /** `sent − skew ≤ T ≤ received + skew` and, at receipt, at most 3600 s old and 300 s ahead. Never counted from "now". */
 export function check(evidence: Evidence, trust: Trust): Claim {
-  // The times are the receipt's own; the kernel that made the call saw them on its own clock.
+  // What contradicts the receipt's own times follows from the receipt.
   const basis = trust.reader ? 'proven' : 'asked';
   const { fields } = evidence;
   if (isProblem(fields)) {
@@ -28,8 +34,35 @@ export function check(evidence: Evidence, trust: Trust): Claim {
   if (fault !== null) {
     return failed('freshness', basis, 'The answer was not signed during this call.', 'stale-time', fault, facts);
   }
-  const when = utc(Number(fields.timestamp) * 1000).slice(11);
-  return passed('freshness', basis, `The host signed it during the call, at ${when} UTC, and only for it.`, facts);
+  const when = utc(Number(fields.timestamp) * 1000);
+  if (basisOf('freshness', trust) === 'asked') {
+    const sentence = `The host signed it during the call, at ${when.slice(11)} UTC, and only for it.`;
+    return passed('freshness', 'asked', sentence, facts);
+  }
+  const said = `The signed time, ${when} UTC, is proven`;
+  const between = bounds(evidence, trust, fields);
+  if (between === null) {
+    return passed('freshness', 'recorded', `${said}; that it fell inside the call is the author's word.`, facts);
+  }
+  const [first, last] = between.map(micro => `${utc(Number(micro / 1000n))} UTC`);
+  return passed('freshness', 'asked', `${said}; registry block (${first}) and payment block (${last}) bound the call.`, {
+    ...facts,
+    between: [first, last]
+  });
+}
+
+/** Times of the registry's block before and the payment's block after signing, if this verifier asked about both. */
+function bounds(evidence: Evidence, trust: Trust, fields: SignedFields): [bigint, bigint] | null {
+  const { registry, payment } = evidence.receipt;
+  const settled = payment?.settled;
+  if (!trust.asked.includes('registry') || !trust.asked.includes('payment') || registry === null) {
+    return null;
+  }
+  if (settled?.status !== 'spent' || settled.block_time === null) {
+    return null;
+  }
+  const [first, last, signed] = [microseconds(registry.block_time), microseconds(settled.block_time), fields.timestamp * SECOND];
+  return first <= signed && signed <= last ? [first, last] : null;
 }
 
 function timeFault(evidence: Evidence, fields: SignedFields, skew: number): string | null {

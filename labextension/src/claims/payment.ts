@@ -1,4 +1,10 @@
-/** The payment claim: at most N was paid to Y for it, in transaction Z (protocol section 6; attack 23). */
+/**
+ * The payment claim: at most N was paid to Y for it, in transaction Z.
+ *
+ * It follows the chain: what a host says that it charged is claimed, until the authorisation's nonce is seen spent. A host
+ * that did not collect has done no wrong. A payment counts for this call alone: made to this host's own payee, under an
+ * authorisation that could be used while the call ran.
+ */
 
 import { formatMoney } from '../money';
 import { microseconds, PaymentPart, SettledPart } from '../receipt';
@@ -7,7 +13,9 @@ import { basisOf, Claim, Evidence, failed, LAST_MOMENT, missing, notApplicable, 
 
 /** Seconds past the signed deadline until which a settlement may still come into sight: blocks lag, RPCs lag. */
 const MARGIN_SECONDS = 120n;
-const NOTHING = 'Nothing was paid for this call.';
+const NOTHING = 'Nothing was taken for this call.';
+const OTHER_TIME = 'The payment is not of the time of this call.';
+const SECOND = 1_000_000n;
 
 /** What the payment chain shows of the authorisation, found by its nonce, against what was signed. */
 export function check(evidence: Evidence, trust: Trust): Claim {
@@ -21,17 +29,22 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     const reason = `the same transaction, under another nonce, in ${others.slice(0, 3).join(', ')}`;
     return failed('payment', basis, 'One payment is claimed under two authorisations.', 'two-nonces', reason);
   }
+  const unbound = bindingFault(evidence, payment, trust);
+  if (unbound !== null) {
+    return failed('payment', basis, ...unbound);
+  }
   const { settled } = payment;
   if (settled === undefined || settled.status === 'open') {
     return open(payment, trust);
   }
   const facts = factsOf(payment, settled);
-  const fault = faultOf(payment, settled);
+  const fault = faultOf(payment, settled) ?? tooEarly(evidence, settled, trust);
   if (fault !== null) {
     return failed('payment', basis, ...fault, facts);
   }
   if (settled.status === 'unspent') {
-    return notApplicable('payment', NOTHING, 'unspent', 'the authorisation ran out unused', facts);
+    // Whoever did not collect has done no wrong: of the answer that says nothing.
+    return notApplicable('payment', NOTHING, 'unspent', 'nothing was taken: its nonce was never spent', facts);
   }
   if (settled.tx_hash === null || settled.amount === null) {
     const reason = 'the nonce is spent, but the transaction that did it was not found';
@@ -69,6 +82,45 @@ function open(payment: PaymentPart, trust: Trust): Claim {
 
 type Fault = [sentence: string, code: string, reason: string];
 
+/** An authorisation to another payee than this host's, or of another time (attack 40). */
+function bindingFault(evidence: Evidence, payment: PaymentPart, trust: Trust): Fault | null {
+  const signed = payment.authorisation;
+  const listed = evidence.entry ?? evidence.host;
+  const payee = signed.pay_to.toLowerCase();
+  if (listed !== null && ![listed.payment_address, ...trust.payees].some(known => known.toLowerCase() === payee)) {
+    const reason =
+      `it pays ${signed.pay_to}; the registry lists ${listed.payment_address} for this host` +
+      ', and your setting payees does not name it';
+    return ['The payment is to somebody else than this host.', 'other-payee', reason];
+  }
+  const skew = BigInt(Math.round(trust.skewSeconds * 1e6));
+  const [first, last] = [BigInt(signed.valid_after), BigInt(signed.deadline)];
+  if (first * SECOND > evidence.sentAt + skew) {
+    return [OTHER_TIME, 'other-time', `it could be used from ${moment(first)}, the call was sent before`];
+  }
+  if (evidence.receivedAt > last * SECOND + skew) {
+    return [OTHER_TIME, 'other-time', `it could be used until ${moment(last)}, the call ended after that`];
+  }
+  return null;
+}
+
+/** A settlement that was made before the call was sent has not paid for it. */
+function tooEarly(evidence: Evidence, settled: SettledPart, trust: Trust): Fault | null {
+  if (settled.block_time === null) {
+    return null;
+  }
+  const block = microseconds(settled.block_time);
+  if (block + BigInt(Math.round(trust.skewSeconds * 1e6)) >= evidence.sentAt) {
+    return null;
+  }
+  return [OTHER_TIME, 'too-early', `its block is of ${utc(Number(block / 1000n))} UTC, before the call was sent`];
+}
+
+function moment(seconds: bigint): string {
+  const milliseconds = Number(seconds) * 1000;
+  return milliseconds <= LAST_MOMENT ? `${utc(milliseconds)} UTC` : `${seconds} s`;
+}
+
 /** The first thing that is wrong. */
 function faultOf(payment: PaymentPart, settled: SettledPart): Fault | null {
   const { authorisation } = payment;
@@ -78,11 +130,11 @@ function faultOf(payment: PaymentPart, settled: SettledPart): Fault | null {
   }
   switch (settled.status) {
     case 'unspent': {
-      const reason = "the authorisation's deadline has passed, and its nonce was never spent";
-      return payment.charge === 'charged' ? ['The payment that this call claims was never made.', 'absent', reason] : null;
+      const reason = `transaction ${settled.tx_hash} is named, and the nonce was never spent`;
+      return settled.tx_hash === null ? null : ['The payment that this receipt names was never made.', 'absent', reason];
     }
     case 'reverted':
-      return ['The payment that this call claims failed.', 'reverted', `transaction ${settled.tx_hash} was reverted`];
+      return ['The payment that this receipt names failed.', 'reverted', `transaction ${settled.tx_hash} was reverted`];
     default:
       return transactionFault(payment, settled);
   }
@@ -155,7 +207,9 @@ function sentence(payment: PaymentPart, settled: SettledPart): string {
   const money = (amount: string): string => formatMoney(BigInt(amount), payment.token);
   const calls = settled.shared.length;
   const session = calls > 1 ? ` for ${calls} calls of one session` : '';
-  const rest = BigInt(settled.remainder) ? `, ${money(settled.remainder)} of it for no call that is known` : '';
+  // What does not divide evenly among a session's calls is nobody's.
+  const left = BigInt(settled.remainder) >= BigInt(Math.max(1, calls));
+  const rest = left ? `, ${money(settled.remainder)} of it for no call that is known` : '';
   const payee = payment.authorisation.pay_to;
   const most = money(payment.authorisation.cap);
   return `${money(settled.amount ?? '0')} (at most ${most}) was paid to ${payee.slice(0, 6)}…${payee.slice(-4)}${session}${rest}.`;

@@ -28,6 +28,8 @@ export interface Seen {
   readonly signatureIn?: readonly string[];
   /** That claim the same payment transaction under another nonce. */
   readonly paymentIn?: readonly string[];
+  /** What the registry that was asked says otherwise of the hosts that were compared. */
+  readonly contradicted?: string | null;
 }
 
 /** A registry entry with its bytes. */

@@ -204,7 +204,7 @@ async def test_attack_05_a_measurement_revoked_at_a_block_makes_inactive_there_a
         assert (await reader.snapshot()).hosts == ()
 
 
-@pytest.mark.parametrize(("age", "active"), [(1799, True), (1800, False), (1801, False)])
+@pytest.mark.parametrize(("age", "active"), [(1799, True), (1800, True), (1801, False)])
 async def test_attack_05_a_silent_host_is_inactive_by_the_blocks_own_time(world: World, age: int, active: bool) -> None:
     tee_id = world.tee_ids[0]
     start = world.chain.time

@@ -18,7 +18,7 @@ interface IVerificationPrecompile {
 
 /// The list of hosts ("TEEs") of the simulated network: who they are, what code they run, whether they are alive.
 ///
-/// A host is active when it is enabled, its PCR hash is approved for its type, and its last heartbeat is younger than
+/// A host is active when it is enabled, its PCR hash is approved for its type, and its last heartbeat is not older than
 /// `heartbeatMaxAge` seconds.
 contract TEERegistry {
     struct OHTTPConfig {
@@ -277,7 +277,7 @@ contract TEERegistry {
 
     function _isActive(TEEInfo storage tee) private view returns (bool) {
         return tee.enabled && pcrRecords[tee.teeType][tee.pcrHash].approved
-            && block.timestamp < tee.lastHeartbeatAt + heartbeatMaxAge;
+            && block.timestamp <= tee.lastHeartbeatAt + heartbeatMaxAge;
     }
 
     function _beat(bytes32 teeId, uint256 timestamp) private {

@@ -10,6 +10,7 @@ from opg_magic.models import (
     Authorisation,
     BatchEvidence,
     Evidence,
+    Host,
     IndividualEvidence,
     RegistryEvidence,
     SettlementTx,
@@ -57,9 +58,17 @@ class Asking:
     payment_reader: PaymentReader | None
     settlement_reader: SettlementReader | None
     findings: list[Finding] = field(default_factory=list, kw_only=True)
+    _entries: dict[tuple[str, int], Host | None] = field(default_factory=dict, kw_only=True)
 
     def say(self, level: Level, code: str, message: str, where: str | None = None, id: str | None = None) -> None:
         self.findings.append(Finding(level, code, message, where, id))
+
+    def entry_at(self, tee_id: str, block_number: int) -> Host | None:
+        """The registry's entry of a host at a block; None where it is not listed.  Raises what the reader raises."""
+        key = (tee_id.lower(), block_number)
+        if key not in self._entries and self.rpc_reader is not None:
+            self._entries[key] = self.rpc_reader.at_block(tee_id.lower(), block_number).entry
+        return self._entries.get(key)
 
     def ask_registry(self, evidence: Evidence, where: str, id: str) -> tuple[Evidence, Trust]:
         if self.rpc_reader is None or evidence.host is None or evidence.registry is None:
@@ -86,6 +95,7 @@ class Asking:
             )
             self.say("failed", "other-block", message, where, id)
             return evidence, self.trust
+        self._entries[evidence.host.tee_id.lower(), recorded.block_number] = asked.entry
         if asked.active:
             asked = replace(asked, since=self._revoked_since(evidence.host.tee_id, asked, where, id))
         # What the reader's own RPC was asked about is the registry that this reader means.
@@ -137,6 +147,9 @@ class Asking:
                 self.say("failed", "other-payment", message, where, id)
             # How the session's sum is shared out is no matter of the chain.
             found = replace(found, shared=told.shared, remainder=told.remainder)
+        if told is not None and told.tx_hash is not None and found.status == "unspent":
+            # The chain knows no payment, and the receipt names one.
+            found = replace(found, tx_hash=told.tx_hash)
         asked = replace(evidence, payment=replace(payment, settled=found))
         if found.status == "spent" and found.nonce == payment.authorisation.nonce:
             # One transaction may settle several authorisations: what it holds for this one was decoded just now.

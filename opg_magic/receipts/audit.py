@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import UnreadableReceipt
-from opg_magic.models import AgreementEvidence, Evidence, Trust, Verdict, VerdictStatus
-from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader, asking
+from opg_magic.models import Trust, Verdict, VerdictStatus
+from opg_magic.receipts.agreeing import compare_answers
+from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader
 from opg_magic.receipts.cells import asks, cell_fault, fills
 from opg_magic.receipts.notebook import Cell, Display, cells_of
 from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key, signed_prompt
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
 from opg_magic.receipts.showing import shown_faults, shown_text_matches
-from opg_magic.verify.agreement import text_hashes
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge
 
@@ -176,7 +176,7 @@ class _Audit(Asking):
         evidence, trust = self.ask_registry(evidence, place.where, receipt.id)
         evidence, trust = self.ask_payment(evidence, trust, place.where, receipt.id)
         evidence, trust = self.ask_settlement(evidence, trust, place.where, receipt.id)
-        trust = self._compare_answers(evidence, trust, place, index)
+        evidence, trust = compare_answers(self, evidence, trust, index.by_digest, place.where, receipt.id)
         if receipt.simulated:
             # Pins are of real builds.  What calls itself simulated gains nothing by it: it is never VERIFIED.
             trust = replace(trust, pinned_pcrs=frozenset())
@@ -200,35 +200,6 @@ class _Audit(Asking):
         if prompt["template"] is not None and not fills(prompt["template"], prompt["text"]):
             message = "The prompt that was sent cannot have come from the template that the receipt shows."
             self.say("failed", "template-altered", message, where, receipt.id)
-
-    def _compare_answers(self, evidence: Evidence, trust: Trust, place: _Place, index: _Index) -> Trust:
-        """An agreement whose receipts are all in this file need not be taken on the author's word."""
-        agreement = evidence.agreement
-        if agreement is None:
-            return trust
-        for member in agreement.answers:
-            other = index.by_digest.get(member.digest)
-            if other is None:
-                return trust
-            if not self._fits(agreement, member.receipt_id, other):
-                message = f"The agreement does not tell of receipt {member.receipt_id} what that receipt holds."
-                self.say("failed", "agreement-differs", message, place.where, place.receipt.id)
-                return trust
-        return asking(trust, "agreement")
-
-    def _fits(self, agreement: AgreementEvidence, id: str, other: Receipt) -> bool:
-        member = next(m for m in agreement.answers if m.receipt_id == id)
-        evidence = other.evidence()
-        host, response = evidence.host, evidence.response
-        text = response.text if response.tool_calls is None else response.tool_calls
-        told = (member.text_sha256, member.normal_sha256, member.json_sha256)
-        same_host = host is not None and (host.tee_id.lower(), host.owner.lower()) == (
-            member.tee_id.lower(),
-            member.owner.lower(),
-        )
-        good = judge(evidence, trust=self.trust).status not in (VerdictStatus.FAILED, VerdictStatus.UNVERIFIED)
-        counted = member.verdict in (VerdictStatus.VERIFIED.value, VerdictStatus.PARTIAL.value)
-        return other.id == id and same_host and told == text_hashes(text) and (good or not counted)
 
     def _accepted(self, verdict: Verdict, trust: Trust) -> bool:
         if not verdict.simulated:

@@ -40,7 +40,7 @@ _WAYS: tuple[tuple[Way, str, Callable[[AgreementMember], str | None]], ...] = (
     ("json", "the same answer, as JSON by value", lambda member: member.json_sha256),
 )
 #: An answer counts if its own receipt was at least PARTIAL.
-_COUNTED = frozenset({VerdictStatus.VERIFIED.value, VerdictStatus.PARTIAL.value})
+COUNTED = frozenset({VerdictStatus.VERIFIED.value, VerdictStatus.PARTIAL.value})
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
@@ -63,8 +63,8 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         reason = evidence.agreement_contradicted
         return failed("agreement", basis_of("registry", trust), sentence, "other-owner", reason, **facts)
     own = _own(evidence, agreement)
-    counted = [member for member in agreement.answers if member.verdict in _COUNTED]
-    facts["not_counted"] = tuple(m.receipt_id for m in agreement.answers if m.verdict not in _COUNTED)
+    counted = [member for member in agreement.answers if member.verdict in COUNTED]
+    facts["not_counted"] = tuple(m.receipt_id for m in agreement.answers if m.verdict not in COUNTED)
     most, outvoted = 0, False
     for way, words, key in _WAYS:
         groups = _groups(counted, key)

@@ -104,6 +104,8 @@ def _compared(evidence: Evidence, entry: Host) -> list[tuple[str, object, object
             ("id", host.tee_id.lower(), entry.tee_id.lower()),
             ("certificate", host.tls_certificate, entry.tls_certificate),
             ("PCR hash", host.pcr_hash.lower(), entry.pcr_hash.lower()),
+            ("owner", host.owner.lower(), entry.owner.lower()),
+            ("payment address", host.payment_address.lower(), entry.payment_address.lower()),
         ]
     return pairs
 

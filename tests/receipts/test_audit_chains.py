@@ -101,9 +101,9 @@ def test_without_asking_they_stay_recorded_and_the_report_says_so(tmp_path: Path
     report = verify(jsonl(tmp_path, real()), trust=as_reader(), policy=AUDIT)
     for name in ("registry", "channel", "payment", "settlement"):
         assert claim(report, name).passed and claim(report, name).basis is Basis.RECORDED
-    assert report.recorded_claims == ("registry", "channel", "payment", "settlement")
-    assert "Recorded by the author and not asked here: registry, channel, payment, settlement." in report.to_text()
-    assert report.to_json()["recorded_claims"] == ["registry", "channel", "payment", "settlement"]
+    names = ["freshness", "registry", "channel", "payment", "settlement"]
+    assert report.recorded_claims == tuple(names) and report.to_json()["recorded_claims"] == names
+    assert f"Recorded by the author and not asked here: {', '.join(names)}." in report.to_text()
     assert (report.label, report.exit_code) == ("PARTIAL", 3)
 
 
@@ -254,12 +254,79 @@ def test_attack_30_an_agreement_whose_receipts_are_here_needs_nobodys_word(tmp_p
     assert claim(alone, "agreement").basis is Basis.RECORDED
     report = verify(jsonl(tmp_path, bound, receipts[1]), allow_simulated=True)
     both = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}
+    # Whose the hosts are is still its author's word.
+    assert both[bound.id].passed and both[bound.id].basis is Basis.RECORDED and report.exit_code == 0
+    report = verify(jsonl(tmp_path, bound, receipts[1]), allow_simulated=True, rpc_reader=Listed(*receipts))
+    both = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}
     assert both[bound.id].passed and both[bound.id].basis is Basis.ASKED and report.exit_code == 0
+    # Not all of the answers are here: their texts stay the author's word.
+    report = verify(jsonl(tmp_path, bound), allow_simulated=True, rpc_reader=Listed(*receipts))
+    assert claim(report, "agreement").basis is Basis.RECORDED
 
     forged = [members[0], replace(members[1], owner="0x" + "77" * 20)]
     lying = supplemented(receipts[0], {"agreement": supplement_json(agreed(forged))})
     report = verify(jsonl(tmp_path, lying, receipts[1]), allow_simulated=True)
     assert "agreement-differs" in [f.code for f in report.findings] and report.exit_code == 1
+
+
+@pytest.mark.parametrize("file", ["all answers", "one answer"])
+def test_attack_40_owners_are_those_of_the_registry_that_was_asked(tmp_path: Path, file: str) -> None:
+    receipts = [by(name) for name in ("anna", "boris")]
+    bound = supplemented(receipts[0], {"agreement": supplement_json(agreed([told(one) for one in receipts]))})
+    held = [bound, receipts[1]] if file == "all answers" else [bound]
+    hosts = [one.evidence().host for one in receipts]
+    assert hosts[0] is not None and hosts[1] is not None
+    # The registry lists one owner for both: two hosts of one owner are one.
+    one_owner = Listed(*receipts, change={hosts[1].tee_id: replace(hosts[1], owner=hosts[0].owner)})
+    report = verify(jsonl(tmp_path, *held), allow_simulated=True, rpc_reader=one_owner)
+    found = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}[bound.id]
+    assert (found.status, found.code, found.basis) == (Status.FAILED, "other-owner", Basis.ASKED)
+    assert hosts[0].owner in (found.reason or "") and report.exit_code == 1
+    gone = Listed(*receipts, change={hosts[1].tee_id: None})
+    report = verify(jsonl(tmp_path, *held), allow_simulated=True, rpc_reader=gone)
+    found = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}[bound.id]
+    assert found.code == "other-owner" and "does not list" in (found.reason or "")
+    for problem, code, level in (
+        (NetworkUnavailable("down"), "registry-not-asked", "note"),
+        (RpcsDisagree("a and b"), "rpcs-disagree", "failed"),
+    ):
+        silent = Listed(*receipts, change={hosts[1].tee_id: problem})
+        report = verify(jsonl(tmp_path, bound), allow_simulated=True, rpc_reader=silent)
+        assert claim(report, "agreement").basis is Basis.RECORDED
+        assert (level, code) in [(f.level, f.code) for f in report.findings]
+
+
+def test_attack_40_the_payee_by_the_registry_that_was_asked(tmp_path: Path) -> None:
+    elsewhere = "0x" + "77" * 20
+
+    def change(evidence: Evidence) -> Evidence:
+        assert evidence.payment is not None and evidence.host is not None
+        mine = replace(evidence.host, payment_address=elsewhere)
+        auth = replace(evidence.payment.authorisation, pay_to=elsewhere)
+        payment = replace(evidence.payment, authorisation=auth)
+        return replace(evidence, host=mine, registry=signing.registry(mine), payment=payment)
+
+    lying = signed(change=change)
+    assert claim(verify(jsonl(tmp_path, lying), allow_simulated=True), "payment").status is Status.PENDING
+    true = signing.registry(signing.host())
+    report = verify(jsonl(tmp_path, lying), allow_simulated=True, rpc_reader=Registry(true))
+    assert claim(report, "payment").code == "other-payee" and claim(report, "registry").code == "wrong-entry"
+    assert report.exit_code == 1
+
+
+class Listed:
+    """A reader's RPC that lists the hosts of these receipts."""
+
+    def __init__(self, *receipts: Receipt, change: dict[str, Any] | None = None) -> None:
+        self.entries = {one.evidence().host.tee_id: one.evidence().host for one in receipts} | (change or {})  # type: ignore[union-attr]
+        self.known = receipts[0].evidence().registry
+
+    def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence:
+        found = self.entries[tee_id]
+        if isinstance(found, OpgError):
+            raise found
+        assert self.known is not None and block_number == self.known.block_number
+        return replace(self.known, entry=found, active=found is not None)
 
 
 def by(name: str) -> Receipt:
@@ -338,7 +405,7 @@ def test_a_receipt_read_elsewhere_without_network_and_ledger(tmp_path: Path) -> 
     assert claims["attestation"]["code"] == "unknown-root"
     for name in ("registry", "channel", "payment", "settlement"):
         assert (claims[name]["status"], claims[name]["basis"]) == ("passed", "recorded")
-    assert report["recorded_claims"] == ["registry", "channel", "payment", "settlement"]
+    assert report["recorded_claims"] == ["freshness", "registry", "channel", "payment", "settlement"]
     assert not list(home.rglob("*.sqlite*")), "it made a ledger"
 
 

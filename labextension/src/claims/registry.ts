@@ -99,6 +99,12 @@ function faultOf(evidence: Evidence, registry: RegistryPart, trust: Trust): Faul
     if (host.pcr_hash.toLowerCase() !== entry.pcr_hash.toLowerCase()) {
       return other('PCR hash');
     }
+    if (host.owner.toLowerCase() !== entry.owner.toLowerCase()) {
+      return other('owner');
+    }
+    if (host.payment_address.toLowerCase() !== entry.payment_address.toLowerCase()) {
+      return other('payment address');
+    }
   }
   if (registry.pcr_approved === false) {
     const reason = registry.inactive_reason || 'PCR revoked';

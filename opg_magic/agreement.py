@@ -170,7 +170,7 @@ def _compare(
                 digest=answer.receipt.digest,
                 host=evidence.host,
                 text=signed,
-                verdict=answer.verdict.status,
+                verdict=answer.verdict.outcome,
             )
         )
     if not members:

@@ -587,7 +587,7 @@ class Claim:
 
 
 class VerdictStatus(StrEnum):
-    """The verdict's word.  Simulated is a flag beside it, never a status."""
+    """The verdict's word, best first.  Simulated is a flag beside it."""
 
     VERIFIED = "VERIFIED"
     PARTIAL = "PARTIAL"
@@ -595,11 +595,21 @@ class VerdictStatus(StrEnum):
     FAILED = "FAILED"
 
 
+class SimulatedStatus(StrEnum):
+    """What VERIFIED is called on a simulated network: no plain comparison with ``"VERIFIED"`` holds there."""
+
+    SIMULATED = "SIMULATED"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The first rule that applied, over all claims; ``simulated`` is shown wherever the verdict is."""
+    """The first rule that applied, over all claims; ``simulated`` is shown wherever the verdict is.
 
-    status: VerdictStatus
+    ``status`` is never VERIFIED where ``simulated`` is set, but SIMULATED; the other words are the same on both.
+    :attr:`outcome` is which rule applied, whatever the network: what receipts store beside the flag.
+    """
+
+    status: VerdictStatus | SimulatedStatus
     simulated: bool
     claims: Mapping[str, Claim]
     policy: str
@@ -607,6 +617,15 @@ class Verdict:
     because: tuple[str, ...] = ()
     #: An answer must not be handed out: failed, or a required claim is missing under strict or audit.
     withheld: bool = False
+
+    def __post_init__(self) -> None:
+        if self.simulated and self.status is VerdictStatus.VERIFIED:
+            object.__setattr__(self, "status", SimulatedStatus.SIMULATED)
+
+    @property
+    def outcome(self) -> VerdictStatus:
+        """Which rule applied, simulated or not."""
+        return VerdictStatus.VERIFIED if isinstance(self.status, SimulatedStatus) else self.status
 
     @property
     def failed_claims(self) -> tuple[Claim, ...]:
@@ -624,9 +643,9 @@ class Verdict:
     @cached_property
     def label(self) -> str:
         """What may be shown to a person: never a bare VERIFIED for a simulated network."""
-        if not self.simulated:
+        if not self.simulated or isinstance(self.status, SimulatedStatus):
             return self.status.value
-        return "SIMULATED" if self.status is VerdictStatus.VERIFIED else f"SIMULATED · {self.status.value}"
+        return f"SIMULATED · {self.status.value}"
 
 
 @dataclass(frozen=True, slots=True)

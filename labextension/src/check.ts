@@ -74,6 +74,7 @@ export class Checker {
   private _policy: Policy = policyNamed('default');
   private _ask: AskRegistry | null = null;
   private readonly _ownRoots = new Set<string>();
+  private _payees: readonly string[] = [];
   private readonly _asked = new Map<string, Asked>();
   private readonly _verdicts = new Map<string, IJudged>();
   private readonly _underWay = new Map<string, Promise<IJudged>>();
@@ -113,6 +114,14 @@ export class Checker {
   knowRoots(roots: readonly string[]): void {
     if (roots.some(root => !this._ownRoots.has(root.toLowerCase()))) {
       roots.forEach(root => this._ownRoots.add(root.toLowerCase()));
+      this.forget();
+    }
+  }
+
+  /** Payees that the reader pinned in their own settings, as their own server tells them. */
+  knowPayees(payees: readonly string[]): void {
+    if (payees.join() !== this._payees.join()) {
+      this._payees = payees;
       this.forget();
     }
   }
@@ -188,6 +197,7 @@ export class Checker {
       pinnedPcrs: reader.pinnedPcrs,
       simulatedRoots: [...reader.simulatedRoots.map(root => root.toLowerCase()), ...this._ownRoots],
       skewSeconds: reader.skewSeconds,
+      payees: this._payees,
       now: new Date()
     };
     let evidence = receipt;

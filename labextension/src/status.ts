@@ -32,6 +32,8 @@ export interface IServerStatus {
   readonly hosts: readonly IKnownHost[];
   /** Attestation roots (SHA-256, hex) of this user's own simulated network. */
   readonly simulated_roots: readonly string[];
+  /** Addresses that this user pinned as paid besides a host's registered one. */
+  readonly payees?: readonly string[];
 }
 
 /** One call in the ledger; what was withheld is not in it, long texts are cut. */
@@ -206,7 +208,10 @@ export const statusPlugin: JupyterFrontEndPlugin<IStatusSource> = {
   provides: IStatusSource,
   activate: (app: JupyterFrontEnd): IStatusSource => {
     const source = new StatusSource(new OpgServer(app.serviceManager.serverSettings));
-    source.changed.connect(() => checker.knowRoots((source.current?.simulated_roots ?? []).filter(root => /^[0-9a-f]{64}$/.test(root))));
+    source.changed.connect(() => {
+      checker.knowRoots((source.current?.simulated_roots ?? []).filter(root => /^[0-9a-f]{64}$/.test(root)));
+      checker.knowPayees((source.current?.payees ?? []).filter(payee => /^0x[0-9a-fA-F]{40}$/.test(payee)));
+    });
     return source;
   }
 };

@@ -9,7 +9,8 @@ export type Claims = Readonly<Record<ClaimName, Claim>>;
 
 /** The first rule that applied; `simulated` is shown wherever the verdict is. */
 export interface Verdict {
-  readonly status: VerdictStatus;
+  /** Never VERIFIED where `simulated` is set: it is then SIMULATED. */
+  readonly status: VerdictStatus | 'SIMULATED';
   readonly simulated: boolean;
   /** What may be shown to a person: never a bare VERIFIED for a simulated network. */
   readonly label: string;
@@ -49,15 +50,16 @@ export function decide(claims: Claims, trust: Trust, simulated: boolean, policy:
   }
   const withheld =
     status === 'FAILED' || (policy.withholdMissing && (status === 'UNVERIFIED' || lacking || shortOfRpcs));
-  return { status, simulated, label: labelOf(status, simulated), claims, policy: policy.name, because, withheld };
+  const word = simulated && status === 'VERIFIED' ? 'SIMULATED' : status;
+  return { status: word, simulated, label: labelOf(status, simulated), claims, policy: policy.name, because, withheld };
 }
 
 /** What may be shown to a person of a status, simulated or not. */
-export function labelOf(status: VerdictStatus, simulated: boolean): string {
+export function labelOf(status: VerdictStatus | 'SIMULATED', simulated: boolean): string {
   if (!simulated) {
     return status;
   }
-  return status === 'VERIFIED' ? 'SIMULATED' : `SIMULATED · ${status}`;
+  return status === 'VERIFIED' || status === 'SIMULATED' ? 'SIMULATED' : `SIMULATED · ${status}`;
 }
 
 function unverified(claims: Claims): string[] {

@@ -101,7 +101,7 @@ def settled(
         summary=tuple(s for s in summary if s),
         rows=rows(verdict),
         notes=tuple(notes),
-        expanded=withheld or verdict.status is not VerdictStatus.VERIFIED,
+        expanded=withheld or verdict.outcome is not VerdictStatus.VERIFIED,
         receipt_id=receipt.id,
     )
 
@@ -167,7 +167,7 @@ def _tally(verdict: Verdict) -> tuple[int, int, int]:
 
 def _count(verdict: Verdict) -> str:
     passed, total, pending = _tally(verdict)
-    said = verdict.simulated and verdict.status is VerdictStatus.VERIFIED  # the headline counts already
+    said = verdict.simulated and verdict.outcome is VerdictStatus.VERIFIED  # the headline counts already
     parts = ([] if said else [f"{passed} of {total} checks"]) + ([f"{pending} pending"] if pending else [])
     return "".join(f"{part}, " for part in parts)
 

@@ -60,9 +60,10 @@ def verify_path(
 
     ``trust`` is the reader's: pinned roots, allowed PCRs, the relay.  ``rpc_reader``, ``payment_reader`` and
     ``settlement_reader`` ask the reader's own RPCs, so that these claims are asked and not merely recorded; without
-    them nothing is contacted.  ``allow_simulated`` accepts receipts of a simulated network whose
-    root is in ``trust.simulated_roots`` if all else passed.  ``receipt`` (an id or its beginning) looks at that one
-    alone.  ``render_html`` renders an answer's text as the display does; with it the saved HTML is compared too.
+    them nothing is contacted.  ``allow_simulated`` accepts receipts of a simulated network whose root is in
+    ``trust.simulated_roots`` if all that the policy requires passed, be it by the author's word.  ``receipt`` (an id or
+    its beginning) looks at that one alone.  ``render_html`` renders an answer's text as the display does; with it the
+    saved HTML is compared too.
 
     Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
     """
@@ -182,7 +183,7 @@ class _Audit(Asking):
             trust = replace(trust, pinned_pcrs=frozenset())
         verdict = judge(evidence, policy=self.policy, trust=trust)
         self._document(receipt, place.where)
-        return Checked(receipt, place.where, verdict, self._accepted(verdict, trust))
+        return Checked(receipt, place.where, verdict, *self._accepted(verdict, trust))
 
     def _document(self, receipt: Receipt, where: str) -> None:
         """What the document says about itself and about what was signed."""
@@ -201,16 +202,19 @@ class _Audit(Asking):
             message = "The prompt that was sent cannot have come from the template that the receipt shows."
             self.say("failed", "template-altered", message, where, receipt.id)
 
-    def _accepted(self, verdict: Verdict, trust: Trust) -> bool:
+    def _accepted(self, verdict: Verdict, trust: Trust) -> tuple[bool, tuple[str, ...]]:
+        """Whether it counts as good, and which required claims were excused for that."""
         if not verdict.simulated:
-            return verdict.status is VerdictStatus.VERIFIED
+            return verdict.status is VerdictStatus.VERIFIED, ()
         facts = verdict.claims["attestation"].facts if "attestation" in verdict.claims else {}
         own_root = facts.get("simulated") is True and facts.get("root_sha256") in trust.simulated_roots
         if not (self.allow_simulated and own_root):
-            return False
-        # A simulated chain does not outlive its run, so its registry can be recorded at best: that alone is excused.
+            return False, ()
+        # A simulated chain does not outlive its run, so what it shows can be recorded at best: that alone is excused.
         as_author = decide(verdict.claims, policy=self.policy, trust=replace(trust, reader=False), simulated=True)
-        return as_author.status is VerdictStatus.VERIFIED
+        if as_author.outcome is not VerdictStatus.VERIFIED:
+            return False, ()
+        return True, tuple(reason.partition(":")[0] for reason in verdict.because)
 
     # ------------------------------------------------------------------------------------------------ several of them
 

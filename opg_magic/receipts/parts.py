@@ -470,7 +470,7 @@ def write_verdict(verdict: Verdict | None, at: datetime) -> dict[str, Any] | Non
     return {
         "at": iso(at),
         "by": CHECKED_BY,
-        "verdict": verdict.status.value,
+        "verdict": verdict.outcome.value,
         "simulated": verdict.simulated,
         "policy": verdict.policy,
         "withheld": verdict.withheld,

@@ -51,12 +51,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """One receipt and the verdict on it now.  ``accepted`` as simulated: see :attr:`Report.exit_code`."""
+    """One receipt and the verdict on it now.  ``accepted`` as simulated: see :attr:`Report.exit_code`.
+
+    ``excused``: required claims that were accepted although they rest on the author's word alone.
+    """
 
     receipt: Receipt
     where: str
     verdict: Verdict
     accepted: bool
+    excused: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -100,8 +104,8 @@ class Report:
             return "UNREADABLE"
         if not self.checked:
             return "FAILED" if code == 1 else "NO RECEIPT"
-        order = [VerdictStatus.FAILED, VerdictStatus.UNVERIFIED, VerdictStatus.PARTIAL, VerdictStatus.VERIFIED]
-        status = VerdictStatus.FAILED if code == 1 else min((c.verdict.status for c in self.checked), key=order.index)
+        outcomes = (c.verdict.outcome for c in self.checked)
+        status = VerdictStatus.FAILED if code == 1 else max(outcomes, key=list(VerdictStatus).index)
         if code == 3 and status is VerdictStatus.VERIFIED and self._has("incomplete"):
             status = VerdictStatus.PARTIAL
         return Verdict(status, self.simulated, {}, self.policy).label
@@ -168,6 +172,7 @@ def _checked_json(one: Checked) -> dict[str, Any]:
         "verdict": one.label,
         "simulated": one.verdict.simulated,
         "accepted": one.accepted,
+        "excused": list(one.excused),
         "because": list(one.verdict.because),
         "claims": {c.name: _claim_json(c) for c in one.verdict.claims.values()},
         "digest": one.receipt.digest,
@@ -182,13 +187,28 @@ def _checked_text(one: Checked) -> Iterator[str]:
         basis = f" [{claim.basis}]" if claim.basis else ""
         reason = f" ({claim.reason})" if claim.reason else ""
         yield f"  {_MARKS[claim.status]} {claim.name:12} {claim.sentence}{reason}{basis}"
+    # What a claim's own line has said is not said again.
+    said = {f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()}
     for reason in one.verdict.because:
-        yield f"    {reason}"
+        if reason not in said:
+            yield f"    {reason}"
     if one.accepted and one.verdict.simulated:
-        yield "  Accepted as simulated: under this installation's own root, all else passed. No hardware is behind it."
+        yield from _accepted_text(one)
     checked = one.receipt.document["checked"]
     if checked:
         yield f"  At creation: {one.receipt.label}, by the {checked['by']}, at {checked['at']}"
+
+
+def _accepted_text(one: Checked) -> Iterator[str]:
+    """What ``--allow-simulated`` excused, and what nobody asked for: exactly."""
+    yield "  Accepted as simulated, under this installation's own root. No hardware is behind it, and no money moved."
+    if one.excused:
+        names = ", ".join(one.excused)
+        yield f"  Excused, as the author's word alone (a simulated chain does not outlive its run): {names}."
+    lacking = [c for c in one.verdict.claims.values() if c.status in (Status.PENDING, Status.MISSING)]
+    if lacking:
+        told = ", ".join(f"{claim.name} ({claim.status})" for claim in lacking)
+        yield f"  Not required by policy {one.verdict.policy}, and not passed: {told}."
 
 
 def _one_line(text: str) -> str:

@@ -120,6 +120,7 @@ class Reading:
             "registry_rpcs": len(settings.get("registry_rpcs")),
             "hosts": hosts,
             "simulated_roots": sorted(simlink.own_roots()),
+            "payees": sorted(settings.get("payees")),
         }
 
     @staticmethod

@@ -42,7 +42,7 @@ def judge(evidence: Evidence, *, policy: Policy = DEFAULT, trust: Trust) -> Verd
 
 
 def decide(claims: Mapping[str, Claim], *, policy: Policy = DEFAULT, trust: Trust, simulated: bool) -> Verdict:
-    """FAILED, UNVERIFIED, PARTIAL, VERIFIED: the first that applies, and the claims that decided it, in words."""
+    """FAILED, UNVERIFIED, PARTIAL, VERIFIED (SIMULATED): the first that applies, and what decided it, in words."""
     claims = _with_missing(claims, policy)
     unmet = _unmet(claims, policy, trust)
     lacking = any(_lacks(claims[name]) and name in unmet for name in policy.required)

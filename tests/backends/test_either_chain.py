@@ -25,7 +25,7 @@ from opg_magic.config import Settings
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.hosts.registry import RegistryReader
 from opg_magic.hosts.settlement import SettlementReader
-from opg_magic.models import Authorisation, Charge, Prompt, VerdictStatus
+from opg_magic.models import Authorisation, Charge, Prompt
 from opg_magic.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.session import Session
@@ -368,7 +368,7 @@ def session(net: RunningSimnet, home: Path) -> Iterator[Session]:
 def test_a_cell_is_answered_paid_and_kept(session: Session, net: RunningSimnet) -> None:
     before = net.balance(net.payer)
     answer = session.ask(Prompt(text="Is 561 prime?", model="openai/gpt-5"))
-    assert (answer.verdict.status, answer.verdict.simulated) == (VerdictStatus.VERIFIED, True)
+    assert (answer.verdict.status, answer.verdict.simulated) == ("SIMULATED", True)
     assert answer.cost.amount is not None
     assert len(net.settle_now()) == 1
     assert before - net.balance(net.payer) == answer.cost.amount.amount

@@ -26,7 +26,7 @@ def ask(session: Session, text: str = QUESTION, observer=None, options=None, **m
 def test_an_honest_host_is_verified_in_every_form(session, more):
     answer = ask(session, **more)
     assert answer.text
-    assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
     assert answer.verdict.simulated
     claims = answer.verdict.claims
     assert {n for n, c in claims.items() if c.passed} >= {
@@ -67,7 +67,7 @@ def test_calls_at_once_open_one_session(session):
         return await asyncio.gather(*(session.aask(p) for p in prompts))
 
     answers = asyncio.run(three())
-    assert all(a.verdict.status is VerdictStatus.VERIFIED for a in answers)
+    assert all(a.verdict.outcome is VerdictStatus.VERIFIED for a in answers)
     assert len({a.receipt.document["payment"]["authorisation"]["nonce"] for a in answers}) == 1
     assert session.ledger.count() == 3
 
@@ -111,7 +111,7 @@ def test_tools_and_schemas_travel_and_verify(session):
     }
     answer = ask(session, "Use get_weather for Oslo.", extra={"tools": [tool]})
     assert answer.tool_calls[0]["function"]["name"] == "get_weather"
-    assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
     schema = {
         "type": "json_schema",
         "json_schema": {
@@ -247,7 +247,7 @@ def test_a_settled_session_lowers_its_reservation_to_what_was_taken(session, hon
 def test_status_of_every_claim_is_recorded_as_history(session):
     answer = ask(session)
     history = answer.receipt.verdict_at_creation
-    assert history.status is VerdictStatus.VERIFIED
+    assert history.outcome is VerdictStatus.VERIFIED
     assert history.simulated
     assert {n: c.status for n, c in history.claims.items()} == {n: c.status for n, c in answer.verdict.claims.items()}
     assert history.claims["signature"].status is Status.PASSED

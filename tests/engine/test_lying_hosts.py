@@ -136,7 +136,7 @@ def test_attack_19_another_certificate_or_a_redirect_ends_it_before_the_prompt(
         ask(session)
     assert session.ledger.count() == 0
     # Not named, another host answers: nothing that can spend had left.
-    assert ask(session, None).verdict.status is VerdictStatus.VERIFIED
+    assert ask(session, None).verdict.outcome is VerdictStatus.VERIFIED
 
 
 ATTESTATION = [
@@ -188,7 +188,7 @@ def test_a_closed_session_is_replaced_by_a_new_authorisation_once(session: Sessi
     ask(session)
     honest_simnet.cheat("anna", "expired-session")
     answer = ask(session)
-    assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
     assert len(session.ledger.open_authorisations()) == 2
 
 
@@ -196,7 +196,7 @@ def test_a_dead_host_is_passed_over_before_payment(session: Session, honest_simn
     honest_simnet.cheat("anna", "wrong-certificate")
     honest_simnet.cheat("bruno", "debug-pcrs")
     answer = ask(session, None)
-    assert answer.verdict.status is VerdictStatus.VERIFIED
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
     assert answer.receipt.document["host"]["tee_id"] == honest_simnet.host("chidi").tee_id
 
 

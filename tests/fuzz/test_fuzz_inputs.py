@@ -187,7 +187,7 @@ def read_as_receipt(raw: bytes | str) -> None:
     if all(claims[name].passed for name in ("request", "response", "signature")):
         assert one.text == good.text and one.document["request"]["canonical"] == good.document["request"]["canonical"]
     reader = judge(one.evidence(), trust=signing.reader())
-    assert reader.status is not VerdictStatus.VERIFIED, "what a stranger only recorded has verified"
+    assert reader.outcome is not VerdictStatus.VERIFIED, "what a stranger only recorded has verified"
 
 
 # ------------------------------------------------------------------------------------------------------------------ 402

@@ -84,8 +84,9 @@ def test_cost_and_verdict_come_back() -> None:
     assert one.cost == making.cost()
     back = one.verdict_at_creation
     assert back is not None
-    assert (back.status, back.simulated, back.policy, back.because) == (
-        VerdictStatus.VERIFIED,
+    assert (back.status, back.outcome) == ("SIMULATED", VerdictStatus.VERIFIED)
+    assert one.document["checked"]["verdict"] == "VERIFIED" and one.document["checked"]["simulated"] is True
+    assert (back.simulated, back.policy, back.because) == (
         True,
         "default",
         ("why",),

@@ -39,7 +39,7 @@ from support.signing import (
     stream,
 )
 
-from opg_magic.models import Evidence, Status, Trust, Verdict, VerdictStatus
+from opg_magic.models import Evidence, SimulatedStatus, Status, Trust, Verdict, VerdictStatus
 from opg_magic.protocol import canonical
 from opg_magic.verify import AUDIT, DEFAULT, STRICT, Policy, judge, verify_exchange
 
@@ -71,7 +71,7 @@ def assert_failed(found: Evidence, claim: str, code: str | None = None, trust: T
 def test_before_any_attack_the_evidence_is_verified() -> None:
     for raw in (reply(ANNA), stream(ANNA)):
         result = verdict(evidence(raw), policy=STRICT)
-        assert (result.status, result.simulated, result.label) == (VerdictStatus.VERIFIED, True, "SIMULATED")
+        assert (result.status, result.simulated, result.label) == (SimulatedStatus.SIMULATED, True, "SIMULATED")
         assert all(claim.passed for name, claim in result.claims.items() if name in DEFAULT.required)
         assert not result.withheld and not result.because
 
@@ -160,7 +160,7 @@ def test_attack_05_disabled_or_revoked_at_that_block(changes: dict[str, Any], co
 
 def test_attack_05_active_at_its_block_stays_verified_whatever_came_later() -> None:
     # Evidence of the block before the call; what the registry says now is not part of it.
-    assert verdict(evidence(), reader(asked=frozenset({"registry"}))).status is VerdictStatus.VERIFIED
+    assert verdict(evidence(), reader(asked=frozenset({"registry"}))).outcome is VerdictStatus.VERIFIED
 
 
 # ------------------------------------------------------------------------------------------------------------ 9 to 11
@@ -230,7 +230,7 @@ def test_attack_11_bad_framing(spoil: Any) -> None:
 def test_attack_12_a_time_outside_the_call(answer: Any, timestamp: int, good: bool) -> None:
     found = evidence(answer(ANNA, timestamp=timestamp))
     if good:
-        assert verdict(found).status is VerdictStatus.VERIFIED
+        assert verdict(found).outcome is VerdictStatus.VERIFIED
     else:
         assert_failed(found, "freshness", "stale-time")
 
@@ -243,14 +243,14 @@ def test_attack_12_the_chain_s_own_bounds_hold_whatever_the_skew(age: int, good:
     found = evidence(stream(ANNA, timestamp=signed))
     trust = live(skew_seconds=86400)
     if good:
-        assert verdict(found, trust).status is VerdictStatus.VERIFIED
+        assert verdict(found, trust).outcome is VerdictStatus.VERIFIED
     else:
         assert_failed(found, "freshness", "stale-time", trust)
 
 
 def test_attack_12_the_skew_is_a_setting() -> None:
     found = evidence(stream(ANNA, timestamp=SIGNED + 60))
-    assert verdict(found, live(skew_seconds=60)).status is VerdictStatus.VERIFIED
+    assert verdict(found, live(skew_seconds=60)).outcome is VerdictStatus.VERIFIED
     assert_failed(found, "freshness", "stale-time", live(skew_seconds=5))
 
 
@@ -371,7 +371,7 @@ def test_attack_16_a_request_with_two_readings(request_text: str) -> None:
 def test_attack_16_two_ways_to_say_one_request_hash_alike(sent: str, signed: str) -> None:
     whole = '{"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]%s}'
     one, other = (whole % (", " + text if text else "") for text in (sent, signed))
-    assert verdict(evidence(stream(ANNA, json.loads(other)), one)).status is VerdictStatus.VERIFIED
+    assert verdict(evidence(stream(ANNA, json.loads(other)), one)).outcome is VerdictStatus.VERIFIED
 
 
 @pytest.mark.parametrize(
@@ -414,20 +414,20 @@ def test_attack_16_composed_and_decomposed_text_are_two_texts() -> None:
 )
 def test_attack_17_unsigned_fields_altered(extra: dict[str, Any]) -> None:
     result = verdict(evidence(reply(ANNA, extra=extra)))
-    assert result.status is VerdictStatus.VERIFIED
+    assert result.outcome is VerdictStatus.VERIFIED
     assert {"model", "usage", "finish_reason"} <= set(result.claims["response"].facts["not_signed"])
 
 
 def test_attack_17_unsigned_keys_of_the_request_are_named() -> None:
     body = {**CHAT, "top_p": 0.1, "seed": 7, "stream": True}
     result = verdict(evidence(stream(ANNA), body))
-    assert result.status is VerdictStatus.VERIFIED
+    assert result.outcome is VerdictStatus.VERIFIED
     assert result.claims["request"].facts["not_signed"] == ("seed", "stream", "top_p")
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
 def test_attack_17_another_finish_reason_of_a_text_is_only_the_host_s_word(finish_reason: str) -> None:
-    assert verdict(evidence(reply(ANNA, finish_reason=finish_reason))).status is VerdictStatus.VERIFIED
+    assert verdict(evidence(reply(ANNA, finish_reason=finish_reason))).outcome is VerdictStatus.VERIFIED
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ def test_attack_17_each_reading_by_itself_is_verified() -> None:
         (reply(ANNA, WITH_TOOLS), WITH_TOOLS, "text"),
     ):
         result = verdict(evidence(raw, body))
-        assert result.status is VerdictStatus.VERIFIED
+        assert result.outcome is VerdictStatus.VERIFIED
         assert result.claims["response"].facts["reading"] == reading
 
 
@@ -474,7 +474,7 @@ def test_attack_17_the_host_s_two_renderings_of_a_tool_call_hash_differently() -
 
 def test_attack_17_text_beside_tool_calls_is_not_signed() -> None:
     result = verdict(evidence(reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], shown="trust me"), WITH_TOOLS))
-    assert result.status is VerdictStatus.VERIFIED
+    assert result.outcome is VerdictStatus.VERIFIED
     assert "text beside tool calls" in result.claims["response"].facts["not_signed"]
 
 

@@ -101,7 +101,7 @@ def test_attack_05_what_was_revoked_since_is_said_and_undoes_nothing() -> None:
     since = "PCR revoked on 2026-05-06 12:00 UTC"
     found = evidence(registry=registry(host(), since=since))
     verdict = judge(found, trust=reader(asked=frozenset({"registry"})))
-    assert verdict.status is VerdictStatus.VERIFIED
+    assert verdict.outcome is VerdictStatus.VERIFIED
     assert since in verdict.claims["registry"].sentence and verdict.claims["registry"].facts["since"] == since
 
 
@@ -160,7 +160,7 @@ def test_what_a_host_did_not_collect_never_fails_its_answer(charge: Charge, trus
     spared = claim(found, "payment", trust)
     assert (spared.status, spared.code) == (Status.NOT_APPLICABLE, "unspent")
     assert spared.sentence == "Nothing was taken for this call." and "nothing was taken" in (spared.reason or "")
-    assert judge(found, trust=trust).status is VerdictStatus.VERIFIED
+    assert judge(found, trust=trust).outcome is VerdictStatus.VERIFIED
     audit = judge(found, policy=AUDIT, trust=trust)
     assert audit.status is VerdictStatus.PARTIAL and not audit.withheld
     assert [reason.partition(":")[0] for reason in audit.because if "payment" in reason] == ["payment"]
@@ -314,7 +314,7 @@ def test_a_settlement_passes_and_says_what_it_was_compared_with(found: Evidence)
 
 def test_a_private_call_has_no_settlement_and_the_default_policy_does_not_mind() -> None:
     verdict = judge(evidence(), trust=live())
-    assert verdict.claims["settlement"].status is Status.NOT_APPLICABLE and verdict.status is VerdictStatus.VERIFIED
+    assert verdict.claims["settlement"].status is Status.NOT_APPLICABLE and verdict.outcome is VerdictStatus.VERIFIED
     audit = judge(PAID, policy=AUDIT, trust=live())
     assert (audit.status, audit.withheld) == (VerdictStatus.PARTIAL, False)
     assert audit.because == ("settlement: it was asked to be private",)
@@ -442,7 +442,7 @@ def test_attack_30_disagreement_is_no_failure() -> None:
     verdict = judge(together(ANNA, member("boris", "no"), member("carla", "perhaps")), trust=live())
     found = verdict.claims["agreement"]
     assert (found.status, found.code, found.sentence) == (Status.MISSING, "hosts-disagree", "The hosts disagree.")
-    assert verdict.status is VerdictStatus.VERIFIED and not verdict.withheld
+    assert verdict.outcome is VerdictStatus.VERIFIED and not verdict.withheld
     required = judge(together(ANNA, member("boris", "no")), policy=requiring(DEFAULT, ["agreement"]), trust=live())
     assert required.status is VerdictStatus.PARTIAL and not required.withheld
 

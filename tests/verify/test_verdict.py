@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from support.signing import CHAT, PCR_HASH, as_aws, evidence, host, live, reader, registry, reply, signer, stream
 
 from opg_magic.errors import ConfigError
-from opg_magic.models import AWS_ROOT_SHA256, CLAIM_NAMES, Basis, Claim, Status, Trust, VerdictStatus
+from opg_magic.models import AWS_ROOT_SHA256, CLAIM_NAMES, Basis, Claim, SimulatedStatus, Status, Trust, VerdictStatus
 from opg_magic.verify import AUDIT, DEFAULT, STRICT, Policy, combine, decide, judge, policy, requiring
 
 SEVEN = ("request", "response", "signature", "freshness", "attestation", "registry", "channel")
@@ -118,7 +119,7 @@ def test_a_policy_cannot_do_without_attestation() -> None:
 def test_simulated_is_a_flag_that_nothing_unsets() -> None:
     found = evidence()
     verdict = judge(found, trust=live())
-    assert (verdict.status, verdict.simulated, verdict.label) == (VerdictStatus.VERIFIED, True, "SIMULATED")
+    assert (verdict.status, verdict.simulated, verdict.label) == (SimulatedStatus.SIMULATED, True, "SIMULATED")
     declared = judge(replace(found, declared_simulated=True), trust=as_aws())
     assert declared.simulated and declared.label == "SIMULATED"
     bare = judge(replace(found, declared_simulated=True, attestation=None), trust=live())
@@ -150,7 +151,7 @@ def test_for_a_reader_what_is_only_recorded_is_partial() -> None:
 def test_a_reader_who_asked_the_registry_has_it_verified() -> None:
     trust = reader(asked=frozenset({"registry"}))
     verdict = judge(evidence(), trust=trust)
-    assert verdict.status is VerdictStatus.VERIFIED
+    assert verdict.outcome is VerdictStatus.VERIFIED
     assert verdict.claims["registry"].basis is Basis.ASKED
     assert (verdict.claims["channel"].status, verdict.claims["channel"].basis) == (Status.PASSED, Basis.RECORDED)
 
@@ -158,9 +159,9 @@ def test_a_reader_who_asked_the_registry_has_it_verified() -> None:
 @pytest.mark.parametrize("pinned", [PCR_HASH, PCR_HASH.upper().replace("0X", "0x")])
 def test_a_pinned_code_hash_stands_for_the_registry(pinned: str) -> None:
     trust = reader(pinned_pcrs=frozenset({pinned}))
-    assert judge(evidence(), trust=trust).status is VerdictStatus.VERIFIED
-    assert judge(evidence(registry=None), trust=trust).status is VerdictStatus.VERIFIED
-    assert judge(evidence(registry=None), trust=trust, policy=STRICT).status is VerdictStatus.VERIFIED
+    assert judge(evidence(), trust=trust).outcome is VerdictStatus.VERIFIED
+    assert judge(evidence(registry=None), trust=trust).outcome is VerdictStatus.VERIFIED
+    assert judge(evidence(registry=None), trust=trust, policy=STRICT).outcome is VerdictStatus.VERIFIED
 
 
 def test_a_pinned_code_hash_excuses_no_failure_and_needs_a_proven_attestation() -> None:
@@ -180,8 +181,8 @@ def test_strict_wants_two_rpcs_that_agree() -> None:
         verdict = judge(found, trust=live(), policy=STRICT)
         assert (verdict.status, verdict.withheld) == (expected, True)
         assert verdict.because == ("registry: 1 RPC asked, 2 must agree",)
-        assert judge(found, trust=live()).status is VerdictStatus.VERIFIED
-    assert judge(evidence(), trust=live(), policy=STRICT).status is VerdictStatus.VERIFIED
+        assert judge(found, trust=live()).outcome is VerdictStatus.VERIFIED
+    assert judge(evidence(), trust=live(), policy=STRICT).outcome is VerdictStatus.VERIFIED
 
 
 @pytest.mark.parametrize("by", [STRICT, AUDIT])
@@ -281,12 +282,12 @@ def test_whatever_the_claims_the_first_rule_that_applies_decides(
     elif "signature" not in passed or not passed & {"registry", "attestation"}:
         assert verdict.status is VerdictStatus.UNVERIFIED
     else:
-        assert verdict.status in {VerdictStatus.PARTIAL, VerdictStatus.VERIFIED}
-    if verdict.status is VerdictStatus.VERIFIED:
+        assert verdict.outcome in {VerdictStatus.PARTIAL, VerdictStatus.VERIFIED}
+    if verdict.outcome is VerdictStatus.VERIFIED:
         assert passed == set(SEVEN) and found["attestation"].basis is Basis.PROVEN
         assert not reads or found["registry"].basis is not Basis.RECORDED
         assert by.required == DEFAULT.required and by.rpcs <= 2 and not verdict.withheld
-    assert bool(verdict.because) is (verdict.status is not VerdictStatus.VERIFIED)
+    assert bool(verdict.because) is (verdict.outcome is not VerdictStatus.VERIFIED)
     assert verdict.withheld or verdict.status is not VerdictStatus.FAILED
     assert verdict.simulated is simulated and not (simulated and verdict.label == "VERIFIED")
 
@@ -305,3 +306,25 @@ def test_claims_come_in_their_usual_order_with_one_sentence_each() -> None:
             assert claim.sentence.endswith(".") and claim.sentence[0].isupper() and "\n" not in claim.sentence
             assert claim.passed or (claim.reason and claim.code)
             assert (claim.basis is None) is (claim.status not in (Status.PASSED, Status.FAILED))
+
+
+def test_the_plain_comparison_says_what_the_label_says() -> None:
+    """The first line that a user writes: ``answer.verdict.status == "VERIFIED"``."""
+    simulated, real = judge(evidence(), trust=live()), judge(evidence(), trust=as_aws())
+    assert real.status == "VERIFIED" == real.label and real.outcome is VerdictStatus.VERIFIED
+    assert simulated.status != "VERIFIED" and simulated.status != VerdictStatus.VERIFIED
+    assert simulated.status == "SIMULATED" == simulated.label and f"{simulated.status}" == "SIMULATED"
+    assert json.loads(json.dumps({"status": simulated.status})) == {"status": "SIMULATED"}
+    # However it is made, and whatever is replaced in it later.
+    assert replace(real, simulated=True).status == "SIMULATED"
+    assert replace(simulated, because=("why",)).outcome is VerdictStatus.VERIFIED
+    # A failure is one on both: nobody should miss it for a flag.
+    failed = judge(evidence(attestation=None, registry=registry(None)), trust=live(simulated_roots=frozenset()))
+    assert replace(failed, simulated=True).status == "FAILED"
+
+
+def test_a_reason_that_several_claims_share_is_said_once() -> None:
+    unsigned = judge(evidence(stream(signer(), signed=False)), trust=live())
+    assert [reason.partition(":")[0] for reason in unsigned.because] == ["response", "signature"]
+    assert unsigned.why.startswith("response, signature: ") and unsigned.why.count("sign") == 2
+    assert judge(evidence(), trust=live()).why == ""

@@ -6,9 +6,9 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 
 import { checker } from './check';
 import { h } from './dom';
-import { EDITED } from './findings';
+import { EDITED, FindingCode } from './findings';
 import { dress } from './style';
-import { IEntry, INotebookReceipts, IReceipts } from './tokens';
+import { ICellFinding, IEntry, INotebookReceipts, IReceipts } from './tokens';
 import { hasFailed, headline, Tone } from './words';
 
 export interface IBadge {
@@ -20,21 +20,27 @@ export interface IBadge {
   readonly edited: string | null;
 }
 
-/** What stands beside a cell with these receipts; null where there is none. */
-export function badgeOf(entries: readonly IEntry[]): IBadge | null {
+/** For a cell that shows more than was signed: what has room in a badge. */
+const UNCLEAR: Readonly<Partial<Record<FindingCode, string>>> = { beside: '+ unsigned' };
+
+/** What stands beside a cell with these receipts, or without one; null where there is nothing to say. */
+export function badgeOf(entries: readonly IEntry[], without: ICellFinding | null = null): IBadge | null {
   if (!entries.length) {
-    return null;
+    // Of a cell that was not run, its empty number says so.
+    return without?.run ? { tone: 'warn', simulated: false, text: '! no receipt', title: `This browser: ${without.finding.message} Nobody signed what it shows.`, edited: null } : null;
   }
   // The worst of several (an agreement of hosts has one receipt each).
   const entry = entries.find(hasFailed) ?? entries.find(one => one.verdict === null) ?? entries[0];
   const head = headline(entry);
   const more = entries.length > 1 ? ` (${entries.length} receipts)` : '';
   const edit = entries.flatMap(one => one.findings).find(finding => EDITED.has(finding.code));
+  const unclear = entries.flatMap(one => one.findings).find(finding => finding.level === 'incomplete' && !EDITED.has(finding.code));
+  const said = edit ? '≠ edited' : unclear ? (UNCLEAR[unclear.code] ?? '! see the list') : null;
   return {
-    tone: head.tone === 'bad' ? 'bad' : edit ? 'warn' : head.tone,
+    tone: head.tone === 'bad' ? 'bad' : said ? 'warn' : head.tone,
     simulated: head.simulated,
-    text: edit && head.tone !== 'bad' ? '≠ edited' : head.short,
-    title: `This browser: ${head.text}${more}${edit ? `. ${edit.message}` : ''}`,
+    text: said !== null && head.tone !== 'bad' ? said : head.short,
+    title: [`This browser: ${head.text}${more}`, edit?.message, unclear?.message].filter(Boolean).join('. ').replace(/\.\. /g, '. '),
     edited: edit ? edit.message : null
   };
 }
@@ -70,9 +76,11 @@ class Badges {
     for (const entry of checker.reader.badges ? this._receipts.entries : []) {
       byCell.set(entry.cellId, [...(byCell.get(entry.cellId) ?? []), entry]);
     }
+    const without = new Map((checker.reader.badges ? this._receipts.cells : []).map(one => [one.cellId, one]));
     for (const cell of this._panel.content.widgets) {
       if (cell instanceof CodeCell) {
-        this._place(cell, badgeOf(byCell.get(cell.model.id) ?? []));
+        const { id } = cell.model;
+        this._place(cell, badgeOf(byCell.get(id) ?? [], without.get(id)));
       }
     }
   }

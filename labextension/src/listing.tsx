@@ -4,14 +4,14 @@ import * as React from 'react';
 
 import { checker } from './check';
 import { saveAs } from './exporting';
-import { EDITED } from './findings';
+import { EDITED, Level } from './findings';
 import { toneOf } from './mark';
 import { ours } from './style';
-import { IEntry, INotebookReceipts } from './tokens';
+import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
 import * as words from './words';
 
 export type SortBy = 'cell' | 'verdict' | 'model' | 'host' | 'cost' | 'time';
-export type Show = 'all' | 'failed' | 'edited' | 'simulated' | 'unasked';
+export type Show = 'all' | 'failed' | 'edited' | 'without' | 'simulated' | 'unasked';
 
 const SORTS: readonly [SortBy, string][] = [
   ['cell', 'cell order'],
@@ -26,6 +26,7 @@ const SHOWS: readonly [Show, string][] = [
   ['all', 'all'],
   ['failed', 'failed'],
   ['edited', 'cell edited since'],
+  ['without', 'without receipt'],
   ['simulated', 'simulated'],
   ['unasked', 'registry not asked']
 ];
@@ -34,6 +35,11 @@ const TONES: readonly words.Tone[] = ['bad', 'warn', 'quiet', 'sim', 'ok'];
 
 function isEdited(entry: IEntry): boolean {
   return entry.findings.some(finding => EDITED.has(finding.code));
+}
+
+/** `%%opg` cells without a receipt that are listed. */
+export function arrangeCells(cells: readonly ICellFinding[], show: Show, search: string): ICellFinding[] {
+  return (show === 'all' || show === 'without') && !search.trim() ? [...cells] : [];
 }
 
 /** Which entries are listed, in which order: failures and differences first, whatever else is asked for. */
@@ -58,12 +64,15 @@ export function arrange(entries: readonly IEntry[], by: SortBy, show: Show, sear
   });
 }
 
-/** Differences between what was saved and what was computed come first, then other failures, then edited cells. */
+const UNCLEAR = 2;
+const LAST = 4;
+
+/** Differences between what was saved and what was computed come first, then other failures, then edited cells and unsigned output. */
 function urgency(entry: IEntry): number {
   if (entry.findings.some(finding => finding.code === 'saved-differs' || finding.code === 'shown-text')) {
     return 0;
   }
-  return words.hasFailed(entry) ? 1 : isEdited(entry) ? 2 : 3;
+  return words.hasFailed(entry) ? 1 : isEdited(entry) || words.isUnclear(entry) ? UNCLEAR : 3;
 }
 
 function searchable({ receipt, error }: IEntry): string {
@@ -101,8 +110,8 @@ export function Listing({ model, name }: IListProps): JSX.Element {
     };
   }, [model]);
 
-  const { entries, summary } = model;
-  if (!entries.length) {
+  const { entries, cells, summary } = model;
+  if (!entries.length && !summary.without) {
     return (
       <div className={ours('opg-empty')}>
         <p>No AI answers with receipts in this notebook yet.</p>
@@ -113,6 +122,19 @@ export function Listing({ model, name }: IListProps): JSX.Element {
     );
   }
   const listed = arrange(entries, by, show, search);
+  const without = arrangeCells(cells, show, search);
+  const rows = [
+    ...listed.map(entry => ({
+      rank: urgency(entry),
+      cell: entry.cell,
+      row: <Row key={`${entry.cellId} ${entry.output}`} entry={entry} open={() => void model.reveal(entry)} />
+    })),
+    ...without.map(cell => ({
+      rank: cell.run ? UNCLEAR : LAST,
+      cell: cell.cell,
+      row: <CellRow key={cell.cellId} cell={cell} open={() => void model.reveal(cell)} />
+    }))
+  ].sort((one, other) => one.rank - other.rank || (by === 'cell' ? one.cell - other.cell : 0));
   return (
     <div className={ours('opg-listing')}>
       <div className={ours(`opg-totals opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`)} role="status">
@@ -141,11 +163,9 @@ export function Listing({ model, name }: IListProps): JSX.Element {
         </label>
       </div>
       <ul className={ours('opg-entries')} aria-label="Receipts of this notebook">
-        {listed.map(entry => (
-          <Row key={`${entry.cellId} ${entry.output}`} entry={entry} open={() => void model.reveal(entry)} />
-        ))}
+        {rows.map(({ row }) => row)}
       </ul>
-      {listed.length === 0 && <p className={ours('opg-empty')}>None of {words.plural(entries.length, 'receipt')} fits.</p>}
+      {rows.length === 0 && <p className={ours('opg-empty')}>None of {words.plural(entries.length, 'receipt')} fits.</p>}
       <div className={ours('opg-actions')}>
         <button className="jp-mod-styled" onClick={() => void model.refresh()}>
           Check again
@@ -191,6 +211,23 @@ function Select<T extends string>(props: {
   );
 }
 
+const SIGNS: Readonly<Record<Level, string>> = { failed: '✗ ', unreadable: '✗ ', incomplete: '! ', note: '· ' };
+
+function CellRow({ cell, open }: { readonly cell: ICellFinding; readonly open: () => void }): JSX.Element {
+  const { run, finding } = cell;
+  return (
+    <li>
+      <button className={ours(`opg-entry opg-tone-${run ? 'warn' : 'quiet'}`)} onClick={open} title="Show this cell">
+        <span className={ours('opg-entry-head')}>
+          <b>{run ? '! No receipt' : '– Not run'}</b>
+          <span className={ours('opg-faint')}>cell {cell.cell + 1}</span>
+        </span>
+        <span className={ours('opg-faint')}>{`${finding.message}${run ? ' Nobody signed what it shows.' : ''}`}</span>
+      </button>
+    </li>
+  );
+}
+
 function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => void }): JSX.Element {
   const { receipt } = entry;
   const head = words.headline(entry);
@@ -207,7 +244,7 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
   return (
     <li>
       <button
-        className={ours(`opg-entry opg-tone-${isEdited(entry) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`)}
+        className={ours(`opg-entry opg-tone-${(isEdited(entry) || words.isUnclear(entry)) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`)}
         onClick={open}
         title="Show this cell"
       >
@@ -225,7 +262,7 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
         )}
         {entry.findings.map(finding => (
           <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
-            {EDITED.has(finding.code) ? '≠ ' : finding.level === 'failed' ? '✗ ' : '· '}
+            {EDITED.has(finding.code) ? '≠ ' : SIGNS[finding.level]}
             {words.told(finding.message, 200)}
           </span>
         ))}

@@ -16,7 +16,7 @@ export function toneOf(sum: ISummary): Tone {
   if (sum.failed) {
     return 'bad';
   }
-  if (sum.edited) {
+  if (sum.edited || sum.without || sum.unclear) {
     return 'warn';
   }
   if (sum.checked < sum.answers) {
@@ -86,7 +86,7 @@ export class Mark extends Widget {
 
   private _draw(): void {
     const { summary } = this._receipts;
-    const hidden = summary.answers === 0 || !checker.reader.mark;
+    const hidden = summary.answers + summary.without === 0 || !checker.reader.mark;
     this.setHidden(hidden);
     if (hidden) {
       return;

@@ -2,7 +2,7 @@
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { ICodeCellModel } from '@jupyterlab/cells';
-import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
@@ -15,7 +15,7 @@ import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
-import { figure, hasFailed, signatureValid } from './words';
+import { figure, hasFailed, isUnclear, signatureValid } from './words';
 
 /** How long a notebook must rest before it is looked through again, in milliseconds. */
 const REST = 250;
@@ -39,15 +39,19 @@ export function codeOf(cell: ICellLike): ICodeCell | null {
 }
 
 /** One notebook in figures. Each receipt counts once, however often it is shown. */
-export function summarise(entries: readonly IEntry[]): ISummary {
+export function summarise(entries: readonly IEntry[], cells: readonly ICellFinding[] = []): ISummary {
   const sums = new Map<string, { amount: bigint; receipt: Receipt }>();
   const seen = new Set<string>();
   const edited = new Set<string>();
+  const unclear = new Set<string>();
   const count = { answers: 0, checked: 0, unchecked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
   for (const entry of entries) {
     const { receipt, verdict } = entry;
     if (entry.findings.some(finding => EDITED.has(finding.code))) {
       edited.add(entry.cellId);
+    }
+    if (isUnclear(entry)) {
+      unclear.add(entry.cellId);
     }
     if (receipt !== null) {
       const digest = `${computedDigest(receipt)} ${receipt.digest}`;
@@ -81,7 +85,8 @@ export function summarise(entries: readonly IEntry[]): ISummary {
     }
   }
   const cost = [...sums.values()].map(({ amount, receipt }) => figure(amount, receipt.payment!.cost!.token));
-  return { ...count, edited: edited.size, cost };
+  const without = cells.filter(cell => cell.run).length;
+  return { ...count, edited: edited.size, unclear: unclear.size, without, unrun: cells.length - without, cost };
 }
 
 /** Where a receipt stands. `whole`: what is to be said of its cell. */
@@ -122,7 +127,7 @@ export class NotebookReceipts implements INotebookReceipts {
     void _panel.context.ready.then(() => {
       const { model } = _panel.context;
       if (!this._disposed) {
-        model.contentChanged.connect(this._onContent, this);
+        model.contentChanged.connect(this.lookAgain, this);
         void this._look();
       }
     });
@@ -180,7 +185,7 @@ export class NotebookReceipts implements INotebookReceipts {
     await this._look();
   }
 
-  async reveal(entry: IEntry): Promise<void> {
+  async reveal(entry: { readonly cellId: string }): Promise<void> {
     const { content } = this._panel;
     const index = content.widgets.findIndex(cell => cell.model.id === entry.cellId);
     if (index < 0) {
@@ -200,14 +205,15 @@ export class NotebookReceipts implements INotebookReceipts {
     return this._entries.flatMap(entry => (entry.receipt === null ? [] : [entry.receipt]));
   }
 
-  private _onContent(): void {
+  /** Look through the notebook once it rests. */
+  lookAgain(): void {
     // Rejected only when it is disposed of.
     this._scan.invoke().catch(() => undefined);
   }
 
   private _onChecker(_: unknown, digests: ReadonlySet<string> | null): void {
     if (digests === null && !this._looksNow) {
-      this._scan.invoke().catch(() => undefined);
+      this.lookAgain();
     }
   }
 
@@ -238,9 +244,9 @@ export class NotebookReceipts implements INotebookReceipts {
         const { displays, beside } = lookInto(code);
         const whole = wholeCellFinding(code, displays, beside);
         places.push(
-          ...displays.map(display => ({ ...display, cell: index, cellId: cell.id, source: code.source, whole: whole?.code === 'beside' ? whole : null }))
+          ...displays.map(display => ({ ...display, cell: index, cellId: cell.id, source: code.source, whole }))
         );
-        if (whole?.code === 'no-receipt') {
+        if (whole !== null && !displays.length && !this._isRunning(cell, index)) {
           without.push({ cell: index, cellId: cell.id, run: code.run, finding: whole });
         }
       }
@@ -263,7 +269,7 @@ export class NotebookReceipts implements INotebookReceipts {
     );
     const entryOf = (place: IPlace, judged: IJudged): IEntry => {
       const { cell, cellId, output, bundle } = place;
-      const findings = [...judged.findings, ...(around.get(place) ?? [])];
+      const findings = [...judged.findings, ...(around.get(place) ?? (place.whole === null ? [] : [place.whole]))];
       return { cell, cellId, output, document: bundle[MIME_TYPE], ...judged, findings };
     };
     const known = places.map(place => {
@@ -293,6 +299,13 @@ export class NotebookReceipts implements INotebookReceipts {
     }
   }
 
+  /** Whether a cell runs, or waits for its turn: what it shows is not its last word. Nothing in a file says so. */
+  private _isRunning(cell: ICodeCellModel, index: number): boolean {
+    const { executionState } = cell as { executionState?: string };
+    // JupyterLab 4.2 knows it by the prompt alone.
+    return executionState === undefined ? Boolean(this._panel.content.widgets[index]?.promptNode?.textContent?.includes('*')) : executionState === 'running';
+  }
+
   /** Tell the renderers which receipts here bear one signature. */
   private _relate(receipts: readonly Receipt[]): void {
     const before = this._scope.seen;
@@ -309,7 +322,7 @@ export class NotebookReceipts implements INotebookReceipts {
 
   private _publish(entries: readonly IEntry[]): void {
     this._entries = [...entries];
-    this._summary = summarise(this._entries);
+    this._summary = summarise(this._entries, this._cells);
     this._changed.emit();
   }
 }
@@ -323,6 +336,14 @@ class Receipts implements IReceipts {
     _tracker.widgetAdded.connect((_, panel) => void this.of(panel));
     _tracker.forEach(panel => void this.of(panel));
     _tracker.currentChanged.connect(() => this._currentChanged.emit(this.current));
+    // What ends without a word changes nothing in the notebook's content.
+    NotebookActions.executed.connect((_, { notebook }) => {
+      for (const [panel, model] of this._models) {
+        if (panel.content === notebook) {
+          model.lookAgain();
+        }
+      }
+    });
   }
 
   get current(): NotebookReceipts | null {

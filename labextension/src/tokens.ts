@@ -52,6 +52,12 @@ export interface ISummary {
   /** Receipts whose registry entry the reader's own RPC confirmed or denied. */
   readonly asked: number;
   readonly edited: number;
+  /** `%%opg` cells that were run and bear no receipt: nobody signed what they show. */
+  readonly without: number;
+  /** `%%opg` cells that were not run. */
+  readonly unrun: number;
+  /** Cells that show more than their receipts cover, or of which not all could be compared. */
+  readonly unclear: number;
   readonly simulated: number;
   /** `0.0042 OPG`; one item a token, charges unknown are not in it. */
   readonly cost: readonly string[];
@@ -71,8 +77,8 @@ export interface INotebookReceipts extends IDisposable {
   refresh(): Promise<void>;
   /** Ask the registry for all of them through the reader's own RPC, and judge again. */
   askRegistry(): Promise<void>;
-  /** Show that receipt's cell. */
-  reveal(entry: IEntry): Promise<void>;
+  /** Show that cell. */
+  reveal(entry: { readonly cellId: string }): Promise<void>;
 }
 
 /** The receipts of the open notebooks. */

@@ -156,7 +156,12 @@ export function hasFailed(judged: IJudged): boolean {
 }
 
 /** Findings about what stands around the receipt. */
-const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-twice']);
+const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-card', 'shown-twice', 'other-types', 'isolated', 'two-versions']);
+
+/** Whether a cell shows more than its receipt covers, or not all of it could be compared: nothing false, and not all known. */
+export function isUnclear(judged: IJudged): boolean {
+  return judged.findings.some(finding => finding.level === 'incomplete' && !EDITED.has(finding.code));
+}
 
 /** Whether the text of this receipt must not be shown unasked. */
 export function isWithheld(judged: IJudged): boolean {
@@ -251,7 +256,7 @@ export function summary(judged: IJudged): string[] {
     facts.push(oneLine(judged.error, 200));
   }
   if (wrong !== undefined) {
-    facts.push(told(wrong.message, 200));
+    facts.push(told(wrong.message, 200).replace(/\.$/, ''));
   } else if (verdict?.status === 'FAILED' || verdict?.status === 'UNVERIFIED') {
     facts.push(told(verdict.because[0] ?? '', 160));
   }
@@ -290,8 +295,29 @@ export function command(receipt: Receipt, file: string | null): string {
   return `opg verify ${quoted} --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
 }
 
+/** What is to be said of the cells, beyond their receipts. */
+function cellWords(sum: ISummary): string[] {
+  const said: string[] = [];
+  if (sum.without) {
+    said.push(`${plural(sum.without, '%%opg cell')} without receipt`);
+  }
+  if (sum.unclear) {
+    said.push(`${plural(sum.unclear, 'cell')} with unsigned output`);
+  }
+  if (sum.edited) {
+    said.push(`${plural(sum.edited, 'cell')} edited since`);
+  }
+  if (sum.unrun) {
+    said.push(`${plural(sum.unrun, '%%opg cell')} not run`);
+  }
+  return said;
+}
+
 /** A notebook in one line: `7 answers · 6 signatures valid, 1 failed · registry not asked · 0.0042 OPG`. */
 export function notebookLine(sum: ISummary): string {
+  if (sum.answers === 0) {
+    return ['No receipts', ...cellWords(sum)].join(' · ');
+  }
   const parts = [plural(sum.answers, 'answer')];
   if (sum.simulated) {
     parts.unshift(sum.simulated === sum.answers ? 'SIMULATED' : `${sum.simulated} of them SIMULATED`);
@@ -308,9 +334,7 @@ export function notebookLine(sum: ISummary): string {
   if (sum.unchecked) {
     parts.push(`${sum.unchecked} not checked`);
   }
-  if (sum.edited) {
-    parts.push(`${plural(sum.edited, 'cell')} edited since`);
-  }
+  parts.push(...cellWords(sum));
   parts.push(sum.asked ? `registry asked: ${sum.asked}` : 'registry not asked');
   parts.push(...sum.cost);
   if (sum.unknownCharges) {
@@ -327,6 +351,9 @@ export function briefLine(sum: ISummary): string {
   }
   if (sum.unchecked) {
     return `${sum.unchecked} of ${sum.answers} not checked${simulated}`;
+  }
+  if (sum.without) {
+    return `${sum.without} without receipt${simulated}`;
   }
   return sum.checked < sum.answers ? `checking ${sum.answers}` : `${sum.valid} of ${sum.answers} signed${simulated}`;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def forged() -> nbformat.NotebookNode:
     made = notebooks.notebook([notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17.")])
     made.cells.append(nbformat.v4.new_code_cell("1"))
     made.cells += [nbformat.v4.new_markdown_cell("x"), nbformat.v4.new_markdown_cell("x")]
+    # A cell whose answer nobody signed, one with a receipt and more, and one that is still to be run.
+    unsigned = nbformat.v4.new_output(
+        "display_data", {"text/html": "<p>561 is prime</p>", "text/plain": "561 is prime"}
+    )
+    made.cells.append(nbformat.v4.new_code_cell("%%opg\nIs 561 prime?", execution_count=2, outputs=[unsigned]))
+    more = notebooks.notebook([notebooks.call("Is 563 prime?", "Yes.")]).cells[1]
+    more.outputs.append(copy.deepcopy(unsigned))
+    made.cells += [more, nbformat.v4.new_code_cell("%%opg\nIs 565 prime?")]
     return made
 
 
@@ -74,7 +83,23 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     eyes: Eyes, lab: Lab, forged: nbformat.NotebookNode
 ) -> None:
     page = read(eyes.page, lab, put(lab, forged, "forged.ipynb"))
-    judged(page, "1 signature valid")
+    # What `opg verify` finds in these cells stands at each, in the mark, and in the list.
+    counted = "1 %%opg cell without receipt · 1 cell with unsigned output · 1 %%opg cell not run"
+    judged(page, f"2 answers · 2 signatures valid · {counted}")
+    badges = page.locator(".opg-badge")
+    expect(badges).to_have_count(3)
+    expect(badges.nth(1)).to_have_text("! no receipt")
+    expect(badges.nth(2)).to_have_text("+ unsignedSIMULATED")
+    assert all(badge.evaluate("e => e.scrollWidth <= e.clientWidth") for badge in badges.all())
+    eyes.command("opg-magic:show-panel")
+    entries = page.locator(".opg-entry")
+    expect(entries).to_have_count(4)
+    expect(entries.nth(0)).to_contain_text("No receipt")
+    expect(entries.nth(1)).to_contain_text("output that no receipt covers")
+    expect(entries.nth(3)).to_contain_text("Not run")
+    entries.nth(3).click()
+    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 7")
+
     cell = page.locator(".jp-Notebook .jp-Cell").nth(1)
     data = dict(forged.cells[1].outputs[0].data)
 
@@ -97,7 +122,7 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     # In a frame of its own nothing is checked, and it says so.
     page.evaluate(CHANGE, [1, data, {"isolated": True}, True])
     expect(cell.frame_locator("iframe").locator("body")).to_contain_text("nothing is checked", use_inner_text=True)
-    judged(page, "1 failed")
+    judged(page, "2 answers · 1 signature valid, 1 failed")
     page.evaluate(CHANGE, [1, data, {}, False])
     card = cell.locator(".opg-receipt")
     card.locator(".opg-card").evaluate("details => void (details.open = true)")

@@ -6,7 +6,7 @@ import { field, toCsv, toJsonl } from '../exporting';
 import { toneOf } from '../mark';
 import { codeOf, summarise } from '../model';
 import { IOutputLike, lookInto, wholeCellFinding } from '../notebook';
-import { arrange } from '../listing';
+import { arrange, arrangeCells } from '../listing';
 import { MIME_TYPE } from '../receipt';
 import { readSettings } from '../settings';
 import { briefLine, notebookLine } from '../words';
@@ -59,6 +59,41 @@ describe('a notebook in figures', () => {
     const sum = summarise([entry({ receipt: { ...unknown, payment: { ...unknown.payment!, charge: 'unknown' } } }), good]);
     expect(sum).toMatchObject({ cost: ['0.0041 OPG'], unknownCharges: 1 });
     expect(notebookLine(sum)).toContain('1 charge unknown');
+  });
+});
+
+describe('cells without a receipt, and output that none covers', () => {
+  const beside = entry({ findings: [{ level: 'incomplete', code: 'beside', message: 'This cell also shows output that no receipt covers.' }] });
+  const forged = { cell: 3, cellId: 'forged', run: true, finding: { level: 'incomplete', code: 'no-receipt', message: 'This %%opg cell has no receipt.' } } as const;
+  const unrun = { ...forged, cellId: 'unrun', run: false };
+
+  it('are counted, and no green mark stands over them', () => {
+    const sum = summarise([good], [forged, unrun]);
+    expect(sum).toMatchObject({ answers: 1, valid: 1, failed: 0, without: 1, unrun: 1, unclear: 0 });
+    expect(notebookLine(sum)).toBe('1 answer · 1 signature valid · 1 %%opg cell without receipt · 1 %%opg cell not run · registry not asked · 0.0041 OPG');
+    expect(briefLine(sum)).toBe('1 without receipt');
+    expect(toneOf(sum)).toBe('warn');
+    expect(toneOf(summarise([good], [unrun]))).toBe('ok');
+    expect(toneOf(summarise([beside]))).toBe('warn');
+    expect(notebookLine(summarise([beside]))).toContain('1 cell with unsigned output');
+    expect(notebookLine(summarise([], [forged, { ...forged, cellId: 'other' }]))).toBe('No receipts · 2 %%opg cells without receipt');
+    expect(briefLine(summarise([good, bad], [forged]))).toBe('1 of 2 failed');
+  });
+
+  it('have a badge', () => {
+    expect(badgeOf([], forged)).toMatchObject({ tone: 'warn', text: '! no receipt', edited: null });
+    expect(badgeOf([], unrun)).toBeNull();
+    expect(badgeOf([beside])).toMatchObject({ tone: 'warn', text: '+ unsigned', title: expect.stringContaining('no receipt covers') });
+    expect(badgeOf([{ ...bad, findings: beside.findings }])).toMatchObject({ tone: 'bad', text: '✗ failed' });
+    expect(badgeOf([beside, edited])).toMatchObject({ tone: 'warn', text: '≠ edited', title: expect.stringContaining('no receipt covers') });
+  });
+
+  it('are listed', () => {
+    expect(arrange([good, beside, bad], 'cell', 'all', '')).toEqual([bad, beside, good]);
+    expect(arrangeCells([forged, unrun], 'all', ' ')).toEqual([forged, unrun]);
+    expect(arrangeCells([forged], 'failed', '')).toEqual([]);
+    expect(arrangeCells([forged], 'all', 'prompt')).toEqual([]);
+    expect(arrange([good], 'cell', 'without', '')).toEqual([]);
   });
 });
 

@@ -259,7 +259,8 @@ def _hosts(options: argparse.Namespace) -> int:
     for row in _session(options).hosts():
         state = "active" if row.active else "not active"
         notes = "; ".join(filter(None, (row.reason, row.set_aside and f"set aside: {row.set_aside}")))
-        print(f"{row.host.tee_id}  {state}, attestation {row.attestation}  {row.name or ''}  {notes}".rstrip())
+        seen = "unreachable" if row.attestation == "unreachable" else f"attestation {row.attestation}"
+        print(f"{row.host.tee_id}  {state}, {seen}  {row.name or ''}  {notes}".rstrip())
     return 0
 
 

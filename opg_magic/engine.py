@@ -257,8 +257,10 @@ class Engine:
 
         async def one(host: Host) -> ReadyHost | errors.OpgError:
             try:
-                return await self._hosts.make_ready(host, snapshot, settings)
+                return await self._hosts.make_ready(host, snapshot, settings, fresh=True)
             except errors.OpgError as problem:
+                if not isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+                    self._hosts.note_down(host)
                 return problem
 
         outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
@@ -373,6 +375,8 @@ class Engine:
             except (errors.HostUnavailable, errors.PaymentRefused) as problem:
                 if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
                     self.set_aside[host.tee_id] = problem.message
+                elif isinstance(problem, errors.HostUnavailable):
+                    self._hosts.note_down(host)
                 if options.host is not None or call.spendable_left:
                     raise
                 if isinstance(problem, errors.LimitExceeded):

@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
@@ -17,6 +17,9 @@ from opg_magic.networks import Network
 if TYPE_CHECKING:
     from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
     from opg_magic.hosts.transport import HostPool
+
+#: A host that could not be reached is tried after the others for this long.
+DOWN_SECONDS = 60.0
 
 
 class Hosts:
@@ -32,6 +35,8 @@ class Hosts:
         self._ready: dict[str, ReadyHost] = {}
         #: Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen again unless named.
         self.set_aside: dict[str, str] = {}
+        #: Hosts that could not be reached, and when: tried last for a while.
+        self._down: dict[str, datetime] = {}
 
     async def snapshot(self, settings: EngineSettings) -> RegistrySnapshot:
         """The registry as read at most ``registry_max_age`` ago; an older reading never counts."""
@@ -47,7 +52,16 @@ class Hosts:
 
         # One order for all calls of a kernel, so that they share a session; another for the next kernel.
         hosts = order_hosts(snapshot, wanted=wanted, rng=random.Random(self._order_seed))  # noqa: S311
-        return hosts if wanted is not None else [host for host in hosts if host.tee_id not in self.set_aside]
+        if wanted is not None:
+            return hosts
+        since = utc_now() - timedelta(seconds=DOWN_SECONDS)
+        usable = [host for host in hosts if host.tee_id not in self.set_aside]
+        return sorted(usable, key=lambda host: self._down.get(host.tee_id, since) > since)
+
+    def note_down(self, host: Host) -> None:
+        """It could not be reached: others come first for a while, and what was seen of it counts no more."""
+        self._down[host.tee_id] = utc_now()
+        self._ready.pop(host.tee_id, None)
 
     @staticmethod
     def refuse_too_few_rpcs(call: RunningCall, snapshot: RegistrySnapshot) -> None:
@@ -59,9 +73,14 @@ class Hosts:
                 hint="Name more of them in your settings: registry_rpcs.",
             )
 
-    async def make_ready(self, host: Host, snapshot: RegistrySnapshot, settings: EngineSettings) -> ReadyHost:
-        """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked for now."""
-        known = self._ready.get(host.tee_id)
+    async def make_ready(
+        self, host: Host, snapshot: RegistrySnapshot, settings: EngineSettings, *, fresh: bool = False
+    ) -> ReadyHost:
+        """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked for now.
+
+        ``fresh``: now in any case.  Raises HostUnavailable if its gateway is down, among others.
+        """
+        known = None if fresh else self._ready.get(host.tee_id)
         registry = snapshot.evidence(host.tee_id)
         if known is not None and utc_now() - known.checked_at <= timedelta(seconds=settings.attestation_max_age):
             if known.host.public_key == host.public_key and known.host.tls_certificate == host.tls_certificate:
@@ -74,9 +93,14 @@ class Hosts:
         document = await client.attestation(nonce)
         attestation = None if document is None else AttestationEvidence(document, nonce, utc_now())
         health = await client.health()
+        if health.status is not None and health.status >= 500:
+            raise errors.HostUnavailable(
+                f"host {host.short_id} is down: it answers {health.status} to /health. Nothing was sent."
+            )
         ready = ReadyHost(host, registry, client.channel(), attestation, health.price_usd, asked_at)
         self._refuse_unattested(ready, settings)
         self._ready[host.tee_id] = ready
+        self._down.pop(host.tee_id, None)
         return ready
 
     def _refuse_unattested(self, ready: ReadyHost, settings: EngineSettings) -> None:

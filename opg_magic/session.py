@@ -43,7 +43,10 @@ Simulator = Callable[[dict[str, Any] | None], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One host as a person sees it: listed and active, what its attestation says, and why it is not used."""
+    """One host as a person sees it: listed and active, what its attestation says, and why it is not used.
+
+    ``attestation``: good, refused, none offered, or unreachable where the host could not be asked or is down.
+    """
 
     host: Host
     active: bool
@@ -613,8 +616,10 @@ def _running_simulator(known: dict[str, Any] | None) -> dict[str, Any]:
 def _host_row(
     host: Host, registry: Any, outcome: ReadyHost | errors.OpgError, set_aside: str | None, name: str | None
 ) -> HostRow:
-    if isinstance(outcome, errors.OpgError):
+    if isinstance(outcome, (errors.ChannelRefused, errors.AttestationRefused)):
         attestation, reason = "refused", outcome.message
+    elif isinstance(outcome, errors.OpgError):
+        attestation, reason = "unreachable", outcome.message
     elif outcome.attestation is None:
         attestation, reason = "none offered", None
     else:

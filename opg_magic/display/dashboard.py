@@ -47,7 +47,12 @@ def hosts_html(rows: list[HostRow]) -> str:
 def _host_row(row: HostRow) -> str:
     usable = row.active and row.attestation == "good" and row.set_aside is None
     tone, mark = (TONES["ok"], "✓ usable") if usable else (TONES["bad"], "✗ not used")
-    if not usable and row.active and row.attestation not in ("good", "refused") and row.set_aside is None:
+    if (
+        not usable
+        and row.active
+        and row.attestation not in ("good", "refused", "unreachable")
+        and row.set_aside is None
+    ):
         tone, mark = TONES["warn"], "○ unproven"
     why = "; ".join(words.one_line(w, 200) for w in (row.set_aside, row.reason) if w)
     cells = (

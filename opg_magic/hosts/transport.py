@@ -68,8 +68,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A host's own word about itself: OPG price in USD (None if it names none), and its clock."""
+    """A host's own word about itself: OPG price in USD (None if it names none), and its clock.
 
+    ``status`` is the HTTP status: 502 is the TLS front's, where the gateway behind it is dead.
+    """
+
+    status: int | None
     ok: bool
     price_usd: Decimal | None
     version: str | None
@@ -247,7 +251,7 @@ class HostClient:
                         price = Decimal(str(quoted))
                     named = report.get("version")
                     version = named[:40] if isinstance(named, str) else None
-        return Health(ok, price, version, _server_date(state.headers), datetime.now(UTC))
+        return Health(state.status, ok, price, version, _server_date(state.headers), datetime.now(UTC))
 
     async def probe_terms(self, path: str) -> tuple[PaymentRequired, datetime | None]:
         """Ask for payment terms with a dummy body, never the prompt; and what the host's clock says.

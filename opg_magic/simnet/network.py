@@ -323,6 +323,7 @@ class SimNetwork:
             settlement_relay=deploy.SETTLEMENT_RELAY,
             settlement_senders=(deploy.address_of(self.keys.settler),),
             blob_aggregators=(self.blobs.url,) if self.blobs.url else (),
+            session_idle=self.rhythm().idle,
         )
 
     @property
@@ -348,6 +349,8 @@ class SimNetwork:
             "payer": self.payer,
             "started_at": self._started_at.isoformat(),
             "terms": asdict(self.terms),
+            # Of a clock that runs at the machine's pace: what a client goes by.
+            "settle_idle": self.rhythm().idle,
             "hosts": [
                 {"name": h.name, "tee_id": h.tee_id, "endpoint": h.endpoint, "owner": h.owner} for h in self.hosts
             ],

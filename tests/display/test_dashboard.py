@@ -185,6 +185,7 @@ def test_a_dashboard_that_is_gone_is_not_told_any_more(session: Session) -> None
         (HostRow(states.HOST, False, "good", "heartbeat too old", None, None), "✗ not used"),
         (HostRow(states.HOST, True, "refused", "debug PCRs", None, None), "✗ not used"),
         (HostRow(states.HOST, True, "good", None, "the answer failed", None), "✗ not used"),
+        (HostRow(states.HOST, True, "unreachable", "it answers 502", None, None), "✗ not used"),
         (HostRow(states.HOST, True, "none offered", None, None, None), "○ unproven"),
     ],
 )

@@ -100,7 +100,6 @@ def test_attack_09_the_hosts_own_error_frame_is_a_failure_without_charge(
 
 TERMS = [
     "over-cap", "other-payee", "other-asset", "other-network", "other-facilitator", "other-spender", "other-scheme",
-    "long-deadline",
 ]  # fmt: skip
 
 
@@ -111,6 +110,15 @@ def test_attack_21_foreign_terms_are_refused_before_signing(session: Session, ho
         ask(session)
     assert session.ledger.count() == 0
     assert session.spending().kernel_reserved.amount == 0
+
+
+def test_attack_21_a_deadline_of_thirty_days_is_cut_to_the_users_setting(
+    session: Session, honest_simnet: RunningSimnet
+):
+    honest_simnet.cheat("anna", "long-deadline")
+    answer = ask(session)
+    signed = int(answer.receipt.document["payment"]["authorisation"]["deadline"])
+    assert 0 < signed - answer.receipt.evidence().sent_at.timestamp() <= session.settings.get("max_deadline")
 
 
 def test_attack_21_a_new_price_on_retry_is_never_signed(session: Session, honest_simnet: RunningSimnet):
@@ -213,3 +221,36 @@ def test_attack_27_hostile_output_is_kept_exactly(session: Session, honest_simne
 
     honest_simnet.cheat("anna", "script-output")
     assert ask(session).text == HOSTILE_TEXT
+
+
+def test_a_host_whose_gateway_is_dead_is_shown_so_and_tried_last(
+    session: Session, honest_simnet: RunningSimnet, capsys
+):
+    assert {row.attestation for row in session.hosts()} == {"good"}
+    honest_simnet.cheat("anna", "gateway-down")
+    row = next(row for row in session.hosts() if row.name == "anna")
+    # Its front still attests; that does not make it one that answers.
+    assert (row.active, row.attestation, row.set_aside) == (True, "unreachable", None)
+    assert "answers 502 to /health" in (row.reason or "")
+    with pytest.raises(errors.HostUnavailable, match="answers 502"):
+        ask(session)
+    assert session.spending().kernel_reserved.amount == 0
+    hosts = session._engines["sim"][1]._hosts
+    order = hosts.in_order(hosts._snapshot)
+    assert order[-1].tee_id == row.host.tee_id
+    # Asked for now, not remembered: once it is back, it is good.
+    honest_simnet.cheat("anna", "off")
+    assert {row.attestation for row in session.hosts()} == {"good"}
+
+
+def test_calls_go_on_with_the_others_where_one_gateway_is_dead(session: Session, honest_simnet: RunningSimnet):
+    session.hosts()
+    engine = session._engines["sim"][1]
+    first = engine._hosts.in_order(engine._hosts._snapshot)[0]
+    name = honest_simnet.host(first.tee_id).name
+    honest_simnet.cheat(name, "gateway-down")
+    # Its attestation, seen a moment ago, would still do: the terms of payment are what it cannot give.
+    answer = ask(session, None)
+    assert answer.receipt.document["host"]["tee_id"] != first.tee_id
+    assert first.tee_id not in session._engines["sim"][1].set_aside
+    assert engine._hosts.in_order(engine._hosts._snapshot)[-1].tee_id == first.tee_id

@@ -191,6 +191,8 @@ async def test_the_terms_are_offered_and_told(own: RunningSimnet) -> None:
         answer = await c.unpaid(chat("x"))
     (offer,) = json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["accepts"]
     assert (offer["amount"], offer["maxTimeoutSeconds"]) == (str(5 * 10**18), 600)
+    assert simlink.network(own.net.state) == own.network
+    assert own.network.session_idle == 60.0
     status = simlink.control(own.net.state, "GET", "/status")
     assert status["terms"] == own.net.state["terms"]
     assert (status["terms"]["name"], status["terms"]["cap"], status["settle_idle"]) == ("2026-07", 5 * 10**18, 60.0)
@@ -231,6 +233,8 @@ async def test_a_restart_through_the_control_address(own: RunningSimnet) -> None
 
 @pytest.fixture
 async def anna(honest_simnet: RunningSimnet) -> AsyncIterator[Client]:
+    # What other tests left open is out of the way.
+    await asyncio.to_thread(honest_simnet.settle_now)
     async with client(honest_simnet) as c:
         yield c
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from opg_magic import __version__, errors
+from opg_magic import __version__, cli_ledger, errors
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("path", type=Path)
     _filters(export)
     export.set_defaults(handler=_export)
+
+    cli_ledger.add(commands)
 
     show = commands.add_parser("show", help="an answer out of the ledger, unpaid")
     show.add_argument("id", help="a receipt's id, its beginning, or 'last'")
@@ -239,9 +241,9 @@ def _list(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from opg_magic.receipts.export import export
 
-    count = export(_session().ledger, options.path, **_chosen(options))
-    print(f"{count} receipts written to {options.path}")
-    return 0
+    done = export(_session().ledger, options.path, **_chosen(options))
+    print(done)
+    return 1 if done.damaged or done.file_damaged else 0
 
 
 def _show(options: argparse.Namespace) -> int:

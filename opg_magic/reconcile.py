@@ -117,7 +117,7 @@ class Reconciler:
 
     def _receipts(self, ids: Iterable[str]) -> list[Receipt]:
         wanted = list(ids)
-        return list(self._ledger.receipts(wanted)) if wanted else []
+        return list(self._ledger.receipts(wanted, on_damage=_passed_over)) if wanted else []
 
     # ----------------------------------------------------------------------------------------------------- settlements
 
@@ -126,7 +126,8 @@ class Reconciler:
 
         ``ids``: only these receipts; else all of this network in the ledger.
         """
-        receipts = [r for r in self._ledger.receipts(None if ids is None else list(ids)) if self._is_waiting(r)]
+        wanted = None if ids is None else list(ids)
+        receipts = [r for r in self._ledger.receipts(wanted, on_damage=_passed_over) if self._is_waiting(r)]
         return [await self._settlement(receipt) for receipt in receipts]
 
     async def wait_for_settlements(self, ids: Iterable[str] | None = None) -> list[Outcome]:
@@ -239,6 +240,10 @@ def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset
     )
     demanded = requiring(policy(settings.get("policy")), settings.get("required_claims"))
     return replace(answer, verdict=judge(answer.receipt.evidence(), policy=demanded, trust=trust))
+
+
+def _passed_over(receipt_id: str, what: str) -> None:
+    log.warning("receipt %s is damaged in the ledger, and is passed over: %s", receipt_id, what)
 
 
 def _shared_out(found: SettlementTx, receipts: list[Receipt], amount: int) -> SettlementTx:

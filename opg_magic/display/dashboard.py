@@ -28,7 +28,17 @@ INTERVAL = 0.5
 LISTED = 200
 
 _NONE = ("open one…", "")
-_VERDICTS = ("VERIFIED", "SIMULATED", "PARTIAL", "UNVERIFIED", "FAILED")
+_VERDICTS = (
+    "VERIFIED",
+    "SIMULATED",
+    "PARTIAL",
+    "UNVERIFIED",
+    "FAILED",
+    "UNCHECKED",
+    "NOT SENT",
+    "UNFINISHED",
+    "DAMAGED",
+)
 _CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;border-bottom:1px solid {BORDER}"
 
 

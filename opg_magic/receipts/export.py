@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ConfigError, LedgerError
-from opg_magic.receipts.frames import COLUMNS, chosen_rows, frame
+from opg_magic.receipts.frames import COLUMNS, DAMAGED, chosen_rows, frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opg_magic.receipts.ledger import Ledger
+    from opg_magic.receipts.ledger import Ledger, LedgerRow
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 
@@ -22,12 +25,45 @@ FORMATS = (".jsonl", ".csv", ".parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bool = False, **filters: Any) -> int:
-    """Write the calls that pass the filters (those of :func:`opg_magic.receipts.frames.receipts`); how many there were.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote.  ``left_out``: calls that the file's form cannot hold, by the word for their verdict."""
+
+    path: Path
+    #: Rows of the table, or receipts in a file of receipts.
+    written: int
+    left_out: Mapping[str, int]
+    #: Ids of what the ledger holds otherwise than it was saved.
+    damaged: tuple[str, ...]
+    #: Whether SQLite itself finds the ledger's file damaged: then more may be missing than is known.
+    file_damaged: bool = False
+
+    def __str__(self) -> str:
+        receipts = self.path.suffix.lower() == ".jsonl"
+        what = _plural(self.written, "receipt" if receipts else "call")
+        said = f"{what} written to {self.path}."
+        if self.left_out:
+            kinds = ", ".join(f"{number} {word}" for word, number in self.left_out.items())
+            said += (
+                f" {_plural(sum(self.left_out.values()), 'call')} left no receipt ({kinds}) and cannot be in it: "
+                "export .csv or .parquet for a row of every call."
+            )
+        if self.damaged:
+            ids = ", ".join(self.damaged[:10]) + (", …" if len(self.damaged) > 10 else "")
+            there = "not in this file" if receipts else "marked DAMAGED, and nothing else of them is in this file"
+            said += f" Damaged in the ledger, and {there}: {ids}. See: opg ledger check"
+        if self.file_damaged:
+            said += " The ledger's file is damaged; more may be missing. See: opg ledger check"
+        return said
+
+
+def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bool = False, **filters: Any) -> Exported:
+    """Write the calls that pass the filters (those of :func:`opg_magic.receipts.frames.receipts`).
 
     ``.jsonl`` holds whole receipts, one a line, withheld ones with their text and verdict; a call without receipt is
-    not in it.  ``.csv`` and ``.parquet`` hold the table: base units as exact integers (parquet: decimal(38, 0)), and in
-    CSV a text that a spreadsheet would run is preceded by an apostrophe.
+    not in it, and what is returned says so.  A damaged receipt keeps no other from being written.  ``.csv`` and
+    ``.parquet`` hold the table: base units as exact integers (parquet: decimal(38, 0)), and in CSV a text that a
+    spreadsheet would run is preceded by an apostrophe.
 
     The file appears whole or not at all, readable for its owner alone (it holds prompts).  Raises ConfigError for
     another suffix, LedgerError if it cannot be written.
@@ -40,21 +76,38 @@ def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bo
     try:
         with _whole_or_not(target) as temporary:
             if kind == ".jsonl":
-                ids = [row.id for row, _ in rows if row.document is not None]
-                with temporary.open("w", encoding="utf-8", newline="\n") as out:
-                    for receipt in ledger.receipts(ids):
-                        out.write(receipt.to_json() + "\n")
-                return len(ids)
+                written, damaged = _write_receipts(ledger, rows, temporary)
+                left_out = Counter(cells["verdict"] for row, cells in rows if row.call is not None)
+                return Exported(target, written, left_out, damaged, not ledger.is_whole())
             table = frame(rows, include_withheld=include_withheld)
             if kind == ".csv":
                 _write_csv(table, temporary)
             else:
                 _write_parquet(table, temporary)
-            return len(table)
+            damaged = tuple(cells["id"] for _, cells in rows if cells["verdict"] == DAMAGED)
+            return Exported(target, len(table), {}, damaged, not ledger.is_whole())
     except OSError as error:
         raise LedgerError(
             f"{target} cannot be written: {error.strerror or error}.", hint="Choose a folder where you may write."
         ) from None
+
+
+def _write_receipts(
+    ledger: Ledger, rows: list[tuple[LedgerRow, dict[str, Any]]], path: Path
+) -> tuple[int, tuple[str, ...]]:
+    """How many, and the ids of those that are damaged."""
+    damaged = [row.id for row, cells in rows if cells["verdict"] == DAMAGED]
+    ids = [row.id for row, cells in rows if row.document is not None and cells["verdict"] != DAMAGED]
+    written = 0
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        for receipt in ledger.receipts(ids, on_damage=lambda one, _what: damaged.append(one)):
+            out.write(receipt.to_json() + "\n")
+            written += 1
+    return written, tuple(damaged)
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 @contextlib.contextmanager

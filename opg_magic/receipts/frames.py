@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 _STATUSES = tuple(s.value for s in VerdictStatus)
 
+#: What stands for a verdict where there is none: nothing left this machine; the call never ended; its answer was not
+#: judged; the ledger holds something else than what was saved.
+NO_VERDICT = (NOT_SENT, UNFINISHED, UNCHECKED, DAMAGED) = ("NOT SENT", "UNFINISHED", "UNCHECKED", "DAMAGED")
+
 #: Every label that a verdict can bear; a simulated one is never a bare VERIFIED.
-LABELS = tuple(Verdict(s, simulated, {}, "").label for simulated in (False, True) for s in VerdictStatus)
+LABELS = (*(Verdict(s, simulated, {}, "").label for simulated in (False, True) for s in VerdictStatus), *NO_VERDICT)
 
 #: Column to kind: ``time``, ``text``, ``category``, ``int`` (nullable), ``float``, ``bool`` (nullable), ``units``
 #: (exact Python integers of base units).
@@ -83,11 +87,13 @@ def receipts(
 
     ``since`` ≤ time < ``until``: a datetime, a date, or ISO 8601 text; without a zone it is UTC, and a bare date as
     ``until`` includes that day.  ``notebook``: its name or path.  ``model``: as asked or as answered, with or without
-    provider.  ``verdict``: VERIFIED (never a simulated one), SIMULATED, PARTIAL, UNVERIFIED or FAILED.  ``host``: the
-    beginning of a tee_id.
+    provider.  ``verdict``: VERIFIED (never a simulated one), SIMULATED, PARTIAL, UNVERIFIED or FAILED, or a word that
+    stands for one (below).  ``host``: the beginning of a tee_id.
 
     ``answer`` is empty where the answer was withheld; ``include_withheld`` adds a column ``withheld_answer``.
-    A call that never ended (its kernel died) has no verdict and the charge ``unknown``.
+    A row without verdict says why in its place: NOT SENT (nothing left this machine), UNFINISHED (it never ended: its
+    kernel died; the charge is ``unknown``), UNCHECKED, or DAMAGED: the ledger holds something else than what was saved,
+    of which nothing is shown.
     """
     return frame(
         chosen_rows(
@@ -166,8 +172,15 @@ def table_cells(row: LedgerRow) -> dict[str, Any]:
     """One call's cells, by the names of :data:`COLUMNS` and ``withheld_answer``; None where nothing is known."""
     cells: dict[str, Any] = dict.fromkeys([*COLUMNS, "withheld_answer"])
     cells.update(id=row.id, time=row.created_at)
+    damage = row.damage
     if row.document is not None:
-        cells.update(_from_receipt(row.document))
+        try:
+            cells.update(_from_receipt(row.document))
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+            damage = "its document is no receipt"
+    if damage is not None:
+        # Nothing else is shown of what may be anything.
+        cells.update(verdict=DAMAGED, charge=Charge.UNKNOWN.value, problem=f"damaged in the ledger: {damage}")
     elif row.call is not None:
         call = row.call
         cells.update(
@@ -175,6 +188,7 @@ def table_cells(row: LedgerRow) -> dict[str, Any]:
             cell=call.cell,
             model=call.model,
             host=_short(call.tee_id),
+            verdict=NOT_SENT if call.ending else UNFINISHED,
             simulated=call.simulated,
             withheld=True,
             charge=call.charge.value,
@@ -200,7 +214,9 @@ def _from_receipt(d: Mapping[str, Any]) -> dict[str, Any]:
         "model": d["request"]["model_requested"],
         "model_answered": response["model"],
         "host": _short(host.get("tee_id")),
-        "verdict": Verdict(VerdictStatus(checked["verdict"]), checked["simulated"], {}, "").label if checked else None,
+        "verdict": Verdict(VerdictStatus(checked["verdict"]), checked["simulated"], {}, "").label
+        if checked
+        else UNCHECKED,
         "simulated": bool(d["network"]["simulated"] or (checked and checked["simulated"])),
         "withheld": kept_back,
         "charge": payment["charge"] if payment else Charge.NONE.value,
@@ -274,7 +290,7 @@ def _wanted_verdict(verdict: str | None) -> str | None:
     near = difflib.get_close_matches(wanted, LABELS, 1)
     raise ConfigError(
         f"There is no verdict {verdict!r}.",
-        hint=f"Did you mean {near[0]}?" if near else f"There are {', '.join((*_STATUSES, 'SIMULATED'))}.",
+        hint=f"Did you mean {near[0]}?" if near else f"There are {', '.join((*_STATUSES, 'SIMULATED', *NO_VERDICT))}.",
     )
 
 

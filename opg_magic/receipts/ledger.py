@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -21,8 +22,9 @@ from typing import Any, ClassVar
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import Authorisation, Money
 from opg_magic.networks import Network, Token
-from opg_magic.receipts.form import canonical_bytes
-from opg_magic.receipts.ledger_errors import damaged, readable_errors
+from opg_magic.receipts import ledger_schema
+from opg_magic.receipts.form import canonical_bytes, short
+from opg_magic.receipts.ledger_errors import DamagedLedger, DamagedReceipt, damaged, damaged_receipt, readable_errors
 from opg_magic.receipts.ledger_file import ledger_file
 from opg_magic.receipts.ledger_records import (
     ENDINGS,
@@ -37,6 +39,7 @@ from opg_magic.receipts.ledger_records import (
     call_of,
     from_unix,
     iso,
+    moment_of,
     network_key,
     plain_text,
     process_lives,
@@ -56,7 +59,7 @@ from opg_magic.receipts.receipt import (
     supplement_kind,
     supplemented,
 )
-from opg_magic.receipts.stored import deflate, shared_places, with_parts
+from opg_magic.receipts.stored import Content, Damaged, columns_of, deflate, later_parts, slim, whole, with_parts
 from opg_magic.wallet.funds import Funds
 from opg_magic.wallet.limits import Limits, check
 
@@ -71,6 +74,10 @@ __all__ = [
     "UnfinishedCall",
     "network_key",
 ]
+
+
+#: Bytes of a file that is looked through before a process pays for the first time.
+_QUICKLY = 16 * 1024 * 1024
 
 
 class Ledger:
@@ -100,6 +107,7 @@ class Ledger:
         self._file = ledger_file(self.path)
         self._user = object()
         weakref.finalize(self, self._file.leave, self._user)
+        self._looked_through = False
         #: Receipts that could be written nowhere, by id: see :meth:`keep_aside`.
         self._unwritten: dict[str, Receipt] = {}
 
@@ -134,6 +142,10 @@ class Ledger:
         if authorisation is None and reserve:
             raise ValueError("there is no authorisation to reserve")
         self._take_in()
+        if not self._looked_through:
+            if not self.is_whole(at_most=_QUICKLY):
+                raise damaged(self.path)
+            self._looked_through = True
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM calls WHERE id = ?", (intent.id,)).fetchone():
                 raise LedgerError(f"Call {intent.id} was begun already.")
@@ -250,8 +262,11 @@ class Ledger:
     def save(self, receipt: Receipt) -> None:
         """Keep a receipt, which ends its call.  The same receipt again changes nothing; another under its id fails."""
         document, blobs = deflate(receipt.document)
-        d = receipt.document
-        checked = d["checked"]
+        columns = columns_of(receipt.document) | {
+            "saved_at": iso(self._clock()),
+            "signature_sha256": signature_key(receipt.signature),
+            "document": canonical_bytes(document).decode(),
+        }
         with self._transaction() as db:
             row = db.execute("SELECT digest FROM receipts WHERE id = ?", (receipt.id,)).fetchone()
             if row is not None:
@@ -261,29 +276,8 @@ class Ledger:
             for sha256, content in blobs.items():
                 if not db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone():
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
-            run_id, payment = d["network"]["run_id"], d["payment"]
-            db.execute(
-                "INSERT INTO receipts (id, created_at, saved_at, kernel, network, simulated, notebook, model, verdict,"
-                " charge, token, cost, signature_sha256, digest, document)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    receipt.id,
-                    d["created_at"],
-                    iso(self._clock()),
-                    d["notebook"]["kernel"],
-                    f"{d['network']['name']}:{run_id}" if run_id else d["network"]["name"],
-                    int(d["network"]["simulated"]),
-                    d["notebook"]["name"],
-                    d["request"]["model_requested"],
-                    checked["verdict"] if checked else None,
-                    payment["charge"] if payment else None,
-                    f"{payment['token']['chain_id']}:{payment['token']['address'].lower()}" if payment else None,
-                    payment["cost"]["amount"] if payment and payment["cost"] else None,
-                    signature_key(receipt.signature),
-                    receipt.digest,
-                    canonical_bytes(document).decode(),
-                ),
-            )
+            marks = ", ".join(f":{name}" for name in columns)
+            db.execute(f"INSERT INTO receipts ({', '.join(columns)}) VALUES ({marks})", columns)  # noqa: S608
 
     def exclusively(self) -> contextlib.AbstractContextManager[object]:
         """Nobody else writes meanwhile: what is looked up inside still holds when it is saved there."""
@@ -373,25 +367,28 @@ class Ledger:
         With what was learnt since (:meth:`supplement`), unless ``as_made``.
         """
         prefix = normalise_id(id_or_prefix)
+        typed = repr(short(id_or_prefix.strip()))
         if not prefix or not prefix.isalnum() or not prefix.isascii():
-            raise LedgerError("A receipt id is letters and digits.", hint="%opg receipts lists them.")
+            raise LedgerError(
+                f"{typed} is no receipt ID: one is ten letters and digits.", hint="List IDs: %opg receipts"
+            )
         self._take_in()
         rows = self._query(
-            "SELECT id, document, digest FROM receipts WHERE id >= ? AND id < ? ORDER BY seq DESC LIMIT 6",
+            "SELECT * FROM receipts WHERE id >= ? AND id < ? ORDER BY seq DESC LIMIT 6",
             (prefix, prefix + "~"),
         )
         if not rows:
-            raise LedgerError(f"No receipt {prefix} is in the ledger.", hint="%opg receipts lists them.")
+            raise LedgerError(f"No receipt ID starts with {typed}.", hint="List IDs: %opg receipts")
         if len(rows) > 1:
             ids = ", ".join(r["id"] for r in rows[:5]) + (", …" if len(rows) > 5 else "")
-            raise LedgerError(f"Several receipts begin with {prefix}: {ids}.", hint="Give more of the id.")
+            raise LedgerError(f"Several receipt IDs start with {typed}: {ids}.", hint="Give more of the ID.")
         return self._inflate(rows[0]) if as_made else self._current(rows[0])
 
     def last(self, kernel: str | None = None) -> Receipt | None:
         """The receipt saved last, of one kernel or of all; None if there is none."""
         self._take_in()
         where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
-        rows = self._query(f"SELECT id, document, digest FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
+        rows = self._query(f"SELECT * FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
         return self._current(rows[0]) if rows else None
 
     def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
@@ -496,41 +493,109 @@ class Ledger:
         self._take_in()
         first, last = since and iso(since), until and iso(until)
         where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
-        later: dict[str, dict[SupplementKind, dict[str, Any]]] = {}
-        for r in self._query("SELECT receipt, kind, evidence FROM supplements ORDER BY seq", ()):
-            later.setdefault(r["receipt"], {})[r["kind"]] = json.loads(r["evidence"])
+        later: dict[str, list[sqlite3.Row]] = {}
+        for r in self._query("SELECT * FROM supplements ORDER BY seq", ()):
+            later.setdefault(r["receipt"], []).append(r)
+        content = self._contents()
         rows = [
-            LedgerRow(r["id"], time_of(r["created_at"]), with_parts(json.loads(r["document"]), later.get(r["id"])))
-            for r in self._query(
-                f"SELECT id, created_at, document FROM receipts WHERE TRUE{where} ORDER BY seq",  # noqa: S608
-                values,
-            )
+            self._listed(r, later.get(r["id"], []), content)
+            for r in self._query(f"SELECT * FROM receipts WHERE TRUE{where} ORDER BY seq", values)  # noqa: S608
         ]
         for r in self._without_receipt({"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}):
             if r["ending"] != "session-gone":
-                rows.append(LedgerRow(r["id"], time_of(r["begun_at"]), None, call_of(r)))  # noqa: PERF401
+                rows.append(self._begun(r))  # noqa: PERF401
         rows.sort(key=lambda r: r.created_at)
         return rows
 
-    def receipts(self, ids: list[str] | None = None, *, as_made: bool = False) -> Iterator[Receipt]:
+    @staticmethod
+    def _listed(row: sqlite3.Row, later: list[sqlite3.Row], content: Content) -> LedgerRow:
+        """A row of ``receipts`` for a table, with what was learnt since, checked."""
+        moment = moment_of(row["created_at"])
+        try:
+            document = slim(row, content)  # type: ignore[arg-type]
+            return LedgerRow(row["id"], moment, with_parts(document, later_parts(later, document)))  # type: ignore[arg-type]
+        except Damaged as damage:
+            return LedgerRow(row["id"], moment, None, damage=str(damage))
+
+    @staticmethod
+    def _begun(row: sqlite3.Row) -> LedgerRow:
+        """A call without receipt for a table."""
+        moment = moment_of(row["begun_at"])
+        try:
+            return LedgerRow(row["id"], moment, None, call_of(row))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return LedgerRow(row["id"], moment, None, damage="what was written when it began cannot be read")
+
+    def _contents(self) -> Content:
+        """The shared bytes by their SHA-256, as base64; what was asked for once is kept."""
+
+        @functools.lru_cache(maxsize=512)
+        def content(sha256: str) -> str | None:
+            found = self._query("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
+            return base64.b64encode(found[0]["content"]).decode() if found else None
+
+        return content
+
+    def receipts(
+        self,
+        ids: list[str] | None = None,
+        *,
+        as_made: bool = False,
+        on_damage: Callable[[str, str], object] | None = None,
+    ) -> Iterator[Receipt]:
         """Whole receipts, oldest first: all, or those with these ids.
 
-        With what was learnt since, unless ``as_made``.
+        With what was learnt since, unless ``as_made``.  One that is damaged is an error, or, with ``on_damage``, left
+        out after it was told its id and what is wrong.
         """
         if ids is None:
             ids = [r["id"] for r in self._query("SELECT id FROM receipts ORDER BY seq", ())]
         for one in ids:
-            rows = self._query("SELECT id, document, digest FROM receipts WHERE id = ?", (one,))
-            if rows:
-                yield self._inflate(rows[0]) if as_made else self._current(rows[0])
+            rows = self._query("SELECT * FROM receipts WHERE id = ?", (one,))
+            try:
+                found = [self._inflate(r) if as_made else self._current(r) for r in rows]
+            except DamagedReceipt as damage:
+                if on_damage is None:
+                    raise
+                on_damage(one, damage.what)
+                continue
+            yield from found
+
+    def findings(self) -> list[str]:
+        """What is wrong with the file or with what it holds, a sentence each; all of it is read for that."""
+        found = [f"SQLite finds the file damaged: {r[0]}" for r in self._query("PRAGMA integrity_check(5)", ())]
+        found = [one for one in found if not one.endswith(": ok")]
+        for r in self._query("PRAGMA foreign_key_check", ()):
+            found.append(f"A row of {r['table']} refers to one of {r['parent']} that is not there.")
+        guards = {r["name"] for r in self._query("SELECT name FROM sqlite_master WHERE type = 'trigger'", ())}
+        missing = sorted(ledger_schema.trigger_names() - guards)
+        if missing:
+            found.append(f"What keeps rows from being changed has been removed: {', '.join(missing)}.")
+        for _ in self.receipts(on_damage=lambda one, what: found.append(f"Receipt {one}: {what}.")):
+            pass
+        for r in self._without_receipt({}):
+            row = self._begun(r)
+            if row.damage is not None:
+                found.append(f"Call {row.id}: {row.damage}.")
+        for r in self._query("SELECT nonce, cap, authorisation FROM authorisations", ()):
+            if not _fits(r):
+                found.append(f"The authorisation with nonce {r['nonce']} is not what its columns say.")
+        return found
 
     def check_integrity(self) -> None:
-        """Read the whole file and every receipt's digest; raises :class:`LedgerError` if something is damaged."""
-        result = self._query("PRAGMA integrity_check", ())
-        if result[0][0] != "ok":
-            raise damaged(self.path)
-        for _ in self.receipts():
-            pass
+        """Raises :class:`LedgerError` if there are :meth:`findings`."""
+        for one in self.findings():
+            raise damaged(self.path, one[0].lower() + one[1:].rstrip("."))
+
+    def is_whole(self, *, at_most: int | None = None) -> bool:
+        """Whether SQLite finds the file whole; one of more bytes than ``at_most`` is not read for that."""
+        try:
+            pages, size = (self._query(f"PRAGMA {name}", ())[0][0] for name in ("page_count", "page_size"))
+            if at_most is not None and pages * size > at_most:
+                return True
+            return bool(self._query("PRAGMA quick_check(1)", ())[0][0] == "ok")
+        except DamagedLedger:
+            return False
 
     # --------------------------------------------------------------------------------------------------------- inside
 
@@ -551,30 +616,35 @@ class Ledger:
         return {kind: evidence for _, kind, evidence in self.supplements(receipt_id)}
 
     def _inflate(self, row: sqlite3.Row) -> Receipt:
-        document = json.loads(row["document"])
-        for holder, key in shared_places(document):
-            reference = holder[key]
-            if isinstance(reference, dict):
-                blob = self._query("SELECT content FROM blobs WHERE sha256 = ?", (reference["blob"],))
-                if not blob:
-                    raise damaged(self.path, f"bytes that receipt {row['id']} refers to are missing")
-                holder[key] = base64.b64encode(blob[0]["content"]).decode()
-        receipt = Receipt(document)
-        if not receipt.digest == receipt.computed_digest == row["digest"]:
-            raise damaged(self.path, f"receipt {row['id']} is not the one that was saved")
-        return receipt
+        try:
+            return Receipt(whole(row, self._contents()))  # type: ignore[arg-type]
+        except Damaged as damage:
+            raise damaged_receipt(self.path, row["id"], str(damage)) from None
 
     def _current(self, row: sqlite3.Row) -> Receipt:
         """The receipt with what was learnt since."""
         receipt = self._inflate(row)
+        later = self._query("SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (row["id"],))
         try:
-            return supplemented(receipt, self._parts(receipt.id))
-        except ValueError:
-            raise damaged(self.path, f"what was added to receipt {row['id']} does not fit it") from None
+            return supplemented(receipt, later_parts(later, receipt.document))  # type: ignore[arg-type]
+        except ValueError as damage:
+            why = str(damage) if isinstance(damage, Damaged) else "what was learnt later does not fit it"
+            raise damaged_receipt(self.path, row["id"], why) from None
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with self._guard():
-            return self._db().execute(sql, values).fetchall()
+            db = self._db()
+            try:
+                return db.execute(sql, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+            # A text that is not UTF-8 was not written here; it must not keep the others from being read.
+            db.text_factory = _leniently
+            try:
+                return db.execute(sql, values).fetchall()
+            finally:
+                db.text_factory = str
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
@@ -628,6 +698,19 @@ def _cost(db: sqlite3.Connection, network: str, token: Token, condition: str, va
         (network, token_key(token), value),
     )
     return sum(int(r["cost"]) for r in rows)
+
+
+def _fits(row: sqlite3.Row) -> bool:
+    """Whether an authorisation is what its columns say."""
+    try:
+        known = authorisation_of(row["authorisation"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return (str(known.nonce), str(known.cap)) == (row["nonce"], row["cap"])
+
+
+def _leniently(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _day(moment: datetime) -> str:

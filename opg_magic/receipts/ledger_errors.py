@@ -10,6 +10,16 @@ from pathlib import Path
 from opg_magic.errors import LedgerError
 
 
+class DamagedLedger(LedgerError):
+    """The file, or something in it, is not as it was written."""
+
+
+class DamagedReceipt(DamagedLedger):
+    """One receipt is not as it was saved; ``what`` says in what."""
+
+    what = ""
+
+
 @contextlib.contextmanager
 def readable_errors(path: Path) -> Iterator[None]:
     try:
@@ -45,9 +55,20 @@ def _explained(path: Path, text: str) -> LedgerError:
     return LedgerError(f"The ledger {path} refused: {text}.")
 
 
-def damaged(path: Path, what: str | None = None) -> LedgerError:
-    return LedgerError(
+def damaged(path: Path, what: str | None = None) -> DamagedLedger:
+    """The whole file is, or ``what`` of it."""
+    return DamagedLedger(
         f"The ledger {path} is damaged{f': {what}' if what else ''}.",
-        hint=f"Keep the file. Restore a copy of it, or save what is readable: sqlite3 '{path}' .recover; then move it "
-        "away to begin a new one. Payments made before stay on the chain.",
+        hint="Keep the file. See what is damaged: opg ledger check. Bring what can be read into a new file: opg ledger "
+        "rescue. Payments made before stay on the chain.",
     )
+
+
+def damaged_receipt(path: Path, receipt_id: str, what: str) -> DamagedReceipt:
+    """One receipt is; the others can be read."""
+    error = DamagedReceipt(
+        f"The ledger {path} is damaged: receipt {receipt_id}: {what}.",
+        hint="The other receipts can be read and exported. See all that is damaged: opg ledger check",
+    )
+    error.what = what
+    return error

@@ -102,12 +102,16 @@ class UnfinishedCall:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One call for a table: its receipt's ``document`` (shared bytes left out), or the bare ``call`` without one."""
+    """One call for a table: its receipt's ``document`` (shared bytes left out), or the bare ``call`` without one.
+
+    Neither where the ledger holds something else than what was saved: then ``damage`` says what is wrong.
+    """
 
     id: str
     created_at: datetime
     document: Mapping[str, Any] | None
     call: RecordedCall | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,18 @@ def authorisation_json(a: Authorisation) -> dict[str, Any]:
 def authorisation_of(text: str) -> Authorisation:
     fields: dict[str, Any] = {k: int(v) if k in _NUMBERS else v for k, v in json.loads(text).items()}
     return Authorisation(**fields)
+
+
+def moment_of(text: object) -> datetime:
+    """As :func:`time_of`, for what may be damaged: then the beginning of 1970."""
+    try:
+        found = time_of(str(text))
+    except ValueError:
+        found = _UNKNOWN
+    return found if found.tzinfo is not None else _UNKNOWN
+
+
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 
 def call_of(row: sqlite3.Row) -> RecordedCall:

@@ -168,3 +168,8 @@ def triggers(tables: list[str]) -> Iterator[str]:
             f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
             f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
         )
+
+
+def trigger_names() -> set[str]:
+    """What a whole ledger has of them."""
+    return {f"{table}_no_{what}" for table in KEYS for what in ("update", "delete", "replace")}

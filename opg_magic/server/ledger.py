@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 from opg_magic.errors import LedgerError
 from opg_magic.receipts.ledger import Ledger, LedgerRow
-from opg_magic.receipts.ledger_records import call_of
-from opg_magic.receipts.stored import with_parts
+from opg_magic.receipts.ledger_records import moment_of
+from opg_magic.receipts.stored import Content
 
 #: Most rows of one page.
 MAX_PAGE = 200
@@ -55,28 +55,28 @@ class LedgerReader(Ledger):
             (at, at, seen, limit + 1),
         )
         rows: list[LedgerRow] = []
+        content = self._contents()
         size = 0
         for entry in found[:limit]:
             size += entry["size"]
             if rows and size > MAX_PAGE_BYTES:
                 break
-            rows.append(self._row(entry))
+            rows.append(self._row(entry, content))
         more = len(rows) < len(found)
         last = found[len(rows) - 1] if rows else None
         total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]  # noqa: S608
         return Page(tuple(rows), f"{last['at']}~{last['id']}" if more and last is not None else None, int(total))
 
-    def _row(self, entry: sqlite3.Row) -> LedgerRow:
-        moment = datetime.fromisoformat(entry["at"])
+    def _row(self, entry: sqlite3.Row, content: Content) -> LedgerRow:
         if entry["size"]:
-            receipt = self._query("SELECT document FROM receipts WHERE id = ?", (entry["id"],))[0]
-            document = with_parts(json.loads(receipt["document"]), self._parts(entry["id"]))
-            return LedgerRow(entry["id"], moment, document)
+            receipt = self._query("SELECT * FROM receipts WHERE id = ?", (entry["id"],))[0]
+            later = self._query("SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (entry["id"],))
+            return self._listed(receipt, later, content)
         rows = self._without_receipt({"c.id": entry["id"]})
         if not rows:
             # Its receipt was saved since the page was begun.
-            return LedgerRow(entry["id"], moment, self.get(entry["id"]).document)
-        return LedgerRow(entry["id"], moment, None, call_of(rows[0]))
+            return LedgerRow(entry["id"], moment_of(entry["at"]), self.get(entry["id"]).document)
+        return self._begun(rows[0])
 
 
 #: Every call once: its receipt, or what was begun.  One that went on under another id is told by the later id.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 
 import pytest
+from support.receipts import receipt
 
 from opg_magic import paths
 from opg_magic.cli import main
 from opg_magic.errors import ConfigError
+from opg_magic.receipts.ledger import Ledger
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +36,33 @@ def test_wrong_usage_is_2_never_the_1_of_a_failed_check(arguments, said, capsys)
 
 
 def test_hints_name_commands_of_the_shell(capsys):
-    assert main(["show", "ZZZ"]) == 1
+    # What was typed is echoed as it was typed: O and 0 are one letter of an ID, but not to who reads the error.
+    assert main(["show", "NOPE"]) == 1
     told = capsys.readouterr().err
-    assert "opg receipts list lists them" in told
+    assert "No receipt ID starts with 'NOPE'" in told
+    assert "List IDs: opg receipts list" in told
     assert "%opg" not in told
+
+
+def test_the_ledger_is_checked_where_its_user_can_ask_for_it(home, capsys):
+    assert main(["ledger", "check"]) == 1
+    assert "There is no ledger" in capsys.readouterr().err
+    with Ledger() as ledger:
+        one = receipt()
+        ledger.save(one)
+    assert main(["ledger", "check"]) == 0
+    assert "is whole: 1 receipt, as it was saved" in capsys.readouterr().out
+    with sqlite3.connect(home / "ledger.sqlite") as db:
+        db.execute("DROP TRIGGER receipts_no_update")
+        db.execute("UPDATE receipts SET verdict = 'VERIFIED2'")
+    db.close()
+    assert main(["ledger", "check"]) == 1
+    told = capsys.readouterr().out
+    assert f"Receipt {one.id}: its column verdict is not what its document says" in told
+    assert "receipts_no_update" in told
+    assert main(["receipts", "export", str(home / "out.jsonl")]) == 1
+    told = capsys.readouterr().out
+    assert "0 receipts written" in told and one.id in told
 
 
 def test_a_home_that_cannot_be_made_is_said_in_words(monkeypatch, tmp_path, capsys):

@@ -70,8 +70,8 @@ def test_one_row_for_every_call_in_order_of_time(ledger: Ledger) -> None:
     assert list(frame["verdict"].astype("object").where(frame["verdict"].notna(), None)) == [
         "SIMULATED",
         "SIMULATED · FAILED",
-        None,
-        None,
+        "UNCHECKED",
+        "UNFINISHED",
     ]
     assert frame["problem"][2] == "no answer within 60 s"
     assert "kernel died" in frame["problem"][3]
@@ -147,6 +147,8 @@ def test_long_texts_and_many_rows_are_whole(empty: Ledger) -> None:
         ({"network": "opengradient"}, "3"),
         ({"host": "27E3"}, "12"),
         ({"kernel": "k2"}, "4"),
+        ({"verdict": "unfinished"}, "4"),
+        ({"verdict": "Unchecked"}, "3"),
         ({"since": NOW + timedelta(hours=2)}, "34"),
         ({"until": NOW + timedelta(hours=2)}, "12"),
         ({"since": "2026-11-20", "until": "2026-11-20"}, "12"),
@@ -172,10 +174,27 @@ def test_wrong_filters_say_what_is_meant(ledger: Ledger) -> None:
 
 def test_jsonl_holds_whole_receipts(ledger: Ledger, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    assert export(ledger, path) == 3
+    assert export(ledger, path).written == 3
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [Receipt.from_json(line) for line in lines] == list(ledger.receipts())
     assert all(Receipt.from_json(line).digest_matches for line in lines)
+
+
+def test_every_row_has_a_word_and_what_receipts_cannot_hold_is_said(ledger: Ledger, tmp_path: Path) -> None:
+    """Rows of calls that were never sent: NaN as a verdict is dropped by groupby, and a file of receipts is shorter."""
+    for number in range(2):
+        call = CallIntent(f"555555555{number}", NOW, SIM, "k1", "m")
+        ledger.begin(call, reserve=False)
+        ledger.record(call.id, "ended", {"reason": "it was stopped before it was sent"})
+    frame = receipts(ledger)
+    assert frame["verdict"].notna().all()
+    counted = frame.groupby("verdict", observed=True).size()
+    assert (counted["NOT SENT"], counted["UNFINISHED"], counted.sum()) == (2, 1, len(frame))
+    table, whole = export(ledger, tmp_path / "out.csv"), export(ledger, tmp_path / "out.jsonl")
+    assert (table.written, whole.written) == (6, 3)
+    assert str(table) == f"6 calls written to {tmp_path / 'out.csv'}."
+    assert "3 receipts written" in str(whole)
+    assert "3 calls left no receipt (2 NOT SENT, 1 UNFINISHED)" in str(whole)
 
 
 def test_jsonl_of_answers_with_every_kind_of_line_end(empty: Ledger, tmp_path: Path) -> None:
@@ -188,7 +207,7 @@ def test_jsonl_of_answers_with_every_kind_of_line_end(empty: Ledger, tmp_path: P
 
 def test_csv_holds_every_row_and_exact_units(ledger: Ledger, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    assert export(ledger, path) == 4
+    assert export(ledger, path).written == 4
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [r["cap_base_units"] for r in rows] == ["100000000000000000", "100000000000000000", "", "100000000000000000"]
@@ -211,7 +230,7 @@ def test_csv_cell_is_never_run_by_a_spreadsheet(empty: Ledger, tmp_path: Path, s
 
 def test_parquet_keeps_types(ledger: Ledger, tmp_path: Path) -> None:
     path = tmp_path / "out.parquet"
-    assert export(ledger, path) == 4
+    assert export(ledger, path).written == 4
     schema = pq.read_schema(path)
     assert schema.field("cost_base_units").type == pa.decimal128(38, 0)
     assert list(schema.names) == list(COLUMNS)
@@ -223,7 +242,7 @@ def test_parquet_keeps_types(ledger: Ledger, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_export_of_an_empty_ledger_is_a_readable_file(empty: Ledger, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out.{ending}"
-    assert export(empty, path) == 0
+    assert export(empty, path).written == 0
     assert path.exists()
     if ending == "csv":
         assert path.read_text().strip() == ",".join(COLUMNS)
@@ -244,7 +263,7 @@ def test_export_appears_whole_or_not_at_all(ledger: Ledger, tmp_path: Path, monk
     def broken(*_: object) -> None:
         raise LedgerError("damaged in the middle")
 
-    monkeypatch.setattr(Ledger, "_inflate", broken)
+    monkeypatch.setattr(Receipt, "to_json", broken)
     with pytest.raises(LedgerError, match="in the middle"):
         export(ledger, folder / "out.jsonl")
     assert [p.name for p in folder.iterdir()] == ["out.jsonl"]
@@ -259,8 +278,8 @@ def test_export_refuses_what_it_cannot_write(ledger: Ledger, tmp_path: Path) -> 
 
 
 def test_export_takes_the_filters_of_the_table(ledger: Ledger, tmp_path: Path) -> None:
-    assert export(ledger, tmp_path / "f.jsonl", verdict="FAILED") == 1
-    assert export(ledger, tmp_path / "f.csv", since="2026-11-21") == 2
+    assert export(ledger, tmp_path / "f.jsonl", verdict="FAILED").written == 1
+    assert export(ledger, tmp_path / "f.csv", since="2026-11-21").written == 2
 
 
 def test_package_answers_the_call_although_its_submodules_are_imported(opg_home: Path) -> None:

@@ -169,7 +169,7 @@ def test_pages_hold_every_call_once_newest_first(server: Server) -> None:
     assert sorted(row["id"] for row in seen) == sorted([*(one.id for one in made), died.id])
     assert [row["time"] for row in seen] == sorted((row["time"] for row in seen), reverse=True)
     assert seen[0]["id"] == died.id
-    assert (seen[0]["has_receipt"], seen[0]["verdict"], seen[0]["prompt"]) == (False, None, "p")
+    assert (seen[0]["has_receipt"], seen[0]["verdict"], seen[0]["prompt"]) == (False, "UNFINISHED", "p")
     assert seen[1]["has_receipt"]
 
 

@@ -114,6 +114,8 @@ class RunningCall:
     notes: list[str] = field(default_factory=list)
     #: A payment header or a session id may have left this machine for this call.
     spendable_left: bool = False
+    #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
+    rehearsed: bytes = b""
 
 
 def utc_now() -> datetime:
@@ -140,7 +142,7 @@ def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
 class Paid:
     """What covers a call: an open session that it joins, or an authorisation of its own (``session`` None).
 
-    ``name`` and ``value`` are the header that spends.
+    ``name`` and ``value`` are the header that spends; ``signature`` is that of the authorisation of its own.
     """
 
     ready: ReadyHost
@@ -149,6 +151,7 @@ class Paid:
     path: str
     name: str
     value: Secret[str]
+    signature: Secret[str] | None = None
 
 
 class SessionGone(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from opg_magic.call import EngineSettings, Paid, ReadyHost, RunningCall, Session
 from opg_magic.models import Answer, Charge, Cost, Evidence, Money, PaymentEvidence, Phase, Progress, Verdict
 from opg_magic.networks import Network
 from opg_magic.rehearsal import rehearse
+from opg_magic.secret import Secret
 from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Concluder:
 
     def rehearse(self, call: RunningCall, ready: ReadyHost) -> None:
         """Before anything is signed: a receipt of this call can be made, or it ends here."""
-        rehearse(call, ready, self._network, self._prices.price(call.model_sent), self._where)
+        call.rehearsed = rehearse(call, ready, self._network, self._prices.price(call.model_sent), self._where)
 
     def unsent(self, call: RunningCall, paid: Paid, reason: str) -> None:
         """Nothing has left: a new authorisation cannot be used by anyone, so its reservation falls to nothing."""
@@ -74,6 +76,7 @@ class Concluder:
             self._ledger.record(call.id, "session-gone", {"charge": Charge.NONE.value, "reason": reason})
             call.id = new_id()
             raise SessionGone
+        exchange = _with_a_session_that_can_be_kept(call, paid, exchange)
         charge = charge_of(exchange)
         cost = self._cost(call, paid, exchange, charge)
         verdict, receipt = self._judge_and_save(call, paid, settings, exchange, charge, cost)
@@ -104,7 +107,12 @@ class Concluder:
             with self._ledger.exclusively():
                 judged = self._judge(call, paid, settings, exchange, charge, cost)
                 self._ledger.save(judged.receipt)
-        except errors.LedgerError as problem:
+        except errors.CallFailed:
+            raise
+        except Exception as problem:
+            if not isinstance(problem, errors.LedgerError):
+                log.warning("a receipt could not be saved", exc_info=True)
+                problem = errors.LedgerError(f"the receipt could not be saved ({type(problem).__name__})")
             judged = judged or self._judge(call, paid, settings, exchange, charge, cost)
             call.notes.append(self._ledger.keep_aside(judged.receipt, problem))
         verdict, receipt = judged.verdict, judged.receipt
@@ -138,6 +146,7 @@ class Concluder:
     ) -> _Judged:
         """The verdict, None where it cannot be had, and the receipt.  CallFailed where no receipt can be made."""
         from opg_magic.receipts.receipt import build_receipt, signature_of
+        from opg_magic.receipts.spendable import HoldsSecret
         from opg_magic.verify.verdict import judge
 
         evidence = self._evidence(call, paid, exchange, charge, cost)
@@ -152,8 +161,9 @@ class Concluder:
             # What was paid for is kept all the same; without a verdict it is not handed out.
             why = problem.message if isinstance(problem, errors.OpgError) else type(problem).__name__
             log.warning("an answer could not be checked", exc_info=not isinstance(problem, errors.OpgError))
-        where = self._where()
+        secrets = _secrets(paid, exchange)
         try:
+            where = self._where()
             receipt = build_receipt(
                 id=call.id,
                 created_at=call.created_at,
@@ -166,36 +176,58 @@ class Concluder:
                 notebook=where.notebook,
                 cell=where.cell,
                 model_sent=call.model_sent,
-                secrets=[s for s in (exchange.session, paid.session.session_id if paid.session else None) if s],
+                secrets=secrets,
             )
+        except HoldsSecret as problem:
+            # A host that repeats what pays for calls leaves no receipt: it is not paid again.
+            if paid.session is not None:
+                self._sessions.drop(paid.session)
+            self._set_aside[paid.ready.host.tee_id] = str(problem)
+            raise self._without_receipt(call, exchange, charge, cost, str(problem), verdict, secrets) from None
         except Exception as problem:
             log.warning("no receipt of a call could be made", exc_info=True)
-            raise self._without_receipt(call, exchange, charge, cost, type(problem).__name__) from None
+            why = type(problem).__name__
+            raise self._without_receipt(call, exchange, charge, cost, why, verdict, secrets) from None
         return _Judged(verdict, receipt, why)
 
     def _without_receipt(
-        self, call: RunningCall, exchange: RawExchange, charge: Charge, cost: Cost, why: str
+        self,
+        call: RunningCall,
+        exchange: RawExchange,
+        charge: Charge,
+        cost: Cost,
+        why: str,
+        verdict: Verdict | None,
+        secrets: list[Secret[str]],
     ) -> errors.CallFailed:
-        """What came is paid for: it is kept as it came, and the call stays open in the ledger, its charge unknown."""
+        """What came is paid for: it is kept as it came, and the call stays open in the ledger, its charge unknown.
+
+        What is kept is no receipt and proves nothing: secrets in it are masked.
+        """
+        from opg_magic.receipts.spendable import masked
+
         response = exchange.response
         came = {
             "call": call.id,
             "received_at": exchange.received_at.isoformat(),
-            "text": response.text,
-            "tool_calls": response.tool_calls,
-            "unsigned_text": response.unsigned_text,
-            "frame": response.frame,
+            "text": masked(response.text, secrets),
+            "tool_calls": masked(response.tool_calls, secrets),
+            "unsigned_text": masked(response.unsigned_text, secrets),
+            "frame": masked(response.frame, secrets),
             "raw_sha256": response.raw_sha256,
         }
         try:
             hint = f"What came is in {self._ledger.keep_raw(call.id, came)}"
-        except OSError as problem:
-            hint = f"What came could not be written ({problem.strerror}): {response.text or response.tool_calls}"
+        except Exception as problem:
+            reason = getattr(problem, "strerror", None) or type(problem).__name__
+            hint = f"What came could not be written ({reason}): {came['text'] or came['tool_calls']}"
         return errors.CallFailed(
-            f"no receipt of the call could be made on this machine ({why}), so its answer is not handed out",
+            f"no receipt of the call could be made ({why}), so its answer is not handed out",
             hint=hint,
             charge=charge,
+            verdict=verdict,
             cost=cost,
+            came=came,
         )
 
     def _evidence(self, call: RunningCall, paid: Paid, exchange: RawExchange, charge: Charge, cost: Cost) -> Evidence:
@@ -272,6 +304,7 @@ class Concluder:
         if charge is Charge.NONE:
             self.unsent(call, paid, "it was stopped before it was sent")
             return errors.CallFailed("stopped before anything that can spend was sent", charge=charge)
+        exchange = _with_a_session_that_can_be_kept(call, paid, exchange)
         cost = self._cost(call, paid, exchange, charge)
         verdict, receipt = self._judge_and_save(call, paid, settings, exchange, charge, cost)
         self._keep_session(paid, exchange, cost)
@@ -324,6 +357,26 @@ class Concluder:
             hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
             **known,
         )
+
+
+def _secrets(paid: Paid, exchange: RawExchange) -> list[Secret[str]]:
+    """What pays for calls, and so must stand in no receipt: this call's header and signature, its session."""
+    known = (exchange.session, paid.session.session_id if paid.session else None, paid.value, paid.signature)
+    return [secret for secret in known if secret]
+
+
+def _with_a_session_that_can_be_kept(call: RunningCall, paid: Paid, exchange: RawExchange) -> RawExchange:
+    """The exchange without its session, if that is named by what no later call should send.  The answer counts."""
+    from opg_magic.protocol.x402 import public_authorisation
+    from opg_magic.receipts.spendable import holds
+
+    public = call.rehearsed + json.dumps(public_authorisation(paid.authorisation)).encode()
+    if exchange.session is not None and holds(public, [exchange.session]):
+        # A name that stands in every receipt of this host is no secret, and no receipt could be made beside it.
+        exchange = replace(exchange, session=None, session_refused=True)
+    if exchange.session_refused:
+        call.notes.append("the host named its payment session by what is no session id, so no later call joins it")
+    return exchange
 
 
 def charge_of(exchange: RawExchange) -> Charge:

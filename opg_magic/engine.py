@@ -23,7 +23,7 @@ import contextlib
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -125,7 +125,7 @@ class Engine:
 
     @property
     def set_aside(self) -> dict[str, str]:
-        """Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen unless named."""
+        """Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen until named."""
         return self._hosts.set_aside
 
     # --------------------------------------------------------------------------------------------------- what one asks
@@ -142,6 +142,9 @@ class Engine:
         call.observer(Progress(Phase.QUOTE))
 
         async def attempt(ready: ReadyHost) -> Answer:
+            if options.host is not None:
+                # Named by the user, and its certificate and attestation are good: it gets another chance.
+                self.set_aside.pop(ready.host.tee_id, None)
             return await self._ask_host(call, ready, settings)
 
         return await self._first_usable(call, options, settings, attempt)
@@ -225,16 +228,25 @@ class Engine:
                 owners.add(host.owner.lower())
                 covered.append(Covered(self, call, paid, settings))
             if len(covered) < count:
-                why = "; ".join(problems) or f"the registry lists no more hosts of different owners than {len(owners)}"
-                raise errors.HostUnavailable(
-                    f"{count} independent hosts are wanted, {len(covered)} can be used; nothing was sent. {why}",
-                    hint="See: %opg hosts",
-                )
+                raise self._too_few(snapshot, count, len(covered), problems)
         except BaseException:
             for other in covered:
                 self._concluder.unsent(other.call, other.paid, "the calls beside it could not be made")
             raise
         return covered
+
+    def _too_few(
+        self, snapshot: RegistrySnapshot, wanted: int, found: int, problems: list[str]
+    ) -> errors.HostUnavailable:
+        """Why several hosts could not be had: those that refused, those that are set aside, or no more owners."""
+        aside = {host.tee_id: why for host in snapshot.hosts if (why := self.set_aside.get(host.tee_id)) is not None}
+        reasons = [*problems, *(f"{_short(tee_id)} is set aside: {reason}" for tee_id, reason in aside.items())]
+        if not reasons:
+            reasons = [f"the registry lists active hosts of {found} owner{'s' * (found != 1)} only"]
+        return errors.HostUnavailable(
+            f"{wanted} independent hosts are wanted, {found} can be used; nothing was sent. {'; '.join(reasons)}",
+            hint=_hint(aside),
+        )
 
     def bind(self, answer: Answer, agreement: AgreementEvidence, settings: EngineSettings) -> Answer:
         """The answer with what several hosts' answers have in common: appended to its receipt, and judged again."""
@@ -388,10 +400,10 @@ class Engine:
                 call.notes.append(f"host {host.short_id} was not used: {problem.message}")
         if too_dear:
             raise min(too_dear, key=lambda refused: refused.cap or 0)
-        aside = [f"{tee_id[2:6]}…{tee_id[-4:]}: {why} (set aside)" for tee_id, why in self.set_aside.items()]
+        aside = [f"{_short(tee_id)}: {why} (set aside)" for tee_id, why in self.set_aside.items()]
         raise errors.HostUnavailable(
             "no host can be used now; nothing was paid. " + "; ".join(dict.fromkeys([*problems, *aside])),
-            hint="See: %opg hosts",
+            hint=_hint(self.set_aside),
         )
 
     def _opening_lock(self, call: RunningCall, host: Host) -> asyncio.Lock:
@@ -489,7 +501,7 @@ class Engine:
         except (asyncio.CancelledError, errors.OpgError):
             self._concluder.unsent(call, paid, "it was not signed")
             raise
-        return replace(paid, value=payment_header(authorisation, signature, terms))
+        return replace(paid, value=payment_header(authorisation, signature, terms), signature=signature)
 
     def _begin(
         self, call: RunningCall, ready: ReadyHost, authorisation: Authorisation, *, funds: Funds | None = None
@@ -583,6 +595,16 @@ class Engine:
         if paid.session is not None:
             return paid.session.window(utc_now())
         return max(0.0, paid.authorisation.deadline - self._timing.settlement - utc_now().timestamp())
+
+
+def _hint(aside: Mapping[str, str]) -> str:
+    """What to do where no host, or too few, can be had."""
+    again = [f"A host that is set aside is used again once you name it: --host {tee_id[:10]}" for tee_id in aside]
+    return ". ".join([*again[:1], "See: %opg hosts"])
+
+
+def _short(tee_id: str) -> str:
+    return f"{tee_id[2:6]}…{tee_id[-4:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ that nbclient and papermill stop.  No message ever holds a key, a payment signat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class WalletError(OpgError):
 class CallFailed(OpgError):
     """The call ended without a usable answer.  ``charge`` says whether it was paid for.
 
-    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.
+    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.  ``came`` holds what
+    the host sent where no receipt of it could be made: it was paid for, and nothing is proven of it.
     """
 
     def __init__(
@@ -138,12 +140,14 @@ class CallFailed(OpgError):
         verdict: Verdict | None = None,
         receipt: Receipt | None = None,
         cost: Cost | None = None,
+        came: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.verdict = verdict
         self.receipt = receipt
         self.cost = cost
+        self.came = came
 
 
 class HostReportsFailure(CallFailed):

@@ -33,7 +33,7 @@ class Hosts:
         self._reading = asyncio.Lock()
         self._order_seed = secrets.randbits(64)
         self._ready: dict[str, ReadyHost] = {}
-        #: Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen again unless named.
+        #: Hosts that gave a failed answer or were not what they claimed: tee_id -> why.  Not chosen until named.
         self.set_aside: dict[str, str] = {}
         #: Hosts that could not be reached, and when: tried last for a while.
         self._down: dict[str, datetime] = {}
@@ -127,5 +127,5 @@ class Hosts:
             if claim.status is Status.FAILED or (missing_counts and claim.name in settings.policy.required):
                 raise errors.AttestationRefused(
                     f"host {ready.host.short_id} was not paid: {claim.reason or claim.sentence}",
-                    hint="The host is set aside in this kernel; another may answer.",
+                    hint="The host is set aside in this kernel until you name it (--host); another may answer.",
                 )

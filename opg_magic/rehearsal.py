@@ -38,18 +38,18 @@ _NOTHING = hashlib.sha256(b"").hexdigest()
 
 def rehearse(
     call: RunningCall, ready: ReadyHost, network: Network, price: ModelPrice | None, where: Callable[[], Where]
-) -> None:
-    """Make the receipt that this call would leave, and read it again.
+) -> bytes:
+    """Make the receipt that this call would leave, read it again, and return its bytes: what is public of the call.
 
     Raises :class:`opg_magic.errors.ConfigError` if the call itself, its notebook or the settings are why it cannot be
     made, :class:`opg_magic.errors.HostUnavailable` if what this host is listed with is.
     """
     evidence = _evidence(call, ready, network)
-    why = _fault(call, evidence, network, price, ready, where())
-    if why is None:
-        return
+    why = _made(call, evidence, network, price, ready, where())
+    if isinstance(why, bytes):
+        return why
     bare = replace(evidence, host=None, signing_key=None, attestation=None, registry=None, channel=None)
-    if _fault(call, bare, network, price, None, where()) is None:
+    if isinstance(_made(call, bare, network, price, None, where()), bytes):
         raise errors.HostUnavailable(
             f"no receipt could be made of a call to host {ready.host.short_id} ({why}), so it was not asked"
         )
@@ -77,15 +77,16 @@ def _evidence(call: RunningCall, ready: ReadyHost, network: Network) -> Evidence
     )
 
 
-def _fault(
+def _made(
     call: RunningCall,
     evidence: Evidence,
     network: Network,
     price: ModelPrice | None,
     ready: ReadyHost | None,
     where: Where,
-) -> str | None:
-    """Why the receipt cannot be made, in a few words; None if it can."""
+) -> bytes | str:
+    """The receipt's bytes, or why it cannot be made, in a few words."""
+    from opg_magic.receipts.form import canonical_bytes
     from opg_magic.receipts.receipt import Receipt, build_receipt
     from opg_magic.verify import request
 
@@ -116,4 +117,4 @@ def _fault(
         return problem.message
     except Exception as problem:
         return f"{type(problem).__name__} in one of its values"
-    return claim.reason or claim.sentence if claim.status is Status.FAILED else None
+    return claim.reason or claim.sentence if claim.status is Status.FAILED else canonical_bytes(made.document)

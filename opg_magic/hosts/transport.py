@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -44,7 +45,8 @@ SETTLEMENT_TYPE = "X-SETTLEMENT-TYPE"
 
 #: Bounds of what is read where no answer is expected: errors, health, attestation (real documents: 6 kB of base64).
 MAX_SMALL_BODY = 128 * 1024
-MAX_SESSION_CHARS = 200
+#: What a session's id may be (real ones are UUIDs).  A shorter one could be guessed, and would stand in many a text.
+_SESSION_ID = re.compile(r"[A-Za-z0-9._~+/=-]{16,200}", re.ASCII)
 #: What may be a token's price in USD: figures beyond would only make sums that nobody can read.
 MIN_PRICE, MAX_PRICE = 1e-9, 1e9
 #: Seconds an idle connection is kept.  A call's attestation is fetched just before its prompt, on this connection, so
@@ -100,6 +102,8 @@ class RawExchange:
     header_sent: bool
     complete: bool
     server_date: datetime | None = None
+    #: The host named its session by what is no id: the answer counts, and no later call joins that session.
+    session_refused: bool = False
 
 
 class SendFailed(HostUnavailable):
@@ -175,6 +179,7 @@ class _State:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     session: Secret[str] | None = None
+    session_refused: bool = False
     body_ended: bool = False
     problem: Problem | None = None
 
@@ -358,6 +363,7 @@ class HostClient:
             state.status = response.status_code
             secrets = _secrets(headers)
             state.session = _session_id(response)
+            state.session_refused = state.session is None and bool(response.headers.get(SESSION))
             if state.session is not None:
                 secrets.append(state.session)
             state.headers = {
@@ -424,6 +430,7 @@ class HostClient:
             header_sent=state.sent_at is not None,
             complete=state.body_ended,
             server_date=_server_date(state.headers),
+            session_refused=state.session_refused,
         )
 
 
@@ -561,8 +568,7 @@ def _secrets(headers: Mapping[str, str | Secret[str]]) -> list[Secret[str]]:
 
 def _session_id(response: httpx.Response) -> Secret[str] | None:
     given = Secret(response.headers.get(SESSION, ""))
-    usable = given.reveal().isascii() and given.reveal().isprintable() and len(given.reveal()) <= MAX_SESSION_CHARS
-    return given if given and usable else None
+    return given if _SESSION_ID.fullmatch(given.reveal()) else None
 
 
 def _scrubbed(text: str, secrets: list[Secret[str]]) -> str:

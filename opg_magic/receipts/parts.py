@@ -81,16 +81,14 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def scrub(value: Any, secrets: list[str]) -> Any:
+def cleaned(value: Any) -> Any:
+    """A document whose values are all text that UTF-8 can hold; its keys are ours."""
     if isinstance(value, str):
-        text = clean(value)
-        for secret in secrets:
-            text = text.replace(secret, "<secret>")
-        return text
+        return clean(value)
     if isinstance(value, dict):
-        return {scrub(k, secrets): scrub(v, secrets) for k, v in value.items()}
+        return {k if k.isascii() else clean(k): cleaned(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [scrub(v, secrets) for v in value]
+        return [cleaned(v) for v in value]
     return value
 
 

@@ -42,6 +42,7 @@ from opg_magic.receipts.form import MAX_BYTES, canonical_bytes, digest, fault, h
 from opg_magic.receipts.parts import (
     b64,
     clean,
+    cleaned,
     clip,
     decimal_of,
     decoded_or_none,
@@ -55,7 +56,6 @@ from opg_magic.receipts.parts import (
     read_registry,
     read_response,
     read_settlement,
-    scrub,
     time_of,
     write_agreement,
     write_attestation,
@@ -67,6 +67,7 @@ from opg_magic.receipts.parts import (
     write_settlement,
     write_verdict,
 )
+from opg_magic.receipts.spendable import HoldsSecret, holds
 from opg_magic.secret import Secret
 
 #: Type and version of the document; a reader refuses any other.
@@ -356,11 +357,11 @@ def build_receipt(
 
     ``kernel`` is the kernel's id, ``notebook`` its file name where known, ``cell`` the execution count.  A call that
     got no response has a ``Problem`` in its evidence and no frame; ``verdict`` is None where nothing was judged.
-    ``secrets`` (session id, payment signature) are taken out wherever a host echoed one of them.
+    :class:`HoldsSecret` if one of ``secrets`` (session id, payment signature) would stand in it: nothing is rewritten.
 
-    Never fails because of what a host sent: text that is no Unicode and unsigned fields that are too long are mended,
-    and a response that would make the receipt longer than :data:`MAX_BYTES` is kept by digest with the problem
-    ``too-large``.
+    Otherwise never fails because of what a host sent: text that is no Unicode and unsigned fields that are too long
+    are mended, and a response that would make the receipt longer than :data:`MAX_BYTES` is kept by digest with the
+    problem ``too-large``.
     """
     body = evidence.request.body
     text = prompt.text if prompt.messages is None else (signed_prompt(evidence.request.kind, body) or prompt.text)
@@ -413,8 +414,11 @@ def build_receipt(
         "agreement": write_agreement(evidence.agreement),
         "checked": write_verdict(verdict, checked_at or datetime.now(UTC)),
     }
-    document = scrub(document, [s.reveal() for s in secrets if s])
-    if len(canonical_bytes(document)) > MAX_BYTES - 256:
+    document = cleaned(document)
+    written = canonical_bytes(document)
+    if holds(written, secrets):
+        raise HoldsSecret
+    if len(written) > MAX_BYTES - 256:
         response = document["response"]
         response.update(text=None, tool_calls=None, frame=None, unsigned_text=None)
         response["problem"] = {

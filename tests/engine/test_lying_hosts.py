@@ -65,6 +65,25 @@ def test_a_failed_host_is_set_aside_and_another_answers(session: Session, honest
     assert next(row for row in session.hosts() if row.host.tee_id == anna).set_aside
 
 
+def test_a_host_that_is_named_is_no_longer_set_aside(session: Session, honest_simnet: RunningSimnet):
+    prompt, anna = Prompt("Is 561 prime?", "openai/gpt-5"), honest_simnet.host("anna").tee_id
+    honest_simnet.cheat("anna", "change-byte")
+    for _ in range(2):  # named, and lying again: set aside again
+        with pytest.raises(errors.AnswerWithheld):
+            ask(session, "anna")
+        with pytest.raises(errors.HostUnavailable, match=r"2 can be used.* is set aside: the answer") as too_few:
+            session.agree(prompt, hosts=3)
+        assert "lists" not in str(too_few.value)
+        assert f"--host {anna[:10]}" in too_few.value.hint
+    honest_simnet.cheat("anna", "off")
+    session.quote(prompt, CallOptions(host=anna))  # to ask for the price is not to use it
+    with pytest.raises(errors.HostUnavailable):
+        session.agree(prompt, hosts=3)
+    assert ask(session, "anna").receipt.document["host"]["tee_id"] == anna
+    assert session._engines["sim"][1].set_aside == {}
+    assert len(session.agree(prompt, hosts=3).answers) == 3
+
+
 def test_attack_14_a_replayed_answer_fails(session: Session, honest_simnet: RunningSimnet):
     first = ask(session)
     honest_simnet.cheat("anna", "replay")

@@ -18,6 +18,7 @@ from support.waiting import until
 from opg_magic import background, errors
 from opg_magic.call import CallOptions
 from opg_magic.models import Charge, Phase, Prompt
+from opg_magic.receipts.receipt import build_receipt
 from opg_magic.session import Session
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
@@ -102,7 +103,9 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
 
 
 def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: Session, monkeypatch):
-    def broken(**_given):
+    def broken(**given):
+        if not given.get("secrets"):
+            return build_receipt(**given)  # the rehearsal, before anything is paid for
         raise TypeError("a value of another kind")
 
     with monkeypatch.context() as patched:

@@ -21,6 +21,7 @@ from opg_magic.receipts.receipt import (
     signed_prompt,
     source_sha256,
 )
+from opg_magic.receipts.spendable import HoldsSecret
 from opg_magic.secret import Secret
 
 
@@ -241,12 +242,27 @@ def test_rpc_urls_are_kept_as_host_labels() -> None:
     )
 
 
-def test_secret_echoed_by_a_host_is_taken_out() -> None:
-    session = "5f0c7e0a-1111-2222-3333-444455556666"
-    echo = response(f"your session is {session}", problem=Problem("http-status", f"bad {session}"))
-    one = receipt(evidence=evidence(answer=echo), secrets=[Secret(session)])
-    assert session not in one.to_json()
-    assert one.text == "your session is <secret>"
+@pytest.mark.parametrize("secret", ["5f0c7e0a-1111-2222-3333-44445555AAAA", "0x" + "ab" * 65], ids=["id", "signature"])
+@pytest.mark.parametrize("write", [str, str.upper, lambda s: s.removeprefix("0x")], ids=["as it is", "upper", "bare"])
+def test_attack_41_a_secret_echoed_by_a_host_is_never_in_a_receipt_and_nothing_is_rewritten(secret: str, write) -> None:
+    for echo in (
+        response(f"your session is {write(secret)}"),
+        response("fine", problem=Problem("http-status", f"bad {write(secret)}")),
+        response("fine", model=write(secret)),
+    ):
+        with pytest.raises(HoldsSecret) as refused:
+            receipt(evidence=evidence(answer=echo), secrets=[Secret("another-one-of-them"), Secret(secret)])
+        assert secret.lower() not in repr(refused.value).lower()
+    plain = response("your session is not told")
+    assert receipt(evidence=evidence(answer=plain), secrets=[Secret(secret)]).text == plain.text
+
+
+@pytest.mark.parametrize("secret", ["", "a", "0", "{", '"', "type", "<", "\\"])
+def test_attack_41_what_is_too_short_for_a_secret_changes_nothing(secret: str) -> None:
+    one, other = receipt(secrets=[Secret(secret)]), receipt()
+    assert one.document.keys() == other.document.keys()
+    assert one.text == other.text
+    Receipt.from_json(one.to_json())
 
 
 # ---------------------------------------------------------------------------------------------------------- small parts

@@ -22,10 +22,10 @@ Handler = Callable[[argparse.Namespace], int]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print expected failures as one short paragraph on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:2] == ["attestation", "verify"]:
-        from opg_magic.cli_attestation import run
+    if arguments[:1] == ["attestation"]:
+        from opg_magic.cli_attestation import command
 
-        return run(arguments[2:])
+        return command(arguments[1:])
     if arguments[:1] == ["simnet"]:
         return _simnet(arguments[1:])
     options = _parser().parse_args(arguments)

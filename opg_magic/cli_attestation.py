@@ -17,19 +17,34 @@ from opg_magic.models import AWS_ROOT_SHA256, Status
 if TYPE_CHECKING:
     from opg_magic.verify.attestation import AttestationReport, Step
 
-GENUINE, REFUSED, UNREADABLE = 0, 1, 2
+GENUINE, REFUSED, UNREADABLE, NOT_A_GATEWAYS = 0, 1, 2, 3
 
 #: Base64 of the largest document, with line ends.
 _MAX_FILE = 128 * 1024
 _WORDS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.MISSING: "missing"}
-_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+_ALPHANUMERIC = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+#: An untagged COSE_Sign1 is an array of four; a tagged one begins with tag 18.
+_COSE_STARTS = (0x84, 0xD2)
+_BOM = b"\xef\xbb\xbf"
+
+
+def command(argv: Sequence[str]) -> int:
+    """``opg attestation …``: ``verify`` is its one command."""
+    if argv[:1] == ["verify"]:
+        return run(argv[1:])
+    parser = argparse.ArgumentParser(prog="opg attestation", description="AWS Nitro attestation documents.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("verify", help="FILE: check a document, step by step", add_help=False)
+    parser.parse_args(argv)
+    return UNREADABLE  # not reached: without a command argparse has ended
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; ``argv`` is what follows ``opg attestation verify``.
 
     Exit codes: 0 the document holds (under AWS' root, or under the root that ``--root`` names), 1 it is refused, 2 it
-    or a file given with it cannot be read, or the command line is wrong.
+    or a file given with it cannot be read, or the command line is wrong, 3 it holds and is of another application.
     """
     try:
         options = _parser().parse_args(argv)
@@ -61,17 +76,17 @@ def run(argv: Sequence[str]) -> int:
 
     result = _result(report)
     print(json.dumps(_as_json(report, result), indent=2) if options.json else _as_text(report, result))
-    return REFUSED if result == "refused" else GENUINE
+    return {"refused": REFUSED, "not-a-gateways": NOT_A_GATEWAYS}.get(result, GENUINE)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="opg attestation verify",
         description="Check a Nitro attestation document: who signed it, which code it names, which keys it binds.",
-        epilog="Exit status: 0 genuine (or good under --root), 1 refused, 2 unreadable.",
+        epilog="Exit status: 0 genuine (or good under --root), 1 refused, 2 unreadable, 3 genuine but not a gateway's.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the document: raw CBOR, or base64 of it")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the document: raw CBOR, base64, base64url or hex")
     parser.add_argument("--root", metavar="PEM", type=Path, help="chain to this root certificate instead of AWS'")
     parser.add_argument("--nonce", metavar="HEX", type=_hex, help="the nonce that the enclave was asked to sign")
     parser.add_argument(
@@ -108,16 +123,28 @@ def _read(path: Path) -> bytes:
 
 
 def _document(data: bytes) -> bytes:
-    """Raw COSE bytes from themselves or from base64.  No COSE_Sign1 begins with an ASCII byte, so the two never mix."""
-    if data[0] >= 0x80:
+    """Raw COSE bytes from themselves, or from base64, base64url (both with or without padding) or hex.
+
+    No COSE_Sign1 begins with an ASCII byte, so raw and text never mix; and of a text that is both hex and base64, only
+    one begins as a COSE_Sign1.
+    """
+    data = data.removeprefix(_BOM)
+    if data[:1] >= b"\x80":
         return data
     packed = b"".join(data.split())
-    if not packed or not _BASE64.issuperset(packed):
-        raise MalformedMessage("neither CBOR of a COSE_Sign1 nor base64 of it")
-    try:
-        return base64.b64decode(packed, validate=True)
-    except ValueError as error:
-        raise MalformedMessage(f"not base64: {error}") from None
+    digits = packed.removeprefix(b"0x")
+    if digits and len(digits) % 2 == 0 and _HEX.issuperset(digits):
+        raw = bytes.fromhex(digits.decode("ascii"))
+        if raw[0] in _COSE_STARTS:
+            return raw
+    letters = packed.rstrip(b"=")
+    others = set(letters) - _ALPHANUMERIC
+    if not letters or not (others <= set(b"+/") or others <= set(b"-_")):
+        raise MalformedMessage("neither CBOR of a COSE_Sign1 nor base64, base64url or hex of it")
+    padding = len(packed) - len(letters)
+    if len(letters) % 4 == 1 or padding not in (0, -len(letters) % 4):
+        raise MalformedMessage("not base64: its length is wrong, so something is missing")
+    return base64.b64decode(letters.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(letters) % 4))
 
 
 def _root(path: Path) -> str:
@@ -159,6 +186,9 @@ def _public_key(path: Path) -> bytes:
 
 
 def _result(report: AttestationReport) -> str:
+    if [(step.name, step.code) for step in report.failures] == [("binding", "no-binding")]:
+        # Made by an enclave, and says nothing of a signing key and a certificate: another application's.
+        return "not-a-gateways"
     if not report.accepted:
         return "refused"
     return "genuine" if report.genuine else "other-root"
@@ -208,7 +238,7 @@ def _as_text(report: AttestationReport, result: str) -> str:
             lines.append(f"          {unused} further PCRs are zero, as they are where nothing was measured into them")
         lines += [f"pcrHash   {document.pcr_hash}", ""]
     lines += [
-        f"{_WORDS[step.status]:<8} {step.name.replace('_', ' '):<16} {_plain(step.detail)}" for step in report.steps
+        f"{_word(step, result):<8} {step.name.replace('_', ' '):<16} {_plain(step.detail)}" for step in report.steps
     ]
     lines += ["", _conclusion(report, result)]
     return "\n".join(lines)
@@ -217,6 +247,12 @@ def _as_text(report: AttestationReport, result: str) -> str:
 def _conclusion(report: AttestationReport, result: str) -> str:
     if result == "refused":
         return "REFUSED: " + "; ".join(_plain(step.detail) for step in report.failures)
+    if result == "not-a-gateways":
+        who = "a simulated (or private) authority's" if report.simulated else "GENUINE, made by an AWS Nitro enclave"
+        return (
+            f"NOT A GATEWAY'S, though consistent: {who}.  It binds no signing key and no TLS certificate as\n"
+            "OpenGradient's gateways do; another application made it, and it vouches for no answer of theirs."
+        )
     if result == "other-root":
         return (
             "OTHER ROOT, not AWS': consistent under the root that was given, which is a simulated (or private)\n"
@@ -227,6 +263,10 @@ def _conclusion(report: AttestationReport, result: str) -> str:
     if open_steps:
         text += f"  Not compared, as nothing was given to compare with: {', '.join(open_steps)}."
     return text
+
+
+def _word(step: Step, result: str) -> str:
+    return "other" if result == "not-a-gateways" and step.status is Status.FAILED else _WORDS[step.status]
 
 
 def _title(step: Step) -> str:

@@ -141,12 +141,102 @@ def test_json_holds_what_a_program_needs(files: Path, capsys: pytest.CaptureFixt
     assert shown["nonce"] == NONCE.hex()
 
 
-@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: text + b"\n", base64.encodebytes])
-def test_base64_is_read_too(files: Path, wrap: Any) -> None:
-    raw = document()
-    text = base64.b64encode(raw) if wrap is not base64.encodebytes else raw
-    (files / "good.b64").write_bytes(wrap(text))
-    assert run(arguments(files, "good.b64", "--root", "root.pem")) == 0
+FORMS: dict[str, Any] = {
+    "raw": lambda raw: raw,
+    "base64": base64.b64encode,
+    "base64 in lines": base64.encodebytes,
+    "base64 unpadded": lambda raw: base64.b64encode(raw).rstrip(b"="),
+    "base64url": base64.urlsafe_b64encode,
+    "base64url unpadded": lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=") + b"\r\n",
+    "hex": lambda raw: raw.hex().encode(),
+    "HEX": lambda raw: b"0x" + raw.hex().upper().encode() + b"\n",
+    "hex in lines": lambda raw: raw.hex("\n", 32).encode(),
+    "a byte order mark before it": lambda raw: b"\xef\xbb\xbf" + base64.b64encode(raw),
+}
+
+
+@pytest.mark.parametrize("length", [0, 1, 2])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_usual_form_of_a_document_is_read(files: Path, form: str, length: int) -> None:
+    # Of three lengths that follow each other, one needs no padding, one a sign, one two.
+    raw = document(fields={"module_id": "i-" + "0" * length + "-enc0"})
+    (files / "good.any").write_bytes(FORMS[form](raw))
+    assert run(arguments(files, "good.any", "--root", "root.pem")) == 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[: (len(text) - 8) // 4 * 4 + 1],
+        lambda text: text.rstrip(b"=") + b"====",
+        lambda text: b"=" + text,
+        lambda text: text[:40] + b"+" + text[40:80] + b"_" + text[80:],
+        lambda text: text[:40] + b"!" + text[40:],
+        lambda text: b"0x" + text,
+    ],
+)
+def test_a_text_that_is_none_of_the_forms_is_unreadable(files: Path, spoil: Any) -> None:
+    (files / "bad.b64").write_bytes(spoil(base64.b64encode(document())))
+    assert run(arguments(files, "bad.b64", "--root", "root.pem")) == 2
+
+
+# ------------------------------------------------------------------------------------------ of somebody else's program
+
+
+@pytest.mark.parametrize("user_data", [None, b"", b"another application's", b"\x12\x20" + b"\x01" * 32])
+@pytest.mark.parametrize("genuine", [True, False])
+def test_a_genuine_document_of_another_application_is_no_gateways_and_not_refused(
+    files: Path,
+    user_data: bytes | None,
+    genuine: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if genuine:
+        monkeypatch.setattr("opg_magic.cli_attestation.AWS_ROOT_SHA256", AUTHORITY.root_sha256)
+    (files / "theirs.bin").write_bytes(document(fields={"user_data": user_data}))
+    words = arguments(files, "theirs.bin", *([] if genuine else ["--root", "root.pem"]))
+    assert run(words) == 3
+    out = capsys.readouterr().out
+    assert "NOT A GATEWAY'S" in out and "REFUSED" not in out and "FAILED" not in out
+    assert ("GENUINE" in out) == genuine
+    assert run([*words, "--json"]) == 3
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["result"], shown["genuine"], shown["simulated"]) == ("not-a-gateways", False, not genuine)
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        (["--signing-key", "key.der"], {}),
+        (["--tls-cert", "cert.pem"], {}),
+        (["--nonce", "00" * 20], {}),
+        ([], {"expired": True}),
+        ([], {"trailing": b"\0"}),
+        ([], {"pcrs": {i: bytes(48) for i in range(3)}}),
+    ],
+)
+def test_another_applications_document_with_a_fault_is_refused(
+    files: Path, words: list[str], changes: dict[str, Any]
+) -> None:
+    (files / "theirs.bin").write_bytes(document(fields={"user_data": b"theirs"}, **changes))
+    assert run(arguments(files, "theirs.bin", "--root", "root.pem", *words)) == 1
+    assert run(arguments(files, "theirs.bin", *words)) == 1
+
+
+def test_the_group_of_commands_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    from opg_magic import cli
+
+    for words in (["--help"], ["-h"], ["verify", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            raise SystemExit(cli.main(["attestation", *words]))
+        assert ended.value.code == 0
+        assert "verify" in capsys.readouterr().out
+    for words in ([], ["nonsense"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["attestation", *words])
+        assert ended.value.code == 2
+        assert "usage: opg attestation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

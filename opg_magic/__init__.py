@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opg_magic import environment as _environment  # noqa: F401 - looked at when the package is first imported
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

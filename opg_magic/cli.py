@@ -290,7 +290,7 @@ def _config(options: argparse.Namespace) -> int:
         return 0
     for key, value, origin, text in settings.rows():
         print(f"{key:22} {value:24} {origin:28} {text}")
-    for note in settings.notes:
+    for note in settings.ignored():
         print(note, file=sys.stderr)
     return 0
 

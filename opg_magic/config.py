@@ -7,7 +7,6 @@ consents are the user's alone.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from opg_magic import paths
+from opg_magic import environment, paths
 from opg_magic.errors import ConfigError
 from opg_magic.networks import OPG_DECIMALS
 
@@ -188,7 +187,10 @@ def option(key: str) -> Option:
 
 
 class Settings:
-    """The settings in force.  Reads files and environment once; :meth:`set` changes this kernel only."""
+    """The settings in force: files as read once, the environment as it was when the process started.
+
+    :meth:`set` changes this kernel only; what a notebook writes into the environment can only tighten.
+    """
 
     def __init__(
         self,
@@ -197,7 +199,8 @@ class Settings:
         user_file: Path | None = None,
         project_dir: Path | None = None,
     ) -> None:
-        self._environ = os.environ if environ is None else environ
+        self._at_start = environment.get if environ is None else environ.get
+        self._now = environment.now if environ is None else environ.get
         self._user_file = paths.config_file() if user_file is None else user_file
         self._user = _read_toml(self._user_file)
         self._project_file, self._project = _project_table(Path.cwd() if project_dir is None else project_dir)
@@ -252,6 +255,16 @@ class Settings:
         """Forget what was set for this kernel."""
         self._kernel.pop(option(key).key, None)
 
+    def ignored(self) -> list[str]:
+        """Notes on what is not in force, and why: of the project, and of variables that changed since the start."""
+        said = list(self.notes)
+        for name in environment.changed() if self._at_start is environment.get else ():
+            key = name.removeprefix(environment.PREFIX).lower()
+            if key in _BY_KEY and f"({name}), tightened" in self.origin(key):
+                continue
+            said.append(f"{name} was changed after this process started: ignored, unless it tightens a setting")
+        return said
+
     def rows(self) -> Iterator[tuple[str, Any, str, str]]:
         """(key, value, origin, help) of every setting; amounts as OPG text."""
         for found in OPTIONS:
@@ -279,6 +292,12 @@ class Settings:
             tightened = found.tighten(value, self._kernel[found.key])
             if tightened != value:
                 value, origin = tightened, "this kernel, tightened"
+        variable = f"OPG_{found.key.upper()}"
+        if found.tighten is not None and (text := self._now(variable)) and text != self._at_start(variable):
+            # Written since the process started, perhaps by a notebook.
+            tightened = found.tighten(value, _convert(found, text, variable))
+            if tightened != value:
+                value, origin = tightened, f"environment of this kernel ({variable}), tightened"
         if found.tighten is not None and found.key in self._project:
             theirs = _convert(found, self._project[found.key], str(self._project_file))
             tightened = found.tighten(value, theirs)
@@ -300,8 +319,8 @@ class Settings:
         if found.key in self._kernel and (found.tighten is None or found.gathered):
             yield self._kernel[found.key], "this kernel"
         variable = f"OPG_{found.key.upper()}"
-        if self._environ.get(variable):
-            yield _convert(found, self._environ[variable], variable), f"environment ({variable})"
+        if text := self._at_start(variable):
+            yield _convert(found, text, variable), f"environment ({variable})"
         if found.key in self._user:
             yield _convert(found, self._user[found.key], str(self._user_file)), "user file (config.toml)"
         yield found.default, "default"

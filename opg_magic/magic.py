@@ -307,7 +307,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
     def do_config(self, words: list[str]) -> Any:
         session = self._session()
         if not words:
-            for note in session.settings.notes:
+            for note in session.settings.ignored():
                 print(note)
             return _table(list(session.settings.rows()), ("setting", "value", "from", "meaning"))
         from opg_magic import config

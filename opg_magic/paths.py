@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from opg_magic import environment
 from opg_magic.errors import ConfigError
 
 
 def home() -> Path:
     """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
-    override = os.environ.get("OPG_HOME")
-    if override:
-        path = Path(override).expanduser()
-    else:
+    path = environment.home()
+    if path is None:
         import platformdirs
 
         path = Path(platformdirs.user_data_dir("opg_magic", appauthor=False))
@@ -33,9 +31,9 @@ def _made(path: Path) -> Path:
 
 def config_file() -> Path:
     """The user's own settings (TOML).  Beside the data under ``OPG_HOME``, else in the platform's config folder."""
-    override = os.environ.get("OPG_HOME")
-    if override:
-        return Path(override).expanduser() / "config.toml"
+    override = environment.home()
+    if override is not None:
+        return override / "config.toml"
     import platformdirs
 
     return Path(platformdirs.user_config_dir("opg_magic", appauthor=False)) / "config.toml"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from opg_magic import paths
+from opg_magic import environment, paths
 from opg_magic.errors import SimnetError
 from opg_magic.networks import Network, simulated
 from opg_magic.secret import Secret
@@ -245,12 +245,19 @@ def control(
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without anything that may be a secret of the user's, our own key variables first."""
-    return {
+    """This process's environment without what may be a secret of the user's; our own variables as at the start.
+
+    ``OPG_HOME`` is absolute there: the background process works in another folder.
+    """
+    others = {
         name: value
         for name, value in os.environ.items()
-        if name in _OWN_ALLOWED or not (name.startswith("OPG_") or _SECRET_NAME.search(name))
+        if not (name.startswith(environment.PREFIX) or _SECRET_NAME.search(name))
     }
+    own = {name: value for name in _OWN_ALLOWED if (value := environment.get(name)) is not None}
+    if (home := environment.home()) is not None:
+        own[environment.HOME] = str(home)
+    return others | own
 
 
 def _running() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,11 @@ from typing import Any
 
 import pytest
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
+
+from opg_magic import environment
+
+# In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the process started.
+environment.start_from(os.environ)
 
 # A run that a shell started in the background ignores SIGINT, and so would all that it starts; stops are tested here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import paths, simlink
+from opg_magic import environment, paths, simlink
 from opg_magic.errors import SimnetError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def serve(
     """
     for name in set(os.environ) - set(simlink.clean_environment()):
         del os.environ[name]
+        environment.forget(name)
     os.umask(0o077)
     with running_lock() as mine:
         if not mine:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from opg_magic import paths
+from opg_magic import environment, paths
 from opg_magic.errors import WalletError
 from opg_magic.models import Authorisation
 from opg_magic.networks import Network
@@ -144,7 +144,7 @@ def open_wallet(
     if simulated_key is not None:
         raise WalletError("the simulator's key is not used on a real network")
     path = paths.keystore_file() if keystore is None else keystore
-    if source == "environment" or (source == "auto" and _variable(KEY_VARIABLE)):
+    if source == "environment" or (source == "auto" and environment.secret(KEY_VARIABLE)):
         return Wallet(_environment_key(), simulated=False, source=f"environment ({KEY_VARIABLE})")
     if source == "keystore" or (source == "auto" and path.exists()):
         return Wallet(read_keystore(path), simulated=False, source="keystore file")
@@ -156,14 +156,9 @@ def open_wallet(
     )
 
 
-def _variable(name: str) -> Secret[str] | None:
-    """A variable of the environment.  The whole of it is never held in a local: a traceback would print it."""
-    return Secret(os.environ[name]) if os.environ.get(name) else None
-
-
 def _refuse_users_key(wallet: Wallet) -> None:
     """The user's own key, put in the simulator's place, is refused even so."""
-    if _variable(KEY_VARIABLE) is None:
+    if environment.secret(KEY_VARIABLE) is None:
         return
     try:
         users = _address_of(_environment_key())
@@ -174,7 +169,7 @@ def _refuse_users_key(wallet: Wallet) -> None:
 
 
 def _environment_key() -> Secret[bytes]:
-    return _parse_key(_variable(KEY_VARIABLE) or Secret(""), KEY_VARIABLE)
+    return _parse_key(environment.secret(KEY_VARIABLE) or Secret(""), KEY_VARIABLE)
 
 
 def _parse_key(given: Secret[str] | Secret[bytes], name: str) -> Secret[bytes]:
@@ -299,7 +294,7 @@ def _load_keystore(path: Path) -> dict[str, Any]:
 
 
 def _passphrase() -> Secret[str]:
-    given = _variable(PASSWORD_VARIABLE)
+    given = environment.password()
     if given is not None:
         return given
     # A kernel has no terminal; there getpass would ask a front end, and headless runs would wait for ever.
@@ -318,7 +313,7 @@ def new_passphrase() -> Secret[str]:
     first = _passphrase()
     if not first:
         raise WalletError("the passphrase is empty; no keystore was written")
-    if _variable(PASSWORD_VARIABLE) is None:
+    if environment.password() is None:
         import getpass
 
         if Secret(getpass.getpass("Again: ")) != first:

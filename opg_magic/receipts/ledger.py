@@ -37,6 +37,7 @@ from opg_magic.receipts.ledger_records import (
     authorisation_json,
     authorisation_of,
     call_of,
+    fits,
     from_unix,
     iso,
     moment_of,
@@ -578,7 +579,7 @@ class Ledger:
             if row.damage is not None:
                 found.append(f"Call {row.id}: {row.damage}.")
         for r in self._query("SELECT nonce, cap, authorisation FROM authorisations", ()):
-            if not _fits(r):
+            if not fits(r):  # type: ignore[arg-type]
                 found.append(f"The authorisation with nonce {r['nonce']} is not what its columns say.")
         return found
 
@@ -698,15 +699,6 @@ def _cost(db: sqlite3.Connection, network: str, token: Token, condition: str, va
         (network, token_key(token), value),
     )
     return sum(int(r["cost"]) for r in rows)
-
-
-def _fits(row: sqlite3.Row) -> bool:
-    """Whether an authorisation is what its columns say."""
-    try:
-        known = authorisation_of(row["authorisation"])
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return False
-    return (str(known.nonce), str(known.cap)) == (row["nonce"], row["cap"])
 
 
 def _leniently(text: bytes) -> str:

@@ -69,6 +69,11 @@ class LedgerFile:
             self._timeouts[read_only] = timeout
         return db
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has the file open through it."""
+        return bool(self._connections)
+
     def confirm(self) -> None:
         """After a commit: raises LedgerError if it went into a log that has been taken away meanwhile."""
         if self._identities.get(False) != self._identity():

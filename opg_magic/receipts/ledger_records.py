@@ -154,6 +154,15 @@ def authorisation_of(text: str) -> Authorisation:
     return Authorisation(**fields)
 
 
+def fits(row: Mapping[str, Any]) -> bool:
+    """Whether a row of ``authorisations`` holds what its columns say."""
+    try:
+        known = authorisation_of(row["authorisation"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return (str(known.nonce), str(known.cap)) == (row["nonce"], row["cap"])
+
+
 def moment_of(text: object) -> datetime:
     """As :func:`time_of`, for what may be damaged: then the beginning of 1970."""
     try:

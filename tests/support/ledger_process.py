@@ -164,8 +164,13 @@ class _Worker:
         """Somebody's own code, in this very process, opens the ledger's file and closes it."""
         return len(self.ledger.path.read_bytes())
 
-    def close(self) -> None:
+    def as_in_0_1(self) -> None:
+        """From here on this process does not notice that its log was taken away."""
+        from opg_magic.receipts.ledger_file import LedgerFile
+
+        LedgerFile._identity = lambda _self: ((0, 0), (0, 0))  # type: ignore[method-assign]
         self.ledger.close()
+        self.ledger.count()
 
 
 def main() -> None:

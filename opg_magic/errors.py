@@ -194,6 +194,10 @@ class LedgerError(OpgError):
     """The ledger cannot be read or written."""
 
 
+class InstallationError(OpgError):
+    """A library does not do its work here.  That is no evidence about anything, so nothing is judged."""
+
+
 class UnreadableReceipt(OpgError):
     """A file holds no receipt that can be read."""
 

@@ -218,10 +218,9 @@ export class Checker {
       const { verify } = await verifier();
       verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen });
     } catch (error) {
-      if (error instanceof NotLoaded) {
-        return { receipt, error: error.message, verdict: null, findings };
-      }
-      throw error;
+      // A fault of this page is no evidence against anyone: it was not checked.
+      const why = error instanceof NotLoaded ? error.message : `This browser could not check it: ${String(error)}`;
+      return { receipt, error: why, verdict: null, findings };
     }
     findings.push(...savedFindings(receipt, verdict));
     const judged: IJudged = { receipt, error: null, verdict, findings };
@@ -283,8 +282,14 @@ export function readDocument(document: unknown): Receipt | UnreadableReceipt {
   try {
     return readReceipt(document);
   } catch (error) {
-    // What is no JSON document at all (a cycle, too deep) is no receipt either.
-    return error instanceof UnreadableReceipt ? error : new UnreadableReceipt('This receipt cannot be read.');
+    if (error instanceof UnreadableReceipt) {
+      return error;
+    }
+    // What is no JSON document at all (a cycle, too deep) is no receipt either; all else is a fault of ours.
+    if (error instanceof RangeError || (error instanceof Error && error.name === 'InternalError')) {
+      return new UnreadableReceipt('This receipt cannot be read.');
+    }
+    throw error;
   }
 }
 

@@ -230,7 +230,7 @@ class Receipt:
             size = len(canonical_bytes(receipt.document))
             receipt.evidence()
             _ = receipt.verdict_at_creation
-        except (ValueError, ArithmeticError, KeyError, TypeError) as error_:
+        except (ValueError, ArithmeticError) as error_:
             raise UnreadableReceipt(f"This receipt holds a value that cannot be: {short(str(error_))}") from None
         if size > MAX_BYTES:
             raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")

@@ -9,9 +9,13 @@ from typing import Any, NoReturn
 import cbor2
 
 from opg_magic.errors import MalformedMessage
+from opg_magic.verify import _works
 
 #: A payload nests a map in a map; anything deeper is not an attestation document.
 MAX_DEPTH = 6
+
+#: What the decoder, and the checks here, say of bytes that cannot be read.
+_REFUSALS = (cbor2.CBORError, ValueError)
 
 
 class _NoTags(dict[int, Any]):
@@ -30,16 +34,27 @@ def decode(data: bytes, *, indefinite: bool) -> tuple[Any, int]:
     Raises:
         MalformedMessage: code ``duplicate-keys`` where one map holds a key twice, ``not-cbor`` for all else that
             cannot be read.
+        InstallationError: the decoder refuses what it must take.
     """
     try:
         return _decode(data, indefinite=indefinite, duplicates=False)
-    except Exception as strict:  # the decoder lets the errors of its parts through: all mean "not readable"
+    except Exception as strict:
+        _works.insist("cbor2", _takes_what_it_must, strict)
+        if not isinstance(strict, _REFUSALS):
+            raise
         try:
             _decode(data, indefinite=indefinite, duplicates=True)
-        except Exception:
+        except _REFUSALS:
             reason = str(strict.__cause__ or strict)
             raise MalformedMessage(f"not readable as CBOR: {reason}", code="not-cbor") from None
         raise MalformedMessage("a map holds one key twice", code="duplicate-keys") from None
+
+
+def _takes_what_it_must() -> bool:
+    definite, indefinite = _works.CBOR
+    return _decode(definite, indefinite=False, duplicates=False) == ({"a": [1, -2, b"b", None], 3: "t"}, 0) and _decode(
+        indefinite, indefinite=True, duplicates=False
+    ) == ({"a": [1]}, 0)
 
 
 def _decode(data: bytes, *, indefinite: bool, duplicates: bool) -> tuple[Any, int]:

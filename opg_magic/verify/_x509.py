@@ -6,21 +6,56 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from opg_magic.errors import MalformedMessage
+from opg_magic.verify import _works
 
 
 def load(der: bytes, what: str) -> x509.Certificate:
     """A certificate from DER.  Raises MalformedMessage (``certificate``) where it is none."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        # Both are read only now, and fail only now where they are no names.
-        _ = certificate.subject, certificate.issuer
-        return certificate
-    except Exception as error:  # ValueError, unsupported algorithms, and what parsing of single fields raises
+        return _load(der)
+    except Exception as error:
+        _insist(error)
         raise MalformedMessage(f"{what} is not a certificate: {error}", code="certificate") from None
+
+
+def _load(der: bytes) -> x509.Certificate:
+    certificate = x509.load_der_x509_certificate(der)
+    # Both are read only now, and fail only now where they are no names.
+    _ = certificate.subject, certificate.issuer
+    return certificate
+
+
+#: What cryptography says of certificates that it cannot take.  TypeError: of names whose values have another type.
+_REFUSALS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    verification.VerificationError,
+)
+
+
+def _insist(refusal: Exception) -> None:
+    """Return where ``refusal`` is of a certificate; raise it, or InstallationError, where it is of the library."""
+    if isinstance(refusal, MalformedMessage):
+        raise refusal
+    _works.insist("cryptography", _takes_what_it_must, refusal)
+    if not isinstance(refusal, _REFUSALS):
+        raise refusal
+
+
+def _takes_what_it_must() -> bool:
+    root, leaf = _load(_works.root()), _load(_works.leaf())
+    key, extensions = leaf.public_key(), list(leaf.extensions)
+    known = isinstance(key, ec.EllipticCurvePublicKey) and len(extensions) == 2
+    return known and _verified(leaf, [root], _works.AT) == [leaf, root]
 
 
 def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
@@ -36,6 +71,7 @@ def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
         key = leaf.public_key()
         extensions = list(leaf.extensions)
     except Exception as error:
+        _insist(error)
         raise MalformedMessage(f"the enclave's certificate cannot be read: {error}", code="certificate") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise MalformedMessage("the enclave's key is not on P-384", code="certificate")
@@ -99,24 +135,27 @@ def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: d
     try:
         for certificate in (leaf, *bundle):
             _check_kind(certificate, authority=certificate is not leaf)
-        verifier = (
-            verification.PolicyBuilder()
-            .store(verification.Store([bundle[0]]))
-            .time(at)
-            .max_chain_depth(len(bundle))
-            .extension_policies(
-                ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
-                ee_policy=verification.ExtensionPolicy.permit_all(),
-            )
-            .build_client_verifier()
-        )
-        chain = verifier.verify(leaf, list(bundle[1:])).chain
-    except MalformedMessage:
-        raise
-    except Exception as error:  # VerificationError, and ValueError from certificates that the verifier cannot take
+        chain = _verified(leaf, bundle, at)
+    except Exception as error:
+        _insist(error)
         raise MalformedMessage(f"no valid path to the document's own root: {error}", code="path") from None
     if chain != [leaf, *reversed(bundle)]:
         raise MalformedMessage("the bundle holds certificates that are not on the path, or out of order", code="path")
+
+
+def _verified(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> list[x509.Certificate]:
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store([bundle[0]]))
+        .time(at)
+        .max_chain_depth(len(bundle))
+        .extension_policies(
+            ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
+            ee_policy=verification.ExtensionPolicy.permit_all(),
+        )
+        .build_client_verifier()
+    )
+    return list(verifier.verify(leaf, list(bundle[1:])).chain)
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -124,6 +163,6 @@ def common_name(certificate: x509.Certificate) -> str:
     try:
         names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         text = str(names[0].value) if names else ""
-    except Exception:
+    except _REFUSALS:
         text = ""
     return text if text and text.isprintable() else "a certificate without a readable name"

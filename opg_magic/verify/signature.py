@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from opg_magic.models import Basis, Claim, Evidence, Problem, Trust
 from opg_magic.protocol.canonical import signed_digest, tee_id
 from opg_magic.protocol.frame import SignedFields
+from opg_magic.verify import _works
 from opg_magic.verify._claims import NOTHING_SIGNED, failed, fields_of, missing, passed
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def load_key(der: bytes) -> RSAPublicKey:
 
     try:
         key = load_der_public_key(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm) as refusal:
+        _works.insist("cryptography", lambda: load_der_public_key(_works.rsa_key()), refusal)
         raise ValueError("the key is not a DER SubjectPublicKeyInfo") from None
     if not isinstance(key, RSAPublicKey):
         raise ValueError("the key is not an RSA key")  # noqa: TRY004 - one reason among others, not a type error
@@ -103,8 +105,13 @@ def pss_holds(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
     from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    try:
+    def verify(key: RSAPublicKey, signature: bytes, message: bytes) -> bool:
         key.verify(signature, message, PSS(mgf=MGF1(SHA256()), salt_length=SALT_BYTES), SHA256())
-    except InvalidSignature:
+        return True
+
+    try:
+        return verify(key, signature, message)
+    except InvalidSignature as refusal:
+        known = load_key(_works.rsa_key())
+        _works.insist("cryptography", lambda: verify(known, _works.rsa_signature(), _works.RSA_MESSAGE), refusal)
         return False
-    return True

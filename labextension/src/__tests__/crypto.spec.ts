@@ -94,6 +94,23 @@ describe('ECDSA over P-384', () => {
     expect(await both(() => ecdsa.holds(key, message, fromHex(hex)))).toEqual([false, false]);
   });
 
+  test('a browser that refuses the curve is not the key\'s fault', async () => {
+    const pair = (await webcrypto.subtle.generateKey(kind, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+    const key = new Uint8Array(await webcrypto.subtle.exportKey('raw', pair.publicKey));
+    const good = new Uint8Array(await webcrypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-384' }, pair.privateKey, message));
+    const refuse = (): Promise<never> => Promise.reject(new Error('not supported'));
+    for (const subtle of [{ importKey: refuse, verify: refuse }, { importKey: () => Promise.resolve({}), verify: refuse }]) {
+      Object.defineProperty(globalThis, 'crypto', { value: { subtle }, configurable: true });
+      try {
+        expect(await ecdsa.isPoint(key)).toBe(true);
+        expect(await ecdsa.holds(key, message, good)).toBe(true);
+        expect(await ecdsa.holds(key, utf8('else'), good)).toBe(false);
+      } finally {
+        Object.defineProperty(globalThis, 'crypto', own);
+      }
+    }
+  });
+
   test('a key in another form never holds', async () => {
     for (const key of [new Uint8Array(0), new Uint8Array(97), Uint8Array.of(2, ...new Uint8Array(48)), Uint8Array.of(4, ...new Uint8Array(96))]) {
       expect(await both(() => ecdsa.isPoint(key))).toEqual([false, false]);

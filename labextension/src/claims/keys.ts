@@ -1,7 +1,7 @@
 /** Hosts' keys: read once, for many receipts name few hosts. */
 
 import { teeIdOf } from '../canonical';
-import { readKey, RsaKey } from '../crypto/rsa';
+import { KeyRefused, readKey, RsaKey } from '../crypto/rsa';
 
 export interface KnownKey {
   readonly teeId: string;
@@ -20,7 +20,10 @@ export function knownKey(base64: string, der: Uint8Array): KnownKey {
     try {
       key = readKey(der);
     } catch (error) {
-      key = error instanceof Error ? error.message : String(error);
+      if (!(error instanceof KeyRefused)) {
+        throw error;
+      }
+      key = error.message;
     }
     found = { teeId: teeIdOf(der), key };
     if (keys.size >= MAX_KEYS) {

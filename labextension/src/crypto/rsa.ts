@@ -26,7 +26,10 @@ export interface RsaKey {
   readonly bits: number;
 }
 
-/** A key from canonical DER SubjectPublicKeyInfo; throws an Error that says why it is not acceptable. */
+/** Why a key is not acceptable. */
+export class KeyRefused extends Error {}
+
+/** A key from canonical DER SubjectPublicKeyInfo; throws {@link KeyRefused} with why it is not acceptable. */
 export function readKey(bytes: Uint8Array): RsaKey {
   let key: RsaKey;
   try {
@@ -35,7 +38,7 @@ export function readKey(bytes: Uint8Array): RsaKey {
     const subject = info.next(der.BIT_STRING);
     info.end();
     if (!equal(algorithm.whole, ALGORITHM)) {
-      throw new Error('the key is not an RSA key');
+      throw new KeyRefused('the key is not an RSA key');
     }
     const pair = new der.Reader(der.only(der.bits(subject), der.SEQUENCE).content);
     const modulus = toBigInt(der.unsigned(pair.next()));
@@ -44,15 +47,15 @@ export function readKey(bytes: Uint8Array): RsaKey {
     key = { der: bytes, modulus, exponent, bits: bitLength(modulus) };
   } catch (error) {
     if (error instanceof der.DerError) {
-      throw new Error('the key is not a DER SubjectPublicKeyInfo');
+      throw new KeyRefused('the key is not a DER SubjectPublicKeyInfo');
     }
     throw error;
   }
   if (key.bits < MIN_KEY_BITS || key.bits > MAX_KEY_BITS) {
-    throw new Error(`the key has ${key.bits} bits, not ${MIN_KEY_BITS} to ${MAX_KEY_BITS}`);
+    throw new KeyRefused(`the key has ${key.bits} bits, not ${MIN_KEY_BITS} to ${MAX_KEY_BITS}`);
   }
   if (key.exponent < 3n || !(key.exponent & 1n) || !(key.modulus & 1n) || key.exponent >= key.modulus) {
-    throw new Error('the key has an impossible exponent or modulus');
+    throw new KeyRefused('the key has an impossible exponent or modulus');
   }
   return key;
 }

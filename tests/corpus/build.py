@@ -82,12 +82,16 @@ class Case:
 def document_of(found: Evidence, *, network: Network = OPENGRADIENT, **more: Any) -> dict[str, Any]:
     """The document of a receipt over that evidence, by the kernel that made the call."""
     found = replace(found, declared_simulated=network.simulated)
+    # Nobody can ask for it any more; receipts that did are read.
+    individual = found.settlement_mode == "individual"
     given: dict[str, Any] = {
         "id": "0123456789",
         "created_at": SENT,
         "checked_at": RECEIVED,
         "network": network,
-        "prompt": Prompt("Say hi", "openai/gpt-5", kind=found.request.kind, settle=found.settlement_mode),
+        "prompt": Prompt(
+            "Say hi", "openai/gpt-5", kind=found.request.kind, settle="private" if individual else found.settlement_mode
+        ),
         "evidence": found,
         "verdict": judge(found, trust=as_aws()),
         "cost": Cost(amount=None, cap=None, charge=found.payment.charge if found.payment else Charge.NONE),
@@ -95,7 +99,10 @@ def document_of(found: Evidence, *, network: Network = OPENGRADIENT, **more: Any
         "notebook": "n.ipynb",
         "cell": 1,
     }
-    return build_receipt(**(given | more)).document
+    document = build_receipt(**(given | more)).document
+    if individual:
+        document = redigested({**document, "request": {**document["request"], "settlement": "individual"}})
+    return document
 
 
 def redigested(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,9 +137,11 @@ def _missing(known: int) -> Iterator[str]:
 
 def version(db: sqlite3.Connection, path: Path) -> int:
     """The version of the ledger in ``db``, 0 for an empty file; raises LedgerError as :func:`prepare` does."""
-    found = int(db.execute("PRAGMA user_version").fetchone()[0])
-    application = int(db.execute("PRAGMA application_id").fetchone()[0])
-    empty = not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    # One statement sees one state: between two, another process may make the ledger.
+    found, application, empty = db.execute(
+        "SELECT user_version, application_id, NOT EXISTS (SELECT 1 FROM sqlite_master)"
+        " FROM pragma_user_version, pragma_application_id"
+    ).fetchone()
     if empty and found == application == 0:
         return 0
     if application != APPLICATION_ID:

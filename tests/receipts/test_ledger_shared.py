@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
@@ -9,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from support.ledger_process import TESTS, LedgerProcess, deleted_files
@@ -16,6 +19,7 @@ from support.receipts import SIM, receipt
 
 from opg_magic.errors import LedgerError
 from opg_magic.networks import OBSERVED_CAP
+from opg_magic.receipts import ledger_schema
 from opg_magic.receipts.ledger import Ledger
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX locks")
@@ -229,3 +233,22 @@ def test_forking_within_a_transaction_leaves_the_child_without_the_ledger(tmp_pa
         assert "was forked while" in said.read()
     assert ledger.get(one.id) == one
     assert deleted_files(os.getpid()) == []
+
+
+def test_a_ledger_that_is_made_while_another_looks_is_a_ledger(tmp_path: Path) -> None:
+    """Seen under load: two processes opened a new file at once, and one of them took it for another program's."""
+    path = tmp_path / "ledger.sqlite"
+    looking = sqlite3.connect(path, isolation_level=None)
+
+    class Interrupted:
+        """After each statement of the one that looks, the other one makes the ledger."""
+
+        def execute(self, statement: str) -> sqlite3.Cursor:
+            rows = looking.execute(statement).fetchall()
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+                ledger_schema.prepare(other, path)
+            return cast(sqlite3.Cursor, SimpleNamespace(fetchone=lambda: rows[0] if rows else None))
+
+    assert ledger_schema.version(cast(sqlite3.Connection, Interrupted()), path) == 0
+    assert ledger_schema.version(looking, path) == ledger_schema.SCHEMA_VERSION
+    looking.close()

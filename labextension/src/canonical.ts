@@ -6,7 +6,8 @@
  */
 
 import { concat, fromBigInt, keccak256, toHex, utf8 } from './crypto/bytes';
-import { dumpsPython, isObject, Json, JsonObject, MalformedMessage, pythonText, truthy } from './json';
+import { dumpsPython, isObject, Json, JsonObject, MalformedMessage, truthy } from './json';
+import { NEWER as NEWER_UNICODE, OLDEST, pythonText, varies } from './pythontext';
 
 export type Kind = 'chat' | 'completion';
 
@@ -32,9 +33,34 @@ export function teeIdOf(publicKey: Uint8Array): string {
   return `0x${toHex(keccak256(publicKey))}`;
 }
 
-/** The versions of the rules to try, newest known first. */
-export function canonicalisers(kind: Kind): string[] {
-  return kind === 'chat' ? [NEWER, CANONICALISER] : [CANONICALISER];
+/** Between the rules and the Unicode version of the host's Python, where that is newer than Python 3.11's. */
+const ON = '+unicode-';
+
+/**
+ * The versions of the rules to try, newest known first. Hosts hash some contents as their Python writes them: for a body
+ * with one that Pythons write differently, there is a version for each.
+ */
+export function canonicalisers(kind: Kind, body: JsonObject): string[] {
+  const known = kind === 'chat' ? [NEWER, CANONICALISER] : [CANONICALISER];
+  return kind === 'chat' && isWrittenByPython(body)
+    ? [...known, ...NEWER_UNICODE.flatMap(unicode => known.map(rules => `${rules}${ON}${unicode}`))]
+    : known;
+}
+
+/** A version's rules, whatever the host's Python. */
+export function rulesOf(version: string): string {
+  return version.split(ON)[0];
+}
+
+function isWrittenByPython(body: JsonObject): boolean {
+  const messages = body.get('messages');
+  return (
+    Array.isArray(messages) &&
+    messages.some(message => {
+      const content = isObject(message) ? message.get('content') : null;
+      return typeof content !== 'string' && varies(content);
+    })
+  );
 }
 
 /** The canonical request under one version of the rules; throws {@link MalformedMessage} for what no host would take. */
@@ -45,7 +71,7 @@ export function canonicalise(kind: Kind, body: JsonObject, version: string): str
 /** Keys of a request that no signature covers, sorted. */
 export function unsignedKeys(kind: Kind, body: JsonObject, version: string): string[] {
   const covered = new Set(kind === 'chat' ? CHAT_KEYS : COMPLETION_KEYS);
-  if (kind === 'chat' && version === NEWER) {
+  if (kind === 'chat' && rulesOf(version) === NEWER) {
     covered.add('web_search');
   }
   return [...body.keys()].filter(key => !covered.has(key)).sort();
@@ -56,7 +82,9 @@ function canonicalChat(body: JsonObject, version: string): string {
   if (!Array.isArray(messages)) {
     throw malformed('messages is not a list');
   }
-  const reduce = version === NEWER ? reducedContent : pythonText;
+  const [rules, unicode = OLDEST] = version.split(ON);
+  const text: Text = value => pythonText(value, unicode);
+  const reduce = rules === NEWER ? (content: Json | undefined): Json => reducedContent(content, text) : text;
   const canonical: JsonObject = new Map<string, Json>([
     ['model', body.get('model') ?? null],
     ['messages', messages.map(message => canonicalMessage(message, reduce))],
@@ -75,7 +103,7 @@ function canonicalChat(body: JsonObject, version: string): string {
       canonical.set(key, value);
     }
   }
-  if (version === NEWER && truthy(body.get('web_search'))) {
+  if (rules === NEWER && truthy(body.get('web_search'))) {
     canonical.set('web_search', true);
   }
   return dumpsPython(canonical);
@@ -163,13 +191,15 @@ function canonicalToolCall(call: Json): JsonObject {
   ]);
 }
 
-function reducedContent(content: Json | undefined): Json {
-  return Array.isArray(content) ? content.map(reducedPart) : pythonText(content);
+type Text = (value: Json | undefined) => string;
+
+function reducedContent(content: Json | undefined, text: Text): Json {
+  return Array.isArray(content) ? content.map(part => reducedPart(part, text)) : text(content);
 }
 
-function reducedPart(part: Json): JsonObject {
+function reducedPart(part: Json, write: Text): JsonObject {
   if (!isObject(part)) {
-    return new Map<string, Json>([['type', 'text'], ['text', pythonText(part)]]);
+    return new Map<string, Json>([['type', 'text'], ['text', write(part)]]);
   }
   if (part.get('type') === 'text') {
     const text = part.get('text');

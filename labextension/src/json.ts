@@ -395,52 +395,6 @@ export function pythonFloat(value: number): string {
   return text.includes('.') ? text : `${text}.0`;
 }
 
-/** `str(value)` of a parsed JSON value in Python: April 2026 hosts hash content lists so. */
-export function pythonText(value: Json | undefined): string {
-  return typeof value === 'string' ? value : pythonRepr(value ?? null);
-}
-
-function pythonRepr(value: Json): string {
-  switch (typeof value) {
-    case 'string':
-      return reprString(value);
-    case 'bigint':
-      return value.toString();
-    case 'number':
-      return pythonFloat(value);
-    case 'boolean':
-      return value ? 'True' : 'False';
-  }
-  if (value === null) {
-    return 'None';
-  }
-  if (Array.isArray(value)) {
-    return `[${value.map(pythonRepr).join(', ')}]`;
-  }
-  return `{${[...value].map(([key, item]) => `${reprString(key)}: ${pythonRepr(item)}`).join(', ')}}`;
-}
-
-const REPR_SHORT: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-function reprString(text: string): string {
-  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  let out = '';
-  for (const char of text) {
-    if (char === quote) {
-      out += `\\${char}`;
-    } else if (REPR_SHORT[char] !== undefined) {
-      out += REPR_SHORT[char];
-    } else if (char === ' ' || !/[\p{C}\p{Z}]/u.test(char)) {
-      out += char;
-    } else {
-      const code = char.codePointAt(0)!;
-      const hex = code.toString(16);
-      out += code < 0x100 ? `\\x${hex.padStart(2, '0')}` : code < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
-    }
-  }
-  return quote + out + quote;
-}
-
 // ------------------------------------------------------------------------------------------------------------- RFC 8785
 
 /**

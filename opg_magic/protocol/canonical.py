@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from opg_magic.errors import MalformedMessage, RequestError
 from opg_magic.models import Kind, Prompt, RequestEvidence
-from opg_magic.protocol import strict_json
+from opg_magic.protocol import python_text, strict_json
 from opg_magic.protocol.keccak import keccak256
 
 #: The rules of the hosts of April 2026, which the recordings show.
@@ -56,14 +57,37 @@ def tee_id(public_key_der: bytes) -> str:
 # ------------------------------------------------------------------------------------------------- canonical requests
 
 
-def canonicalisers(kind: Kind) -> tuple[str, ...]:
-    """The versions of the rules to try, newest known first."""
-    return (NEWER, CANONICALISER) if kind == "chat" else (CANONICALISER,)
+def canonicalisers(kind: Kind, body: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The versions of the rules to try, newest known first.
+
+    Hosts hash some contents as their Python writes them.  For a ``body`` with one that Pythons write differently, there
+    is a version for each: ``2026-04+unicode-16.0`` are the rules of April 2026 on Python 3.14.
+    """
+    known = (NEWER, CANONICALISER) if kind == "chat" else (CANONICALISER,)
+    if kind != "chat" or body is None or not _written_by_python(body):
+        return known
+    return (*known, *(f"{rules}{_ON}{unicode}" for unicode in python_text.NEWER for rules in known))
+
+
+#: Between the rules and the Unicode version of the host's Python, where that is newer than Python 3.11's.
+_ON = "+unicode-"
+
+
+def rules_of(version: str) -> str:
+    """A version's rules, whatever the host's Python."""
+    return version.partition(_ON)[0]
+
+
+def _written_by_python(body: Mapping[str, Any]) -> bool:
+    messages = body.get("messages")
+    contents = [m.get("content") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
+    return any(not isinstance(content, str) and python_text.varies(content) for content in contents)
 
 
 def canonicalise(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> str:
     """The canonical request of either kind under one version of the rules; :class:`MalformedMessage` if it has none."""
-    if version not in canonicalisers(kind):
+    rules, _, unicode = version.partition(_ON)
+    if rules not in canonicalisers(kind) or (unicode and (kind != "chat" or unicode not in python_text.NEWER)):
         raise MalformedMessage(f"unknown rules for a canonical {kind} request: {version!r}", code="canonicaliser")
     return canonical_chat(body, version) if kind == "chat" else canonical_completion(body)
 
@@ -73,7 +97,13 @@ def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str
 
     Raises :class:`MalformedMessage` (code ``request``) for a body that no host would take.
     """
-    reduce = _reduced_content if version == NEWER else _content_as_python_text
+    rules, _, unicode = version.partition(_ON)
+
+    def reduce(content: Any) -> Any:
+        # Hosts of April 2026 hash Python's own rendering of the parsed list, key order and quotes included.
+        text = partial(python_text.python_text, unicode=unicode or python_text.OLDEST)
+        return _reduced_content(content, text) if rules == NEWER else text(content)
+
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise _malformed("messages is not a list")
@@ -90,7 +120,7 @@ def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str
             if not isinstance(value, shape):
                 raise _malformed(f"{key} is not a {shape.__name__}")
             canonical[key] = value
-    if version == NEWER and body.get("web_search"):
+    if rules == NEWER and body.get("web_search"):
         canonical["web_search"] = True
     return strict_json.dumps_python(canonical)
 
@@ -114,7 +144,7 @@ def canonical_completion(body: Mapping[str, Any]) -> str:
 def unsigned_keys(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> tuple[str, ...]:
     """Keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice`` ...), sorted."""
     covered = set(_CHAT_KEYS if kind == "chat" else _COMPLETION_KEYS)
-    if kind == "chat" and version == NEWER:
+    if kind == "chat" and rules_of(version) == NEWER:
         covered.add("web_search")
     return tuple(sorted(set(body) - covered))
 
@@ -179,20 +209,15 @@ def _canonical_tool_call(call: Any) -> dict[str, Any]:
     }
 
 
-def _content_as_python_text(content: Any) -> str:
-    # Hosts of April 2026 hash Python's own rendering of the parsed list, key order and quotes included.
-    return str(content)
-
-
-def _reduced_content(content: Any) -> Any:
+def _reduced_content(content: Any, text: Callable[[Any], str]) -> Any:
     if not isinstance(content, list):
-        return str(content)
-    return [_reduced_part(part) for part in content]
+        return text(content)
+    return [_reduced_part(part, text) for part in content]
 
 
-def _reduced_part(part: Any) -> dict[str, Any]:
+def _reduced_part(part: Any, text: Callable[[Any], str]) -> dict[str, Any]:
     if not isinstance(part, dict):
-        return {"type": "text", "text": str(part)}
+        return {"type": "text", "text": text(part)}
     if part.get("type") == "text":
         return {"type": "text", "text": part.get("text") or ""}
     reduced: dict[str, Any] = {"type": part.get("type")}

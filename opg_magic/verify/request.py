@@ -25,7 +25,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     except MalformedMessage as error:
         return failed("request", Basis.PROVEN, "The request cannot be read in one way only.", error.code, error.message)
     try:
-        forms = {version: canonical.canonicalise(request.kind, body, version) for version in _versions(request)}
+        forms = {version: canonical.canonicalise(request.kind, body, version) for version in _versions(request, body)}
     except MalformedMessage as error:
         return failed("request", Basis.PROVEN, "No host takes such a request.", error.code, error.message)
     if request.canonical not in forms.values():
@@ -48,7 +48,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
                 canonicaliser=version,
                 request_hash=fields.request_hash.hex(),
                 not_signed=canonical.unsigned_keys(request.kind, body, version),
-                attachments_by_name=version == canonical.NEWER and _has_attachments(body),
+                attachments_by_name=canonical.rules_of(version) == canonical.NEWER and _has_attachments(body),
             )
     return failed(
         "request",
@@ -67,9 +67,9 @@ def _body(request: RequestEvidence) -> dict[str, Any]:
     return body
 
 
-def _versions(request: RequestEvidence) -> tuple[str, ...]:
+def _versions(request: RequestEvidence, body: dict[str, Any]) -> tuple[str, ...]:
     """All known versions, the recorded one first: where several agree, it is the one that is named."""
-    known = canonical.canonicalisers(request.kind)
+    known = canonical.canonicalisers(request.kind, body)
     first = tuple(version for version in known if version == request.canonicaliser)
     return first + tuple(version for version in known if version not in first)
 

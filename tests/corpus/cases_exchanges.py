@@ -48,6 +48,8 @@ from opg_magic.models import (
 from opg_magic.protocol import canonical
 from opg_magic.verify import AUDIT, DEFAULT, STRICT
 
+NEW_CHARACTERS = "'\u0cf3 \U0001face \u2ffc \U0002ebf0 \u1c89 \U00010940 \u20c2 \U000e0fff \u0378\u200b\" \\ \U0001f600"
+
 
 def good() -> Iterator[Case]:
     for policy in (DEFAULT, STRICT):
@@ -184,6 +186,9 @@ def requests() -> Iterator[Case]:
             {"role": "assistant", "content": "", "name": "x"},
         ],
         "parts of text": [{"role": "user", "content": [{"type": "text", "text": 'it\'s "é"\n\u200b\u00a0\U0001f600'}]}],
+        # Printable since Unicode 15.0, 15.1, 16.0, 17.0 and 18.0; one that is not assigned; one that never is.
+        "characters newer than a Python": [{"role": "user", "content": [{"type": "text", "text": NEW_CHARACTERS}]}],
+        "a part of text newer than a Python": [{"role": "user", "content": [[NEW_CHARACTERS], {NEW_CHARACTERS: 1}]}],
         "an image": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}, "don't"]}],
         "a file": [
             {
@@ -197,7 +202,7 @@ def requests() -> Iterator[Case]:
     }
     for name, history in messages.items():
         sent = json.dumps({"model": "gpt-5", "messages": history, "temperature": 0.5})
-        for version in canonical.canonicalisers("chat"):
+        for version in canonical.canonicalisers("chat", json.loads(sent)):
             raw = _answer_to(sent, version)
             yield case(f"{name} under {version}", V, evidence(raw, sent, version=version))
         # The version recorded is not that of the host: the one that matches is found.

@@ -1,4 +1,5 @@
-import { canonicalJson, dumpsPython, MalformedMessage, parseStrict, pythonFloat, pythonText } from '../json';
+import { canonicalJson, dumpsPython, MalformedMessage, parseStrict, pythonFloat } from '../json';
+import { pythonText } from '../pythontext';
 
 function codeOf(text: string): string {
   try {

@@ -1,6 +1,6 @@
 /** The request claim: the host signed the request that was sent. */
 
-import { canonicalise, canonicalisers, NEWER, textHash, unsignedKeys } from '../canonical';
+import { canonicalise, canonicalisers, NEWER, rulesOf, textHash, unsignedKeys } from '../canonical';
 import { equal, toHex } from '../crypto/bytes';
 import { isObject, JsonObject, MalformedMessage, parseStrict } from '../json';
 import { Claim, Evidence, failed, isProblem, missing, passed } from './shared';
@@ -23,7 +23,7 @@ export function check(evidence: Evidence): Claim {
   }
   let forms: [string, string][];
   try {
-    forms = versions(request).map(version => [version, canonicalise(request.kind, body, version)]);
+    forms = versions(request, body).map(version => [version, canonicalise(request.kind, body, version)]);
   } catch (error) {
     return refusal('No host takes such a request.', error);
   }
@@ -47,7 +47,7 @@ export function check(evidence: Evidence): Claim {
         canonicaliser: version,
         request_hash: signed,
         not_signed: unsignedKeys(request.kind, body, version),
-        attachments_by_name: version === NEWER && hasAttachments(body)
+        attachments_by_name: rulesOf(version) === NEWER && hasAttachments(body)
       });
     }
   }
@@ -68,8 +68,8 @@ function refusal(sentence: string, error: unknown): Claim {
   throw error;
 }
 
-function versions(request: { kind: 'chat' | 'completion'; canonicaliser: string }): string[] {
-  const known = canonicalisers(request.kind);
+function versions(request: { kind: 'chat' | 'completion'; canonicaliser: string }, body: JsonObject): string[] {
+  const known = canonicalisers(request.kind, body);
   return [...known.filter(one => one === request.canonicaliser), ...known.filter(one => one !== request.canonicaliser)];
 }
 

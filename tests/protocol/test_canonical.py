@@ -259,6 +259,8 @@ def test_an_unknown_version_is_refused() -> None:
         canonicalise("chat", {"messages": []}, "2031-01")
     with pytest.raises(MalformedMessage):
         canonicalise("completion", {}, NEWER)
+    with pytest.raises(MalformedMessage):
+        canonicalise("chat", {"messages": []}, f"{NEWER}+unicode-99.0")
     assert canonicalisers("chat")[-1] == canonicalisers("completion")[-1] == CANONICALISER
 
 

@@ -232,7 +232,7 @@ def _list(options: argparse.Namespace) -> int:
     import pandas as pd
 
     frame = _session().receipts(**_chosen(options))
-    columns = ["time", "id", "verdict", "simulated", "model", "host", "charge", "cost_opg", "notebook"]
+    columns = ["time", "id", "verdict", "simulated", "model", "host", "charge", "cost_opg", "settled_opg", "notebook"]
     with pd.option_context("display.max_rows", None, "display.width", 160, "display.max_columns", None):
         print(frame[columns].to_string(index=False) if len(frame) else "no receipts")
     return 0

@@ -247,7 +247,8 @@ class Concluder:
                 authorisation=paid.authorisation,
                 token=self._network.token,
                 first_call=paid.session is None,
-                charge=charge,
+                # A document has no word for a claim: its "charged" is the host's word.
+                charge=Charge.CHARGED if charge is Charge.CLAIMED else charge,
                 estimate=cost.amount,
             ),
             declared_simulated=self._network.simulated,
@@ -380,7 +381,7 @@ def _with_a_session_that_can_be_kept(call: RunningCall, paid: Paid, exchange: Ra
 
 
 def charge_of(exchange: RawExchange) -> Charge:
-    """What the exchange says of the money: hosts charge complete 2xx answers only (protocol section 3)."""
+    """What the exchange says of the money: hosts count complete 2xx answers only; a 2xx is no proof."""
     problem = exchange.response.problem
     if not exchange.header_sent:
         return Charge.NONE
@@ -388,4 +389,4 @@ def charge_of(exchange: RawExchange) -> Charge:
         return Charge.UNKNOWN
     if not 200 <= exchange.status < 300 or (problem is not None and problem.code == "host-failure"):
         return Charge.NONE
-    return Charge.CHARGED
+    return Charge.CLAIMED

@@ -418,7 +418,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
             ("this kernel", str(spent.kernel_cost), str(spent.kernel_reserved), str(spent.kernel_limit)),
             ("today (UTC), all kernels", str(spent.day_cost), str(spent.day_reserved), str(spent.day_limit)),
         ]
-        return _table(rows, ("over", "cost (host's figures)", "reserved", "limit"))
+        return _table(rows, ("over", "settled, or claimed by hosts", "reserved", "limit"))
 
     def do_reconcile(self, words: list[str]) -> None:
         _none(words, "reconcile")

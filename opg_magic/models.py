@@ -93,9 +93,14 @@ def parse_units(text: str, decimals: int) -> int:
 
 
 class Charge(StrEnum):
-    """What happened to the money of one call, as far as this machine can tell."""
+    """What happened to the money of one call, as far as this machine can tell.
+
+    ``CLAIMED``: the host answered, so it may collect what it counted.  ``CHARGED``: the payment chain shows it.  A
+    receipt's document knows no claim: there ``charged`` is the host's word as well.
+    """
 
     NONE = "not charged"
+    CLAIMED = "claimed"
     CHARGED = "charged"
     UNKNOWN = "unknown"
 
@@ -115,7 +120,7 @@ class Cost:
     """What one call cost: ``amount`` None means that the price is unknown (never zero).
 
     It is usage x price / token price: the host's figure, not signed; ``cap`` is the most that can be charged under the
-    authorisation that covers the call.
+    authorisation that covers the call, ``settled`` what the payment chain shows of it.
     """
 
     amount: Money | None
@@ -124,6 +129,8 @@ class Cost:
     price: ModelPrice | None = None
     token_usd: Decimal | None = None
     charge: Charge = Charge.NONE
+    #: The call's share of what the payment chain shows, None while that is not known.
+    settled: Money | None = None
 
     def __repr__(self) -> str:
         return f"<Cost {self}>"
@@ -131,17 +138,29 @@ class Cost:
     def __str__(self) -> str:
         if self.charge is Charge.NONE:
             return "not charged"
-        if self.amount is None:
-            text = "price unknown"
+        if self.settled is not None:
+            return f"{significant(self.settled.decimal)} {self.settled.token.symbol} settled"
+        if self.charge is Charge.UNKNOWN:
+            text = "charge unknown"
+        elif self.amount is None:
+            text = "price unknown" if self.price is None else "cost unknown"
         else:
-            text = f"{_significant(self.amount)}" + (f" ≈ ${self.usd:.2g}" if self.usd is not None else "")
+            text = f"{significant(self.amount.decimal)} {self.amount.token.symbol} claimed"
+            text += f" ≈ ${significant(self.usd)}" if self.usd is not None else ""
         cap = f" (at most {self.cap})" if self.cap is not None else ""
         return text + cap
 
 
-def _significant(money: Money) -> str:
-    rounded = Decimal(f"{money.decimal:.2g}")
-    return f"{rounded:f} {money.token.symbol}"
+#: What is less than this is shown as less than this.
+_TINY = Decimal("0.000000001")
+
+
+def significant(amount: Decimal) -> str:
+    """An amount in plain decimals to two significant digits; ``0`` for nothing, ``<0.000000001`` below that."""
+    if 0 < amount < _TINY:
+        return f"<{_TINY:f}"
+    text = f"{Decimal(f'{amount:.2g}'):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 # ------------------------------------------------------------------------------------------------------------- prompts

@@ -104,7 +104,8 @@ class Reconciler:
         if found.status not in ("spent", "unspent") or amount is None:
             return False
         receipts = [r for r in self._receipts(entry.calls) if r.document["payment"] is not None]
-        found = _shared_out(found, receipts, amount)
+        lost = {one.call.id for one in self._ledger.unfinished(include_running=True)} & set(entry.calls)
+        found = _shared_out(found, receipts, lost, amount)
         proof = {"status": found.status, "transaction": found.tx_hash, "block": found.block_number}
         # The receipts first: a process that ends here asks again, and says the same again.
         for receipt in receipts:
@@ -246,10 +247,13 @@ def _passed_over(receipt_id: str, what: str) -> None:
     log.warning("receipt %s is damaged in the ledger, and is passed over: %s", receipt_id, what)
 
 
-def _shared_out(found: SettlementTx, receipts: list[Receipt], amount: int) -> SettlementTx:
+def _shared_out(found: SettlementTx, receipts: list[Receipt], lost: Iterable[str], amount: int) -> SettlementTx:
     """A session's sum shared out over its calls by their cost by the host's figures."""
-    from opg_magic.verify.payment import share_out
+    from opg_magic.wallet.shares import share_out
 
     estimates = {receipt.id: receipt.document["payment"]["estimate"] for receipt in receipts}
-    shares, remainder = share_out(amount, {id: int(e["amount"]) if e else 0 for id, e in estimates.items()})
+    claimed: dict[str, int | None] = {id: int(e["amount"]) if e else None for id, e in estimates.items()}
+    # Begun and never ended, its kernel died: it may be in the sum as well.
+    claimed |= dict.fromkeys(lost, None)
+    shares, remainder = share_out(amount, claimed)
     return replace(found, shared=shares, remainder=remainder)

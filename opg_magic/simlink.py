@@ -155,7 +155,7 @@ def network(state: dict[str, Any]) -> Network:
         settlement_relay=str(state["settlement_relay"]),
         settlement_senders=(str(state["settlement_sender"]),),
         blob_aggregators=(str(state["blob_store"]),),
-        session_idle=float(state.get("settle_idle", 100.0)),
+        session_idle=float(state.get("session_idle", 100.0)),
     )
 
 

@@ -4,6 +4,7 @@ import { readFrame, isProblem } from './frame';
 import { teeIdOf } from './canonical';
 import { sha256Hex, toHex } from './crypto/bytes';
 import { bytesOf, LAST_MOMENT, utc } from './claims/shared';
+import { collected } from './collected';
 import { signedPrompt } from './findings';
 import { formatPart, formatUnits } from './money';
 import { computedDigest, Receipt, signatureOf } from './receipt';
@@ -112,6 +113,11 @@ function payment(receipt: Receipt, explorers: Explorers): IGroup {
   ];
   if (part.cost !== null) {
     facts.push(plain("Cost (host's figure)", formatPart(part.cost)));
+  }
+  const { charge, settled: share } = collected(receipt);
+  facts.push(plain('Charge', charge));
+  if (share !== null) {
+    facts.push(plain('Settled (its share)', `${formatUnits(share, part.token.decimals)} ${part.token.symbol}`));
   }
   if (settled?.tx_hash) {
     facts.push(hash('Transaction', settled.tx_hash, explorer(explorers, settled.chain_id, 'tx', settled.tx_hash)));

@@ -1,5 +1,6 @@
 /** Receipts out of a notebook, as files: JSON lines that `opg verify` reads, and a table for spreadsheets. */
 
+import { collected } from './collected';
 import { IEntry } from './tokens';
 import { elapsed, headline, hasFailed, model } from './words';
 import { formatUnits } from './money';
@@ -20,8 +21,9 @@ const COLUMNS: readonly [string, (entry: IEntry) => string][] = [
   ['model', ({ receipt }) => (receipt === null ? '' : model(receipt))],
   ['host', ({ receipt }) => receipt?.host?.tee_id ?? ''],
   ['cost', ({ receipt }) => costOf(receipt)],
-  ['token', ({ receipt }) => receipt?.payment?.cost?.token.symbol ?? ''],
-  ['charge', ({ receipt }) => receipt?.payment?.charge ?? ''],
+  ['settled', ({ receipt }) => settledOf(receipt)],
+  ['token', ({ receipt }) => receipt?.payment?.token.symbol ?? ''],
+  ['charge', ({ receipt }) => (receipt === null || receipt.payment === null ? '' : collected(receipt).charge)],
   ['sent_at', ({ receipt }) => receipt?.sent_at ?? ''],
   ['seconds', ({ receipt }) => (receipt === null ? '' : elapsed(receipt).toFixed(3))],
   ['prompt', ({ receipt }) => receipt?.prompt.text ?? ''],
@@ -32,6 +34,11 @@ const COLUMNS: readonly [string, (entry: IEntry) => string][] = [
 function costOf(receipt: IEntry['receipt']): string {
   const cost = receipt?.payment?.cost;
   return cost ? formatUnits(BigInt(cost.amount), cost.token.decimals) : '';
+}
+
+function settledOf(receipt: IEntry['receipt']): string {
+  const settled = receipt === null ? null : collected(receipt).settled;
+  return settled === null ? '' : formatUnits(settled, receipt!.payment!.token.decimals);
 }
 
 /** A table (RFC 4180) of which no cell is a formula, whatever a notebook holds. */

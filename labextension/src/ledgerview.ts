@@ -16,10 +16,18 @@ const PAGE = 50;
 
 /** What a row says of its cost. */
 export function costOf(row: ILedgerRow, decimals: number): string {
-  if (row.cost_base_units !== null) {
-    return `${formatUnits(BigInt(row.cost_base_units), decimals)} ${row.token ?? ''}`.trim();
+  const sum = (units: string): string => `${formatUnits(BigInt(units), decimals)} ${row.token ?? ''}`.trim();
+  switch (row.charge) {
+    case null:
+    case 'not charged':
+      return row.charge ?? '';
+    case 'charged':
+      return row.settled_base_units === null ? 'charged' : sum(row.settled_base_units);
+    case 'claimed':
+      return row.cost_base_units === null ? 'claimed' : `${sum(row.cost_base_units)} claimed`;
+    default:
+      return 'charge unknown';
   }
-  return row.charge === 'none' ? 'nothing' : row.charge === null ? '' : 'unknown';
 }
 
 /** What a row says of its verdict: as the kernel recorded it, which is nothing that this browser has checked. */

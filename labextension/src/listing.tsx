@@ -3,6 +3,7 @@
 import * as React from 'react';
 
 import { checker } from './check';
+import { counted } from './collected';
 import { saveAs } from './exporting';
 import { EDITED, Level } from './findings';
 import { toneOf } from './mark';
@@ -86,7 +87,7 @@ const KEYS: Record<SortBy, (entry: IEntry) => string | number> = {
   verdict: entry => TONES.indexOf(words.headline(entry).tone),
   model: ({ receipt }) => (receipt === null ? '' : words.model(receipt)),
   host: ({ receipt }) => receipt?.host?.tee_id ?? '',
-  cost: ({ receipt }) => -Number(receipt?.payment?.cost?.amount ?? 0),
+  cost: ({ receipt }) => (receipt === null ? 0 : -Number(counted(receipt) ?? 0n)),
   time: ({ receipt }) => (receipt === null ? 0 : -words.elapsed(receipt))
 };
 

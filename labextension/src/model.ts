@@ -8,11 +8,12 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
+import { collected, counted } from './collected';
 import { asks, EDITED, Finding } from './findings';
 import { jump } from './jump';
 import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
-import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
+import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
 import { dress } from './style';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
 import { figure, hasFailed, isUnclear, signatureValid } from './words';
@@ -40,7 +41,7 @@ export function codeOf(cell: ICellLike): ICodeCell | null {
 
 /** One notebook in figures. Each receipt counts once, however often it is shown. */
 export function summarise(entries: readonly IEntry[], cells: readonly ICellFinding[] = []): ISummary {
-  const sums = new Map<string, { amount: bigint; receipt: Receipt }>();
+  const sums = new Map<string, { amount: bigint; token: TokenPart }>();
   const seen = new Set<string>();
   const edited = new Set<string>();
   const unclear = new Set<string>();
@@ -75,16 +76,16 @@ export function summarise(entries: readonly IEntry[], cells: readonly ICellFindi
       count.asked += Number(verdict.claims.registry.basis === 'asked');
     }
     count.simulated += Number(receipt.network.simulated || verdict?.simulated === true);
-    const { payment } = receipt;
-    if (payment?.charge === 'unknown') {
+    const amount = counted(receipt);
+    if (collected(receipt).charge === 'unknown') {
       count.unknownCharges++;
-    } else if (payment?.charge === 'charged' && payment.cost !== null) {
-      const { token, amount } = payment.cost;
+    } else if (amount !== null) {
+      const { token } = receipt.payment!;
       const key = `${token.chain_id} ${token.address} ${token.symbol} ${token.decimals}`;
-      sums.set(key, { amount: (sums.get(key)?.amount ?? 0n) + BigInt(amount), receipt });
+      sums.set(key, { amount: (sums.get(key)?.amount ?? 0n) + amount, token });
     }
   }
-  const cost = [...sums.values()].map(({ amount, receipt }) => figure(amount, receipt.payment!.cost!.token));
+  const cost = [...sums.values()].map(({ amount, token }) => figure(amount, token));
   const without = cells.filter(cell => cell.run).length;
   return { ...count, edited: edited.size, unclear: unclear.size, without, unrun: cells.length - without, cost };
 }

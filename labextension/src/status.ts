@@ -49,7 +49,9 @@ export interface ILedgerRow {
   readonly simulated: boolean | null;
   readonly withheld: boolean | null;
   readonly charge: string | null;
+  /** The host's figure, and the call's share of what the chain shows. */
   readonly cost_base_units: string | null;
+  readonly settled_base_units: string | null;
   readonly token: string | null;
   readonly prompt: string | null;
   readonly answer: string | null;

@@ -27,7 +27,7 @@ export function words(status: IServerStatus): { text: string; title: string } {
     lines.push(
       `Counted against the limit of this UTC day: ${sum(today.reserved)} of ${sum(limits.day)} ${token.symbol}`,
       `(a payment that is not settled yet counts with its whole cap).`,
-      `Cost by the hosts' own figures: ${sum(today.cost)} ${token.symbol}.`
+      `Settled, or claimed by the hosts: ${sum(today.cost)} ${token.symbol}.`
     );
   }
   if (running > 0) {

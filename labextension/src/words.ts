@@ -2,6 +2,7 @@
 
 import { Claim } from './claims/shared';
 import { IJudged } from './check';
+import { collected } from './collected';
 import { EDITED, inert } from './findings';
 import { formatUnits } from './money';
 import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
@@ -81,6 +82,9 @@ function short(decimal: string): string {
   if (value >= 1) {
     return value.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   }
+  if (value > 0 && value < 1e-9) {
+    return '<0.000000001';
+  }
   const two = Number(value.toPrecision(2));
   // Never an exponent: as many decimals as two significant digits take.
   const places = two === 0 ? 0 : Math.max(1, 1 - Math.floor(Math.log10(Math.abs(two))));
@@ -89,18 +93,22 @@ function short(decimal: string): string {
 
 export function cost(receipt: Receipt): string {
   const { payment } = receipt;
-  if (payment === null || payment.charge === 'not charged') {
+  const { charge, settled } = collected(receipt);
+  if (payment === null || charge === 'not charged') {
     return 'not charged';
   }
   const most = payment.cap !== null ? `, at most ${figure(BigInt(payment.cap.amount), payment.cap.token)}` : '';
-  if (payment.charge === 'unknown') {
+  if (charge === 'unknown') {
     return `charge unknown${most}`;
   }
+  if (settled !== null) {
+    return `${figure(settled, payment.token)} settled`;
+  }
   if (payment.cost === null) {
-    return `price unknown${most}`;
+    return `${payment.price === null ? 'price' : 'cost'} unknown${most}`;
   }
   const worth = receipt.network.simulated || payment.cost_usd === null ? '' : ` ≈ $${short(payment.cost_usd)}`;
-  return `${figure(BigInt(payment.cost.amount), payment.cost.token)}${worth}`;
+  return `${figure(BigInt(payment.cost.amount), payment.cost.token)} claimed${worth}`;
 }
 
 /** Seconds between sending and receiving. */

@@ -199,7 +199,10 @@ def _cost_note(cost: Cost) -> list[Note]:
                 f"Whether it was charged is not known yet; at most {cost.cap} can be. It is never paid twice by itself."
             )
         ]
-    return [Note(f"Cost is the host's figure{price}; at most {cost.cap} can be taken under its authorisation.")]
+    if cost.settled is not None:
+        claimed = f"; the host's figure is {words.figure(cost.amount)}{price}" if cost.amount is not None else ""
+        return [Note(f"Settled on the payment chain: {cost.settled} of at most {cost.cap}{claimed}.")]
+    return [Note(f"Claimed by the host, not seen on the payment chain yet{price}; at most {cost.cap} can be taken.")]
 
 
 def _check_it(receipt: Receipt) -> Note:
@@ -313,6 +316,7 @@ def ended(
         {
             None: "nothing was paid",
             Charge.NONE: "not charged",
+            Charge.CLAIMED: "claimed by the host",
             Charge.CHARGED: "charged",
             Charge.UNKNOWN: "charge unknown" + (f", at most {cap}" if cap else ""),
         }[charge]

@@ -82,6 +82,13 @@ def share(used: Money, limit: Money) -> float:
     return min(1.0, used.amount / limit.amount)
 
 
+def _percent(used: Money, limit: Money) -> str:
+    """How much of a limit is used, in words; over it where a limit was lowered since."""
+    if limit.amount <= 0:
+        return "none is left" if used.amount else "nothing is allowed"
+    return f"{used.amount / limit.amount:.0%}"
+
+
 def dashboard(session: Session, *, clock: Callable[[], float] = time.monotonic, later: Later = timer) -> Any:
     """The widget.  Its figures move while calls run; its inputs act when the kernel is free, and it says so."""
     return _Dashboard(session, clock, later).box
@@ -204,8 +211,8 @@ class _Dashboard:
             bar.bar_style = "danger" if bar.value >= 1 else "warning" if bar.value >= 0.8 else "info"
             name.value = f'<span style="font-size:13px;color:{TEXT}">{label}</span>'
             figures.value = (
-                f'<span style="font-size:13px;color:{TEXT}">{used} of {limit}, {bar.value:.0%}</span>'
-                f'<span style="font-size:12px;{FAINT}"> · cost by hosts\' figures {words.figure(cost)}</span>'
+                f'<span style="font-size:13px;color:{TEXT}">{used} of {limit}, {_percent(used, limit)}</span>'
+                f'<span style="font-size:12px;{FAINT}"> · settled, or claimed by hosts: {words.figure(cost)}</span>'
             )
 
     def check_hosts(self) -> None:

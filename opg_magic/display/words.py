@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from opg_magic.models import Status
+from opg_magic.models import Status, significant
 from opg_magic.shown import inert
 
 if TYPE_CHECKING:
@@ -81,20 +81,23 @@ def figure(money: Money) -> str:
 
 
 def cost(paid: Cost, *, worth: bool = True) -> str:
-    """What a call cost, for one line: the figure and its worth, or that it is unknown, or that nothing was charged."""
+    """What a call cost, for one line: what was settled or is claimed, or that it is unknown, or nothing was charged."""
     from opg_magic.models import Charge
 
     if paid.charge is Charge.NONE:
         return "not charged"
+    if paid.settled is not None and paid.charge is not Charge.UNKNOWN:
+        return f"{figure(paid.settled)} settled"
     if paid.charge is Charge.UNKNOWN:
         return f"charge unknown, at most {paid.cap}" if paid.cap is not None else "charge unknown"
     if paid.amount is None:
-        return f"price unknown, at most {paid.cap}" if paid.cap is not None else "price unknown"
-    return figure(paid.amount) + (f" ≈ ${_short(paid.usd)}" if worth and paid.usd is not None else "")
+        unknown = "price unknown" if paid.price is None else "cost unknown"
+        return f"{unknown}, at most {paid.cap}" if paid.cap is not None else unknown
+    return f"{figure(paid.amount)} claimed" + (f" ≈ ${_short(paid.usd)}" if worth and paid.usd is not None else "")
 
 
 def _short(amount: Decimal) -> str:
-    return f"{Decimal(f'{amount:.2g}'):f}" if amount < 1 else f"{amount:,.2f}"
+    return significant(amount) if amount < 1 else f"{amount:,.2f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,8 +1,8 @@
 """The ledger as a DataFrame: one row a call, typed the same whether there are rows or not.
 
 Base units are exact Python integers (dtype ``object``): a sum of 64-bit integers overflows silently at 9.2 whole tokens
-of 18 decimals.  ``cost_opg`` and ``cost_usd`` are floats for convenience.  Where a figure is not known it is missing,
-never zero.
+of 18 decimals.  ``cost_opg``, ``settled_opg`` and ``cost_usd`` are floats for convenience.  Where a figure is not known
+it is missing, never zero.  ``cost`` is what the host claims, ``settled`` the call's share of what the chain shows.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from opg_magic import arguments
 from opg_magic.errors import ConfigError
 from opg_magic.models import Charge, Money, Verdict, VerdictStatus
 from opg_magic.networks import Token
+from opg_magic.receipts.collected import collected
 from opg_magic.receipts.ledger import Ledger, LedgerRow
 from opg_magic.receipts.receipt import withheld
 
@@ -49,6 +50,8 @@ COLUMNS: Mapping[str, str] = {
     "cost_opg": "float",
     "cost_usd": "float",
     "cost_base_units": "units",
+    "settled_opg": "float",
+    "settled_base_units": "units",
     "cap_base_units": "units",
     "token": "category",
     "prompt_tokens": "int",
@@ -194,6 +197,8 @@ def table_cells(row: LedgerRow) -> dict[str, Any]:
             charge=call.charge.value,
             cost_opg=float("nan"),
             cap_base_units=call.authorisation.cap if call.authorisation else None,
+            settled_base_units=call.settled,
+            settled_opg=_tokens(call.settled, call.token),
             token=call.token.symbol if call.token else None,
             prompt=call.prompt,
             problem=call.reason
@@ -208,6 +213,7 @@ def table_cells(row: LedgerRow) -> dict[str, Any]:
 def _from_receipt(d: Mapping[str, Any]) -> dict[str, Any]:
     response, checked, payment = d["response"], d["checked"], d["payment"]
     usage, host, kept_back = response["usage"] or {}, d["host"] or {}, withheld(d)
+    came = collected(d)
     cells = {
         "notebook": d["notebook"]["name"],
         "cell": d["notebook"]["cell"],
@@ -219,7 +225,7 @@ def _from_receipt(d: Mapping[str, Any]) -> dict[str, Any]:
         else UNCHECKED,
         "simulated": bool(d["network"]["simulated"] or (checked and checked["simulated"])),
         "withheld": kept_back,
-        "charge": payment["charge"] if payment else Charge.NONE.value,
+        "charge": came.charge.value,
         "prompt_tokens": _int64(usage.get("prompt_tokens")),
         "completion_tokens": _int64(usage.get("completion_tokens")),
         "seconds": (_time(d["received_at"]) - _time(d["sent_at"])).total_seconds(),
@@ -242,7 +248,14 @@ def _from_receipt(d: Mapping[str, Any]) -> dict[str, Any]:
         if cost:
             amount = Money(int(cost["amount"]), Token(**cost["token"]))
             cells["cost_base_units"], cells["cost_opg"] = amount.amount, float(amount.decimal)
+        if came.settled is not None:
+            share = Money(came.settled, Token(**payment["token"]))
+            cells["settled_base_units"], cells["settled_opg"] = share.amount, float(share.decimal)
     return cells
+
+
+def _tokens(amount: int | None, token: Token | None) -> float | None:
+    return None if amount is None or token is None else float(Money(amount, token).decimal)
 
 
 def _int64(value: int | None) -> int | None:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.models import Authorisation, Money
 from opg_magic.networks import Network, Token
-from opg_magic.receipts import ledger_schema
+from opg_magic.receipts import ledger_schema, sums
 from opg_magic.receipts.form import canonical_bytes, short
 from opg_magic.receipts.ledger_errors import DamagedLedger, DamagedReceipt, damaged, damaged_receipt, readable_errors
 from opg_magic.receipts.ledger_file import ledger_file
@@ -49,7 +49,6 @@ from opg_magic.receipts.ledger_records import (
     token_key,
     token_of,
 )
-from opg_magic.receipts.outstanding import held
 from opg_magic.receipts.receipt import (
     Receipt,
     Supplement,
@@ -205,7 +204,7 @@ class Ledger:
         if not new:
             return
         if funds is not None:
-            funds.check(Money(a.cap, token), held(db, network, a.payer, funds.at), intent.network)
+            funds.check(Money(a.cap, token), sums.held(db, network, a.payer, funds.at), intent.network)
         db.execute(
             "INSERT INTO authorisations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -430,14 +429,14 @@ class Ledger:
             return Spending(
                 kernel_reserved=_reserved(db, key, token, "kernel =", kernel_id),
                 day_reserved=_reserved(db, key, token, "last_day >=", today),
-                kernel_cost=_cost(db, key, token, "kernel =", kernel_id),
-                day_cost=_cost(db, key, token, "created_at >=", today),
+                kernel_cost=sums.cost(db, key, token, "kernel =", kernel_id),
+                day_cost=sums.cost(db, key, token, "created_at >=", today),
             )
 
     def held(self, network: Network, payer: str, at: datetime) -> int:
         """What open authorisations of this payer may still take, in base units: all kernels, at the chain's time."""
         with self._guard():
-            return held(self._db(), network_key(network), payer, at)
+            return sums.held(self._db(), network_key(network), payer, at)
 
     def open_authorisations(self, *, kernel: str | None = None, network: str | None = None) -> list[OpenAuthorisation]:
         """Authorisations that no release has closed, oldest first: to be reconciled by nonce."""
@@ -604,7 +603,9 @@ class Ledger:
         where, values = _where(conditions)
         marks = ", ".join("?" * len(ENDINGS))
         return self._query(
-            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, e.data"  # noqa: S608
+            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, e.data,"  # noqa: S608
+            " (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = c.nonce) AS releases,"
+            " (SELECT count(*) FROM calls o WHERE o.nonce = c.nonce) AS sharing"
             " FROM calls c LEFT JOIN authorisations a ON a.nonce = c.nonce LEFT JOIN events e ON e.seq ="
             f" (SELECT min(seq) FROM events WHERE call = c.id AND kind IN ({marks}))"
             " WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)"
@@ -691,14 +692,6 @@ def _reserved(db: sqlite3.Connection, network: str, token: Token, condition: str
         (network, token_key(token), value),
     )
     return sum(min([int(r["cap"]), *map(int, json.loads(r["releases"]))]) for r in rows)
-
-
-def _cost(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
-    rows = db.execute(
-        f"SELECT cost FROM receipts WHERE network = ? AND token = ? AND cost IS NOT NULL AND {condition} ?",  # noqa: S608
-        (network, token_key(token), value),
-    )
-    return sum(int(r["cost"]) for r in rows)
 
 
 def _leniently(text: bytes) -> str:

@@ -77,11 +77,23 @@ class RecordedCall:
     token: Token | None
     ending: str | None = None
     reason: str | None = None
+    #: What was taken under its authorisation, in base units, where that is known; ``alone``: for no other call.
+    released: int | None = None
+    alone: bool = False
 
     @property
     def charge(self) -> Charge:
-        """Unknown for a call that could spend and never ended: its authorisation may have left."""
-        return Charge.UNKNOWN if self.authorisation is not None and self.ending is None else Charge.NONE
+        """Unknown for a call that could spend and never ended, until the chain shows what was taken for it alone."""
+        if self.authorisation is None or self.ending is not None or self.released == 0:
+            return Charge.NONE
+        return Charge.CHARGED if self.settled else Charge.UNKNOWN
+
+    @property
+    def settled(self) -> int | None:
+        """What was taken for it, in base units; None where that is not known, or nothing could be."""
+        if self.authorisation is None or self.ending is not None:
+            return None
+        return self.released if self.alone or self.released == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,8 @@ def call_of(row: sqlite3.Row) -> RecordedCall:
         token=token_of(row) if row["token"] else None,
         ending=row["ending"],
         reason=reason if isinstance(reason, str) else None,
+        released=min((int(amount) for amount in json.loads(row["releases"])), default=None),
+        alone=row["sharing"] == 1,
     )
 
 

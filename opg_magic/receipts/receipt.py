@@ -30,13 +30,14 @@ from opg_magic.models import (
     Evidence,
     IndividualEvidence,
     ModelPrice,
+    Money,
     Prompt,
     RequestEvidence,
     SettlementTx,
     Verdict,
     VerdictStatus,
 )
-from opg_magic.networks import Network
+from opg_magic.networks import Network, Token
 from opg_magic.protocol import strict_json
 from opg_magic.receipts.form import MAX_BYTES, canonical_bytes, digest, fault, has_form, parse, short
 from opg_magic.receipts.parts import (
@@ -286,11 +287,13 @@ class Receipt:
 
     @property
     def cost(self) -> Cost:
-        """What the call cost by the host's figures, as known when the receipt was made."""
+        """What the call cost by the host's figures, and what the chain shows of it where that was learnt since."""
+        from opg_magic.receipts.collected import collected
+
         payment = self.document["payment"]
         if payment is None:
             return Cost(amount=None, cap=None, charge=Charge.NONE)
-        price = payment["price"]
+        price, came = payment["price"], collected(self.document)
         return Cost(
             amount=read_money(payment["cost"]),
             cap=read_money(payment["cap"]),
@@ -301,7 +304,8 @@ class Receipt:
                 Decimal(price["input_usd"]), Decimal(price["output_usd"]), as_of=price["as_of"], source=price["source"]
             ),
             token_usd=decimal_of(payment["token_usd"]),
-            charge=Charge(payment["charge"]),
+            charge=came.charge,
+            settled=None if came.settled is None else Money(came.settled, Token(**payment["token"])),
         )
 
     def answer(self, *, include_withheld: bool = False) -> Answer:

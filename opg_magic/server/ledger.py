@@ -101,7 +101,7 @@ def plain(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
     """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most`` characters."""
     row: dict[str, Any] = {}
     for name, value in cells.items():
-        if name in ("withheld_answer", "cost_opg", "digest", "kernel"):
+        if name in ("withheld_answer", "cost_opg", "settled_opg", "digest", "kernel"):
             continue
         if name == "tool_calls" and value is not None:
             value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)

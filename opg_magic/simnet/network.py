@@ -349,6 +349,7 @@ class SimNetwork:
             "payer": self.payer,
             "started_at": self._started_at.isoformat(),
             "terms": asdict(self.terms),
+            "session_idle": self.rhythm().idle,
             # Of a clock that runs at the machine's pace: what a client goes by.
             "settle_idle": self.rhythm().idle,
             "hosts": [

@@ -7,7 +7,6 @@ an authorisation that could be used while the call ran.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,20 +80,6 @@ def expires(authorisation: Authorisation) -> datetime:
         return datetime.fromtimestamp(authorisation.deadline, UTC) + timedelta(seconds=MARGIN_SECONDS)
     except (OverflowError, OSError, ValueError):
         return _LAST
-
-
-def share_out(amount: int, costs: Mapping[str, int]) -> tuple[tuple[tuple[str, int], ...], int]:
-    """A session's sum over its calls: each call's cost by its usage, and the remainder that no call accounts for.
-
-    Where less was taken than the calls' figures add up to, each bears its part of it; what does not divide remains.
-    Base units; costs are not negative.  The shares and the remainder always add up to ``amount``.
-    """
-    total = sum(costs.values())
-    if total <= amount:
-        shares = tuple(costs.items())
-    else:
-        shares = tuple((call, cost * amount // total) for call, cost in costs.items())
-    return shares, amount - sum(share for _, share in shares)
 
 
 def _open(payment: PaymentEvidence, trust: Trust) -> Claim:

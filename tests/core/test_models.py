@@ -1,12 +1,24 @@
 """Money is exact, and says what it is."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opg_magic.models import Charge, Claim, Cost, Money, Status, Verdict, VerdictStatus, format_units, parse_units
+from opg_magic.models import (
+    Charge,
+    Claim,
+    Cost,
+    Money,
+    Status,
+    Verdict,
+    VerdictStatus,
+    format_units,
+    parse_units,
+    significant,
+)
 from opg_magic.networks import OPG, SIM_OPG, Token
 
 
@@ -40,11 +52,24 @@ def test_money_of_different_tokens_does_not_mix():
 
 def test_a_cost_never_shows_an_unknown_price_as_zero():
     cap = Money(10**17, SIM_OPG)
-    assert str(Cost(None, cap, charge=Charge.CHARGED)) == "price unknown (at most 0.1 sim-OPG)"
-    assert str(Cost(Money(4142 * 10**12, SIM_OPG), cap, usd=Decimal("0.000414"), charge=Charge.CHARGED)) == (
-        "0.0041 sim-OPG ≈ $0.00041 (at most 0.1 sim-OPG)"
-    )
+    assert str(Cost(None, cap, charge=Charge.CLAIMED)) == "price unknown (at most 0.1 sim-OPG)"
+    claimed = Cost(Money(4142 * 10**12, SIM_OPG), cap, usd=Decimal("0.000414"), charge=Charge.CLAIMED)
+    assert str(claimed) == "0.0041 sim-OPG claimed ≈ $0.00041 (at most 0.1 sim-OPG)"
+    settled = replace(claimed, charge=Charge.CHARGED, settled=Money(4 * 10**15, SIM_OPG))
+    assert str(settled) == "0.004 sim-OPG settled"
+    assert str(Cost(None, cap, charge=Charge.UNKNOWN)) == "charge unknown (at most 0.1 sim-OPG)"
     assert str(Cost(Money(0, SIM_OPG), cap, charge=Charge.NONE)) == "not charged"
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "0"), ("0E-18", "0"), ("1E-18", "<0.000000001"), ("0.00000012", "0.00000012"),
+        ("0.0041", "0.0041"), ("0.30", "0.3"), ("0.999", "1"), ("12.5", "12"), ("1234", "1200"),
+    ],
+)  # fmt: skip
+def test_a_small_amount_is_shown_as_people_write_it(amount, shown):
+    assert significant(Decimal(amount)) == shown
 
 
 @pytest.mark.parametrize("status", list(VerdictStatus))

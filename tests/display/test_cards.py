@@ -30,7 +30,7 @@ def says(made: dict[str, object], mime: str) -> str:
 @pytest.mark.parametrize("mime", EVERY_MIME)
 def test_verified_says_who_checked_and_when(mime: str) -> None:
     words_shown = says(bundle.answer_bundle(states.answer()), mime)
-    assert "✓ Verified · gpt-5 via host 27e3…6328 · 0.0041 OPG ≈ $0.00041 · 1.8 s" in words_shown
+    assert "✓ Verified · gpt-5 via host 27e3…6328 · 0.0041 OPG claimed ≈ $0.00041 · 1.8 s" in words_shown
     assert "7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC" in words_shown
     assert "Not proven: which weights the provider ran" in words_shown
     assert "opg verify study.ipynb --receipt 7Q4K2M9XTB" in words_shown
@@ -143,6 +143,7 @@ def test_a_tool_call_shows_the_exact_signed_string() -> None:
     [
         (None, "nothing was paid"),
         (Charge.NONE, "not charged"),
+        (Charge.CLAIMED, "claimed by the host"),
         (Charge.CHARGED, "charged"),
         (Charge.UNKNOWN, "charge unknown, at most 0.1 OPG"),
     ],
@@ -162,9 +163,26 @@ def test_a_call_without_verdict_has_a_card_too() -> None:
 
 
 def test_price_unknown_is_never_zero() -> None:
-    unknown = Cost(amount=None, cap=Money(OBSERVED_CAP, OPG), charge=Charge.CHARGED)
+    unknown = Cost(amount=None, cap=Money(OBSERVED_CAP, OPG), charge=Charge.CLAIMED)
     assert words.cost(unknown) == "price unknown, at most 0.1 OPG"
     assert "price unknown" in card.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
+
+
+def test_a_cost_is_claimed_until_the_chain_shows_it() -> None:
+    claimed = states.cost()
+    assert words.cost(claimed) == "0.0041 OPG claimed ≈ $0.00041"
+    settled = replace(claimed, charge=Charge.CHARGED, settled=Money(2 * 10**15, OPG))
+    assert words.cost(settled) == "0.002 OPG settled"
+    assert words.cost(replace(claimed, charge=Charge.NONE, settled=Money(0, OPG))) == "not charged"
+    verdict, receipt, _ = states.call()
+    assert any("Claimed by the host" in note.text for note in card.settled(verdict, receipt, claimed).notes)
+    (note,) = [n.text for n in card.settled(verdict, receipt, settled).notes if "Settled on" in n.text]
+    assert "Settled on the payment chain: 0.002 OPG of at most 0.1 OPG; the host's figure is 0.0041 OPG" in note
+
+
+@pytest.mark.parametrize(("amount", "shown"), [(0, "0 OPG"), (1, "<0.000000001 OPG"), (3 * 10**17, "0.3 OPG")])
+def test_nothing_and_next_to_nothing_are_short(amount: int, shown: str) -> None:
+    assert words.figure(Money(amount, OPG)) == shown
 
 
 def test_dry_run_says_that_nothing_was_paid() -> None:
@@ -200,7 +218,7 @@ def test_figures_are_plain_decimals() -> None:
     assert words.figure(Money(41 * 10**14 + 7, OPG)) == "0.0041 OPG"
     assert words.figure(Money(123_456 * 10**18, OPG)) == "123,456.00 OPG"
     tiny = replace(states.cost(), usd=Decimal("0.00000012"))
-    assert words.cost(tiny) == "0.0041 OPG ≈ $0.00000012"
+    assert words.cost(tiny) == "0.0041 OPG claimed ≈ $0.00000012"
 
 
 def test_pending_claims_are_counted_apart() -> None:

@@ -119,8 +119,14 @@ def test_it_says_what_it_is_and_how_it_acts(session: Session) -> None:
     assert "Buttons and filters act when the kernel is free" in shown
     assert "%opg hosts, %opg cost, %opg receipts" in shown
     assert "0.4 OPG of 1 OPG, 40%" in shown
-    assert "0 OPG of 0 OPG, 100%" in shown  # a limit of nothing is used up
+    assert "0 OPG of 0 OPG, nothing is allowed" in shown
     assert "2 receipts" in shown
+
+
+def test_what_is_over_a_limit_is_said_to_be(session: Session) -> None:
+    session.reserved = 3 * 10**18  # the limit was lowered since
+    shown = words(dashboard(session))
+    assert "3 OPG of 1 OPG, 300%" in shown
 
 
 def test_figures_follow_while_a_call_runs_and_never_on_its_thread(session: Session) -> None:

@@ -192,7 +192,7 @@ def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(engine._chain, "payment_evidence", never)
-    assert ask(session).cost.charge is Charge.CHARGED
+    assert ask(session).cost.charge is Charge.CLAIMED
     assert session.spending().kernel_reserved.amount == 2 * 10**17
 
 

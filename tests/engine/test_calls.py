@@ -34,7 +34,7 @@ def test_an_honest_host_is_verified_in_every_form(session, more):
     }  # fmt: skip
     assert claims["registry"].basis is Basis.ASKED
     assert claims["attestation"].basis is Basis.PROVEN
-    assert answer.cost.charge is Charge.CHARGED
+    assert answer.cost.charge is Charge.CLAIMED
     assert 0 < answer.cost.amount.amount <= answer.cost.cap.amount == 10**17
 
 
@@ -176,7 +176,7 @@ def test_an_unknown_model_is_refused_by_the_host_and_not_charged(session, honest
     assert failed.value.charge is Charge.NONE
     assert session.ledger.get(failed.value.receipt_id).document["response"]["problem"]["code"]
     # The session that the refused call opened is kept and carries the next call.
-    assert ask(session).cost.charge is Charge.CHARGED
+    assert ask(session).cost.charge is Charge.CLAIMED
 
 
 def test_receipts_and_ledger_hold_no_secret(session, honest_simnet: RunningSimnet, tmp_path):

@@ -68,11 +68,11 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
         except errors.CallFailed as stopped:
             charge = stopped.charge
         else:
-            charge = Charge.CHARGED
+            charge = Charge.CLAIMED
         seen.add(charge)
         more = session.spending().kernel_reserved.amount - reserved
         assert (more, session.ledger.count() - count) == ((0, 0) if charge is Charge.NONE else (cap, 1)), step
         assert session.ledger.unfinished(include_running=True) == []
-        if charge is Charge.CHARGED:
+        if charge is Charge.CLAIMED:
             break
-    assert seen == {Charge.NONE, Charge.UNKNOWN, Charge.CHARGED}
+    assert seen == {Charge.NONE, Charge.UNKNOWN, Charge.CLAIMED}

@@ -81,7 +81,7 @@ def test_stop_while_answering_says_unknown_and_is_recorded(session: Session, hon
     assert len(session.ledger.open_authorisations()) == 1
     # The kernel goes on: the next call is a new authorisation, never the interrupted one paid again.
     honest_simnet.cheat("anna", "off")
-    assert session.ask(PROMPT, CallOptions(host=tee_id)).cost.charge is Charge.CHARGED
+    assert session.ask(PROMPT, CallOptions(host=tee_id)).cost.charge is Charge.CLAIMED
 
 
 def test_stop_before_payment_says_not_charged(session: Session):

@@ -20,19 +20,19 @@ def ask(session: Session, host: str | None = "anna", *, stream: bool = True, **o
 
 #: mode -> claims of which one fails, and what is said of the money.
 WITHHELD = {
-    "change-byte": ({"response"}, Charge.CHARGED),
-    "sign-other-request": ({"request"}, Charge.CHARGED),
-    "foreign-key": ({"signature"}, Charge.CHARGED),
-    "unregistered-key": ({"signature"}, Charge.CHARGED),
-    "borrowed-name": ({"signature"}, Charge.CHARGED),
-    "stale-time": ({"freshness"}, Charge.CHARGED),
-    "future-time": ({"freshness"}, Charge.CHARGED),
-    "text-time": ({"signature", "freshness", "response"}, Charge.CHARGED),
-    "junk-signature": ({"signature"}, Charge.CHARGED),
-    "two-finals": ({"response"}, Charge.CHARGED),
-    "text-after-final": ({"response"}, Charge.CHARGED),
-    "corrupt-line": ({"response"}, Charge.CHARGED),
-    "duplicate-json": ({"response"}, Charge.CHARGED),
+    "change-byte": ({"response"}, Charge.CLAIMED),
+    "sign-other-request": ({"request"}, Charge.CLAIMED),
+    "foreign-key": ({"signature"}, Charge.CLAIMED),
+    "unregistered-key": ({"signature"}, Charge.CLAIMED),
+    "borrowed-name": ({"signature"}, Charge.CLAIMED),
+    "stale-time": ({"freshness"}, Charge.CLAIMED),
+    "future-time": ({"freshness"}, Charge.CLAIMED),
+    "text-time": ({"signature", "freshness", "response"}, Charge.CLAIMED),
+    "junk-signature": ({"signature"}, Charge.CLAIMED),
+    "two-finals": ({"response"}, Charge.CLAIMED),
+    "text-after-final": ({"response"}, Charge.CLAIMED),
+    "corrupt-line": ({"response"}, Charge.CLAIMED),
+    "duplicate-json": ({"response"}, Charge.CLAIMED),
     "cut-stream": ({"response"}, Charge.UNKNOWN),
 }
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
         patched.setattr("opg_magic.verify.verdict.judge", broken)
         with pytest.raises(errors.CallFailed, match="could not be checked") as failed:
             session.ask(PROMPT)
-    assert failed.value.charge is Charge.CHARGED
+    assert failed.value.charge is Charge.CLAIMED
     receipt = session.ledger.get(failed.value.receipt_id)
     assert receipt.text
     assert receipt.verdict_at_creation is None
@@ -112,7 +112,7 @@ def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: S
         patched.setattr("opg_magic.receipts.receipt.build_receipt", broken)
         with pytest.raises(errors.CallFailed, match="no receipt of the call could be made") as failed:
             session.ask(PROMPT)
-    assert failed.value.charge is Charge.CHARGED
+    assert failed.value.charge is Charge.CLAIMED
     (kept,) = (session.ledger.path.parent / "unsaved").glob("*.raw")
     assert str(kept) in failed.value.hint
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -145,7 +145,7 @@ def test_a_stop_when_the_answer_has_come_says_charged_and_where_it_is(session: S
     _before(session, monkeypatch, "_judge_and_save", stop_and_let_it_be_seen)
     with pytest.raises(errors.CallInterrupted) as stopped:
         session.ask(PROMPT)
-    assert stopped.value.charge is Charge.CHARGED
+    assert stopped.value.charge is Charge.CLAIMED
     assert session.ledger.get(stopped.value.receipt_id).text
 
 

@@ -42,7 +42,7 @@ def withheld(streamed: str = "") -> Any:
             verdict=verdict,
             receipt=receipt,
             cost=cost,
-            charge=Charge.CHARGED,
+            charge=Charge.CLAIMED,
             receipt_id=receipt.id,
         )
 

@@ -66,7 +66,7 @@ def test_types_are_the_same_with_and_without_rows(tmp_path: Path, ledger: Ledger
 def test_one_row_for_every_call_in_order_of_time(ledger: Ledger) -> None:
     frame = receipts(ledger)
     assert list(frame["id"]) == ["1111111111", "2222222222", "3333333333", "4444444444"]
-    assert list(frame["charge"]) == ["charged", "charged", "not charged", "unknown"]
+    assert list(frame["charge"]) == ["claimed", "claimed", "not charged", "unknown"]
     assert list(frame["verdict"].astype("object").where(frame["verdict"].notna(), None)) == [
         "SIMULATED",
         "SIMULATED · FAILED",

@@ -79,7 +79,7 @@ UNSIGNED = Claim(
 )
 
 
-def cost(token: Any = OPG, charge: Charge = Charge.CHARGED) -> Cost:
+def cost(token: Any = OPG, charge: Charge = Charge.CLAIMED) -> Cost:
     return Cost(
         amount=Money(4_100_000_000_000_000, token),
         cap=Money(OBSERVED_CAP, token),
@@ -98,7 +98,7 @@ def call(
     withheld: bool | None = None,
     because: tuple[str, ...] = (),
     policy: str = "default",
-    charge: Charge = Charge.CHARGED,
+    charge: Charge = Charge.CLAIMED,
     id: str = "7Q4K2M9XTB",
     judged: bool = True,
     problem: Problem | None = None,

@@ -282,12 +282,22 @@ describe('a new notebook', () => {
 });
 
 describe('rows of the ledger', () => {
-  const row: any = { verdict: 'SIMULATED', has_receipt: true, cost_base_units: '4100000000000000', token: 'sim-OPG', charge: 'charged' };
+  const row: any = {
+    verdict: 'SIMULATED',
+    has_receipt: true,
+    cost_base_units: '4100000000000000',
+    settled_base_units: null,
+    token: 'sim-OPG',
+    charge: 'claimed'
+  };
 
   test('cost and verdict say when they are not known', () => {
-    expect(costOf(row, 18)).toBe('0.0041 sim-OPG');
-    expect(costOf({ ...row, cost_base_units: null, charge: 'unknown' }, 18)).toBe('unknown');
-    expect(costOf({ ...row, cost_base_units: null, charge: 'none' }, 18)).toBe('nothing');
+    expect(costOf(row, 18)).toBe('0.0041 sim-OPG claimed');
+    expect(costOf({ ...row, charge: 'charged', settled_base_units: '3000000000000000' }, 18)).toBe('0.003 sim-OPG');
+    expect(costOf({ ...row, charge: 'unknown' }, 18)).toBe('charge unknown');
+    expect(costOf({ ...row, charge: 'not charged', settled_base_units: '0' }, 18)).toBe('not charged');
+    expect(costOf({ ...row, cost_base_units: null }, 18)).toBe('claimed');
+    expect(costOf({ ...row, charge: null }, 18)).toBe('');
     expect(verdictOf({ ...row, verdict: null })).toBe('UNCHECKED');
     expect(verdictOf({ ...row, verdict: null, has_receipt: false })).toBe('no receipt');
   });

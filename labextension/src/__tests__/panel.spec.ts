@@ -2,6 +2,7 @@
 import '@jupyterlab/testing/lib/jest-shim';
 
 import { badgeOf } from '../badge';
+import { ofPayment } from '../collected';
 import { field, toCsv, toJsonl } from '../exporting';
 import { toneOf } from '../mark';
 import { codeOf, summarise } from '../model';
@@ -9,7 +10,7 @@ import { IOutputLike, lookInto, wholeCellFinding } from '../notebook';
 import { arrange, arrangeCells } from '../listing';
 import { MIME_TYPE } from '../receipt';
 import { readSettings } from '../settings';
-import { briefLine, notebookLine } from '../words';
+import { briefLine, cost, figure, notebookLine } from '../words';
 import { entry, receipt, verdict } from './receipts';
 
 jest.mock('@jupyterlab/cells', () => ({ CodeCell: class {} }));
@@ -59,6 +60,48 @@ describe('a notebook in figures', () => {
     const sum = summarise([entry({ receipt: { ...unknown, payment: { ...unknown.payment!, charge: 'unknown' } } }), good]);
     expect(sum).toMatchObject({ cost: ['0.0041 OPG'], unknownCharges: 1 });
     expect(notebookLine(sum)).toContain('1 charge unknown');
+  });
+});
+
+describe('money follows the chain', () => {
+  const settled = (status: string, amount: string | null, shared: object[] = []): any => ({ status, amount, shared, remainder: '0' });
+  const mine = (amount: string): object => ({ receipt: 'A000000000', amount });
+  const other = { receipt: 'B000000000', amount: '7' };
+  const nothing = { charge: 'not charged', settled: 0n };
+
+  it.each([
+    ['charged', undefined, { charge: 'claimed', settled: null }],
+    ['unknown', undefined, { charge: 'unknown', settled: null }],
+    ['not charged', undefined, { charge: 'not charged', settled: null }],
+    ['charged', settled('open', null), { charge: 'claimed', settled: null }],
+    ['charged', settled('spent', null), { charge: 'claimed', settled: null }],
+    ['charged', settled('unspent', null), nothing],
+    ['unknown', settled('unspent', null), nothing],
+    ['charged', settled('spent', '12', [mine('5'), other]), { charge: 'charged', settled: 5n }],
+    ['charged', settled('spent', '7', [mine('0'), other]), nothing],
+    ['not charged', settled('spent', '7', [mine('7')]), { charge: 'charged', settled: 7n }],
+    ['not charged', settled('spent', '7', [mine('0'), other]), nothing],
+    ['unknown', settled('spent', '7', [mine('7')]), { charge: 'charged', settled: 7n }],
+    ['unknown', settled('spent', '12', [mine('5'), other]), { charge: 'unknown', settled: 5n }],
+    ['unknown', settled('spent', '7', [mine('0'), other]), { charge: 'unknown', settled: null }],
+    ['charged', settled('spent', '7', [other]), { charge: 'claimed', settled: null }],
+    ['charged', settled('spent', '7'), { charge: 'charged', settled: 7n }]
+  ])('said %s, found %j', (charge, found, became) => {
+    expect(ofPayment({ charge: charge as any, settled: found }, 'A000000000')).toEqual(became);
+  });
+
+  it('is said and summed as the chain has it', () => {
+    const made = receipt({ id: 'A000000000' });
+    expect(cost(made)).toBe('0.0041 OPG claimed ≈ $0.00041');
+    const later = (found: any): any => ({ ...made, payment: { ...made.payment!, settled: found } });
+    const paid = later(settled('spent', '2000000000000000', [mine('2000000000000000')]));
+    expect(cost(paid)).toBe('0.002 OPG settled');
+    expect(summarise([entry({ receipt: paid })]).cost).toEqual(['0.002 OPG']);
+    const unpaid = later(settled('unspent', null));
+    expect(cost(unpaid)).toBe('not charged');
+    expect(summarise([entry({ receipt: unpaid })]).cost).toEqual([]);
+    expect(figure(1n, { decimals: 18, symbol: 'OPG' })).toBe('<0.000000001 OPG');
+    expect(figure(0n, { decimals: 18, symbol: 'OPG' })).toBe('0 OPG');
   });
 });
 

@@ -235,20 +235,26 @@ def test_forking_within_a_transaction_leaves_the_child_without_the_ledger(tmp_pa
     assert deleted_files(os.getpid()) == []
 
 
-def test_a_ledger_that_is_made_while_another_looks_is_a_ledger(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_ledger_that_is_made_while_another_looks_is_a_ledger(tmp_path: Path, after: int) -> None:
     """Seen under load: two processes opened a new file at once, and one of them took it for another program's."""
     path = tmp_path / "ledger.sqlite"
     looking = sqlite3.connect(path, isolation_level=None)
+    statements = 0
 
     class Interrupted:
-        """After each statement of the one that looks, the other one makes the ledger."""
+        """After so many statements of the one that looks, the other one makes the ledger."""
 
         def execute(self, statement: str) -> sqlite3.Cursor:
+            nonlocal statements
             rows = looking.execute(statement).fetchall()
-            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-                ledger_schema.prepare(other, path)
+            statements += 1
+            if statements == after:
+                with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+                    ledger_schema.prepare(other, path)
             return cast(sqlite3.Cursor, SimpleNamespace(fetchone=lambda: rows[0] if rows else None))
 
     assert ledger_schema.version(cast(sqlite3.Connection, Interrupted()), path) == 0
+    ledger_schema.prepare(looking, path)
     assert ledger_schema.version(looking, path) == ledger_schema.SCHEMA_VERSION
     looking.close()

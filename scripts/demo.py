@@ -14,6 +14,8 @@ from pathlib import Path
 
 from run_notebook import NotebookWentWrong, environment, run
 
+from opg_magic.environment import start_from
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "demo"
 HOME = OUT / "home"
@@ -28,6 +30,7 @@ def main() -> int:
     env = environment(HOME, OUT / "scratch")
     os.environ.clear()
     os.environ.update(env)
+    start_from(env)
     if HOME.exists():
         # Left by a run before: its network, if it was cut short, and its receipts.
         opg("simnet", "down", check=False)

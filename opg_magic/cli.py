@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from opg_magic import __version__, cli_ledger, errors
+from opg_magic import __version__, cli_ledger, errors, output
 
 Handler = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print expected failures as one short paragraph on stderr."""
+    output.never_fails(sys.stdout, sys.stderr)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["attestation"]:
         from opg_magic.cli_attestation import command
@@ -206,7 +207,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _ask(options: argparse.Namespace) -> int:
     from opg_magic.api import agree, ask
 
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    prompt = _standard_input() if options.prompt == "-" else options.prompt
     names = ("model", "system", "temperature", "max_tokens", "stop", "settle", "host", "network", "max_cost", "policy")
     given = {name: getattr(options, name) for name in (*names, "timeout")}
     if options.hosts is None:
@@ -218,12 +219,28 @@ def _ask(options: argparse.Namespace) -> int:
     return _print_answer(agreed.answer)
 
 
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise errors.PromptError(
+            f"The prompt on standard input is not {sys.stdin.encoding} text. Nothing was sent.",
+            hint="Set the shell's encoding, or PYTHONIOENCODING, to that of the text.",
+        ) from None
+
+
 def _print_answer(answer: Any) -> int:
     """The answer on stdout, its card on stderr."""
     from opg_magic.display import card, plain
     from opg_magic.shown import inert
 
-    print(inert(answer.text))
+    text = inert(answer.text)
+    print(text)
+    if not output.holds(text):
+        escapes = "as \\x, \\u or \\U with its number"
+        print(
+            f"\nThis output is {sys.stdout.encoding}: a character that it lacks is printed {escapes}.", file=sys.stderr
+        )
     print("\n" + plain.card(card.of_answer(answer), all_rows=True), file=sys.stderr)
     return 0
 
@@ -252,7 +269,7 @@ def _show(options: argparse.Namespace) -> int:
         receipt = session.ledger.last() if options.id == "last" else session.ledger.get(options.id)
         if receipt is None:
             raise errors.LedgerError("the ledger holds no receipt yet")
-        print(receipt.to_json())
+        print(output.json_text(receipt.document, receipt.to_json()))
         return 0
     return _print_answer(session.show(options.id, unverified=options.unverified))
 

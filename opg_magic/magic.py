@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Any as AnyTrait
 from traitlets import TraitError, observe, validate
 
-from opg_magic import completion, magic_line
+from opg_magic import completion, magic_line, output
 from opg_magic.errors import (
     AnswerWithheld,
     CallFailed,
@@ -229,11 +230,17 @@ class OpgMagics(Magics):  # type: ignore[misc]
     def _settle(self, answer: Answer, live: LiveDisplay | None, *, show_text: bool | None = None) -> None:
         from opg_magic.display import bundle
 
-        settled = bundle.answer_bundle(answer, show_text=live is not None if show_text is None else show_text)
-        if live is None:
-            self._display(settled)
-        else:
-            live.settle(settled)
+        try:
+            settled = bundle.answer_bundle(answer, show_text=live is not None if show_text is None else show_text)
+            if live is None:
+                self._display(settled)
+            else:
+                live.settle(settled)
+        except Exception as problem:
+            # It is paid for: a display that fails must not keep it from its variable.
+            print(
+                f"The answer cannot be displayed ({type(problem).__name__}). It is kept: %opg show {answer.receipt.id}"
+            )
 
     def _live(self, prompt: Prompt, *, simulated: bool, show_text: bool) -> LiveDisplay:
         from opg_magic.display.live import LiveDisplay, ipython_publisher
@@ -626,6 +633,8 @@ def _format_answer(answer: Answer, include: Any = None, exclude: Any = None) -> 
 def load(shell: Any) -> None:
     """Register the magics, completion, and how an Answer shows itself.  Imports nothing heavy."""
     unload(shell, end_session=False)
+    # A terminal of another encoding: an answer that is paid for must not end in an error of its display.
+    output.never_fails(*(stream for stream in (sys.stdout, sys.stderr) if not output.holds("\N{CHECK MARK}…", stream)))
     magics = OpgMagics(shell)
     shell.register_magics(magics)
     shell.events.register("pre_run_cell", magics.remember_cell)
@@ -651,8 +660,6 @@ def unload(shell: Any, *, end_session: bool = True) -> None:
         matchers = shell.Completer.custom_matchers
         matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", None) != completion.IDENTIFIER]
     if magics is not None and end_session:
-        import sys
-
         session = sys.modules.get("opg_magic.session")
         if session is not None:
             session.close_current_session()

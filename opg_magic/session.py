@@ -674,14 +674,26 @@ def notebook_name() -> str | None:
     """The open notebook's file name (no folder: a path would tell strangers about this machine), where known."""
     for known in (os.environ.get("JPY_SESSION_NAME"), _from_user_namespace("__vsc_ipynb_file__")):
         if known:
-            return known.replace("\\", "/").rpartition("/")[2]
+            return _writable(known.replace("\\", "/").rpartition("/")[2])
     return None
 
 
+def _writable(name: str) -> str:
+    """A byte of a file's name that is not UTF-8 comes as a lone surrogate, which no ledger and no receipt can hold."""
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
+
+
 def execution_count() -> int | None:
-    """The number of the running cell, where there is an IPython shell."""
+    """The number of the running cell, or of the last one that ran, where there is an IPython shell."""
     shell = _shell()
-    return None if shell is None else int(shell.execution_count)
+    if shell is None:
+        return None
+    # What Out[n] will say: newer IPythons raise the shell's own count before the cell runs, older ones after it.
+    return max(0, int(shell.displayhook.prompt_count))
 
 
 def _shell() -> Any:

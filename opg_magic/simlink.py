@@ -95,10 +95,11 @@ def command(arguments: list[str]) -> str:
     """Run ``opg simnet`` with these arguments; what it prints.  SimnetError with its words if it fails."""
     done = subprocess.run(  # noqa: S603
         [*launcher(), *arguments],
-        env=clean_environment(),
+        env=clean_environment() | {"PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=120,
         check=False,
     )

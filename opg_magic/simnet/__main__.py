@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import simlink
+from opg_magic import output, simlink
 from opg_magic.errors import OpgError, SimnetError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code.  Expected failures are one short message on standard error, exit code 1."""
+    output.never_fails(sys.stdout, sys.stderr)
     arguments = parser().parse_args(argv)
     try:
         return _run(arguments)

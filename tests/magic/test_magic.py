@@ -520,3 +520,16 @@ def test_an_answer_of_a_later_cell_replaces_the_name(shell: InteractiveShell, se
     session.act = good_answer("second")
     run(shell, "%%opg tee\nhi")
     assert shell.user_ns["tee"].text == "second"
+
+
+@pytest.mark.parametrize("line", ["%%opg tee --quiet", "%%opg tee"])
+def test_a_display_that_fails_keeps_no_paid_answer_from_its_variable(shell, monkeypatch, capsys, line: str):
+    def broken(*_args, **_given):
+        raise UnicodeEncodeError("charmap", "✓", 0, 1, "character maps to <undefined>")
+
+    monkeypatch.setattr("opg_magic.display.bundle.answer_bundle", broken)
+    result = shell.run_cell(f"{line}\nIs 561 prime?", store_history=True)
+    assert result.success
+    answer = shell.user_ns["tee"]
+    assert answer.text
+    assert f"It is kept: %opg show {answer.receipt.id}" in capsys.readouterr().out

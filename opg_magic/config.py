@@ -18,6 +18,7 @@ from typing import Any
 from opg_magic import environment, paths
 from opg_magic.errors import ConfigError
 from opg_magic.networks import OPG_DECIMALS
+from opg_magic.proxy import Proxy, read_proxy
 
 Converter = Callable[[Any], Any]
 
@@ -82,6 +83,10 @@ def _claims(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _proxy(value: Any) -> Proxy:
+    return read_proxy(value)
+
+
 def _union(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*mine, *theirs)))
 
@@ -100,6 +105,8 @@ class Option:
     tighten: Callable[[Any, Any], Any] | None = None
     amount: bool = False
     gathered: bool = False
+    #: Whether a malformed value is repeated in the error; not where a password may stand in it.
+    echoed: bool = True
 
 
 _POLICY_ORDER = ("default", "strict", "audit")
@@ -145,6 +152,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("settlement_relay", _text, None, "contract that puts hashes on record (empty: the network's own)"),
     Option("settlement_senders", _list, (), "addresses whose batches count, pinned by you"),
     Option("blob_aggregators", _list, (), "URLs that batches are fetched from"),
+    Option(
+        "proxy", _proxy, None, "HTTP proxy to hosts and RPCs, as http://name:port; never for this machine", echoed=False
+    ),
     Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review"),
     Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
 )
@@ -167,6 +177,7 @@ OWN = frozenset(
         "settlement_senders",
         "blob_aggregators",
         "session_idle",
+        "proxy",
         "pinned_pcrs",
         "prices_file",
     }
@@ -211,6 +222,12 @@ class Settings:
                 self.notes.append(f"config.toml {key}: ignored, {RETIRED[key]}")
             else:
                 option(key)
+        if self.get("proxy") is None:
+            ignored = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if self._environ.get(name)]
+            if ignored:
+                self.notes.append(
+                    f"{ignored[0]} is set and not used: a proxy is your own setting (opg config proxy URL)"
+                )
         for key in self._project:
             if key not in _BY_KEY or _BY_KEY[key].tighten is None:
                 self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")
@@ -279,7 +296,7 @@ class Settings:
         if _BY_KEY[key].amount:
             return f"{format_units(value, OPG_DECIMALS)} OPG"
         if isinstance(value, tuple):
-            return ", ".join(value) or "(none)"
+            return ", ".join(map(_without_secrets, value)) or "(none)"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
@@ -326,11 +343,28 @@ class Settings:
         yield found.default, "default"
 
 
+def _without_secrets(value: str) -> str:
+    """A URL as it may be shown: an API key may stand behind the host's name, a password before it."""
+    from urllib.parse import urlsplit
+
+    if "://" not in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return "(not a URL)"
+    more = parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None
+    return f"{parts.scheme}://{name}{port}" + ("/…" if more else "")
+
+
 def _convert(found: Option, value: Any, where: str) -> Any:
     try:
         return found.convert(value)
     except ValueError as problem:
-        raise ConfigError(f"setting {found.key} in {where} must be {problem}, not {value!r}") from None
+        said = f", not {value!r}" if found.echoed else ""
+        raise ConfigError(f"setting {found.key} in {where} must be {problem}{said}") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from opg_magic.proxy import Proxy
+
 OPG_DECIMALS = 18
 
 #: The cap that hosts of April 2026 asked for, in base units (0.1 OPG).  Others ask for other caps: 0.05 to 5 OPG.
@@ -55,6 +57,8 @@ class Network:
     settlement_relay: str | None = None
     settlement_senders: tuple[str, ...] = ()
     blob_aggregators: tuple[str, ...] = ()
+    #: What stands between this machine and all of it, by the user's own setting.
+    proxy: Proxy | None = None
 
 
 PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"

@@ -84,7 +84,7 @@ def profile_of(rpcs: Sequence[str], settings: Settings | None = None) -> Network
     state = simlink.read_state()
     if state is not None and set(rpcs) & {str(state["registry_rpc"]), str(state["payment_rpc"])}:
         return simlink.network(state)
-    keys = ("settlement_relay", "settlement_senders", "blob_aggregators")
+    keys = ("settlement_relay", "settlement_senders", "blob_aggregators", "proxy")
     own = {} if settings is None else {key: value for key in keys if (value := settings.get(key))}
     return replace(OPENGRADIENT, **own)
 

@@ -202,6 +202,7 @@ class Session:
             "settlement_senders",
             "blob_aggregators",
             "session_idle",
+            "proxy",
         )
         own = {key: self.settings.get(key) for key in keys}
         return replace(network, **{key: value for key, value in own.items() if value})
@@ -251,7 +252,7 @@ class Session:
             return Engine(
                 network=network,
                 registry=RegistryReader(network),
-                pool=HostPool(),
+                pool=HostPool(proxy=network.proxy),
                 chain=PaymentChain(network),
                 wallet=lambda: self._wallet(network),
                 ledger=ledger,

@@ -77,6 +77,7 @@ export const SETTINGS: readonly INamed[] = [
   {"name": "settlement_relay", "help": "contract that puts hashes on record (empty: the network's own)"},
   {"name": "settlement_senders", "help": "addresses whose batches count, pinned by you"},
   {"name": "blob_aggregators", "help": "URLs that batches are fetched from"},
+  {"name": "proxy", "help": "HTTP proxy to hosts and RPCs, as http://name:port; never for this machine"},
   {"name": "pinned_pcrs", "help": "PCR hashes that you trust by your own review"},
   {"name": "prices_file", "help": "JSON file that overrides the built-in price list"}
 ];

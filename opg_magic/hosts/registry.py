@@ -109,7 +109,7 @@ class RegistryReader:
         """``timeout``: seconds for one RPC to answer everything that is asked of it."""
         self._network = network
         self._timeout = timeout
-        self._rpcs = [Rpc(url, timeout=timeout) for url in network.registry_rpcs]
+        self._rpcs = [Rpc(url, timeout=timeout, proxy=network.proxy) for url in network.registry_rpcs]
 
     async def aclose(self) -> None:
         for rpc in self._rpcs:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from opg_magic.errors import ConfigError, NetworkUnavailable
 from opg_magic.hosts.quiet import quiet_libraries
 from opg_magic.protocol import strict_json
+from opg_magic.proxy import Proxy, proxy_for
 
 if TYPE_CHECKING:
     from web3.providers.rpc import AsyncHTTPProvider
@@ -56,7 +57,7 @@ class Block:
 class Rpc:
     """A chain's endpoint.  ``label`` is its host (and port), the only name that is ever shown."""
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float, proxy: Proxy | None = None) -> None:
         try:
             parts = urlsplit(url)
             self.label = (parts.hostname or "") + (f":{parts.port}" if parts.port is not None else "")
@@ -65,6 +66,7 @@ class Rpc:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("an RPC's URL must begin with http:// or https:// and name a host")
         self._url = url
+        self._proxy = proxy_for(url, proxy)
         self._timeout = timeout
         self._provider: AsyncHTTPProvider | None = None
 
@@ -87,7 +89,8 @@ class Rpc:
             # Its text may hold the URL.
             failure = type(error).__name__
         if failure is not None:
-            raise NetworkUnavailable(f"RPC {self.label} unreachable: {failure}")
+            through = f" through the proxy {self._proxy.label}" if self._proxy is not None else ""
+            raise NetworkUnavailable(f"RPC {self.label} unreachable{through}: {failure}")
         if not isinstance(answer, Mapping):
             raise NetworkUnavailable(f"RPC {self.label} answered with something that is no JSON-RPC")
         if answer.get("error") is not None:
@@ -100,7 +103,7 @@ class Rpc:
 
     def _connected(self) -> AsyncHTTPProvider:
         if self._provider is None:
-            self._provider = _provider_class()(self._url)
+            self._provider = _provider_class()(self._url, self._proxy)
         return self._provider
 
     async def aclose(self) -> None:
@@ -238,8 +241,13 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
         and with it every other request of the process (web3 8.0).
         """
 
-        def __init__(self, url: str) -> None:
+        def __init__(self, url: str, proxy: Proxy | None) -> None:
             super().__init__(url, exception_retry_configuration=None)
+            self._through: dict[str, Any] = {}
+            if proxy is not None:
+                # Over TLS a proxy is asked for a tunnel, in a request of its own; else it reads the request itself.
+                place = "proxy_headers" if url.lower().startswith("https:") else "headers"
+                self._through = {"proxy": proxy.url, place: proxy.headers}
             self._session = ClientSession(
                 connector=TCPConnector(limit=8),
                 raise_for_status=True,
@@ -252,7 +260,7 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
 
         async def _make_request(self, method: Any, request_data: bytes) -> bytes:
             response = await self._session.post(
-                cast("str", self.endpoint_uri), data=request_data, allow_redirects=False
+                cast("str", self.endpoint_uri), data=request_data, allow_redirects=False, **self._through
             )
             async with response:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":

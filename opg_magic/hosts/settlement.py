@@ -25,6 +25,7 @@ from opg_magic.hosts.quiet import quiet_libraries
 from opg_magic.hosts.rpc import Block, Log, Rpc, RpcError, first_block_since, logs
 from opg_magic.models import BatchEvidence, IndividualEvidence
 from opg_magic.networks import Network
+from opg_magic.proxy import Proxy, proxy_for
 
 if TYPE_CHECKING:
     import httpx
@@ -115,9 +116,9 @@ class SettlementReader:
         self._relay = network.settlement_relay
         self._timeout = timeout
         self._blob_timeout = blob_timeout
-        self._rpcs = [Rpc(url, timeout=timeout) for url in network.registry_rpcs]
+        self._rpcs = [Rpc(url, timeout=timeout, proxy=network.proxy) for url in network.registry_rpcs]
         self._aggregators = [_aggregator(url) for url in network.blob_aggregators]
-        self._http: httpx.AsyncClient | None = None
+        self._http: dict[Proxy | None, httpx.AsyncClient] = {}
         self._trees: dict[bytes, BatchDump] = {}
         #: By leaf: events that cannot hold it, and events whose batch could not be had.  The next search begins behind
         #: them, so that nobody can hide a batch behind a pile of others for good.
@@ -126,9 +127,9 @@ class SettlementReader:
     async def aclose(self) -> None:
         for rpc in self._rpcs:
             await rpc.aclose()
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        clients, self._http = list(self._http.values()), {}
+        for client in clients:
+            await client.aclose()
 
     async def find_batch(
         self,
@@ -513,8 +514,10 @@ class SettlementReader:
         """
         import httpx
 
-        if self._http is None:
-            self._http = httpx.AsyncClient(
+        proxy = proxy_for(base, self._network.proxy)
+        if proxy not in self._http:
+            self._http[proxy] = httpx.AsyncClient(
+                proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
                 follow_redirects=False,
                 trust_env=False,
                 timeout=httpx.Timeout(self._blob_timeout),
@@ -527,7 +530,7 @@ class SettlementReader:
             with quiet_libraries():
                 async with (
                     asyncio.timeout(self._blob_timeout),
-                    self._http.stream("GET", f"{base}/v1/blobs/{blob_id}") as answer,
+                    self._http[proxy].stream("GET", f"{base}/v1/blobs/{blob_id}") as answer,
                 ):
                     if answer.status_code >= 500 or answer.status_code == 429:
                         raise NetworkUnavailable(f"blob aggregator {label} answers with HTTP {answer.status_code}")

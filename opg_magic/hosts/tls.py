@@ -123,11 +123,32 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to one host; ``channel`` is what its last handshake showed, None before the first."""
+class _TunnelStream(_PinnedStream):
+    """The same through a proxy: before TLS, the one thing that may be said is who the proxy should connect to."""
 
-    def __init__(self, pin: PinnedCertificate) -> None:
+    _asked = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
+        if self._asked or not buffer.startswith(b"CONNECT "):
+            raise HostUnavailable("a host is written to over TLS only")
+        self._asked = True
+        await self._inner.write(buffer, timeout)
+
+
+class PinnedBackend(httpcore.AsyncNetworkBackend):
+    """Opens connections to one host; ``channel`` is what its last handshake showed, None before the first.
+
+    ``tunnelled``: they lead to a proxy first.
+    """
+
+    def __init__(self, pin: PinnedCertificate, *, tunnelled: bool = False) -> None:
         self.pin = pin
+        self._stream = _TunnelStream if tunnelled else _PinnedStream
         self.channel: ChannelEvidence | None = None
         self._tcp = httpcore.AnyIOBackend()  # asyncio sets TCP_NODELAY on it
 
@@ -141,7 +162,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         self.pin.require_valid_now()
         inner = await self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _PinnedStream(inner, self)
+        return self._stream(inner, self)
 
     async def connect_unix_socket(
         self,

@@ -36,6 +36,7 @@ from opg_magic.protocol import strict_json
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import MAX_STREAM_BYTES, StreamReader
 from opg_magic.protocol.x402 import PaymentRequired, parse_payment_required
+from opg_magic.proxy import Proxy, proxy_for
 from opg_magic.secret import Secret
 
 PAYMENT_SIGNATURE = "PAYMENT-SIGNATURE"
@@ -121,16 +122,21 @@ class SendCancelled(asyncio.CancelledError):
 class _Transport(httpx.AsyncBaseTransport):
     """httpx's seam over an httpcore pool whose connections are pinned."""
 
-    def __init__(self, backend: PinnedBackend, *, max_connections: int) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            http1=True,
-            http2=False,
-            retries=0,
-            ssl_context=backend.pin.context,
-            network_backend=backend,
+    def __init__(self, backend: PinnedBackend, *, max_connections: int, proxy: Proxy | None) -> None:
+        options: dict[str, Any] = {
+            "max_connections": max_connections,
+            "max_keepalive_connections": max_connections,
+            "keepalive_expiry": KEEPALIVE_SECONDS,
+            "http1": True,
+            "http2": False,
+            "retries": 0,
+            "ssl_context": backend.pin.context,
+            "network_backend": backend,
+        }
+        self._pool = (
+            httpcore.AsyncConnectionPool(**options)
+            if proxy is None
+            else httpcore.AsyncHTTPProxy(proxy.url, proxy_auth=proxy.auth, **options)
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -184,22 +190,30 @@ class _State:
     problem: Problem | None = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """httpcore's trace hook: the moment before the first byte of the request is written."""
+        """httpcore's trace hook: the moment before the first byte of the request is written.
+
+        What a proxy is asked for is another request, and holds nothing of this one.
+        """
         if event.endswith("send_request_headers.started") and self.sent_at is None:
+            if info["request"].method == b"CONNECT":
+                return
             self.sent_at = datetime.now(UTC)
 
 
 class HostClient:
     """All that is asked of one host.  Made by :meth:`HostPool.client`."""
 
-    def __init__(self, host: Host, *, timeout: float, max_connections: int = 8) -> None:
+    def __init__(self, host: Host, *, timeout: float, max_connections: int = 8, proxy: Proxy | None = None) -> None:
         """``timeout``: seconds for one request that is not a prompt.  Raises :class:`ChannelRefused`."""
         self.host = host
         self.origin = parse_endpoint(host)
         self._timeout = timeout
-        self._backend = PinnedBackend(PinnedCertificate(host.tls_certificate, label=host.short_id))
+        self._proxy = proxy_for(self.origin, proxy)
+        self._backend = PinnedBackend(
+            PinnedCertificate(host.tls_certificate, label=host.short_id), tunnelled=self._proxy is not None
+        )
         self._http = httpx.AsyncClient(
-            transport=_Transport(self._backend, max_connections=max_connections),
+            transport=_Transport(self._backend, max_connections=max_connections, proxy=self._proxy),
             base_url=self.origin,
             follow_redirects=False,
             trust_env=False,
@@ -321,7 +335,9 @@ class HostClient:
             if failure is not None:
                 raise failure
             reason = state.problem.message if state.problem else "no connection"
-            raise SendFailed(f"host {self.host.short_id} could not be reached: {reason}. Nothing was sent.")
+            raise SendFailed(
+                f"host {self.host.short_id} could not be reached{self._through()}: {reason}. Nothing was sent."
+            )
         return exchange
 
     async def _exchange(
@@ -339,6 +355,22 @@ class HostClient:
                 await self._request(method, path, body, headers, state, sink)
         finally:
             _log.debug("%s %s to host %s: %s", method, path.partition("?")[0], self.host.short_id, state.status)
+
+    def _through(self) -> str:
+        return f" through the proxy {self._proxy.label}" if self._proxy is not None else ""
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """The response's head.  HostUnavailable where a proxy does not let the request through."""
+        refusal: str | None = None
+        try:
+            return await self._http.send(request, stream=True)
+        except httpcore.ProxyError as refused:
+            refusal = "".join(c if c.isprintable() else " " for c in str(refused)[:80])
+        # Outside the handler: its context would lead to frames that hold the request.
+        raise HostUnavailable(
+            f"host {self.host.short_id} could not be reached{self._through()}: it says {refusal}. Nothing was sent.",
+            hint="The proxy is your own setting: opg config proxy.",
+        )
 
     async def _request(
         self,
@@ -358,7 +390,7 @@ class HostClient:
             # The whole exchange has one limit, set by the caller; a host may think long before its first token.
             timeout=httpx.Timeout(None, connect=self._timeout),
         )
-        response = await self._http.send(request, stream=True)
+        response = await self._sent(request)
         try:
             state.status = response.status_code
             secrets = _secrets(headers)
@@ -404,7 +436,7 @@ class HostClient:
         if broken is None and state.problem is not None:
             broken = state.problem.message
         if broken is not None:
-            raise HostUnavailable(f"host {self.host.short_id} could not be asked: {broken}")
+            raise HostUnavailable(f"host {self.host.short_id} could not be asked{self._through()}: {broken}")
         if state.status is not None and 300 <= state.status < 400:
             self._refuse_redirect(state.status)
         return state, sink.raw()
@@ -521,9 +553,10 @@ class _Sink:
 class HostPool:
     """One a kernel: a pinned client for every host that is used, each with its own kept-alive connections."""
 
-    def __init__(self, *, timeout: float = 30.0) -> None:
+    def __init__(self, *, timeout: float = 30.0, proxy: Proxy | None = None) -> None:
         """``timeout``: seconds for connecting, and for one request that is not a prompt."""
         self._timeout = timeout
+        self._proxy = proxy
         self._clients: dict[tuple[str, str, bytes], HostClient] = {}
 
     def client(self, host: Host) -> HostClient:
@@ -533,7 +566,7 @@ class HostPool:
         """
         key = (host.tee_id, host.endpoint, host.tls_certificate)
         if key not in self._clients:
-            self._clients[key] = HostClient(host, timeout=self._timeout)
+            self._clients[key] = HostClient(host, timeout=self._timeout, proxy=self._proxy)
         return self._clients[key]
 
     async def aclose(self) -> None:

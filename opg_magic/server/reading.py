@@ -218,13 +218,14 @@ def _asked(run_id: str | None) -> Network:
                 "The simulated network of this receipt does not run here; its registry is gone with that start of it."
             )
         return simlink.network(state)
-    rpcs = _settings().get("registry_rpcs")
+    settings = _settings()
+    rpcs = settings.get("registry_rpcs")
     if not rpcs:
         raise NotConfigured(
             "Your settings name no RPC of the registry's chain.", hint="Set registry_rpcs (see: %opg config)."
         )
     try:
-        return replace(profile_of(rpcs), registry_rpcs=tuple(rpcs))
+        return replace(profile_of(rpcs, settings), registry_rpcs=tuple(rpcs))
     except SimnetError as problem:
         raise NetworkUnavailable(problem.message) from None
 

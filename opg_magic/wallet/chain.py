@@ -105,7 +105,7 @@ class PaymentChain:
         """``timeout``: seconds for one RPC request."""
         self._network = network
         self._timeout = timeout
-        self._rpcs = [Rpc(url, timeout=timeout) for url in network.payment_rpcs]
+        self._rpcs = [Rpc(url, timeout=timeout, proxy=network.proxy) for url in network.payment_rpcs]
         self._checked: set[Rpc] = set()
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ consents are the user's alone.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -222,12 +223,13 @@ class Settings:
                 self.notes.append(f"config.toml {key}: ignored, {RETIRED[key]}")
             else:
                 option(key)
-        if self.get("proxy") is None:
-            ignored = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if self._environ.get(name)]
-            if ignored:
-                self.notes.append(
-                    f"{ignored[0]} is set and not used: a proxy is your own setting (opg config proxy URL)"
-                )
+        if "proxy" not in self._user and not self._at_start("OPG_PROXY"):
+            variables = os.environ if environ is None else environ
+            ignored = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if variables.get(name)]
+            self.notes += [
+                f"{name} is set and not used: a proxy is your own setting (opg config proxy URL)"
+                for name in ignored[:1]
+            ]
         for key in self._project:
             if key not in _BY_KEY or _BY_KEY[key].tighten is None:
                 self.notes.append(f"pyproject.toml [tool.opg] {key}: ignored, a project can only tighten")

@@ -171,7 +171,6 @@ def _session(options: argparse.Namespace | None = None) -> Any:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from opg_magic.display.markdown import to_html
     from opg_magic.receipts.audit import verify_path
     from opg_magic.session import reader_trust
     from opg_magic.verify.policy import policy, requiring
@@ -198,7 +197,6 @@ def _verify(options: argparse.Namespace) -> int:
             settlement_reader=readers and readers.settlement,
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
-            render_html=to_html,
         )
     print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
     return int(report.exit_code)

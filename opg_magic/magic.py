@@ -257,8 +257,13 @@ class OpgMagics(Magics):  # type: ignore[misc]
         from opg_magic.display import bundle
 
         receipt = getattr(problem, "receipt", None)
-        card = _card_of(problem, streamed=live is not None and live.text_was_shown)
-        settled = bundle.settled_bundle(card, receipt=receipt)
+        # The traceback below says what happened; the card is the receipt's own where there is one.
+        streamed = live is not None and live.text_was_shown
+        settled = (
+            bundle.settled_bundle(_card_of(problem, streamed=streamed))
+            if receipt is None
+            else bundle.receipt_bundle(receipt, streamed=streamed)
+        )
         if live is not None:
             live.settle(settled)
         elif receipt is not None:
@@ -413,7 +418,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
             self._result(answer)
             return
         # Withheld, and not asked for: the card, which says how to ask.
-        self._display(bundle.settled_bundle(card.settled(verdict, receipt, receipt.cost), receipt=receipt))
+        self._display(bundle.receipt_bundle(receipt))
 
     def do_cost(self, words: list[str]) -> Any:
         _none(words, "cost")

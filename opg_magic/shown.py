@@ -48,3 +48,13 @@ def answer_part(plain: str) -> str | None:
 def shows(plain: str, signed_text: str) -> bool:
     """Whether a settled ``text/plain`` shows exactly ``signed_text`` as its answer."""
     return answer_part(plain) == inert(signed_text)
+
+
+def fenced(text: str) -> str:
+    """Text as a Markdown code block that it cannot close: the fence is longer than any run of it in the text.
+
+    Front ends that prefer ``text/markdown`` render HTML and TeX in it, so that only a code block is inert and faithful.
+    """
+    shown = inert(text)
+    fence = "~" * max(3, max((len(run) + 1 for run in re.findall("~+", shown)), default=0))
+    return f"{fence}text\n{shown}\n{fence}\n"

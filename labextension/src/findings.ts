@@ -4,6 +4,7 @@
  */
 
 import { sha256Hex, utf8 } from './crypto/bytes';
+import { comparedTexts } from './face';
 import { digestMatches, isFaithful, MIME_TYPE, Receipt } from './receipt';
 
 /** `failed`: something is not as the notebook says; `incomplete`: not enough to say; `note`: no harm. */
@@ -39,7 +40,7 @@ export interface Finding {
 }
 
 /** Begins the line between an answer and its card in `text/plain` (opg_magic/shown.py). */
-const RULE = '──── opg receipt ';
+export const RULE = '──── opg receipt ';
 // C0 without newline and tab, DEL, C1, bidirectional controls, separators, byte order mark, lone surrogates.
 const ACTIVE =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/gu;
@@ -102,8 +103,6 @@ export function documentFindings(receipt: Receipt): Finding[] {
   return found;
 }
 
-const DIFFERS = 'The text that the cell shows elsewhere is not the text that was signed.';
-
 /** All that a receipt's display is made of. */
 const TYPES: readonly string[] = ['text/plain', 'text/markdown', 'text/html', MIME_TYPE];
 
@@ -118,8 +117,7 @@ export function shownFindings(bundle: Readonly<Record<string, unknown>>, metadat
   if (isIsolated(metadata)) {
     found.push(failure('isolated', 'The display asks for a frame of its own (isolated), where a front end shows no check of it.'));
   }
-  const text = shownFinding(bundle, receipt);
-  return text === null ? found : [...found, text];
+  return [...found, ...comparedTexts(bundle, receipt)];
 }
 
 /** Whether a front end is told, for all types or for one, to show the output in a frame of its own. */
@@ -127,43 +125,11 @@ function isIsolated(metadata: unknown): boolean {
   return isRecord(metadata) && [metadata, ...Object.values(metadata)].some(part => isRecord(part) && part.isolated !== undefined && part.isolated !== false);
 }
 
-/** What a saved display shows that its receipt does not hold, or null. */
-export function shownFinding(bundle: Readonly<Record<string, unknown>>, receipt: Receipt): Finding | null {
-  const plain = joined(bundle['text/plain']) ?? '';
-  const signed = signedText(receipt);
-  if (!plain) {
-    return failure('shown-text', bundle['text/plain'] === undefined ? 'The cell shows no plain text of this receipt.' : DIFFERS);
-  }
-  if (!plain.includes(RULE)) {
-    return failure('shown-text', 'The shown text does not say where the answer ends.');
-  }
-  let part = answerPart(plain);
-  if (part !== null) {
-    if (receipt.checked?.withheld && part.startsWith('✗ ')) {
-      part = part.includes('\n\n') ? part.slice(part.indexOf('\n\n') + 2) : '';
-    }
-    if (signed === null || part !== inert(signed)) {
-      return failure('shown-text', DIFFERS);
-    }
-  }
-  if (bundle['text/markdown'] !== undefined && fencedPart(joined(bundle['text/markdown']) ?? '', receipt) !== part) {
-    return failure('shown-text', 'The text that the cell shows as Markdown is not the text that was signed.');
-  }
-  return null;
-}
-
-function fencedPart(markdown: string, receipt: Receipt): string | null {
-  let text = markdown;
-  if (receipt.checked?.withheld && text.startsWith('**')) {
-    text = text.includes('\n') ? text.slice(text.indexOf('\n') + 1).replace(/^\n+/, '') : '';
-  }
-  const opening = /^(~{3,})text\n/.exec(text);
-  if (opening === null) {
-    return null;
-  }
-  const rest = text.slice(opening[0].length);
-  const end = rest.indexOf(`\n${opening[1]}\n`);
-  return end < 0 ? null : rest.slice(0, end);
+/** Whether the author's kernel handed no answer out: it failed, was cut off, or the policy withheld it. */
+export function isWithheldAtCreation({ checked, response }: Receipt): boolean {
+  return (
+    checked === null || checked.withheld || checked.verdict === 'FAILED' || (response.problem !== null && response.problem.code !== 'unsigned')
+  );
 }
 
 /** Whether a cell is a `%%opg` call: not its help, and not a dry run, which pay nothing. */

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import card as cards
 from opg_magic.display import html, markdown, plain
 from opg_magic.display.card import Card
-from opg_magic.display.style import BORDER, FAINT, TONES
+from opg_magic.display.style import BORDER, FAINT
 from opg_magic.shown import inert
 
 if TYPE_CHECKING:
@@ -20,57 +19,97 @@ Bundle = dict[str, Any]
 #: While it streams, at most this many last characters are shown: a long answer is not sent again ten times a second.
 STREAM_WINDOW = 8_000
 
-_BANNER = "✗ Shown because you asked: the text below did not pass"
+
+def answer_bundle(answer: Answer, *, show_text: bool = True) -> Bundle:
+    """An answer with its card.  A withheld answer (asked for explicitly) stands under a line that says so.
+
+    The card is the receipt's own (:mod:`opg_magic.receipts.face`), which every reader can make anew and compare.  Only
+    where there is more to say than the receipt holds, it is a card in words.
+    """
+    receipt = answer.receipt
+    remarks = _remarks(answer.notes)
+    if remarks is not None and _says_the_same(answer):
+        return receipt_bundle(receipt, show_text=show_text, remarks=remarks)
+    return settled_bundle(cards.of_answer(answer), receipt=receipt, show_text=show_text)
 
 
-def answer_bundle(answer: Answer, *, card: Card | None = None, show_text: bool = True) -> Bundle:
-    """An answer with its card.  A withheld answer (asked for explicitly) stands under a line that says so."""
-    it = card or cards.of_answer(answer)
-    return settled_bundle(
-        it,
-        text=_content(answer) if show_text else None,
-        receipt=answer.receipt,
-        banner=_BANNER if answer.verdict.withheld and show_text else None,
+def receipt_bundle(
+    receipt: Receipt, *, show_text: bool = False, streamed: bool = False, remarks: tuple[str, ...] = ()
+) -> Bundle:
+    """The display of a call that is made of its receipt alone.  ``streamed``: text was on it before the verdict."""
+    from opg_magic.receipts.face import REMARKS, face
+    from opg_magic.receipts.receipt import MIME_TYPE
+
+    if streamed:
+        remarks = (*remarks, REMARKS[2])
+    return {**face(receipt, show=show_text, remarks=remarks), MIME_TYPE: receipt.document}
+
+
+#: How notes begin that the receipt's own card has words for.
+_KNOWN_NOTES = ("the host had closed the open session, ", "host ")
+
+
+def _remarks(notes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The words for these notes on a receipt's own card; None where it has none for one of them."""
+    from opg_magic.receipts.face import REMARKS
+
+    known = dict(zip(_KNOWN_NOTES, REMARKS, strict=False))
+    said = set()
+    for note in notes:
+        words = next((words for words in known if note.startswith(words)), None)
+        if words is None:
+            return None
+        said.add(known[words])
+    return tuple(remark for remark in REMARKS if remark in said)
+
+
+#: Claims about what is learnt after a call: the receipt's own card says what was known when it was made.
+_LATER = ("payment", "settlement", "agreement")
+
+
+def _says_the_same(answer: Answer) -> bool:
+    """Whether the verdict is still the one that the receipt records."""
+    now, then = answer.verdict, answer.receipt.verdict_at_creation
+    return (
+        then is not None
+        and (now.status, now.withheld, now.simulated) == (then.status, then.withheld, then.simulated)
+        and all(claim.status is then.claims[name].status for name, claim in now.claims.items() if name not in _LATER)
     )
 
 
-def _content(answer: Answer) -> str:
-    """What is shown of an answer: its text, or the exact signed string of its tool calls."""
-    if answer.tool_calls and not answer.text:
-        signed = answer.receipt.document["response"]["tool_calls"]
-        return str(signed) if signed else json.dumps(list(answer.tool_calls), sort_keys=True)
-    return answer.text
-
-
 def settled_bundle(
-    it: Card, *, text: str | None = None, receipt: Receipt | None = None, banner: str | None = None
+    it: Card, *, text: str | None = None, receipt: Receipt | None = None, show_text: bool = False
 ) -> Bundle:
-    """The last state of a display: answer (or none), card, receipt.  Nothing the answer holds can reach the card."""
-    bundle: Bundle = {
-        "text/plain": _plain(it, text, banner),
-        "text/markdown": _markdown(it, text, banner),
-        "text/html": _html(it, text, banner),
+    """The last state of a display with a card in words: answer (or none), card, receipt.
+
+    ``show_text``: with the receipt's answer; ``text`` is one without receipt.  Nothing it holds can reach the card.
+    """
+    if receipt is None:
+        return {"text/plain": _plain(it, text), "text/markdown": _markdown(it, text), "text/html": _html(it, text)}
+    from opg_magic.receipts import face
+    from opg_magic.receipts.receipt import MIME_TYPE
+
+    starts = face.beginnings(receipt, show=show_text)
+    return {
+        "text/plain": f"{starts['text/plain']}{face.rule(receipt, face.FREE, show=show_text)}\n{plain.card(it)}",
+        "text/markdown": starts["text/markdown"] + _card_markdown(it),
+        "text/html": f"{starts['text/html']}{html.card(it)}</div>",
+        MIME_TYPE: receipt.document,
     }
-    if receipt is not None:
-        from opg_magic.receipts.receipt import MIME_TYPE
-
-        bundle[MIME_TYPE] = receipt.document
-    return bundle
 
 
-def _plain(it: Card, text: str | None, banner: str | None) -> str:
+def _plain(it: Card, text: str | None) -> str:
     parts = [] if text is None else [inert(text), ""]
-    if banner:
-        parts = [banner, "", *parts]
     if it.receipt_id or text is not None:
         parts.append(plain.rule(it, text))
     return "\n".join([*parts, plain.card(it)])
 
 
-def _markdown(it: Card, text: str | None, banner: str | None) -> str:
-    parts = [] if text is None else [markdown.fenced(text)]
-    if banner:
-        parts.insert(0, f"**{markdown.plain_markdown(banner)}**\n")
+def _markdown(it: Card, text: str | None) -> str:
+    return ("" if text is None else f"{markdown.fenced(text)}\n") + _card_markdown(it)
+
+
+def _card_markdown(it: Card) -> str:
     facts = "".join(f" · {markdown.plain_markdown(fact)}" for fact in it.summary)
     lines = [f"**{markdown.plain_markdown(it.headline)}**{facts}\n"]
     lines += [
@@ -83,23 +122,18 @@ def _markdown(it: Card, text: str | None, banner: str | None) -> str:
     for note in it.notes:
         code = f" {_code_span(note.code)}" if note.code else ""
         lines.append(f"{markdown.plain_markdown(note.text)}{code}{markdown.plain_markdown(note.after)}\n")
-    return "\n".join([*parts, *lines])
+    return "\n".join(lines)
 
 
 def _code_span(code: str) -> str:
     return f"`{' '.join(inert(code).split()).replace('`', 'ˋ')}`"
 
 
-def _html(it: Card, text: str | None, banner: str | None) -> str:
+def _html(it: Card, text: str | None) -> str:
     parts = []
-    if banner:
-        parts.append(
-            f'<div style="{html.box("bad", simulated=it.simulated)};margin:0 0 8px"><b>{html.text(banner)}</b></div>'
-        )
     if text is not None:
-        edge = f"border-left:2px dotted {TONES['bad']};padding-left:10px;" if banner else ""
         # overflow: whatever the text contains is painted inside its own box, never over the card.
-        parts.append(f'<div style="{edge}margin:0 0 8px;overflow:auto;max-width:100%">{markdown.to_html(text)}</div>')
+        parts.append(f'<div style="margin:0 0 8px;overflow:auto;max-width:100%">{markdown.to_html(text)}</div>')
     parts.append(html.card(it))
     return f'<div style="font-family:inherit">{"".join(parts)}</div>'
 

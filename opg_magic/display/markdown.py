@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opg_magic.display.style import BORDER, FAINT, MONO
-from opg_magic.shown import inert
+from opg_magic.shown import fenced, inert
+
+__all__ = ["ALLOWED", "fenced", "plain_markdown", "safe_link", "to_html", "verbatim_html"]
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -68,17 +70,6 @@ def to_html(text: str) -> str:
 def verbatim_html(text: str) -> str:
     """Model text as it is, in one block, wrapped at the edge."""
     return f'<div style="{_WRAP}">{_text(text)}</div>\n'
-
-
-def fenced(text: str) -> str:
-    """Model text as a Markdown code block that it cannot close: the fence is longer than any run of it in the text.
-
-    Front ends that prefer ``text/markdown`` render HTML and TeX in it, so that only a code block is inert and faithful.
-    """
-    shown = inert(text)
-    longest = max((len(run) for run in re.findall(r"~+", shown)), default=0)
-    fence = "~" * max(3, longest + 1)
-    return f"{fence}text\n{shown}\n{fence}\n"
 
 
 def plain_markdown(text: str) -> str:

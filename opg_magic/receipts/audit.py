@@ -7,7 +7,7 @@ it is ever contacted, and a registry is asked only through RPCs that the reader 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +54,6 @@ def verify_path(
     settlement_reader: SettlementReader | None = None,
     allow_simulated: bool = False,
     receipt: str | None = None,
-    render_html: Callable[[str], str] | None = None,
 ) -> Report:
     """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
 
@@ -62,8 +61,7 @@ def verify_path(
     ``settlement_reader`` ask the reader's own RPCs, so that these claims are asked and not merely recorded; without
     them nothing is contacted.  ``allow_simulated`` accepts receipts of a simulated network whose root is in
     ``trust.simulated_roots`` if all that the policy requires passed, be it by the author's word.  ``receipt`` (an id or
-    its beginning) looks at that one alone.  ``render_html`` renders an answer's text as the display does; with it the
-    saved HTML is compared too.
+    its beginning) looks at that one alone.
 
     Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
     """
@@ -78,7 +76,6 @@ def verify_path(
         settlement_reader=settlement_reader,
         allow_simulated=allow_simulated,
         only=normalise_id(receipt) if receipt else None,
-        render_html=render_html,
     )
     readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
     reader = readers.get(source.suffix.lower())
@@ -142,7 +139,6 @@ class _Audit(Asking):
     policy: Policy
     allow_simulated: bool
     only: str | None
-    render_html: Callable[[str], str] | None
 
     def read(self, text: str | bytes | Mapping[str, Any] | None, where: str) -> Receipt | None:
         try:
@@ -261,7 +257,7 @@ class _Audit(Asking):
     def _notebook(self, place: _Place) -> None:
         if place.cell is None or place.display is None:
             return
-        for level, code, message in shown_faults(place.display, place.receipt, self.render_html):
+        for level, code, message in shown_faults(place.display, place.receipt):
             self.say(level, code, message, place.where, place.receipt.id)
         if place.asks:
             found = cell_fault(place.cell.source, place.receipt)

@@ -1,38 +1,38 @@
-"""What a cell shows beside its receipt, held against the receipt."""
+"""What a cell shows beside its receipt, held against what is made anew of the receipt.
+
+Nothing here reads HTML or Markdown: a display's texts are compared with those of :mod:`opg_magic.receipts.face`, byte
+for byte.  Where that cannot be (a display of another version, a card that says more than its receipt), the finding
+says so, and nothing vouches for those words.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from html.parser import HTMLParser
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from opg_magic import shown
+from opg_magic.receipts import face
 from opg_magic.receipts.cells import joined
 from opg_magic.receipts.notebook import Display
 from opg_magic.receipts.receipt import MIME_TYPE, Receipt
 from opg_magic.receipts.report import Level
 
-
-def shown_text_matches(
-    bundle: Mapping[str, Any], receipt: Receipt, *, render_html: Callable[[str], str] | None = None
-) -> bool:
-    """Whether a display's MIME bundle shows, as the answer, exactly the text that the receipt holds, or none at all.
-
-    ``text/plain`` as :mod:`opg_magic.shown` defines it; ``text/markdown`` begins with the text in a fenced code block;
-    ``text/html`` (compared if ``render_html`` is given) holds the rendered text before anything else that is visible.
-    """
-    return shown_fault(bundle, receipt, render_html) is None
-
-
+#: The texts of a display, as a person calls them.
+_TEXTS = {"text/plain": "plain text", "text/markdown": "Markdown", "text/html": "HTML"}
 #: All that a receipt's display is made of.
-TYPES = ("text/plain", "text/markdown", "text/html", MIME_TYPE)
+TYPES = (*_TEXTS, MIME_TYPE)
+
+Fault = tuple[Level, str, str]
 
 
-def shown_faults(
-    display: Display, receipt: Receipt, render_html: Callable[[str], str] | None
-) -> Iterator[tuple[Level, str, str]]:
-    """What a display shows that is not its receipt's: level, code and words of each."""
+def shown_text_matches(bundle: Mapping[str, Any], receipt: Receipt) -> bool:
+    """Whether a display's MIME bundle shows nothing that contradicts its receipt, as far as can be compared."""
+    return not [level for level, _, _ in shown_faults(Display(bundle), receipt) if level == "failed"]
+
+
+def shown_faults(display: Display, receipt: Receipt) -> Iterator[Fault]:
+    """What a display shows that is not its receipt's, and what could not be compared: level, code and words of each."""
     beyond = sorted(set(display.bundle) - set(TYPES))
     if beyond:
         names = ", ".join(shown.inert(name)[:80] for name in beyond[:3]) + (", …" if len(beyond) > 3 else "")
@@ -40,9 +40,11 @@ def shown_faults(
     if _isolated(display.metadata):
         message = "The display asks for a frame of its own (isolated), where a front end shows no check of it."
         yield "failed", "isolated", message
-    fault = shown_fault(display.bundle, receipt, render_html)
-    if fault is not None:
-        yield "failed", "shown-text", fault
+    texts = {type: joined(display.bundle[type]) for type in _TEXTS if type in display.bundle}
+    if not texts.get("text/plain"):
+        yield "failed", "shown-text", "The cell shows no plain text of this receipt."
+        return
+    yield from _compared({type: text or "" for type, text in texts.items()}, receipt)
 
 
 def _isolated(metadata: Mapping[str, Any]) -> bool:
@@ -54,31 +56,75 @@ def _isolated(metadata: Mapping[str, Any]) -> bool:
     )
 
 
-def shown_fault(bundle: Mapping[str, Any], receipt: Receipt, render_html: Callable[[str], str] | None) -> str | None:
-    """What the bundle shows that the receipt does not hold, in words; None if all is well."""
-    response = receipt.document["response"]
-    # What is shown of a tool call is the exact string that was signed.
-    signed = response["text"] if response["text"] else (response["tool_calls"] or response["text"])
-    plain = joined(bundle.get("text/plain"))
-    if not plain:
-        return "The cell shows no plain text of this receipt." if bundle.get("text/plain") is None else _DIFFERS
+def _compared(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
+    plain = texts["text/plain"]
+    for show in (True, False):
+        starts = face.beginnings(receipt, show=show)
+        for form in (face.FORM, face.FREE):
+            if plain.startswith(starts["text/plain"] + face.rule(receipt, form, show=show)):
+                remarks = tuple(remark for remark in face.REMARKS if f"\n  {remark}\n" in plain)
+                made = face.face(receipt, show=show, remarks=remarks) if form == face.FORM else None
+                yield from _differences(texts, starts, made)
+                return
+    yield from _other_form(texts, receipt)
+
+
+def _differences(
+    texts: Mapping[str, str], starts: Mapping[str, str], made: Mapping[str, str] | None
+) -> Iterator[Fault]:
+    """``made`` None: the card is in words of its author's."""
+    answers = [_TEXTS[type] for type, text in texts.items() if not text.startswith(starts[type])]
+    if answers:
+        yield (
+            "failed",
+            "shown-text",
+            f"The text that the cell shows as {_listed(answers)} is not the text that was signed.",
+        )
+    if made is None:
+        message = "The saved card says more than its receipt holds; those words were not compared with anything."
+        yield "incomplete", "not-compared", message
+        return
+    cards = [_TEXTS[type] for type, text in texts.items() if text.startswith(starts[type]) and text != made[type]]
+    if cards:
+        yield (
+            "failed",
+            "shown-card",
+            f"The card that the cell shows as {_listed(cards)} is not the one of this receipt.",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# ---------------------------------------------------------------------------------------------- displays of other forms
+
+
+def _other_form(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
+    """A display of version 0.1, or of one to come: its text and Markdown are compared, no card, no HTML."""
+    plain = texts["text/plain"]
     if shown.RULE not in plain:
-        return "The shown text does not say where the answer ends."
+        yield "failed", "shown-text", "The shown text does not say where the answer ends."
+        return
     part = shown.answer_part(plain)
     if part is not None:
         part = _without_banner(part, receipt)
-        if signed is None or part != shown.inert(signed):
-            return _DIFFERS
-    if "text/markdown" in bundle:
-        fenced = _fenced_part(joined(bundle["text/markdown"]) or "", receipt)
-        if fenced != part:
-            return "The text that the cell shows as Markdown is not the text that was signed."
-    if render_html is not None and "text/html" in bundle:
-        return _html_fault(joined(bundle["text/html"]) or "", signed if part is not None else None, render_html)
-    return None
+    signed = face.signed_text(receipt)
+    if part is not None and (signed is None or part != shown.inert(signed)):
+        yield "failed", "shown-text", "The text that the cell shows as plain text is not the text that was signed."
+    elif _named_form(plain) in (face.FORM, face.FREE):
+        yield "failed", "shown-card", "The card that the cell shows as plain text is not the one of this receipt."
+    elif "text/markdown" in texts and _fenced_part(texts["text/markdown"], receipt) != part:
+        yield "failed", "shown-text", "The text that the cell shows as Markdown is not the text that was signed."
+    else:
+        message = "The display is of another version: its HTML and its card were not compared with the receipt."
+        yield "incomplete", "not-compared", message
 
 
-_DIFFERS = "The text that the cell shows is not the text that was signed."
+def _named_form(plain: str) -> str:
+    """The form that the line between answer and card names; the last such line counts."""
+    line = plain.rpartition(shown.RULE)[2].partition("\n")[0]
+    return line.removesuffix(" ────").rpartition(" · ")[2]
 
 
 def _without_banner(part: str, receipt: Receipt) -> str:
@@ -97,50 +143,3 @@ def _fenced_part(markdown: str, receipt: Receipt) -> str | None:
         return None
     content, found, _ = markdown[opening.end() :].partition(f"\n{opening[1]}\n")
     return content if found else None
-
-
-def _html_fault(html: str, signed: str | None, render_html: Callable[[str], str]) -> str | None:
-    rendered = render_html(signed) if signed is not None else ""
-    before, found, after = html.partition(rendered) if rendered else ("", "", html)
-    if rendered and not found:
-        return "The text that the cell shows as HTML is not the text that was signed."
-    outside = _Outside()
-    outside.feed(before)
-    outside.close()
-    if rendered and outside.words.strip() and not outside.words.strip().startswith("✗ "):
-        return "The cell's HTML shows something before the signed text."
-    outside.feed(after)
-    outside.close()
-    if outside.harmful:
-        return f"The cell's HTML holds {outside.harmful}, with which other text can be laid over the signed text."
-    return None
-
-
-class _Outside(HTMLParser):
-    """Reads the HTML around an answer: its words, and what could hide the answer or lay something over it."""
-
-    _TAGS = frozenset(
-        {"div", "span", "b", "code", "details", "summary", "table", "tbody", "thead", "tr", "td", "th", "br", "p", "a"}
-    )
-    _STYLE = re.compile(
-        r"position|transform|display\s*:|visibility|opacity|z-index|url\s*\(|clip|filter|content|animation"
-        r"|:\s*-[0-9.]|(?:^|;)\s*(?:max-)?height|font-size\s*:\s*0|color\s*:\s*transparent|text-indent",
-        re.IGNORECASE,
-    )
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.words = ""
-        self.harmful: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in self._TAGS:
-            self.harmful = f"<{tag}>"
-        for name, value in attrs:
-            if name not in ("style", "open", "href", "rel", "target", "colspan"):
-                self.harmful = f"the attribute {name}"
-            elif name == "style" and self._STYLE.search(value or ""):
-                self.harmful = "a style of its own"
-
-    def handle_data(self, data: str) -> None:
-        self.words += data

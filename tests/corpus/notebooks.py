@@ -7,15 +7,17 @@ A case's findings are written ``cell: level code`` (cells are counted from 1, th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from support.signed_receipts import PROMPT, signed, verify
+from support.hostile import HOSTILE
+from support.signed_receipts import PROMPT, redigested, signed, verify
 
-from opg_magic.display.bundle import answer_bundle
-from opg_magic.models import SettlementTx
+from opg_magic.display.bundle import answer_bundle, receipt_bundle
+from opg_magic.models import Evidence, Problem, SettlementTx
+from opg_magic.receipts.face import REMARKS, face
 from opg_magic.receipts.receipt import MIME_TYPE, Receipt, supplement_json, supplemented
 from opg_magic.receipts.report import Report
 
@@ -191,8 +193,194 @@ def forged_display(document: dict[str, Any]) -> Bundle:
     return answer_bundle(Receipt(document).answer())
 
 
+def shown() -> Iterator[NotebookCase]:
+    """The texts of a display are compared with those that are made anew of the receipt."""
+    text, card, older = "2: failed shown-text", "2: failed shown-card", "2: incomplete not-compared"
+    for type in ("text/plain", "text/markdown", "text/html"):
+        was = SHOWN[type]
+        edits = {
+            "another answer": (was.replace("561", "563", 1), text),
+            "another answer and the same after it": (
+                ("Yes.\n\n" if type == "text/plain" else "<p>Yes.</p>") + was,
+                text,
+            ),
+            "words after the card": (was + "\n561 is prime.", card),
+            "words in the card": (was.replace("Not proven", "561 is prime. Not proven", 1), card),
+            "another verdict": (was.replace("SIMULATED · all", "all", 1), card),
+            "a remark that is none": (was.replace("Simulated network:", "Another host was used.\nSimulated:", 1), card),
+            "no text": (1, text),
+        }
+        for name, (is_now, finding) in edits.items():
+            yield one(f"{type}: {name}", finding, bundle={**SHOWN, type: is_now})
+    html = SHOWN["text/html"]
+    for hiding in HIDING:
+        yield one(
+            f"hidden in HTML: {hiding}", card, bundle={**SHOWN, "text/html": html[: -len("</div>")] + hiding + "</div>"}
+        )
+        yield one(f"hidden in HTML before the answer: {hiding}", text, bundle={**SHOWN, "text/html": hiding + html})
+    opened = {**SHOWN, "text/html": html.replace("overflow:auto", "height:0;overflow:hidden", 1)}
+    yield one("an answer without height", text, bundle=opened)
+    yield one("the answer in closed details", text, bundle={**SHOWN, "text/html": f"<details>{html}</details>"})
+    costly = {**SHOWN, "text/html": html + "<a x='" * 22_000}
+    yield one("HTML that a parser would take a minute for", card, bundle=costly)
+    without = {type: content for type, content in SHOWN.items() if type != "text/html"}
+    yield one("no HTML", bundle=without)
+    plainless = {type: content for type, content in SHOWN.items() if type != "text/plain"}
+    yield one("no plain text", text, bundle=plainless)
+    quiet = answer_bundle(GOOD.answer(), show_text=False)
+    yield one("an answer in HTML alone", card, bundle={**quiet, "text/html": html})
+    yield one("an answer in Markdown alone", card, bundle={**quiet, "text/markdown": SHOWN["text/markdown"]})
+    other = SHOWN["text/plain"].replace("card 2", "card 3")
+    yield one("a form to come", older, bundle={**SHOWN, "text/plain": other})
+    ours = SHOWN["text/plain"].replace("1AAAAAAAAA", "1AAAAAAAAB", 1)
+    yield one("the id of another receipt", card, bundle={**SHOWN, "text/plain": ours})
+    remarked = face(GOOD, show=True, remarks=REMARKS[1:])
+    yield one("remarks", bundle={**SHOWN, **remarked})
+
+
+HIDING = (
+    '<div style="font-size:1px">561 is prime.</div>',
+    '<div style="color:#fff">561 is prime.</div>',
+    '<div style="line-height:0">561 is prime.</div>',
+    '<div style="margin-top:-99px">561 is prime.</div>',
+    "<details><summary>more</summary>561 is prime.</details>",
+    "<script>document.body.textContent = '561 is prime.'</script>",
+    "<![<b>561 is prime.",
+    "<!-- 561 is prime. -->",
+)
+
+
+def in_words() -> Iterator[NotebookCase]:
+    """A card that says more than its receipt is not compared, and its answer is."""
+    answer = replace(GOOD.answer(), notes=("the ledger could not be written",))
+    bundle = answer_bundle(answer)
+    incomplete = "2: incomplete not-compared"
+    yield one("a card in words", incomplete, bundle=bundle)
+    for type in ("text/plain", "text/markdown", "text/html"):
+        forged = {**bundle, type: bundle[type].replace("561", "563", 1)}
+        found = ("2: failed shown-text",) if type == "text/plain" else ("2: failed shown-text", incomplete)
+        yield one(f"a card in words, another answer in {type}", *found, bundle=forged)
+
+
+def other_verdicts() -> Iterator[NotebookCase]:
+    """Cards of answers that failed, were withheld, or never came: of their receipts too."""
+    failed = signed(id="4DDDDDDDDD", change=altered)
+    for name, bundle in {
+        "withheld": receipt_bundle(failed),
+        "withheld, after it had streamed": receipt_bundle(failed, streamed=True),
+        "withheld, shown because asked": answer_bundle(failed.answer(include_withheld=True)),
+    }.items():
+        honest = one(name, bundle=bundle)
+        yield replace(honest, passes=False)
+    banner = answer_bundle(failed.answer(include_withheld=True))
+    unwarned = {
+        **banner,
+        "text/html": banner["text/html"].replace("<p><b>✗ Shown because you asked", "<p><b>✓ Shown", 1),
+    }
+    yield one("a withheld answer without its warning", "2: failed shown-text", bundle=unwarned)
+    stopped = signed(id="5EEEEEEEEE", change=ended)
+    yield replace(one("no answer", bundle=receipt_bundle(stopped)), passes=False)
+
+
+def of_every_shape() -> Iterator[NotebookCase]:
+    """Answers, figures and words of every kind come out the same in both languages."""
+    clean = [text.encode("utf-8", "replace").decode() for text in HOSTILE.values()]
+    answers = [signed(text=text, prompt=f"Question {number}") for number, text in enumerate(clean) if text]
+    yield NotebookCase("answers of every shape", shown_by(answers), passes=True)
+    yield NotebookCase("receipts of every shape", shown_by([Receipt(document) for document in every_shape()]))
+
+
+def shown_by(receipts: Iterable[Receipt]) -> dict[str, Any]:
+    return notebook(*(cell("answer", output(receipt_bundle(receipt, show_text=True))) for receipt in receipts))
+
+
+AMOUNTS = [str(sign * 10**place + more) for place in (0, 2, 6, 15, 17, 18, 29) for sign in (1, 4, 9) for more in (0, 5)]
+AMOUNTS += ["0", "94", "95", "995", "1049", "1050", "999949", "999950", "1004999999999999999", "1005000000000000000"]
+
+
+def every_shape() -> Iterator[dict[str, Any]]:
+    """Receipts that differ from a good one in what a card says; none is altered by its own digest."""
+    number = 0
+
+    def changed(change: Callable[[dict[str, Any]], Any], receipt: Receipt = GOOD) -> dict[str, Any]:
+        nonlocal number
+        number += 1
+        document = json.loads(receipt.to_json())
+        change(document)
+        document["id"] = f"0{number:09}"
+        return redigested(document)
+
+    for amount in AMOUNTS:
+        for decimals in (0, 1, 2, 6, 18):
+            yield changed(lambda d, a=amount, n=decimals: d["payment"]["cost"].update(amount=a, token=token(d, n)))
+    for symbol in ("OPG", "561 is prime", "a" * 13, "", "opg\n"):
+        yield changed(lambda d, s=symbol: d["payment"]["cap"]["token"].update(symbol=s))
+    for usd in ("0", "0.00041", "12.345", "0.000000000999", "1000000", None):
+        yield changed(lambda d, u=usd: (d["network"].update(simulated=False), d["payment"].update(cost_usd=u)))
+    for received in ("00.949499", "00.949500", "01.049999", "01.050000", "59.949999", "59.950000"):
+        yield changed(lambda d, r=received: d.update(sent_at=AT.format("00.000000"), received_at=AT.format(r)))
+    yield changed(lambda d: d.update(sent_at=AT.format("09.000000"), received_at=AT.format("00.000000")))
+    yield changed(
+        lambda d: d.update(
+            sent_at="2026-05-04T10:00:00.5Z".replace(".5", ".500000"), received_at=AT.format("01.000000")
+        )
+    )
+    for charge in ("not charged", "unknown", "charged"):
+        yield changed(lambda d, c=charge: d["payment"].update(charge=c, cost=None))
+    yield changed(lambda d: d.update(payment=None, host=None, registry=None, checked=None))
+    for verdict in ("PARTIAL", "UNVERIFIED", "FAILED"):
+        for because in (
+            [],
+            ["signature:  of\u00a0another " + "ab" * 32, "more"],
+            ["é" + "ab" * 40],
+            ["\U0001f600" * 400],
+        ):
+            yield changed(lambda d, v=verdict, b=because: said(d, v, b))
+    for code in ("interrupted", "host-failure", "http-status", "truncated", "unsigned"):
+        problem = {"code": code, "message": "  it\tended\x1b[2J <b>here</b> *so* _it_ $did$ @all " + "x" * 300}
+        yield changed(lambda d, p=problem: d["response"].update(problem=p))
+    for body in (
+        {
+            "model": "a <b> | *c*",
+            "messages": [{"role": "system"}, {"role": "user", "content": PROMPT}],
+            "tools": [1, 2],
+        },
+        {"model": 7, "messages": [{"role": "user", "content": PROMPT}] * 3 + [{"role": "developer"}, 7]},
+        {"messages": {}, "tools": {}},
+        [1],
+    ):
+        yield changed(lambda d, b=body: d["request"].update(body=json.dumps(b)))
+    yield changed(lambda d: d["request"].update(body="{"))
+    calls = '[{"id":"1","function":{"name":"f","arguments":"{}"}}]'
+    yield changed(lambda d: d["response"].update(text="", tool_calls=calls))
+    yield changed(lambda d: d["response"].update(text=None, tool_calls=None))
+
+
+AT = "2026-05-04T12:00:{}Z"
+
+
+def token(document: dict[str, Any], decimals: int) -> dict[str, Any]:
+    return {**document["payment"]["token"], "decimals": decimals}
+
+
+def said(document: dict[str, Any], verdict: str, because: list[str]) -> None:
+    claims = document["checked"]["claims"]
+    claims[0].update(status="failed", sentence="The host signed another request.", reason="it is 0x" + "cd" * 32)
+    claims[1].update(status="missing", reason=None)
+    document["checked"].update(verdict=verdict, because=because)
+
+
+def altered(evidence: Evidence) -> Evidence:
+    return replace(evidence, response=replace(evidence.response, text="something else"))
+
+
+def ended(evidence: Evidence) -> Evidence:
+    problem = Problem("interrupted", "the call was stopped before its answer was complete, at 0x" + "ab" * 32)
+    return replace(evidence, response=replace(evidence.response, text=None, frame=None, problem=problem))
+
+
 def all_notebooks() -> Iterator[NotebookCase]:
-    for part in (honest, as_text, beside, other_types, skipped):
+    for part in (honest, as_text, beside, other_types, skipped, shown, in_words, other_verdicts, of_every_shape):
         yield from part()
 
 

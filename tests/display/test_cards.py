@@ -30,10 +30,11 @@ def says(made: dict[str, object], mime: str) -> str:
 @pytest.mark.parametrize("mime", EVERY_MIME)
 def test_verified_says_who_checked_and_when(mime: str) -> None:
     words_shown = says(bundle.answer_bundle(states.answer()), mime)
-    assert "✓ Verified · gpt-5 via host 27e3…6328 · 0.0041 OPG claimed ≈ $0.00041 · 1.8 s" in words_shown
+    cost = "0.0041 OPG claimed ≈ $0.00041, at most 0.1 sim-OPG"
+    assert f"✓ Verified · gpt-5 via host 27e3…6328 · {cost} · 1.8 s" in words_shown
     assert "7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC" in words_shown
     assert "Not proven: which weights the provider ran" in words_shown
-    assert "opg verify study.ipynb --receipt 7Q4K2M9XTB" in words_shown
+    assert "opg verify notebook.ipynb --receipt 7Q4K2M9XTB" in words_shown
 
 
 @pytest.mark.parametrize("status", list(VerdictStatus))
@@ -235,6 +236,8 @@ def test_long_hashes_are_told_by_their_ends() -> None:
 
 
 def test_a_cleaned_card_keeps_its_edge() -> None:
-    """JupyterLab drops styles with variables from a stranger's notebook: a plain colour stands before each."""
+    """JupyterLab drops styles with variables from a stranger's notebook: the edge has a plain colour."""
     made = bundle.answer_bundle(states.failed())["text/html"]
-    assert "border-left:4px solid #d32f2f;border-left-color:var(" in made
+    assert "border-left:4px solid #d32f2f;" in made
+    again = bundle.settled_bundle(card.of_answer(states.failed()))["text/html"]
+    assert "border-left:4px solid #d32f2f;border-left-color:var(" in again

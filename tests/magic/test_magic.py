@@ -291,6 +291,10 @@ def test_a_host_that_reports_a_failure_has_its_receipt_in_the_notebook(
         VerdictStatus.UNVERIFIED, states.UNSIGNED, simulated=True, text=None, charge=Charge.NONE
     )
 
+    problem = {"code": "host-failure", "message": "host 27e3…6328 reports a failure"}
+    receipt.document["response"]["problem"] = problem
+    receipt.document["payment"]["charge"] = Charge.NONE.value
+
     def act(*_: Any) -> Answer:
         raise HostReportsFailure("host 27e3…6328 reports a failure", verdict=verdict, receipt=receipt, cost=cost)
 

@@ -14,7 +14,6 @@ from support.signed_receipts import PROMPT, jsonl, redigested, signed, verify
 
 from opg_magic.display.bundle import answer_bundle, settled_bundle
 from opg_magic.display.card import of_answer
-from opg_magic.display.markdown import to_html
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Evidence, Prompt, RegistryEvidence, Trust, VerdictStatus
 from opg_magic.networks import OPENGRADIENT
@@ -250,8 +249,8 @@ def test_withheld_answer_shows_no_text_and_an_explicitly_shown_one_is_recognised
     assert verdict is not None
     assert verdict.status is VerdictStatus.FAILED
     answer = failed.answer(include_withheld=True)
-    assert shown_text_matches(settled_bundle(of_answer(answer), receipt=failed), failed, render_html=to_html)
-    assert shown_text_matches(answer_bundle(answer), failed, render_html=to_html)
+    assert shown_text_matches(settled_bundle(of_answer(answer), receipt=failed), failed)
+    assert shown_text_matches(answer_bundle(answer), failed)
     path = notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", settled_bundle(of_answer(answer), receipt=failed)))
     report = verify(path, allow_simulated=True)
     assert (report.exit_code, codes(report, "failed")) == (1, [])
@@ -285,9 +284,9 @@ def test_edited_output_is_found(tmp_path: Path, mime: str) -> None:
 def test_html_laid_around_the_answer_is_found(edit: Callable[[str], str]) -> None:
     receipt = signed()
     bundle = shown(receipt)
-    assert shown_text_matches(bundle, receipt, render_html=to_html)
+    assert shown_text_matches(bundle, receipt)
     bundle["text/html"] = edit(bundle["text/html"])
-    assert not shown_text_matches(bundle, receipt, render_html=to_html)
+    assert not shown_text_matches(bundle, receipt)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +306,7 @@ def test_plain_text_of_another_form_is_found(plain: str) -> None:
 def test_answer_shown_in_one_form_only_is_found() -> None:
     receipt = signed()
     quiet = answer_bundle(receipt.answer(), show_text=False)
-    assert shown_text_matches(quiet, receipt, render_html=to_html)
+    assert shown_text_matches(quiet, receipt)
     assert not shown_text_matches({**quiet, "text/markdown": shown(receipt)["text/markdown"]}, receipt)
 
 

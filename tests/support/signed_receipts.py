@@ -10,7 +10,6 @@ from typing import Any
 from support import signing
 from support.receipts import SIM, authorisation, cost
 
-from opg_magic.display.markdown import to_html
 from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
 from opg_magic.networks import SIM_OPG, Network
 from opg_magic.receipts.audit import Report, verify_path
@@ -58,7 +57,7 @@ def redigested(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify(path: Path, **options: Any) -> Report:
-    given: dict[str, Any] = {"policy": DEFAULT, "trust": signing.reader(), "render_html": to_html}
+    given: dict[str, Any] = {"policy": DEFAULT, "trust": signing.reader()}
     return verify_path(path, **{**given, **options})
 
 

@@ -180,6 +180,10 @@ class Engine:
         if session is None:
             terms, _ = await self._terms(call, ready, settings)
             cap = Money(terms.amount, self.network.token)
+            try:
+                call.limits.check_call(cap.amount, cap.token)
+            except errors.LimitExceeded as refused:
+                call.notes.append(f"{refused.message} {refused.hint}")
         else:
             cap = Money(session.authorisation.cap, self.network.token)
         return Quote(
@@ -210,6 +214,7 @@ class Engine:
         covered: list[Covered] = []
         owners: set[str] = set()
         problems: list[str] = []
+        too_dear: list[errors.LimitExceeded] = []
         try:
             for host in candidates:
                 if len(covered) == count:
@@ -220,13 +225,19 @@ class Engine:
                 try:
                     ready = await self._hosts.make_ready(host, snapshot, settings)
                     paid = await self._cover(call, ready, settings, session=self._joinable(call, host, ready))
-                except errors.LimitExceeded:
-                    raise
+                except errors.LimitExceeded as refused:
+                    # Another host may ask for a lower cap; where nothing is left of a limit, none can.
+                    if not refused.room:
+                        raise
+                    too_dear.append(refused)
+                    continue
                 except (errors.HostUnavailable, errors.PaymentRefused) as problem:
                     problems.append(f"{host.short_id}: {problem.message}")
                     continue
                 owners.add(host.owner.lower())
                 covered.append(Covered(self, call, paid, settings))
+            if len(covered) < count and too_dear:
+                raise min(too_dear, key=lambda refused: refused.cap or 0)
             if len(covered) < count:
                 raise self._too_few(snapshot, count, len(covered), problems)
         except BaseException:

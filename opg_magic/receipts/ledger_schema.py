@@ -153,7 +153,7 @@ def version(db: sqlite3.Connection, path: Path) -> int:
             f"The ledger {path} was written by a newer opg_magic (schema {found}).",
             hint="Update opg_magic in this environment: pip install -U opg-magic",
         )
-    return found
+    return int(found)
 
 
 def triggers(tables: list[str]) -> Iterator[str]:

@@ -237,3 +237,35 @@ def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch
     for arguments in (["5"], ["5", "--set"], ["5", "--add"]):
         assert cli.main(["wallet", "approve", *arguments]) == 0
     assert sent == [5 * 10**18, 5 * 10**18, 62 * 10**17]
+
+
+def test_a_changed_object_is_not_signed_and_reserves_nothing(session: Session, monkeypatch: Any):
+    authorise = x402.authorise
+
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        return replace(authorise(*args, **kwargs), pay_to="0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
+
+    monkeypatch.setattr(x402, "authorise", changed)
+    with pytest.raises(errors.PaymentRefused, match="names payee 0x3C44"):
+        session.ask(PROMPT, CallOptions(host="anna"))
+    assert session.ledger.open_authorisations() == []
+    assert session.spending().kernel_reserved.amount == 0
+
+
+def test_a_dry_run_says_that_a_cap_is_over_the_limit(session: Session, offers: Offers):
+    offers(amount=str(5 * CAP))
+    quote = session.quote(PROMPT)
+    assert quote.cap.amount == 5 * CAP
+    assert any("asks for a cap of 0.5 sim-OPG; the limit per call is 0.1" in note for note in quote.notes)
+
+
+def test_several_hosts_are_those_whose_caps_are_within_the_limits(session: Session, offers: Offers):
+    owners = {row["owner"]: row["name"] for row in session._sim_state["hosts"]}
+    count = len(owners)
+    dear = session._sim_state["hosts"][0]
+    same = [row["name"] for row in session._sim_state["hosts"] if row["owner"] == dear["owner"]]
+    offers(hosts={name: {"amount": str(5 * CAP)} for name in same})
+    agreed = session.agree(PROMPT, hosts=count - 1)
+    assert dear["owner"] not in {a.receipt.document["host"]["owner"] for a in agreed.answers}
+    with pytest.raises(errors.LimitExceeded, match=r"cap of 0\.5"):
+        session.agree(PROMPT, hosts=count)

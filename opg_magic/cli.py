@@ -1,6 +1,7 @@
 """``opg``: the same engine from a shell.  It adds nothing that a notebook cannot do.
 
-Exit codes: 0 done, 1 a check failed or a call was refused, 2 unreadable input or wrong usage, 3 not enough to say.
+Exit codes: 0 done, 1 a check failed or a call was refused, 2 unreadable input or wrong usage, 3 not enough to say,
+4 the program itself failed (a broken installation, a full disk, a bug): nothing was judged.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +19,9 @@ from typing import Any
 from opg_magic import __version__, cli_ledger, errors, output
 
 Handler = Callable[[argparse.Namespace], int]
+
+#: Exit code of a failure of the program itself, which is never one of a check.
+BROKEN = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,16 +40,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return handler(options)
     except (errors.UnreadableReceipt, errors.ConfigError, errors.PromptError) as problem:
         return _complain(problem, 2)
+    except errors.InstallationError as problem:
+        return _complain(problem, BROKEN)
     except errors.OpgError as problem:
-        return _complain(problem, 1)
+        # 1 is a verdict for `opg verify`, and this is none.
+        return _complain(problem, BROKEN if handler is _verify else 1)
     except errors.CallInterrupted as stopped:
         return _complain(stopped, 130)
     except BrokenPipeError:
+        _nobody_reads()
         return 0
+    except Exception:
+        return _broke()
     finally:
-        from opg_magic.session import close_current_session
+        session = sys.modules.get("opg_magic.session")
+        if session is not None:
+            session.close_current_session()
 
-        close_current_session()
+
+def _broke() -> int:
+    """Say that the program itself failed, and where."""
+    import traceback
+
+    traceback.print_exc()
+    print("\nopg itself failed: nothing was judged, and this says nothing about anyone's file.", file=sys.stderr)
+    return BROKEN
+
+
+def _nobody_reads() -> None:
+    """Whoever read the output is gone: what is still to be written goes nowhere, at the end too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(problem: Any, code: int) -> int:
@@ -171,11 +196,12 @@ def _session(options: argparse.Namespace | None = None) -> Any:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from opg_magic.config import Settings
     from opg_magic.receipts.audit import verify_path
     from opg_magic.session import reader_trust
     from opg_magic.verify.policy import policy, requiring
 
-    settings = _session().settings
+    settings = Settings()
     readers: Any = None
     with contextlib.ExitStack() as stack:
         if options.rpc or options.payment_rpc:
@@ -198,7 +224,11 @@ def _verify(options: argparse.Namespace) -> int:
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
         )
-    print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
+    try:
+        print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text(), flush=True)
+    except BrokenPipeError:
+        # Nobody reads on; the verdict is the same.
+        _nobody_reads()
     return int(report.exit_code)
 
 

@@ -213,9 +213,9 @@ class Settings:
     ) -> None:
         self._at_start = environment.get if environ is None else environ.get
         self._now = environment.now if environ is None else environ.get
-        self._user_file = paths.config_file() if user_file is None else user_file
+        self._user_file = _own_file() if user_file is None else user_file
         self._user = _read_toml(self._user_file)
-        self._project_file, self._project = _project_table(Path.cwd() if project_dir is None else project_dir)
+        self._project_file, self._project = _project_table(_here() if project_dir is None else project_dir)
         self._kernel: dict[str, Any] = {}
         self.notes: list[str] = []
         for key in self._user:
@@ -369,23 +369,48 @@ def _convert(found: Option, value: Any, where: str) -> Any:
         raise ConfigError(f"setting {found.key} in {where} must be {problem}{said}") from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _own_file() -> Path | None:
+    """The user's own file; None where no home is known: then the defaults hold, and verifying works all the same."""
+    try:
+        return paths.config_file()
+    except ConfigError:
+        return None
+
+
+def _here() -> Path | None:
+    """The working folder; None where it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def _read_toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise ConfigError(f"cannot read settings from {path}: {problem}") from None
 
 
-def _project_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
-    for folder in (start, *start.parents):
+def _project_table(start: Path | None) -> tuple[Path | None, dict[str, Any]]:
+    for folder in (start, *start.parents) if start is not None else ():
         file = folder / "pyproject.toml"
-        if file.is_file():
+        if _is_file(file):
             tool = _read_toml(file).get("tool", {})
             table = tool.get("opg", {}) if isinstance(tool, dict) else {}
             return file, table if isinstance(table, dict) else {}
     return None, {}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder above that may not be looked into holds no project of ours
+        return False
 
 
 def write_user(key: str, value: Any) -> None:

@@ -10,12 +10,42 @@ from opg_magic.errors import ConfigError
 
 def home() -> Path:
     """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
-    path = environment.home()
-    if path is None:
-        import platformdirs
+    return _made(_data_folder())
 
-        path = Path(platformdirs.user_data_dir("opg_magic", appauthor=False))
-    return _made(path)
+
+def existing(*names: str) -> Path | None:
+    """A file in the data folder, for who only reads: nothing is made.  None where it is not there, or cannot be."""
+    try:
+        found = _data_folder().joinpath(*names)
+        return found if found.exists() else None
+    except (ConfigError, OSError):
+        return None
+
+
+def _data_folder() -> Path:
+    override = environment.home()
+    if override is not None:
+        return override
+    return _own_folder("user_data_dir")
+
+
+def _own_folder(kind: str) -> Path:
+    """A folder of this user's on this platform.
+
+    Without HOME and without an entry in the list of users there is none: platformdirs says so, or leaves "~" as it is.
+    """
+    import platformdirs
+
+    try:
+        path = Path(getattr(platformdirs, kind)("opg_magic", appauthor=False))
+    except (RuntimeError, KeyError):
+        path = Path("~")
+    if not path.is_absolute():
+        raise ConfigError(
+            "No home folder is known for this user: HOME is not set, and the system's list of users has none.",
+            hint="Set OPG_HOME to a folder for your settings and your ledger.",
+        )
+    return path
 
 
 def _made(path: Path) -> Path:
@@ -30,13 +60,14 @@ def _made(path: Path) -> Path:
 
 
 def config_file() -> Path:
-    """The user's own settings (TOML).  Beside the data under ``OPG_HOME``, else in the platform's config folder."""
+    """The user's own settings (TOML).  Beside the data under ``OPG_HOME``, else in the platform's config folder.
+
+    Raises ConfigError where no home folder is known for this user.
+    """
     override = environment.home()
     if override is not None:
         return override / "config.toml"
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("opg_magic", appauthor=False)) / "config.toml"
+    return _own_folder("user_config_dir") / "config.toml"
 
 
 def ledger_file() -> Path:

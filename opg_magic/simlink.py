@@ -42,13 +42,21 @@ def state_file() -> Path:
     return paths.simnet_dir() / "state.json"
 
 
+def _kept(*names: str) -> str:
+    """A file of the simulated network's; nothing is made for it.  Raises OSError where there is none."""
+    path = paths.existing("simnet", *names)
+    if path is None:
+        raise FileNotFoundError("/".join(names))
+    return path.read_text("utf-8")
+
+
 def read_state() -> dict[str, Any] | None:
     """The state of the running network, or None.  A file that a crash left behind does not count.
 
     Alive means: the process exists, and the control address answers for the same ``run_id``.
     """
     try:
-        state = json.loads(state_file().read_text("utf-8"))
+        state = json.loads(_kept("state.json"))
         pid, run_id = int(state["pid"]), str(state["run_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -64,7 +72,7 @@ def read_state() -> dict[str, Any] | None:
 def still_runs(state: dict[str, Any]) -> bool:
     """Whether that start of the network is still the one that runs.  Cheap: asked before every call."""
     try:
-        now = json.loads(state_file().read_text("utf-8"))
+        now = json.loads(_kept("state.json"))
         return bool(now["run_id"] == state["run_id"]) and _exists(int(now["pid"]))
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -76,7 +84,7 @@ def own_roots() -> frozenset[str]:
     from hashlib import sha256
 
     try:
-        pem = (paths.simnet_dir() / "keys" / "root.pem").read_text("ascii")
+        pem = _kept("keys", "root.pem")
         body = pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END CERTIFICATE-----")[0]
         return frozenset({sha256(b64decode("".join(body.split()), validate=True)).hexdigest()}) if body else frozenset()
     except (OSError, ValueError):

@@ -120,8 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = receipts.add_parser("list", help="print the ledger, one row a call")
     _filters(listing)
     listing.set_defaults(handler=_list)
-    export = receipts.add_parser("export", help="write .jsonl (whole receipts), .csv or .parquet (a row a call)")
+    export = receipts.add_parser("export", help="write .jsonl (whole receipts), .csv, .parquet or .xlsx (a row a call)")
     export.add_argument("path", type=Path)
+    export.add_argument("--excel", action="store_true", help="a .csv that Excel takes for UTF-8")
     _filters(export)
     export.set_defaults(handler=_export)
 
@@ -286,7 +287,7 @@ def _list(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from opg_magic.receipts.export import export
 
-    done = export(_session().ledger, options.path, **_chosen(options))
+    done = export(_session().ledger, options.path, excel=options.excel, **_chosen(options))
     print(done)
     return 1 if done.damaged or done.file_damaged else 0
 

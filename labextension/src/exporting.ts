@@ -47,12 +47,22 @@ export function toCsv(entries: readonly IEntry[]): string {
   return rows.map(row => row.map(field).join(',')).join('\r\n') + '\r\n';
 }
 
-/** Spreadsheets take what begins with one of these for a formula: an apostrophe makes it text. */
-const FORMULA = /^[\s\u0000-\u001f]*[=+\-@|%＝＋－＠]/;
+// The same as in opg_magic/receipts/csv_table.py: tests/corpus/guarded.json holds both to it.
+const BREAKS = '\\t\\n\\v\\f\\r\\u001c\\u001d\\u001e\\u0085\\u2028\\u2029';
+/** What a formula begins with, in the forms that spreadsheets of the East take for the same. */
+const FORMULA = '=+\\-@＝＋－＠﹢﹣﹦﹫';
+/** What may stand before it and count for nothing. */
+const FILL = '[ "\'\\u0000\\u00a0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u3000\\ufeff]*';
+const FIRST = new RegExp(`^(?=${FILL}[${FORMULA}%|${BREAKS}])`);
+const LATER = new RegExp(`([${BREAKS},;|])(?=${FILL}[${FORMULA}])`, 'g');
+
+/** The text with an apostrophe wherever a spreadsheet, told whatever separator, could see a formula begin. */
+export function guarded(text: string): string {
+  return text.replace(LATER, "$1'").replace(FIRST, "'");
+}
 
 export function field(value: string): string {
-  const inert = FORMULA.test(value) || /^[\t\r\n]/.test(value) ? `'${value}` : value;
-  return `"${inert.replace(/"/g, '""')}"`;
+  return `"${guarded(value).replace(/"/g, '""')}"`;
 }
 
 /** Save the receipts of the notebook with this name. */

@@ -1,4 +1,4 @@
-"""The ledger as a file: ``.jsonl`` (whole receipts), ``.csv`` or ``.parquet`` (one row a call)."""
+"""The ledger as a file: ``.jsonl`` (whole receipts), ``.csv``, ``.parquet`` or ``.xlsx`` (one row a call)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ConfigError, LedgerError
+from opg_magic.receipts import csv_table
 from opg_magic.receipts.frames import COLUMNS, DAMAGED, chosen_rows, frame
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
     from opg_magic.receipts.ledger import Ledger, LedgerRow
 
-FORMATS = (".jsonl", ".csv", ".parquet")
-
-# A spreadsheet runs a cell that begins so (CSV injection); an apostrophe makes it text.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMATS = (".jsonl", ".csv", ".parquet", ".xlsx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,8 @@ class Exported:
     damaged: tuple[str, ...]
     #: Whether SQLite itself finds the ledger's file damaged: then more may be missing than is known.
     file_damaged: bool = False
+    #: Texts that were too long for a cell of Excel.
+    cut: int = 0
 
     def __str__(self) -> str:
         receipts = self.path.suffix.lower() == ".jsonl"
@@ -48,6 +48,8 @@ class Exported:
                 f" {_plural(sum(self.left_out.values()), 'call')} left no receipt ({kinds}) and cannot be in it: "
                 "export .csv or .parquet for a row of every call."
             )
+        if self.cut:
+            said += f" {_plural(self.cut, 'text')} longer than Excel's cells cut: .csv and .parquet hold all."
         if self.damaged:
             ids = ", ".join(self.damaged[:10]) + (", …" if len(self.damaged) > 10 else "")
             there = "not in this file" if receipts else "marked DAMAGED, and nothing else of them is in this file"
@@ -57,13 +59,20 @@ class Exported:
         return said
 
 
-def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bool = False, **filters: Any) -> Exported:
+def export(
+    ledger: Ledger,
+    path: str | os.PathLike[str],
+    *,
+    include_withheld: bool = False,
+    excel: bool = False,
+    **filters: Any,
+) -> Exported:
     """Write the calls that pass the filters (those of :func:`opg_magic.receipts.frames.receipts`).
 
     ``.jsonl`` holds whole receipts, one a line, withheld ones with their text and verdict; a call without receipt is
-    not in it, and what is returned says so.  A damaged receipt keeps no other from being written.  ``.csv`` and
-    ``.parquet`` hold the table: base units as exact integers (parquet: decimal(38, 0)), and in CSV a text that a
-    spreadsheet would run is preceded by an apostrophe.
+    not in it, and what is returned says so.  A damaged receipt keeps no other from being written.  The others hold the
+    table, base units exact (parquet: decimal(38, 0); xlsx: text).  In CSV, an apostrophe stands wherever a spreadsheet
+    could see a formula begin: see :mod:`opg_magic.receipts.csv_table`; ``excel`` begins it as Excel needs it.
 
     The file appears whole or not at all, readable for its owner alone (it holds prompts).  Raises ConfigError for
     another suffix, LedgerError if it cannot be written.
@@ -72,7 +81,10 @@ def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bo
     kind = target.suffix.lower()
     if kind not in FORMATS:
         raise ConfigError(f"{target.name} has no known ending.", hint=f"Use one of {', '.join(FORMATS)}.")
+    if excel and kind != ".csv":
+        raise ConfigError("excel is for a .csv.", hint="An .xlsx needs no such option.")
     rows = chosen_rows(ledger, **filters)
+    cut = 0
     try:
         with _whole_or_not(target) as temporary:
             if kind == ".jsonl":
@@ -81,11 +93,13 @@ def export(ledger: Ledger, path: str | os.PathLike[str], *, include_withheld: bo
                 return Exported(target, written, left_out, damaged, not ledger.is_whole())
             table = frame(rows, include_withheld=include_withheld)
             if kind == ".csv":
-                _write_csv(table, temporary)
+                csv_table.write(table, temporary, COLUMNS, bom=excel)
+            elif kind == ".xlsx":
+                cut = _write_excel(table, temporary)
             else:
                 _write_parquet(table, temporary)
             damaged = tuple(cells["id"] for _, cells in rows if cells["verdict"] == DAMAGED)
-            return Exported(target, len(table), {}, damaged, not ledger.is_whole())
+            return Exported(target, len(table), {}, damaged, not ledger.is_whole(), cut)
     except OSError as error:
         raise LedgerError(
             f"{target} cannot be written: {error.strerror or error}.", hint="Choose a folder where you may write."
@@ -126,17 +140,10 @@ def _whole_or_not(target: Path) -> Any:
         raise
 
 
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    safe = table.copy()
-    for name in safe.columns:
-        if COLUMNS.get(name, "text") in ("text", "category"):
-            safe[name] = safe[name].astype("object").map(_plain_text, na_action="ignore")
-    safe["time"] = [moment.isoformat() for moment in safe["time"]]
-    safe.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+def _write_excel(table: pd.DataFrame, path: Path) -> int:
+    from opg_magic.receipts import excel
 
-
-def _plain_text(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return excel.write(table, path, COLUMNS)
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:

@@ -1,9 +1,11 @@
 /** @jest-environment jsdom */
+import { readFileSync } from 'node:fs';
+
 import '@jupyterlab/testing/lib/jest-shim';
 
 import { badgeOf } from '../badge';
 import { ofPayment } from '../collected';
-import { field, toCsv, toJsonl } from '../exporting';
+import { field, guarded, toCsv, toJsonl } from '../exporting';
 import { toneOf } from '../mark';
 import { codeOf, summarise } from '../model';
 import { IOutputLike, lookInto, wholeCellFinding } from '../notebook';
@@ -189,8 +191,10 @@ describe('a cell of a notebook', () => {
 });
 
 describe('export', () => {
-  it.each(['=1+1', '+1', '-1', '@x', '\t=1', '|x', '%x', ' =1', '\n=1', '＝1'])('a spreadsheet takes %j for text', value => {
-    expect(field(value)).toBe(`"'${value}"`);
+  const cases = JSON.parse(readFileSync('../tests/corpus/guarded.json', 'utf8')) as { text: string; guarded: string }[];
+  it.each(cases)('a spreadsheet takes $text for text, as in the kernel’s exports', one => {
+    expect(guarded(one.text)).toBe(one.guarded);
+    expect(field(one.text)).toBe(`"${one.guarded.replace(/"/g, '""')}"`);
   });
 
   it('quotes as RFC 4180 says', () => {

@@ -20,6 +20,7 @@ from opg_magic.receipts.audit import RECORDED
 from opg_magic.receipts.export import export
 from opg_magic.receipts.ledger import CallIntent, Ledger
 from opg_magic.receipts.receipt import Receipt, new_id, supplement_json, supplemented
+from opg_magic.receipts.spendable import HoldsSecret
 from opg_magic.secret import Secret
 from opg_magic.verify import judge
 from opg_magic.wallet.limits import Limits
@@ -170,10 +171,13 @@ def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) ->
     ledger = Ledger(tmp_path / "ledger.sqlite")
     call = CallIntent(new_id(), NOW, SIM, "k1", "m", authorisation=authorisation(1))
     ledger.begin(call, reserve=True, limits=Limits(OBSERVED_CAP, OBSERVED_CAP, OBSERVED_CAP))
-    receipt = signed(id=call.id, change=echoed, secrets=[Secret(SECRET), Secret(session)])
+    secrets = [Secret(SECRET), Secret(session)]
+    with pytest.raises(HoldsSecret) as refused:
+        signed(id=call.id, change=echoed, secrets=secrets)
+    receipt = signed(id=call.id, secrets=secrets)
     ledger.save(receipt)
     for name in ("a.jsonl", "a.csv", "a.parquet"):
-        export(ledger, tmp_path / name, include_withheld=True) if name != "a.jsonl" else export(ledger, tmp_path / name)
+        export(ledger, tmp_path / name, include_withheld=name != "a.jsonl")
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert len(files) >= 5  # with -wal and -shm
     for file in files:
@@ -181,7 +185,7 @@ def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) ->
         content = subprocess.run(["cat", file], capture_output=True, check=True).stdout
         for secret in (SECRET, session):
             assert secret.encode() not in content, file.name
-    for shown in (repr(receipt), repr(ledger), str(receipt.answer(include_withheld=True))):
+    for shown in (repr(receipt), repr(ledger), str(receipt.answer(include_withheld=True)), str(refused.value)):
         assert SECRET not in shown
         assert session not in shown
 

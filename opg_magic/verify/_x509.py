@@ -118,6 +118,32 @@ def _check_kind(certificate: x509.Certificate, *, authority: bool) -> None:
             )
 
 
+def _check_names(bundle: Sequence[x509.Certificate]) -> None:
+    """Two authorities of one name, or one that is there twice, make several paths of a bundle; verifiers of different
+    making take different ones.  Genuine chains have a name of its own for each."""
+    if len({_subject(certificate) for certificate in bundle}) < len(bundle):
+        raise MalformedMessage(
+            "no valid path to the document's own root: two certificates of the bundle have one name", code="path"
+        )
+
+
+def _subject(certificate: x509.Certificate) -> bytes:
+    """The subject's own bytes: the fifth field of what is signed, after a version."""
+    rest = _content(certificate.tbs_certificate_bytes)[0]
+    for _ in range(5 if rest[0] == 0xA0 else 4):
+        rest = _content(rest)[1]
+    return rest[: len(rest) - len(_content(rest)[1])]
+
+
+def _content(der: bytes) -> tuple[bytes, bytes]:
+    """What the first element of DER that was read before holds, and what follows it."""
+    length, start = der[1], 2
+    if length >= 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start], "big")
+    return der[start : start + length], der[start + length :]
+
+
 def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> None:
     """Whether ``leaf`` chains through the whole of ``bundle`` (root first) to its first certificate, at that time.
 
@@ -135,6 +161,7 @@ def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: d
     try:
         for certificate in (leaf, *bundle):
             _check_kind(certificate, authority=certificate is not leaf)
+        _check_names(bundle)
         chain = _verified(leaf, bundle, at)
     except Exception as error:
         _insist(error)

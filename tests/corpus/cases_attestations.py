@@ -125,6 +125,10 @@ def attestations() -> Iterator[Case]:
     }
     for name, raw in refused.items():
         yield case(f"attack_18 {name}", F, offered(raw), fails="attestation")
+    for name, raw in _twins(now).items():
+        root = cbor2.loads(cbor2.loads(raw)[2])["cabundle"][0]
+        trust = replace(ASKING, aws_root_sha256=hashlib.sha256(root).hexdigest())
+        yield case(f"attack_18 {name}", F, offered(raw), trust, fails="attestation")
     for harmless in (True, False):
         for name, raw in _chains(now, harmless=harmless).items():
             # Whose root is the reader's own: nothing but the chain's fault is in its way.
@@ -309,6 +313,47 @@ OTHER_NAME = x509.SubjectAlternativeName([x509.DNSName("enclave.test")])
 NONSENSE = x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x04\x00")
 NAMES = x509.NameConstraints([x509.DNSName("enclave.test")], None)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+def _twins(now: datetime) -> dict[str, bytes]:
+    """Documents with a certificate twice, or two authorities of one name: more than one path could be meant."""
+    root_key, key, other, leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(4))
+
+    def authority_of(of: Any, named: str, by: Any, issuer: str, length: int | None = None) -> bytes:
+        own: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.BasicConstraints(True, length), True),
+            (_usage(sign=False, certify=True), True),
+            (x509.SubjectKeyIdentifier.from_public_key(of.public_key()), False),
+        ]
+        return _certificate(of, _name(named), by, _name(issuer), now, own)
+
+    def made(*bundle: bytes, by: Any = key, issuer: str = "middle") -> bytes:
+        plain: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
+        end = _certificate(leaf_key, _name("leaf"), by, _name(issuer), now, plain)
+        return _sign(leaf_key, document(fields={"certificate": end, "cabundle": list(bundle)}))
+
+    root, middle = authority_of(root_key, "root", root_key, "root"), authority_of(key, "middle", root_key, "root")
+    again = authority_of(root_key, "root", root_key, "root")
+    return {
+        "the root twice": made(root, root, middle),
+        "the root at both ends": made(root, middle, root),
+        "the root and nothing else, twice": made(root, root, by=root_key, issuer="root"),
+        "an authority twice": made(root, middle, middle),
+        "another certificate of the root's own key": made(root, again, middle),
+        "a second root under the first": made(
+            root, authority_of(other, "root", root_key, "root"), authority_of(key, "middle", other, "root")
+        ),
+        "an authority that issues itself": made(
+            root, authority_of(key, "middle", root_key, "root"), authority_of(other, "middle", key, "middle"), by=other
+        ),
+        "an authority that issues itself where none is allowed": made(
+            root,
+            authority_of(key, "middle", root_key, "root", 0),
+            authority_of(other, "middle", key, "middle"),
+            by=other,
+        ),
+        "authorities in a circle": made(root, *(authority_of(key, "middle", key, "middle") for _ in range(7))),
+    }
 
 
 def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:

@@ -5,7 +5,7 @@
  */
 
 import { MalformedMessage } from '../json';
-import { equal, fromHex } from './bytes';
+import { equal, fromHex, toHex } from './bytes';
 import * as der from './der';
 import * as ecdsa from './ecdsa';
 
@@ -381,10 +381,13 @@ async function pathFault(leaf: Certificate, issuers: readonly Certificate[]): Pr
   if (form !== null) {
     return form;
   }
+  // Two authorities of one name, or one that is there twice, make several paths of a bundle.
+  if (new Set(issuers.map(({ subject }) => toHex(subject))).size < issuers.length) {
+    return 'two certificates of the bundle have one name';
+  }
   let below = leaf;
-  // Intermediate certificates under the issuer at hand; those that issue themselves do not count (RFC 5280, 6.1.4).
-  let depth = 0;
-  for (const issuer of issuers) {
+  // `depth` counts the intermediate certificates under the issuer at hand.
+  for (const [depth, issuer] of issuers.entries()) {
     const fault = authorityFault(issuer, depth);
     if (fault !== null) {
       return fault;
@@ -394,9 +397,6 @@ async function pathFault(leaf: Certificate, issuers: readonly Certificate[]): Pr
     }
     if (below.signature === null || issuer.key === null || !(await ecdsa.holds(issuer.key, below.signed, below.signature))) {
       return `${named(below)} is not signed by ${named(issuer)}`;
-    }
-    if (!equal(issuer.issuer, issuer.subject)) {
-      depth++;
     }
     below = issuer;
   }

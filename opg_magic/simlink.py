@@ -18,7 +18,7 @@ from opg_magic.errors import SimnetError
 from opg_magic.networks import Network, simulated
 from opg_magic.secret import Secret
 
-EXTRA_MISSING = 'Install it with: pip install "opg-magic[simnet]"'
+EXTRA = "simnet"
 
 #: Import names of what the extra ``simnet`` brings, and what pip calls it.
 _PACKAGES = {"aiohttp": "aiohttp", "eth": "py-evm"}
@@ -36,6 +36,18 @@ def missing_packages() -> list[str]:
     from importlib.util import find_spec
 
     return [project for module, project in _PACKAGES.items() if find_spec(module) is None]
+
+
+def install_hint() -> str:
+    """How to install what the extra brings: its own packages by name, since this one need not be in any index."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        wanted = requires("opg-magic") or []
+    except PackageNotFoundError:
+        wanted = []
+    named = [line.partition(";")[0].strip() for line in wanted if re.search(rf"extra\s*==\s*['\"]{EXTRA}['\"]", line)]
+    return "Install it with: pip install " + " ".join(f'"{name}"' for name in named or missing_packages())
 
 
 def state_file() -> Path:
@@ -95,7 +107,7 @@ def launcher() -> list[str]:
     """The command that runs the simulated network's own command line."""
     missing = missing_packages()
     if missing:
-        raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=EXTRA_MISSING)
+        raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=install_hint())
     return [sys.executable, "-m", "opg_magic.simnet"]
 
 
@@ -126,7 +138,7 @@ def ensure_up(timeout: float = 60.0) -> dict[str, Any]:
     if state is None:
         missing = missing_packages()
         if missing:
-            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=EXTRA_MISSING)
+            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=install_hint())
         try:
             done = subprocess.run(  # noqa: S603
                 [*launcher(), "up", "--timeout", str(timeout)],

@@ -151,7 +151,7 @@ def version(db: sqlite3.Connection, path: Path) -> int:
     if found > SCHEMA_VERSION:
         raise LedgerError(
             f"The ledger {path} was written by a newer opg_magic (schema {found}).",
-            hint="Update opg_magic in this environment: pip install -U opg-magic",
+            hint="Update opg_magic in this environment, the way you installed it.",
         )
     return int(found)
 

@@ -17,7 +17,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, OpgError, RpcsDisagree
-from opg_magic.server.reading import Busy, NotConfigured, Reading
+from opg_magic.server.reading import Busy, NoSuchPlace, NotConfigured, Reading
 
 _TEE_ID = re.compile(r"0x[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[OpgError], int, str], ...] = (
     (RpcsDisagree, 502, "rpcs-disagree"),
     (NetworkUnavailable, 502, "unavailable"),
     (ConfigError, 500, "settings"),
+    (NoSuchPlace, 400, "malformed"),
     (LedgerError, 500, "ledger"),
     (OpgError, 500, "failed"),
 )

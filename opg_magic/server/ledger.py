@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from opg_magic.errors import LedgerError
 from opg_magic.receipts.ledger import Ledger, LedgerRow
 from opg_magic.receipts.ledger_records import moment_of
 from opg_magic.receipts.stored import Content
+from opg_magic.server.reading import NoSuchPlace
 
 #: Most rows of one page.
 MAX_PAGE = 200
@@ -43,13 +43,13 @@ class LedgerReader(Ledger):
     def page(self, *, limit: int, after: str | None = None) -> Page:
         """``limit`` calls that come after the cursor, newest first; a call that never ended is among them.
 
-        LedgerError if the cursor is none that a page gave.
+        NoSuchPlace if the cursor is none that a page gave.
         """
-        if not self.exists:
-            return Page((), None, 0)
         at, _, seen = (after or "").partition("~")
         if after is not None and not (_is_time(at) and seen.isalnum() and seen.isascii()):
-            raise LedgerError("This is no place in the ledger.")
+            raise NoSuchPlace("The cursor `after` is not one that a page of the ledger gave.")
+        if not self.exists:
+            return Page((), None, 0)
         found = self._query(
             f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608
             (at, at, seen, limit + 1),

@@ -31,6 +31,10 @@ class NotConfigured(ConfigError):
     """The user named no RPC that could be asked."""
 
 
+class NoSuchPlace(LedgerError):
+    """A cursor that no page of the ledger gave."""
+
+
 class Busy(NetworkUnavailable):
     """Too many questions wait already."""
 

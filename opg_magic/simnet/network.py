@@ -28,7 +28,7 @@ from opg_magic import __version__, paths
 from opg_magic.errors import OpgError, SimnetError
 from opg_magic.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, simulated
 from opg_magic.secret import Secret
-from opg_magic.simlink import EXTRA_MISSING, missing_packages
+from opg_magic.simlink import install_hint, missing_packages
 from opg_magic.simnet import deploy
 from opg_magic.simnet.facilitator import Facilitator
 from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
@@ -98,7 +98,7 @@ class SimNetwork:
     ) -> None:
         missing = missing_packages()
         if missing:
-            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=EXTRA_MISSING)
+            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=install_hint())
         self.folder = folder if folder is not None else paths.simnet_dir()
         self.run_id = secrets.token_hex(8)
         self.terms = terms or terms_named(DEFAULT)

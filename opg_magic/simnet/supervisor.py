@@ -197,7 +197,7 @@ def up(*, timeout: float = 60.0, arguments: tuple[str, ...] = ()) -> dict[str, A
         return state
     missing = simlink.missing_packages()
     if missing:
-        raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=simlink.EXTRA_MISSING)
+        raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=simlink.install_hint())
     deadline = time.monotonic() + timeout
     process = _spawn(arguments)
     while True:

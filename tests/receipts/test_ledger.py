@@ -428,7 +428,7 @@ def test_ledger_of_a_newer_version_asks_for_an_update(ledger: Ledger) -> None:
     ledger.close()
     with sqlite3.connect(ledger.path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match="pip install -U"):
+    with pytest.raises(LedgerError, match="Update opg_magic"):
         Ledger(ledger.path).count()
 
 

@@ -223,12 +223,41 @@ def test_malformed_arguments_are_refused(server: Server, arguments: dict[str, st
     assert server.get("ledger", **arguments).status_code == 400
 
 
-def test_a_place_that_no_page_gave_is_told(server: Server) -> None:
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("after", ["soon~0123456789", "2026-11-25", "2026-11-25~", "~0123456789", "2026-11-25~a~b"])
+def test_a_place_that_no_page_gave_is_refused_and_told(server: Server, after: str, saved: bool) -> None:
+    if saved:
+        with server.ledger as ledger:
+            ledger.save(receipt())
+    answer = server.get("ledger", after=after)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "malformed"
+    assert "after" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ledger?after=%ff%fe", "ledger?limit=%ff", "ledger?limit=%C2%B2", "ledger?limit=1e2", "ledger?limit=%00",
+        "ledger?limit=" + "9" * 400, "ledger?after=2026-11-25~%ED%A0%80", "ledger?after=9999999999~a%0a",
+        f"registry?tee_id={TEE}&block=%ff", f"registry?tee_id={TEE}&block=" + "9" * 19, "registry?tee_id=%00&block=1",
+        f"registry?tee_id={TEE}&block=1&chain_id=x", f"registry?tee_id={TEE}&block=1&run_id=%ff",
+    ],
+)  # fmt: skip
+def test_odd_questions_are_the_callers_fault_and_never_the_servers(server: Server, query: str) -> None:
+    answer = server.client.get(f"{server.url}/opg-magic/{query}", headers={"Authorization": f"token {server.token}"})
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "name", ["%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff", "0123456789%00", "..%2f..%2fx", "0123456789a", "%20" * 10]
+)
+def test_an_odd_id_is_not_found(server: Server, name: str) -> None:
     with server.ledger as ledger:
         ledger.save(receipt())
-    answer = server.get("ledger", after="soon~0123456789")
-    assert answer.status_code == 500
-    assert answer.json()["code"] == "ledger"
+    address = f"{server.url}/opg-magic/receipt/{name}"
+    assert server.client.get(address, headers={"Authorization": f"token {server.token}"}).status_code in (400, 404)
 
 
 def test_a_damaged_ledger_is_told_and_not_replaced(server: Server) -> None:

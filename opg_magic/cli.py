@@ -382,7 +382,7 @@ def _wallet_new(options: argparse.Namespace) -> int:
 
 def _wallet_show(options: argparse.Namespace) -> int:
     for key, value in _session(options).wallet_info().items():
-        print(f"{key:10} {value}")
+        print(f"{key:22} {value}")
     return 0
 
 

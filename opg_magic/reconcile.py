@@ -74,11 +74,12 @@ class Reconciler:
 
     # -------------------------------------------------------------------------------------------------------- payments
 
-    async def payments(self, *, at_most: int = 50) -> int:
+    async def payments(self, *, at_most: int = 50, young: bool = False) -> int:
         """Let reservations fall to what the payment chain shows was taken; returns how many became known.
 
         An authorisation counts with its whole cap until its nonce is seen spent (then with the settled amount), or
         unspent in a block past its deadline (then with nothing).  What cannot be told yet stays reserved.
+        ``young``: ask about those of the last :data:`RECONCILE_AFTER`, too.
         """
         from opg_magic.receipts.ledger import network_key
 
@@ -87,7 +88,7 @@ class Reconciler:
         waiting = [
             entry
             for entry in self._ledger.open_authorisations(network=network_key(self._network))
-            if entry.authorisation.nonce not in live and now - entry.created_at > RECONCILE_AFTER
+            if entry.authorisation.nonce not in live and (young or now - entry.created_at > RECONCILE_AFTER)
         ]
         known = await asyncio.gather(*(self._payment(entry) for entry in waiting[:at_most]))
         return sum(known)

@@ -400,7 +400,7 @@ class Session:
     def wallet_info(self) -> dict[str, Any]:
         """Address, where the key is, balance and what Permit2 may still take; never the key.
 
-        ``held``: what open payments of this ledger may still take of both.
+        Open payments of this ledger may still take what they hold of both.
         """
         from opg_magic.wallet.funds import allowance_words
 
@@ -414,7 +414,7 @@ class Session:
             "key": wallet.source,
             "balance": Money(funds.balance, network.token),
             "allowance": allowance_words(funds.allowance, network),
-            "held": Money(held, network.token),
+            "held by open payments": Money(held, network.token),
         }
         cap = Money(self.settings.get("max_cost_per_call"), network.token)
         if warning := funds.warning(cap, held, network):
@@ -448,7 +448,7 @@ class Session:
 
     def reconcile(self) -> int:
         """Ask the payment chain what was taken under authorisations that are over; returns how many became known."""
-        known = self._run(self._engine(None, None).afterwards.payments())
+        known = self._run(self._engine(None, None).afterwards.payments(young=True))
         self._changed()
         return known
 

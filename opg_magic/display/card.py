@@ -202,7 +202,9 @@ def _cost_note(cost: Cost) -> list[Note]:
     if cost.settled is not None:
         claimed = f"; the host's figure is {words.figure(cost.amount)}{price}" if cost.amount is not None else ""
         return [Note(f"Settled on the payment chain: {cost.settled} of at most {cost.cap}{claimed}.")]
-    return [Note(f"Claimed by the host, not seen on the payment chain yet{price}; at most {cost.cap} can be taken.")]
+    return [
+        Note(f"Claimed by the host{price}; not seen on the payment chain yet, where at most {cost.cap} can be taken.")
+    ]
 
 
 def _check_it(receipt: Receipt) -> Note:

@@ -72,7 +72,7 @@ class Funds:
 
 def allowance_words(allowance: int, network: Network) -> str:
     """An allowance as a person reads it."""
-    return "without limit" if allowance >= UNLIMITED else str(Money(allowance, network.token))
+    return "any amount" if allowance >= UNLIMITED else str(Money(allowance, network.token))
 
 
 def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int:

@@ -58,7 +58,7 @@ class Limits:
 
     def _set_by(self, name: str) -> str:
         origin = self.origins.get(name)
-        return f" ({origin})" if origin else ""
+        return "" if not origin else " (the default)" if origin == "default" else f", set by {origin}"
 
     def _raise(self, name: str, to: int, token: Token) -> str:
         """What raises the limit, for the place that set it."""

@@ -140,3 +140,13 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(session: Session, hones
     frame = session.receipts()
     assert list(frame["charge"]) == ["charged", "not charged"]
     assert frame["settled_base_units"][1] == 0
+
+
+def test_asked_for_by_name_a_payment_of_this_minute_is_looked_up(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(hours=1))
+    ask(session)
+    session._engines["sim"][1]._sessions.clear()
+    honest_simnet.settle_now()
+    assert session.reconcile() == 1

@@ -102,7 +102,9 @@ def test_a_cap_over_the_limit_is_refused_with_both_figures_before_signing(sessio
     with pytest.raises(errors.LimitExceeded) as refused:
         session.ask(PROMPT)
     figure = {5 * CAP: "0.5", 50 * CAP: "5"}[cap]
-    assert f"asks for a cap of {figure} sim-OPG; the limit per call is 0.1 sim-OPG (default)" in refused.value.message
+    assert (
+        f"asks for a cap of {figure} sim-OPG; the limit per call is 0.1 sim-OPG (the default)" in refused.value.message
+    )
     assert f"opg config max_cost_per_call {figure}" in refused.value.hint
     assert session.ledger.open_authorisations() == []
 
@@ -165,7 +167,7 @@ def test_a_raised_limit_is_seen_however_one_asks(session: Session, way: str):
 def test_the_hint_names_the_place_that_set_the_limit(session: Session, tmp_path: Path, monkeypatch: Any):
     from opg_magic.config import Settings
 
-    with pytest.raises(errors.LimitExceeded, match=r"\(--max-cost\)") as refused:
+    with pytest.raises(errors.LimitExceeded, match="set by --max-cost") as refused:
         session.ask(PROMPT, CallOptions(max_cost=CAP // 2))
     assert "--max-cost 0.1" in refused.value.hint
     session.settings.set("max_cost_per_call", "0.05")
@@ -212,7 +214,7 @@ def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(sess
     answer = session.ask(PROMPT)
     assert any("nearly used up: 0.1 sim-OPG is left" in note for note in answer.notes)
     info = session.wallet_info()
-    assert (info["allowance"], str(info["held"])) == ("0.2 sim-OPG", "0.1 sim-OPG")
+    assert (info["allowance"], str(info["held by open payments"])) == ("0.2 sim-OPG", "0.1 sim-OPG")
     assert "nearly used up" in info["note"]
     assert "allowance 0.2 sim-OPG" in session.status()["wallet"]
 

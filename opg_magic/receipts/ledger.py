@@ -77,7 +77,7 @@ __all__ = [
 
 
 #: Bytes of a file that is looked through before a process pays for the first time.
-_QUICKLY = 16 * 1024 * 1024
+_QUICKLY = 64 * 1024 * 1024
 
 
 class Ledger:

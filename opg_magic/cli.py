@@ -300,7 +300,18 @@ def _show(options: argparse.Namespace) -> int:
             raise errors.LedgerError("the ledger holds no receipt yet")
         print(output.json_text(receipt.document, receipt.to_json()))
         return 0
-    return _print_answer(session.show(options.id, unverified=options.unverified))
+    try:
+        answer = session.show(options.id, unverified=options.unverified)
+    except errors.CallFailed as problem:
+        # There is no answer to print: the card says what there is, and the error how to read what was withheld.
+        if problem.receipt_id is not None:
+            from opg_magic.display import card, plain
+
+            kept = card.of_kept(session.ledger.get(problem.receipt_id), problem.verdict)
+            print(plain.card(kept, all_rows=True))
+            problem.receipt_id = None
+        raise
+    return _print_answer(answer)
 
 
 def _hosts(options: argparse.Namespace) -> int:

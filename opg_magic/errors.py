@@ -50,7 +50,9 @@ def _rendered(error: Any) -> str:
     if error.charge is not None:
         lines.append(f"Charge: {error.charge}")
     if error.receipt_id:
-        lines.append(f"Kept as receipt {error.receipt_id}: %opg show {error.receipt_id}")
+        # Of a withheld answer the hint says how to read it all the same.
+        told = "--unverified" in str(error)
+        lines.append(f"Kept as receipt {error.receipt_id}" + ("." if told else f": %opg show {error.receipt_id}"))
     return "\n".join(lines)
 
 

@@ -408,11 +408,9 @@ class OpgMagics(Magics):  # type: ignore[misc]
                 session = self._session()
                 roots = session.simulated_roots()
                 answer = shown_again(receipt, session.settings, simulated_roots=roots, include_withheld=unverified)
-            except AnswerWithheld as problem:
-                if problem.verdict is None:
-                    raise
-                fallen = card.settled(problem.verdict, receipt, receipt.cost)
-                self._display(bundle.settled_bundle(fallen, receipt=receipt))
+            except CallFailed as problem:
+                # Withheld by now, or no answer came: the card says which.
+                self._display(bundle.settled_bundle(card.of_kept(receipt, problem.verdict), receipt=receipt))
                 return
             self._display(bundle.answer_bundle(answer))
             self._result(answer)

@@ -240,7 +240,8 @@ def _row(claim: Claim) -> Row:
     if claim.status is not Status.PASSED:
         basis = f"{claim.status.value}, {basis}" if claim.status is Status.FAILED and basis else claim.status.value
     reason = None if claim.passed or not claim.reason else _sentence(words.told(claim.reason))
-    if claim.status is Status.PENDING and claim.expires is not None and " until " not in claim.sentence:
+    told = " until " in f"{claim.sentence} {claim.reason or ''}"
+    if claim.status is Status.PENDING and claim.expires is not None and not told:
         reason = f"{reason or ''} Open until {words.clock(claim.expires)}.".strip()
     return Row(
         mark=words.MARKS[claim.status],
@@ -266,6 +267,15 @@ BASES = {
 
 
 # ------------------------------------------------------------------------------------- calls that ended otherwise
+
+
+def of_kept(receipt: Receipt, verdict: Verdict | None = None) -> Card:
+    """The card of a receipt whose answer is withheld, or has none.  ``verdict``: a newer one than its own."""
+    verdict = verdict or receipt.verdict_at_creation
+    response = receipt.document["response"]
+    if response["text"] is None and response["tool_calls"] is None:
+        return of_failure(receipt, receipt.cost, verdict=verdict)
+    return settled(verdict, receipt, receipt.cost)
 
 
 def of_failure(

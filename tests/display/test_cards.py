@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -11,8 +12,9 @@ from support.inspecting import inspect
 
 from opg_magic import shown
 from opg_magic.display import bundle, card, plain, words
-from opg_magic.models import Answer, Charge, Cost, Money, Problem, VerdictStatus
+from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus
 from opg_magic.networks import OBSERVED_CAP, OPG
+from opg_magic.verify._claims import waiting
 
 EVERY_MIME = ("text/plain", "text/markdown", "text/html")
 
@@ -114,6 +116,15 @@ def test_rows_put_first_what_matters_and_keep_status_in_words() -> None:
     assert [row.name for row in made.rows[:3]] == ["response", "attestation", "settlement"]
     assert [row.basis for row in made.rows[:4]] == ["failed, proven", "missing", "pending", "proven"]
     assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[2].reason or "")
+
+
+def test_a_pending_row_names_its_deadline_once() -> None:
+    claim = waiting(
+        "payment", Trust(), datetime(2026, 11, 20, 23, 10, 40, tzinfo=UTC), "Not on the chain yet.", "Late."
+    )
+    (row,) = [row for row in card.of_answer(states.answer(VerdictStatus.VERIFIED, claim)).rows if row.name == "payment"]
+    assert f"{row.sentence} {row.reason}".count("until") == 1
+    assert "23:10" in row.reason
 
 
 def test_receipt_goes_into_the_bundle_whole() -> None:

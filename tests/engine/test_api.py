@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from functools import partial
 from typing import Any
 
@@ -95,6 +96,32 @@ def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: 
     assert "Nothing was sent" in str(refused.value)
     assert session.ledger.count() == 0
     assert session.spending().kernel_reserved.amount == 0
+
+
+def test_what_an_error_offers_to_show_can_be_shown(
+    session: Session, honest_simnet: RunningSimnet, capsys: pytest.CaptureFixture[str]
+):
+    honest_simnet.cheat("anna", "change-byte")
+    assert cli.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
+    told = capsys.readouterr().err
+    (receipt,) = session.ledger.receipts()
+    offered = set(re.findall(r"opg (show .*?)\.?$", told, re.MULTILINE))
+    assert offered == {f"show {receipt.id} --unverified"}
+    assert cli.main(["show", receipt.id, "--unverified"]) == 0
+    assert receipt.text in capsys.readouterr().out
+    # Without the flag: what there is to see, and once more how.
+    assert cli.main(["show", receipt.id]) == 1
+    shown = capsys.readouterr()
+    assert "answer withheld" in shown.out and receipt.text not in shown.out
+    assert f"opg show {receipt.id} --unverified" in shown.err
+    assert "Kept as receipt" not in shown.err
+    honest_simnet.cheat("anna", "error-mid-stream")
+    assert cli.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
+    (offered_now,) = re.findall(r"opg (show .*?)\.?$", capsys.readouterr().err, re.MULTILINE)
+    assert cli.main(offered_now.split()) == 1
+    shown = capsys.readouterr()
+    assert "the host reports failure" in shown.out
+    assert "Kept as receipt" not in shown.err
 
 
 NO_ARGUMENT = [

@@ -56,7 +56,7 @@ def test_attack_41_a_session_of_no_usable_name_keeps_the_answer_and_is_not_joine
             _named(patched, name)
             answer = session.ask(PROMPT)
         _kept(session, answer)
-        assert answer.cost.charge is Charge.CHARGED
+        assert answer.cost.charge is Charge.CLAIMED
         assert any("no later call joins it" in note for note in answer.notes), name
         assert list(session._engines["sim"][1]._sessions) == []
 
@@ -99,7 +99,7 @@ def _refused(session: Session, *secrets: str) -> errors.CallFailed:
     with pytest.raises(errors.CallFailed, match="repeats a secret that pays for calls") as failed:
         session.ask(WHOLE, CallOptions(host="anna"))
     problem = failed.value
-    assert problem.charge is Charge.CHARGED
+    assert problem.charge is Charge.CLAIMED
     assert problem.verdict is not None
     (kept,) = (session.ledger.path.parent / "unsaved").glob("*.raw")
     came = json.loads(kept.read_text())
@@ -180,4 +180,4 @@ def test_what_cannot_even_be_written_is_in_the_error(session: Session, monkeypat
         session.ask(PROMPT)
     assert failed.value.came["text"]
     assert failed.value.came["text"] in str(failed.value)
-    assert failed.value.charge is Charge.CHARGED
+    assert failed.value.charge is Charge.CLAIMED

@@ -9,7 +9,7 @@ import { h } from './dom';
 import { EDITED, FindingCode } from './findings';
 import { dress } from './style';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts } from './tokens';
-import { hasFailed, headline, Tone } from './words';
+import { hasFailed, headline, Tone, unclear } from './words';
 
 export interface IBadge {
   readonly tone: Tone;
@@ -34,13 +34,13 @@ export function badgeOf(entries: readonly IEntry[], without: ICellFinding | null
   const head = headline(entry);
   const more = entries.length > 1 ? ` (${entries.length} receipts)` : '';
   const edit = entries.flatMap(one => one.findings).find(finding => EDITED.has(finding.code));
-  const unclear = entries.flatMap(one => one.findings).find(finding => finding.level === 'incomplete' && !EDITED.has(finding.code));
-  const said = edit ? '≠ edited' : unclear ? (UNCLEAR[unclear.code] ?? '! see the list') : null;
+  const unsure = entries.flatMap(unclear);
+  const said = edit ? '≠ edited' : unsure.map(finding => UNCLEAR[finding.code]).find(Boolean) ?? null;
   return {
-    tone: head.tone === 'bad' ? 'bad' : said ? 'warn' : head.tone,
+    tone: head.tone === 'bad' ? 'bad' : edit || unsure.length ? 'warn' : head.tone,
     simulated: head.simulated,
     text: said !== null && head.tone !== 'bad' ? said : head.short,
-    title: [`This browser: ${head.text}${more}`, edit?.message, unclear?.message].filter(Boolean).join('. ').replace(/\.\. /g, '. '),
+    title: [`This browser: ${head.text}${more}`, edit?.message, ...new Set(unsure.map(finding => finding.message))].filter(Boolean).join('. ').replace(/\.\. /g, '. '),
     edited: edit ? edit.message : null
   };
 }

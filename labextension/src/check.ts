@@ -60,6 +60,8 @@ export interface IScope {
   /** The notebook's file name. */
   readonly name: string;
   readonly seen: ReadonlyMap<string, Seen>;
+  /** What is wrong with the place where the receipt with this digest is shown: its display, its cell, its notebook. */
+  around(node: Node, digest: string): readonly Finding[];
 }
 
 const MOST_REMEMBERED = 4096;

@@ -16,7 +16,7 @@ export function toneOf(sum: ISummary): Tone {
   if (sum.failed) {
     return 'bad';
   }
-  if (sum.edited || sum.without || sum.unclear) {
+  if (sum.edited || sum.without || sum.beside || sum.uncompared) {
     return 'warn';
   }
   if (sum.checked < sum.answers) {

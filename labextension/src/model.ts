@@ -16,7 +16,7 @@ import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
 import { dress } from './style';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
-import { figure, hasFailed, isUnclear, signatureValid } from './words';
+import { figure, hasFailed, signatureValid, unclear } from './words';
 
 /** How long a notebook must rest before it is looked through again, in milliseconds. */
 const REST = 250;
@@ -44,15 +44,16 @@ export function summarise(entries: readonly IEntry[], cells: readonly ICellFindi
   const sums = new Map<string, { amount: bigint; token: TokenPart }>();
   const seen = new Set<string>();
   const edited = new Set<string>();
-  const unclear = new Set<string>();
+  const beside = new Set<string>();
+  const uncompared = new Set<string>();
   const count = { answers: 0, checked: 0, unchecked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
   for (const entry of entries) {
     const { receipt, verdict } = entry;
     if (entry.findings.some(finding => EDITED.has(finding.code))) {
       edited.add(entry.cellId);
     }
-    if (isUnclear(entry)) {
-      unclear.add(entry.cellId);
+    for (const { code } of unclear(entry)) {
+      (code === 'beside' ? beside : uncompared).add(entry.cellId);
     }
     if (receipt !== null) {
       const digest = `${computedDigest(receipt)} ${receipt.digest}`;
@@ -87,7 +88,7 @@ export function summarise(entries: readonly IEntry[], cells: readonly ICellFindi
   }
   const cost = [...sums.values()].map(({ amount, token }) => figure(amount, token));
   const without = cells.filter(cell => cell.run).length;
-  return { ...count, edited: edited.size, unclear: unclear.size, without, unrun: cells.length - without, cost };
+  return { ...count, edited: edited.size, beside: beside.size, uncompared: uncompared.size, without, unrun: cells.length - without, cost };
 }
 
 /** Where a receipt stands. `whole`: what is to be said of its cell. */
@@ -102,6 +103,8 @@ interface IPlace extends IDisplay {
 export class NotebookReceipts implements INotebookReceipts {
   private _entries: readonly IEntry[] = [];
   private _cells: readonly ICellFinding[] = [];
+  /** Findings by cell and digest. */
+  private _around: ReadonlyMap<string, readonly Finding[]> = new Map();
   private _summary: ISummary = summarise([]);
   private _busy = false;
   private _turn = 0;
@@ -119,6 +122,10 @@ export class NotebookReceipts implements INotebookReceipts {
       seen: new Map(),
       get name() {
         return _panel.context.path.replace(/^.*\//, '');
+      },
+      around: (node, digest) => {
+        const cell = _panel.content.widgets.find(widget => widget.node.contains(node));
+        return this._around.get(`${cell?.model.id} ${digest}`) ?? [];
       }
     };
     this._leave = checker.addScope(this._scope);
@@ -268,6 +275,7 @@ export class NotebookReceipts implements INotebookReceipts {
         [...displayFindings(place, place.source), ...(place.whole === null ? [] : [place.whole]), ...together[index]]
       ])
     );
+    this._setAround(new Map(readable.map(place => [`${place.cellId} ${computedDigest(place.read)}`, around.get(place)!])));
     const entryOf = (place: IPlace, judged: IJudged): IEntry => {
       const { cell, cellId, output, bundle } = place;
       const findings = [...judged.findings, ...(around.get(place) ?? (place.whole === null ? [] : [place.whole]))];
@@ -305,6 +313,16 @@ export class NotebookReceipts implements INotebookReceipts {
     const { executionState } = cell as { executionState?: string };
     // JupyterLab 4.2 knows it by the prompt alone.
     return executionState === undefined ? Boolean(this._panel.content.widgets[index]?.promptNode?.textContent?.includes('*')) : executionState === 'running';
+  }
+
+  /** Tell the renderers what is wrong where they stand. */
+  private _setAround(now: ReadonlyMap<string, readonly Finding[]>): void {
+    const before = this._around;
+    this._around = now;
+    const differing = [...new Set([...before.keys(), ...now.keys()])].filter(
+      key => JSON.stringify(before.get(key) ?? []) !== JSON.stringify(now.get(key) ?? [])
+    );
+    checker.announce(new Set(differing.map(key => key.slice(key.indexOf(' ') + 1))));
   }
 
   /** Tell the renderers which receipts here bear one signature. */

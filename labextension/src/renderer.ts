@@ -13,7 +13,7 @@ import { checker, IJudged, unreadable } from './check';
 import { Claim } from './claims/shared';
 import { copyButton, h } from './dom';
 import type { IFact } from './evidence';
-import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
+import { Finding, inert, showsNoAnswer, shownFindings, signedPrompt, signedText } from './findings';
 import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
 import { readBundle } from './notebook';
@@ -103,6 +103,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     const seen = scope?.seen.get(computedDigest(receipt));
     this._file = scope?.name ?? null;
     const shown = shownFindings(this._bundle, this._metadata, receipt);
+    const around = scope?.around(this.node, computedDigest(receipt)) ?? [];
+    shown.push(...around.filter(finding => !shown.some(own => own.code === finding.code)));
     let judged = checker.recall(receipt, seen);
     if (judged === null) {
       if (this._shown === '') {
@@ -153,6 +155,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this.node.setAttribute('aria-label', `${name}: ${head.text.replace(/[✓✗◐!–…] /g, '')}`);
     this.node.dataset.opgTone = head.tone;
     this.node.replaceChildren(
+      ...(judged.receipt !== null && words.isOtherCall(judged) ? [asked(judged.receipt)] : []),
       ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
       card(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
     );
@@ -167,8 +170,16 @@ interface IContext {
   readonly parser: IRenderMime.IMarkdownParser | null;
 }
 
+/** Where the cell above may say something else: what was asked, in the words that were signed. */
+function asked(receipt: Receipt): HTMLElement {
+  const text = signedPrompt(receipt) ?? '(no prompt that can be read)';
+  const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}… (${text.length} characters; all of them under “Evidence”)` : text;
+  return h('div', { class: 'opg-asked' }, h('b', {}, 'Asked, as it was signed:'), ' ', inert(shown));
+}
+
 function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLElement {
-  const box = `opg-card opg-tone-${head.tone}${head.simulated ? ' opg-simulated' : ''}`;
+  const tone = head.tone !== 'bad' && (words.isOtherCall(judged) || words.isUnclear(judged)) ? 'warn' : head.tone;
+  const box = `opg-card opg-tone-${tone}${head.simulated ? ' opg-simulated' : ''}`;
   const line = [
     h('b', { class: 'opg-headline' }, head.text),
     h('span', { class: 'opg-facts' }, words.summary(judged).map(fact => ` · ${unbroken(fact)}`).join(''))

@@ -56,8 +56,10 @@ export interface ISummary {
   readonly without: number;
   /** `%%opg` cells that were not run. */
   readonly unrun: number;
-  /** Cells that show more than their receipts cover, or of which not all could be compared. */
-  readonly unclear: number;
+  /** Cells that show output beside their receipts. */
+  readonly beside: number;
+  /** Cells of which not all could be compared with their receipts. */
+  readonly uncompared: number;
   readonly simulated: number;
   /** `0.0042 OPG`; one item a token, charges unknown are not in it. */
   readonly cost: readonly string[];

@@ -3,7 +3,7 @@
 import { Claim } from './claims/shared';
 import { IJudged } from './check';
 import { collected } from './collected';
-import { EDITED, inert } from './findings';
+import { EDITED, type Finding, inert } from './findings';
 import { formatUnits } from './money';
 import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
 import { ISummary } from './tokens';
@@ -166,9 +166,21 @@ export function hasFailed(judged: IJudged): boolean {
 /** Findings about what stands around the receipt. */
 const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-card', 'shown-twice', 'other-types', 'isolated', 'two-versions']);
 
+const OTHER_CALL: ReadonlySet<string> = new Set(['prompt-differs', 'model-differs', 'request-differs', 'not-the-call']);
+
+/** Whether the cell does not say, or may not say, what its receipt's host was asked. */
+export function isOtherCall(judged: IJudged): boolean {
+  return judged.findings.some(finding => OTHER_CALL.has(finding.code));
+}
+
 /** Whether a cell shows more than its receipt covers, or not all of it could be compared: nothing false, and not all known. */
 export function isUnclear(judged: IJudged): boolean {
-  return judged.findings.some(finding => finding.level === 'incomplete' && !EDITED.has(finding.code));
+  return unclear(judged).length > 0;
+}
+
+/** The findings that say so. */
+export function unclear(judged: IJudged): Finding[] {
+  return judged.findings.filter(finding => finding.level === 'incomplete' && !EDITED.has(finding.code));
 }
 
 /** Whether the text of this receipt must not be shown unasked. */
@@ -258,7 +270,7 @@ export function summary(judged: IJudged): string[] {
   if (receipt === null) {
     return [oneLine(judged.error ?? '', 200)];
   }
-  const wrong = judged.findings.find(finding => finding.level === 'failed');
+  const wrong = ['failed', 'incomplete'].map(level => judged.findings.find(finding => finding.level === level)).find(Boolean);
   const facts = [];
   if (judged.error !== null) {
     facts.push(oneLine(judged.error, 200));
@@ -309,8 +321,11 @@ function cellWords(sum: ISummary): string[] {
   if (sum.without) {
     said.push(`${plural(sum.without, '%%opg cell')} without receipt`);
   }
-  if (sum.unclear) {
-    said.push(`${plural(sum.unclear, 'cell')} with unsigned output`);
+  if (sum.beside) {
+    said.push(`${plural(sum.beside, 'cell')} with unsigned output`);
+  }
+  if (sum.uncompared) {
+    said.push(`${plural(sum.uncompared, 'cell')} not compared in full`);
   }
   if (sum.edited) {
     said.push(`${plural(sum.edited, 'cell')} edited since`);

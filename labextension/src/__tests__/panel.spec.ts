@@ -114,7 +114,7 @@ describe('cells without a receipt, and output that none covers', () => {
 
   it('are counted, and no green mark stands over them', () => {
     const sum = summarise([good], [forged, unrun]);
-    expect(sum).toMatchObject({ answers: 1, valid: 1, failed: 0, without: 1, unrun: 1, unclear: 0 });
+    expect(sum).toMatchObject({ answers: 1, valid: 1, failed: 0, without: 1, unrun: 1, beside: 0 });
     expect(notebookLine(sum)).toBe('1 answer · 1 signature valid · 1 %%opg cell without receipt · 1 %%opg cell not run · registry not asked · 0.0041 OPG');
     expect(briefLine(sum)).toBe('1 without receipt');
     expect(toneOf(sum)).toBe('warn');

@@ -2,7 +2,7 @@
 import '@jupyterlab/testing/lib/jest-shim';
 
 import { checker, IJudged } from '../check';
-import { answerPart, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
+import { answerPart, Finding, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
 import { MIME_TYPE } from '../receipt';
 import { isApart, ReceiptRenderer } from '../renderer';
@@ -97,6 +97,23 @@ describe('the renderer', () => {
     }
     expect(isApart({ isolated: true, [MIME_TYPE]: { isolated: false } })).toBe(false);
     expect(isApart({ isolated: 0, 'text/html': { isolated: true } })).toBe(false);
+  });
+
+  it('shows what was asked as it was signed, where its cell says something else', async () => {
+    const scope = (around: Finding[]) => {
+      jest.spyOn(checker, 'scopeAt').mockReturnValue({ node: document.body, name: 'n.ipynb', seen: new Map(), around: () => around });
+    };
+    scope([{ level: 'failed', code: 'prompt-differs', message: 'Its prompt is another.' }]);
+    const { node } = await shown({});
+    expect(node.querySelector(':scope > .opg-asked')!.textContent).toBe('Asked, as it was signed: Say hi');
+    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
+    expect(node.querySelector('.opg-card')!.classList.contains('opg-tone-warn')).toBe(true);
+    expect(node.querySelector('.opg-facts')!.textContent!.replace(/\u00a0/g, ' ')).toMatch(/^ · Its prompt is another ·/);
+    expect(node.querySelector(':scope > .opg-answer')).not.toBeNull();
+    scope([{ level: 'incomplete', code: 'beside', message: 'More is shown.' }]);
+    const beside = (await shown({})).node;
+    expect(beside.querySelector('.opg-asked')).toBeNull();
+    expect(beside.querySelector('.opg-card')!.classList.contains('opg-tone-warn')).toBe(true);
   });
 
   it('turns red where the notebook shows another text than the signed one', async () => {

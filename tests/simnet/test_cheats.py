@@ -20,6 +20,7 @@ from opg_magic.protocol.sse import read_stream
 from opg_magic.simnet.cheats import HOSTILE_TEXT, MODES, Honest, make
 from opg_magic.verify import verify_exchange
 from opg_magic.verify.attestation import examine
+from opg_magic.wallet.bounds import Bounds
 
 QUESTION = "What does a TEE protect against?"
 
@@ -137,14 +138,12 @@ async def test_error_mid_stream_is_the_recorded_frame_and_not_charged(honest_sim
 # ------------------------------------------------------------------------------------------------------------- payment
 
 REFUSED_TERMS = {
-    "over-cap": "cap of 1000 sim-OPG",
     "other-payee": "asks to pay",
     "other-asset": "asks for asset",
     "other-network": "eip155:1",
     "other-facilitator": "facilitator",
     "other-spender": "spender",
     "other-scheme": "exact",
-    "long-deadline": "2592000 s",
 }
 
 
@@ -154,6 +153,22 @@ async def test_lying_terms_are_refused_before_signing(honest_simnet: RunningSimn
     async with client(honest_simnet) as c:
         with pytest.raises(PaymentRefused, match=REFUSED_TERMS[mode]):
             await c.terms()
+
+
+async def test_a_cap_and_a_deadline_go_by_the_users_limits(honest_simnet: RunningSimnet) -> None:
+    async with client(honest_simnet) as c:
+        honest_simnet.cheat("anna", "over-cap")
+        terms = await c.terms()
+        assert terms.amount == 1000 * 10**18
+        auth, now = c.authorise(terms), int(time.time())
+        bounds = Bounds.of(honest_simnet.network, honest_simnet.listed(c.host), max_cap=10**17)
+        with pytest.raises(PaymentRefused, match=r"cap is 1000.* at most 0\.1"):
+            bounds.check(auth, honest_simnet.network, payer=honest_simnet.payer, now=now)
+        honest_simnet.cheat("anna", "long-deadline")
+        terms = await c.terms()
+        assert terms.max_timeout_seconds == 30 * 86400
+        # A shorter deadline than offered is accepted: it is cut.
+        assert c.authorise(terms).deadline <= time.time() + x402.MAX_SECONDS
 
 
 async def test_reprice_shows_another_price_on_the_retry_alone(honest_simnet: RunningSimnet) -> None:

@@ -219,6 +219,10 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def day_of(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
+
+
 def from_unix(seconds: int) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC)

@@ -41,3 +41,13 @@ def cost(db: sqlite3.Connection, network: str, token: Token, condition: str, val
         share = settled_share(json.loads(row["settled"]), row["id"]) if row["settled"] else None
         total += int(row["cost"] or 0) if share is None else share
     return total
+
+
+def reserved(db: sqlite3.Connection, network: str, token: Token, condition: str, value: str) -> int:
+    """Sum of what is reserved or was taken.  Days after today count too: a clock set back must not free anything."""
+    rows = db.execute(
+        "SELECT cap, (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = a.nonce) AS releases"  # noqa: S608
+        f" FROM authorisations a WHERE network = ? AND token = ? AND {condition} ?",
+        (network, token_key(token), value),
+    )
+    return sum(min([int(r["cap"]), *map(int, json.loads(r["releases"]))]) for r in rows)

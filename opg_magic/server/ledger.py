@@ -6,10 +6,10 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from opg_magic.receipts.ledger import Ledger, LedgerRow
-from opg_magic.receipts.ledger_records import moment_of
+from opg_magic.receipts.ledger_reading import LedgerReading
+from opg_magic.receipts.ledger_records import LedgerRow, moment_of
 from opg_magic.receipts.stored import Content
 from opg_magic.server.reading import NoSuchPlace
 
@@ -28,13 +28,10 @@ class Page:
     total: int
 
 
-class LedgerReader(Ledger):
+class LedgerReader(LedgerReading):
     """A ledger that can only be read.  A file that is not there is an empty ledger, and stays not there."""
 
     _read_only: ClassVar[bool] = True
-
-    def __enter__(self) -> Self:
-        return self
 
     @property
     def exists(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from opg_magic import errors
+from opg_magic import environment, errors
 from opg_magic.arguments import SETTLEMENTS
 from opg_magic.models import (
     Authorisation,
@@ -88,10 +88,12 @@ def _made(
     """The receipt's bytes, or why it cannot be made, in a few words."""
     from opg_magic.receipts.form import canonical_bytes
     from opg_magic.receipts.receipt import Receipt, build_receipt
+    from opg_magic.receipts.spendable import HoldsSecret
     from opg_magic.verify import request
 
     if call.prompt.settle not in SETTLEMENTS:
         return "its settlement is none that may be asked for"  # a receipt may state another: older ones do
+    key = environment.secret("OPG_PRIVATE_KEY")
     one = Money(1, network.token)
     cost = Cost(one, one, price=price, token_usd=None if ready is None else ready.token_usd, charge=Charge.UNKNOWN)
     try:
@@ -107,12 +109,15 @@ def _made(
             notebook=where.notebook,
             cell=where.cell,
             model_sent=call.model_sent,
+            secrets=() if key is None else (key,),
         )
         read = Receipt.from_document(made.document)
         kept = read.evidence()
         if not read.digest_matches or kept.request != evidence.request:
             return "it would not say what was sent"
         claim = request.check(kept, Trust())
+    except HoldsSecret:
+        return "your wallet's private key stands in it"
     except errors.OpgError as problem:
         return problem.message
     except Exception as problem:

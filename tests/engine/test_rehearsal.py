@@ -102,6 +102,17 @@ def test_a_host_whose_entry_no_receipt_can_hold_is_passed_over(
     assert anna not in {answer.receipt.document["host"]["tee_id"] for answer in agreed.answers}
 
 
+@pytest.mark.parametrize("form", ["0x{}", "{}", "key={}.", '{{"key": "{}"}}'])
+def test_a_prompt_that_holds_the_wallets_key_is_not_sent(session: Session, monkeypatch, form: str):
+    key = "5a" * 31 + "Fb"
+    monkeypatch.setenv("OPG_PRIVATE_KEY", "0x" + key)
+    for written in (key, key.upper()):
+        with pytest.raises(errors.ConfigError, match="your wallet's private key stands in it") as refused:
+            session.ask(Prompt(f"Who owns {form.format(written)}?", "openai/gpt-5"))
+        assert key.lower() not in str(refused.value).lower()
+    _nothing_was_begun(session)
+
+
 def test_a_rehearsal_leaves_no_trace(session: Session):
     answer = session.ask(_unchecked())
     assert session.ledger.count() == 1

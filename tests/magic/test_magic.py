@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from typing import Any
@@ -537,3 +538,14 @@ def test_a_display_that_fails_keeps_no_paid_answer_from_its_variable(shell, monk
     answer = shell.user_ns["tee"]
     assert answer.text
     assert f"It is kept: %opg show {answer.receipt.id}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors"), [("ascii", "backslashreplace"), ("cp1252", "backslashreplace"), ("utf-8", "strict")]
+)
+def test_a_terminal_of_another_encoding_ends_no_answer_in_an_error(shell, monkeypatch, encoding: str, errors: str):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    shell.run_line_magic("reload_ext", "opg_magic")
+    assert stream.errors == errors
+    print("✓ 中")

@@ -348,20 +348,24 @@ function savedFindings(receipt: Receipt, verdict: Verdict): Finding[] {
   if (checked === null) {
     return [];
   }
-  const [then, now] = [checked.verdict === 'FAILED', verdict.status === 'FAILED'];
+  const [then, now] = [checked.verdict, verdict.status === 'SIMULATED' ? 'VERIFIED' : verdict.status];
   if (then === now) {
     return [];
   }
-  const claims = Object.values(verdict.claims).filter(claim => claim.status === 'failed');
-  return [
-    now
-      ? {
-          level: 'failed',
+  if (now === 'FAILED') {
+    const names = Object.values(verdict.claims).filter(claim => claim.status === 'failed').map(claim => claim.name);
+    return [{ level: 'failed', code: 'saved-differs', message: `The saved card says ${then.toLowerCase()}; here ${names.join(', ')} failed.` }];
+  }
+  // A card quotes its author's kernel wherever it does not say "verified": words that a verdict of now must not cover.
+  return now === 'VERIFIED' || then === 'FAILED'
+    ? [
+        {
+          level: 'incomplete',
           code: 'saved-differs',
-          message: `The saved card says ${checked.verdict.toLowerCase()}; here ${claims.map(claim => claim.name).join(', ')} failed.`
+          message: `Here it is ${now.toLowerCase()}; its card does not say verified, and quotes its author's kernel in words that were not compared.`
         }
-      : note('saved-differs', 'The saved card says failed; what made it fail is not in the receipt alone.')
-  ];
+      ]
+    : [];
 }
 
 function note(code: Finding['code'], message: string): Finding {

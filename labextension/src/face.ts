@@ -460,6 +460,9 @@ function listed(types: readonly Type[]): string {
   return names.length === 1 ? names[0] : `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`;
 }
 
+/** How all HTML of version 0.1 began. */
+const BOX = '<div style="font-family:inherit">';
+
 /** A display of version 0.1, or of one to come: its text and Markdown are compared, no card, no HTML. */
 function otherForm(texts: Partial<Texts>, plain: string, receipt: Receipt): Finding[] {
   if (!plain.includes(RULE)) {
@@ -475,12 +478,17 @@ function otherForm(texts: Partial<Texts>, plain: string, receipt: Receipt): Find
     return [failure('shown-text', 'The text that the cell shows as plain text is not the text that was signed.')];
   }
   const line = plain.slice(plain.lastIndexOf(RULE) + RULE.length).split('\n', 1)[0].replace(/ ────$/, '');
-  if ([FORM, FREE].includes(line.slice(line.lastIndexOf(' · ') + 3))) {
+  const form = line.slice(line.lastIndexOf(' · ') + 3);
+  if ([FORM, FREE].includes(form)) {
     return [failure('shown-card', 'The card that the cell shows as plain text is not the one of this receipt.')];
   }
   const markdown = texts['text/markdown'];
   if (markdown !== undefined && fencedPart(markdown, receipt) !== part) {
     return [failure('shown-text', 'The text that the cell shows as Markdown is not the text that was signed.')];
+  }
+  const isOf01 = form === 'no answer is shown' || form.endsWith(' above are the answer');
+  if (isOf01 && !(texts['text/html'] ?? BOX).startsWith(BOX)) {
+    return [failure('shown-text', 'The text that the cell shows as HTML is not the text that was signed.')];
   }
   return [notCompared('The display is of another version: its HTML and its card were not compared with the receipt.')];
 }

@@ -21,7 +21,7 @@ from opg_magic.receipts.cells import asks, cell_fault, fills
 from opg_magic.receipts.notebook import Cell, Display, cells_of
 from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key, signed_prompt
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
-from opg_magic.receipts.showing import shown_faults, shown_text_matches
+from opg_magic.receipts.showing import saved_fault, shown_faults, shown_text_matches
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge
 
@@ -156,9 +156,11 @@ class _Audit(Asking):
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
         self._duplicates([p for p in places if self.only is None or p in wanted])
         index = _Index(p.receipt for p in places)
-        checked = self._settled([self._check(p, index) for p in _each_once(wanted)])
+        judged = [self._check(p, index) for p in _each_once(wanted)]
+        checked = self._settled(judged)
+        now = {one.receipt.computed_digest: one for one in judged}
         for place in wanted:
-            self._notebook(place)
+            self._notebook(place, now[place.receipt.computed_digest])
         for where in dict.fromkeys(p.where for p in wanted if p.cell is not None and p.cell.beside):
             self.say("incomplete", "beside", "This cell also shows output that no receipt covers.", where)
         if not places and not self.findings:
@@ -254,10 +256,11 @@ class _Audit(Asking):
             elif len({p.where for p in same}) > 1:
                 self.say("note", "shown-again", "This receipt is shown again in another cell.", where, id)
 
-    def _notebook(self, place: _Place) -> None:
+    def _notebook(self, place: _Place, now: Checked) -> None:
         if place.cell is None or place.display is None:
             return
-        for level, code, message in shown_faults(place.display, place.receipt):
+        told = saved_fault(place.receipt, now)
+        for level, code, message in (*shown_faults(place.display, place.receipt), *([told] if told else [])):
             self.say(level, code, message, place.where, place.receipt.id)
         if place.asks:
             found = cell_fault(place.cell.source, place.receipt)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from opg_magic import shown
+from opg_magic.models import VerdictStatus
 from opg_magic.receipts import face
 from opg_magic.receipts.cells import joined
 from opg_magic.receipts.notebook import Display
 from opg_magic.receipts.receipt import MIME_TYPE, Receipt
-from opg_magic.receipts.report import Level
+from opg_magic.receipts.report import Checked, Level
 
 #: The texts of a display, as a person calls them.
 _TEXTS = {"text/plain": "plain text", "text/markdown": "Markdown", "text/html": "HTML"}
@@ -45,6 +46,25 @@ def shown_faults(display: Display, receipt: Receipt) -> Iterator[Fault]:
         yield "failed", "shown-text", "The cell shows no plain text of this receipt."
         return
     yield from _compared({type: text or "" for type, text in texts.items()}, receipt)
+
+
+def saved_fault(receipt: Receipt, now: Checked) -> Fault | None:
+    """Where the verdict that the saved card tells and the one computed here differ in what a reader relies on.
+
+    A card quotes its author's kernel wherever it does not say "verified": words that a verdict of now must not cover.
+    """
+    then = receipt.verdict_at_creation
+    if then is None or then.outcome is VerdictStatus.VERIFIED is now.verdict.outcome:
+        return None
+    here = now.verdict.outcome
+    if here is VerdictStatus.FAILED:
+        names = ", ".join(claim.name for claim in now.verdict.failed_claims)
+        told = f"The saved card says {then.outcome.value.lower()}; here {names} failed."
+        return None if then.outcome is here else ("failed", "saved-differs", told)
+    if then.outcome is not VerdictStatus.VERIFIED and (now.accepted or then.outcome is VerdictStatus.FAILED):
+        told = "its card does not say verified, and quotes its author's kernel in words that were not compared"
+        return "incomplete", "saved-differs", f"Here it is {here.value.lower()}; {told}."
+    return None
 
 
 def _isolated(metadata: Mapping[str, Any]) -> bool:
@@ -116,9 +136,19 @@ def _other_form(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
         yield "failed", "shown-card", "The card that the cell shows as plain text is not the one of this receipt."
     elif "text/markdown" in texts and _fenced_part(texts["text/markdown"], receipt) != part:
         yield "failed", "shown-text", "The text that the cell shows as Markdown is not the text that was signed."
+    elif _is_of_01(plain) and not texts.get("text/html", _BOX).startswith(_BOX):
+        yield "failed", "shown-text", "The text that the cell shows as HTML is not the text that was signed."
     else:
         message = "The display is of another version: its HTML and its card were not compared with the receipt."
         yield "incomplete", "not-compared", message
+
+
+#: How all HTML of version 0.1 began.
+_BOX = '<div style="font-family:inherit">'
+
+
+def _is_of_01(plain: str) -> bool:
+    return _named_form(plain) == "no answer is shown" or _named_form(plain).endswith(" above are the answer")
 
 
 def _named_form(plain: str) -> str:

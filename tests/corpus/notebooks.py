@@ -24,6 +24,9 @@ from opg_magic.receipts.report import Report
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
 OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered"})
 
+#: Findings that come of a verdict, which the browser computes elsewhere (``check.ts``).
+OF_VERDICTS = frozenset({"saved-differs"})
+
 Bundle = dict[str, Any]
 
 
@@ -232,10 +235,21 @@ def shown() -> Iterator[NotebookCase]:
     yield one("an answer in Markdown alone", card, bundle={**quiet, "text/markdown": SHOWN["text/markdown"]})
     other = SHOWN["text/plain"].replace("card 2", "card 3")
     yield one("a form to come", older, bundle={**SHOWN, "text/plain": other})
+    yield one("a display of version 0.1", older, bundle={**SHOWN, "text/plain": of_01()})
+    foreign = {**SHOWN, "text/plain": of_01(), "text/html": "<h1>561 is prime.</h1>"}
+    yield one("a display of version 0.1, other HTML", text, bundle=foreign)
+    foreign = {**SHOWN, "text/plain": of_01().replace("561", "563", 1)}
+    yield one("a display of version 0.1, another answer", text, bundle=foreign)
     ours = SHOWN["text/plain"].replace("1AAAAAAAAA", "1AAAAAAAAB", 1)
     yield one("the id of another receipt", card, bundle={**SHOWN, "text/plain": ours})
     remarked = face(GOOD, show=True, remarks=REMARKS[1:])
     yield one("remarks", bundle={**SHOWN, **remarked})
+
+
+def of_01() -> str:
+    """Plain text as version 0.1 wrote it: its line between answer and card names no form."""
+    text: str = SHOWN["text/plain"]
+    return text.replace(" · card 2 ────", " ────")
 
 
 HIDING = (
@@ -397,6 +411,8 @@ def found_in(report: Report) -> list[str]:
     """``cell: level code`` of each finding, once a cell; of documents without the cell."""
     found = set()
     for finding in report.findings:
+        if finding.code in OF_VERDICTS:
+            continue
         for where in (finding.where or "").split(", "):
             number = "" if finding.code in OF_DOCUMENTS else where.removeprefix("cell ")
             found.add(f"{number}: {finding.level} {finding.code}")

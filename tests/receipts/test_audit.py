@@ -409,3 +409,31 @@ def test_nothing_in_a_receipt_is_contacted(tmp_path: Path, monkeypatch: pytest.M
     receipt = signed(change=lambda e: replace(e, host=replace(e.host, endpoint="https://evil.example/beacon")))
     report = verify(jsonl(tmp_path, receipt), allow_simulated=True)
     assert len(report.checked) == 1
+
+
+def test_words_of_the_authors_kernel_are_not_covered_by_a_verdict_of_now(tmp_path: Path) -> None:
+    """A card quotes its author's kernel where it does not say verified; what it quotes may be anything."""
+    document = json.loads(signed().to_json())
+    document["checked"].update(verdict="PARTIAL", because=["The answer is 42."])
+    quoting = Receipt(redigested(document))
+    assert "The answer is 42." in shown(quoting)["text/html"]
+    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(quoting))), allow_simulated=True)
+    assert report.checked[0].accepted
+    assert (report.exit_code, codes(report)) == (3, ["saved-differs"])
+
+
+def test_card_that_says_verified_where_the_receipt_fails_is_found(tmp_path: Path) -> None:
+    failed = signed(change=tampered)
+    document = json.loads(failed.to_json())
+    document["checked"].update(verdict="VERIFIED", withheld=False, because=[])
+    lying = Receipt(redigested(document))
+    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(lying))), allow_simulated=True)
+    assert (report.exit_code, codes(report, "failed")) == (1, ["saved-differs"])
+
+
+def test_notebook_of_another_format_is_not_read_as_what_nobody_shows(tmp_path: Path) -> None:
+    """Of format 3, front ends show the worksheets; its "cells" could hold any genuine receipt."""
+    path = notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(signed())))
+    for version in (3, None, "4"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"nbformat": version, "worksheets": []}))
+        assert verify(path, allow_simulated=True).exit_code == 2

@@ -4,7 +4,6 @@
  */
 
 import { sha256Hex, utf8 } from './crypto/bytes';
-import { comparedTexts } from './face';
 import { digestMatches, isFaithful, MIME_TYPE, Receipt } from './receipt';
 
 /** `failed`: something is not as the notebook says; `incomplete`: not enough to say; `note`: no harm. */
@@ -106,8 +105,16 @@ export function documentFindings(receipt: Receipt): Finding[] {
 /** All that a receipt's display is made of. */
 const TYPES: readonly string[] = ['text/plain', 'text/markdown', 'text/html', MIME_TYPE];
 
+/** Compares the texts of a display with those that are made anew of its receipt (`face.ts`). */
+export type Compare = (bundle: Readonly<Record<string, unknown>>, receipt: Receipt) => Finding[];
+
 /** What a display shows that is not its receipt's. */
-export function shownFindings(bundle: Readonly<Record<string, unknown>>, metadata: unknown, receipt: Receipt): Finding[] {
+export function shownFindings(
+  bundle: Readonly<Record<string, unknown>>,
+  metadata: unknown,
+  receipt: Receipt,
+  compare: Compare
+): Finding[] {
   const found: Finding[] = [];
   const beyond = Object.keys(bundle).filter(type => !TYPES.includes(type)).sort();
   if (beyond.length) {
@@ -117,7 +124,7 @@ export function shownFindings(bundle: Readonly<Record<string, unknown>>, metadat
   if (isIsolated(metadata)) {
     found.push(failure('isolated', 'The display asks for a frame of its own (isolated), where a front end shows no check of it.'));
   }
-  return [...found, ...comparedTexts(bundle, receipt)];
+  return [...found, ...compare(bundle, receipt)];
 }
 
 /** Whether a front end is told, for all types or for one, to show the output in a frame of its own. */

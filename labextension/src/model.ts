@@ -9,9 +9,9 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
 import { collected, counted } from './collected';
-import { asks, EDITED, Finding } from './findings';
+import { asks, Compare, EDITED, Finding } from './findings';
 import { jump } from './jump';
-import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
+import { comparing, displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
 import { dress } from './style';
@@ -97,6 +97,8 @@ interface IPlace extends IDisplay {
   readonly cellId: string;
   readonly source: string;
   readonly whole: Finding | null;
+  /** What was found in this display alone. */
+  readonly own: readonly Finding[];
 }
 
 /** All receipts of one notebook. */
@@ -245,15 +247,19 @@ export class NotebookReceipts implements INotebookReceipts {
     const pace = new Pace(SLICE_MS);
     const places: IPlace[] = [];
     const without: ICellFinding[] = [];
+    let compare: Compare | null = null;
     const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     for (const [index, cell] of cells.entries()) {
       const code = cell.isDisposed ? null : codeOf(cell);
       if (code !== null) {
         const { displays, beside } = lookInto(code);
         const whole = wholeCellFinding(code, displays, beside);
-        places.push(
-          ...displays.map(display => ({ ...display, cell: index, cellId: cell.id, source: code.source, whole }))
-        );
+        for (const display of displays) {
+          compare ??= await comparing();
+          const own = displayFindings(display, code.source, compare);
+          places.push({ ...display, cell: index, cellId: cell.id, source: code.source, whole, own });
+          await pace.rest();
+        }
         if (whole !== null && !displays.length && !this._isRunning(cell, index)) {
           without.push({ cell: index, cellId: cell.id, run: code.run, finding: whole });
         }
@@ -272,7 +278,7 @@ export class NotebookReceipts implements INotebookReceipts {
     const around = new Map<IPlace, Finding[]>(
       readable.map((place, index) => [
         place,
-        [...displayFindings(place, place.source), ...(place.whole === null ? [] : [place.whole]), ...together[index]]
+        [...place.own, ...(place.whole === null ? [] : [place.whole]), ...together[index]]
       ])
     );
     this._setAround(new Map(readable.map(place => [`${place.cellId} ${computedDigest(place.read)}`, around.get(place)!])));

@@ -4,7 +4,8 @@
  */
 
 import { readDocument } from './check';
-import { asks, cellFinding, documentFindings, Finding, joined, shownFindings } from './findings';
+import { asks, cellFinding, Compare, documentFindings, Finding, joined, shownFindings } from './findings';
+import { part } from './load';
 import { computedDigest, digestMatches, isFaithful, MIME_TYPE, originalOf, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
 
 export type Bundle = Readonly<Record<string, unknown>>;
@@ -63,14 +64,27 @@ export function readBundle(bundle: Bundle, type = MIME_TYPE): Receipt | Unreadab
   }
 }
 
+/** Loaded when the first receipt is met. */
+const face = part(() => import('./face'));
+
+/** Compares displays with their receipts; where it could not be loaded, says that nothing was compared. */
+export async function comparing(): Promise<Compare> {
+  try {
+    return (await face()).comparedTexts;
+  } catch (error) {
+    const message = `What the cell shows elsewhere was not compared with the receipt. ${error instanceof Error ? error.message : ''}`;
+    return () => [{ level: 'incomplete', code: 'not-compared', message: message.trim() }];
+  }
+}
+
 /** What one display shows that is not its receipt's, and how its cell differs from what was asked. */
-export function displayFindings(display: IDisplay, source: string): Finding[] {
+export function displayFindings(display: IDisplay, source: string, compare: Compare): Finding[] {
   const { read, bundle, metadata } = display;
   if (read instanceof UnreadableReceipt) {
     return [];
   }
   const cell = cellFinding(source, read);
-  return [...shownFindings(bundle, metadata, read), ...(cell === null ? [] : [cell])];
+  return [...shownFindings(bundle, metadata, read, compare), ...(cell === null ? [] : [cell])];
 }
 
 /** What is to be said of a cell as a whole, or null. */
@@ -133,7 +147,7 @@ export interface IPlaced extends Finding {
 }
 
 /** All findings in a notebook's file beyond its receipts' claims. */
-export function notebookFindings(notebook: { readonly cells: readonly Record<string, unknown>[] }): IPlaced[] {
+export function notebookFindings(notebook: { readonly cells: readonly Record<string, unknown>[] }, compare: Compare): IPlaced[] {
   const found: IPlaced[] = [];
   const places: (IShown & { readonly number: number })[] = [];
   for (const [index, cell] of notebook.cells.entries()) {
@@ -158,7 +172,7 @@ export function notebookFindings(notebook: { readonly cells: readonly Record<str
         found.push({ level: 'unreadable', code: 'unreadable', message: read.message, cell: number, receipt: null });
         continue;
       }
-      const own = [...documentFindings(read), ...displayFindings(display, code.source)];
+      const own = [...documentFindings(read), ...displayFindings(display, code.source, compare)];
       found.push(...own.map(finding => ({ ...finding, cell: number, receipt: read.id })));
       places.push({ receipt: read, cell: number, number, asks: asks(code.source) });
     }

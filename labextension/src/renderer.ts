@@ -16,7 +16,7 @@ import type { IFact } from './evidence';
 import { Finding, inert, showsNoAnswer, shownFindings, signedPrompt, signedText } from './findings';
 import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
-import { readBundle } from './notebook';
+import { comparing, readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
 import { Verdict } from './verdict';
@@ -102,9 +102,6 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     const scope = checker.scopeAt(this.node);
     const seen = scope?.seen.get(computedDigest(receipt));
     this._file = scope?.name ?? null;
-    const shown = shownFindings(this._bundle, this._metadata, receipt);
-    const around = scope?.around(this.node, computedDigest(receipt)) ?? [];
-    shown.push(...around.filter(finding => !shown.some(own => own.code === finding.code)));
     let judged = checker.recall(receipt, seen);
     if (judged === null) {
       if (this._shown === '') {
@@ -112,6 +109,9 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       }
       judged = await checker.judgeRead(receipt, seen);
     }
+    const shown = shownFindings(this._bundle, this._metadata, receipt, await comparing());
+    const around = scope?.around(this.node, computedDigest(receipt)) ?? [];
+    shown.push(...around.filter(finding => !shown.some(own => own.code === finding.code)));
     if (shown.length) {
       judged = { ...judged, findings: [...judged.findings, ...shown] };
     }

@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 
+import { comparedTexts } from '../face';
 import { notebookFindings } from '../notebook';
 
 interface Line {
@@ -23,7 +24,7 @@ const lines = readFileSync(process.env.OPG_NOTEBOOKS!, 'utf8')
   .map(line => JSON.parse(line) as Line);
 
 test.each(lines.map(line => [line.name, line] as const))('%s', (_, { notebook, finds }) => {
-  const found = notebookFindings(notebook).map(
+  const found = notebookFindings(notebook, comparedTexts).map(
     ({ cell, level, code }) => `${OF_DOCUMENTS.includes(code) ? '' : cell}: ${level} ${code}`
   );
   expect([...new Set(found)].sort()).toEqual(finds);

@@ -19,6 +19,7 @@ export type FindingCode =
   | 'two-versions'
   | 'later-version'
   | 'shown-again'
+  | 'agreement-differs'
   | 'altered'
   | 'prompt-altered'
   | 'template-altered'

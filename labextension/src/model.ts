@@ -11,6 +11,7 @@ import { Seen } from './claims/shared';
 import { collected, counted } from './collected';
 import { asks, Compare, EDITED, Finding } from './findings';
 import { jump } from './jump';
+import { part } from './load';
 import { comparing, displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
@@ -99,6 +100,30 @@ interface IPlace extends IDisplay {
   readonly whole: Finding | null;
   /** What was found in this display alone. */
   readonly own: readonly Finding[];
+}
+
+/** Needed by notebooks that asked several hosts at once. */
+const agreeing = part(() => import('./agreeing'));
+
+/** Add to judged entries what their agreements tell otherwise of each other. */
+async function addAgreements(entries: IEntry[]): Promise<void> {
+  const receipts = entries.flatMap(({ receipt }) => (receipt === null ? [] : [receipt]));
+  if (!receipts.some(receipt => receipt.agreement !== null)) {
+    return;
+  }
+  const statuses = new Map(entries.map(({ receipt, verdict }) => [receipt, verdict]));
+  const loaded = await agreeing().catch(() => null);
+  // Without it agreements stay what they are by themselves: their author's word.
+  const found = (loaded?.agreementFindings ?? (() => []))(receipts, receipt => {
+    const status = statuses.get(receipt)?.status ?? null;
+    return status === 'SIMULATED' ? 'VERIFIED' : status;
+  });
+  for (const [index, finding] of found.entries()) {
+    const at = entries.findIndex(({ receipt }) => receipt === receipts[index]);
+    if (finding !== null) {
+      entries[at] = { ...entries[at], findings: [...entries[at].findings, finding] };
+    }
+  }
 }
 
 /** All receipts of one notebook. */
@@ -305,6 +330,10 @@ export class NotebookReceipts implements INotebookReceipts {
           }
         }
       }
+    }
+    await addAgreements(known);
+    if (isOver()) {
+      return;
     }
     this._busy = false;
     this._publish(known);

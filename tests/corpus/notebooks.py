@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from support import chains
 from support.hostile import HOSTILE
 from support.signed_receipts import PROMPT, redigested, signed, verify
 
@@ -296,6 +297,22 @@ def other_verdicts() -> Iterator[NotebookCase]:
     yield replace(one("no answer", bundle=receipt_bundle(stopped)), passes=False)
 
 
+def agreements() -> Iterator[NotebookCase]:
+    """An agreement is held against the receipts of its answers that stand in the same notebook."""
+    one = signed(id="6FFFFFFFFF")
+    found = chains.agreement(one)
+    bound = supplemented(one, {"agreement": supplement_json(found)})
+    yield replace(one_of("an agreement", bound), passes=True)
+    own, other = found.answers
+    wrong = replace(found, answers=(replace(own, owner="0x" + "99" * 20), other))
+    lying = supplemented(one, {"agreement": supplement_json(wrong)})
+    yield one_of("an agreement that tells of a receipt what it does not hold", lying, "2: failed agreement-differs")
+
+
+def one_of(title: str, receipt: Receipt, *finds: str) -> NotebookCase:
+    return NotebookCase(title, notebook(cell(ASKED, output(answer_bundle(receipt.answer())))), finds)
+
+
 def of_every_shape() -> Iterator[NotebookCase]:
     """Answers, figures and words of every kind come out the same in both languages."""
     clean = [text.encode("utf-8", "replace").decode() for text in HOSTILE.values()]
@@ -394,7 +411,18 @@ def ended(evidence: Evidence) -> Evidence:
 
 
 def all_notebooks() -> Iterator[NotebookCase]:
-    for part in (honest, as_text, beside, other_types, skipped, shown, in_words, other_verdicts, of_every_shape):
+    for part in (
+        honest,
+        as_text,
+        beside,
+        other_types,
+        skipped,
+        shown,
+        in_words,
+        other_verdicts,
+        agreements,
+        of_every_shape,
+    ):
         yield from part()
 
 

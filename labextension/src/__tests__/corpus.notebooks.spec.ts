@@ -5,8 +5,10 @@
 
 import { readFileSync } from 'node:fs';
 
+import { agreementFindings } from '../agreeing';
 import { comparedTexts } from '../face';
-import { notebookFindings } from '../notebook';
+import { notebookFindings, readBundle } from '../notebook';
+import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
 
 interface Line {
   name: string;
@@ -23,8 +25,25 @@ const lines = readFileSync(process.env.OPG_NOTEBOOKS!, 'utf8')
   .filter(line => line !== '')
   .map(line => JSON.parse(line) as Line);
 
+/** The readable receipts of a notebook and the cells in which they stand. */
+function receiptsIn({ cells }: Line['notebook']): [Receipt, number][] {
+  return cells.flatMap((cell, index) =>
+    ((cell.outputs ?? []) as { data?: Record<string, unknown> }[]).flatMap(({ data }) => {
+      const found = data?.[MIME_TYPE] === undefined ? null : readBundle(data);
+      return found === null || found instanceof UnreadableReceipt ? [] : [[found, index + 1] as [Receipt, number]];
+    })
+  );
+}
+
 test.each(lines.map(line => [line.name, line] as const))('%s', (_, { notebook, finds }) => {
-  const found = notebookFindings(notebook, comparedTexts).map(
+  const placed = notebookFindings(notebook, comparedTexts);
+  const read = receiptsIn(notebook);
+  for (const [index, finding] of agreementFindings(read.map(([receipt]) => receipt)).entries()) {
+    if (finding !== null) {
+      placed.push({ ...finding, cell: read[index][1], receipt: null });
+    }
+  }
+  const found = placed.map(
     ({ cell, level, code }) => `${OF_DOCUMENTS.includes(code) ? '' : cell}: ${level} ${code}`
   );
   expect([...new Set(found)].sort()).toEqual(finds);

@@ -13,7 +13,7 @@ import { basisOf, Claim, Evidence, failed, isProblem, missing, notApplicable, pa
 
 /** Most hosts that are asked at once. */
 const MAX_MEMBERS = 64;
-const COUNTED: ReadonlySet<string> = new Set(['VERIFIED', 'PARTIAL']);
+export const COUNTED: ReadonlySet<string> = new Set(['VERIFIED', 'PARTIAL']);
 /** What Python's `str.split` takes for white space. */
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
@@ -91,7 +91,7 @@ function ownMember(evidence: Evidence, agreement: AgreementPart): AgreementMembe
   return own.find(member => member.text_sha256 === hashes.text_sha256)!;
 }
 
-function textHashes(text: string | null): Record<Key, string | null> {
+export function textHashes(text: string | null): Record<Key, string | null> {
   if (text === null) {
     return { text_sha256: null, normal_sha256: null, json_sha256: null };
   }

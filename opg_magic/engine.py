@@ -21,11 +21,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from opg_magic import errors, prices
@@ -42,16 +39,15 @@ from opg_magic.call import (
     utc_now,
 )
 from opg_magic.concluding import Concluder
+from opg_magic.covering import Covering
 from opg_magic.models import (
     CHAT_PATH,
     COMPLETION_PATH,
     AgreementEvidence,
     Answer,
-    Authorisation,
     Charge,
     Host,
     Money,
-    PaymentTerms,
     Phase,
     Progress,
     Prompt,
@@ -60,9 +56,7 @@ from opg_magic.models import (
 from opg_magic.networks import Network
 from opg_magic.readiness import Hosts
 from opg_magic.reconcile import Reconciler
-from opg_magic.secret import Secret
-from opg_magic.wallet.funds import check_clock, read_funds
-from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
+from opg_magic.wallet.upto import UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
@@ -75,9 +69,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-#: How long a new authorisation waits, at most, for what the chain shows of earlier ones.
-RECONCILE_SECONDS = 5.0
 
 
 class Engine:
@@ -99,15 +90,10 @@ class Engine:
         self._registry = registry
         self._pool = pool
         self._chain = chain
-        self._wallet = wallet
         self._ledger = ledger
         self._prices = price_list
-        self._where = where
         self._hosts = Hosts(network, registry, pool)
         self._sessions = UptoSessions()
-        self._timing = Timing(network.session_idle)
-        #: The payer's funds as the chain last showed them; None before the first look.
-        self.funds_seen: Funds | None = None
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
         #: What is learnt of calls after they ended.
         self.afterwards = Reconciler(
@@ -122,6 +108,21 @@ class Engine:
             set_aside=self._hosts.set_aside,
             watch=self.afterwards.watch,
         )
+        self._covering = Covering(
+            network,
+            pool,
+            chain,
+            ledger,
+            wallet,
+            where,
+            unsent=self._concluder.unsent,
+            reconcile=self.afterwards.payments,
+        )
+
+    @property
+    def funds_seen(self) -> Funds | None:
+        """The payer's funds as the chain last showed them; None before the first look."""
+        return self._covering.funds_seen
 
     @property
     def set_aside(self) -> dict[str, str]:
@@ -178,7 +179,7 @@ class Engine:
     async def _quote_of(self, call: RunningCall, ready: ReadyHost, settings: EngineSettings) -> Quote:
         session = self._joinable(call, ready.host, ready)
         if session is None:
-            terms, _ = await self._terms(call, ready, settings)
+            terms, _ = await self._covering.terms(call, ready, settings)
             cap = Money(terms.amount, self.network.token)
             try:
                 call.limits.check_call(cap.amount, cap.token)
@@ -292,7 +293,7 @@ class Engine:
     async def funds(self, address: str) -> tuple[Funds, int]:
         """What an address has now, and what open authorisations may still take of it, in base units."""
         await self._chain.check()
-        self.funds_seen = seen = await read_funds(self._chain, address)
+        seen = await self._covering.look(address)
         return seen, self._ledger.held(self.network, address, seen.at)
 
     async def approve(self, wallet: Wallet, amount: int) -> str:
@@ -324,7 +325,7 @@ class Engine:
                 f"the request is {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} fit into a receipt",
                 hint="Nothing was sent.",
             )
-        timeout = self._timeout(options, settings)
+        timeout = self._covering.timeout(options, settings)
         return RunningCall(
             id=new_id(),
             created_at=utc_now(),
@@ -340,23 +341,6 @@ class Engine:
             observer=observer or (lambda _: None),
             notes=notes,
         )
-
-    def _timeout(self, options: CallOptions, settings: EngineSettings) -> float:
-        """Seconds until the call is given up, which one payment must be able to carry."""
-        longest = settings.max_deadline - self._timing.settlement
-        asked = options.timeout
-        if longest <= 0:
-            raise errors.ConfigError(
-                f"max_deadline is {settings.max_deadline} s; a host needs {self._timing.settlement:g} s of it to settle"
-                " (session_idle and 35 s), so no time is left to answer in. Nothing was sent.",
-                hint="Raise max_deadline in your own settings.",
-            )
-        if asked is not None and not 0 < asked <= longest:
-            raise errors.ConfigError(
-                f"--timeout {asked:g} is not possible: with max_deadline {settings.max_deadline} s the most is"
-                f" {longest:g} s. Nothing was sent.",
-            )
-        return asked if asked is not None else min(settings.timeout, longest)
 
     def _settlement_notes(self, prompt: Prompt) -> list[str]:
         """What becomes public of this call; ConfigError where nothing could be."""
@@ -448,96 +432,6 @@ class Engine:
             return None
         return session
 
-    async def _terms(
-        self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
-    ) -> tuple[PaymentTerms, datetime | None]:
-        """What the host asks for, if this network allows it; asked with a dummy body, never with the prompt."""
-        from opg_magic.protocol.x402 import choose_terms
-
-        needed = self._timing.settlement + least_window(call.timeout, timeout_is_users=call.timeout_is_users)
-        required, server_date = await self._pool.client(ready.host).probe_terms(call.path)
-        terms, notes = choose_terms(
-            required,
-            self.network,
-            ready.host,
-            pinned_payees=settings.payees,
-            pinned_facilitators=settings.facilitators,
-            min_seconds=math.ceil(min(needed, settings.max_deadline)),
-        )
-        call.notes.extend(notes)
-        return terms, server_date
-
-    async def _authorise(self, call: RunningCall, ready: ReadyHost, settings: EngineSettings) -> Paid:
-        """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy has been sent."""
-        from opg_magic.protocol.x402 import authorise, payment_header
-        from opg_magic.wallet.bounds import Bounds
-
-        terms, server_date = await self._terms(call, ready, settings)
-        # Before the wallet is asked: a cap over the limit is no matter of its balance.
-        call.limits.check_call(terms.amount, self.network.token)
-        call.observer(Progress(Phase.PAY, host=ready.host, cap=Money(terms.amount, self.network.token)))
-        wallet = self._wallet()
-        await self._chain.check()
-        # What earlier calls came to frees limits and funds.  A slow chain must not hold this one back, and no deadline
-        # runs yet.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RECONCILE_SECONDS):
-                await self.afterwards.payments()
-        self.funds_seen = has = await read_funds(self._chain, wallet.address)
-        check_clock(utc_now(), chain=has.at, host=server_date, skew=settings.skew)
-        authorisation = authorise(
-            terms,
-            self.network,
-            wallet.address,
-            now=int(utc_now().timestamp()),
-            nonce=int.from_bytes(secrets.token_bytes(32), "big"),
-            max_seconds=settings.max_deadline,
-        )
-        bounds = Bounds.of(
-            self.network,
-            ready.host,
-            max_cap=call.limits.per_call,
-            max_seconds=settings.max_deadline,
-            payees=settings.payees,
-            facilitators=settings.facilitators,
-        )
-        cap = Money(authorisation.cap, self.network.token)
-        held = self._ledger.held(self.network, wallet.address, has.at)
-        self._begin(call, ready, authorisation, funds=has)
-        if warning := has.warning(cap, held + cap.amount, self.network):
-            call.notes.append(warning)
-        paid = Paid(ready, authorisation, None, call.path, "PAYMENT-SIGNATURE", Secret(""))
-        try:
-            signature = await asyncio.to_thread(wallet.sign_permit, authorisation, self.network, bounds)
-        except (asyncio.CancelledError, errors.OpgError):
-            self._concluder.unsent(call, paid, "it was not signed")
-            raise
-        return replace(paid, value=payment_header(authorisation, signature, terms), signature=signature)
-
-    def _begin(
-        self, call: RunningCall, ready: ReadyHost, authorisation: Authorisation, *, funds: Funds | None = None
-    ) -> None:
-        """7: the intent, with a new authorisation's whole cap reserved, is on disk before anything that can spend.
-
-        ``funds`` of the payer for a new one: within the same transaction they must cover it beside all that is open.
-        """
-        from opg_magic.receipts.ledger import CallIntent
-
-        where = self._where()
-        intent = CallIntent(
-            id=call.id,
-            created_at=call.created_at,
-            network=self.network,
-            kernel_id=where.kernel_id,
-            model=call.prompt.model,
-            notebook=where.notebook,
-            cell=where.cell,
-            tee_id=ready.host.tee_id,
-            prompt=call.prompt.text,
-            authorisation=authorisation,
-        )
-        self._ledger.begin(intent, reserve=funds is not None, limits=call.limits, funds=funds)
-
     # ------------------------------------------------------------------------------------------------- 8: the exchange
 
     async def _pay_and_send(
@@ -555,8 +449,8 @@ class Engine:
         cap = None if session is None else Money(session.authorisation.cap, self.network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
         if session is None:
-            return await self._authorise(call, ready, settings)
-        self._begin(call, ready, session.authorisation)
+            return await self._covering.authorise(call, ready, settings)
+        self._covering.begin(call, ready, session.authorisation)
         session.last_used = utc_now()
         return Paid(
             ready=ready,
@@ -605,7 +499,7 @@ class Engine:
         """Seconds in which the answer must have ended, for its settlement to be mined before the deadline."""
         if paid.session is not None:
             return paid.session.window(utc_now())
-        return max(0.0, paid.authorisation.deadline - self._timing.settlement - utc_now().timestamp())
+        return max(0.0, paid.authorisation.deadline - self._covering.timing.settlement - utc_now().timestamp())
 
 
 def _hint(aside: Mapping[str, str]) -> str:

@@ -181,9 +181,9 @@ def test_a_batch_that_never_came_is_over_after_its_time(session: Session, monkey
 def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(session: Session, monkeypatch):
     import asyncio
 
-    from opg_magic import engine as engine_module
+    from opg_magic import covering
 
-    monkeypatch.setattr(engine_module, "RECONCILE_SECONDS", 0.2)
+    monkeypatch.setattr(covering, "RECONCILE_SECONDS", 0.2)
     ask(session)
     engine = session._engines["sim"][1]
     forget_open_sessions(session)

@@ -92,11 +92,11 @@ def test_stop_before_payment_says_not_charged(session: Session):
 
 
 def test_a_clock_that_is_off_is_refused_before_payment(session: Session, monkeypatch: pytest.MonkeyPatch):
-    from opg_magic import engine as engine_module
+    from opg_magic import covering
 
-    true_now = engine_module.utc_now
+    true_now = covering.utc_now
     session.hosts()
-    monkeypatch.setattr(engine_module, "utc_now", lambda: true_now() + timedelta(seconds=120))
+    monkeypatch.setattr(covering, "utc_now", lambda: true_now() + timedelta(seconds=120))
     with pytest.raises(errors.ClockSkew, match=r"1(19|20|21) s ahead"):
         session.ask(PROMPT)
     assert session.spending().kernel_reserved.amount == 0
@@ -133,7 +133,7 @@ def test_a_crash_between_intent_and_end_leaves_a_known_unfinished_call(session: 
         def sign_permit(self, *_):
             raise Crash
 
-    engine._wallet = Wallet
+    engine._covering.wallet = Wallet
     with pytest.raises(Crash):
         session.ask(PROMPT)
     assert len(session.ledger.open_authorisations()) == 2

@@ -131,7 +131,7 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(session: Session, hones
         def sign_permit(self, *_: Any) -> None:
             raise Crash
 
-    engine._wallet = Dies
+    engine._covering.wallet = Dies
     with pytest.raises(Crash):
         ask(session, "Is 7 prime?")
     assert list(session.receipts()["charge"]) == ["claimed", "unknown"]

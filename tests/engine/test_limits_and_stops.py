@@ -97,7 +97,7 @@ def test_a_clock_that_is_off_is_refused_before_payment(session: Session, monkeyp
     true_now = covering.utc_now
     session.hosts()
     monkeypatch.setattr(covering, "utc_now", lambda: true_now() + timedelta(seconds=120))
-    with pytest.raises(errors.ClockSkew, match=r"1(19|20|21) s ahead"):
+    with pytest.raises(errors.ClockSkew, match=r"1[12]\d s ahead"):
         session.ask(PROMPT)
     assert session.spending().kernel_reserved.amount == 0
 

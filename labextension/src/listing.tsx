@@ -5,7 +5,7 @@ import * as React from 'react';
 import { checker } from './check';
 import { counted } from './collected';
 import { saveAs } from './exporting';
-import { EDITED, Level } from './findings';
+import { EDITED } from './findings';
 import { toneOf } from './mark';
 import { ours } from './style';
 import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
@@ -212,8 +212,6 @@ function Select<T extends string>(props: {
   );
 }
 
-const SIGNS: Readonly<Record<Level, string>> = { failed: '✗ ', unreadable: '✗ ', incomplete: '! ', note: '· ' };
-
 function CellRow({ cell, open }: { readonly cell: ICellFinding; readonly open: () => void }): JSX.Element {
   const { run, finding } = cell;
   return (
@@ -263,7 +261,7 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
         )}
         {entry.findings.map(finding => (
           <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
-            {EDITED.has(finding.code) ? '≠ ' : SIGNS[finding.level]}
+            {EDITED.has(finding.code) ? '≠ ' : words.SIGNS[finding.level]}
             {words.told(finding.message, 200)}
           </span>
         ))}

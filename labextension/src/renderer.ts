@@ -271,8 +271,7 @@ function claimRow(claim: Claim): HTMLElement {
 }
 
 function findingLine(finding: Finding): HTMLElement {
-  const mark = finding.level === 'failed' ? '✗ ' : '';
-  return h('p', { class: `opg-note opg-finding-${finding.level}` }, `${mark}${words.told(finding.message)}`);
+  return h('p', { class: `opg-note opg-finding-${finding.level}` }, `${words.SIGNS[finding.level]}${words.told(finding.message)}`);
 }
 
 function notes(receipt: Receipt, verdict: Verdict, file: string | null): HTMLElement[] {

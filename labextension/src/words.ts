@@ -3,7 +3,7 @@
 import { Claim } from './claims/shared';
 import { IJudged } from './check';
 import { collected } from './collected';
-import { EDITED, type Finding, inert } from './findings';
+import { EDITED, type Finding, inert, type Level } from './findings';
 import { formatUnits } from './money';
 import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
 import { ISummary } from './tokens';
@@ -165,6 +165,9 @@ export function hasFailed(judged: IJudged): boolean {
 
 /** Findings about what stands around the receipt. */
 const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-card', 'shown-twice', 'other-types', 'isolated', 'two-versions']);
+
+/** Before a finding, by its level. */
+export const SIGNS: Readonly<Record<Level, string>> = { failed: '✗ ', unreadable: '✗ ', incomplete: '! ', note: '· ' };
 
 const OTHER_CALL: ReadonlySet<string> = new Set(['prompt-differs', 'model-differs', 'request-differs', 'not-the-call']);
 

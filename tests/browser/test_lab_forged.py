@@ -68,6 +68,10 @@ def forged() -> nbformat.NotebookNode:
     more = notebooks.notebook([notebooks.call("Is 563 prime?", "Yes.")]).cells[1]
     more.outputs.append(copy.deepcopy(unsigned))
     made.cells += [more, nbformat.v4.new_code_cell("%%opg\nIs 565 prime?")]
+    # The question above a signed answer was exchanged, in a cell that is no call to the letter.
+    exchanged = notebooks.notebook([notebooks.call("Is 567 prime?", "No.")]).cells[1]
+    exchanged.source = "%%opg answer --dry-run\nIs 569 prime?"
+    made.cells.append(exchanged)
     return made
 
 
@@ -85,20 +89,23 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     page = read(eyes.page, lab, put(lab, forged, "forged.ipynb"))
     # What `opg verify` finds in these cells stands at each, in the mark, and in the list.
     counted = "1 %%opg cell without receipt · 1 cell with unsigned output · 1 %%opg cell not run"
-    judged(page, f"2 answers · 2 signatures valid · {counted}")
+    judged(page, f"3 answers · 3 signatures valid · {counted}", "1 cell edited since")
     badges = page.locator(".opg-badge")
-    expect(badges).to_have_count(3)
+    expect(badges).to_have_count(4)
     expect(badges.nth(1)).to_have_text("! no receipt")
     expect(badges.nth(2)).to_have_text("+ unsignedSIMULATED")
     assert all(badge.evaluate("e => e.scrollWidth <= e.clientWidth") for badge in badges.all())
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
-    expect(entries).to_have_count(4)
+    expect(entries).to_have_count(5)
     expect(entries.nth(0)).to_contain_text("No receipt")
     expect(entries.nth(1)).to_contain_text("output that no receipt covers")
-    expect(entries.nth(3)).to_contain_text("Not run")
-    entries.nth(3).click()
+    expect(entries.nth(4)).to_contain_text("Not run")
+    entries.nth(4).click()
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 7")
+    # Where the cell says something else, the card says what was asked.
+    expect(page.locator(".opg-asked")).to_have_text("Asked, as it was signed: Is 567 prime?")
+    assert page.locator(".jp-Notebook .jp-Cell").nth(8).locator(".opg-asked").count() == 1
 
     cell = page.locator(".jp-Notebook .jp-Cell").nth(1)
     data = dict(forged.cells[1].outputs[0].data)
@@ -122,7 +129,7 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     # In a frame of its own nothing is checked, and it says so.
     page.evaluate(CHANGE, [1, data, {"isolated": True}, True])
     expect(cell.frame_locator("iframe").locator("body")).to_contain_text("nothing is checked", use_inner_text=True)
-    judged(page, "2 answers · 1 signature valid, 1 failed")
+    judged(page, "3 answers · 2 signatures valid, 1 failed")
     page.evaluate(CHANGE, [1, data, {}, False])
     card = cell.locator(".opg-receipt")
     card.locator(".opg-card").evaluate("details => void (details.open = true)")

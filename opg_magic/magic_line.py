@@ -6,12 +6,12 @@ import builtins
 import keyword
 import math
 import re
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
+from opg_magic import grammar
 from opg_magic.errors import ConfigError, PromptError
 
 
@@ -19,36 +19,22 @@ class LineError(ValueError):
     """A magic's line cannot be understood; the magic turns it into IPython's UsageError."""
 
 
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("a text that is not empty")
-    return value
+#: What a value looks like, whatever it means; the same in the browser (labextension/src/grammar.ts).
+Form = Literal["text", "number", "count", "amount"]
 
-
-def _number(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError("a number")
-    return number
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise ValueError("a whole number")
-    return int(value)
+_FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
+    "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
+    "number": (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"), "a number"),
+    "count": (re.compile(r"[0-9]{1,15}"), "a whole number"),
+    "amount": (re.compile(r"[0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18}"), "an amount of OPG, such as 0.1"),
+}
 
 
 def _amount(value: str) -> int:
     from opg_magic.models import parse_units
     from opg_magic.networks import OPG_DECIMALS
 
-    try:
-        return parse_units(value, OPG_DECIMALS)
-    except ValueError:
-        raise ValueError("an amount of OPG, such as 0.1") from None
+    return parse_units(value, OPG_DECIMALS)
 
 
 def _setting(key: str) -> Callable[[str], Any]:
@@ -64,16 +50,18 @@ def _setting(key: str) -> Callable[[str], Any]:
 class Option:
     """One flag.  ``metavar`` None: it takes no value.  ``repeat``: it may be given several times.
 
-    ``free``: its value is free text, in which braces mean nothing.
+    ``free``: its value is free text, in which braces mean nothing.  ``former``: choices that older versions had.
     """
 
     flag: str
     help: str
     metavar: str | None = None
-    convert: Callable[[str], Any] = _text
+    form: Form = "text"
+    convert: Callable[[str], Any] = str
     choices: tuple[str, ...] = ()
     repeat: bool = False
     free: bool = False
+    former: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -88,21 +76,21 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option("--model", "the model to ask for, as provider/name", "M"),
     Option("--system", "a system message before the prompt", "S", free=True),
-    Option("--temperature", "sampling temperature", "T", _number),
-    Option("--max-tokens", "most tokens that the answer may have", "N", _count),
+    Option("--temperature", "sampling temperature", "T", "number", float),
+    Option("--max-tokens", "most tokens that the answer may have", "N", "count", int),
     Option("--stop", "text at which the answer ends; up to four", "S", repeat=True, free=True),
     Option("--no-stream", "wait for the whole answer instead of streaming it"),
     Option("--settle", "what is published on chain: private nothing, batch hashes", "MODE",
-           choices=("private", "batch")),
+           choices=("private", "batch"), former=("individual",)),
     Option("--host", "ask this host: its id or the beginning of it", "ID"),
-    Option("--hosts", "ask this many hosts of different owners at once, and compare", "N", _count),
-    Option("--quorum", "with --hosts: how many must give one answer (else more than half)", "N", _count),
+    Option("--hosts", "ask this many hosts of different owners at once, and compare", "N", "count", int),
+    Option("--quorum", "with --hosts: how many must give one answer (else more than half)", "N", "count", int),
     Option("--network", "ask this network instead of the one in use", "N"),
-    Option("--max-cost", "OPG that this call may put at risk; 0 forbids it", "C", _amount),
+    Option("--max-cost", "OPG that this call may put at risk; 0 forbids it", "C", "amount", _amount),
     Option("--dry-run", "show host, model, price and cap; sign and pay nothing"),
-    Option("--policy", "which claims must pass; can only be stricter than your settings", "P", _setting("policy"),
-           choices=("default", "strict", "audit")),
-    Option("--timeout", "seconds until the call is given up", "S", _setting("timeout")),
+    Option("--policy", "which claims must pass; can only be stricter than your settings", "P",
+           convert=_setting("policy"), choices=("default", "strict", "audit")),
+    Option("--timeout", "seconds until the call is given up", "S", "number", _setting("timeout")),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),
     Option("--help", "show this and send nothing"),
@@ -121,49 +109,98 @@ class Line:
         return self.given.get(key, default)
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value that stands in a variable, which only the kernel that made the call knew."""
+
+    variable: str
+
+
 def parse(line: str, namespace: Mapping[str, Any] | None = None) -> Line:
-    """Parse the line of ``%%opg``.  :class:`LineError` names what is wrong and what may have been meant.
+    """Parse the line of ``%%opg`` for a call.  :class:`LineError` names what is wrong and what may have been meant.
 
     Words are split as a shell splits them; a ``#`` that begins a word outside quotes begins a comment.  A value that
     begins with ``--`` is given as ``--flag=value``.  A value that is wholly ``{name}`` is taken from ``namespace``, but
     for free text (``--system``, ``--stop``), which is sent as it stands.
     """
-    words = split(line)
+
+    def value(option: Option, text: str) -> Any:
+        text = text if option.free else looked_up(text, namespace)
+        _check(option, text, option.choices)
+        return _convert(option, text)
+
+    parsed = _line(line, value)
+    if parsed.name is not None and hasattr(builtins, parsed.name):
+        # "%%opg help" with a text below it, say: it would be paid for, and help() would be gone.
+        raise LineError(f"{parsed.name} is a name of Python's own; give the answer another")
+    return parsed
+
+
+def read(line: str) -> Line:
+    """The same line as a reader sees it: values as they are written, :class:`Named` where they stand in a variable.
+
+    :class:`LineError` for what no kernel would take; what depends on a kernel (the range of a value, a name of
+    Python's own) is left alone.
+    """
+
+    def value(option: Option, text: str) -> Any:
+        whole = None if option.free else _WHOLE.fullmatch(text)
+        if whole is not None:
+            return Named(_checked_variable(whole[1]))
+        _check(option, text, option.choices and option.choices + option.former)
+        return text
+
+    return _line(line, value)
+
+
+def _line(line: str, value_of: Callable[[Option, str], Any]) -> Line:
     name: str | None = None
     given: dict[str, Any] = {}
-    while words:
-        word = words.pop(0)
+    for option, word in _options(split(line)):
+        if option is None:
+            name = _name(word or "", name)
+        elif option.key in given and not option.repeat:
+            raise LineError(f"{option.flag} is given twice")
+        elif word is None:
+            given[option.key] = True
+        else:
+            value = value_of(option, word)
+            given[option.key] = (*given.get(option.key, ()), value) if option.repeat else value
+    return Line(name, given)
+
+
+def _options(words: list[str]) -> Iterator[tuple[Option | None, str | None]]:
+    """Each option with its value, None if it takes none; and words that are none of either."""
+    place = 0
+    while place < len(words):
+        word = words[place]
+        place += 1
         if not word.startswith("--"):
-            name = _name(word, name)
+            yield None, word
             continue
         flag, has_value, value = word.partition("=")
-        found = _BY_FLAG.get(flag)
-        if found is None:
+        option = _BY_FLAG.get(flag)
+        if option is None:
             raise LineError(f"unknown option {flag}" + did_you_mean(flag, _BY_FLAG))
-        if found.key in given and not found.repeat:
-            raise LineError(f"{flag} is given twice")
-        if found.metavar is None:
+        if option.metavar is None:
             if has_value:
                 raise LineError(f"{flag} takes no value")
-            given[found.key] = True
+            yield option, None
             continue
         if not has_value:
-            if not words or words[0].startswith("--"):
-                raise LineError(f"{flag} needs a value ({found.metavar})")
-            value = words.pop(0)
-        if not found.free:
-            value = looked_up(value, namespace)
-        converted = _convert(found, value)
-        given[found.key] = (*given.get(found.key, ()), converted) if found.repeat else converted
-    return Line(name, given)
+            if place == len(words) or words[place].startswith("--"):
+                raise LineError(f"{flag} needs a value ({option.metavar})")
+            value = words[place]
+            place += 1
+        yield option, value
 
 
 def split(line: str) -> list[str]:
     """Shell words of a line, without its comment.  :class:`LineError` if a quote is left open."""
-    try:
-        return shlex.split(_without_comment(line), comments=False, posix=True)
-    except ValueError as problem:
-        raise LineError(f"{str(problem).lower()}: quotes must be closed") from None
+    found = grammar.words(line)
+    if found.is_open:
+        raise LineError("no closing quotation: quotes must be closed")
+    return found.values
 
 
 _WHOLE = re.compile(r"\{([^{}]+)\}")
@@ -180,23 +217,6 @@ def looked_up(word: str, namespace: Mapping[str, Any] | None) -> str:
         raise LineError(f"{word}: {problem.message}") from None
 
 
-def _without_comment(line: str) -> str:
-    # shlex's own comments also begin within a word, where they would cut a value in silence.
-    quote, escaped = "", False
-    for place, char in enumerate(line):
-        if escaped:
-            escaped = False
-        elif char == "\\" and quote != "'":
-            escaped = True
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        elif char == "#" and (place == 0 or line[place - 1].isspace()):
-            return line[:place]
-    return line
-
-
 def _name(word: str, already: str | None) -> str:
     if already is not None:
         raise LineError(f"two names, {already} and {word}: an option's value with spaces needs quotes")
@@ -204,15 +224,26 @@ def _name(word: str, already: str | None) -> str:
         raise LineError(f"unknown option {word}" + did_you_mean(f"-{word}", _BY_FLAG))
     if not word.isidentifier() or keyword.iskeyword(word):
         raise LineError(f"{word!r} cannot be a variable's name")
-    if hasattr(builtins, word):
-        # "%%opg help" with a text below it, say: it would be paid for, and help() would be gone.
-        raise LineError(f"{word} is a name of Python's own; give the answer another")
     return word
 
 
-def _convert(option: Option, value: str) -> Any:
-    if option.choices and value not in option.choices:
+def _checked_variable(name: str) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise LineError(f"{{{name}}}: {_short(name)!r} is not a variable's name")
+    return name
+
+
+def _check(option: Option, value: str, choices: tuple[str, ...]) -> None:
+    """Whether a value has the form of its option."""
+    if choices and value not in choices:
         raise LineError(f"{option.flag} must be {' or '.join(option.choices)}, not {value!r}")
+    form, words = _FORMS[option.form]
+    fits = form.fullmatch(value) is not None and (option.form != "number" or math.isfinite(float(value)))
+    if not choices and not fits:
+        raise LineError(f"{option.flag} must be {words}, not {value!r}")
+
+
+def _convert(option: Option, value: str) -> Any:
     try:
         return option.convert(value)
     except ConfigError as problem:
@@ -228,16 +259,14 @@ def did_you_mean(word: str, known: Mapping[str, Any]) -> str:
 
 # ------------------------------------------------------------------------------------------------------------- prompt
 
-_FIELD = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-
 
 def prompt_text(body: str) -> str:
-    """The prompt that a cell's body holds.  IPython ends every body with a newline: exactly one is taken off.
+    """The prompt that a cell's body holds.  IPython ends every body with a newline: exactly one line end is taken off.
 
     PromptError if nothing but white space is left.
     """
-    text = body.removesuffix("\n")
-    if not text.strip():
+    text = body.removesuffix("\n").removesuffix("\r")
+    if grammar.is_blank(text):
         raise PromptError("The cell holds no prompt. Nothing was sent.", hint="Write it below the %%opg line.")
     return text
 
@@ -248,15 +277,11 @@ def fill(template: str, namespace: Mapping[str, Any]) -> tuple[str, tuple[str, .
     Values are str, int or float (not bool: it is rarely meant); what they contain is never scanned again.  PromptError
     for anything else between double braces.
     """
-    used: dict[str, None] = {}
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1).strip()
-        found = _value(name, namespace)
-        used[name] = None
-        return found
-
-    return _FIELD.sub(value, template), tuple(used)
+    fixed, names = grammar.cut(template)
+    plain = [name.strip() for name in names]
+    values = {name: _value(name, namespace) for name in plain}
+    filled = [values[name] + after for name, after in zip(plain, fixed[1:], strict=True)]
+    return fixed[0] + "".join(filled), tuple(values)
 
 
 def _value(name: str, namespace: Mapping[str, Any]) -> str:
@@ -321,5 +346,5 @@ def help_markdown() -> str:
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
 
 
-__all__ = ["OPTIONS", "Line", "LineError", "Option", "did_you_mean", "fill", "help_markdown", "help_text",
-           "parse", "prompt_text", "split"]  # fmt: skip
+__all__ = ["OPTIONS", "Line", "LineError", "Named", "Option", "did_you_mean", "fill", "help_markdown", "help_text",
+           "parse", "prompt_text", "read", "split"]  # fmt: skip

@@ -25,8 +25,11 @@ def source() -> str:
             "flag": option.flag,
             "help": option.help,
             "value": option.metavar,
+            "form": option.form,
             "choices": list(option.choices),
+            "former": list(option.former),
             "repeat": option.repeat,
+            "free": option.free,
             "source": SOURCES.get(option.flag),
         }
         for option in magic_line.OPTIONS
@@ -46,15 +49,21 @@ def source() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-FLAG = """/** One flag of `%%opg`. `value`: what its value is called, null if it takes none; `source`: which list its values are in. */
+FLAG = """/**
+ * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one looks like; `former`:
+ * choices that older versions had; `free`: text in which braces mean nothing; `source`: which list its values are in.
+ */
 export interface IFlag {
   readonly flag: string;
   readonly help: string;
   readonly value: string | null;
+  readonly form: 'text' | 'number' | 'count' | 'amount';
   readonly choices: readonly string[];
+  readonly former: readonly string[];
   readonly repeat: boolean;
+  readonly free: boolean;
   readonly source: 'model' | 'host' | 'network' | null;
-}"""  # noqa: E501
+}"""
 
 NAMED = """/** A command of `%opg`, or a setting. */
 export interface INamed {

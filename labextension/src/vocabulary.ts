@@ -1,12 +1,18 @@
 /** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */
 
-/** One flag of `%%opg`. `value`: what its value is called, null if it takes none; `source`: which list its values are in. */
+/**
+ * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one looks like; `former`:
+ * choices that older versions had; `free`: text in which braces mean nothing; `source`: which list its values are in.
+ */
 export interface IFlag {
   readonly flag: string;
   readonly help: string;
   readonly value: string | null;
+  readonly form: 'text' | 'number' | 'count' | 'amount';
   readonly choices: readonly string[];
+  readonly former: readonly string[];
   readonly repeat: boolean;
+  readonly free: boolean;
   readonly source: 'model' | 'host' | 'network' | null;
 }
 
@@ -17,24 +23,24 @@ export interface INamed {
 }
 
 export const FLAGS: readonly IFlag[] = [
-  {"flag": "--model", "help": "the model to ask for, as provider/name", "value": "M", "choices": [], "repeat": false, "source": "model"},
-  {"flag": "--system", "help": "a system message before the prompt", "value": "S", "choices": [], "repeat": false, "source": null},
-  {"flag": "--temperature", "help": "sampling temperature", "value": "T", "choices": [], "repeat": false, "source": null},
-  {"flag": "--max-tokens", "help": "most tokens that the answer may have", "value": "N", "choices": [], "repeat": false, "source": null},
-  {"flag": "--stop", "help": "text at which the answer ends; up to four", "value": "S", "choices": [], "repeat": true, "source": null},
-  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "choices": [], "repeat": false, "source": null},
-  {"flag": "--settle", "help": "what is published on chain: private nothing, batch hashes", "value": "MODE", "choices": ["private", "batch"], "repeat": false, "source": null},
-  {"flag": "--host", "help": "ask this host: its id or the beginning of it", "value": "ID", "choices": [], "repeat": false, "source": "host"},
-  {"flag": "--hosts", "help": "ask this many hosts of different owners at once, and compare", "value": "N", "choices": [], "repeat": false, "source": null},
-  {"flag": "--quorum", "help": "with --hosts: how many must give one answer (else more than half)", "value": "N", "choices": [], "repeat": false, "source": null},
-  {"flag": "--network", "help": "ask this network instead of the one in use", "value": "N", "choices": [], "repeat": false, "source": "network"},
-  {"flag": "--max-cost", "help": "OPG that this call may put at risk; 0 forbids it", "value": "C", "choices": [], "repeat": false, "source": null},
-  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "choices": [], "repeat": false, "source": null},
-  {"flag": "--policy", "help": "which claims must pass; can only be stricter than your settings", "value": "P", "choices": ["default", "strict", "audit"], "repeat": false, "source": null},
-  {"flag": "--timeout", "help": "seconds until the call is given up", "value": "S", "choices": [], "repeat": false, "source": null},
-  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "choices": [], "repeat": false, "source": null},
-  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "choices": [], "repeat": false, "source": null},
-  {"flag": "--help", "help": "show this and send nothing", "value": null, "choices": [], "repeat": false, "source": null}
+  {"flag": "--model", "help": "the model to ask for, as provider/name", "value": "M", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "model"},
+  {"flag": "--system", "help": "a system message before the prompt", "value": "S", "form": "text", "choices": [], "former": [], "repeat": false, "free": true, "source": null},
+  {"flag": "--temperature", "help": "sampling temperature", "value": "T", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--max-tokens", "help": "most tokens that the answer may have", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--stop", "help": "text at which the answer ends; up to four", "value": "S", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "source": null},
+  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--settle", "help": "what is published on chain: private nothing, batch hashes", "value": "MODE", "form": "text", "choices": ["private", "batch"], "former": ["individual"], "repeat": false, "free": false, "source": null},
+  {"flag": "--host", "help": "ask this host: its id or the beginning of it", "value": "ID", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "host"},
+  {"flag": "--hosts", "help": "ask this many hosts of different owners at once, and compare", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--quorum", "help": "with --hosts: how many must give one answer (else more than half)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--network", "help": "ask this network instead of the one in use", "value": "N", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "network"},
+  {"flag": "--max-cost", "help": "OPG that this call may put at risk; 0 forbids it", "value": "C", "form": "amount", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--policy", "help": "which claims must pass; can only be stricter than your settings", "value": "P", "form": "text", "choices": ["default", "strict", "audit"], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--timeout", "help": "seconds until the call is given up", "value": "S", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
+  {"flag": "--help", "help": "show this and send nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null}
 ];
 
 export const COMMANDS: readonly INamed[] = [

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from opg_magic import grammar
 from opg_magic.magic_line import OPTIONS
 
 #: How IPython tells our matcher from others.
 IDENTIFIER = "opg_magic"
 
-_CELL = re.compile(r"^%%opg(?P<rest>[ \t].*)$")
 _LINE = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?%opg(?P<rest>[ \t].*)$")
 _FLAGS = {option.flag: option for option in OPTIONS}
 
@@ -22,16 +22,28 @@ def candidates(text: str, offset: int, commands: Iterable[str]) -> tuple[str, li
 
     ``text`` is the whole cell, ``offset`` the cursor in it.
     """
-    start = text.rfind("\n", 0, offset) + 1
-    line = text[start:offset]
-    cell = _CELL.match(line) if not text[:start].strip() else None
-    match = cell or _LINE.match(line)
-    if match is None:
-        return None
-    words = match["rest"].split(" ")
-    word, before = words[-1], [w for w in words[:-1] if w]
-    found = _of_cell(word, before) if cell else _of_line(word, before, list(commands))
-    return word, [f for f in found if f.startswith(word)]
+    if (line := _cell_line(text[:offset])) is not None:
+        found = grammar.words(line)
+        if found.is_open or found.comment is not None:
+            return None
+        last = found.words[-1] if found.words and found.words[-1].end == len(line) else None
+        word = line[last.start :] if last else ""
+        offered = _of_cell(word, [w.value for w in found.words if w is not last])
+    else:
+        match = _LINE.match(text[text.rfind("\n", 0, offset) + 1 : offset])
+        if match is None:
+            return None
+        words = match["rest"].split(" ")
+        word = words[-1]
+        offered = _of_line(word, [w for w in words[:-1] if w], list(commands))
+    return word, [text for text in offered if text.startswith(word)]
+
+
+def _cell_line(before: str) -> str | None:
+    """What stands after ``%%opg `` and before the cursor; None if the cursor is not in that line."""
+    line = before.rpartition("\n")[2].lstrip(" \t")
+    head = grammar.head(before)
+    return line.removeprefix("%%opg") if head is not None and line.startswith("%%opg ") and not head.body else None
 
 
 def _of_cell(word: str, before: list[str]) -> list[str]:
@@ -42,7 +54,8 @@ def _of_cell(word: str, before: list[str]) -> list[str]:
         flag = word.partition("=")[0]
         known = _FLAGS.get(flag)
         return [f"{flag}={v}" for v in ((known.choices or _values(flag)) if known else ())]
-    return [o.flag for o in OPTIONS if o.repeat or o.flag not in before]
+    given = {word.partition("=")[0] for word in before}
+    return [o.flag for o in OPTIONS if o.repeat or o.flag not in given]
 
 
 def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Any as AnyTrait
 from traitlets import TraitError, observe, validate
 
-from opg_magic import completion, magic_line, output
+from opg_magic import completion, magic_line, output, raw_cell
 from opg_magic.errors import (
     AnswerWithheld,
     CallFailed,
@@ -65,7 +65,6 @@ class OpgMagics(Magics):  # type: ignore[misc]
 
     def __init__(self, shell: Any = None, **kwargs: Any) -> None:
         self._unsaid: dict[str, Any] = {}
-        self._raw_cell: str | None = None
         super().__init__(shell=shell, **kwargs)
 
     # -------------------------------------------------------------------------------------------------------- settings
@@ -133,7 +132,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         if line.get("help"):
             print(magic_line.help_text())
             return
-        body, source = self._body_and_source(text, cell)
+        body, source = raw_cell.body_and_source(self.shell, text, cell)
         template = magic_line.prompt_text(body)
         session = self._session()
         prompt = self._prompt(session, line, template, source)
@@ -268,22 +267,6 @@ class OpgMagics(Magics):  # type: ignore[misc]
             live.settle(settled)
         elif receipt is not None:
             self._display(settled)
-
-    def _body_and_source(self, line: str, cell: str) -> tuple[str, str]:
-        """The cell's body and source as typed.
-
-        IPython dedents cells and takes ``>>>`` and ``In [1]:`` off before a magic sees them; the prompt goes raw.
-        """
-        raw = self._raw_cell
-        if raw is not None and raw.startswith("%%opg"):
-            first, _, body = raw.partition("\n")
-            if first.removeprefix("%%opg").strip() == line.strip():
-                return (body if body.endswith("\n") else body + "\n"), raw
-        return cell, f"%%opg {line}\n{cell}"
-
-    def remember_cell(self, info: Any) -> None:
-        """IPython's ``pre_run_cell``: the cell as typed."""
-        self._raw_cell = info.raw_cell
 
     def _display(self, bundle: dict[str, Any]) -> None:
         self.shell.display_pub.publish(data=bundle, metadata={})
@@ -640,7 +623,6 @@ def load(shell: Any) -> None:
     output.never_fails(*(stream for stream in (sys.stdout, sys.stderr) if not output.holds("\N{CHECK MARK}…", stream)))
     magics = OpgMagics(shell)
     shell.register_magics(magics)
-    shell.events.register("pre_run_cell", magics.remember_cell)
     shell.input_transformers_cleanup.append(_whole_cell)
     if shell.Completer is not None:
         matcher = completion.matcher(COMMANDS)
@@ -655,7 +637,6 @@ def unload(shell: Any, *, end_session: bool = True) -> None:
     if magics is not None:
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("opg", None)
-        shell.events.unregister("pre_run_cell", magics.remember_cell)
         shell.configurables[:] = [c for c in shell.configurables if c is not magics]
     while _whole_cell in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(_whole_cell)

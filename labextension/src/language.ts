@@ -13,6 +13,7 @@ import type { ICellModel } from '@jupyterlab/cells';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
+import { words } from './grammar';
 import { isOpg } from './magic';
 import { ours } from './style';
 import { FLAGS } from './vocabulary';
@@ -20,6 +21,7 @@ import { FLAGS } from './vocabulary';
 /** The type of a cell that begins with `%%opg`. */
 export const MIME_OPG = 'text/x-opg';
 
+const MAGIC = '%%opg';
 const KNOWN = new Map(FLAGS.map(flag => [flag.flag, flag]));
 
 /** Where the reading of a cell stands. */
@@ -44,10 +46,10 @@ export const parser: StreamParser<IState> = {
       state.where = 'prompt';
     }
     if (state.where === 'start') {
-      if (stream.eatSpace()) {
+      if (stream.match(/^[ \t\r]+/)) {
         return null;
       }
-      if (stream.match(/^%%opg(?=\s|$)/)) {
+      if (stream.match(/^%%opg(?= |[ \t\r]*$)/)) {
         state.where = 'magic';
         return 'meta';
       }
@@ -65,40 +67,41 @@ export const parser: StreamParser<IState> = {
 };
 
 function magicToken(stream: StringStream, state: IState): string | null {
-  if (stream.eatSpace()) {
+  if (stream.match(/^[ \t\r]+/)) {
     return null;
   }
-  if (stream.peek() === '#' && /(^|\s)$/.test(stream.string.slice(0, stream.pos))) {
+  const base = stream.string.indexOf(MAGIC) + MAGIC.length;
+  const at = stream.pos - base;
+  const split = words(stream.string.slice(base));
+  const word = split.words.find(one => one.start <= at && at < one.end);
+  if (word === undefined) {
     stream.skipToEnd();
     return 'comment';
   }
-  const flag = !state.value && (stream.match(/^--[\w-]+/) as RegExpMatchArray | null);
-  if (flag) {
-    const known = KNOWN.get(flag[0]);
-    state.vars ||= flag[0] === '--vars';
-    if (stream.peek() === '=') {
-      stream.next();
+  if (word.start === at && word.value.startsWith('--')) {
+    const [name] = word.value.split('=', 1);
+    const known = KNOWN.get(name);
+    state.vars ||= name === '--vars';
+    state.value = !!known?.value;
+    if (stream.match(/^--[\w-]+=/)) {
       state.value = true;
     } else {
-      state.value = !!known?.value;
+      stream.pos = base + word.end;
     }
     // A newer package may know more flags than this list: an unknown one is plain, not wrong.
     return known ? 'keyword' : null;
   }
-  const word = stream.match(/^(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"?|'[^']*'?)+/) as RegExpMatchArray | null;
-  if (word === null) {
-    stream.next();
-    return null;
-  }
+  const raw = stream.string.slice(stream.pos, base + word.end);
+  stream.pos = base + word.end;
   const value = state.value;
   state.value = false;
   if (!value) {
     return 'def';
   }
-  if (/^\{[^{}]+\}$/.test(word[0])) {
+  if (/^\{[^{}]+\}$/.test(raw)) {
     return 'variableName.special';
   }
-  return /^\d+(\.\d+)?$/.test(word[0]) ? 'number' : 'string';
+  return /^\d+(\.\d+)?$/.test(raw) ? 'number' : 'string';
 }
 
 function promptToken(stream: StringStream, state: IState): string | null {

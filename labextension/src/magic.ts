@@ -1,12 +1,11 @@
 /** What a cell's text says about the magics, and what could stand under the cursor; no JupyterLab here. */
 
+import { head, IWords, words } from './grammar';
 import { COMMANDS, FLAGS, IFlag, MODELS, NETWORKS, SETTINGS } from './vocabulary';
 
-const CELL = /^\s*%%opg(?=\s|$)/;
-
-/** Whether a cell is a `%%opg` cell; IPython overlooks empty lines before it. */
+/** Whether a cell is a `%%opg` cell, and that from its first line on: under `%%time` it is edited as Python. */
 export function isOpg(source: string): boolean {
-  return CELL.test(source);
+  return /^\s*%%opg/.test(source) && head(source) !== null;
 }
 
 /** One thing that could stand at the cursor. */
@@ -29,33 +28,57 @@ export interface ICandidates {
   readonly found: readonly ICandidate[];
 }
 
-const IN_CELL = /^%%opg([ \t].*)$/;
 const IN_LINE = /^[ \t]*(?:\w+[ \t]*=[ \t]*)?%opg([ \t].*)$/;
 
 /** Whether the cursor stands in the line of a magic of ours, where words complete. */
 export function inMagic(text: string, offset: number): boolean {
-  return rest(text, offset) !== null;
+  return place(text.slice(0, offset)) !== null;
 }
 
 /** As opg_magic/completion.py, which answers where there is a kernel. */
 export function candidates(text: string, offset: number, hosts: readonly IKnownHost[] = []): ICandidates | null {
-  const at = rest(text, offset);
+  const at = place(text.slice(0, offset));
   if (at === null) {
     return null;
   }
-  const words = at.rest.split(' ');
-  const word = words[words.length - 1].replace(/^\t+/, '');
-  const before = words.slice(0, -1).filter(Boolean);
-  const all = at.cell ? ofCell(word, before, hosts) : ofLine(before, hosts);
-  return { start: offset - word.length, word, found: all.filter(one => one.text.startsWith(word)) };
+  const all = at.cell ? ofCell(at.word, at.before, hosts) : ofLine(at.before, hosts);
+  return { start: offset - at.word.length, word: at.word, found: all.filter(one => one.text.startsWith(at.word)) };
 }
 
-function rest(text: string, offset: number): { cell: boolean; rest: string } | null {
-  const start = text.lastIndexOf('\n', offset - 1) + 1;
-  const line = text.slice(start, offset);
-  const cell = text.slice(0, start).trim() ? null : IN_CELL.exec(line);
-  const match = cell ?? IN_LINE.exec(line);
-  return match && { cell: cell !== null, rest: match[1] };
+interface IPlace {
+  readonly cell: boolean;
+  readonly word: string;
+  readonly before: readonly string[];
+}
+
+/** The word before the cursor, and those before it; null where no line of ours is, in its quotes and its comment. */
+function place(before: string): IPlace | null {
+  const whole = before.slice(before.lastIndexOf('\n') + 1);
+  const line = whole.replace(/^[ \t]+/, '');
+  const found = line.startsWith('%%opg ') ? head(before) : null;
+  if (found !== null && found.body === '') {
+    return inWords(line.slice('%%opg'.length));
+  }
+  const match = IN_LINE.exec(whole);
+  if (match === null) {
+    return null;
+  }
+  const split = match[1].split(' ');
+  return { cell: false, word: split[split.length - 1].replace(/^\t+/, ''), before: split.slice(0, -1).filter(Boolean) };
+}
+
+function inWords(line: string): IPlace | null {
+  const split: IWords = words(line);
+  if (split.isOpen || split.comment !== null) {
+    return null;
+  }
+  const last = split.words[split.words.length - 1];
+  const under = last !== undefined && last.end === line.length ? last : null;
+  return {
+    cell: true,
+    word: under === null ? '' : line.slice(under.start),
+    before: split.words.filter(one => one !== under).map(one => one.value)
+  };
 }
 
 const BY_FLAG = new Map(FLAGS.map(flag => [flag.flag, flag]));
@@ -70,7 +93,8 @@ function ofCell(word: string, before: readonly string[], hosts: readonly IKnownH
     const flag = BY_FLAG.get(name);
     return flag ? values(flag, hosts).map(one => ({ ...one, text: `${name}=${one.text}` })) : [];
   }
-  return FLAGS.filter(flag => flag.repeat || !before.includes(flag.flag)).map(flag => ({
+  const given = new Set(before.map(one => one.split('=', 1)[0]));
+  return FLAGS.filter(flag => flag.repeat || !given.has(flag.flag)).map(flag => ({
     text: flag.flag,
     kind: 'flag',
     help: flag.help

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from opg_magic import cells, grammar, magic_line
+from opg_magic import grammar, magic_line
+from opg_magic.receipts import cells
 
 CASES: dict[str, list[Any]] = json.loads((Path(__file__).parent / "cases.json").read_text("utf-8"))
 
@@ -20,7 +21,7 @@ def as_json(value: Any) -> Any:
 
 
 def read(source: str) -> dict[str, Any]:
-    cell = cells.read(source)
+    cell = cells.read_cell(source)
     found: dict[str, Any] = {"source": source, "kind": cell.kind}
     if cell.head is not None:
         found |= {"line": cell.head.line, "body": cell.head.body}
@@ -82,6 +83,6 @@ def test_hostile_text_is_read_in_no_time() -> None:
     """Nothing here takes a time that grows faster than the text: what did would take minutes for this."""
     size = 200_000
     for text in ("%%time\n" * (size // 7), "{{" * size, " \n" * size, "%%opg " + "\\" * size, "%%opg " + "'\"" * size):
-        cells.read(text)
+        cells.read_cell(text)
         grammar.fills(text, text)
         grammar.normal(text)

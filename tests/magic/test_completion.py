@@ -29,6 +29,9 @@ def offered(text: str) -> list[str] | None:
         ("%%opg --settle ", ["private", "batch"]),
         ("%%opg --model=openai/o", ["--model=openai/o3", "--model=openai/o4-mini"]),
         ("%%opg --system ", []),
+        ('%%opg --system "say" --mo', ["--model"]),
+        ("%%time\n%%opg --mo", ["--model"]),
+        ("\n  %%opg --model=x --mo", []),
         ("%opg re", ["receipts", "reconcile"]),
         ("x = %opg wal", ["wallet"]),
         ("%opg config tim", ["timeout"]),
@@ -42,7 +45,18 @@ def test_what_could_stand_there(text: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["--mo", "print('%%opg --mo", "%%opgx --mo", "%%opg x\n--mo", "%%opg", "a\n%%opg --mo"]
+    "text",
+    [
+        "--mo",
+        "print('%%opg --mo",
+        "%%opgx --mo",
+        "%%opg x\n--mo",
+        "%%opg",
+        "a\n%%opg --mo",
+        "%%opg\u200b --mo",
+        "%%opg # --mo",
+        "%%opg --stop '--mo",
+    ],
 )
 def test_not_our_line_not_our_words(text: str) -> None:
     assert offered(text) is None

@@ -63,6 +63,19 @@ describe('the language', () => {
     ]);
   });
 
+  test('what is a flag to the kernel is one here', () => {
+    expect(read(`%%opg --system -h --model --vars tee # --dry-run`)[0]).toEqual([
+      ['%%opg', 'meta'],
+      ['--system', 'keyword'],
+      ['-h', 'string'],
+      ['--model', 'keyword'],
+      ['--vars', 'keyword'],
+      ['tee', 'def'],
+      ['# --dry-run', 'comment']
+    ]);
+    expect(read('%%opg\tx')[0][0][1]).toBeNull();
+  });
+
   test('the prompt is text: nothing of Python in it', () => {
     const prompt = "import os # isn't a comment\nfor x in y: return 'don't'\n%%opg again";
     expect(read(`%%opg\n${prompt}`).slice(1).flat().map(token => token[1])).toEqual([null, null, null]);

@@ -11,10 +11,10 @@ function at(text: string, hosts: { name: string; tee_id: string }[] = []): ICand
 const texts = (found: ICandidate[] | null): string[] | null => found && found.map(one => one.text);
 
 describe('isOpg', () => {
-  test.each(['%%opg', '%%opg ', '%%opg x --quiet\nWhy?', '\n\n%%opg\nWhy?', '  %%opg', '%%opg\tx'])('%j is a question', source =>
+  test.each(['%%opg', '%%opg ', '%%opg x --quiet\nWhy?', '\n\n%%opg\nWhy?', '  %%opg', '%%opg --bogus'])('%j is a question', source =>
     expect(isOpg(source)).toBe(true)
   );
-  test.each(['', '%opg status', '%%opgx', 'x = 1\n%%opg', '# %%opg', '%%time\n%%opg', '%% opg'])('%j is none', source =>
+  test.each(['', '%opg status', '%%opgx', 'x = 1\n%%opg', '# %%opg', '%%time\n%%opg', '%% opg', '%%opg\tx', '%%opg\u0085', '\ufeff%%opg', '%%opg\u200b'])('%j is none', source =>
     expect(isOpg(source)).toBe(false)
   );
 });
@@ -53,7 +53,19 @@ describe('candidates', () => {
     expect(at('%%opg\n--mo|')).toBeNull();
     expect(at('%%opg\nWhy? |')).toBeNull();
     expect(at('x = 1\n%%opg --mo|')).toBeNull();
+    expect(at('%%opg\u200b --mo|')).toBeNull();
     expect(inMagic('%%opg\nabc', 8)).toBe(false);
+  });
+
+  test('nor does a comment, nor what stands in quotes', () => {
+    expect(at('%%opg tee # --mo|')).toBeNull();
+    expect(at('%%opg --system "say --mo|')).toBeNull();
+    expect(texts(at('%%opg --system "say" --mo|'))).toEqual(['--model']);
+  });
+
+  test('a call under %%time, and one that is indented', () => {
+    expect(texts(at('%%time\n%%opg --mo|'))).toEqual(['--model']);
+    expect(texts(at('\n  %%opg --model=x --mo|'))).toEqual([]);
   });
 
   test('the line magic, alone and assigned', () => {

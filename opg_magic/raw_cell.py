@@ -47,7 +47,8 @@ def _running() -> Iterator[str]:
 
 def _below(shell: Any, raw: str, line: str, body: str) -> tuple[str, list[str]] | None:
     """What stands below the ``%%opg`` line of ``raw``, and the magics above it; None if it is not this call."""
-    cooked, wrappers = raw, []
+    cooked = raw
+    wrappers: list[str] = []
     for _ in range(_MOST):
         call = _call(shell, cooked)
         first, raw = _first_line(raw)

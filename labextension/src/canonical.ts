@@ -6,7 +6,7 @@
  */
 
 import { concat, fromBigInt, keccak256, toHex, utf8 } from './crypto/bytes';
-import { dumpsPython, isObject, Json, JsonObject, MalformedMessage, truthy } from './json';
+import { byCodePoint, dumpsPython, isObject, Json, JsonObject, MalformedMessage, truthy } from './json';
 import { NEWER as NEWER_UNICODE, OLDEST, pythonText, varies } from './pythontext';
 
 export type Kind = 'chat' | 'completion';
@@ -74,7 +74,47 @@ export function unsignedKeys(kind: Kind, body: JsonObject, version: string): str
   if (kind === 'chat' && rulesOf(version) === NEWER) {
     covered.add('web_search');
   }
-  return [...body.keys()].filter(key => !covered.has(key)).sort();
+  return [...body.keys()].filter(key => !covered.has(key)).sort(byCodePoint);
+}
+
+/** How the answer is to come, not what it is to be. */
+export const TRANSPORT: ReadonlySet<string> = new Set(['stream', 'stream_options']);
+const MESSAGE_KEYS = new Map([
+  ['system', ['role', 'content']],
+  ['user', ['role', 'content']],
+  ['assistant', ['role', 'content', 'tool_calls']],
+  ['tool', ['role', 'content', 'tool_call_id']],
+  ['function', ['role', 'content', 'name']]
+]);
+
+/** What a request asks that no signature covers, as paths (`seed`, `messages.name`, `messages.image_url`), sorted. */
+export function unsignedParts(kind: Kind, body: JsonObject, version: string): string[] {
+  const found = new Set(unsignedKeys(kind, body, version));
+  const add = (object: JsonObject, kept: readonly string[], path: string): void =>
+    [...object.keys()].filter(key => !kept.includes(key)).forEach(key => found.add(`${path}.${key}`));
+  const messages = kind === 'chat' ? body.get('messages') : null;
+  for (const message of Array.isArray(messages) ? messages.filter(isObject) : []) {
+    const role = message.get('role');
+    add(message, MESSAGE_KEYS.get(typeof role === 'string' ? role : '') ?? [], 'messages');
+    const calls = role === 'assistant' ? message.get('tool_calls') : null;
+    for (const call of Array.isArray(calls) ? calls.filter(isObject) : []) {
+      add(call, ['id', 'type', 'function'], 'messages.tool_calls');
+      const inner = call.get('function') ?? null;
+      if (isObject(inner)) {
+        add(inner, ['name', 'arguments'], 'messages.tool_calls.function');
+      }
+    }
+    const content = role === 'user' && rulesOf(version) === NEWER ? message.get('content') : null;
+    for (const part of Array.isArray(content) ? content.filter(isObject) : []) {
+      const type = part.get('type');
+      if (type === 'text') {
+        add(part, ['type', 'text'], 'messages.content');
+      } else {
+        found.add(`messages.${typeof type === 'string' ? type : 'content'}`);
+      }
+    }
+  }
+  return [...found].sort(byCodePoint);
 }
 
 function canonicalChat(body: JsonObject, version: string): string {

@@ -4,8 +4,8 @@ import { readFrame, isProblem } from './frame';
 import { teeIdOf } from './canonical';
 import { sha256Hex, toHex } from './crypto/bytes';
 import { bytesOf, LAST_MOMENT, utc } from './claims/shared';
+import { askedOf, besideThePrompt } from './asked';
 import { collected } from './collected';
-import { signedPrompt } from './findings';
 import { formatPart, formatUnits } from './money';
 import { computedDigest, Receipt, signatureOf } from './receipt';
 import { Verdict } from './verdict';
@@ -35,9 +35,10 @@ export function evidenceOf(receipt: Receipt, verdict: Verdict, explorers: Explor
 
 function signed(receipt: Receipt): IGroup {
   const facts: IFact[] = [];
-  const prompt = signedPrompt(receipt);
-  if (prompt !== null) {
-    facts.push(text('Prompt as signed', prompt));
+  const asked = askedOf(receipt);
+  if (asked !== null) {
+    facts.push(...(asked.prompt === null ? [] : [text('Prompt as signed', asked.prompt)]));
+    facts.push(...besideThePrompt(asked).map(([name, value]) => text(name.charAt(0).toUpperCase() + name.slice(1), value)));
   }
   facts.push(text('Signed request', receipt.request.canonical));
   const frame = receipt.response.frame === null ? null : readFrame(receipt.response.frame).fields;

@@ -3,7 +3,8 @@
  * The rules and the words are those of `opg verify` (opg_magic/receipts: audit.py, cells.py, showing.py).
  */
 
-import { sha256Hex, utf8 } from './crypto/bytes';
+import { signedPrompt } from './asked';
+import { fills } from './grammar';
 import { digestMatches, isFaithful, MIME_TYPE, Receipt } from './receipt';
 
 /** `failed`: something is not as the notebook says; `incomplete`: not enough to say; `note`: no harm. */
@@ -26,6 +27,9 @@ export type FindingCode =
   | 'shown-text'
   | 'prompt-differs'
   | 'model-differs'
+  | 'request-differs'
+  | 'not-the-call'
+  | 'from-variables'
   | 'cell-changed'
   | 'shown-twice'
   | 'saved-differs'
@@ -140,138 +144,8 @@ export function isWithheldAtCreation({ checked, response }: Receipt): boolean {
   );
 }
 
-/** Whether a cell is a `%%opg` call: not its help, and not a dry run, which pay nothing. */
-export function asks(source: string): boolean {
-  return (
-    /^%%opg(\s|$)/.test(firstLine(source)) && !magicWords(source).some(word => ['--dry-run', '--help', '-h'].includes(word))
-  );
-}
-
-function firstLine(source: string): string {
-  return source.trimStart().split('\n', 1)[0];
-}
-
-/** The words of the magic's line; quotes join, as in a shell. */
-export function magicWords(source: string): string[] {
-  const line = firstLine(source).replace(/^%%opg/, '');
-  return [...line.matchAll(/(?:[^\s"']|"[^"]*"|'[^']*')+/g)].map(found => found[0].replace(/["']/g, ''));
-}
-
-function magicBody(source: string): string {
-  const text = source.trimStart().replace(/\r\n/g, '\n');
-  const at = text.indexOf('\n');
-  return at < 0 ? '' : text.slice(at + 1);
-}
-
-function option(words: readonly string[], name: string): string | null {
-  for (const [index, word] of words.entries()) {
-    if (word === name) {
-      return words[index + 1] ?? null;
-    }
-    if (word.startsWith(`${name}=`)) {
-      return word.slice(name.length + 1);
-    }
-  }
-  return null;
-}
-
-const bare = (model: string): string => model.slice(model.lastIndexOf('/') + 1);
-
-/** Whether the cell as it stands is the one that this receipt answers; null if it is, or if it is no call. */
-export function cellFinding(source: string, receipt: Receipt): Finding | null {
-  if (!asks(source)) {
-    return null;
-  }
-  const words = magicWords(source);
-  const body = magicBody(source);
-  const signed = signedPrompt(receipt);
-  if (signed !== null && !(words.includes('--vars') ? fills(body, signed) : body.trim() === signed.trim())) {
-    return failure('prompt-differs', 'The cell was edited: its prompt is not the one that this answer was given to.');
-  }
-  const [wanted, sent] = [option(words, '--model'), receipt.request.model_sent];
-  if (wanted !== null && sent !== null && bare(wanted) !== bare(sent)) {
-    return failure('model-differs', `The cell asks for ${inert(wanted)}; ${inert(sent)} was asked.`);
-  }
-  const { source_sha256 } = receipt.prompt;
-  if (source_sha256 !== null && source_sha256 !== sourceSha256(source)) {
-    return { level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' };
-  }
-  return null;
-}
-
 /** Codes of findings that say that the cell was edited since. */
-export const EDITED: ReadonlySet<FindingCode> = new Set<FindingCode>(['prompt-differs', 'model-differs', 'cell-changed']);
-
-/** SHA-256 of a cell's source, such that the notebook file and the running kernel give the same. */
-export function sourceSha256(source: string): string {
-  const text = source.replace(/\r\n?/g, '\n').trimStart();
-  const at = text.indexOf('\n');
-  const first = (at < 0 ? text : text.slice(0, at)).trim();
-  const gap = first.indexOf(' ');
-  const name = gap < 0 ? first : first.slice(0, gap);
-  const line = gap < 0 ? '' : first.slice(gap + 1).trim();
-  const whole = `${name} ${line}`.trim() + (at < 0 ? '' : text.slice(at));
-  // Lone surrogates have no UTF-8: three replacement characters stand for each, one a byte, as in Python.
-  return sha256Hex(utf8(whole.replace(/[\ud800-\udfff]/gu, '\ufffd\ufffd\ufffd').replace(/\n+$/, '')));
-}
-
-/** The prompt in the request's own words, which the host signed: the last user message, or a completion's prompt. */
-export function signedPrompt(receipt: Receipt): string | null {
-  let body: unknown;
-  try {
-    body = JSON.parse(receipt.request.body);
-  } catch {
-    return null;
-  }
-  if (!isRecord(body)) {
-    return null;
-  }
-  if (receipt.request.kind === 'completion') {
-    return typeof body.prompt === 'string' ? body.prompt : null;
-  }
-  const messages = Array.isArray(body.messages) ? body.messages : [];
-  for (const message of [...messages].reverse()) {
-    if (isRecord(message) && message.role === 'user') {
-      return contentText(message.content);
-    }
-  }
-  return null;
-}
-
-function contentText(content: unknown): string | null {
-  if (typeof content === 'string') {
-    return content;
-  }
-  if (Array.isArray(content)) {
-    const parts = content.filter(part => isRecord(part) && part.type === 'text').map(part => part.text);
-    return parts.every(part => typeof part === 'string') ? parts.join('') : null;
-  }
-  return null;
-}
-
-/** Whether `text` can be `template` with each `{{name}}` filled in: its fixed parts, in order. */
-export function fills(template: string, text: string): boolean {
-  const parts = template.trim().split(/\{\{\s*\w+\s*\}\}/);
-  const whole = text.trim();
-  if (parts.length === 1) {
-    return parts[0] === whole;
-  }
-  const first = parts[0].trimStart();
-  const last = parts[parts.length - 1].trimEnd();
-  if (!whole.startsWith(first) || !whole.endsWith(last)) {
-    return false;
-  }
-  let position = first.length;
-  const end = whole.length - last.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = whole.indexOf(part, position);
-    if (found < 0 || found + part.length > end) {
-      return false;
-    }
-    position = found + part.length;
-  }
-  return position <= end;
-}
+export const EDITED: ReadonlySet<FindingCode> = new Set<FindingCode>(['prompt-differs', 'model-differs', 'request-differs', 'cell-changed']);
 
 function failure(code: FindingCode, message: string): Finding {
   return { level: 'failed', code, message };

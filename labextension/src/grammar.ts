@@ -253,24 +253,31 @@ export function readCell(source: string): ICell {
 
 // -------------------------------------------------------------------------------------------------------- the template
 
-/** A template's fixed parts: what stands around `{{name}}`. */
-function fixedParts(template: string): string[] {
+/** A template as its fixed parts and what stands between double braces, between two parts each. */
+function cut(template: string): { fixed: string[]; names: string[] } {
   const fixed: string[] = [];
+  const names: string[] = [];
   let place = 0;
   for (;;) {
     const opens = template.indexOf('{{', place);
     const closes = opens < 0 ? -1 : template.indexOf('}}', opens + 2);
     if (closes < 0) {
-      return [...fixed, template.slice(place)];
+      return { fixed: [...fixed, template.slice(place)], names };
     }
     fixed.push(template.slice(place, opens));
+    names.push(template.slice(opens + 2, closes));
     place = closes + 2;
   }
 }
 
+/** The names in a template, in order of first use. */
+export function fieldNames(template: string): string[] {
+  return [...new Set(cut(template).names.map(strip))];
+}
+
 /** Whether `text` can be `template` with each `{{name}}` filled in: its fixed parts, in order. */
 export function fills(template: string, text: string): boolean {
-  const [begin, ...rest] = fixedParts(normal(template));
+  const [begin, ...rest] = cut(normal(template)).fixed;
   const whole = normal(text);
   if (rest.length === 0) {
     return begin === whole;

@@ -8,8 +8,9 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
+import { asks } from './cells';
 import { collected, counted } from './collected';
-import { asks, Compare, EDITED, Finding } from './findings';
+import { Compare, EDITED, Finding } from './findings';
 import { jump } from './jump';
 import { part } from './load';
 import { comparing, displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';

@@ -4,7 +4,8 @@
  */
 
 import { readDocument } from './check';
-import { asks, cellFinding, Compare, documentFindings, Finding, joined, shownFindings } from './findings';
+import { asks, cellFindings, wantsReceipt } from './cells';
+import { Compare, documentFindings, Finding, joined, shownFindings } from './findings';
 import { part } from './load';
 import { computedDigest, digestMatches, isFaithful, MIME_TYPE, originalOf, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
 
@@ -83,14 +84,13 @@ export function displayFindings(display: IDisplay, source: string, compare: Comp
   if (read instanceof UnreadableReceipt) {
     return [];
   }
-  const cell = cellFinding(source, read);
-  return [...shownFindings(bundle, metadata, read, compare), ...(cell === null ? [] : [cell])];
+  return [...shownFindings(bundle, metadata, read, compare), ...cellFindings(source, read)];
 }
 
 /** What is to be said of a cell as a whole, or null. */
 export function wholeCellFinding(cell: ICodeCell, displays: readonly IDisplay[], beside: boolean): Finding | null {
   const readable = displays.some(({ read }) => !(read instanceof UnreadableReceipt));
-  if (!readable && asks(cell.source)) {
+  if (!readable && wantsReceipt(cell.source)) {
     return { level: 'incomplete', code: 'no-receipt', message: `This %%opg cell has no receipt${cell.run ? '.' : ': it was not run.'}` };
   }
   return readable && beside ? { level: 'incomplete', code: 'beside', message: 'This cell also shows output that no receipt covers.' } : null;

@@ -9,11 +9,12 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
+import { askedOf, besideThePrompt } from './asked';
 import { checker, IJudged, unreadable } from './check';
 import { Claim } from './claims/shared';
 import { copyButton, h } from './dom';
 import type { IFact } from './evidence';
-import { Finding, inert, showsNoAnswer, shownFindings, signedPrompt, signedText } from './findings';
+import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
 import { comparing, readBundle } from './notebook';
@@ -170,11 +171,18 @@ interface IContext {
   readonly parser: IRenderMime.IMarkdownParser | null;
 }
 
-/** Where the cell above may say something else: what was asked, in the words that were signed. */
+/** Where the cell above may say something else: all that was asked, in the words that were signed. */
 function asked(receipt: Receipt): HTMLElement {
-  const text = signedPrompt(receipt) ?? '(no prompt that can be read)';
-  const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}… (${text.length} characters; all of them under “Evidence”)` : text;
-  return h('div', { class: 'opg-asked' }, h('b', {}, 'Asked, as it was signed:'), ' ', inert(shown));
+  const all = askedOf(receipt);
+  const shown = (text: string): string =>
+    inert(text.length > SHOWN ? `${text.slice(0, SHOWN)}… (${text.length} characters; all of them under “Evidence”)` : text);
+  return h(
+    'div',
+    { class: 'opg-asked' },
+    h('b', {}, 'Asked, as it was signed:'),
+    ` ${shown(all?.prompt ?? '(no prompt that can be read)')}`,
+    ...(all === null ? [] : besideThePrompt(all)).map(([what, text]) => h('div', {}, h('b', {}, `With ${inert(what)}:`), ` ${shown(text)}`))
+  );
 }
 
 function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLElement {

@@ -149,6 +149,57 @@ def unsigned_keys(kind: Kind, body: Mapping[str, Any], version: str = CANONICALI
     return tuple(sorted(set(body) - covered))
 
 
+#: How the answer is to come, not what it is to be.
+TRANSPORT = frozenset({"stream", "stream_options"})
+_MESSAGE_KEYS = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls"},
+    "tool": {"role", "content", "tool_call_id"},
+    "function": {"role", "content", "name"},
+}
+
+
+def unsigned_parts(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> tuple[str, ...]:
+    """What a request asks that no signature covers, as paths (``seed``, ``messages.name``, ``messages.image_url``).
+
+    Besides :func:`unsigned_keys`: what hosts leave out of messages, and, under the newer rules, what an attachment
+    holds: of that they hash the kind and a file's name alone.
+    """
+    found = set(unsigned_keys(kind, body, version))
+    messages = body.get("messages") if kind == "chat" else None
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict):
+            continue
+        found |= {f"messages.{key}" for key in set(message) - _MESSAGE_KEYS.get(str(message.get("role")), set())}
+        calls = message.get("tool_calls") if message.get("role") == "assistant" else None
+        for call in calls if isinstance(calls, list) else []:
+            found |= _unsigned_in_call(call)
+        content = message.get("content") if message.get("role") == "user" and rules_of(version) == NEWER else None
+        for part in content if isinstance(content, list) else []:
+            found |= _unsigned_in_part(part)
+    return tuple(sorted(found))
+
+
+def _unsigned_in_call(call: Any) -> set[str]:
+    if not isinstance(call, dict):
+        return set()
+    function = call.get("function")
+    inner = set(function) - {"name", "arguments"} if isinstance(function, dict) else set()
+    return {f"messages.tool_calls.{key}" for key in set(call) - {"id", "type", "function"}} | {
+        f"messages.tool_calls.function.{key}" for key in inner
+    }
+
+
+def _unsigned_in_part(part: Any) -> set[str]:
+    if not isinstance(part, dict):
+        return set()
+    kind = part.get("type")
+    if kind != "text":
+        return {f"messages.{kind if isinstance(kind, str) else 'content'}"}
+    return {f"messages.content.{key}" for key in set(part) - {"type", "text"}}
+
+
 def request_evidence(body: bytes | str, kind: Kind, version: str = CANONICALISER) -> RequestEvidence:
     """What a receipt keeps of a request: the JSON text sent and its canonical form."""
     text = body.decode("utf-8") if isinstance(body, bytes) else body

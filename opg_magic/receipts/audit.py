@@ -6,6 +6,7 @@ it is ever contacted, and a registry is asked only through RPCs that the reader 
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from opg_magic import grammar
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.models import Trust, Verdict, VerdictStatus
 from opg_magic.receipts.agreeing import compare_answers
+from opg_magic.receipts.asked import asked
 from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader
-from opg_magic.receipts.cells import asks, cell_fault, fills
+from opg_magic.receipts.cells import asks, cell_faults, wants_receipt
 from opg_magic.receipts.notebook import Cell, Display, cells_of
-from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key, signed_prompt
+from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
 from opg_magic.receipts.showing import saved_fault, shown_faults, shown_text_matches
 from opg_magic.verify.policy import Policy
@@ -192,11 +195,11 @@ class _Audit(Asking):
             message = "More sets this receipt apart from the one that it supersedes than what was learnt later."
             self.say("failed", "altered", message, where, receipt.id)
         prompt, request = receipt.document["prompt"], receipt.document["request"]
-        signed = signed_prompt(request["kind"], request["body"])
-        if signed is not None and prompt["text"] != signed:
+        sent = asked(request["kind"], request["body"])
+        if sent is not None and sent.prompt is not None and prompt["text"] != sent.prompt:
             message = "The prompt that the receipt shows is not the one in the request that was sent."
             self.say("failed", "prompt-altered", message, where, receipt.id)
-        if prompt["template"] is not None and not fills(prompt["template"], prompt["text"]):
+        if prompt["template"] is not None and not grammar.fills(prompt["template"], prompt["text"]):
             message = "The prompt that was sent cannot have come from the template that the receipt shows."
             self.say("failed", "template-altered", message, where, receipt.id)
 
@@ -262,10 +265,8 @@ class _Audit(Asking):
         told = saved_fault(place.receipt, now)
         for level, code, message in (*shown_faults(place.display, place.receipt), *([told] if told else [])):
             self.say(level, code, message, place.where, place.receipt.id)
-        if place.asks:
-            found = cell_fault(place.cell.source, place.receipt)
-            if found is not None:
-                self.say(*found, place.where, place.receipt.id)
+        for level, code, message in cell_faults(place.cell.source, place.receipt):
+            self.say(level, code, message, place.where, place.receipt.id)
 
 
 def _transaction(receipt: Receipt) -> tuple[str, str] | None:
@@ -296,7 +297,8 @@ def _bytes_of(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
-        return path.read_bytes()
+        # A byte order mark says nothing here, and is no part of JSON.
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise UnreadableReceipt(f"It cannot be read: {error.strerror or error}.") from None
 
@@ -325,7 +327,7 @@ def _read_notebook(raw: bytes, audit: _Audit) -> list[_Place]:
             receipt = audit.read(display.held, cell.where)
             if receipt is not None:
                 places.append(_Place(receipt, cell.where, cell, display, calls))
-        if calls and not places[found:] and audit.only is None:
+        if wants_receipt(cell.source) and not places[found:] and audit.only is None:
             message = "This %%opg cell has no receipt" + ("." if cell.run else ": it was not run.")
             audit.say("incomplete", "no-receipt", message, cell.where)
     return places

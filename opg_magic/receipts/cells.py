@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from opg_magic.receipts.receipt import Receipt, signed_prompt, source_sha256
+from opg_magic import grammar, magic_line
+from opg_magic.magic_line import Line, LineError, Named
+from opg_magic.receipts.asked import Asked, asked
+from opg_magic.receipts.receipt import Receipt, source_sha256
 from opg_magic.receipts.report import Level
+
+#: ``call``: a ``%%opg`` call to the letter, which is paid; ``free``: one that pays nothing (a dry run, its help, no
+#: prompt); ``unclear``: a ``%%opg`` cell whose line no kernel would take; ``other``: all else.
+Kind = Literal["call", "free", "unclear", "other"]
+#: (level, code, words)
+Fault = tuple[Level, str, str]
 
 
 def joined(value: Any) -> str | None:
@@ -17,67 +26,132 @@ def joined(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def asks(source: str) -> bool:
-    """Whether a cell is a ``%%opg`` call: not its help, and not a dry run, which pay nothing."""
-    first = source.lstrip().partition("\n")[0]
-    if re.match(r"%%opg(\s|$)", first) is None:
-        return False
-    words = magic_line(source)
-    return not {"--dry-run", "--help", "-h"} & set(words)
+# ------------------------------------------------------------------------------------------------------ what it is
 
 
-def magic_line(source: str) -> list[str]:
-    line = source.lstrip().partition("\n")[0].removeprefix("%%opg")
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as it reads.  ``head`` is None for ``other``; ``line`` is None for ``other`` and ``unclear``."""
+
+    kind: Kind
+    head: grammar.Head | None = None
+    line: Line | None = None
+
+
+def read_cell(source: str) -> Cell:
+    """What a cell is, by its text alone."""
+    head = grammar.head(source)
+    if head is None:
+        return Cell("other")
     try:
-        return shlex.split(line)
-    except ValueError:
-        return line.split()
+        line = magic_line.read(head.line)
+    except LineError:
+        return Cell("unclear", head)
+    free = line.get("dry_run") or line.get("help") or grammar.is_blank(head.body)
+    return Cell("free" if free else "call", head, line)
 
 
-def magic_body(source: str) -> str:
-    return source.lstrip().replace("\r\n", "\n").partition("\n")[2]
+def asks(source: str) -> bool:
+    """Whether a cell is a ``%%opg`` call to the letter, which is paid: not its help, and not a dry run."""
+    return read_cell(source).kind == "call"
 
 
-def option(words: list[str], *names: str) -> str | None:
-    for index, word in enumerate(words):
-        name, found, value = word.partition("=")
-        if name in names:
-            return value if found else (words[index + 1] if index + 1 < len(words) else None)
-    return None
+def wants_receipt(source: str) -> bool:
+    """Whether a cell begins with ``%%opg``, also with a line that no kernel takes, and is neither dry run nor help."""
+    cell = read_cell(source)
+    return cell.head is not None and not (cell.line and (cell.line.get("dry_run") or cell.line.get("help")))
 
 
-def fills(template: str, text: str) -> bool:
-    """Whether ``text`` can be ``template`` with each ``{{name}}`` filled in: its fixed parts, in order."""
-    parts = re.split(r"\{\{\s*\w+\s*\}\}", template.strip())
-    text = text.strip()
-    if len(parts) == 1:
-        return parts[0] == text
-    first, *middle, last = parts
-    # A value at either end may bring white space of its own.
-    if not text.startswith(first.lstrip()) or not text.endswith(last.rstrip()):
-        return False
-    position, end = len(first.lstrip()), len(text) - len(last.rstrip())
-    for part in middle:
-        found = text.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return position <= end
+# ------------------------------------------------------------------------------------------------ against a receipt
 
 
-def cell_fault(cell: str, receipt: Receipt) -> tuple[Level, str, str] | None:
-    """Why this cell, a call, is not the one that the receipt answers: level, code and words; None if it is."""
-    line, body = magic_line(cell), magic_body(cell)
-    d = receipt.document
-    signed = signed_prompt(d["request"]["kind"], d["request"]["body"])
-    if signed is not None:
-        fits = fills(body, signed) if "--vars" in line else body.strip() == signed.strip()
-        if not fits:
-            return "failed", "prompt-differs", "The prompt in the cell is not the one that this answer was given to."
-    asked = option(line, "--model")
-    sent = d["request"]["model_sent"]
-    if asked and sent and asked.rpartition("/")[2] != sent.rpartition("/")[2]:
-        return "failed", "model-differs", f"The cell asks for {asked}; {sent} was asked."
-    if d["prompt"]["source_sha256"] not in (None, source_sha256(cell)):
-        return "incomplete", "cell-changed", "The cell was changed after the call (its prompt was not)."
-    return None
+def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
+    """What sets this cell apart from the call that the receipt answers; nothing if it is that call to the letter.
+
+    Where the cell is no call, all that can be said is that it was not compared: that is said, whatever it holds.
+    """
+    cell = read_cell(source)
+    request = receipt.document["request"]
+    found = asked(request["kind"], request["body"], request["canonicaliser"])
+    if cell.head is not None and found is not None:
+        template = cell.line is not None and cell.line.get("vars")
+        prompt = found.prompt
+        same = prompt is not None and (
+            grammar.fills(cell.head.body, prompt)
+            if template
+            else grammar.normal(cell.head.body) == grammar.normal(prompt)
+        )
+        if not same:
+            message = "The prompt in the cell is not the one that this answer was given to."
+            return [("failed", "prompt-differs", message)]
+    if cell.kind != "call" or cell.head is None or cell.line is None or found is None:
+        message = "This cell is not the call that the receipt answers: what it says was not compared."
+        return [("incomplete", "not-the-call", message)]
+    return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
+
+
+def _faults_of_call(head: grammar.Head, line: Line, source: str, found: Asked, receipt: Receipt) -> Iterator[Fault]:
+    wanted, sent = line.get("model"), receipt.document["request"]["model_sent"]
+    differs = False
+    if isinstance(wanted, str) and sent and _bare(wanted) != _bare(sent):
+        yield "failed", "model-differs", f"The cell asks for {wanted}; {sent} was asked."
+        differs = True
+    more = list(_not_in_the_cell(line, found))
+    if more:
+        message = f"The request that was signed is not what the cell asks: it has {', '.join(more)}."
+        yield "failed", "request-differs", message
+        differs = True
+    recorded = receipt.document["prompt"]["source_sha256"]
+    if not differs and recorded not in (None, source_sha256(source), source_sha256(_from_its_line(head))):
+        yield "incomplete", "cell-changed", "The cell was changed after the call (its prompt was not)."
+    names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
+    names += [value.variable for value in line.given.values() if isinstance(value, Named)]
+    if names:
+        listed = ", ".join(dict.fromkeys(names))
+        yield "note", "from-variables", f"Filled in from variables, and not in the cell: {listed}."
+
+
+def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
+    """What a request holds and the cell does not, or the other way round, in words."""
+    if found.kind != "chat":
+        yield "another form (a completion)"
+    system = line.get("system")
+    if found.system != (() if system is None else (system,)):
+        if system is None:
+            yield "a system message" if len(found.system) == 1 else f"{len(found.system)} system messages"
+        else:
+            yield "another system message" if found.system else "no system message"
+    for turns, where in ((found.earlier, "before"), (found.after, "after")):
+        if turns:
+            yield f"{len(turns)} message{'' if len(turns) == 1 else 's'} {where} the prompt"
+    if found.attachments:
+        yield f"attachments ({', '.join(found.attachments)})"
+    if found.tools:
+        yield f"tools ({', '.join(found.tools)})"
+    said = line.get("temperature", "0")
+    if not isinstance(said, Named) and not _is_number(found.options.get("temperature", 0), said):
+        yield "another temperature"
+    said, sent = line.get("max_tokens"), found.options.get("max_tokens")
+    if not isinstance(said, Named) and (sent is not None if said is None else not _is_number(sent, said)):
+        yield "another max_tokens"
+    stop = found.options.get("stop", [])
+    if list(line.get("stop", ())) != ([stop] if isinstance(stop, str) else stop):
+        yield "another stop"
+    for key in ("response_format", "web_search"):
+        if key in found.options:
+            yield key
+    if found.not_signed:
+        yield f"what nobody signed ({', '.join(found.not_signed)})"
+
+
+def _is_number(sent: Any, said: str) -> bool:
+    return isinstance(sent, int | float) and not isinstance(sent, bool) and sent == float(said)
+
+
+def _bare(model: str) -> str:
+    return model.rpartition("/")[2].strip(" \t")
+
+
+def _from_its_line(head: grammar.Head) -> str:
+    """The cell from its ``%%opg`` line on: what older versions took for the source of a call under ``%%time``."""
+    return f"%%opg {head.line}\n{head.body}"

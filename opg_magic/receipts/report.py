@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from opg_magic import shown
 from opg_magic.models import CLAIM_NAMES, Basis, Claim, Status, Verdict, VerdictStatus
+from opg_magic.receipts.asked import Asked, asked
 from opg_magic.receipts.receipt import Receipt
 
 #: ``failed``: something is not as the file says; ``unreadable``; ``incomplete``: not enough to say; ``note``: no harm.
@@ -174,6 +175,7 @@ def _checked_json(one: Checked) -> dict[str, Any]:
         "accepted": one.accepted,
         "excused": list(one.excused),
         "because": list(one.verdict.because),
+        "asked": found.to_json() if (found := _asked(one)) is not None else None,
         "claims": {c.name: _claim_json(c) for c in one.verdict.claims.values()},
         "digest": one.receipt.digest,
         "digest_matches": one.receipt.digest_matches,
@@ -183,6 +185,8 @@ def _checked_json(one: Checked) -> dict[str, Any]:
 
 def _checked_text(one: Checked) -> Iterator[str]:
     yield f"receipt {one.receipt.id} ({one.where}): {one.label}"
+    if (found := _asked(one)) is not None:
+        yield from (f"  {line}" for line in found.lines())
     for claim in one.verdict.claims.values():
         basis = f" [{claim.basis}]" if claim.basis else ""
         reason = f" ({claim.reason})" if claim.reason else ""
@@ -209,6 +213,13 @@ def _accepted_text(one: Checked) -> Iterator[str]:
     if lacking:
         told = ", ".join(f"{claim.name} ({claim.status})" for claim in lacking)
         yield f"  Not required by policy {one.verdict.policy}, and not passed: {told}."
+
+
+def _asked(one: Checked) -> Asked | None:
+    """What the host was asked, by the rules that its signature fits."""
+    request, claim = one.receipt.document["request"], one.verdict.claims.get("request")
+    matched = claim.facts.get("canonicaliser") if claim is not None else None
+    return asked(request["kind"], request["body"], str(matched or request["canonicaliser"]))
 
 
 def _one_line(text: str) -> str:

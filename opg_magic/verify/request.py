@@ -10,13 +10,15 @@ from opg_magic.protocol import canonical, strict_json
 from opg_magic.verify._claims import failed, fields_of, missing, passed
 
 SENTENCE = "The host signed the request that was sent."
+#: So many parts that no signature covers are named in the sentence.
+_MOST_NAMED = 12
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
     """Recompute the canonical request from the JSON text that was sent, and compare its hash with the signed one.
 
     All known versions of the rules are tried, the recorded one first.  Facts: ``canonicaliser`` (which matched),
-    ``request_hash``, ``not_signed`` (keys of the request that no signature covers), ``attachments_by_name`` (the hash
+    ``request_hash``, ``not_signed`` (what the request asks and no signature covers), ``attachments_by_name`` (the hash
     covers attachments by type and file name only).
     """
     request = evidence.request
@@ -41,13 +43,14 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         return missing("request", "Nothing signed says which request was answered.", fields.code, fields.message)
     for version, text in forms.items():
         if canonical.request_hash(text) == fields.request_hash:
+            unsigned = canonical.unsigned_parts(request.kind, body, version)
             return passed(
                 "request",
                 Basis.PROVEN,
-                SENTENCE,
+                sentence(unsigned),
                 canonicaliser=version,
                 request_hash=fields.request_hash.hex(),
-                not_signed=canonical.unsigned_keys(request.kind, body, version),
+                not_signed=unsigned,
                 attachments_by_name=canonical.rules_of(version) == canonical.NEWER and _has_attachments(body),
             )
     return failed(
@@ -58,6 +61,16 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         f"the signed request hash {fields.request_hash.hex()} is that of no known form of this request",
         request_hash=fields.request_hash.hex(),
     )
+
+
+def sentence(unsigned: tuple[str, ...]) -> str:
+    """What the claim says; what no signature covers is named, so that nobody takes it for signed."""
+    names = [name for name in unsigned if name not in canonical.TRANSPORT]
+    if not names:
+        return SENTENCE
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    listed = ", ".join(names[:_MOST_NAMED])
+    return f"The host signed the request, but not all of it: no signature covers {listed}{more}."
 
 
 def _body(request: RequestEvidence) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def honest() -> Iterator[NotebookCase]:
     quiet = answer_bundle(GOOD.answer(), show_text=False)
     yield one("no answer is shown (--quiet)", bundle=quiet)
     again = notebook(cell(ASKED, output(SHOWN)), cell("answer", output(SHOWN)))
-    yield NotebookCase("an answer shown again", again, ("2: note shown-again", "3: note shown-again"), passes=True)
+    finds = ("2: note shown-again", "3: note shown-again", "3: incomplete not-the-call")
+    yield NotebookCase("an answer shown again", again, finds)
     tool = signed(id="3CCCCCCCCC", text="line one\n\n    code\n\n```python\nx = '$1'\n```\n| a | b |\n|---|---|\n")
     yield one("an answer of many shapes", bundle=answer_bundle(tool.answer()))
 
@@ -125,7 +126,7 @@ def beside() -> Iterator[NotebookCase]:
         "a receipt in an output that shows its text", found, output_type="stream", name="stdout", text="561 is prime"
     )
     shown = notebook(cell("answer", output(SHOWN), stream("561 is prime")))
-    yield NotebookCase("output beside a receipt under no call", shown, (found,))
+    yield NotebookCase("output beside a receipt under no call", shown, (found, "2: incomplete not-the-call"))
     yield NotebookCase("a call without receipt", notebook(cell(ASKED, output(forged))), ("2: incomplete no-receipt",))
     yield NotebookCase("a call that was not run", notebook(cell(ASKED, run=False)), ("2: incomplete no-receipt",))
 
@@ -166,17 +167,21 @@ def skipped() -> Iterator[NotebookCase]:
         cell(ASKED, output(answer_bundle(later.answer()))), cell("answer", output(forged_display(invented)))
     )
     yield NotebookCase(
-        "attack_36 an invented receipt states the digest that another supersedes", both, ("3: failed altered",)
+        "attack_36 an invented receipt states the digest that another supersedes",
+        both,
+        ("3: failed altered", "3: incomplete not-the-call"),
     )
     same_id = {**invention(original.id), "digest": later.supersedes}
     both = notebook(cell(ASKED, output(answer_bundle(later.answer()))), cell("answer", output(forged_display(same_id))))
-    finds = ("3: failed altered", "2: failed two-versions", "3: failed two-versions")
+    finds = ("3: failed altered", "2: failed two-versions", "3: failed two-versions", "3: incomplete not-the-call")
     yield NotebookCase("attack_36 the same under the id of the genuine one", both, finds)
     both = notebook(
         cell(ASKED, output(answer_bundle(original.answer()))), cell("answer", output(answer_bundle(later.answer())))
     )
     yield NotebookCase(
-        "attack_36 a receipt beside a later version of it", both, ("2: note later-version",), passes=True
+        "attack_36 a receipt beside a later version of it",
+        both,
+        ("2: note later-version", "3: incomplete not-the-call"),
     )
 
 
@@ -317,8 +322,10 @@ def of_every_shape() -> Iterator[NotebookCase]:
     """Answers, figures and words of every kind come out the same in both languages."""
     clean = [text.encode("utf-8", "replace").decode() for text in HOSTILE.values()]
     answers = [signed(text=text, prompt=f"Question {number}") for number, text in enumerate(clean) if text]
-    yield NotebookCase("answers of every shape", shown_by(answers), passes=True)
-    yield NotebookCase("receipts of every shape", shown_by([Receipt(document) for document in every_shape()]))
+    for title, receipts in (("answers", answers), ("receipts", [Receipt(document) for document in every_shape()])):
+        # The cells are no calls; all else about them is in order.
+        finds = tuple(f"{number}: incomplete not-the-call" for number in range(2, len(receipts) + 2))
+        yield NotebookCase(f"{title} of every shape", shown_by(receipts), finds)
 
 
 def shown_by(receipts: Iterable[Receipt]) -> dict[str, Any]:
@@ -411,18 +418,11 @@ def ended(evidence: Evidence) -> Evidence:
 
 
 def all_notebooks() -> Iterator[NotebookCase]:
-    for part in (
-        honest,
-        as_text,
-        beside,
-        other_types,
-        skipped,
-        shown,
-        in_words,
-        other_verdicts,
-        agreements,
-        of_every_shape,
-    ):
+    from corpus.notebooks_cells import asked_otherwise, calls, no_calls, without_receipt
+
+    shown_in_it = (shown, in_words, other_verdicts, agreements, of_every_shape)
+    cells = (calls, no_calls, without_receipt, asked_otherwise)
+    for part in (honest, as_text, beside, other_types, skipped, *shown_in_it, *cells):
         yield from part()
 
 

@@ -12,6 +12,7 @@ from support.receipts import SIM, authorisation, cost
 
 from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
 from opg_magic.networks import SIM_OPG, Network
+from opg_magic.protocol.canonical import CANONICALISER
 from opg_magic.receipts.audit import Report, verify_path
 from opg_magic.receipts.form import digest
 from opg_magic.receipts.receipt import Receipt, build_receipt, new_id
@@ -28,13 +29,21 @@ def signed(
     network: Network = SIM,
     trust: Trust | None = None,
     change: Callable[[Evidence], Evidence] = lambda e: e,
+    asked: dict[str, Any] | None = None,
+    version: str = CANONICALISER,
     **more: Any,
 ) -> Receipt:
-    """A receipt of a call that was really signed, attested under a simulated root, and judged by its kernel."""
-    body = {"model": "gpt-5", "messages": [{"role": "user", "content": prompt}], "temperature": 0.0, "stream": True}
-    raw = signing.stream(signing.signer(), body, pieces=(text[:3], text[3:]))
+    """A receipt of a call that was really signed, attested under a simulated root, and judged by its kernel.
+
+    ``asked`` is put over the request's usual keys; ``version``: the rules by which the host hashed it.
+    """
+    messages = [{"role": "user", "content": prompt}]
+    body = {"model": "gpt-5", "messages": messages, "temperature": 0.0, "stream": True, **(asked or {})}
+    raw = signing.stream(signing.signer(), body, pieces=(text[:3], text[3:]), version=version)
     payment = PaymentEvidence("eip155:8453", authorisation(), SIM_OPG, first_call=True, charge=Charge.CHARGED)
-    evidence = change(replace(signing.evidence(raw, body), payment=payment, declared_simulated=network.simulated))
+    evidence = change(
+        replace(signing.evidence(raw, body, version=version), payment=payment, declared_simulated=network.simulated)
+    )
     verdict = judge(evidence, trust=trust or signing.live())
     given: dict[str, Any] = {
         "id": new_id(),

@@ -2,7 +2,10 @@
 import '@jupyterlab/testing/lib/jest-shim';
 
 import { checker, IJudged } from '../check';
-import { answerPart, Finding, fills, inert, showsNoAnswer, sourceSha256, asks, cellFinding } from '../findings';
+import { askedOf, besideThePrompt } from '../asked';
+import { asks, cellFindings, sourceSha256 } from '../cells';
+import { answerPart, Finding, inert, showsNoAnswer } from '../findings';
+import { fills } from '../grammar';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
 import { MIME_TYPE } from '../receipt';
 import { isApart, ReceiptRenderer } from '../renderer';
@@ -225,12 +228,39 @@ describe('what stands around a receipt', () => {
   it('tells an edited prompt from an edited line', () => {
     const source = '%%opg answer\nSay hi\n';
     const made = receipt({ prompt: { text: 'Say hi', template: null, variables: [], source_sha256: sourceSha256(source) } });
-    expect(cellFinding(source, made)).toBeNull();
-    expect(cellFinding('%%opg   answer  \r\nSay hi', made)).toBeNull();
-    expect(cellFinding('%%opg answer\nSay ho', made)?.code).toBe('prompt-differs');
-    expect(cellFinding('%%opg other\nSay hi', made)?.code).toBe('cell-changed');
-    expect(cellFinding('%%opg --model openai/gpt-4\nSay hi', made)?.code).toBe('model-differs');
-    expect(cellFinding('print(1)', made)).toBeNull();
+    const codes = (cell: string): string[] => cellFindings(cell, made).map(finding => finding.code);
+    expect(codes(source)).toEqual([]);
+    expect(codes('%%opg   answer  \r\nSay hi')).toEqual([]);
+    expect(codes('%%opg answer\nSay ho')).toEqual(['prompt-differs']);
+    expect(codes('%%opg other\nSay hi')).toEqual(['cell-changed']);
+    expect(codes('%%opg --model openai/gpt-4\nSay hi')).toEqual(['model-differs']);
+    expect(codes('print(1)')).toEqual(['not-the-call']);
+  });
+
+  it('takes apart all that was asked', () => {
+    const made = receipt();
+    const messages = [
+      { role: 'system', content: 'Lie.' },
+      { role: 'user', content: 'Is it?' },
+      { role: 'assistant', content: null, tool_calls: [{ id: '1' }] },
+      { role: 'user', content: [{ type: 'text', text: 'Say hi' }, { type: 'image_url', image_url: {} }] },
+      { role: 'assistant', content: 'I say:' }
+    ];
+    const tools = [{ type: 'function', function: { name: 'look' } }];
+    const body = JSON.stringify({ model: 'm', messages, temperature: 0.5, stream: true, seed: 7, tools });
+    const asked = askedOf({ ...made, request: { ...made.request, body } })!;
+    expect([asked.model, asked.prompt]).toEqual(['m', 'Say hi']);
+    expect(besideThePrompt(asked)).toEqual([
+      ['system message', 'Lie.'],
+      ['before the prompt, user', 'Is it?'],
+      ['before the prompt, assistant', '[{"id": "1"}]'],
+      ['after the prompt, assistant', 'I say:'],
+      ['attachments', 'image_url'],
+      ['tools', 'look'],
+      ['temperature', '0.5'],
+      ['not signed', 'seed']
+    ]);
+    expect(askedOf({ ...made, request: { ...made.request, body: '{"model": "a", "model": "b"}' } })).toBeNull();
   });
 
   it('fills templates part by part', () => {

@@ -1,6 +1,6 @@
 /** The request claim: the host signed the request that was sent. */
 
-import { canonicalise, canonicalisers, NEWER, rulesOf, textHash, unsignedKeys } from '../canonical';
+import { canonicalise, canonicalisers, NEWER, rulesOf, textHash, TRANSPORT, unsignedParts } from '../canonical';
 import { equal, toHex } from '../crypto/bytes';
 import { isObject, JsonObject, MalformedMessage, parseStrict } from '../json';
 import { Claim, Evidence, failed, isProblem, missing, passed } from './shared';
@@ -43,10 +43,11 @@ export function check(evidence: Evidence): Claim {
   const signed = toHex(fields.requestHash);
   for (const [version, text] of forms) {
     if (equal(textHash(text), fields.requestHash)) {
-      return passed('request', 'proven', 'The host signed the request that was sent.', {
+      const unsigned = unsignedParts(request.kind, body, version);
+      return passed('request', 'proven', sentence(unsigned), {
         canonicaliser: version,
         request_hash: signed,
-        not_signed: unsignedKeys(request.kind, body, version),
+        not_signed: unsigned,
         attachments_by_name: rulesOf(version) === NEWER && hasAttachments(body)
       });
     }
@@ -59,6 +60,18 @@ export function check(evidence: Evidence): Claim {
     `the signed request hash ${signed} is that of no known form of this request`,
     { request_hash: signed }
   );
+}
+
+/** So many parts that no signature covers are named in the sentence. */
+const MOST_NAMED = 12;
+
+function sentence(parts: readonly string[]): string {
+  const unsigned = parts.filter(name => !TRANSPORT.has(name));
+  if (unsigned.length === 0) {
+    return 'The host signed the request that was sent.';
+  }
+  const more = unsigned.length > MOST_NAMED ? ` and ${unsigned.length - MOST_NAMED} more` : '';
+  return `The host signed the request, but not all of it: no signature covers ${unsigned.slice(0, MOST_NAMED).join(', ')}${more}.`;
 }
 
 function refusal(sentence: string, error: unknown): Claim {

@@ -1,0 +1,150 @@
+/**
+ * Whether a notebook's cell is the call that a receipt answers. The rules are those of `opg verify`
+ * (opg_magic/receipts/cells.py); notebooks in the corpus hold both together.
+ */
+
+import { askedOf, IAsked } from './asked';
+import { sha256Hex, utf8 } from './crypto/bytes';
+import type { Finding } from './findings';
+import { fieldNames, fills, IHead, ILine, INamed, lstrip, newlines, normal, readCell, strip } from './grammar';
+import type { Json } from './json';
+import type { Receipt } from './receipt';
+
+/** Whether a cell is a `%%opg` call to the letter, which is paid: not its help, and not a dry run. */
+export function asks(source: string): boolean {
+  return readCell(source).kind === 'call';
+}
+
+/** Whether a cell begins with `%%opg`, also with a line that no kernel takes, and is neither dry run nor help. */
+export function wantsReceipt(source: string): boolean {
+  const { head: top, line } = readCell(source);
+  return top !== null && !(line !== null && ('dry_run' in line.given || 'help' in line.given));
+}
+
+/**
+ * What sets this cell apart from the call that the receipt answers; nothing if it is that call to the letter.
+ *
+ * Where the cell is no call, all that can be said is that it was not compared: that is said, whatever it holds.
+ */
+export function cellFindings(source: string, receipt: Receipt): Finding[] {
+  const cell = readCell(source);
+  const found = askedOf(receipt);
+  if (cell.head !== null && found !== null) {
+    const { prompt } = found;
+    const template = cell.line !== null && 'vars' in cell.line.given;
+    if (prompt === null || !(template ? fills(cell.head.body, prompt) : normal(cell.head.body) === normal(prompt))) {
+      return [failure('prompt-differs', 'The cell was edited: its prompt is not the one that this answer was given to.')];
+    }
+  }
+  if (cell.kind !== 'call' || cell.head === null || cell.line === null || found === null) {
+    const message = 'This cell is not the call that the receipt answers: what it says was not compared.';
+    return [{ level: 'incomplete', code: 'not-the-call', message }];
+  }
+  return ofCall(cell.head, cell.line, source, found, receipt);
+}
+
+function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt: Receipt): Finding[] {
+  const findings: Finding[] = [];
+  const [wanted, sent] = [line.given.model, receipt.request.model_sent];
+  if (typeof wanted === 'string' && sent && bare(wanted) !== bare(sent)) {
+    findings.push(failure('model-differs', `The cell asks for ${wanted}; ${sent} was asked.`));
+  }
+  const more = notInTheCell(line, found);
+  if (more.length) {
+    findings.push(failure('request-differs', `The request that was signed is not what the cell asks: it has ${more.join(', ')}.`));
+  }
+  const { source_sha256 } = receipt.prompt;
+  if (!findings.length && source_sha256 !== null && ![source, fromItsLine(top)].some(one => sourceSha256(one) === source_sha256)) {
+    findings.push({ level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' });
+  }
+  const names = [
+    ...('vars' in line.given ? fieldNames(top.body) : []),
+    ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : []))
+  ];
+  if (names.length) {
+    findings.push({
+      level: 'note',
+      code: 'from-variables',
+      message: `Filled in from variables, and not in the cell: ${[...new Set(names)].join(', ')}.`
+    });
+  }
+  return findings;
+}
+
+/** What a request holds and the cell does not, or the other way round, in words. */
+function notInTheCell({ given }: ILine, found: IAsked): string[] {
+  const more: string[] = [];
+  if (found.kind !== 'chat') {
+    more.push('another form (a completion)');
+  }
+  const system = found.before.filter(({ role }) => role === 'system').map(({ text }) => text);
+  if (system.length !== ('system' in given ? 1 : 0) || (system.length === 1 && system[0] !== given.system)) {
+    if (!('system' in given)) {
+      more.push(system.length === 1 ? 'a system message' : `${system.length} system messages`);
+    } else {
+      more.push(system.length ? 'another system message' : 'no system message');
+    }
+  }
+  const earlier = found.before.filter(({ role }) => role !== 'system');
+  for (const [turns, where] of [[earlier, 'before'], [found.after, 'after']] as const) {
+    if (turns.length) {
+      more.push(`${turns.length} message${turns.length === 1 ? '' : 's'} ${where} the prompt`);
+    }
+  }
+  if (found.attachments.length) {
+    more.push(`attachments (${found.attachments.join(', ')})`);
+  }
+  if (found.tools.length) {
+    more.push(`tools (${found.tools.join(', ')})`);
+  }
+  if (!isNamed(given.temperature) && Number(given.temperature ?? '0') !== (numberOf(found.options.get('temperature')) ?? 0)) {
+    more.push('another temperature');
+  }
+  if (!isNamed(given.max_tokens)) {
+    const [said, sent] = [given.max_tokens, found.options.get('max_tokens')];
+    if (said === undefined ? sent !== undefined : numberOf(sent) !== Number(said)) {
+      more.push('another max_tokens');
+    }
+  }
+  const stop = found.options.get('stop') ?? [];
+  if (JSON.stringify(given.stop ?? []) !== JSON.stringify(typeof stop === 'string' ? [stop] : plainTexts(stop))) {
+    more.push('another stop');
+  }
+  more.push(...['response_format', 'web_search'].filter(key => found.options.has(key)));
+  if (found.notSigned.length) {
+    more.push(`what nobody signed (${found.notSigned.join(', ')})`);
+  }
+  return more;
+}
+
+function numberOf(value: Json | undefined): number | null {
+  return typeof value === 'bigint' || typeof value === 'number' ? Number(value) : value === undefined ? null : NaN;
+}
+
+/** A list of texts; of anything else, what equals no such list. */
+function plainTexts(value: Json): unknown {
+  return Array.isArray(value) && value.every(one => typeof one === 'string') ? value : null;
+}
+
+const isNamed = (value: unknown): value is INamed => typeof value === 'object' && value !== null && 'variable' in value;
+const bare = (model: string): string => model.slice(model.lastIndexOf('/') + 1).replace(/^[ \t]+|[ \t]+$/g, '');
+
+/** The cell from its `%%opg` line on: what older versions took for the source of a call under `%%time`. */
+const fromItsLine = (top: IHead): string => `%%opg ${top.line}\n${top.body}`;
+
+/** SHA-256 of a cell's source, such that the notebook file and the running kernel give the same. */
+export function sourceSha256(source: string): string {
+  const text = lstrip(newlines(source));
+  const at = text.indexOf('\n');
+  const first = strip(at < 0 ? text : text.slice(0, at));
+  const gap = first.indexOf(' ');
+  const name = gap < 0 ? first : first.slice(0, gap);
+  const line = gap < 0 ? '' : strip(first.slice(gap + 1));
+  const whole = strip(`${name} ${line}`) + (at < 0 ? '' : text.slice(at));
+  // Lone surrogates have no UTF-8: three replacement characters stand for each, one a byte, as in Python.
+  return sha256Hex(utf8(whole.replace(/[\ud800-\udfff]/gu, '\ufffd\ufffd\ufffd').replace(/\n+$/, '')));
+}
+
+function failure(code: Finding['code'], message: string): Finding {
+  return { level: 'failed', code, message };
+}

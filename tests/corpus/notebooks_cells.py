@@ -1,0 +1,145 @@
+"""Cells above a receipt: the call that it answers, no call at all, and a call that asks less than was signed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from corpus.notebooks import GOOD, SHOWN, NotebookCase, cell, notebook, output
+from support.signed_receipts import PROMPT, signed
+
+from opg_magic.display.bundle import answer_bundle
+from opg_magic.protocol.canonical import NEWER
+
+#: A question that nobody asked.
+OTHER = "Say bye"
+NOT_THE_CALL = "2: incomplete not-the-call"
+PROMPT_DIFFERS = "2: failed prompt-differs"
+REQUEST_DIFFERS = "2: failed request-differs"
+
+
+def under(title: str, source: str, *finds: str, passes: bool = False, **receipt: Any) -> NotebookCase:
+    """A receipt, the honest one if nothing is said of it, in a cell with this source."""
+    shown = answer_bundle(signed(id="4DDDDDDDDD", **receipt).answer()) if receipt else SHOWN
+    document = notebook(cell("", output(shown)))
+    # As other tools save it: in lines that end as they end.
+    document["cells"][1]["source"] = source.splitlines(keepends=True)
+    return NotebookCase(title, document, finds, passes=passes or not finds)
+
+
+def calls() -> Iterator[NotebookCase]:
+    """Honest cells of every kind, as they are saved and as they were sent."""
+    for title, source, prompt in (
+        ("a cell with CRLF", "%%opg a\r\nline one\r\nline two\r\n", "line one\r\nline two"),
+        ("a cell with CR", "%%opg a\rline one\rline two", "line one\rline two"),
+        ("an indented cell", "    %%opg a\n    - one\n      - two", "    - one\n      - two"),
+        ("an empty first line before a session", "\n%%opg a\n>>> 1 + 1\n2\nWhy?", ">>> 1 + 1\n2\nWhy?"),
+        ("a call under %%time", "%%time\n%%opg a\nSay hi", "Say hi"),
+        ("a call under %%capture and %%time", "%%capture\n\n%%time\n%%opg a\nSay hi\n", "Say hi"),
+        ("a comment on the line", "%%opg tee # --dry-run\nSay hi", "Say hi"),
+        ("odd line ends in the prompt", "%%opg a\nx\u0085y\u2028z\u000b", "x\u0085y\u2028z\u000b"),
+        ("other spaces around the prompt", "%%opg a\n\ufeffSay hi\u00a0\n", "\ufeffSay hi\u00a0"),
+    ):
+        yield under(title, source, prompt=prompt, cell=source)
+    old = "%%opg a\nline one\r\nline two\r\n"
+    yield under(
+        "a cell with CRLF by an older version", "%%opg a\r\nline one\r\nline two\r\n",
+        prompt="line one\r\nline two\r", cell=old,
+    )  # fmt: skip
+    yield under(
+        "a call under %%time by an older version", "%%time\n%%opg a\nSay hi", prompt="Say hi", cell="%%opg a\nSay hi\n"
+    )
+    said = "%%opg a --system -h --temperature .5 --max-tokens 64 --stop A --stop B --model openai/gpt-5\nSay hi"
+    messages = [{"role": "system", "content": "-h"}, {"role": "user", "content": "Say hi"}]
+    asked = {"messages": messages, "temperature": 0.5, "max_tokens": 64, "stop": ["A", "B"]}
+    yield under("all that was signed stands on the line", said, cell=said, asked=asked)
+    filled = "%%opg --vars\nSay {{größe}}"
+    note = "2: note from-variables"
+    yield under("a template", filled, note, passes=True, cell=filled, prompt="Say hi")
+    yield under("a template that fits not", filled, PROMPT_DIFFERS, cell=filled, prompt="Hey hi")
+    named = "%%opg --model {m} --max-tokens {n}\nSay hi"
+    yield under("values from variables", named, note, passes=True, cell=named, asked={"max_tokens": 7})
+    yield under("the cell was changed since", f"%%opg other\n{PROMPT}", "2: incomplete cell-changed")
+    yield under("the question under %%time was changed", f"%%time\n%%opg hi\n{OTHER}", PROMPT_DIFFERS)
+    yield under("another model is named", f"%%opg hi --model openai/o3\n{PROMPT}", "2: failed model-differs")
+
+
+def no_calls() -> Iterator[NotebookCase]:
+    """Attack 37: a cell that is no call to the letter says nothing of what was asked, and that is always said."""
+    for title, above in (
+        ("a zero-width space before the magic", "\u200b%%opg hi"),
+        ("a zero-width space in the magic", "%%opg\u200b hi"),
+        ("a byte order mark before the magic", "\ufeff%%opg hi"),
+        ("U+0085 before the magic", "\u0085%%opg hi"),
+        ("U+0085 after the magic", "%%opg\u0085 hi"),
+        ("a Cyrillic letter in the magic", "%%\u043epg hi"),
+        ("a tab after the magic", "%%opg\thi"),
+        ("a no-break space after the magic", "%%opg\u00a0hi"),
+        ("a comment above the magic", "# why\n%%opg hi"),
+        ("a prompt of IPython's", "In [1]: %%opg hi"),
+        ("an unknown magic above", "%%retry\n%%opg hi"),
+        ("a comment under %%time", "%%time\n# why\n%%opg hi"),
+        ("one % only", "%opg show last"),
+        ("a question mark", "%%opg? hi"),
+        ("Python", "print(answer)"),
+        ("nothing", ""),
+    ):
+        yield under(f"attack_37 {title}", f"{above}\n{OTHER}", NOT_THE_CALL)
+    yield under("attack_37 nothing at all", "", NOT_THE_CALL)
+    for line in ("hi --dry-run", "--help", "-h", "--bogus", "a b", "--system 'open", "--dry-run=no", "class"):
+        yield under(f"attack_37 %%opg {line}", f"%%opg {line}\n{PROMPT}", NOT_THE_CALL)
+        yield under(f"attack_37 %%opg {line}, and another question", f"%%opg {line}\n{OTHER}", PROMPT_DIFFERS)
+    yield under("attack_37 no question", "%%opg hi\n", PROMPT_DIFFERS)
+
+
+def without_receipt() -> Iterator[NotebookCase]:
+    """A cell that begins with ``%%opg`` and shows something has a receipt, or a finding."""
+    words = output({"text/plain": "No."})
+    for line, wants in (("hi", True), ("", True), ("two names", True), ("--bogus", True), ("hi --dry-run", False)):
+        found = ("2: incomplete no-receipt",) if wants else ()
+        case = notebook(cell(f"%%opg {line}\n{PROMPT}", words), cell(f"%%opg hi\n{PROMPT}", output(SHOWN)))
+        yield NotebookCase(f"no receipt under %%opg {line}", case, found, passes=not found)
+
+
+def asked_otherwise() -> Iterator[NotebookCase]:
+    """Attack 38: all that was signed must come from the cell."""
+    user = {"role": "user", "content": PROMPT}
+    system = {"role": "system", "content": "Say that 561 is prime."}
+    earlier = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "Yes."}]
+    after = {"role": "assistant", "content": "I say:"}
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    image = [{"type": "text", "text": PROMPT}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
+    by_line = "%%opg hi --system Terse\n" + PROMPT
+    for title, asked in {
+        "a hidden system message": {"messages": [system, user]},
+        "two hidden system messages": {"messages": [system, system, user]},
+        "a hidden system message that is empty": {"messages": [{"role": "system", "content": ""}, user]},
+        "hidden earlier messages": {"messages": [*earlier, user]},
+        "a hidden message after the prompt": {"messages": [user, after]},
+        "a hidden system message after the prompt": {"messages": [user, system]},
+        "hidden tools": {"tools": tools},
+        "a hidden answer format": {"response_format": {"type": "json_object"}},
+        "another temperature": {"temperature": 1},
+        "a hidden bound": {"max_tokens": 1},
+        "a bound of nothing": {"max_tokens": 0},
+        "a hidden stop": {"stop": ["x"]},
+        "a hidden stop, as one text": {"stop": "x"},
+        "an image": {"messages": [{"role": "user", "content": image}]},
+        "what nobody signed": {"top_p": 0.1, "seed": 7, "n": 2, "tool_choice": "none"},
+        "a name that nobody signed": {"messages": [{**user, "name": "root"}]},
+        "a text part that is none": {
+            "messages": [{"role": "user", "content": [{"type": "text", "text": 7}, {"type": "text", "text": PROMPT}]}]
+        },
+    }.items():
+        yield under(f"attack_38 {title}", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, asked=asked)
+        if "image" in title or "name" in title:
+            newer = {"asked": asked, "version": NEWER}
+            yield under(f"attack_38 {title}, newer rules", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, **newer)
+    yield under("attack_38 web search, newer rules", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS,
+                asked={"web_search": True}, version=NEWER)  # fmt: skip
+    yield under("attack_38 no system message, though the line has one", by_line, REQUEST_DIFFERS)
+    yield under("attack_38 another system message", by_line, REQUEST_DIFFERS, asked={"messages": [system, user]})
+    yield under("attack_38 another bound", f"%%opg --max-tokens 8\n{PROMPT}", REQUEST_DIFFERS, asked={"max_tokens": 9})
+    nobody = {"messages": [{"role": "system", "content": PROMPT}]}
+    yield under("attack_38 no question was signed", f"%%opg hi\n{PROMPT}", PROMPT_DIFFERS, asked=nobody)
+    assert GOOD.document["prompt"]["text"] == PROMPT

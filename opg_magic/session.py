@@ -416,10 +416,17 @@ class Session:
             "allowance": allowance_words(funds.allowance, network),
             "held by open payments": Money(held, network.token),
         }
-        cap = Money(self.settings.get("max_cost_per_call"), network.token)
-        if warning := funds.warning(cap, held, network):
+        if warning := funds.warning(self._usual_cap(network), held, network):
             info["note"] = warning
         return info
+
+    def _usual_cap(self, network: Network) -> Money:
+        """What a payment holds: the highest cap of those that are open, or what most hosts ask for."""
+        from opg_magic.receipts.ledger import network_key
+
+        open_caps = [entry.authorisation.cap for entry in self.ledger.open_authorisations(network=network_key(network))]
+        usual = min(self.settings.get("max_cost_per_call"), networks.OBSERVED_CAP)
+        return Money(max(open_caps, default=usual), network.token)
 
     def status(self) -> dict[str, Any]:
         """What is in force: network, model, policy, wallet, spending, receipts.  Starts and asks nothing."""

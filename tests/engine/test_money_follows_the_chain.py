@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -150,3 +151,22 @@ def test_asked_for_by_name_a_payment_of_this_minute_is_looked_up(
     session._engines["sim"][1]._sessions.clear()
     honest_simnet.settle_now()
     assert session.reconcile() == 1
+
+
+def test_calls_that_join_in_parallel_share_what_was_settled(session: Session, honest_simnet: RunningSimnet):
+    async def all_at_once() -> list[Answer]:
+        prompts = [Prompt(text=f"Is {n} prime?", model="openai/gpt-5") for n in (7, 9, 561)]
+        return await asyncio.gather(*(session.aask(prompt, CallOptions(host="anna")) for prompt in prompts))
+
+    answers = asyncio.run(all_at_once())
+    (entry,) = session.ledger.open_authorisations()
+    assert set(entry.calls) >= {answer.receipt.id for answer in answers}
+    # The host finds too little left for the last of them, as it may where calls run at once.
+    (open_session,) = honest_simnet.host("anna").sessions.open
+    open_session.charged -= answers[-1].cost.amount.amount
+    settle(session, honest_simnet)
+    frame = session.receipts()
+    assert list(frame["charge"]) == ["charged"] * 3
+    taken = session.ledger.released(entry.authorisation.nonce)
+    assert frame["settled_base_units"].sum() == taken < frame["cost_base_units"].sum()
+    assert session.spending().day_cost.amount == session.spending().day_reserved.amount == taken

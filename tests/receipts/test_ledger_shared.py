@@ -226,6 +226,7 @@ def test_a_ledger_that_was_moved_away_is_not_written(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forking_within_a_transaction_leaves_the_child_without_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     one = receipt()

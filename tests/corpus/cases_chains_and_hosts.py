@@ -70,6 +70,12 @@ def hosts() -> Iterator[Case]:
     yield case("a validator's entry", F, evidence(registry=registry(replace(entry, tee_type=1))), fails="registry")
     misnamed = replace(entry, tee_id="0x" + "00" * 32)
     yield case("an entry that does not fit itself", F, evidence(registry=registry(misnamed)), fails="registry")
+    other_key = replace(entry, public_key=BORIS.der)
+    borrowed = evidence(host=other_key, registry=registry(other_key))
+    yield case("a name beside another key", F, borrowed, fails="signature attestation registry")
+    for name, change in {"owner": {"owner": ELSEWHERE}, "payment address": {"payment_address": ELSEWHERE}}.items():
+        found = evidence(registry=registry(replace(entry, **change)))
+        yield case(f"attack_40 an entry of another {name}", F, found, fails="registry")
     upper = replace(entry, tee_id="0x" + entry.tee_id[2:].upper())
     yield case("an entry in upper case", V, evidence(host=upper, registry=registry(upper)))
     moved = replace(entry, tls_certificate=b"another")

@@ -515,3 +515,21 @@ def test_facts_of_these_claims_are_plain_data() -> None:
         for one in judge(found, trust=MEANT).claims.values():
             json.dumps(dict(one.facts), default=lambda value: list(value) if isinstance(value, tuple) else str(value))
     assert PAYEE
+
+
+@pytest.mark.parametrize("leaves", [1, 2, 3, 4, 5, 8, 9, 16, 17])
+def test_attack_24_a_proof_is_no_longer_than_its_batch_allows(leaves: int) -> None:
+    found = batch(CALL, others=leaves - 1)
+    steps = len(found.proof)
+
+    def of_size(size: int) -> Claim:
+        return claim(replace(BATCHED, settlement=replace(found, batch_size=size)), "settlement")
+
+    assert of_size(leaves).passed
+    # The smallest batch in which a leaf can lie that deep, and the largest in which none can.
+    fewest = 2 ** (steps - 1) + 1 if steps else 1
+    assert of_size(fewest).passed
+    short = of_size(fewest - 1)
+    if steps:
+        assert (short.status, short.code) == (Status.FAILED, "wrong-proof")
+        assert f"a proof of {steps} steps, in a batch of {fewest - 1}" in (short.reason or "")

@@ -36,7 +36,7 @@ from opg_magic.models import (
 )
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.simnet.nitro import Authority
-from opg_magic.verify import _cose, attestation
+from opg_magic.verify import _cose, _works, _x509, attestation
 from opg_magic.verify.attestation import check, examine, user_data_for
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
@@ -743,3 +743,15 @@ def _signed_by(key: ec.EllipticCurvePrivateKey, raw: bytes) -> bytes:
     signature = key.sign(_cose.to_be_signed(protected, payload), ec.ECDSA(hashes.SHA384()))
     r, s = decode_dss_signature(signature)
     return cbor2.dumps([protected, {}, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
+
+
+def test_a_path_is_judged_to_the_second_at_both_ends() -> None:
+    root, leaf = _x509.load(_works.root(), "root"), _x509.load(_works.leaf(), "leaf")
+    second = timedelta(seconds=1)
+    first, last = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    for at in (first, last, last + second - timedelta(microseconds=1)):
+        _x509.check_path(leaf, [root], at)
+    for at in (first - second, first - timedelta(microseconds=1), last + second):
+        with pytest.raises(MalformedMessage) as refused_:
+            _x509.check_path(leaf, [root], at)
+        assert refused_.value.code == "expired" and "was valid from" in refused_.value.message

@@ -244,3 +244,11 @@ def test_facts_hold_no_secret_and_no_bytes() -> None:
     for check in (request.check, response.check, signature.check, freshness.check, registry_claim.check, channel.check):
         json.dumps(dict(check(found, live()).facts))
     assert signature.check(found, live()).facts == {"tee_id": ANNA.tee_id, "timestamp": SIGNED, "key_bits": 2048}
+
+
+def test_a_host_of_the_right_name_with_another_key_is_refused() -> None:
+    """The name alone says nothing: it stands beside the key in a receipt, and could be anyone's."""
+    entry = replace(host(ANNA), public_key=signer("boris").der)
+    claim = signature.check(evidence(host=entry), live())
+    assert (claim.status, claim.code) == (Status.FAILED, "wrong-key")
+    assert signature.check(evidence(host=replace(entry, public_key=ANNA.der)), live()).passed

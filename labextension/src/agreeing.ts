@@ -5,7 +5,7 @@ import type { Finding } from './findings';
 import { AgreementMember, computedDigest, originalOf, Receipt, VerdictStatus } from './receipt';
 
 /** What a receipt was judged to be; null if it was not. */
-export type StatusOf = (receipt: Receipt) => VerdictStatus | null;
+export type StatusOf = (receipt: Receipt) => VerdictStatus | 'SIMULATED' | null;
 
 /** For each receipt, that its agreement tells of another one here what that one does not hold; or null. */
 export function agreementFindings(receipts: readonly Receipt[], statusOf: StatusOf = () => null): (Finding | null)[] {
@@ -25,7 +25,8 @@ export function agreementFindings(receipts: readonly Receipt[], statusOf: Status
   });
 }
 
-function fits(member: AgreementMember, other: Receipt, status: VerdictStatus | null): boolean {
+/** Whether that receipt holds what the agreement tells of it. */
+export function fits(member: AgreementMember, other: Receipt, status: VerdictStatus | 'SIMULATED' | null): boolean {
   const { host, response } = other;
   const told = textHashes(response.tool_calls ?? response.text);
   return (

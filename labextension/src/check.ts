@@ -211,14 +211,29 @@ export class Checker {
       isAsked = outcome.receipt !== receipt;
       evidence = outcome.receipt;
     }
-    const asking: Partial<Trust> =
+    let asking: Partial<Trust> =
       isAsked && evidence.registry !== null
         ? { asked: ['registry'], registry: [evidence.registry.chain_id, evidence.registry.contract] }
         : {};
     let verdict: Verdict;
     try {
-      const { verify } = await verifier();
-      verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen });
+      const { compareAnswers, verify } = await verifier();
+      let { contradicted } = seen;
+      if (evidence.agreement !== null && (isAsked || seen.members !== undefined)) {
+        const compared = await compareAnswers(
+          evidence.agreement,
+          seen.members ?? new Map(),
+          evidence.registry?.block_number ?? '',
+          isAsked && evidence.registry?.disagreement === undefined ? teeId => this._askedOf(receipt, evidence, teeId) : null,
+          other => verify(other, trust)
+        );
+        contradicted = compared.contradicted;
+        findings.push(...(compared.finding === null ? [] : [compared.finding]));
+        if (compared.asked) {
+          asking = { ...asking, asked: [...(asking.asked ?? []), 'agreement'] };
+        }
+      }
+      verdict = await verify(evidence, { ...trust, ...asking }, { policy: this._policy, seen: { ...seen, contradicted } });
     } catch (error) {
       // A fault of this page is no evidence against anyone: it was not checked.
       const why = error instanceof NotLoaded ? error.message : `This browser could not check it: ${String(error)}`;
@@ -246,9 +261,11 @@ export class Checker {
     }
     const wanted = new Map<string, Receipt>();
     for (const receipt of receipts) {
-      const key = registryKey(receipt);
-      if (key !== null && (again || !this._asked.has(key))) {
-        wanted.set(key, receipt);
+      for (const one of [receipt, ...comparedWith(receipt)]) {
+        const key = registryKey(one);
+        if (key !== null && (again || !this._asked.has(key))) {
+          wanted.set(key, one);
+        }
       }
     }
     const waiting = [...wanted];
@@ -269,11 +286,17 @@ export class Checker {
     return wanted.size > 0;
   }
 
+  /** What was asked of the registry about a host that was compared, at this receipt's block. */
+  private _askedOf(receipt: Receipt, evidence: Receipt, teeId: string): Asked | undefined {
+    const asked = this._asked.get(registryKey(withHost(receipt, teeId)) ?? '');
+    const sameBlock = asked === undefined || 'problem' in asked || asked.registry.block_hash.toLowerCase() === evidence.registry?.block_hash.toLowerCase();
+    return sameBlock ? asked : undefined;
+  }
+
   private _key(receipt: Receipt, seen: Seen): string {
-    const asked = this._asked.get(registryKey(receipt) ?? '');
-    const state = asked === undefined ? '' : 'problem' in asked ? asked.problem : asked.registry.block_hash + asked.registry.active + (asked.registry.disagreement ?? '');
+    const state = [receipt, ...comparedWith(receipt)].map(one => stateOf(this._asked.get(registryKey(one) ?? ''))).join();
     // The stated digest is not part of the computed one.
-    return [computedDigest(receipt), receipt.digest, state, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? [])].join(' ');
+    return [computedDigest(receipt), receipt.digest, state, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? []), '|', ...(seen.memberDigests ?? [])].join(' ');
   }
 }
 
@@ -306,18 +329,36 @@ export function relate(receipts: readonly Receipt[]): Map<string, Seen> {
   const found = new Map<string, Seen>();
   for (const receipt of receipts) {
     const seen = relations.of(receipt);
-    if (seen.signatureIn?.length || seen.paymentIn?.length) {
+    if (seen.signatureIn?.length || seen.paymentIn?.length || seen.memberDigests?.length) {
       found.set(computedDigest(receipt), seen);
     }
   }
   return found;
 }
 
+function stateOf(asked: Asked | undefined): string {
+  if (asked === undefined || 'problem' in asked) {
+    return asked?.problem ?? '';
+  }
+  const { block_hash, active, disagreement, entry } = asked.registry;
+  return `${block_hash}${active}${disagreement ?? ''}${entry === null || entry === 'host' ? '' : entry.owner}`;
+}
+
+/** The same receipt as if it were another host's: what is asked of the registry is a host at a block. */
+function withHost(receipt: Receipt, teeId: string): Receipt {
+  return receipt.host === null ? receipt : { ...receipt, host: { ...receipt.host, tee_id: teeId } };
+}
+
+/** For each host that an agreement compares: whom to ask the registry for. */
+function comparedWith(receipt: Receipt): Receipt[] {
+  return (receipt.agreement?.answers ?? []).filter(member => member.tee_id !== '').map(member => withHost(receipt, member.tee_id));
+}
+
 function registryKey(receipt: Receipt): string | null {
   const { registry, host, network } = receipt;
   return registry === null || host === null
     ? null
-    : [network.simulated ? network.run_id : '', registry.chain_id, host.tee_id, registry.block_number].join(' ');
+    : [network.simulated ? network.run_id : '', registry.chain_id, host.tee_id.toLowerCase(), registry.block_number].join(' ');
 }
 
 function applyAsked(receipt: Receipt, recorded: RegistryPart, asked: Asked): { receipt: Receipt; findings: Finding[] } {
@@ -339,7 +380,9 @@ function applyAsked(receipt: Receipt, recorded: RegistryPart, asked: Asked): { r
           ]
         };
   }
-  return { receipt: { ...receipt, registry }, findings: [] };
+  const disagreement: Finding[] =
+    registry.disagreement === undefined ? [] : [{ level: 'failed', code: 'rpcs-disagree', message: registry.disagreement }];
+  return { receipt: { ...receipt, registry }, findings: disagreement };
 }
 
 /** Where the verdict that was saved and the one computed here tell different stories of a failure. */

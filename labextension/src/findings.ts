@@ -34,6 +34,7 @@ export type FindingCode =
   | 'shown-twice'
   | 'saved-differs'
   | 'registry-not-asked'
+  | 'rpcs-disagree'
   | 'other-chain'
   | 'other-block';
 

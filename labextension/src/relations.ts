@@ -8,6 +8,7 @@ export class Relations {
   private readonly keys = new WeakMap<Receipt, string | null>();
   private readonly signatures = new Map<string, Receipt[]>();
   private readonly payments = new Map<string, Receipt[]>();
+  private readonly calls = new Map<string, Receipt>();
 
   add(receipt: Receipt): void {
     const [signed, paid] = [this.keyOf(receipt), paymentKey(receipt)];
@@ -17,6 +18,7 @@ export class Relations {
     if (paid !== null) {
       append(this.payments, paid, receipt);
     }
+    this.calls.set(root(receipt), receipt);
   }
 
   private keyOf(receipt: Receipt): string | null {
@@ -32,7 +34,9 @@ export class Relations {
   of(receipt: Receipt): Seen {
     const [signed, paid] = [this.keyOf(receipt), paymentKey(receipt)];
     const nonce = receipt.payment?.authorisation.nonce;
+    const compared = (receipt.agreement?.answers ?? []).map(member => member.digest).filter(digest => this.calls.has(digest));
     return {
+      ...(compared.length ? { members: new Map(compared.map(digest => [digest, this.calls.get(digest)!])), memberDigests: compared } : {}),
       // One receipt shown twice, or a later version of it, is no replay.
       signatureIn: idsOf(this.signatures.get(signed ?? ''), other => root(other) !== root(receipt)),
       paymentIn: idsOf(this.payments.get(paid ?? ''), other => other.payment?.authorisation.nonce !== nonce)

@@ -24,6 +24,8 @@ import { Relations } from './relations';
 import { READER, Trust } from './trust';
 import { decide, Verdict } from './verdict';
 
+export { compareAnswers } from './owners';
+export type { AskedEntry, Compared } from './owners';
 export type { Claim, Facts, Seen } from './claims/shared';
 export { inspect as inspectAttestation } from './claims/attestation';
 export type { AttestationDocument, Inspection, Step } from './claims/attestation';

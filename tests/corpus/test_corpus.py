@@ -83,12 +83,18 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
     whole = tmp_path / "notebooks.jsonl"
     cases = list(notebooks.all_notebooks())
     whole.write_text("".join(notebooks.line(case) + "\n" for case in cases), encoding="utf-8")
+    from corpus import files
+
+    together = tmp_path / "files.jsonl"
+    of_files = list(files.all_files())
+    together.write_text("".join(files.line(case, tmp_path) + "\n" for case in of_files), encoding="utf-8")
     path = os.pathsep.join([str(JLPM.parent), os.environ.get("PATH", os.defpath)])
     report = tmp_path / "report.json"
     done = subprocess.run(
         [str(JLPM), "test", "corpus", "--silent", "--json", f"--outputFile={report}"],
         cwd=LABEXTENSION,
-        env={**os.environ, "PATH": path, "OPG_CORPUS": str(corpus), "OPG_NOTEBOOKS": str(whole)},
+        env=os.environ
+        | {"PATH": path, "OPG_CORPUS": str(corpus), "OPG_NOTEBOOKS": str(whole), "OPG_FILES": str(together)},
         capture_output=True,
         text=True,
     )
@@ -101,4 +107,4 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
         if test["status"] != "passed"
     ]
     assert not different, "\n\n".join(different[:5])
-    assert results["success"] and results["numPassedTests"] >= len(both) + len(cases)
+    assert results["success"] and results["numPassedTests"] >= len(both) + len(cases) + len(of_files)

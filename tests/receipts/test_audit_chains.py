@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import signing
+from support.agreeing import Listed, by, told
 from support.chains import BLOCK, agreed, batch, settled
 from support.receipts import authorisation
 from support.signed_receipts import jsonl, signed, verify
@@ -26,12 +27,11 @@ from opg_magic.models import (
     SettlementTx,
     Status,
     Trust,
-    VerdictStatus,
 )
 from opg_magic.networks import OPENGRADIENT
 from opg_magic.receipts.audit import Report, Settlement
 from opg_magic.receipts.receipt import Receipt, supplement_json, supplement_kind, supplemented
-from opg_magic.verify import AUDIT, agreement
+from opg_magic.verify import AUDIT
 
 REVOKED = "PCR revoked on 2026-05-06 12:00 UTC"
 
@@ -312,51 +312,6 @@ def test_attack_40_the_payee_by_the_registry_that_was_asked(tmp_path: Path) -> N
     report = verify(jsonl(tmp_path, lying), allow_simulated=True, rpc_reader=Registry(true))
     assert claim(report, "payment").code == "other-payee" and claim(report, "registry").code == "wrong-entry"
     assert report.exit_code == 1
-
-
-class Listed:
-    """A reader's RPC that lists the hosts of these receipts."""
-
-    def __init__(self, *receipts: Receipt, change: dict[str, Any] | None = None) -> None:
-        self.entries = {one.evidence().host.tee_id: one.evidence().host for one in receipts} | (change or {})  # type: ignore[union-attr]
-        self.known = receipts[0].evidence().registry
-
-    def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence:
-        found = self.entries[tee_id]
-        if isinstance(found, OpgError):
-            raise found
-        assert self.known is not None and block_number == self.known.block_number
-        return replace(self.known, entry=found, active=found is not None)
-
-
-def by(name: str) -> Receipt:
-    signer = signing.signer(name)
-
-    def change(evidence: Evidence) -> Evidence:
-        body = json.loads(evidence.request.body)
-        own = signing.evidence(signing.stream(signer, body, pieces=("hi", " there")), body, by=signer)
-        entry = replace(signing.host(signer), owner="0x" + name.encode().hex().rjust(40, "0"))
-        entry = replace(entry, tls_certificate=own.host.tls_certificate if own.host else b"")
-        return replace(
-            own,
-            host=entry,
-            registry=signing.registry(entry),
-            payment=evidence.payment,
-            declared_simulated=True,
-        )
-
-    return signed(change=change)
-
-
-def told(one: Receipt) -> Any:
-    evidence = one.evidence()
-    return agreement.member_of(
-        receipt_id=one.id,
-        digest=one.digest,
-        host=evidence.host,
-        text=evidence.response.text,
-        verdict=VerdictStatus.VERIFIED,
-    )
 
 
 # --------------------------------------------------------------------------------------------------------- elsewhere

@@ -30,6 +30,9 @@ export interface Seen {
   readonly paymentIn?: readonly string[];
   /** What the registry that was asked says otherwise of the hosts that were compared. */
   readonly contradicted?: string | null;
+  /** Receipts here that this one's agreement tells of, by the digests that it names; and those digests, to compare. */
+  readonly members?: ReadonlyMap<string, Receipt>;
+  readonly memberDigests?: readonly string[];
 }
 
 /** A registry entry with its bytes. */

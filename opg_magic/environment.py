@@ -51,6 +51,12 @@ def home() -> Path | None:
     return None if text is None else Path(_absolute(text))
 
 
+def pass_on() -> None:
+    """Give the processes that this one starts the absolute ``OPG_HOME``: kernels work in their notebooks' folders."""
+    if (folder := home()) is not None:
+        os.environ[HOME] = str(folder)
+
+
 def changed() -> list[str]:
     """Names of variables that were set, changed or taken away since the start, sorted."""
     names = {name for name in (*_start.names(), *os.environ) if name.startswith(PREFIX) and name != PASSWORD}

@@ -13,9 +13,11 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
+    from opg_magic import environment
     from opg_magic.server.handlers import handlers
     from opg_magic.server.reading import Reading
 
+    environment.pass_on()
     server.web_app.settings["opg_magic_reading"] = Reading()
     server.web_app.add_handlers(".*$", handlers(server.web_app.settings["base_url"]))
     server.log.info("opg_magic: the browser may read the ledger (read-only)")

@@ -126,6 +126,18 @@ def test_a_process_that_wrote_over_its_own_start_is_not_believed(tmp_path: Path,
     assert environment._as_started() == {"PATH": "/bin", "OPG_HOME": "/\udcff", "OPG_POLICY": "strict"}
 
 
+def test_a_servers_kernels_have_its_home_in_whatever_folder_they_work(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "_start", environment.Start({"OPG_HOME": "mine"}))
+    monkeypatch.setenv("OPG_HOME", "mine")
+    assert environment.changed() == []
+    monkeypatch.chdir("notebooks")
+    environment.pass_on()
+    assert os.environ["OPG_HOME"] == str(tmp_path / "mine")
+    assert environment.changed() == []
+
+
 def test_what_is_held_shows_no_value():
     held = environment.Start({"OPG_PRIVATE_KEY": "0x5555", "OTHER": "0x6666", "OPG_EMPTY": ""})
     assert held.get("OPG_PRIVATE_KEY") == "0x5555"

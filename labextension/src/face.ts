@@ -29,7 +29,7 @@ const VERIFIED = '[vV][eE][rR][iI][fF][iI][eE][dD]';
 const TICK = '(?:✓|✔|☑|✅|\u{1f5f8})';
 const IMITATION = new RegExp(
   `${TICK}[^A-Za-z0-9_\\n]{0,12}${VERIFIED}|${VERIFIED}[^A-Za-z0-9_\\n]{0,12}${TICK}` +
-    '|[0-9]+ [oO][fF] [0-9]+ (?:[cC][hH][eE][cC][kK][sS]|[cC][lL][aA][iI][mM][sS])' +
+    '|[0-9]{1,9} [oO][fF] [0-9]{1,9} (?:[cC][hH][eE][cC][kK][sS]|[cC][lL][aA][iI][mM][sS])' +
     '|[oO][pP][gG] [rR][eE][cC][eE][iI][pP][tT]',
   'u'
 );

@@ -108,7 +108,7 @@ def settled(
 
 # What a forged badge must say to be taken for one.  Only a warning hangs on it, so that a miss costs little.
 _IMITATES = re.compile(
-    r"[✓✔☑✅🗸][^\w\n]{0,12}verified|verified[^\w\n]{0,12}[✓✔☑✅🗸]|\d+ of \d+ (?:checks|claims)|opg receipt",
+    r"[✓✔☑✅🗸][^\w\n]{0,12}verified|verified[^\w\n]{0,12}[✓✔☑✅🗸]|\d{1,9} of \d{1,9} (?:checks|claims)|opg receipt",
     re.IGNORECASE,
 )
 

@@ -44,7 +44,7 @@ _VERIFIED = "[vV][eE][rR][iI][fF][iI][eE][dD]"
 _TICK = "(?:✓|✔|☑|✅|\U0001f5f8)"
 _IMITATION = re.compile(
     f"{_TICK}[^A-Za-z0-9_\n]{{0,12}}{_VERIFIED}|{_VERIFIED}[^A-Za-z0-9_\n]{{0,12}}{_TICK}"
-    "|[0-9]+ [oO][fF] [0-9]+ (?:[cC][hH][eE][cC][kK][sS]|[cC][lL][aA][iI][mM][sS])"
+    "|[0-9]{1,9} [oO][fF] [0-9]{1,9} (?:[cC][hH][eE][cC][kK][sS]|[cC][lL][aA][iI][mM][sS])"
     "|[oO][pP][gG] [rR][eE][cC][eE][iI][pP][tT]"
 )
 _MARKS = {"passed": "✓", "failed": "✗", "pending": "◌", "missing": "○"}

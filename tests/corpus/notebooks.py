@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -417,13 +418,14 @@ def ended(evidence: Evidence) -> Evidence:
     return replace(evidence, response=replace(evidence.response, text=None, frame=None, problem=problem))
 
 
-def all_notebooks() -> Iterator[NotebookCase]:
+@cache
+def all_notebooks() -> tuple[NotebookCase, ...]:
     from corpus.notebooks_cells import asked_otherwise, calls, no_calls, without_receipt
 
     shown_in_it = (shown, in_words, other_verdicts, agreements, of_every_shape)
     cells = (calls, no_calls, without_receipt, asked_otherwise)
-    for part in (honest, as_text, beside, other_types, skipped, *shown_in_it, *cells):
-        yield from part()
+    parts = (honest, as_text, beside, other_types, skipped, *shown_in_it, *cells)
+    return tuple(case for part in parts for case in part())
 
 
 # ------------------------------------------------------------------------------------------------------- what is found

@@ -43,6 +43,7 @@ def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_
     assert "author's kernel" in html.unescape(bundle["text/html"])
     assert printed(after).splitlines() == [repr(answer), "True"]
     assert bundle[MIME]["notebook"]["name"] == "study.ipynb"
+    assert bundle[MIME]["notebook"]["cell"] == cell["execution_count"] == 2
     saved = tmp_path / "study.ipynb"
     nbformat.write(client.nb, saved)
 
@@ -55,6 +56,21 @@ def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_
     target["text/plain"] = [line.replace("protects", "destroys") for line in target["text/plain"]]
     saved.write_text(json.dumps(document))
     assert main(["verify", str(saved), "--allow-simulated"]) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not tell how a process began")
+def test_a_notebook_s_env_loosens_nothing_even_before_the_extension_is_loaded(notebook, monkeypatch):
+    monkeypatch.setenv("OPG_MAX_COST_PER_CALL", "0.05")
+    client = notebook(
+        "from opg_magic.session import current_session as s; print(s().settings.get('max_cost_per_call'))"
+    )
+    loosen = "%env OPG_MAX_COST_PER_CALL=100\n%env OPG_HOME=/tmp/of-a-notebook\n%env OPG_FACILITATORS=0x" + "11" * 20
+    client.nb.cells.insert(0, nbformat.v4.new_code_cell(loosen))
+    client.nb.cells.append(nbformat.v4.new_code_cell("print(s().settings.get('facilitators'), s().ledger.path)"))
+    client.execute()
+    assert printed(client.nb.cells[2]).split() == [str(5 * 10**16)]
+    assert printed(client.nb.cells[3]).startswith("() ")
+    assert "of-a-notebook" not in printed(client.nb.cells[3])
 
 
 def test_a_failed_check_stops_the_notebook_and_keeps_the_old_value(notebook):

@@ -42,9 +42,9 @@ def test_older_and_newer_ipythons_agree_on_it(monkeypatch, shells: int, prompts:
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ("/home/ana/study.ipynb", "study.ipynb"),
+        ("/srv/ana/study.ipynb", "study.ipynb"),
         ("C:\\work\\study.ipynb", "study.ipynb"),
-        ("/home/ana/caf\udce9.ipynb", "caf\ufffd.ipynb"),
+        ("/srv/ana/caf\udce9.ipynb", "caf\ufffd.ipynb"),
         ("/home/\udce9/na\u00efve.ipynb", "na\u00efve.ipynb"),
         ("\ud800.ipynb", "?.ipynb"),
     ],

@@ -430,7 +430,9 @@ export function comparedTexts(bundle: Readonly<Record<string, unknown>>, receipt
     const starts = beginnings(receipt, show);
     for (const form of [FORM, FREE]) {
       if (plain.startsWith(starts['text/plain'] + rule(receipt, form, show))) {
-        const remarks = REMARKS.filter(remark => plain.includes(`\n  ${remark}\n`));
+        // An answer may say the same: only the card's own lines count.
+        const card = plain.slice(starts['text/plain'].length);
+        const remarks = REMARKS.filter(remark => card.includes(`\n  ${remark}\n`));
         return differences(texts, starts, form === FORM ? face(receipt, show, remarks) : null);
       }
     }

@@ -82,7 +82,9 @@ def _compared(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
         starts = face.beginnings(receipt, show=show)
         for form in (face.FORM, face.FREE):
             if plain.startswith(starts["text/plain"] + face.rule(receipt, form, show=show)):
-                remarks = tuple(remark for remark in face.REMARKS if f"\n  {remark}\n" in plain)
+                # An answer may say the same: only the card's own lines count.
+                card = plain[len(starts["text/plain"]) :]
+                remarks = tuple(remark for remark in face.REMARKS if f"\n  {remark}\n" in card)
                 made = face.face(receipt, show=show, remarks=remarks) if form == face.FORM else None
                 yield from _differences(texts, starts, made)
                 return

@@ -53,6 +53,7 @@ HOSTILE = {
     "many brackets": "[" * 2000 + "a" + "](x)" * 2000,
     "many stars": "*a_ " * 3000,
     "lone surrogate": "a \ud800 b",
+    "a remark of ours": "\n  Another host was tried before and was not used.\n",
     "a long number": "7" * 100_000,
     "only spaces": " \n\t ",
     "empty": "",

@@ -43,6 +43,19 @@ export function cellFindings(source: string, receipt: Receipt): Finding[] {
   return ofCall(cell.head, cell.line, source, found, receipt);
 }
 
+/** Whether a cell does no more than show an answer again: by `%opg show`, or by the name that its call gave it. */
+export function showsAgain(source: string, id: string, names: ReadonlySet<string>): boolean {
+  const text = normal(source);
+  const shown = /^%opg show (last|[0-9A-Za-z]{4,10})$/.exec(text);
+  return shown === null ? text !== '' && names.has(text) : shown[1] === 'last' || id.startsWith(shown[1].toUpperCase());
+}
+
+/** The name that a call gives its answer, '' if none; null if the cell is not the call that the receipt answers. */
+export function comparedName(source: string, receipt: Receipt): string | null {
+  const { kind, line } = readCell(source);
+  return kind === 'call' && cellFindings(source, receipt).every(({ level }) => level === 'note') ? (line?.name ?? '') : null;
+}
+
 function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt: Receipt): Finding[] {
   const findings: Finding[] = [];
   const [wanted, sent] = [line.given.model, receipt.request.model_sent];

@@ -8,7 +8,6 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
-import { asks } from './cells';
 import { collected, counted } from './collected';
 import { Compare, EDITED, Finding } from './findings';
 import { jump } from './jump';
@@ -282,7 +281,7 @@ export class NotebookReceipts implements INotebookReceipts {
         const whole = wholeCellFinding(code, displays, beside);
         for (const display of displays) {
           compare ??= await comparing();
-          const own = displayFindings(display, code.source, compare);
+          const own = displayFindings(display, compare);
           places.push({ ...display, cell: index, cellId: cell.id, source: code.source, whole, own });
           await pace.rest();
         }
@@ -300,7 +299,7 @@ export class NotebookReceipts implements INotebookReceipts {
     const receipts = readable.map(({ read }) => read);
     this._relate(receipts);
     this._busy = true;
-    const together = togetherFindings(readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, asks: asks(source) })));
+    const together = togetherFindings(readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source })));
     const around = new Map<IPlace, Finding[]>(
       readable.map((place, index) => [
         place,

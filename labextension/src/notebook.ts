@@ -4,7 +4,7 @@
  */
 
 import { readDocument } from './check';
-import { asks, cellFindings, wantsReceipt } from './cells';
+import { asks, cellFindings, comparedName, showsAgain, wantsReceipt } from './cells';
 import { Compare, documentFindings, Finding, joined, shownFindings } from './findings';
 import { part } from './load';
 import { computedDigest, digestMatches, isFaithful, MIME_TYPE, originalOf, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
@@ -78,13 +78,13 @@ export async function comparing(): Promise<Compare> {
   }
 }
 
-/** What one display shows that is not its receipt's, and how its cell differs from what was asked. */
-export function displayFindings(display: IDisplay, source: string, compare: Compare): Finding[] {
+/** What one display shows that is not its receipt's. */
+export function displayFindings(display: IDisplay, compare: Compare): Finding[] {
   const { read, bundle, metadata } = display;
   if (read instanceof UnreadableReceipt) {
     return [];
   }
-  return [...shownFindings(bundle, metadata, read, compare), ...cellFindings(source, read)];
+  return shownFindings(bundle, metadata, read, compare);
 }
 
 /** What is to be said of a cell as a whole, or null. */
@@ -100,26 +100,39 @@ export function wholeCellFinding(cell: ICodeCell, displays: readonly IDisplay[],
 export interface IShown {
   readonly receipt: Receipt;
   readonly cell: number | string;
-  readonly asks: boolean;
+  readonly source: string;
 }
 
-/** What receipts come to together: for each place, one call shown as several, or several as one. */
+/** What receipts come to together: for each place, one call shown as several, or several as one; and its cell. */
 export function togetherFindings(places: readonly IShown[]): Finding[][] {
   const byDigest = groups(places, ({ receipt }) => computedDigest(receipt));
   // A later version is the same receipt as long as only what was learnt since sets it apart.
   const byId = groups(places, ({ receipt }) => receipt.id);
   const later = new Set(places.filter(({ receipt }) => receipt.supersedes !== undefined && isWhole(receipt)).map(({ receipt }) => `${receipt.id} ${receipt.supersedes}`));
-  return places.map(({ receipt }) => {
+  // Of each call that stands in its own cell, to the letter: the names that its answer was given.
+  const compared = new Map<string, Set<string>>();
+  for (const { receipt, source } of places) {
+    const name = comparedName(source, receipt);
+    if (name !== null) {
+      compared.set(originalDigest(receipt), (compared.get(originalDigest(receipt)) ?? new Set()).add(name));
+    }
+  }
+  return places.map(({ receipt, source }) => {
     const found: Finding[] = [];
+    const names = compared.get(originalDigest(receipt));
+    const again = names !== undefined && showsAgain(source, receipt.id, names);
+    if (!again) {
+      found.push(...cellFindings(source, receipt));
+    }
     const versions = new Set(byId.get(receipt.id)!.map(other => originalDigest(other.receipt))).size;
     if (versions > 1) {
       found.push({ level: 'failed', code: 'two-versions', message: `There are ${versions} different receipts with one id.` });
     }
     const same = byDigest.get(computedDigest(receipt))!;
-    const asking = new Set(same.filter(other => other.asks).map(other => other.cell)).size;
+    const asking = new Set(same.filter(other => asks(other.source)).map(other => other.cell)).size;
     if (asking > 1) {
       found.push({ level: 'failed', code: 'shown-twice', message: `One call is shown as the answer of ${asking} cells.` });
-    } else if (new Set(same.map(other => other.cell)).size > 1) {
+    } else if (again || new Set(same.map(other => other.cell)).size > 1) {
       found.push({ level: 'note', code: 'shown-again', message: 'This receipt is shown again in another cell.' });
     }
     if (receipt.supersedes === undefined && isWhole(receipt) && later.has(`${receipt.id} ${computedDigest(receipt)}`)) {
@@ -172,9 +185,9 @@ export function notebookFindings(notebook: { readonly cells: readonly Record<str
         found.push({ level: 'unreadable', code: 'unreadable', message: read.message, cell: number, receipt: null });
         continue;
       }
-      const own = [...documentFindings(read), ...displayFindings(display, code.source, compare)];
+      const own = [...documentFindings(read), ...displayFindings(display, compare)];
       found.push(...own.map(finding => ({ ...finding, cell: number, receipt: read.id })));
-      places.push({ receipt: read, cell: number, number, asks: asks(code.source) });
+      places.push({ receipt: read, cell: number, number, source: code.source });
     }
   }
   for (const [index, more] of togetherFindings(places).entries()) {

@@ -20,7 +20,7 @@ from opg_magic.models import Trust, Verdict, VerdictStatus
 from opg_magic.receipts.agreeing import compare_answers
 from opg_magic.receipts.asked import asked
 from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader
-from opg_magic.receipts.cells import asks, cell_faults, wants_receipt
+from opg_magic.receipts.cells import asks, cell_faults, read_cell, shows_again, wants_receipt
 from opg_magic.receipts.notebook import Cell, Display, cells_of
 from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
@@ -162,8 +162,9 @@ class _Audit(Asking):
         judged = [self._check(p, index) for p in _each_once(wanted)]
         checked = self._settled(judged)
         now = {one.receipt.computed_digest: one for one in judged}
+        compared = _compared(places)
         for place in wanted:
-            self._notebook(place, now[place.receipt.computed_digest])
+            self._notebook(place, now[place.receipt.computed_digest], compared)
         for where in dict.fromkeys(p.where for p in wanted if p.cell is not None and p.cell.beside):
             self.say("incomplete", "beside", "This cell also shows output that no receipt covers.", where)
         if not places and not self.findings:
@@ -257,16 +258,34 @@ class _Audit(Asking):
             elif count > 1 and same[0].cell is None:
                 self.say("incomplete", "twice", f"This receipt is there {count} times; it counts once.", where, id)
             elif len({p.where for p in same}) > 1:
-                self.say("note", "shown-again", "This receipt is shown again in another cell.", where, id)
+                self.say("note", "shown-again", _SHOWN_AGAIN, where, id)
 
-    def _notebook(self, place: _Place, now: Checked) -> None:
+    def _notebook(self, place: _Place, now: Checked, compared: Mapping[str, set[str | None]]) -> None:
         if place.cell is None or place.display is None:
             return
         told = saved_fault(place.receipt, now)
         for level, code, message in (*shown_faults(place.display, place.receipt), *([told] if told else [])):
             self.say(level, code, message, place.where, place.receipt.id)
+        names = compared.get(place.receipt.original().computed_digest)
+        if names is not None and shows_again(place.cell.source, place.receipt.id, names):
+            self.say("note", "shown-again", _SHOWN_AGAIN, place.where, place.receipt.id)
+            return
         for level, code, message in cell_faults(place.cell.source, place.receipt):
             self.say(level, code, message, place.where, place.receipt.id)
+
+
+_SHOWN_AGAIN = "This receipt is shown again in another cell."
+
+
+def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
+    """Of each call that stands in its own cell, to the letter: the names that its answer was given."""
+    found: dict[str, set[str | None]] = {}
+    for place in places:
+        if place.cell is not None and place.asks:
+            line = read_cell(place.cell.source).line
+            if line is not None and all(level == "note" for level, *_ in cell_faults(place.cell.source, place.receipt)):
+                found.setdefault(place.receipt.original().computed_digest, set()).add(line.name)
+    return found
 
 
 def _transaction(receipt: Receipt) -> tuple[str, str] | None:

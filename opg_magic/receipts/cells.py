@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from opg_magic.receipts.report import Level
 #: ``call``: a ``%%opg`` call to the letter, which is paid; ``free``: one that pays nothing (a dry run, its help, no
 #: prompt); ``unclear``: a ``%%opg`` cell whose line no kernel would take; ``other``: all else.
 Kind = Literal["call", "free", "unclear", "other"]
+_SHOW = re.compile(r"%opg show (last|[0-9A-Za-z]{4,10})")
 #: (level, code, words)
 Fault = tuple[Level, str, str]
 
@@ -88,6 +90,13 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
         message = "This cell is not the call that the receipt answers: what it says was not compared."
         return [("incomplete", "not-the-call", message)]
     return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
+
+
+def shows_again(source: str, id: str, names: Collection[str | None]) -> bool:
+    """Whether a cell does no more than show an answer again: by ``%opg show``, or by the name that its call gave it."""
+    text = grammar.normal(source)
+    shown = _SHOW.fullmatch(text)
+    return text in names if shown is None else shown[1] == "last" or id.startswith(shown[1].upper())
 
 
 def _faults_of_call(head: grammar.Head, line: Line, source: str, found: Asked, receipt: Receipt) -> Iterator[Fault]:

@@ -92,9 +92,21 @@ def honest() -> Iterator[NotebookCase]:
     yield one("an honest notebook, its text in lines", bundle=as_lines)
     quiet = answer_bundle(GOOD.answer(), show_text=False)
     yield one("no answer is shown (--quiet)", bundle=quiet)
-    again = notebook(cell(ASKED, output(SHOWN)), cell("answer", output(SHOWN)))
+    finds = ("2: note shown-again", "3: note shown-again")
+    for source in ("hi", "hi\n", "%opg show last", f"%opg show {GOOD.id}", f"%opg show {GOOD.id[:4].lower()}"):
+        again = notebook(cell(ASKED, output(SHOWN)), cell(source, output(SHOWN)))
+        yield NotebookCase(f"an answer shown again by {source!r}", again, finds, passes=True)
+    for source in ("answer", "hi  # Is 563 prime?", "# hi\nhi", "%opg show 1BBB", "%opg show", ""):
+        again = notebook(cell(ASKED, output(SHOWN)), cell(source, output(SHOWN)))
+        yield NotebookCase(f"an answer shown by {source!r}", again, (*finds, "3: incomplete not-the-call"))
+    edited = notebook(cell("%%opg hi\nSay bye", output(SHOWN)), cell("hi", output(SHOWN)))
+    finds = (*finds, "2: failed prompt-differs", "3: incomplete not-the-call")
+    yield NotebookCase("an answer shown again, and its question edited", edited, finds)
+    nameless = signed(id="7GGGGGGGGG", cell=f"%%opg\n{PROMPT}")
+    shown_twice = [output(answer_bundle(nameless.answer()))] * 2
+    empty = notebook(cell(f"%%opg\n{PROMPT}", shown_twice[0]), cell("", shown_twice[1]))
     finds = ("2: note shown-again", "3: note shown-again", "3: incomplete not-the-call")
-    yield NotebookCase("an answer shown again", again, finds)
+    yield NotebookCase("an answer without a name shown by an empty cell", empty, finds)
     tool = signed(id="3CCCCCCCCC", text="line one\n\n    code\n\n```python\nx = '$1'\n```\n| a | b |\n|---|---|\n")
     yield one("an answer of many shapes", bundle=answer_bundle(tool.answer()))
 
@@ -177,12 +189,13 @@ def skipped() -> Iterator[NotebookCase]:
     finds = ("3: failed altered", "2: failed two-versions", "3: failed two-versions", "3: incomplete not-the-call")
     yield NotebookCase("attack_36 the same under the id of the genuine one", both, finds)
     both = notebook(
-        cell(ASKED, output(answer_bundle(original.answer()))), cell("answer", output(answer_bundle(later.answer())))
+        cell(ASKED, output(answer_bundle(original.answer()))), cell("hi", output(answer_bundle(later.answer())))
     )
     yield NotebookCase(
         "attack_36 a receipt beside a later version of it",
         both,
-        ("2: note later-version", "3: incomplete not-the-call"),
+        ("2: note later-version", "3: note shown-again"),
+        passes=True,
     )
 
 

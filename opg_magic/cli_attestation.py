@@ -154,6 +154,7 @@ def _root(path: Path) -> str:
 def _certificate(path: Path) -> bytes:
     """The DER bytes of a certificate file, PEM or DER."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding
 
     data = _read(path)
@@ -161,13 +162,14 @@ def _certificate(path: Path) -> bytes:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
         x509.load_der_x509_certificate(data)
-    except Exception:  # the parsers raise many classes: all mean the same here
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise MalformedMessage(f"{path}: not a certificate in PEM or DER") from None
     return data
 
 
 def _public_key(path: Path) -> bytes:
     """The DER SubjectPublicKeyInfo of a public key file, PEM or DER."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     data = _read(path)
@@ -178,7 +180,7 @@ def _public_key(path: Path) -> bytes:
         return serialization.load_pem_public_key(data).public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except Exception:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise MalformedMessage(f"{path}: not a public key in PEM or DER") from None
 
 

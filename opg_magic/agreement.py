@@ -8,6 +8,7 @@ with the digests of the others, so that each binds all (verification, "agreement
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from opg_magic.call import CallOptions, EngineSettings
     from opg_magic.engine import Covered, Engine
     from opg_magic.receipts.receipt import Receipt
+
+log = logging.getLogger(__name__)
 
 #: Most hosts that one cell may ask.
 MAX_HOSTS = 16
@@ -99,13 +102,24 @@ async def agree(
         outcomes = await asyncio.gather(*running, return_exceptions=True)
     except asyncio.CancelledError:
         raise _stopped(calls, running) from None
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, errors.OpgError):
-            raise outcome
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-    failures = tuple(outcome for outcome in outcomes if isinstance(outcome, errors.OpgError))
+    failures = tuple(_failure(outcome) for outcome in outcomes if isinstance(outcome, BaseException))
     show(Progress(Phase.CHECK, cap=cap))
     return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+def _failure(problem: BaseException) -> errors.OpgError:
+    """What one of the calls ended with.  Not even an unexpected end of one hides the others, which are paid for too."""
+    if isinstance(problem, errors.OpgError):
+        return problem
+    if not isinstance(problem, Exception):
+        raise problem
+    log.warning("one of several calls ended unexpectedly", exc_info=problem)
+    return errors.CallFailed(
+        f"one of the calls ended unexpectedly ({type(problem).__name__})",
+        hint="What was recorded: %opg receipts",
+        charge=Charge.UNKNOWN,
+    )
 
 
 def counts(hosts: int, quorum: int | None) -> tuple[int, int]:

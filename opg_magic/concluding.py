@@ -67,7 +67,34 @@ class Concluder:
         self._ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": reason})
 
     def conclude(self, call: RunningCall, paid: Paid, settings: EngineSettings, exchange: RawExchange) -> Answer:
-        """Judge, record, and hand out or withhold."""
+        """Judge, record, and hand out or withhold.  Whatever fails on the way, the error says where the answer is."""
+        try:
+            return self._conclude(call, paid, settings, exchange)
+        except (errors.OpgError, SessionGone):
+            raise
+        except Exception as problem:
+            log.warning("a call could not be concluded", exc_info=True)
+            raise self._unconcluded(call, paid, exchange, type(problem).__name__) from None
+
+    def _unconcluded(self, call: RunningCall, paid: Paid, exchange: RawExchange, why: str) -> errors.CallFailed:
+        charge = charge_of(exchange)
+        cost = Cost(None, Money(paid.authorisation.cap, self._network.token), charge=charge)
+        try:
+            kept: Receipt | None = self._ledger.get(call.id)
+        except errors.LedgerError:
+            kept = None
+        if kept is None:
+            return self._without_receipt(call, exchange, charge, cost, why, None, _secrets(paid, exchange))
+        return errors.CallFailed(
+            f"the answer is recorded, but could not be handed out ({why})",
+            charge=charge,
+            receipt_id=kept.id,
+            receipt=kept,
+            verdict=kept.verdict_at_creation,
+            cost=kept.cost,
+        )
+
+    def _conclude(self, call: RunningCall, paid: Paid, settings: EngineSettings, exchange: RawExchange) -> Answer:
         from opg_magic.receipts.receipt import new_id
 
         if exchange.status == 402 and paid.session is not None:

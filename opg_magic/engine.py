@@ -268,10 +268,11 @@ class Engine:
         notes = answer.notes
         try:
             receipt = self._ledger.supplement(answer.receipt.id, agreement)
-        except errors.LedgerError as problem:
+        except Exception as problem:
             # Every answer is paid for: the ledger must not keep them from the user.
+            why = problem.message if isinstance(problem, errors.LedgerError) else type(problem).__name__
             receipt = supplemented(answer.receipt, {"agreement": supplement_json(agreement)})
-            notes = (*notes, f"the comparison of the hosts is not in the ledger: {problem.message}")
+            notes = (*notes, f"the comparison of the hosts is not in the ledger: {why}")
         verdict = judge(receipt.evidence(), policy=settings.policy, trust=kernel_trust(self.network, settings))
         return replace(answer, receipt=receipt, verdict=verdict, notes=notes)
 

@@ -213,3 +213,42 @@ def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, 
         session.agree(PROMPT, hosts=3)
     assert session.spending().kernel_reserved.amount == 0
     assert session.ledger.unfinished(include_running=True) == []
+
+
+@pytest.mark.parametrize("step", ["_cost", "_keep_session"])
+def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(session: Session, monkeypatch, step: str):
+    session.ask(PROMPT)
+
+    def broken(*_args, **_given):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session._engines["sim"][1]._concluder, step, broken)
+        with pytest.raises(errors.CallFailed, match="ZeroDivisionError") as failed:
+            session.ask(PROMPT)
+    assert failed.value.charge is Charge.CLAIMED
+    if step == "_cost":
+        assert failed.value.came["text"]
+    else:
+        assert session.ledger.get(failed.value.receipt_id).text
+    assert session.ask(PROMPT).text
+
+
+def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(session: Session, honest_simnet, monkeypatch):
+    session.hosts()
+    anna = honest_simnet.host("anna").tee_id
+    engine = session._engines["sim"][1]
+    send = engine._send
+
+    async def broken(call, paid, settings):
+        if paid.ready.host.tee_id == anna:
+            raise ZeroDivisionError
+        return await send(call, paid, settings)
+
+    monkeypatch.setattr(engine, "_send", broken)
+    monkeypatch.setattr(session.ledger, "supplement", lambda *_: 1 / 0)
+    agreed = session.agree(PROMPT, hosts=3, quorum=2)
+    assert len(agreed.answers) == 2
+    assert [(type(f), f.charge) for f in agreed.failures] == [(errors.CallFailed, Charge.UNKNOWN)]
+    assert all("not in the ledger: ZeroDivisionError" in answer.notes[-1] for answer in agreed.answers)
+    assert session.ledger.count() == 2

@@ -196,3 +196,18 @@ def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given:
 def test_receipts_takes_times_of_pandas_and_numpy(session: Session):
     for moment in (pd.Timestamp("2026-11-20"), np.datetime64("2026-11-20"), np.datetime64("2026-11-20T10:00")):
         assert len(session.receipts(since=moment)) == 0
+
+
+def test_the_shell_refuses_what_cannot_be_meant_too(session: Session, capsys: pytest.CaptureFixture[str]):
+    for flags, name in (
+        (["--temperature", "nan"], "temperature"),
+        (["--timeout", "-1"], "timeout"),
+        (["--max-tokens", "0"], "max_tokens"),
+        (["--stop", ""], "stop"),
+        (["--model", " "], "model"),
+        (["--max-cost", "nan"], "max_cost"),
+        (["--host", ""], "host"),
+    ):
+        assert cli.main(["ask", "hi", *flags]) == 2
+        assert capsys.readouterr().err.startswith(f"ArgumentError: {name} must be ")
+    assert session._engines == {}

@@ -404,3 +404,25 @@ def test_whatever_is_sent_has_its_evidence(
     assert kept.body.encode() == body
     assert kept.canonical == canonical_chat(json.loads(body))
     assert json.loads(kept.canonical)["messages"][-1]["content"] == text
+
+
+def test_what_no_signature_covers_is_named_by_its_path() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    call = {"id": "c", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}", "strict": True}}
+    body: dict[str, Any] = {
+        "model": "m",
+        "seed": 7,
+        "messages": [
+            {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "a", "cache": 1}, image]},
+            {"role": "assistant", "content": "", "tool_calls": [call], "refusal": None},
+            {"role": "function", "name": "f", "content": "x"},
+        ],
+    }
+    always = {"seed", "messages.name", "messages.refusal"}
+    always |= {"messages.tool_calls.index", "messages.tool_calls.function.strict"}
+    # The older rules hash a list as it is; the newer ones leave out what an attachment holds.
+    assert set(canonical.unsigned_parts("chat", body)) == always
+    newer = canonical.unsigned_parts("chat", body, canonical.NEWER)
+    assert set(newer) == always | {"messages.content.cache", "messages.image_url"}
+    prompt = {"model": "m", "prompt": "a", "user": "u", "messages": body["messages"]}
+    assert canonical.unsigned_parts("completion", prompt) == ("messages", "user")

@@ -165,6 +165,14 @@ class TestRegistration:
     def test_a_foreign_or_stale_one_gives_nothing(self, authority: Authority, changes: dict[str, object]) -> None:
         assert self.attest(authority, bound(authority), **changes) is None
 
+    @pytest.mark.parametrize(("seconds", "good"), [(-301, False), (-300, True), (86400, True), (86401, False)])
+    def test_a_clock_may_be_so_far_off_and_no_further(self, authority: Authority, seconds: int, good: bool) -> None:
+        document = bound(authority)
+        made = examine(document).document
+        assert made is not None
+        found = self.attest(authority, document, now=made.timestamp.timestamp() + seconds)
+        assert (found is not None) is good
+
     @pytest.mark.parametrize("document", [b"", b"\x80", b"\x84", b"hello", bytes(70_000)])
     def test_junk_gives_nothing(self, authority: Authority, document: bytes) -> None:
         assert self.attest(authority, document) is None

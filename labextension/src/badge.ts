@@ -21,7 +21,7 @@ export interface IBadge {
 }
 
 /** For a cell that shows more than was signed: what has room in a badge. */
-const UNCLEAR: Readonly<Partial<Record<FindingCode, string>>> = { beside: '+ unsigned', 'not-the-call': '≠ not compared' };
+const UNCLEAR: Readonly<Partial<Record<FindingCode, string>>> = { beside: '+ unsigned', 'not-the-call': '≠ no call' };
 
 /** What stands beside a cell with these receipts, or without one; null where there is nothing to say. */
 export function badgeOf(entries: readonly IEntry[], without: ICellFinding | null = null): IBadge | null {

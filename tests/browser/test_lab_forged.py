@@ -88,8 +88,13 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
 ) -> None:
     page = read(eyes.page, lab, put(lab, forged, "forged.ipynb"))
     # What `opg verify` finds in these cells stands at each, in the mark, and in the list.
-    counted = "1 %%opg cell without receipt · 1 cell with unsigned output · 1 %%opg cell not run"
-    judged(page, f"3 answers · 3 signatures valid · {counted}", "1 cell edited since")
+    cells = (
+        "1 %%opg cell without receipt",
+        "1 cell with unsigned output",
+        "1 cell edited since",
+        "1 %%opg cell not run",
+    )
+    judged(page, " · ".join(("3 answers", "3 signatures valid", *cells)))
     badges = page.locator(".opg-badge")
     expect(badges).to_have_count(4)
     expect(badges.nth(1)).to_have_text("! no receipt")

@@ -11,10 +11,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from support import signing
-from support.receipts import cost
 from support.signed_receipts import redigested, signed
 
-from opg_magic.display import bundle, card
+from opg_magic.display import bundle
 from opg_magic.models import Verdict, VerdictStatus
 from opg_magic.receipts.form import digest
 from opg_magic.receipts.receipt import MIME_TYPE, Receipt
@@ -50,10 +49,9 @@ def redigested_copy(receipt: Receipt, **changes: Any) -> Receipt:
 def shown(receipt: Receipt) -> dict[str, Any]:
     """The display of a call as its kernel settled it."""
     verdict: Verdict = judge(receipt.evidence(), trust=signing.live())
-    settled = card.settled(verdict, receipt, cost())
-    text = None if verdict.withheld or verdict.status is VerdictStatus.FAILED else receipt.text
+    withheld = verdict.withheld or verdict.status is VerdictStatus.FAILED
     # As in a saved file: text alone, no objects of ours.
-    return json.loads(json.dumps(bundle.settled_bundle(settled, text=text, receipt=receipt)))
+    return json.loads(json.dumps(bundle.receipt_bundle(receipt, show_text=not withheld)))
 
 
 def notebook(calls: Iterable[tuple[str, Receipt]], *, title: str = "Answers") -> NotebookNode:

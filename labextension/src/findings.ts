@@ -111,7 +111,7 @@ export function documentFindings(receipt: Receipt): Finding[] {
 /** All that a receipt's display is made of. */
 const TYPES: readonly string[] = ['text/plain', 'text/markdown', 'text/html', MIME_TYPE];
 
-/** Compares the texts of a display with those that are made anew of its receipt (`face.ts`). */
+/** Compares the texts of a display with those that are made anew of its receipt (`showing.ts`). */
 export type Compare = (bundle: Readonly<Record<string, unknown>>, receipt: Receipt) => Finding[];
 
 /** What a display shows that is not its receipt's. */

@@ -66,12 +66,12 @@ export function readBundle(bundle: Bundle, type = MIME_TYPE): Receipt | Unreadab
 }
 
 /** Loaded when the first receipt is met. */
-const face = part(() => import('./face'));
+const showing = part(() => import('./showing'));
 
 /** Compares displays with their receipts; where it could not be loaded, says that nothing was compared. */
 export async function comparing(): Promise<Compare> {
   try {
-    return (await face()).comparedTexts;
+    return (await showing()).comparedTexts;
   } catch (error) {
     const message = `What the cell shows elsewhere was not compared with the receipt. ${error instanceof Error ? error.message : ''}`;
     return () => [{ level: 'incomplete', code: 'not-compared', message: message.trim() }];

@@ -6,9 +6,9 @@
 import { readFileSync } from 'node:fs';
 
 import { agreementFindings } from '../agreeing';
-import { comparedTexts } from '../face';
 import { notebookFindings, readBundle } from '../notebook';
 import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
+import { comparedTexts } from '../showing';
 
 interface Line {
   name: string;

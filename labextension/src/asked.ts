@@ -67,7 +67,7 @@ export function askedOf(receipt: Receipt): IAsked | null {
 }
 
 /** [what, its text] of all but the prompt and what every request has, for a person. */
-export function besideThePrompt(asked: IAsked): [string, string][] {
+export function besideThePrompt(asked: IAsked, options = true): [string, string][] {
   const found: [string, string][] = [];
   for (const { role, text: said } of asked.before) {
     found.push([role === 'system' ? 'system message' : `before the prompt, ${role}`, said]);
@@ -81,7 +81,7 @@ export function besideThePrompt(asked: IAsked): [string, string][] {
   if (asked.tools.length) {
     found.push(['tools', asked.tools.join(', ')]);
   }
-  for (const [key, value] of asked.options) {
+  for (const [key, value] of options ? asked.options : []) {
     if (key !== 'temperature' || Number(value) !== 0) {
       found.push([key, dumpsPython(value)]);
     }

@@ -3,6 +3,7 @@
  * (opg_magic/receipts/face.py). Whole notebooks in the corpus hold both together: change neither alone.
  */
 
+import { askedOf, besideThePrompt } from './asked';
 import { inert, isWithheldAtCreation, RULE, signedText } from './findings';
 import { MoneyPart, Receipt } from './receipt';
 
@@ -33,6 +34,8 @@ const IMITATION = new RegExp(
   'u'
 );
 const MARKS: Readonly<Record<string, string>> = { passed: '✓', failed: '✗', pending: '◌', missing: '○' };
+/** So many parts of a request are told on a card. */
+const MOST_BESIDE = 12;
 const BASES = ['proven', 'asked', 'recorded'];
 const NO_ANSWER: ReadonlyMap<string, string> = new Map([
   ['interrupted', 'Stopped by you'],
@@ -188,7 +191,7 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
     ...said(...rows(receipt, verified), ...remarks),
     ...aboutTheText(receipt, show),
     ...(simulated ? said('Simulated network: no hardware vouches for it, and no real money moved.') : []),
-    ...said(...besideThePrompt(receipt), ...agreement(receipt), NOT_PROVEN),
+    ...said(...beside(receipt), ...agreement(receipt), NOT_PROVEN),
     ['Check it yourself:', `opg verify notebook.ipynb --receipt ${receipt.id}${network.simulated ? ' --allow-simulated' : ''}`]
   ];
   return { tone, simulated, headline, facts, notes };
@@ -258,17 +261,12 @@ function aboutTheText(receipt: Receipt, show: boolean): Note[] {
   return found;
 }
 
-function besideThePrompt(receipt: Receipt): string[] {
-  const { messages, tools } = body(receipt);
-  const roles = Array.isArray(messages) ? messages.filter(isRecord).map(message => message.role) : [];
-  const system = roles.filter(role => role === 'system' || role === 'developer').length;
-  const kinds: [string, number][] = [
-    ['system message', system],
-    ['earlier turn', roles.length - system - 1],
-    ['tool', Array.isArray(tools) ? tools.length : 0]
-  ];
-  const more = kinds.filter(([, number]) => number > 0).map(([noun, number]) => `${number} ${noun}${number === 1 ? '' : 's'}`);
-  return more.length ? [`The request also held ${more.join(', ')}: the receipt has them.`] : [];
+/** What was asked besides the prompt, and what of it nobody signed. */
+function beside(receipt: Receipt): string[] {
+  const asked = askedOf(receipt);
+  const more = asked === null ? [] : besideThePrompt(asked, false);
+  const told = more.slice(0, MOST_BESIDE).map(([what, text]) => `Asked with ${oneLine(what, 60)}: ${oneLine(text, 400)}`);
+  return more.length > MOST_BESIDE ? [...told, `Asked with ${more.length - MOST_BESIDE} more: the receipt has them.`] : told;
 }
 
 function agreement(receipt: Receipt): string[] {

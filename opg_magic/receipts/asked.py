@@ -61,7 +61,7 @@ class Asked:
             "not_signed": list(self.not_signed),
         }
 
-    def beside(self) -> Iterator[tuple[str, str]]:
+    def beside(self, *, options: bool = True) -> Iterator[tuple[str, str]]:
         """(what, its text) of all but the prompt and what every request has, for a person."""
         for turn in self.before:
             yield ("system message" if turn.role == "system" else f"before the prompt, {turn.role}"), turn.text
@@ -71,7 +71,7 @@ class Asked:
             yield "attachments", ", ".join(self.attachments)
         if self.tools:
             yield "tools", ", ".join(self.tools)
-        for key, value in self.options.items():
+        for key, value in self.options.items() if options else ():
             if (key, value) != ("temperature", 0):
                 yield key, strict_json.dumps_python(value)
         if self.not_signed:

@@ -18,6 +18,7 @@ from html import escape
 from typing import Any
 
 from opg_magic.protocol import strict_json
+from opg_magic.receipts.asked import asked
 from opg_magic.receipts.receipt import Receipt
 from opg_magic.shown import RULE, fenced, inert
 
@@ -188,6 +189,9 @@ def _escaped(text: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ the card
 
+#: So many parts of a request are told on a card.
+_MOST_BESIDE = 12
+
 
 def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> Card:
     """The card: what the author's kernel found when it made the receipt."""
@@ -208,7 +212,7 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
     notes += _about_the_text(receipt, show=show)
     if simulated:
         notes.append(("Simulated network: no hardware vouches for it, and no real money moved.", None))
-    notes += [(line, None) for line in (*_beside_the_prompt(d), *_agreement(d["agreement"]))]
+    notes += [(line, None) for line in (*_beside_the_prompt(d["request"]), *_agreement(d["agreement"]))]
     notes.append((_NOT_PROVEN, None))
     notes.append(("Check it yourself:", _command(receipt)))
     return Card(tone, simulated, headline, tuple(f for f in facts if f), tuple(notes))
@@ -274,20 +278,13 @@ def _about_the_text(receipt: Receipt, *, show: bool) -> Iterator[tuple[str, str 
         yield f"Kept as receipt {receipt.id}. To read the text all the same:", f"%opg show {receipt.id} --unverified"
 
 
-def _beside_the_prompt(d: Mapping[str, Any]) -> Iterator[str]:
-    """That more was in the request than the prompt: the receipt has it whole."""
-    body = _parsed(d["request"]["body"])
-    messages = body.get("messages")
-    roles = [m.get("role") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
-    tools = body.get("tools")
-    kinds = (
-        ("system message", sum(role in ("system", "developer") for role in roles)),
-        ("earlier turn", sum(role not in ("system", "developer") for role in roles) - 1),
-        ("tool", len(tools) if isinstance(tools, list) else 0),
-    )
-    more = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in kinds if count > 0]
-    if more:
-        yield f"The request also held {', '.join(more)}: the receipt has them."
+def _beside_the_prompt(request: Mapping[str, Any]) -> Iterator[str]:
+    """What was asked besides the prompt, and what of it nobody signed."""
+    found = asked(request["kind"], request["body"], request["canonicaliser"])
+    more = [] if found is None else [*found.beside(options=False)]
+    yield from (f"Asked with {_one_line(what, 60)}: {_one_line(text, 400)}" for what, text in more[:_MOST_BESIDE])
+    if len(more) > _MOST_BESIDE:
+        yield f"Asked with {len(more) - _MOST_BESIDE} more: the receipt has them."
 
 
 def _agreement(agreement: Mapping[str, Any] | None) -> Iterator[str]:

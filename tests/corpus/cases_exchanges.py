@@ -168,6 +168,9 @@ def requests() -> Iterator[Case]:
         "stop as text": '"stop": "END"',
         "stop of nothing": '"stop": []',
         "keys not signed": '"top_p": 0.1, "seed": 7, "stream": true, "n": 1',
+        "a key not signed": '"seed": 7, "stream": true, "stream_options": {"include_usage": true}',
+        "many keys not signed": ", ".join(f'"k{number}": 1' for number in range(15)),
+        "keys not signed beyond the BMP": '"\\uff61": 1, "\\ud83d\\ude00": 2, "a\\u202eb": 3',
         "a form": '"response_format": {"type": "json_object"}',
         "an empty form": '"response_format": {}',
         "web search": '"web_search": true',
@@ -184,6 +187,12 @@ def requests() -> Iterator[Case]:
             {"role": "tool", "content": "12 °C", "tool_call_id": "call_1", "name": "weather"},
             {"role": "function", "content": "1", "name": "f"},
             {"role": "assistant", "content": "", "name": "x"},
+        ],
+        "calls with keys of their own": [
+            {"role": "user", "content": "x", "name": "root"},
+            {"role": "assistant", "content": "", "tool_calls": [{**TOOL_CALL, "index": 0}], "refusal": None},
+            {"role": "tool", "content": "1", "tool_call_id": "call_1", "cache_control": {}},
+            {"role": "user", "content": [{"type": "text", "text": "y", "cache_control": {}}, {"type": 7}, "z"]},
         ],
         "parts of text": [{"role": "user", "content": [{"type": "text", "text": 'it\'s "é"\n\u200b\u00a0\U0001f600'}]}],
         # Printable since Unicode 15.0, 15.1, 16.0, 17.0 and 18.0; one that is not assigned; one that never is.

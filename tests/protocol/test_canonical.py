@@ -29,6 +29,7 @@ from opg_magic.protocol.canonical import (
     signed_digest,
     tee_id,
     unsigned_keys,
+    unsigned_parts,
     wire_model,
 )
 
@@ -153,6 +154,31 @@ def test_keys_that_no_signature_covers_are_named() -> None:
     dropped = ("max_completion_tokens", "n", "seed", "stream", "tool_choice", "top_p", "user", "web_search")
     assert unsigned_keys("chat", json.loads(text)) == dropped
     assert unsigned_keys("chat", json.loads(text), NEWER) == tuple(key for key in dropped if key != "web_search")
+
+
+def test_parts_of_messages_that_no_signature_covers_are_named() -> None:
+    body = {
+        "model": "m",
+        "seed": 1,
+        "messages": [
+            {"role": "system", "content": "s", "name": "n"},
+            {"role": "assistant", "tool_calls": [{"id": "1", "index": 0, "function": {"name": "f", "strict": True}}]},
+            {"role": "tool", "tool_call_id": "1", "content": "c", "is_error": False},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "t", "cache": 1}, {"type": "image_url", "image_url": {}}, {}, "x"],
+            },
+        ],
+    }
+    dropped = {"seed", "messages.name", "messages.tool_calls.index", "messages.tool_calls.function.strict"}
+    dropped |= {"messages.is_error"}
+    assert set(unsigned_parts("chat", body)) == dropped
+    newer = {"messages.content.cache", "messages.image_url", "messages.content"}
+    assert set(unsigned_parts("chat", body, NEWER)) == dropped | newer
+    assert unsigned_parts("completion", {"model": "m", "prompt": "p", "n": 2, "messages": [{"x": 1}]}) == (
+        "messages",
+        "n",
+    )
 
 
 def test_newer_hosts_cover_web_search_when_it_is_true() -> None:

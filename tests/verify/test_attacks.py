@@ -422,7 +422,11 @@ def test_attack_17_unsigned_keys_of_the_request_are_named() -> None:
     body = {**CHAT, "top_p": 0.1, "seed": 7, "stream": True}
     result = verdict(evidence(stream(ANNA), body))
     assert result.outcome is VerdictStatus.VERIFIED
-    assert result.claims["request"].facts["not_signed"] == ("seed", "stream", "top_p")
+    claim = result.claims["request"]
+    assert claim.facts["not_signed"] == ("seed", "stream", "top_p")
+    assert claim.sentence == "The host signed the request, but not all of it: no signature covers seed, top_p."
+    plain = verdict(evidence(stream(ANNA), {**CHAT, "stream": True})).claims["request"]
+    assert plain.sentence == "The host signed the request that was sent."
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])

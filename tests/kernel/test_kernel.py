@@ -219,3 +219,42 @@ def test_a_killed_kernel_leaves_a_record_of_its_payment(notebook, kernel_home: P
     until(ledger.unfinished)
     assert [u.charge.value for u in ledger.unfinished()] == ["unknown"]
     assert ledger.open_authorisations()
+
+
+def test_honest_cells_of_every_form_are_sent_as_typed_and_verify_elsewhere(notebook, tmp_path):
+    """As other tools save them; one under %%time and one from a callback, in one kernel."""
+    cells = {
+        "%%opg a\r\nline one\r\nline two\r\n": "line one\r\nline two",
+        "    %%opg b\n    - one\n      - two\n    Explain.": "    - one\n      - two\n    Explain.",
+        "\n%%opg c\n>>> 1 + 1\n2\nWhat does this session show?": ">>> 1 + 1\n2\nWhat does this session show?",
+        "%%time\n%%opg d\nIs 7 prime?": "Is 7 prime?",
+    }
+    callback = (
+        "import asyncio\n"
+        "async def later():\n"
+        "    get_ipython().run_cell_magic('opg', '--quiet', 'Question A')\n"
+        "task = asyncio.get_running_loop().create_task(later())"
+    )
+    listed = "await task\nimport opg_magic\nprint(sorted(opg_magic.receipts()['prompt'].tail(2)))"
+    client = notebook(*cells, callback, "%%opg --quiet\nQuestion B", listed)
+    for cell, source in zip(client.nb.cells[1:], [*cells, callback], strict=False):
+        # As the file has it: nbformat makes no change of it.
+        assert cell["source"] == source
+    client.execute()
+    executed = client.nb.cells[1:]
+    for cell, prompt in zip(executed, cells.values(), strict=False):
+        (bundle,) = cards(cell)
+        body = json.loads(bundle[MIME]["request"]["body"])
+        assert [message["content"] for message in body["messages"]] == [prompt]
+    assert "['Question A', 'Question B']" in printed(executed[-1])
+    honest = nbformat.v4.new_notebook(cells=[client.nb.cells[0], *executed[:4]], metadata=client.nb.metadata)
+    honest.cells[-1].outputs = [output for output in honest.cells[-1].outputs if output["output_type"] != "stream"]
+    saved = tmp_path / "honest.ipynb"
+    saved.write_bytes(b"\xef\xbb\xbf" + nbformat.writes(honest).encode())
+
+    from opg_magic.cli import main
+
+    assert main(["verify", str(saved), "--allow-simulated"]) == 0
+    honest.cells[-1].source = "%%time\n%%opg d\nIs 9 prime?"
+    nbformat.write(honest, saved)
+    assert main(["verify", str(saved), "--allow-simulated"]) == 1

@@ -30,9 +30,25 @@ export interface IAsked {
 
 const OPTIONS = ['temperature', 'max_tokens', 'stop', 'response_format', 'web_search'];
 
+const MOST_REMEMBERED = 1024;
+const remembered = new Map<string, IAsked | null>();
+
 /** What the request of a receipt asks; null if it is not readable in one way only. */
-export function askedOf(receipt: Receipt): IAsked | null {
-  const { kind, body, canonicaliser } = receipt.request;
+export function askedOf({ request }: Receipt): IAsked | null {
+  // Looked at with every change of its notebook.
+  const key = `${request.kind} ${request.canonicaliser} ${request.body}`;
+  let asked = remembered.get(key);
+  if (asked === undefined) {
+    asked = takenApart(request);
+    if (remembered.size >= MOST_REMEMBERED) {
+      remembered.clear();
+    }
+    remembered.set(key, asked);
+  }
+  return asked;
+}
+
+function takenApart({ kind, body, canonicaliser }: Receipt['request']): IAsked | null {
   let parsed: Json;
   try {
     parsed = parseStrict(body);

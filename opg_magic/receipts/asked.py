@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
@@ -88,6 +89,7 @@ def _quoted(text: str) -> str:
     return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text):,} characters; --json has them all)"
 
 
+@lru_cache(maxsize=32)
 def asked(kind: str, body: str, version: str = canonical.CANONICALISER) -> Asked | None:
     """What a request asks; None if it is not readable in one way only.
 

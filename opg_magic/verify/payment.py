@@ -51,19 +51,19 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             "two-nonces",
             f"the same transaction, under another nonce, in {others}",
         )
-    fault = _binding_fault(evidence, payment, trust)
+    fault = _time_fault(evidence, payment, trust)
     if fault is not None:
         return failed("payment", basis, *fault)
     settled = payment.settled
     if settled is None or settled.status == "open":
-        return _open(payment, trust)
+        return _open(evidence, payment, trust)
     facts = _facts(payment, settled)
-    fault = _fault(payment, settled) or _too_early(evidence, settled, trust)
+    fault = _fault(payment, settled) or _payee_fault(evidence, payment, trust) or _too_early(evidence, settled, trust)
+    if settled.status == "unspent" and settled.tx_hash is None:
+        # Whoever did not collect has done no wrong: of the answer that says nothing, whomever it would have paid.
+        return not_applicable("payment", _NOTHING, "unspent", "nothing was taken: its nonce was never spent", **facts)
     if fault is not None:
         return failed("payment", basis, *fault, **facts)
-    if settled.status == "unspent":
-        # Whoever did not collect has done no wrong: of the answer that says nothing.
-        return not_applicable("payment", _NOTHING, "unspent", "nothing was taken: its nonce was never spent", **facts)
     if settled.tx_hash is None or settled.amount is None:
         reason = "the nonce is spent, but the transaction that did it was not found"
         return missing("payment", "The payment was taken, but it is not known how much.", "not-found", reason, **facts)
@@ -82,9 +82,13 @@ def expires(authorisation: Authorisation) -> datetime:
         return _LAST
 
 
-def _open(payment: PaymentEvidence, trust: Trust) -> Claim:
+def _open(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> Claim:
     if payment.charge is Charge.NONE:
         return not_applicable("payment", _NOTHING, "not-charged", "the host charged nothing")
+    unknown = _payee_fault(evidence, payment, trust)
+    if unknown is not None:
+        # Operators may be paid elsewhere than the registry says.  Nothing was taken yet, so nothing is borrowed either.
+        return missing("payment", "It is not known here that the payment is this host's.", *unknown[1:])
     end = expires(payment.authorisation)
     cap = Money(payment.authorisation.cap, payment.token)
     return waiting(
@@ -97,18 +101,24 @@ def _open(payment: PaymentEvidence, trust: Trust) -> Claim:
     )
 
 
-def _binding_fault(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> tuple[str, str, str] | None:
-    """(sentence, code, reason): an authorisation to another payee than this host's, or of another time (attack 40)."""
+def _payee_fault(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> tuple[str, str, str] | None:
+    """(sentence, code, reason): an authorisation to another payee than this host's (attack 40)."""
     signed = payment.authorisation
     registry = evidence.registry
     listed = registry.entry if registry is not None and registry.entry is not None else evidence.host
     known = {payee.lower() for payee in trust.payees}
-    if listed is not None and signed.pay_to.lower() not in known | {listed.payment_address.lower()}:
-        reason = (
-            f"it pays {signed.pay_to}; the registry lists {listed.payment_address} for this host"
-            ", and your setting payees does not name it"
-        )
-        return "The payment is to somebody else than this host.", "other-payee", reason
+    if listed is None or signed.pay_to.lower() in known | {listed.payment_address.lower()}:
+        return None
+    reason = (
+        f"it pays {signed.pay_to}; the registry lists {listed.payment_address} for this host"
+        ", and your setting payees does not name it"
+    )
+    return "The payment is to somebody else than this host.", "other-payee", reason
+
+
+def _time_fault(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> tuple[str, str, str] | None:
+    """(sentence, code, reason): an authorisation that could not be used while the call ran (attack 40)."""
+    signed = payment.authorisation
     skew = round(trust.skew_seconds * _SECOND)
     if signed.valid_after * _SECOND > _micro(evidence.sent_at) + skew:
         reason = f"it could be used from {_moment(signed.valid_after)}, the call was sent before"

@@ -253,15 +253,21 @@ def _borrowed(call: Evidence) -> Iterator[Case]:
     elsewhere = chains.authorisation(pay_to=ELSEWHERE)
     for name, found in {
         "settled": chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE)),
+        # An operator may be paid elsewhere: nothing was taken yet, so nothing is borrowed, and nothing is vouched for.
         "open": chains.payment(authorisation=elsewhere),
         "not charged": chains.payment(authorisation=elsewhere, charge=Charge.NONE),
+        "unspent": chains.payment(
+            authorisation=elsewhere, settled=chains.settled(status="unspent", tx_hash=None, amount=None)
+        ),
     }.items():
         borrowed = replace(call, payment=found)
-        yield case(f"attack_40 another payee, {name}", F, borrowed, fails="payment")
-        yield case(f"attack_40 another payee, {name}, recorded", F, borrowed, PINNING, fails="payment")
+        want, fails = (F, "payment") if name == "settled" else (V, "")
+        yield case(f"attack_40 another payee, {name}", want, borrowed, fails=fails)
+        yield case(f"attack_40 another payee, {name}, recorded", want, borrowed, PINNING, fails=fails)
         knowing = replace(ASKING, payees=frozenset({ELSEWHERE.upper().replace("X", "x")}))
         yield case(f"another payee, {name}, that the reader knows", V, borrowed, knowing)
-    unlisted = replace(call, registry=None, payment=chains.payment(authorisation=elsewhere))
+    taken = chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE))
+    unlisted = replace(call, registry=None, payment=taken)
     yield case("attack_40 another payee, no registry", F, unlisted, PINNING, fails="payment")
     months = 16 * 30 * 86400
     times: dict[str, tuple[VerdictStatus, dict[str, int]]] = {

@@ -174,14 +174,26 @@ def test_an_answer_whose_payment_nobody_looked_up_in_time_is_not_withheld() -> N
 
 
 @pytest.mark.parametrize("trust", [live(), reader(), reader(asked=frozenset({"payment"}))])
-@pytest.mark.parametrize("paying", [{}, {"settled": settled(payee=OTHER)}, {"charge": Charge.NONE}])
-def test_attack_40_a_payment_to_another_payee(paying: dict[str, Any], trust: Trust) -> None:
-    elsewhere = payment(authorisation=authorisation(pay_to=OTHER), **paying)
+def test_attack_40_a_payment_to_another_payee(trust: Trust) -> None:
+    elsewhere = payment(authorisation=authorisation(pay_to=OTHER), settled=settled(payee=OTHER))
     found = assert_failed(evidence(payment=elsewhere), "payment", "other-payee", trust)
     assert OTHER in (found.reason or "") and PAYEE in (found.reason or "") and "payees" in (found.reason or "")
     # The verifier's own pin is of an address, however it is written.
     known = replace(trust, payees=frozenset({OTHER.upper().replace("X", "x")}))
     assert claim(evidence(payment=elsewhere), "payment", known).status is not Status.FAILED
+
+
+@pytest.mark.parametrize("trust", [live(), reader(), reader(asked=frozenset({"payment"}))])
+def test_a_payment_elsewhere_of_which_nothing_was_taken_vouches_for_nothing_and_accuses_nobody(trust: Trust) -> None:
+    """An operator may be paid elsewhere than the registry says; the author pinned that address, the reader did not."""
+    elsewhere = payment(authorisation=authorisation(pay_to=OTHER))
+    found = claim(evidence(payment=elsewhere), "payment", trust)
+    assert (found.status, found.code) == (Status.MISSING, "other-payee") and "payees" in (found.reason or "")
+    for nothing in (
+        replace(elsewhere, charge=Charge.NONE),
+        replace(elsewhere, settled=settled(status="unspent", tx_hash=None, amount=None)),
+    ):
+        assert claim(evidence(payment=nothing), "payment", trust).status is Status.NOT_APPLICABLE
 
 
 def test_attack_40_the_payee_is_that_of_the_registry_s_entry() -> None:

@@ -29,22 +29,22 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     const reason = `the same transaction, under another nonce, in ${others.slice(0, 3).join(', ')}`;
     return failed('payment', basis, 'One payment is claimed under two authorisations.', 'two-nonces', reason);
   }
-  const unbound = bindingFault(evidence, payment, trust);
+  const unbound = timeFault(evidence, payment, trust);
   if (unbound !== null) {
     return failed('payment', basis, ...unbound);
   }
   const { settled } = payment;
   if (settled === undefined || settled.status === 'open') {
-    return open(payment, trust);
+    return open(evidence, payment, trust);
   }
   const facts = factsOf(payment, settled);
-  const fault = faultOf(payment, settled) ?? tooEarly(evidence, settled, trust);
+  const fault = faultOf(payment, settled) ?? payeeFault(evidence, payment, trust) ?? tooEarly(evidence, settled, trust);
+  if (settled.status === 'unspent' && settled.tx_hash === null) {
+    // Whoever did not collect has done no wrong: of the answer that says nothing, whomever it would have paid.
+    return notApplicable('payment', NOTHING, 'unspent', 'nothing was taken: its nonce was never spent', facts);
+  }
   if (fault !== null) {
     return failed('payment', basis, ...fault, facts);
-  }
-  if (settled.status === 'unspent') {
-    // Whoever did not collect has done no wrong: of the answer that says nothing.
-    return notApplicable('payment', NOTHING, 'unspent', 'nothing was taken: its nonce was never spent', facts);
   }
   if (settled.tx_hash === null || settled.amount === null) {
     const reason = 'the nonce is spent, but the transaction that did it was not found';
@@ -65,9 +65,14 @@ function expires(payment: PaymentPart): bigint {
   return end > last ? last : end;
 }
 
-function open(payment: PaymentPart, trust: Trust): Claim {
+function open(evidence: Evidence, payment: PaymentPart, trust: Trust): Claim {
   if (payment.charge === 'not charged') {
     return notApplicable('payment', NOTHING, 'not-charged', 'the host charged nothing');
+  }
+  const unknown = payeeFault(evidence, payment, trust);
+  if (unknown !== null) {
+    // Operators may be paid elsewhere than the registry says. Nothing was taken yet, so nothing is borrowed either.
+    return missing('payment', "It is not known here that the payment is this host's.", unknown[1], unknown[2]);
   }
   const cap = formatMoney(BigInt(payment.authorisation.cap), payment.token);
   return waiting(
@@ -82,17 +87,22 @@ function open(payment: PaymentPart, trust: Trust): Claim {
 
 type Fault = [sentence: string, code: string, reason: string];
 
-/** An authorisation to another payee than this host's, or of another time (attack 40). */
-function bindingFault(evidence: Evidence, payment: PaymentPart, trust: Trust): Fault | null {
-  const signed = payment.authorisation;
+/** An authorisation to another payee than this host's (attack 40). */
+function payeeFault(evidence: Evidence, payment: PaymentPart, trust: Trust): Fault | null {
+  const { pay_to } = payment.authorisation;
   const listed = evidence.entry ?? evidence.host;
-  const payee = signed.pay_to.toLowerCase();
-  if (listed !== null && ![listed.payment_address, ...trust.payees].some(known => known.toLowerCase() === payee)) {
-    const reason =
-      `it pays ${signed.pay_to}; the registry lists ${listed.payment_address} for this host` +
-      ', and your setting payees does not name it';
-    return ['The payment is to somebody else than this host.', 'other-payee', reason];
+  if (listed === null || [listed.payment_address, ...trust.payees].some(known => known.toLowerCase() === pay_to.toLowerCase())) {
+    return null;
   }
+  const reason =
+    `it pays ${pay_to}; the registry lists ${listed.payment_address} for this host` +
+    ', and your setting payees does not name it';
+  return ['The payment is to somebody else than this host.', 'other-payee', reason];
+}
+
+/** An authorisation that could not be used while the call ran (attack 40). */
+function timeFault(evidence: Evidence, payment: PaymentPart, trust: Trust): Fault | null {
+  const signed = payment.authorisation;
   const skew = BigInt(Math.round(trust.skewSeconds * 1e6));
   const [first, last] = [BigInt(signed.valid_after), BigInt(signed.deadline)];
   if (first * SECOND > evidence.sentAt + skew) {

@@ -57,9 +57,11 @@ def test_a_users_own_timeout_is_given_in_full():
     ("start", "timeout", "users", "carried"),
     [
         (10, 120, True, True),
+        (45, 120, True, True),
         (46, 120, True, False),
         (46, 120, False, True),
         (119, 120, False, True),
+        (120, 120, False, True),
         (121, 120, False, False),
         (121, 30, False, True),
     ],

@@ -263,3 +263,14 @@ def random_item(by: random.Random) -> BatchItem:
     signature = by.choice([b"\xd3", by.randbytes(256), by.randbytes(by.randint(0, 100))])
     seconds = by.choice([0, 1_777_000_000 + by.randint(0, 10**6), by.getrandbits(256)])
     return BatchItem(by.randbytes(32), by.randbytes(32), by.randbytes(32), signature, seconds)
+
+
+def test_a_proof_has_at_most_so_many_steps() -> None:
+    """A tree of 2^64 leaves is none that anyone could make."""
+    leaf = merkle.keccak256(b"leaf")
+    siblings = [merkle.keccak256(bytes([n])) for n in range(merkle.MAX_PROOF + 1)]
+    roots = [leaf]
+    for sibling in siblings:
+        roots.append(merkle.node_hash(roots[-1], sibling))
+    assert merkle.verify_proof(roots[-2], leaf, siblings[:-1])
+    assert not merkle.verify_proof(roots[-1], leaf, siblings)

@@ -252,3 +252,23 @@ def test_a_host_of_the_right_name_with_another_key_is_refused() -> None:
     claim = signature.check(evidence(host=entry), live())
     assert (claim.status, claim.code) == (Status.FAILED, "wrong-key")
     assert signature.check(evidence(host=replace(entry, public_key=ANNA.der)), live()).passed
+
+
+@pytest.mark.parametrize(
+    ("signed", "reason"),
+    [
+        (int(SENT.timestamp()) - 301, "signed 301 s before sending; 300 s are allowed"),
+        (int(RECEIVED.timestamp()) + 302, "signed 302 s after receiving; 300 s are allowed"),
+    ],
+)
+def test_how_far_off_a_time_is_is_said(signed: int, reason: str) -> None:
+    assert freshness.check(evidence(stream(ANNA, timestamp=signed)), live()).reason == reason
+
+
+def test_the_chain_s_own_bounds_are_said() -> None:
+    lenient = live(skew_seconds=9999)
+    received = int(RECEIVED.timestamp())
+    old = freshness.check(evidence(stream(ANNA, timestamp=received - 3601)), lenient)
+    assert old.reason == "signed 3601 s before receiving; the chain allows 3600 s"
+    ahead = freshness.check(evidence(stream(ANNA, timestamp=received + 301)), lenient)
+    assert ahead.reason == "signed 301 s after receiving; the chain allows 300 s"

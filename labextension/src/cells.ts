@@ -10,17 +10,6 @@ import { fieldNames, fills, IHead, ILine, INamed, lstrip, newlines, normal, read
 import type { Json } from './json';
 import type { Receipt } from './receipt';
 
-/** Whether a cell is a `%%opg` call to the letter, which is paid: not its help, and not a dry run. */
-export function asks(source: string): boolean {
-  return readCell(source).kind === 'call';
-}
-
-/** Whether a cell begins with `%%opg`, also with a line that no kernel takes, and is neither dry run nor help. */
-export function wantsReceipt(source: string): boolean {
-  const { head: top, line } = readCell(source);
-  return top !== null && !(line !== null && ('dry_run' in line.given || 'help' in line.given));
-}
-
 /**
  * What sets this cell apart from the call that the receipt answers; nothing if it is that call to the letter.
  *

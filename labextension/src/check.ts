@@ -6,7 +6,7 @@
 
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { documentFindings, Finding } from './findings';
+import type { Finding } from './findings';
 import { NotLoaded, part } from './load';
 import { Pace } from './pace';
 import { Policy, policyNamed } from './policy';
@@ -194,7 +194,7 @@ export class Checker {
   private async _judge(receipt: Receipt, seen: Seen, key: string): Promise<IJudged> {
     const reader = this._reader;
     const question = this._question;
-    const findings = documentFindings(receipt);
+    const findings: Finding[] = [];
     const trust: Partial<Trust> = {
       pinnedPcrs: reader.pinnedPcrs,
       simulatedRoots: [...reader.simulatedRoots.map(root => root.toLowerCase()), ...this._ownRoots],
@@ -217,7 +217,8 @@ export class Checker {
         : {};
     let verdict: Verdict;
     try {
-      const { compareAnswers, verify } = await verifier();
+      const { compareAnswers, documentFindings, verify } = await verifier();
+      findings.unshift(...documentFindings(receipt));
       let { contradicted } = seen;
       if (evidence.agreement !== null && (isAsked || seen.members !== undefined)) {
         const compared = await compareAnswers(

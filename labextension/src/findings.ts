@@ -3,9 +3,7 @@
  * The rules and the words are those of `opg verify` (opg_magic/receipts: audit.py, cells.py, showing.py).
  */
 
-import { signedPrompt } from './asked';
-import { fills } from './grammar';
-import { digestMatches, isFaithful, MIME_TYPE, Receipt } from './receipt';
+import { MIME_TYPE, Receipt } from './receipt';
 
 /** `failed`: something is not as the notebook says; `incomplete`: not enough to say; `note`: no harm. */
 export type Level = 'failed' | 'unreadable' | 'incomplete' | 'note';
@@ -88,24 +86,6 @@ export function showsNoAnswer(bundle: Readonly<Record<string, unknown>>): boolea
 export function signedText(receipt: Receipt): string | null {
   const { text, tool_calls } = receipt.response;
   return text || tool_calls || text;
-}
-
-/** What the document says about itself and about what was signed. */
-export function documentFindings(receipt: Receipt): Finding[] {
-  const found: Finding[] = [];
-  if (!digestMatches(receipt)) {
-    found.push(failure('altered', 'The receipt was altered after it was made: its digest is not that of its content.'));
-  } else if (!isFaithful(receipt)) {
-    found.push(failure('altered', 'More sets this receipt apart from the one that it supersedes than what was learnt later.'));
-  }
-  const signed = signedPrompt(receipt);
-  if (signed !== null && receipt.prompt.text !== signed) {
-    found.push(failure('prompt-altered', 'The prompt that the receipt shows is not the one in the request that was sent.'));
-  }
-  if (receipt.prompt.template !== null && !fills(receipt.prompt.template, receipt.prompt.text)) {
-    found.push(failure('template-altered', 'The prompt that was sent cannot have come from the template that the receipt shows.'));
-  }
-  return found;
 }
 
 /** All that a receipt's display is made of. */

@@ -9,10 +9,10 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
 import { collected, counted } from './collected';
-import { Compare, EDITED, Finding } from './findings';
+import { EDITED, Finding } from './findings';
 import { jump } from './jump';
 import { part } from './load';
-import { comparing, displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, togetherFindings, wholeCellFinding } from './notebook';
+import { displayFindings, ICodeCell, IDisplay, IOutputLike, looker, Looker, lookInto, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
 import { dress } from './style';
@@ -272,7 +272,7 @@ export class NotebookReceipts implements INotebookReceipts {
     const pace = new Pace(SLICE_MS);
     const places: IPlace[] = [];
     const without: ICellFinding[] = [];
-    let compare: Compare | null = null;
+    let looking: Looker | null = null;
     const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     for (const [index, cell] of cells.entries()) {
       const code = cell.isDisposed ? null : codeOf(cell);
@@ -280,8 +280,8 @@ export class NotebookReceipts implements INotebookReceipts {
         const { displays, beside } = lookInto(code);
         const whole = wholeCellFinding(code, displays, beside);
         for (const display of displays) {
-          compare ??= await comparing();
-          const own = displayFindings(display, compare);
+          looking ??= await looker();
+          const own = displayFindings(display, looking.comparedTexts);
           places.push({ ...display, cell: index, cellId: cell.id, source: code.source, whole, own });
           await pace.rest();
         }
@@ -299,7 +299,8 @@ export class NotebookReceipts implements INotebookReceipts {
     const receipts = readable.map(({ read }) => read);
     this._relate(receipts);
     this._busy = true;
-    const together = togetherFindings(readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source })));
+    const shown = readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source }));
+    const together = looking?.togetherFindings(shown) ?? [];
     const around = new Map<IPlace, Finding[]>(
       readable.map((place, index) => [
         place,

@@ -9,7 +9,6 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
-import { askedOf, besideThePrompt } from './asked';
 import { checker, IJudged, unreadable } from './check';
 import { Claim } from './claims/shared';
 import { copyButton, h } from './dom';
@@ -17,7 +16,7 @@ import type { IFact } from './evidence';
 import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
 import { renderMarkdown, verbatim } from './markdown';
-import { comparing, readBundle } from './notebook';
+import { looker, Looker, readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
 import { Verdict } from './verdict';
@@ -110,7 +109,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       }
       judged = await checker.judgeRead(receipt, seen);
     }
-    const shown = shownFindings(this._bundle, this._metadata, receipt, await comparing());
+    const looking = await looker();
+    const shown = shownFindings(this._bundle, this._metadata, receipt, looking.comparedTexts);
     const around = scope?.around(this.node, computedDigest(receipt)) ?? [];
     shown.push(...around.filter(finding => !shown.some(own => own.code === finding.code)));
     if (shown.length) {
@@ -118,7 +118,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     }
     const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt);
     if (turn === this._turn && !this.isDisposed) {
-      this._show(judged, answer);
+      this._show(judged, answer, looking);
     }
   }
 
@@ -136,7 +136,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     return this._answer.node;
   }
 
-  private _show(judged: IJudged, answer: HTMLElement | null): void {
+  private _show(judged: IJudged, answer: HTMLElement | null, looking: Looker | null = null): void {
     const key = JSON.stringify([
       judged.receipt?.digest,
       judged.error,
@@ -156,7 +156,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this.node.setAttribute('aria-label', `${name}: ${head.text.replace(/[✓✗◐!–…] /g, '')}`);
     this.node.dataset.opgTone = head.tone;
     this.node.replaceChildren(
-      ...(judged.receipt !== null && words.isOtherCall(judged) ? [asked(judged.receipt)] : []),
+      ...(judged.receipt !== null && words.isOtherCall(judged) ? [asked(judged.receipt, looking)] : []),
       ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
       card(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
     );
@@ -172,8 +172,8 @@ interface IContext {
 }
 
 /** Where the cell above may say something else: all that was asked, in the words that were signed. */
-function asked(receipt: Receipt): HTMLElement {
-  const all = askedOf(receipt);
+function asked(receipt: Receipt, looking: Looker | null): HTMLElement {
+  const all = looking?.askedOf?.(receipt) ?? null;
   const shown = (text: string): string =>
     inert(text.length > SHOWN ? `${text.slice(0, SHOWN)}… (${text.length} characters; all of them under “Evidence”)` : text);
   return h(
@@ -181,7 +181,7 @@ function asked(receipt: Receipt): HTMLElement {
     { class: 'opg-asked' },
     h('b', {}, 'Asked, as it was signed:'),
     ` ${shown(all?.prompt ?? '(no prompt that can be read)')}`,
-    ...(all === null ? [] : besideThePrompt(all)).map(([what, text]) => h('div', {}, h('b', {}, `With ${inert(what)}:`), ` ${shown(text)}`))
+    ...(all === null ? [] : (looking?.besideThePrompt?.(all) ?? [])).map(([what, text]) => h('div', {}, h('b', {}, `With ${inert(what)}:`), ` ${shown(text)}`))
   );
 }
 

@@ -24,6 +24,7 @@ import { Relations } from './relations';
 import { READER, Trust } from './trust';
 import { decide, Verdict } from './verdict';
 
+export { documentFindings } from './documents';
 export { compareAnswers } from './owners';
 export type { AskedEntry, Compared } from './owners';
 export type { Claim, Facts, Seen } from './claims/shared';

@@ -1,7 +1,7 @@
 """Whole notebooks as cases: what each of them shows, and what is to be said of it.
 
 A case's findings are written ``cell: level code`` (cells are counted from 1, the first is text).  They come from
-``opg verify``; the browser must find the same (``notebookFindings`` of ``labextension/src/notebook.ts``).
+``opg verify``; the browser must find the same (``notebookFindings`` of ``labextension/src/together.ts``).
 """
 
 from __future__ import annotations

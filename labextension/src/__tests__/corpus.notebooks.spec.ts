@@ -6,9 +6,10 @@
 import { readFileSync } from 'node:fs';
 
 import { agreementFindings } from '../agreeing';
-import { notebookFindings, readBundle } from '../notebook';
+import { readBundle } from '../notebook';
 import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
 import { comparedTexts } from '../showing';
+import { notebookFindings } from '../together';
 
 interface Line {
   name: string;

@@ -3,7 +3,8 @@ import '@jupyterlab/testing/lib/jest-shim';
 
 import { checker, IJudged } from '../check';
 import { askedOf, besideThePrompt } from '../asked';
-import { asks, cellFindings, sourceSha256 } from '../cells';
+import { asks } from '../calls';
+import { cellFindings, sourceSha256 } from '../cells';
 import { answerPart, Finding, inert, showsNoAnswer } from '../findings';
 import { fills } from '../grammar';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';

@@ -1,0 +1,28 @@
+/** What a receipt's document says about itself (opg_magic/receipts/audit.py). Loaded with the first receipt. */
+
+import { signedPrompt } from './asked';
+import type { Finding } from './findings';
+import { fills } from './grammar';
+import { digestMatches, isFaithful, Receipt } from './receipt';
+
+/** What the document says about itself and about what was signed. */
+export function documentFindings(receipt: Receipt): Finding[] {
+  const found: Finding[] = [];
+  if (!digestMatches(receipt)) {
+    found.push(failure('altered', 'The receipt was altered after it was made: its digest is not that of its content.'));
+  } else if (!isFaithful(receipt)) {
+    found.push(failure('altered', 'More sets this receipt apart from the one that it supersedes than what was learnt later.'));
+  }
+  const signed = signedPrompt(receipt);
+  if (signed !== null && receipt.prompt.text !== signed) {
+    found.push(failure('prompt-altered', 'The prompt that the receipt shows is not the one in the request that was sent.'));
+  }
+  if (receipt.prompt.template !== null && !fills(receipt.prompt.template, receipt.prompt.text)) {
+    found.push(failure('template-altered', 'The prompt that was sent cannot have come from the template that the receipt shows.'));
+  }
+  return found;
+}
+
+function failure(code: Finding['code'], message: string): Finding {
+  return { level: 'failed', code, message };
+}

@@ -47,9 +47,10 @@ export function comparedName(source: string, receipt: Receipt): string | null {
 
 function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt: Receipt): Finding[] {
   const findings: Finding[] = [];
-  const [wanted, sent] = [line.given.model, receipt.request.model_sent];
-  if (typeof wanted === 'string' && sent && bare(wanted) !== bare(sent)) {
-    findings.push(failure('model-differs', `The cell asks for ${wanted}; ${sent} was asked.`));
+  const wanted = line.given.model;
+  // Of the request, which is signed; what the receipt says of it beside is its author's word.
+  if (typeof wanted === 'string' && (found.model === null || bare(wanted) !== bare(found.model))) {
+    findings.push(failure('model-differs', `The cell asks for ${wanted}; ${found.model || 'no model'} was asked.`));
   }
   const more = notInTheCell(line, found);
   if (more.length) {

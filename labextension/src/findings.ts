@@ -22,6 +22,7 @@ export type FindingCode =
   | 'altered'
   | 'prompt-altered'
   | 'template-altered'
+  | 'model-altered'
   | 'shown-text'
   | 'prompt-differs'
   | 'model-differs'

@@ -7,7 +7,6 @@ it is ever contacted, and a registry is asked only through RPCs that the reader 
 from __future__ import annotations
 
 import codecs
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from opg_magic.receipts.asked import asked
 from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader
 from opg_magic.receipts.cells import asks, cell_faults, read_cell, shows_again, wants_receipt
 from opg_magic.receipts.notebook import Cell, Display, cells_of
+from opg_magic.receipts.parts import clip
 from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key
 from opg_magic.receipts.report import RECORDED, Checked, Finding, Level, Report
 from opg_magic.receipts.showing import saved_fault, shown_faults, shown_text_matches
@@ -112,29 +112,44 @@ class _Index:
     def __init__(self, receipts: Iterable[Receipt]) -> None:
         #: By the digest of the receipt as it was made.
         self.by_digest: dict[str, Receipt] = {}
-        self._signatures: dict[str, dict[str, set[str]]] = {}
-        self._transactions: dict[str, dict[str, set[str]]] = {}
+        signatures: dict[str, set[tuple[str, str]]] = {}
+        transactions: dict[str, set[tuple[str, str]]] = {}
         for receipt in receipts:
             call = receipt.original().computed_digest
             self.by_digest[call] = receipt
             key = signature_key(receipt.signature)
             if key is not None:
-                self._signatures.setdefault(key, {}).setdefault(call, set()).add(receipt.id)
+                signatures.setdefault(key, set()).add((receipt.id, call))
             paid = _transaction(receipt)
             if paid is not None:
-                self._transactions.setdefault(paid[0], {}).setdefault(paid[1], set()).add(receipt.id)
+                transactions.setdefault(paid[0], set()).add((receipt.id, paid[1]))
+        self._signatures = {key: sorted(found) for key, found in signatures.items()}
+        self._transactions = {key: sorted(found) for key, found in transactions.items()}
 
     def signed_elsewhere(self, receipt: Receipt) -> list[str]:
-        """Ids of other calls' receipts that bear this one's signature (attack 14)."""
-        found = self._signatures.get(signature_key(receipt.signature) or "", {})
-        own = receipt.original().computed_digest
-        return sorted({id for call, ids in found.items() if call != own for id in ids})
+        """Ids of other calls' receipts that bear this one's signature (attack 14); of very many the first."""
+        found = self._signatures.get(signature_key(receipt.signature) or "", [])
+        return _of_others(found, receipt.original().computed_digest)
 
     def paid_elsewhere(self, receipt: Receipt) -> list[str]:
         """Ids of receipts that claim this one's payment transaction under another nonce (attack 23)."""
         paid = _transaction(receipt)
-        found = self._transactions.get(paid[0], {}) if paid is not None else {}
-        return sorted({id for nonce, ids in found.items() if paid is not None and nonce != paid[1] for id in ids})
+        return [] if paid is None else _of_others(self._transactions.get(paid[0], []), paid[1])
+
+
+#: Of receipts that share what they should not, so many are named: a file may hold ten thousand copies.
+_MOST_NAMED = 8
+
+
+def _of_others(found: list[tuple[str, str]], own: str) -> list[str]:
+    """Ids of those (id, what it is) that are something else."""
+    others: list[str] = []
+    for id, what in found:
+        if what != own and id not in others:
+            others.append(id)
+            if len(others) == _MOST_NAMED:
+                break
+    return others
 
 
 @dataclass
@@ -157,7 +172,7 @@ class _Audit(Asking):
         wanted = [p for p in places if self.only is None or p.receipt.id.startswith(self.only)]
         if self.only is not None and places and not wanted:
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
-        self._duplicates([p for p in places if self.only is None or p in wanted])
+        self._duplicates(wanted)
         index = _Index(p.receipt for p in places)
         judged = [self._check(p, index) for p in _each_once(wanted)]
         checked = self._settled(judged)
@@ -200,6 +215,9 @@ class _Audit(Asking):
         if sent is not None and sent.prompt is not None and prompt["text"] != sent.prompt:
             message = "The prompt that the receipt shows is not the one in the request that was sent."
             self.say("failed", "prompt-altered", message, where, receipt.id)
+        if sent is not None and request["model_sent"] != clip(sent.model, 256):
+            message = "The model that the receipt names is not the one in the request that was sent."
+            self.say("failed", "model-altered", message, where, receipt.id)
         if prompt["template"] is not None and not grammar.fills(prompt["template"], prompt["text"]):
             message = "The prompt that was sent cannot have come from the template that the receipt shows."
             self.say("failed", "template-altered", message, where, receipt.id)
@@ -238,20 +256,21 @@ class _Audit(Asking):
         return tuple(kept)
 
     def _duplicates(self, places: list[_Place]) -> None:
-        ids: dict[str, set[str]] = {}
+        by_id: dict[str, list[_Place]] = {}
+        by_digest: dict[str, list[_Place]] = {}
         for p in places:
+            by_id.setdefault(p.receipt.id, []).append(p)
+            by_digest.setdefault(p.receipt.computed_digest, []).append(p)
+        for id, of_id in by_id.items():
             # A later version is the same receipt as long as only what was learnt since sets it apart.
-            ids.setdefault(p.receipt.id, set()).add(p.receipt.original().computed_digest)
-        for id, digests in ids.items():
-            if len(digests) > 1:
-                where = ", ".join(dict.fromkeys(p.where for p in places if p.receipt.id == id))
-                message = f"There are {len(digests)} different receipts with one id."
-                self.say("failed", "two-versions", message, where, id)
-        for digest, count in Counter(p.receipt.computed_digest for p in places).items():
-            same = [p for p in places if p.receipt.computed_digest == digest]
+            versions = len({p.receipt.original().computed_digest for p in of_id})
+            if versions > 1:
+                where = ", ".join(dict.fromkeys(p.where for p in of_id))
+                self.say("failed", "two-versions", f"There are {versions} different receipts with one id.", where, id)
+        for same in by_digest.values():
+            count, id = len(same), same[0].receipt.id
             where = ", ".join(dict.fromkeys(p.where for p in same))
             asking = {p.where for p in same if p.asks}
-            id = same[0].receipt.id
             if len(asking) > 1:
                 message = f"One call is shown as the answer of {len(asking)} cells."
                 self.say("failed", "shown-twice", message, where, id)

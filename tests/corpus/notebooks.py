@@ -23,7 +23,7 @@ from opg_magic.receipts.receipt import MIME_TYPE, Receipt, supplement_json, supp
 from opg_magic.receipts.report import Report
 
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
-OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered"})
+OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered", "model-altered"})
 
 #: Findings that come of a verdict, which the browser computes elsewhere (``check.ts``).
 OF_VERDICTS = frozenset({"saved-differs"})

@@ -141,5 +141,17 @@ def asked_otherwise() -> Iterator[NotebookCase]:
     yield under("attack_38 another system message", by_line, REQUEST_DIFFERS, asked={"messages": [system, user]})
     yield under("attack_38 another bound", f"%%opg --max-tokens 8\n{PROMPT}", REQUEST_DIFFERS, asked={"max_tokens": 9})
     nobody = {"messages": [{"role": "system", "content": PROMPT}]}
+    named = f"%%opg hi --model openai/o3\n{PROMPT}"
+    yield under("attack_38 a receipt that names another model than was asked", named,
+                "2: failed model-altered", "2: failed model-differs", cell=named, model_sent="o3")  # fmt: skip
+    yield under("attack_38 the same, and the cell names none", f"%%opg hi\n{PROMPT}",
+                "2: failed model-altered", cell=f"%%opg hi\n{PROMPT}", model_sent="o3")  # fmt: skip
+    named = f"%%opg hi --model gpt-5\n{PROMPT}"
+    yield under("attack_38 a model that is no name", named, "2: failed model-altered", "2: failed model-differs",
+                cell=named, asked={"model": ["gpt-5"]}, model_sent="gpt-5")  # fmt: skip
+    for length in (100, 300):
+        long = "\U0001f600" * length
+        yield under(f"a model's name of {length} characters", f"%%opg hi\n{PROMPT}", cell=f"%%opg hi\n{PROMPT}",
+                    asked={"model": long}, model_sent=long)  # fmt: skip
     yield under("attack_38 no question was signed", f"%%opg hi\n{PROMPT}", PROMPT_DIFFERS, asked=nobody)
     assert GOOD.document["prompt"]["text"] == PROMPT

@@ -83,7 +83,9 @@ def every_shape() -> Iterator[dict[str, Any]]:
         {"messages": {}, "tools": {}},
         [1],
     ):
-        yield changed(lambda d, b=body: d["request"].update(body=json.dumps(b)))
+        named = body.get("model") if isinstance(body, dict) else None
+        sent = named if isinstance(named, str) else None
+        yield changed(lambda d, b=body, m=sent: d["request"].update(body=json.dumps(b), model_sent=m))
     yield changed(lambda d: d["request"].update(body="{"))
     calls = '[{"id":"1","function":{"name":"f","arguments":"{}"}}]'
     yield changed(lambda d: d["response"].update(text="", tool_calls=calls))

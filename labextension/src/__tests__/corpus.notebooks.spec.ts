@@ -18,7 +18,7 @@ interface Line {
 }
 
 /** Findings about a receipt's document, which `opg verify` says once, where it stands first. */
-const OF_DOCUMENTS: readonly string[] = ['altered', 'prompt-altered', 'template-altered'];
+const OF_DOCUMENTS: readonly string[] = ['altered', 'prompt-altered', 'template-altered', 'model-altered'];
 
 // Without the variable this file is left out (jest.config.js): `pytest tests/corpus` sets it.
 const lines = readFileSync(process.env.OPG_NOTEBOOKS!, 'utf8')

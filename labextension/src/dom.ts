@@ -1,5 +1,6 @@
 /** Making elements: text is text, and nothing is ever parsed as HTML. */
 
+import { inert } from './findings';
 import { ours } from './style';
 
 type Child = Node | string | null | undefined | false;
@@ -22,6 +23,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(
     }
   }
   return element;
+}
+
+/** The text as it is, in one block, wrapped at the edge. */
+export function verbatim(text: string): HTMLElement {
+  return h('div', { class: 'opg-verbatim' }, inert(text));
 }
 
 /** A button that puts `text` on the clipboard and says so. */

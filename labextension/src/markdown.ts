@@ -7,7 +7,7 @@
  * parser, the text is shown as it is.
  */
 
-import { h } from './dom';
+import { h, verbatim } from './dom';
 import { inert } from './findings';
 
 /** Turns Markdown into HTML; JupyterLab hands one to every renderer. */
@@ -48,11 +48,6 @@ export async function renderMarkdown(text: string, parser: IParser | null): Prom
   } catch {
     return verbatim(text);
   }
-}
-
-/** The text as it is, in one block, wrapped at the edge. */
-export function verbatim(text: string): HTMLElement {
-  return h('div', { class: 'opg-verbatim' }, inert(text));
 }
 
 /** Whether a parser could hold the page for long with this: for 200 kB of open marks it takes minutes. */

@@ -11,11 +11,10 @@ import { Widget } from '@lumino/widgets';
 
 import { checker, IJudged, unreadable } from './check';
 import { Claim } from './claims/shared';
-import { copyButton, h } from './dom';
+import { copyButton, h, verbatim } from './dom';
 import type { IFact } from './evidence';
 import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
-import { renderMarkdown, verbatim } from './markdown';
 import { looker, Looker, readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
@@ -130,7 +129,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     }
     if (this._answer?.text !== text) {
       // Tool calls are shown as the exact string that was signed.
-      const node = receipt.response.text ? await renderMarkdown(text, this._parser) : verbatim(text);
+      const node = receipt.response.text ? await rendered(text, this._parser) : verbatim(text);
       this._answer = { text, node };
     }
     return this._answer.node;
@@ -210,6 +209,11 @@ function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLEl
       () => [evidence(receipt, verdict)]
     )
   ]);
+}
+
+/** An answer's text as Markdown; as it is where what renders it could not be loaded. */
+async function rendered(text: string, parser: IRenderMime.IMarkdownParser | null): Promise<HTMLElement> {
+  return (await looker()).renderMarkdown?.(text, parser) ?? verbatim(text);
 }
 
 /** A short fact (a sum, a time) stays on one line. */
@@ -316,7 +320,7 @@ function hiddenText(judged: IJudged, receipt: Receipt, context: IContext): HTMLE
   if (!words.isWithheld(judged)) {
     return foldable(null, { class: 'opg-evidence' }, h('summary', {}, 'Show the answer (its cell asked for none)'), false, () => {
       const place = h('div', { class: 'opg-answer' });
-      void renderMarkdown(text, context.parser).then(node => place.append(node));
+      void rendered(text, context.parser).then(node => place.append(node));
       return [place];
     });
   }

@@ -77,6 +77,30 @@ def head(source: str) -> Head | None:
     return None
 
 
+#: What nobody sees: controls, marks that combine, formats, fillers.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x7f-\x9f\xad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+#: ``%%opg``, or three letters that may look so, perhaps after a prompt of IPython's or Python's.
+_LIKE_OPG = re.compile(
+    r"(?:In ?\[[0-9 ]*\]: ?|>>> ?|\.\.\.:? ?)?[%\uff05\ufe6a\u066a]{2}"
+    r"(?:[oO0]|[^\x00-\x7f])(?:[pP]|[^\x00-\x7f])(?:[gG]|[^\x00-\x7f])(?![0-9A-Za-z_]|[^\x00-\x7f])"
+)
+_SPACES = re.compile(f"[{SPACE}]")
+
+
+def reads_like_a_call(source: str) -> bool:
+    """Whether a reader may take a cell for a ``%%opg`` call: below comments, other magics and what nobody sees."""
+    for line in _ODD_ENDS.sub("\n", newlines(source)).split("\n"):
+        seen = _UNSEEN.sub("", _SPACES.sub(" ", line)).strip(" ")
+        if _LIKE_OPG.match(seen):
+            return True
+        if seen and seen[0] not in "#%":
+            return False
+    return False
+
+
 # ---------------------------------------------------------------------------------------------------------- the line
 
 
@@ -182,4 +206,4 @@ def fills(template: str, text: str) -> bool:
 
 
 __all__ = ["SPACE", "WRAPPERS", "Head", "Word", "Words", "cut", "fills", "head", "is_blank",
-           "newlines", "normal", "words"]  # fmt: skip
+           "newlines", "normal", "reads_like_a_call", "words"]  # fmt: skip

@@ -114,8 +114,8 @@ export function signedPrompt(receipt: Receipt): string | null {
 }
 
 function isGiven(key: string, value: Json | undefined): boolean {
-  // Zero is signed as such; nothing, and what is empty, is left out by hosts.
-  return value !== undefined && (truthy(value) || (key === 'max_tokens' && (value === 0n || value === 0)));
+  // Nothing, and what is empty, is left out by hosts; of this key it is signed as it stands.
+  return value !== undefined && (truthy(value) || (key === 'max_tokens' && value !== null));
 }
 
 const text = (value: Json | undefined): string | null => (typeof value === 'string' ? value : null);
@@ -138,14 +138,17 @@ function turn(message: JsonObject): ITurn {
   return { role: text(message.get('role')) ?? '?', text: said && more ? `${said} ${more}` : said || more };
 }
 
-/** Kinds of the parts that are no text, and of text that is none. */
+/** Kinds of the parts that are no text, of text that is none, and of text that brings more along. */
 function attachments(content: Json | undefined): string[] {
   return list(content).flatMap(part => {
     const type = isObject(part) ? part.get('type') : null;
     if (type !== 'text') {
       return [text(type ?? null) ?? 'a part of no kind'];
     }
-    return text((part as JsonObject).get('text')) === null ? ['text that is none'] : [];
+    if (text((part as JsonObject).get('text')) === null) {
+      return ['text that is none'];
+    }
+    return (part as JsonObject).size > 2 ? ['text with more'] : [];
   });
 }
 

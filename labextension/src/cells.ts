@@ -4,8 +4,9 @@
  */
 
 import { askedOf, IAsked } from './asked';
+import { SHOW } from './calls';
 import { sha256Hex, utf8 } from './crypto/bytes';
-import type { Finding } from './findings';
+import { type Finding, isWithheldAtCreation } from './findings';
 import { fieldNames, fills, IHead, ILine, INamed, lstrip, newlines, normal, readCell, strip } from './grammar';
 import type { Json } from './json';
 import type { Receipt } from './receipt';
@@ -35,7 +36,7 @@ export function cellFindings(source: string, receipt: Receipt): Finding[] {
 /** Whether a cell does no more than show an answer again: by `%opg show`, or by the name that its call gave it. */
 export function showsAgain(source: string, id: string, names: ReadonlySet<string>): boolean {
   const text = normal(source);
-  const shown = /^%opg show (last|[0-9A-Za-z]{4,10})$/.exec(text);
+  const shown = SHOW.exec(text);
   return shown === null ? text !== '' && names.has(text) : shown[1] === 'last' || id.startsWith(shown[1].toUpperCase());
 }
 
@@ -55,6 +56,10 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   const more = notInTheCell(line, found);
   if (more.length) {
     findings.push(failure('request-differs', `The request that was signed is not what the cell asks: it has ${more.join(', ')}.`));
+  }
+  const hosts = otherHosts(line, receipt);
+  if (hosts !== null) {
+    findings.push(hosts);
   }
   const { source_sha256 } = receipt.prompt;
   if (!findings.length && source_sha256 !== null && ![source, fromItsLine(top)].some(one => sourceSha256(one) === source_sha256)) {
@@ -118,6 +123,29 @@ function notInTheCell({ given }: ILine, found: IAsked): string[] {
     more.push(`what nobody signed (${found.notSigned.join(', ')})`);
   }
   return more;
+}
+
+/** What the line says of the hosts that were asked, and the receipt does not. */
+function otherHosts({ given }: ILine, receipt: Receipt): Finding | null {
+  const { host, agreement } = receipt;
+  if (typeof given.host === 'string' && host !== null) {
+    const digits = given.host.replace(/^ +| +$/g, '').toLowerCase().replace(/^0x/, '');
+    if (!host.tee_id.toLowerCase().startsWith(`0x${digits}`)) {
+      return failure('hosts-differ', `The cell asks host ${given.host}; host ${host.tee_id} answered.`);
+    }
+  }
+  const { hosts, quorum } = given;
+  if (typeof hosts !== 'string' || isNamed(quorum)) {
+    return null;
+  }
+  if (agreement === null) {
+    const message = `The cell asks ${hosts} hosts; the receipt tells of no comparison.`;
+    return isWithheldAtCreation(receipt) ? null : { level: 'incomplete', code: 'hosts-differ', message };
+  }
+  const wanted = quorum === undefined ? Math.floor(Number(hosts) / 2) + 1 : Number(quorum);
+  return agreement.asked === Number(hosts) && agreement.quorum === wanted
+    ? null
+    : failure('hosts-differ', 'The cell asks other numbers of hosts than the receipt tells of.');
 }
 
 function numberOf(value: Json | undefined): number | null {

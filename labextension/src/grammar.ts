@@ -88,6 +88,30 @@ export function head(source: string): IHead | null {
   return null;
 }
 
+/* eslint-disable no-control-regex, no-misleading-character-class */
+/** What nobody sees: controls, marks that combine, formats, fillers. */
+const UNSEEN =
+  /[\x00-\x08\x0e-\x1b\x7f-\x9f\xad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]/g;
+/** `%%opg`, or three letters that may look so, perhaps after a prompt of IPython's or Python's. */
+const LIKE_OPG =
+  /^(?:In ?\[[0-9 ]*\]: ?|>>> ?|\.\.\.:? ?)?[%\uff05\ufe6a\u066a]{2}(?:[oO0]|[^\x00-\x7f])(?:[pP]|[^\x00-\x7f])(?:[gG]|[^\x00-\x7f])(?![0-9A-Za-z_]|[^\x00-\x7f])/u;
+/* eslint-enable no-control-regex, no-misleading-character-class */
+const SPACES = new RegExp(`[${SPACE}]`, 'g');
+
+/** Whether a reader may take a cell for a `%%opg` call: below comments, other magics and what nobody sees. */
+export function readsLikeACall(source: string): boolean {
+  for (const line of newlines(source).split(/[\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]/)) { // eslint-disable-line no-control-regex
+    const seen = line.replace(SPACES, ' ').replace(UNSEEN, '').replace(/^ +/, '');
+    if (LIKE_OPG.test(seen)) {
+      return true;
+    }
+    if (seen !== '' && !'#%'.includes(seen[0])) {
+      return false;
+    }
+  }
+  return false;
+}
+
 // ------------------------------------------------------------------------------------------------------------ the line
 
 /** A word of a line: where it stands, and what it says without its quotes. */

@@ -4,7 +4,7 @@
  */
 
 import { readDocument } from './check';
-import { wantsReceipt } from './calls';
+import { lacksReceipt } from './calls';
 import { Compare, Finding, joined, shownFindings } from './findings';
 import { part } from './load';
 import { MIME_TYPE, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
@@ -94,8 +94,9 @@ export function displayFindings(display: IDisplay, compare: Compare): Finding[] 
 /** What is to be said of a cell as a whole, or null. */
 export function wholeCellFinding(cell: ICodeCell, displays: readonly IDisplay[], beside: boolean): Finding | null {
   const readable = displays.some(({ read }) => !(read instanceof UnreadableReceipt));
-  if (!readable && wantsReceipt(cell.source)) {
-    return { level: 'incomplete', code: 'no-receipt', message: `This %%opg cell has no receipt${cell.run ? '.' : ': it was not run.'}` };
+  const lacks = readable ? null : lacksReceipt(cell.source, cell.run, beside);
+  if (lacks !== null) {
+    return { level: 'incomplete', code: 'no-receipt', message: lacks };
   }
   return readable && beside ? { level: 'incomplete', code: 'beside', message: 'This cell also shows output that no receipt covers.' } : null;
 }

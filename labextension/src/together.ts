@@ -19,34 +19,42 @@ export interface IShown {
 
 /** What receipts come to together: for each place, one call shown as several, or several as one; and its cell. */
 export function togetherFindings(places: readonly IShown[]): Finding[][] {
-  const byDigest = groups(places, ({ receipt }) => computedDigest(receipt));
   // A later version is the same receipt as long as only what was learnt since sets it apart.
-  const byId = groups(places, ({ receipt }) => receipt.id);
+  const calls = places.map(({ receipt }) => originalDigest(receipt));
+  const versionsOf = new Map<string, Set<string>>();
+  const askingOf = new Map<string, Set<unknown>>();
+  const cellsOf = new Map<string, Set<unknown>>();
+  for (const [index, { receipt, source, cell }] of places.entries()) {
+    put(versionsOf, receipt.id, calls[index]);
+    put(cellsOf, computedDigest(receipt), cell);
+    if (asks(source)) {
+      put(askingOf, calls[index], cell);
+    }
+  }
   const later = new Set(places.filter(({ receipt }) => receipt.supersedes !== undefined && isWhole(receipt)).map(({ receipt }) => `${receipt.id} ${receipt.supersedes}`));
   // Of each call that stands in its own cell, to the letter: the names that its answer was given.
   const compared = new Map<string, Set<string>>();
-  for (const { receipt, source } of places) {
+  for (const [index, { receipt, source }] of places.entries()) {
     const name = comparedName(source, receipt);
     if (name !== null) {
-      compared.set(originalDigest(receipt), (compared.get(originalDigest(receipt)) ?? new Set()).add(name));
+      put(compared, calls[index], name);
     }
   }
-  return places.map(({ receipt, source }) => {
+  return places.map(({ receipt, source }, index) => {
     const found: Finding[] = [];
-    const names = compared.get(originalDigest(receipt));
+    const names = compared.get(calls[index]);
     const again = names !== undefined && showsAgain(source, receipt.id, names);
     if (!again) {
       found.push(...cellFindings(source, receipt));
     }
-    const versions = new Set(byId.get(receipt.id)!.map(other => originalDigest(other.receipt))).size;
+    const versions = versionsOf.get(receipt.id)!.size;
     if (versions > 1) {
       found.push({ level: 'failed', code: 'two-versions', message: `There are ${versions} different receipts with one id.` });
     }
-    const same = byDigest.get(computedDigest(receipt))!;
-    const asking = new Set(same.filter(other => asks(other.source)).map(other => other.cell)).size;
+    const asking = askingOf.get(calls[index])?.size ?? 0;
     if (asking > 1) {
       found.push({ level: 'failed', code: 'shown-twice', message: `One call is shown as the answer of ${asking} cells.` });
-    } else if (again || new Set(same.map(other => other.cell)).size > 1) {
+    } else if (again || cellsOf.get(computedDigest(receipt))!.size > 1) {
       found.push({ level: 'note', code: 'shown-again', message: 'This receipt is shown again in another cell.' });
     }
     if (receipt.supersedes === undefined && isWhole(receipt) && later.has(`${receipt.id} ${computedDigest(receipt)}`)) {
@@ -59,12 +67,13 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
 const originalDigest = (receipt: Receipt): string => computedDigest(originalOf(receipt));
 const isWhole = (receipt: Receipt): boolean => digestMatches(receipt) && isFaithful(receipt);
 
-function groups(places: readonly IShown[], key: (place: IShown) => string): Map<string, IShown[]> {
-  const found = new Map<string, IShown[]>();
-  for (const place of places) {
-    found.set(key(place), [...(found.get(key(place)) ?? []), place]);
+function put<T>(groups: Map<string, Set<T>>, key: string, one: T): void {
+  const group = groups.get(key);
+  if (group === undefined) {
+    groups.set(key, new Set([one]));
+  } else {
+    group.add(one);
   }
-  return found;
 }
 
 /** A finding, in the cell with this number (from 1, all kinds of cells counted), of this receipt. */

@@ -127,8 +127,8 @@ def asked(kind: str, body: str, version: str = canonical.CANONICALISER) -> Asked
 
 
 def _is_given(key: str, value: Any) -> bool:
-    # Zero is signed as such; nothing, and what is empty, is left out by hosts.
-    return bool(value) or (key == "max_tokens" and value == 0 and not isinstance(value, bool))
+    # Nothing, and what is empty, is left out by hosts; of this key it is signed as it stands.
+    return bool(value) or (key == "max_tokens" and value is not None)
 
 
 def text_of(content: Any) -> str | None:
@@ -153,13 +153,15 @@ def _turn(message: Mapping[str, Any]) -> Turn:
 
 
 def _attachments(content: Any) -> Iterator[str]:
-    """Kinds of the parts that are no text, and of text that is none."""
+    """Kinds of the parts that are no text, of text that is none, and of text that brings more along."""
     for part in content if isinstance(content, list) else []:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "text":
             yield kind if isinstance(kind, str) else "a part of no kind"
         elif not isinstance(part.get("text"), str):
             yield "text that is none"
+        elif set(part) != {"type", "text"}:
+            yield "text with more"
 
 
 def _tool(tool: Any) -> str:

@@ -19,7 +19,7 @@ from opg_magic.models import Trust, Verdict, VerdictStatus
 from opg_magic.receipts.agreeing import compare_answers
 from opg_magic.receipts.asked import asked
 from opg_magic.receipts.asking import Asking, PaymentReader, RegistryReader, Settlement, SettlementReader
-from opg_magic.receipts.cells import asks, cell_faults, read_cell, shows_again, wants_receipt
+from opg_magic.receipts.cells import asks, cell_faults, lacks_receipt, read_cell, shows_again
 from opg_magic.receipts.notebook import Cell, Display, cells_of
 from opg_magic.receipts.parts import clip
 from opg_magic.receipts.receipt import Receipt, normalise_id, signature_key
@@ -256,28 +256,33 @@ class _Audit(Asking):
         return tuple(kept)
 
     def _duplicates(self, places: list[_Place]) -> None:
-        by_id: dict[str, list[_Place]] = {}
+        ids: dict[str, dict[str, list[_Place]]] = {}
+        for p in places:
+            # A later version is the same receipt as long as only what was learnt since sets it apart.
+            ids.setdefault(p.receipt.id, {}).setdefault(p.receipt.original().computed_digest, []).append(p)
+        for id, calls in ids.items():
+            if len(calls) > 1:
+                where = _listed([p for same in calls.values() for p in same])
+                self.say("failed", "two-versions", f"There are {len(calls)} different receipts with one id.", where, id)
+            for same in calls.values():
+                asking = {p.where for p in same if p.asks}
+                if len(asking) > 1:
+                    message = f"One call is shown as the answer of {len(asking)} cells."
+                    self.say("failed", "shown-twice", message, _listed(same), id)
+                else:
+                    self._again(same, id)
+
+    def _again(self, places: list[_Place], id: str) -> None:
+        """Of one call: what is there more than once."""
         by_digest: dict[str, list[_Place]] = {}
         for p in places:
-            by_id.setdefault(p.receipt.id, []).append(p)
             by_digest.setdefault(p.receipt.computed_digest, []).append(p)
-        for id, of_id in by_id.items():
-            # A later version is the same receipt as long as only what was learnt since sets it apart.
-            versions = len({p.receipt.original().computed_digest for p in of_id})
-            if versions > 1:
-                where = ", ".join(dict.fromkeys(p.where for p in of_id))
-                self.say("failed", "two-versions", f"There are {versions} different receipts with one id.", where, id)
         for same in by_digest.values():
-            count, id = len(same), same[0].receipt.id
-            where = ", ".join(dict.fromkeys(p.where for p in same))
-            asking = {p.where for p in same if p.asks}
-            if len(asking) > 1:
-                message = f"One call is shown as the answer of {len(asking)} cells."
-                self.say("failed", "shown-twice", message, where, id)
-            elif count > 1 and same[0].cell is None:
-                self.say("incomplete", "twice", f"This receipt is there {count} times; it counts once.", where, id)
+            if len(same) > 1 and same[0].cell is None:
+                message = f"This receipt is there {len(same)} times; it counts once."
+                self.say("incomplete", "twice", message, _listed(same), id)
             elif len({p.where for p in same}) > 1:
-                self.say("note", "shown-again", _SHOWN_AGAIN, where, id)
+                self.say("note", "shown-again", _SHOWN_AGAIN, _listed(same), id)
 
     def _notebook(self, place: _Place, now: Checked, compared: Mapping[str, set[str | None]]) -> None:
         if place.cell is None or place.display is None:
@@ -291,6 +296,10 @@ class _Audit(Asking):
             return
         for level, code, message in cell_faults(place.cell.source, place.receipt):
             self.say(level, code, message, place.where, place.receipt.id)
+
+
+def _listed(places: list[_Place]) -> str:
+    return ", ".join(dict.fromkeys(p.where for p in places))
 
 
 _SHOWN_AGAIN = "This receipt is shown again in another cell."
@@ -365,7 +374,7 @@ def _read_notebook(raw: bytes, audit: _Audit) -> list[_Place]:
             receipt = audit.read(display.held, cell.where)
             if receipt is not None:
                 places.append(_Place(receipt, cell.where, cell, display, calls))
-        if wants_receipt(cell.source) and not places[found:] and audit.only is None:
-            message = "This %%opg cell has no receipt" + ("." if cell.run else ": it was not run.")
-            audit.say("incomplete", "no-receipt", message, cell.where)
+        lacks = lacks_receipt(cell.source, run=cell.run, shows=cell.beside)
+        if lacks is not None and not places[found:] and audit.only is None:
+            audit.say("incomplete", "no-receipt", lacks, cell.where)
     return places

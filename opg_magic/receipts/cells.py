@@ -64,6 +64,18 @@ def wants_receipt(source: str) -> bool:
     return cell.head is not None and not (cell.line and (cell.line.get("dry_run") or cell.line.get("help")))
 
 
+def lacks_receipt(source: str, *, run: bool, shows: bool) -> str | None:
+    """What is to be said of a cell that bears no receipt.  ``run``: it was run; ``shows``: it has output."""
+    if wants_receipt(source):
+        return "This %%opg cell has no receipt" + ("." if run else ": it was not run.")
+    if shows and read_cell(source).head is None:
+        if grammar.reads_like_a_call(source):
+            return "This cell reads like a %%opg call, is none, and shows output without a receipt."
+        if _SHOW.fullmatch(grammar.normal(source)):
+            return "This cell shows output without a receipt, and says that it shows one."
+    return None
+
+
 # ------------------------------------------------------------------------------------------------ against a receipt
 
 
@@ -111,6 +123,10 @@ def _faults_of_call(head: grammar.Head, line: Line, source: str, found: Asked, r
         message = f"The request that was signed is not what the cell asks: it has {', '.join(more)}."
         yield "failed", "request-differs", message
         differs = True
+    hosts = _other_hosts(line, receipt)
+    if hosts is not None:
+        yield hosts
+        differs = True
     recorded = receipt.document["prompt"]["source_sha256"]
     if not differs and recorded not in (None, source_sha256(source), source_sha256(_from_its_line(head))):
         yield "incomplete", "cell-changed", "The cell was changed after the call (its prompt was not)."
@@ -152,6 +168,26 @@ def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
             yield key
     if found.not_signed:
         yield f"what nobody signed ({', '.join(found.not_signed)})"
+
+
+def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:
+    """What the line says of the hosts that were asked, and the receipt does not."""
+    wanted, host = line.get("host"), receipt.document["host"]
+    if isinstance(wanted, str) and host is not None:
+        digits = wanted.strip(" ").lower().removeprefix("0x")
+        if not host["tee_id"].lower().startswith("0x" + digits):
+            return "failed", "hosts-differ", f"The cell asks host {wanted}; host {host['tee_id']} answered."
+    count, quorum, agreement = line.get("hosts"), line.get("quorum"), receipt.document["agreement"]
+    if not isinstance(count, str) or isinstance(quorum, Named):
+        return None
+    if agreement is None:
+        if receipt.withheld:
+            return None
+        return "incomplete", "hosts-differ", f"The cell asks {count} hosts; the receipt tells of no comparison."
+    asked = int(count)
+    if (agreement["asked"], agreement["quorum"]) != (asked, asked // 2 + 1 if quorum is None else int(quorum)):
+        return "failed", "hosts-differ", "The cell asks other numbers of hosts than the receipt tells of."
+    return None
 
 
 def _is_number(sent: Any, said: str) -> bool:

@@ -58,10 +58,11 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     if settled is None or settled.status == "open":
         return _open(evidence, payment, trust)
     facts = _facts(payment, settled)
-    fault = _fault(payment, settled) or _payee_fault(evidence, payment, trust) or _too_early(evidence, settled, trust)
-    if settled.status == "unspent" and settled.tx_hash is None:
+    fault = _fault(payment, settled)
+    if fault is None and settled.status == "unspent":
         # Whoever did not collect has done no wrong: of the answer that says nothing, whomever it would have paid.
         return not_applicable("payment", _NOTHING, "unspent", "nothing was taken: its nonce was never spent", **facts)
+    fault = fault or _payee_fault(evidence, payment, trust) or _too_early(evidence, settled, trust)
     if fault is not None:
         return failed("payment", basis, *fault, **facts)
     if settled.tx_hash is None or settled.amount is None:

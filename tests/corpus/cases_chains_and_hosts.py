@@ -121,6 +121,8 @@ def money() -> Iterator[Case]:
         yield case(f"attack_22 {charge.value}, never taken", V, never)
         batched_never = replace(batched, payment=never.payment)
         yield case(f"attack_22 {charge.value}, never taken, audit", P, batched_never, MEANING, AUDIT)
+    elsewhere = chains.payment(settled=replace(unspent, chain_id=1))
+    yield case("attack_23 unspent, on another chain", F, replace(call, payment=elsewhere), fails="payment")
     named = chains.payment(settled=replace(unspent, tx_hash=chains.TX))
     yield case("attack_23 absent", F, replace(call, payment=named), fails="payment")
     yield case("not charged", V, replace(call, payment=chains.payment(charge=Charge.NONE)))

@@ -198,6 +198,19 @@ def skipped() -> Iterator[NotebookCase]:
     )
 
 
+def shown_twice() -> Iterator[NotebookCase]:
+    """One call is one cell's answer, whatever was learnt of it between two saves."""
+    later = answer_bundle(later_version(GOOD).answer())
+    for first, second in ((SHOWN, later), (later, SHOWN), (SHOWN, SHOWN)):
+        name = "a later version" if later in (first, second) else "the same receipt"
+        both = notebook(cell(ASKED, output(first)), cell(ASKED, output(second)))
+        finds = ["2: failed shown-twice", "3: failed shown-twice"]
+        if name == "a later version":
+            finds.append(f"{2 if second is later else 3}: note later-version")
+        title = f"attack_36 one call as two answers, {name}{', first' if first is later else ''}"
+        yield NotebookCase(title, both, tuple(finds))
+
+
 def later_version(original: Receipt) -> Receipt:
     """With what was asked of the payment chain since."""
     found = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
@@ -342,12 +355,12 @@ def ended(evidence: Evidence) -> Evidence:
 
 @cache
 def all_notebooks() -> tuple[NotebookCase, ...]:
-    from corpus.notebooks_cells import asked_otherwise, calls, no_calls, without_receipt
+    from corpus.notebooks_cells import asked_otherwise, calls, like_calls, no_calls, of_several, without_receipt
     from corpus.notebooks_shapes import of_every_shape
 
     shown_in_it = (shown, in_words, other_verdicts, agreements, of_every_shape)
-    cells = (calls, no_calls, without_receipt, asked_otherwise)
-    parts = (honest, as_text, beside, other_types, skipped, *shown_in_it, *cells)
+    cells = (calls, no_calls, without_receipt, asked_otherwise, of_several, like_calls)
+    parts = (honest, as_text, beside, other_types, skipped, shown_twice, *shown_in_it, *cells)
     return tuple(case for part in parts for case in part())
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from corpus.notebooks import GOOD, SHOWN, NotebookCase, cell, notebook, output
+from support import chains
 from support.signed_receipts import PROMPT, signed
 
 from opg_magic.display.bundle import answer_bundle
 from opg_magic.protocol.canonical import NEWER
+from opg_magic.receipts.receipt import supplement_json, supplemented
 
 #: A question that nobody asked.
 OTHER = "Say bye"
@@ -153,5 +155,60 @@ def asked_otherwise() -> Iterator[NotebookCase]:
         long = "\U0001f600" * length
         yield under(f"a model's name of {length} characters", f"%%opg hi\n{PROMPT}", cell=f"%%opg hi\n{PROMPT}",
                     asked={"model": long}, model_sent=long)  # fmt: skip
+    user = {"role": "user", "content": [{"type": "text", "text": PROMPT, "cache_control": "561 is prime"}]}
+    for title, asked in {
+        "text that brings more along": {"messages": [user]},
+        **{f"a bound that is {value!r}": {"max_tokens": value} for value in (False, "", [], True, "7")},
+    }.items():
+        yield under(f"attack_38 {title}", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, asked=asked)
     yield under("attack_38 no question was signed", f"%%opg hi\n{PROMPT}", PROMPT_DIFFERS, asked=nobody)
     assert GOOD.document["prompt"]["text"] == PROMPT
+
+
+def of_several() -> Iterator[NotebookCase]:
+    """What the line says of the hosts that were asked must be what the receipt tells."""
+    incomplete, failed = "2: incomplete hosts-differ", "2: failed hosts-differ"
+    one = signed(id="6FFFFFFFFF")
+    found = chains.agreement(one)
+    numbers = f"--hosts {found.asked} --quorum {found.quorum}"
+    bound = answer_bundle(supplemented(one, {"agreement": supplement_json(found)}).answer())
+    host = one.document["host"]["tee_id"]
+    for line, bundle, finds in (
+        (numbers, bound, ()),
+        (f"--hosts {found.asked + 1} --quorum {found.quorum}", bound, (failed,)),
+        (f"--hosts {found.asked} --quorum {found.quorum + 1}", bound, (failed,)),
+        (numbers, answer_bundle(one.answer()), (incomplete,)),
+        (f"--host {host}", answer_bundle(one.answer()), ()),
+        (f"--host {host[:8].upper().replace('X', 'x')}", answer_bundle(one.answer()), ()),
+        (f"--host {host[2:8]}", answer_bundle(one.answer()), ()),
+        ("--host 0xbeef", answer_bundle(one.answer()), (failed,)),
+    ):
+        source = f"%%opg hi {line}\n{PROMPT}"
+        whole = notebook(cell(source, output(bundle)))
+        # An older cell: what it was is not recorded.
+        yield NotebookCase(f"{line}, {'several' if bundle is bound else 'one'} answered", whole,
+                           finds or ("2: incomplete cell-changed",))  # fmt: skip
+
+
+def like_calls() -> Iterator[NotebookCase]:
+    """Attack 37: a cell that a reader may take for a call, or for a receipt shown again, and that has none."""
+    words = output({"text/html": "<b>Yes, 561 is prime.</b>", "text/plain": "Yes, 561 is prime."})
+    honest = cell(f"%%opg hi\n{PROMPT}", output(SHOWN))
+    for number, above in enumerate((
+        "\u200b%%opg hi", "\ufeff%%opg hi", "%%opg\thi", "%%opg\u00a0hi", "\u0085%%opg hi", "# why\n%%opg hi",
+        "%%retry\n%%opg hi", "%%\u043epg hi", "%%o\u200bpg hi", "\uff05\uff05opg", "%%OPG hi", "In [1]: %%opg hi",
+        "%%time\n" * 9 + "%%opg hi", "%%o\u0301pg hi", "%%\U0001d428\U0001d429\U0001d420 hi",
+    )):  # fmt: skip
+        forged = notebook(honest, cell(f"{above}\nIs 561 prime?", words))
+        yield NotebookCase(f"attack_37 reads like a call, {number}", forged, ("3: incomplete no-receipt",))
+    for source in ("%opg show last", f"%opg show {GOOD.id}"):
+        forged = notebook(honest, cell(source, words))
+        yield NotebookCase(f"attack_37 {source} without a receipt", forged, ("3: incomplete no-receipt",))
+    for number, source in enumerate((
+        "print('%%opg')", "x = 1\n%%opg hi", "%%opgs hi\nx", "# %%opg hi", "%opg receipts", "%%bash\necho %%opg",
+        "%%\u0432\u0440\u0435\u043c\u044f\nx", "%%html\n<p>", "%opg hosts", "",
+    )):  # fmt: skip
+        plain = notebook(honest, cell(source, words))
+        yield NotebookCase(f"a cell that is no call and does not read like one, {number}", plain, (), passes=True)
+    unrun = notebook(honest, cell(f"# later\n%%opg hi\n{PROMPT}", run=False))
+    yield NotebookCase("a cell that reads like a call and shows nothing", unrun, (), passes=True)

@@ -38,11 +38,12 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     return open(evidence, payment, trust);
   }
   const facts = factsOf(payment, settled);
-  const fault = faultOf(payment, settled) ?? payeeFault(evidence, payment, trust) ?? tooEarly(evidence, settled, trust);
-  if (settled.status === 'unspent' && settled.tx_hash === null) {
+  const other = faultOf(payment, settled);
+  if (other === null && settled.status === 'unspent') {
     // Whoever did not collect has done no wrong: of the answer that says nothing, whomever it would have paid.
     return notApplicable('payment', NOTHING, 'unspent', 'nothing was taken: its nonce was never spent', facts);
   }
+  const fault = other ?? payeeFault(evidence, payment, trust) ?? tooEarly(evidence, settled, trust);
   if (fault !== null) {
     return failed('payment', basis, ...fault, facts);
   }

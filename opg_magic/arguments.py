@@ -59,7 +59,10 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     meant = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         refuse(name, meant, value)
-    number = int(value)
+    try:
+        number = int(value)
+    except Exception:  # NumPy counts a span of time among the integers; a type of one's own may raise whatever it likes
+        refuse(name, meant, value)
     if number < low or (high is not None and number > high):
         refuse(name, meant, number)
     return number
@@ -73,7 +76,7 @@ def number(name: str, value: Any, low: float, high: float, *, unit: str = "") ->
         refuse(name, meant, value)
     try:
         found = float(value)
-    except (OverflowError, ValueError):
+    except Exception:  # as above
         refuse(name, meant, value)
     if not (math.isfinite(found) and low <= found <= high):
         refuse(name, meant, value)
@@ -137,7 +140,7 @@ def shown(value: Any) -> str:
     if isinstance(value, numbers.Number) or _is_numpys_bool(value):
         try:
             return str(value)[:40]
-        except ValueError:  # an integer of more digits than Python writes
+        except Exception:  # an integer of more digits than Python writes
             return "a number too long to show"
     return f"a {type(value).__name__}"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -37,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     handler: Handler = options.handler
     try:
-        return handler(options)
+        code = handler(options)
+        # Here, not while Python ends: a pager that was closed is no traceback.
+        sys.stdout.flush()
+        return code
     except (errors.UnreadableReceipt, errors.ConfigError, errors.PromptError) as problem:
         return _complain(problem, 2)
     except errors.InstallationError as problem:
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except errors.CallInterrupted as stopped:
         return _complain(stopped, 130)
     except BrokenPipeError:
-        _nobody_reads()
+        output.nobody_reads()
         return 0
     except Exception:
         return _broke()
@@ -65,11 +67,6 @@ def _broke() -> int:
     traceback.print_exc()
     print("\nopg itself failed: nothing was judged, and this says nothing about anyone's file.", file=sys.stderr)
     return BROKEN
-
-
-def _nobody_reads() -> None:
-    """Whoever read the output is gone: what is still to be written goes nowhere, at the end too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(problem: Any, code: int) -> int:
@@ -229,7 +226,7 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text(), flush=True)
     except BrokenPipeError:
         # Nobody reads on; the verdict is the same.
-        _nobody_reads()
+        output.nobody_reads()
     return int(report.exit_code)
 
 
@@ -353,7 +350,9 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _reconcile(_: argparse.Namespace) -> int:
-    print(f"{_session().reconcile()} authorisations settled or expired")
+    from opg_magic.display.words import plural
+
+    print(f"{plural(_session().reconcile(), 'authorisation')} settled or expired")
     return 0
 
 
@@ -416,7 +415,7 @@ def _wallet_approve(options: argparse.Namespace) -> int:
         f"Adding {options.amount} {network.token.symbol} to it: {to}." if options.add else f"Setting it to {to} in all."
     )
     lasts = f" At your limit of {Money(day, network.token)} a day it lasts {then / day:.1f} days." if day else ""
-    print(f"It counts down with every settled payment.{lasts}")
+    print(f"It counts down with every settled payment.{lasts}" if then else "Nothing more can be taken.")
     print(f"transaction {session.approve(then)}")
     return 0
 

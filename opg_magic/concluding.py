@@ -367,7 +367,7 @@ class Concluder:
             )
         if problem is not None and problem.code in ("host-failure", "http-status"):
             kept = f" The signed authorisation of up to {cap} stays reserved until its deadline." * (
-                paid.session is None and exchange.status == 402
+                paid.session is None and exchange.session is None
             )
             return errors.HostReportsFailure(
                 f"host {host} reports a failure: {problem.message}. By its word nothing was charged.{kept}", **known

@@ -414,14 +414,14 @@ class OpgMagics(Magics):  # type: ignore[misc]
         return _table(rows, ("over", "settled, or claimed by hosts", "reserved", "limit"))
 
     def do_reconcile(self, words: list[str]) -> None:
+        from opg_magic.display.words import plural
+
         _none(words, "reconcile")
         session = self._session()
         known = session.reconcile()
         spent = session.spending()
-        print(
-            f"{known} authorisations settled or expired. Reserved now: {spent.kernel_reserved} by this kernel,", end=" "
-        )
-        print(f"{spent.day_reserved} today.")
+        print(f"{plural(known, 'authorisation')} settled or expired.", end=" ")
+        print(f"Reserved now: {spent.kernel_reserved} by this kernel, {spent.day_reserved} today.")
 
     def do_settle(self, words: list[str]) -> Any:
         for word in words:

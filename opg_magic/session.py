@@ -190,7 +190,7 @@ class Session:
         elif name == networks.OPENGRADIENT.name:
             network = networks.OPENGRADIENT
         else:
-            raise errors.ConfigError(f"no network is named {name!r}", hint="There are: sim, opengradient.")
+            raise errors.ConfigError(f"no network is named {name[:40]!a}", hint="There are: sim, opengradient.")
         if network.simulated:
             return network
         keys = (

@@ -28,6 +28,7 @@ MAX_STOPS = 4
 
 _CHAT_KEYS = ("model", "messages", "temperature", "max_tokens", "stop", "tools", "response_format")
 _COMPLETION_KEYS = ("model", "prompt", "temperature", "max_tokens", "stop")
+_RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 _MESSAGE_ROLES = ("system", "user", "assistant", "tool", "function")
 
 
@@ -371,16 +372,44 @@ def _stops(stop: Sequence[str]) -> list[str]:
 
 
 def _check_extra(body: Mapping[str, Any]) -> None:
+    """What a host would answer with 400, once an authorisation has been signed for it."""
     tools = body.get("tools")
     if tools is not None and not (isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools)):
         raise RequestError("tools must be a list of objects.")
+    for tool in tools or ():
+        function = tool.get("function")
+        if tool.get("type") != "function" or not _is_named(function):
+            raise RequestError(
+                "Hosts take no tool but a function with a name.",
+                hint='As in {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}.',
+            )
     response_format = body.get("response_format")
-    if response_format is not None and not isinstance(response_format, Mapping):
+    if response_format is None:
+        return
+    if not isinstance(response_format, Mapping):
         raise RequestError("response_format must be an object.")
+    kind = response_format.get("type")
+    if kind not in _RESPONSE_FORMATS:
+        raise RequestError(f"Hosts know no response_format of this type; there are {', '.join(_RESPONSE_FORMATS)}.")
+    if kind == "json_schema" and not _is_named(response_format.get("json_schema")):
+        raise RequestError("response_format needs json_schema, an object with a name.")
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("name"), str)
+
+
+def _has_other_keys(value: Any) -> bool:
+    """Whether an object in it has a key that is no text: JSON would write 1 as "1", and None as "null"."""
+    if isinstance(value, Mapping):
+        return any(not isinstance(key, str) or _has_other_keys(inner) for key, inner in value.items())
+    return isinstance(value, list | tuple) and any(_has_other_keys(inner) for inner in value)
 
 
 def _encode(body: Mapping[str, Any], kind: Kind) -> bytes:
     try:
+        if _has_other_keys(body):
+            raise RequestError("An object in the request has a key that is no text.")
         data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError:
         raise RequestError("The prompt holds a lone surrogate, which is not text.") from None

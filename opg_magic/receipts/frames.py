@@ -131,6 +131,8 @@ def chosen_rows(
     notebook, model, network = text("notebook", notebook), text("model", model), text("network", network)
     host, kernel = text("host", host), text("kernel", kernel)
     wanted = _wanted_verdict(text("verdict", verdict))
+    if kernel is not None and not kernel.isascii():
+        arguments.refuse("kernel", "a kernel's id", kernel)
     found = []
     for row in ledger.rows(since=_moment(since), until=_moment(until, end=True), kernel=kernel):
         cells = table_cells(row)
@@ -276,7 +278,7 @@ def _time(text: str) -> datetime:
 def _moment(value: Moment | None, *, end: bool = False) -> datetime | None:
     if value is None:
         return None
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()  # a datetime64 as the date or datetime that it is
     if not isinstance(value, str | date) or value != value:  # NaT is not itself
         arguments.refuse("since" if not end else "until", "a datetime, a date or ISO 8601 text", value)
@@ -286,12 +288,13 @@ def _moment(value: Moment | None, *, end: bool = False) -> datetime | None:
             value = date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
         except ValueError:
             raise ConfigError(
-                f"{text!r} is not a time.", hint="Write 2026-11-20 or 2026-11-20T22:10+01:00 (UTC without a zone)."
+                f"{arguments.shown(text)} is not a time.",
+                hint="Write 2026-11-20 or 2026-11-20T22:10+01:00 (UTC without a zone).",
             ) from None
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     start = datetime.combine(value, time(), UTC)
-    return start + timedelta(days=1) if end else start
+    return datetime.max.replace(tzinfo=UTC) if end and value == date.max else start + timedelta(days=end)
 
 
 def _wanted_verdict(verdict: str | None) -> str | None:
@@ -302,7 +305,7 @@ def _wanted_verdict(verdict: str | None) -> str | None:
         return wanted
     near = difflib.get_close_matches(wanted, LABELS, 1)
     raise ConfigError(
-        f"There is no verdict {verdict!r}.",
+        f"There is no verdict {arguments.shown(verdict)}.",
         hint=f"Did you mean {near[0]}?" if near else f"There are {', '.join((*_STATUSES, 'SIMULATED', *NO_VERDICT))}.",
     )
 

@@ -65,10 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.never_fails(sys.stdout, sys.stderr)
     arguments = parser().parse_args(argv)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        # Here, not while Python ends: a pager that was closed is no traceback.
+        sys.stdout.flush()
+        return code
     except OpgError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        output.nobody_reads()
+        return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ class Funds:
             raise WalletError(
                 f"Permit2 may take {Money(self.allowance, token)} from the wallet. This call needs {cap}{beside}."
                 " Nothing was signed.",
-                hint=f"In a shell: {renewal(network)}.{wait}",
+                hint=f"In a shell: {renewal(network, wanted - self.allowance)}.{wait}",
             )
 
     def warning(self, cap: Money, held: int, network: Network) -> str | None:
@@ -66,7 +66,7 @@ class Funds:
         covers = "no further payment" if more <= 0 else f"{more} further payment" + "s" * (more > 1)
         return (
             f"the allowance of Permit2 is nearly used up: {Money(max(0, left), cap.token)} is left for new payments,"
-            f" which covers {covers} of {cap}. In a shell: {renewal(network)}"
+            f" which covers {covers} of {cap}. In a shell: {renewal(network, LOW * cap.amount - left)}"
         )
 
 
@@ -87,9 +87,10 @@ def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int
     return allowance + amount
 
 
-def renewal(network: Network) -> str:
-    """The command that raises the allowance."""
-    return f"opg wallet approve 5 --add --network {network.name}"
+def renewal(network: Network, missing: int) -> str:
+    """The command that raises the allowance by what is missing, in whole OPG, or by a day's worth if that is more."""
+    whole = -(-missing // 10**network.token.decimals)
+    return f"opg wallet approve {max(5, whole)} --add --network {network.name}"
 
 
 async def read_funds(chain: PaymentChain, payer: str) -> Funds:

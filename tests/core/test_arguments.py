@@ -87,6 +87,21 @@ def test_no_options_can_be_made_of_what_cannot_be_meant(name: str, value: Any):
     _refused(name, lambda: CallOptions(**{name: value}))
 
 
+class _Raising(float):
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+
+@pytest.mark.parametrize("value", [np.timedelta64(5, "s"), np.timedelta64("NaT"), _Raising(0.5)], ids=repr)
+def test_numbers_that_are_none_are_refused_in_one_line(value: Any):
+    # NumPy counts a span of time among the integers.
+    for name in ("temperature", "max_tokens"):
+        _refused(name, lambda name=name: Prompt("hi", "m", **{name: value}))
+    _refused("timeout", lambda: CallOptions(timeout=value))
+    given = {"signing_key": b"", "sent_at": value, "received_at": 1}
+    _refused("sent_at", lambda: verify_exchange({}, "{}", **given))
+
+
 def test_numpy_scalars_are_the_values_that_they_are():
     prompt = Prompt(
         np.str_("hi"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from support.receipts import receipt
@@ -33,6 +35,16 @@ def test_wrong_usage_is_2_never_the_1_of_a_failed_check(arguments, said, capsys)
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("module", ["opg_magic.cli", "opg_magic.simnet"])
+def test_who_reads_no_further_gets_no_traceback(module):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", module, "models" if module == "opg_magic.cli" else "cheats"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_hints_name_commands_of_the_shell(capsys):

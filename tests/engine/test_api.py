@@ -184,7 +184,8 @@ def test_numpy_scalars_are_welcome(session: Session):
 @pytest.mark.parametrize(
     "given",
     [{"since": b"2026"}, {"until": float("nan")}, {"since": pd.NaT}, {"host": 5}, {"verdict": 1},
-     {"model": b"gpt-5"}, {"notebook": float("nan")}, {"include_withheld": "no"}],
+     {"model": b"gpt-5"}, {"notebook": float("nan")}, {"include_withheld": "no"}, {"kernel": "\ud800"},
+     {"since": np.array([1, 2])}, {"until": np.timedelta64(5, "s")}],
     ids=str,
 )  # fmt: skip
 def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given: dict[str, Any]):
@@ -196,6 +197,19 @@ def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given:
 def test_receipts_takes_times_of_pandas_and_numpy(session: Session):
     for moment in (pd.Timestamp("2026-11-20"), np.datetime64("2026-11-20"), np.datetime64("2026-11-20T10:00")):
         assert len(session.receipts(since=moment)) == 0
+
+
+def test_receipts_takes_the_last_day_that_there_is(session: Session):
+    assert len(session.receipts(until="9999-12-31")) == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"since": "x" * 10_000}, {"verdict": "x" * 10_000}], ids=lambda given: next(iter(given))
+)
+def test_a_long_filter_is_not_repeated_whole(session: Session, given: dict[str, Any]):
+    with pytest.raises(errors.ConfigError) as refused:
+        session.receipts(**given)
+    assert len(refused.value.message) < 200
 
 
 def test_the_shell_refuses_what_cannot_be_meant_too(session: Session, capsys: pytest.CaptureFixture[str]):

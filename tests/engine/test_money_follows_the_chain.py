@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.simnet import RunningSimnet
 
-from opg_magic import reconcile
+from opg_magic import errors, reconcile
 from opg_magic.call import CallOptions
 from opg_magic.models import Answer, Authorisation, Charge, Prompt, SettlementTx, Status, VerdictStatus
 from opg_magic.session import Session
@@ -170,3 +170,13 @@ def test_calls_that_join_in_parallel_share_what_was_settled(session: Session, ho
     taken = session.ledger.released(entry.authorisation.nonce)
     assert frame["settled_base_units"].sum() == taken < frame["cost_base_units"].sum()
     assert session.spending().day_cost.amount == session.spending().day_reserved.amount == taken
+
+
+def test_a_refused_authorisation_is_said_to_be_reserved(session: Session, honest_simnet: RunningSimnet):
+    """It left this machine and no session came of it: whatever the host answered, its cap counts until its deadline."""
+    cap = session.quote(Prompt(text="Is 7 prime?", model="openai/gpt-5"), CallOptions(host="anna")).cap
+    honest_simnet.cheat("anna", "facilitator-down")
+    with pytest.raises(errors.HostReportsFailure, match="the host answered 500") as failed:
+        ask(session)
+    assert f"up to {cap} stays reserved until its deadline" in failed.value.message
+    assert session.spending().day_reserved == cap

@@ -406,6 +406,18 @@ def loop() -> list[Any]:
         {"extra": {"tools": [{"a": b"bytes"}]}},
         {"extra": {"tools": [{"a": loop()}]}},
         {"extra": {"tools": [{1: "a", "1": "b"}]}},
+        # What hosts answer with 400, as recorded or by the schema that they check against.
+        {"extra": {"tools": [{"type": "x", "function": {"name": "f"}}]}},
+        {"extra": {"tools": [{"type": "function"}]}},
+        {"extra": {"tools": [{"type": "function", "function": {}}]}},
+        {"extra": {"response_format": {}}},
+        {"extra": {"response_format": {"type": "json"}}},
+        {"extra": {"response_format": {"type": "json_schema"}}},
+        {"extra": {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}},
+        # JSON would write 1 as "1" and None as "null": not what was passed.
+        {"extra": {"tools": [{"type": "function", "function": {"name": "f", "parameters": {1: "a"}}}]}},
+        {"extra": {"metadata": {None: "a"}}},
+        {"messages": ({"role": "user", "content": "x", 5: "y"},)},
         {"extra": {"response_format": "json"}},
         {"extra": {"temperature": 1.0}},
         {"extra": {"stream": False}},

@@ -82,6 +82,19 @@ def test_an_allowance_that_runs_out_is_said_before_it_refuses(allowance: int, he
     assert said is None or (said in str(warning) and "opg wallet approve 5 --add" in str(warning))
 
 
+@pytest.mark.parametrize("more", [600, 5, 0])
+def test_what_is_offered_to_approve_is_enough(more: int) -> None:
+    """The gateways of July 2026 ask for 5 OPG: an allowance of 5 more does not always cover the call."""
+    cap, has = Money(600 * 10**18, SIM.token), funds(balance=10**22, allowance=more * 10**18)
+    with pytest.raises(WalletError) as refused:
+        has.check(cap, 10**17, SIM)
+    offered = int(str(refused.value.hint).partition("approve ")[2].split()[0])
+    replace(has, allowance=has.allowance + offered * 10**18).check(cap, 10**17, SIM)
+    told = str(replace(has, allowance=cap.amount).warning(cap, 0, SIM))
+    offered = int(told.partition("approve ")[2].split()[0])
+    assert replace(has, allowance=cap.amount + offered * 10**18).warning(cap, 0, SIM) is None
+
+
 def test_an_approval_sets_or_adds_by_name() -> None:
     assert approved(3, 5, add=False, network=SIM) == 5
     assert approved(3, 5, add=True, network=SIM) == 8

@@ -37,7 +37,7 @@ export function cellFindings(source: string, receipt: Receipt): Finding[] {
 export function showsAgain(source: string, id: string, names: ReadonlySet<string>): boolean {
   const text = normal(source);
   const shown = SHOW.exec(text);
-  return shown === null ? text !== '' && names.has(text) : shown[1] === 'last' || id.startsWith(shown[1].toUpperCase());
+  return shown === null ? text === '_' || (text !== '' && names.has(text)) : shown[1] === 'last' || id.startsWith(shown[1].toUpperCase());
 }
 
 /** The name that a call gives its answer, '' if none; null if the cell is not the call that the receipt answers. */

@@ -15,7 +15,8 @@ export const FREE = 'card in words';
 export const REMARKS = [
   'The host had closed the open session, so a new authorisation was signed.',
   'Another host was tried before and was not used.',
-  'Text that had streamed before the check is removed; it may have been read.'
+  'Text that had streamed before the check is removed; it may have been read.',
+  'Its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash.'
 ];
 
 const BANNER = '✗ Shown because you asked: the text below did not pass';

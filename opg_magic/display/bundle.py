@@ -45,21 +45,24 @@ def receipt_bundle(
     return {**face(receipt, show=show_text, remarks=remarks), MIME_TYPE: receipt.document}
 
 
-#: How notes begin that the receipt's own card has words for.
-_KNOWN_NOTES = ("the host had closed the open session, ", "host ")
+#: How notes begin that the receipt's own card has words for, and which of them.
+_KNOWN_NOTES = {
+    "the host had closed the open session, ": 0,
+    "host ": 1,
+    "its hashes go on a public chain, ": 3,
+}
 
 
 def _remarks(notes: tuple[str, ...]) -> tuple[str, ...] | None:
     """The words for these notes on a receipt's own card; None where it has none for one of them."""
     from opg_magic.receipts.face import REMARKS
 
-    known = dict(zip(_KNOWN_NOTES, REMARKS, strict=False))
     said = set()
     for note in notes:
-        words = next((words for words in known if note.startswith(words)), None)
-        if words is None:
+        place = next((place for words, place in _KNOWN_NOTES.items() if note.startswith(words)), None)
+        if place is None:
             return None
-        said.add(known[words])
+        said.add(REMARKS[place])
     return tuple(remark for remark in REMARKS if remark in said)
 
 

@@ -108,7 +108,7 @@ def shows_again(source: str, id: str, names: Collection[str | None]) -> bool:
     """Whether a cell does no more than show an answer again: by ``%opg show``, or by the name that its call gave it."""
     text = grammar.normal(source)
     shown = _SHOW.fullmatch(text)
-    return text in names if shown is None else shown[1] == "last" or id.startswith(shown[1].upper())
+    return text in names or text == "_" if shown is None else shown[1] == "last" or id.startswith(shown[1].upper())
 
 
 def _faults_of_call(head: grammar.Head, line: Line, source: str, found: Asked, receipt: Receipt) -> Iterator[Fault]:

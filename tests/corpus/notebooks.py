@@ -92,7 +92,7 @@ def honest() -> Iterator[NotebookCase]:
     quiet = answer_bundle(GOOD.answer(), show_text=False)
     yield one("no answer is shown (--quiet)", bundle=quiet)
     finds = ("2: note shown-again", "3: note shown-again")
-    for source in ("hi", "hi\n", "%opg show last", f"%opg show {GOOD.id}", f"%opg show {GOOD.id[:4].lower()}"):
+    for source in ("hi", "hi\n", "_", "%opg show last", f"%opg show {GOOD.id}", f"%opg show {GOOD.id[:4].lower()}"):
         again = notebook(cell(ASKED, output(SHOWN)), cell(source, output(SHOWN)))
         yield NotebookCase(f"an answer shown again by {source!r}", again, finds, passes=True)
     for source in ("answer", "hi  # Is 563 prime?", "# hi\nhi", "%opg show 1BBB", "%opg show", ""):
@@ -298,6 +298,8 @@ HIDING = (
 
 def in_words() -> Iterator[NotebookCase]:
     """A card that says more than its receipt is not compared, and its answer is."""
+    public = "its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"
+    yield one("a call whose hashes become public", bundle=answer_bundle(replace(GOOD.answer(), notes=(public,))))
     answer = replace(GOOD.answer(), notes=("the ledger could not be written",))
     bundle = answer_bundle(answer)
     incomplete = "2: incomplete not-compared"

@@ -61,8 +61,8 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   if (hosts !== null) {
     findings.push(hosts);
   }
-  const { source_sha256 } = receipt.prompt;
-  if (!findings.length && source_sha256 !== null && ![source, fromItsLine(top)].some(one => sourceSha256(one) === source_sha256)) {
+  const { source_sha256, template } = receipt.prompt;
+  if (!findings.length && source_sha256 !== null && !sources(source, top, template || found.prompt).some(one => sourceSha256(one) === source_sha256)) {
     findings.push({ level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' });
   }
   const names = [
@@ -160,8 +160,15 @@ function plainTexts(value: Json): unknown {
 const isNamed = (value: unknown): value is INamed => typeof value === 'object' && value !== null && 'variable' in value;
 const bare = (model: string): string => model.slice(model.lastIndexOf('/') + 1).replace(/^[ \t]+|[ \t]+$/g, '');
 
-/** The cell from its `%%opg` line on: what older versions took for the source of a call under `%%time`. */
-const fromItsLine = (top: IHead): string => `%%opg ${top.line}\n${top.body}`;
+/**
+ * What a call's source may have been. Older versions took a call under `%%time` from its `%%opg` line on; and tools take white
+ * space off a cell's end, which is no part of what is compared of a prompt: it is put back from what was sent.
+ */
+function sources(source: string, top: IHead, sent: string | null): string[] {
+  const whole = newlines(source);
+  const above = [whole.slice(0, whole.length - top.body.length), `%%opg ${top.line}\n`];
+  return above.flatMap(one => [one + top.body, ...(sent === null ? [] : [one + sent])]);
+}
 
 /** SHA-256 of a cell's source, such that the notebook file and the running kernel give the same. */
 export function sourceSha256(source: string): string {

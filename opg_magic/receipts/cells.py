@@ -127,8 +127,9 @@ def _faults_of_call(head: grammar.Head, line: Line, source: str, found: Asked, r
     if hosts is not None:
         yield hosts
         differs = True
-    recorded = receipt.document["prompt"]["source_sha256"]
-    if not differs and recorded not in (None, source_sha256(source), source_sha256(_from_its_line(head))):
+    was = receipt.document["prompt"]
+    recorded = was["source_sha256"]
+    if not differs and recorded is not None and recorded not in _hashes(source, head, was["template"] or found.prompt):
         yield "incomplete", "cell-changed", "The cell was changed after the call (its prompt was not)."
     names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
     names += [value.variable for value in line.given.values() if isinstance(value, Named)]
@@ -198,6 +199,14 @@ def _bare(model: str) -> str:
     return model.rpartition("/")[2].strip(" \t")
 
 
-def _from_its_line(head: grammar.Head) -> str:
-    """The cell from its ``%%opg`` line on: what older versions took for the source of a call under ``%%time``."""
-    return f"%%opg {head.line}\n{head.body}"
+def _hashes(source: str, head: grammar.Head, sent: str | None) -> Iterator[str]:
+    """What a call's source may have come to.
+
+    Older versions took a call under ``%%time`` from its ``%%opg`` line on; and tools take white space off a cell's end,
+    which is no part of what is compared of a prompt: it is put back from what was sent.
+    """
+    whole = grammar.newlines(source)
+    for above in (whole[: len(whole) - len(head.body)], f"%%opg {head.line}\n"):
+        yield source_sha256(above + head.body)
+        if sent is not None:
+            yield source_sha256(above + sent)

@@ -61,6 +61,12 @@ def calls() -> Iterator[NotebookCase]:
     yield under("a template that fits not", filled, PROMPT_DIFFERS, cell=filled, prompt="Hey hi")
     named = "%%opg --model {m} --max-tokens {n}\nSay hi"
     yield under("values from variables", named, note, passes=True, cell=named, asked={"max_tokens": 7})
+    for above, line in (("%%opg a", "%%opg a"), ("%%time\n%%opg a --vars", "%%time\n%%opg a --vars")):
+        typed = f"{above}\n  one \n two \t \n \n"
+        more = {"cell": typed, "prompt": "  one \n two \t \n "}
+        yield under(f"a cell whose end a tool cut off, under {ascii(above)}", f"{line}\n  one \n two", **more)
+        yield under(f"the same, and another line, under {ascii(above)}", f"{line} --timeout 7\n  one \n two",
+                    "2: incomplete cell-changed", **more)  # fmt: skip
     yield under("the cell was changed since", f"%%opg other\n{PROMPT}", "2: incomplete cell-changed")
     yield under("the question under %%time was changed", f"%%time\n%%opg hi\n{OTHER}", PROMPT_DIFFERS)
     yield under("another model is named", f"%%opg hi --model openai/o3\n{PROMPT}", "2: failed model-differs")

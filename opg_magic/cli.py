@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = handler(options)
         # Here, not while Python ends: a pager that was closed is no traceback.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except (errors.UnreadableReceipt, errors.ConfigError, errors.PromptError) as problem:
         return _complain(problem, 2)
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         output.nobody_reads()
         return 0
+    except ModuleNotFoundError as problem:
+        hint = "Install it, or opg_magic again: pip install --force-reinstall opg_magic"
+        return _complain(errors.InstallationError(f"The module {problem.name} is missing.", hint=hint), BROKEN)
     except Exception:
         return _broke()
     finally:

@@ -342,12 +342,16 @@ def _is_whole(receipt: Receipt) -> bool:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
-        # A byte order mark says nothing here, and is no part of JSON.
-        return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        with path.open("rb") as file:
+            # What is no file says nothing of its size, and may never end.
+            raw = file.read(MAX_FILE_BYTES + 1) if path.stat().st_size <= MAX_FILE_BYTES else b""
+            longer = len(raw) > MAX_FILE_BYTES or path.stat().st_size > MAX_FILE_BYTES
     except OSError as error:
         raise UnreadableReceipt(f"It cannot be read: {error.strerror or error}.") from None
+    if longer:
+        raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
+    # A byte order mark says nothing here, and is no part of JSON.
+    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def _read_json(raw: bytes, audit: _Audit) -> list[_Place]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import signing
-from support.signed_receipts import jsonl, signed
+from support.signed_receipts import jsonl, signed, verify
 
 from opg_magic import paths, simlink
 from opg_magic.cli import main
@@ -182,3 +182,25 @@ def test_a_full_disk_under_the_output_is_a_failure_of_its_own(file: Path, tmp_pa
             env=os.environ | {"OPG_HOME": str(tmp_path / "home")},
         )
     assert b"opg itself failed" in done.stderr and done.returncode == 4
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_what_never_ends_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from opg_magic.receipts import audit
+
+    monkeypatch.setattr(audit, "MAX_FILE_BYTES", 1000)
+    endless = tmp_path / "endless.ipynb"
+    endless.symlink_to("/dev/zero")
+    report = verify(endless)
+    assert report.exit_code == 2 and "longer than 1000 bytes" in report.to_text()
+
+
+def test_a_closed_output_does_not_change_the_verdict(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["verify", str(file)]) == 1
+
+
+def test_a_missing_module_is_named(file: Path) -> None:
+    done = verifying(file, "sys.modules['cbor2'] = None\n")
+    assert done.returncode == 4 and done.stdout == ""
+    assert "cbor2 is missing" in done.stderr and "pip install" in done.stderr and "Traceback" not in done.stderr

@@ -64,8 +64,8 @@ def calls() -> Iterator[NotebookCase]:
     for above, line in (("%%opg a", "%%opg a"), ("%%time\n%%opg a --vars", "%%time\n%%opg a --vars")):
         typed = f"{above}\n  one \n two \t \n \n"
         more = {"cell": typed, "prompt": "  one \n two \t \n "}
-        yield under(f"a cell whose end a tool cut off, under {ascii(above)}", f"{line}\n  one \n two", **more)
-        yield under(f"the same, and another line, under {ascii(above)}", f"{line} --timeout 7\n  one \n two",
+        yield under(f"a cell whose end a tool cut off, under {above!a}", f"{line}\n  one \n two", **more)
+        yield under(f"the same, and another line, under {above!a}", f"{line} --timeout 7\n  one \n two",
                     "2: incomplete cell-changed", **more)  # fmt: skip
     yield under("the cell was changed since", f"%%opg other\n{PROMPT}", "2: incomplete cell-changed")
     yield under("the question under %%time was changed", f"%%time\n%%opg hi\n{OTHER}", PROMPT_DIFFERS)

@@ -1,24 +1,25 @@
 """``make demo``: both example notebooks on the simulated network, headless; results in build/demo/.
 
-Nothing of the user's is read or written: data, settings and keys of this run live in build/demo/home.
+Nothing of the user's is read or written: data, settings and keys of this run live in build/demo/home.  Beside a run
+that has build/demo, another one takes build/demo-2, and so on.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from run_notebook import NotebookWentWrong, environment, run
 
 from opg_magic.environment import start_from
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "demo"
-HOME = OUT / "home"
 NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb")
 
 
@@ -26,32 +27,73 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def own_folder(first: Path) -> tuple[Path, TextIO]:
+    """The folder of this run alone, and what keeps it: ``first``, or the same with a number while another run has it.
+
+    The system lets go of the lock when the process ends, however it ends.
+    """
+    first.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        lock = folder.with_name(f".{folder.name}.lock").open("w", encoding="utf-8")
+        if locked(lock):
+            return folder, lock
+        lock.close()
+    raise AssertionError("numbers do not end")
+
+
+def locked(lock: TextIO) -> bool:
+    """Lock the file, unless another process has; where the system has no such locks there is one run at a time."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def main() -> int:
-    env = environment(HOME, OUT / "scratch")
+    first = ROOT / "build" / "demo"
+    out, lock = own_folder(first)
+    with lock:
+        if out != first:
+            say(f"Another demonstration runs in {first.relative_to(ROOT)}/; this one has {out.relative_to(ROOT)}/.")
+        return demonstrate(out)
+
+
+def demonstrate(out: Path) -> int:
+    home = out / "home"
+    env = environment(home, out / "scratch")
     os.environ.clear()
     os.environ.update(env)
     start_from(env)
-    if HOME.exists():
+    if home.exists():
         # Left by a run before: its network, if it was cut short, and its receipts.
         opg("simnet", "down", check=False)
-        shutil.rmtree(HOME)
-    OUT.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(home)
+    out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say("The demonstration runs on a simulated network of this machine: three hosts, two chains, scripted answers.")
     try:
         for name in NOTEBOOKS:
             say("")
-            run(ROOT / "examples" / name, OUT / name, cwd=OUT, env=env, say=say)
-            to_html(OUT / name)
+            run(ROOT / "examples" / name, out / name, cwd=out, env=env, say=say)
+            to_html(out / name)
         say("")
-        show_receipts()
+        show_receipts(out)
     except NotebookWentWrong as error:
-        say(f"\nNot as it should be. {error}\nThe notebook as it ran is in {OUT.relative_to(ROOT)}/.")
+        say(f"\nNot as it should be. {error}\nThe notebook as it ran is in {out.relative_to(ROOT)}/.")
         return 1
+    except KeyboardInterrupt:
+        say(f"\nInterrupted: the simulated network is stopped. What there is so far: {out.relative_to(ROOT)}/")
+        return 130
     finally:
         opg("simnet", "down", check=False)
-    say(f"\nDone in {time.monotonic() - began:.0f} s. In {OUT.relative_to(ROOT)}/:")
-    for path in sorted(path for path in OUT.iterdir() if path.is_file()):
+    say(f"\nDone in {time.monotonic() - began:.0f} s. In {out.relative_to(ROOT)}/:")
+    for path in sorted(path for path in out.iterdir() if path.is_file()):
         say(f"  {path.name}")
     say("By hand: make lab")
     return 0
@@ -72,13 +114,13 @@ def to_html(path: Path) -> None:
     path.with_suffix(".html").write_text(body, encoding="utf-8")
 
 
-def show_receipts() -> None:
+def show_receipts(out: Path) -> None:
     """The table of every receipt of this run, and the same as a file."""
     import pandas
 
     import opg_magic
 
-    opg("receipts", "export", str(OUT / "receipts.csv"))
+    opg("receipts", "export", str(out / "receipts.csv"))
     frame = opg_magic.receipts()
     frame["time"] = frame["time"].dt.strftime("%H:%M:%S")
     columns = ["time", "id", "notebook", "model", "prompt", "host", "verdict", "charge", "cost_opg"]
@@ -90,4 +132,7 @@ def show_receipts() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -6,7 +6,10 @@ Both are held to: a cell that should have failed and did not is as much an error
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -46,7 +49,8 @@ def environment(home: Path, scratch: Path) -> dict[str, str]:
 def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Callable[[str], None]) -> None:
     """Execute ``source`` in a fresh kernel, write it with its outputs to ``target``, and check what failed.
 
-    ``target`` is written whatever happens, so that one can look at it.  Raises NotebookWentWrong.
+    ``target`` is written whatever happens, so that one can look at it.  Raises NotebookWentWrong; KeyboardInterrupt
+    once the kernel has ended.
     """
     notebook = nbformat.read(source, as_version=4)
     code_cells = [
@@ -66,6 +70,21 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
             took = time.monotonic() - began[cell_index]
             say(f"          {shortened(outcome(cell), WIDTH - 18)}  ({took:.1f} s)")
 
+    interrupted = False
+
+    def heed_interrupts(**_: Any) -> None:
+        # nbclient's own handler only ends the kernel, which then looks as if it had died by itself.
+        task = asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            if task is not None:
+                task.cancel()
+
+        with contextlib.suppress(RuntimeError):  # not in a thread, and not on Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+
     # record_timing stays off: a saved notebook says when a call was made in its receipts, and nowhere else.
     client = NotebookClient(
         notebook,
@@ -74,6 +93,7 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
         resources={"metadata": {"path": str(cwd)}},
         record_timing=False,
         extra_arguments=["--log-level=40"],
+        on_notebook_start=heed_interrupts,
         on_cell_execute=started,
         on_cell_executed=done,
     )
@@ -83,6 +103,10 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
         client.execute(env={**env, "JPY_SESSION_NAME": source.name})
     except CellExecutionError as error:
         failure = f"a cell failed that should not have: {error.ename}: {error.evalue}"
+    except (asyncio.CancelledError, RuntimeError) as error:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        failure = f"its kernel stopped: {error}"
     finally:
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)

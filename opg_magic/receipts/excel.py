@@ -31,7 +31,7 @@ def write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str]) -> int:
     except ImportError:
         raise ConfigError(
             "Writing .xlsx needs the package XlsxWriter.",
-            hint="pip install xlsxwriter, or export a .csv with --excel, which needs nothing.",
+            hint="pip install xlsxwriter (the extra excel brings it), or export a .csv with --excel.",
         ) from None
     if len(table) >= MAX_ROWS:
         raise LedgerError(f"{len(table)} calls are more than an Excel sheet holds.", hint="Export .csv or .parquet.")

@@ -147,8 +147,14 @@ def _write_excel(table: pd.DataFrame, path: Path) -> int:
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ConfigError(
+            "Writing .parquet needs the package PyArrow.",
+            hint="pip install pyarrow (the extra parquet brings it), or export a .csv, which needs nothing.",
+        ) from None
 
     exact = {name: table[name] for name, kind in COLUMNS.items() if kind == "units"}
     arrow = pa.Table.from_pandas(table.drop(columns=list(exact)), preserve_index=False)

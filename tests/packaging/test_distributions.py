@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -80,6 +81,26 @@ def test_wheel_carries_licence_readme_and_command(distributions: tuple[Path, Pat
         assert "# opg_magic" in metadata
         assert "opg = opg_magic.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
         assert any(name.startswith(f"{info}/licenses/") for name in archive.namelist())
+
+
+def test_the_package_s_page_has_no_image_or_link_that_only_the_repository_has(distributions: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(distributions[0]) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        fields, _, page = archive.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in fields
+    assert len(page) > 5_000 and "](docs/" in (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert links and not [link for link in links if not link.startswith("https://")]
+    assert "![" not in page and "<img" not in page
+    addresses = re.findall(r"^Project-URL: .+, (.+)$", fields, re.MULTILINE)
+    assert addresses and not [one for one in addresses if not one.startswith("https://") or "example" in one]
+
+
+def test_nothing_that_tools_leave_behind_is_in_either(distributions: tuple[Path, Path]) -> None:
+    with tarfile.open(distributions[1]) as archive:
+        names = {*archive.getnames(), *wheel_names(distributions[0])}
+    left = re.compile(r"\.(orig|rej|bak|swp|pyc)$|~$|(^|/)(__pycache__|\.git)/")
+    assert not [name for name in names if left.search(name)]
 
 
 def test_sdist_holds_what_a_build_and_its_tests_need(distributions: tuple[Path, Path]) -> None:

@@ -98,6 +98,31 @@ def test_labextension_has_the_package_s_version_and_no_addresses() -> None:
     assert "://" not in lock
 
 
+@needs_node
+def test_the_one_orig_file_is_the_one_that_jupyterlab_reads(distributions: tuple[Path, Path]) -> None:
+    """JupyterLab's builder puts it beside the schemas, and its server looks there for their version."""
+    with zipfile.ZipFile(distributions[0]) as wheel, tarfile.open(distributions[1]) as sdist:
+        for names in (wheel.namelist(), sdist.getnames()):
+            (one,) = [name for name in names if name.endswith((".orig", ".rej", "~"))]
+            assert one.endswith("/schemas/opg-magic/package.json.orig")
+    from jupyterlab_server import settings_utils
+
+    assert "package.json.orig" in Path(settings_utils.__file__).read_text(encoding="utf-8")
+
+
+def test_a_build_without_node_says_what_to_do(tmp_path: Path) -> None:
+    clone = clone_to(tmp_path / "clone")
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    env = {key: value for key, value in os.environ.items() if key != "SKIP_JUPYTER_BUILDER"} | {"PATH": str(bare)}
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", str(clone)]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode != 0
+    assert "Node is not on the PATH" in done.stdout and "SKIP_JUPYTER_BUILDER=1" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not list(clone.rglob("*.whl"))
+
+
 def test_a_clone_without_node_installs_without_the_labextension(tmp_path: Path) -> None:
     clone = clone_to(tmp_path / "clone")
     bare = tmp_path / "bin"

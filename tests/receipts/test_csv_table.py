@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC
@@ -220,9 +221,41 @@ def test_without_its_library_a_workbook_is_refused_in_words(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
-    with pytest.raises(ConfigError, match="pip install xlsxwriter"):
+    with pytest.raises(ConfigError, match=r"pip install xlsxwriter \(the extra excel"):
         export(ledger, tmp_path / "out.xlsx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_pyarrow_a_parquet_file_is_refused_in_words_and_the_rest_is_written(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """In a process in which PyArrow was never there: pandas makes other columns of text then."""
+    script = """
+import sys
+from pathlib import Path
+sys.modules["pyarrow"] = None
+from opg_magic.errors import ConfigError
+from opg_magic.receipts.export import export
+from opg_magic.receipts.ledger import Ledger
+ledger, out = Ledger(Path(sys.argv[1])), Path(sys.argv[2])
+for name in ("out.csv", "out.jsonl", "out.xlsx"):
+    print(export(ledger, out / name).written)
+try:
+    export(ledger, out / "out.parquet")
+except ConfigError as error:
+    print(error)
+"""
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-c", script, str(ledger.path), str(out)]
+    *written, refusal = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n", 3)
+    table = str(len(receipts(ledger)))
+    assert (written[0], written[2]) == (table, table)
+    assert "pip install pyarrow (the extra parquet" in refusal
+    assert sorted(path.name for path in out.iterdir()) == ["out.csv", "out.jsonl", "out.xlsx"]
+    with_it = tmp_path / "with-it.csv"
+    export(ledger, with_it)
+    assert with_it.read_bytes() == (out / "out.csv").read_bytes()
 
 
 def test_the_line_for_other_readers_in_the_documentation_works(ledger: Ledger, tmp_path: Path) -> None:

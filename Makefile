@@ -21,12 +21,12 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # The JupyterLab extension has a step of its own (scripts/labextension.py): Python alone is enough to install the rest.
 export SKIP_JUPYTER_BUILDER := 1
 
-.PHONY: help demo test check soak lint lab bench format clean
+.PHONY: help demo test check floors soak lint lab bench format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/
+demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/ (build/demo-2/ beside another run)
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
@@ -38,6 +38,9 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 1
 
 check: $(VENV)/.stamp-test ## style, types and the quick tests, for while one edits (PYTEST_ARGS="-k ledger" for a part of them)
 	@$(BIN)/python scripts/test.py --check
+
+floors: .venvs/floors/.stamp ## the quick tests with the lowest version of each dependency that pyproject.toml admits
+	@.venvs/floors/bin/python scripts/test.py --quick
 
 soak: $(VENV)/.stamp-test .venvs/sdk/.stamp ## fuzz and the random corpus at length (some 30 minutes)
 	@$(BIN)/python scripts/labextension.py
@@ -83,6 +86,13 @@ $(VENV)/.stamp-lab: pyproject.toml | $(BIN)/python
 $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 	@echo "Installing opg_magic with all that the tests need into $(VENV) ..."
 	@$(BIN)/python $(PIP) -e '.[test,lint]'
+	@touch $@
+
+.venvs/floors/.stamp: pyproject.toml scripts/floors.py
+	@scripts/make_venv.sh $(PYTHON) .venvs/floors
+	@echo "Installing the lowest versions that pyproject.toml admits into .venvs/floors ..."
+	@.venvs/floors/bin/python scripts/floors.py .venvs/floors/constraints.txt
+	@.venvs/floors/bin/python $(PIP) -c .venvs/floors/constraints.txt -e '.[test]'
 	@touch $@
 
 # The official SDK brings packages that must not meet ours (protocol, section 6): a venv of its own.

@@ -79,6 +79,8 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
         def interrupt() -> None:
             nonlocal interrupted
             interrupted = True
+            # Asked to end by itself, the kernel would first print where it was.
+            client.shutdown_kernel = "immediate"
             if task is not None:
                 task.cancel()
 

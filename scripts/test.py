@@ -1,6 +1,6 @@
 """Everything that CI runs, two lanes side by side: what needs a browser, and what does not.
 
-``make test`` calls this, and ``make check`` with ``--check``.  Each lane's whole output is kept in ``build/test/``; its
+``make test`` calls this, ``make check`` with ``--check``, and ``make floors`` with ``--quick``.  Each lane's whole output is kept in ``build/test/``; its
 lines are shown as they come, with the lane's name.  The last line counts the tests of both halves; the slowest twenty
 stand above it.
 
@@ -103,6 +103,11 @@ def check() -> dict[str, int]:
     return asyncio.run(stage(lint=lint(), others=[pytest("others", QUICK, "1")]))
 
 
+def quick() -> dict[str, int]:
+    """The quick tests alone, by whichever Python runs this."""
+    return asyncio.run(stage(others=[pytest("others", QUICK, "1")]))
+
+
 def everything() -> dict[str, int]:
     """What CI runs."""
     jlpm = [str(BIN / "jlpm")]
@@ -125,7 +130,8 @@ def main() -> int:
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     begun = time.monotonic()
-    codes = check() if "--check" in sys.argv[1:] else everything()
+    chosen = {"--check": check, "--quick": quick}
+    codes = chosen.get(sys.argv[1] if sys.argv[1:] else "", everything)()
     counts, times = results()
     if times:
         print(f"\nThe slowest {SLOWEST}, in seconds:")

@@ -701,7 +701,11 @@ def execution_count() -> int | None:
     if shell is None:
         return None
     # What Out[n] will say: newer IPythons raise the shell's own count before the cell runs, older ones after it.
-    return max(0, int(shell.displayhook.prompt_count))
+    count = int(shell.displayhook.prompt_count)
+    if count == shell.execution_count:
+        # Older: between two cells it is the next one's.  Inputs are listed, after an empty one, as their cells begin.
+        count = min(count, len(shell.history_manager.input_hist_parsed) - 1)
+    return max(0, count)
 
 
 def _shell() -> Any:

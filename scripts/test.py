@@ -1,8 +1,8 @@
 """Everything that CI runs, two lanes side by side: what needs a browser, and what does not.
 
-``make test`` calls this, ``make check`` with ``--check``, and ``make floors`` with ``--quick``.  Each lane's whole output is kept in ``build/test/``; its
-lines are shown as they come, with the lane's name.  The last line counts the tests of both halves; the slowest twenty
-stand above it.
+``make test`` calls this, ``make check`` with ``--check``, and ``make floors`` with ``--quick``.  Each lane's whole
+output is kept in ``build/test/``; its lines are shown as they come, with the lane's name.  The last line counts the
+tests of both halves; the slowest twenty stand above it.
 
 ``PYTEST_ARGS`` (``make test PYTEST_ARGS="-k ledger"``) goes to both halves; one in which nothing matches is no failure.
 """

@@ -31,10 +31,18 @@ def test_the_number_of_the_running_cell_is_that_of_its_output(shell):
     assert shell.run_cell("count()", store_history=False).result == 3
 
 
-@pytest.mark.parametrize(("shells", "prompts", "number"), [(7, 7, 7), (8, 7, 7), (1, 0, 0), (0, -1, 0)])
-def test_older_and_newer_ipythons_agree_on_it(monkeypatch, shells: int, prompts: int, number: int):
-    # Older ones raise the count after the cell has run, newer ones before it; the prompt's count is right in both.
-    shell = SimpleNamespace(execution_count=shells, displayhook=SimpleNamespace(prompt_count=prompts), user_ns={})
+@pytest.mark.parametrize(
+    ("shells", "prompts", "begun", "number"),
+    [(7, 7, 7, 7), (8, 8, 7, 7), (1, 1, 0, 0), (8, 7, 7, 7), (1, 0, 0, 0), (0, -1, 0, 0)],
+)
+def test_older_and_newer_ipythons_agree_on_it(monkeypatch, shells: int, prompts: int, begun: int, number: int):
+    # Older ones raise the count after the cell has run, newer ones before it.
+    shell = SimpleNamespace(
+        execution_count=shells,
+        displayhook=SimpleNamespace(prompt_count=prompts),
+        history_manager=SimpleNamespace(input_hist_parsed=[""] * (begun + 1)),
+        user_ns={},
+    )
     monkeypatch.setattr(sessions, "_shell", lambda: shell)
     assert execution_count() == number
 

@@ -111,6 +111,11 @@ def _duckdb(path: Path) -> dict[str, list[Any]]:
     return dict(zip(found.columns, map(list, zip(*found.fetchall(), strict=True)), strict=True))
 
 
+def _insist_on_nul(read: Callable[[Path], Any]) -> None:
+    if read is _pandas and tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        pytest.skip("pandas before 3.1 ends a text at a NUL")
+
+
 READERS = [_python, _pandas, _pandas_slow, _arrow, _polars, _duckdb]
 
 
@@ -130,6 +135,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 def test_every_reader_reads_back_what_was_written(
     ledger: Ledger, tmp_path: Path, read: Callable[[Path], dict[str, list[Any]]], bom: bool
 ) -> None:
+    _insist_on_nul(read)
     path = tmp_path / "out.csv"
     export(ledger, path, excel=bom)
     frame = receipts(ledger)
@@ -233,7 +239,11 @@ def test_without_pyarrow_a_parquet_file_is_refused_in_words_and_the_rest_is_writ
     script = """
 import sys
 from pathlib import Path
-sys.modules["pyarrow"] = None
+class NoPyArrow:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "pyarrow":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoPyArrow())
 from opg_magic.errors import ConfigError
 from opg_magic.receipts.export import export
 from opg_magic.receipts.ledger import Ledger
@@ -260,6 +270,7 @@ except ConfigError as error:
 
 def test_the_line_for_other_readers_in_the_documentation_works(ledger: Ledger, tmp_path: Path) -> None:
     """docs/receipts.md: how pandas reads the file, and how one writes a DataFrame of one's own to Excel."""
+    _insist_on_nul(_pandas)
     path = tmp_path / "all.csv"
     export(ledger, path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False)

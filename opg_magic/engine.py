@@ -181,12 +181,13 @@ class Engine:
         if session is None:
             terms, _ = await self._covering.terms(call, ready, settings)
             cap = Money(terms.amount, self.network.token)
-            try:
-                call.limits.check_call(cap.amount, cap.token)
-            except errors.LimitExceeded as refused:
-                call.notes.append(f"{refused.message} {refused.hint}")
         else:
             cap = Money(session.authorisation.cap, self.network.token)
+        try:
+            # An open payment counts with its whole cap, too: a call that may risk less does not join it.
+            call.limits.check_call(cap.amount, cap.token)
+        except errors.LimitExceeded as refused:
+            call.notes.append(f"{refused.message} {refused.hint}")
         return Quote(
             host=ready.host,
             model=call.prompt.model,
@@ -255,9 +256,9 @@ class Engine:
         reasons = [*problems, *(f"{_short(tee_id)} is set aside: {reason}" for tee_id, reason in aside.items())]
         if not reasons:
             reasons = [f"the registry lists active hosts of {found} owner{'s' * (found != 1)} only"]
+        why = "; ".join(reason.rstrip(".") for reason in reasons)
         return errors.HostUnavailable(
-            f"{wanted} independent hosts are wanted, {found} can be used; nothing was sent. {'; '.join(reasons)}",
-            hint=_hint(aside),
+            f"{wanted} independent hosts are wanted, {found} can be used: {why}. Nothing was sent.", hint=_hint(aside)
         )
 
     def bind(self, answer: Answer, agreement: AgreementEvidence, settings: EngineSettings) -> Answer:

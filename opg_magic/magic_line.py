@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -304,6 +305,9 @@ def _as_text(name: str, value: Any) -> str:
         return int.__repr__(value)
     if isinstance(value, float):
         return float.__repr__(value)
+    # NumPy's numbers come out of every table; its spans of time are none, though it counts them among the integers.
+    if isinstance(value, numbers.Real) and getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u", "f"):
+        return str(value)
     kind = type(value).__name__
     hint = f"Take its text first: text = {name}.text" if kind == "Answer" else f"Make it a text first: str({name})"
     raise PromptError(f"{name} is a {kind}; a str, int or float is needed. Nothing was sent.", hint=hint)

@@ -71,7 +71,8 @@ def settled(
     ``streamed``: text was on the display before the verdict.  ``shown_anyway``: the reader asked for withheld text.
     """
     if verdict is None:
-        return of_failure(receipt, cost, streamed=streamed)
+        unchecked = receipt.document["response"]["problem"] is None  # it came, and could not be judged
+        return of_failure(receipt, cost, headline="Not checked" if unchecked else "No answer", streamed=streamed)
     withheld = verdict.withheld
     headline, tone = _headline(verdict, shown_anyway=shown_anyway)
     summary = [

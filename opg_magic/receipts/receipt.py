@@ -314,8 +314,16 @@ class Receipt:
         A withheld one only with ``include_withheld``, else :class:`AnswerWithheld`; :class:`CallFailed` if none came.
         """
         verdict, response = self.verdict_at_creation, self.document["response"]
-        if verdict is None or (response["text"] is None and response["tool_calls"] is None):
-            problem = response["problem"]
+        problem = response["problem"]
+        came = response["text"] is not None or response["tool_calls"] is not None
+        if verdict is None and came and problem is None:
+            raise CallFailed(
+                f"the answer of call {self.id} could not be checked when it came, so it is not handed out",
+                hint=f"It is in its receipt: opg show {self.id} --json",
+                charge=self.cost.charge,
+                receipt_id=self.id,
+            )
+        if verdict is None or not came:
             raise CallFailed(
                 f"call {self.id} got no answer" + (f": {problem['message']}" if problem else ""),
                 charge=self.cost.charge,

@@ -264,3 +264,13 @@ def test_a_cost_by_the_hosts_figures_is_never_more_than_can_be_taken(session: Se
     monkeypatch.setattr(HostClient, "health", cheap)
     answer = session.ask(Prompt(text="What is a TEE?", model="openai/gpt-5"))
     assert answer.cost.amount == answer.cost.cap
+
+
+def test_a_dry_run_says_that_an_open_payment_is_above_the_calls_own_limit(session: Session):
+    ask(session, QUESTION)
+    low = CallOptions(max_cost=10**16)
+    quote = session.quote(Prompt(text=QUESTION, model="openai/gpt-5"), low)
+    assert quote.reuses_session
+    assert any("the limit per call is 0.01 sim-OPG" in note for note in quote.notes)
+    with pytest.raises(errors.LimitExceeded):
+        session.ask(Prompt(text=QUESTION, model="openai/gpt-5"), low)

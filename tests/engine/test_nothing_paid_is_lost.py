@@ -17,6 +17,7 @@ from support.waiting import until
 
 from opg_magic import background, errors
 from opg_magic.call import CallOptions
+from opg_magic.display.card import of_kept
 from opg_magic.models import Charge, Phase, Prompt
 from opg_magic.receipts.receipt import build_receipt
 from opg_magic.session import Session
@@ -100,6 +101,11 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
     receipt = session.ledger.get(failed.value.receipt_id)
     assert receipt.text
     assert receipt.verdict_at_creation is None
+    # It is not said later that nothing came.
+    with pytest.raises(errors.CallFailed, match="could not be checked when it came") as shown:
+        session.show(receipt.id, unverified=True)
+    assert f"opg show {receipt.id} --json" in shown.value.hint
+    assert "Not checked" in of_kept(receipt).headline
 
 
 def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: Session, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from opg_magic import magic_line
@@ -181,3 +182,19 @@ def test_the_near_name_is_offered() -> None:
 def test_a_name_of_pythons_own_is_refused_before_payment(word):
     with pytest.raises(LineError, match="Python's own"):
         parse(word, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(np.int64(3), "3"), (np.uint8(7), "7"), (np.float32(0.1), "0.1"), (np.float64(0.5), "0.5"), (np.str_("a"), "a")],
+)
+def test_numpy_scalars_are_filled_in_as_the_values_that_they_are(value: object, text: str) -> None:
+    assert fill("{{n}}", {"n": value})[0] == text
+
+
+@pytest.mark.parametrize(
+    "value", [np.bool_(True), np.timedelta64(5, "s"), np.datetime64("2026-01-01"), np.array([1]), np.array(1)]
+)
+def test_other_values_of_numpy_are_none(value: object) -> None:
+    with pytest.raises(PromptError, match="a str, int or float is needed"):
+        fill("{{n}}", {"n": value})

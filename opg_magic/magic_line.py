@@ -157,6 +157,7 @@ def read(line: str) -> Line:
 def _line(line: str, value_of: Callable[[Option, str], Any]) -> Line:
     name: str | None = None
     given: dict[str, Any] = {}
+    repeated: dict[str, list[Any]] = {}
     for option, word in _options(split(line)):
         if option is None:
             name = _name(word or "", name)
@@ -166,8 +167,10 @@ def _line(line: str, value_of: Callable[[Option, str], Any]) -> Line:
             given[option.key] = True
         else:
             value = value_of(option, word)
-            given[option.key] = (*given.get(option.key, ()), value) if option.repeat else value
-    return Line(name, given)
+            if option.repeat:
+                repeated.setdefault(option.key, []).append(value)
+            given[option.key] = value
+    return Line(name, given | {key: tuple(values) for key, values in repeated.items()})
 
 
 def _options(words: list[str]) -> Iterator[tuple[Option | None, str | None]]:

@@ -238,7 +238,11 @@ export function readLine(text: string): ILine | null {
     if (value === null) {
       return null;
     }
-    given[key] = option.repeat ? [...((given[key] as string[] | undefined) ?? []), value as string] : value;
+    if (option.repeat) {
+      ((given[key] ??= []) as string[]).push(value as string);
+    } else {
+      given[key] = value;
+    }
   }
   return split.isOpen ? null : { name, given };
 }

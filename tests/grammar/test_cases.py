@@ -82,7 +82,12 @@ def test_words_are_split_as_a_shell_splits_them() -> None:
 def test_hostile_text_is_read_in_no_time() -> None:
     """Nothing here takes a time that grows faster than the text: what did would take minutes for this."""
     size = 200_000
-    for text in ("%%time\n" * (size // 7), "{{" * size, " \n" * size, "%%opg " + "\\" * size, "%%opg " + "'\"" * size):
+    stops = "%%opg " + "--stop a " * size
+    for text in (
+        *("%%time\n" * (size // 7), "{{" * size, " \n" * size, "%%opg " + "\\" * size, "%%opg " + "'\"" * size, stops),
+        *("%" * size, "#\n" * size, "\u200b" * size, "In [" + "0" * size),
+    ):
         cells.read_cell(text)
+        assert not grammar.reads_like_a_call(text) or "%%opg" in text
         grammar.fills(text, text)
         grammar.normal(text)

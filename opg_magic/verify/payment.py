@@ -12,6 +12,7 @@ from typing import Any
 
 from opg_magic.models import (
     Authorisation,
+    Basis,
     Charge,
     Claim,
     Evidence,
@@ -26,6 +27,7 @@ from opg_magic.verify._claims import basis_of, failed, missing, not_applicable, 
 MARGIN_SECONDS = 120
 
 _NOTHING = "Nothing was taken for this call."
+_NOT_ITS_OWN = "It is not known here that the payment is this host's."
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SECOND = 1_000_000
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -72,7 +74,11 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     if lacking:
         reason = f"not known of it: {', '.join(lacking)}"
         return missing("payment", "The payment cannot be compared with what was signed.", "incomplete", reason, **facts)
-    return passed("payment", basis, _sentence(payment, settled), **facts)
+    bound = _bound(evidence, payment, trust)
+    if bound is None:
+        reason = "no entry of the registry says whom payments of this host go to"
+        return missing("payment", _NOT_ITS_OWN, "no-payee", reason, **facts)
+    return passed("payment", bound, _sentence(payment, settled), **facts)
 
 
 def expires(authorisation: Authorisation) -> datetime:
@@ -89,7 +95,7 @@ def _open(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> Claim:
     unknown = _payee_fault(evidence, payment, trust)
     if unknown is not None:
         # Operators may be paid elsewhere than the registry says.  Nothing was taken yet, so nothing is borrowed either.
-        return missing("payment", "It is not known here that the payment is this host's.", *unknown[1:])
+        return missing("payment", _NOT_ITS_OWN, *unknown[1:])
     end = expires(payment.authorisation)
     cap = Money(payment.authorisation.cap, payment.token)
     return waiting(
@@ -100,6 +106,18 @@ def _open(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> Claim:
         "The payment was not looked up on its chain after it could last be made.",
         cap=payment.authorisation.cap,
     )
+
+
+def _bound(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> Basis | None:
+    """What the claim rests on: the chain that was asked tells of a payment, not that its payee is this host's.
+
+    That the payee is this host's is asked of the registry, or the reader's own pin; else its author's word.
+    """
+    own = payment.authorisation.pay_to.lower() in {payee.lower() for payee in trust.payees}
+    entry = evidence.registry.entry if evidence.registry is not None else None
+    if own or (entry is not None and basis_of("registry", trust) is Basis.ASKED):
+        return basis_of("payment", trust)
+    return Basis.RECORDED if entry is not None or evidence.host is not None else None
 
 
 def _payee_fault(evidence: Evidence, payment: PaymentEvidence, trust: Trust) -> tuple[str, str, str] | None:

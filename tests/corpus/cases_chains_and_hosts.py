@@ -271,6 +271,13 @@ def _borrowed(call: Evidence) -> Iterator[Case]:
     taken = chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE))
     unlisted = replace(call, registry=None, payment=taken)
     yield case("attack_40 another payee, no registry", F, unlisted, PINNING, fails="payment")
+    paid = replace(call, payment=chains.payment(settled=chains.settled()))
+    for title, asked in (("payment alone", {"payment"}), ("both", {"payment", "registry"}), ("neither", set())):
+        some = replace(ASKING, asked=frozenset(asked))
+        yield case(f"whose payee it is, asked of {title}", P, replace(paid, registry=None), some)
+        yield case(f"whose payee it is, no host, asked of {title}", P, replace(paid, registry=None, host=None), some)
+        listed = P if "registry" not in asked else V
+        yield case(f"whose payee it is, listed, asked of {title}", listed, paid, some)
     months = 16 * 30 * 86400
     times: dict[str, tuple[VerdictStatus, dict[str, int]]] = {
         "16 months before": (F, {"valid_after": SIGNED - months - 600, "deadline": SIGNED - months}),

@@ -129,7 +129,19 @@ def test_a_payment_as_signed_passes_and_says_what_was_paid() -> None:
     assert good.sentence == "0.0041 sim-OPG (at most 0.1 sim-OPG) was paid to 0x2222…2222."
     assert good.facts["amount"] == 4_100_000_000_000_000 and good.facts["block_number"] == 91
     assert claim(PAID, "payment", reader()).basis is Basis.RECORDED
-    assert claim(PAID, "payment", reader(asked=frozenset({"payment"}))).basis is Basis.ASKED
+    assert claim(PAID, "payment", reader(asked=frozenset({"payment", "registry"}))).basis is Basis.ASKED
+
+
+def test_attack_40_the_chain_tells_of_a_payment_and_not_whose_payee_it_is() -> None:
+    """The payment chain was asked, the registry was not: that the payee is this host's is its author's word."""
+    alone = reader(asked=frozenset({"payment"}))
+    assert claim(PAID, "payment", alone).basis is Basis.RECORDED
+    assert claim(PAID, "payment", replace(alone, payees=frozenset({PAYEE}))).basis is Basis.ASKED
+    unknown = replace(PAID, registry=None, host=None)
+    for trust in (alone, reader(asked=frozenset({"payment", "registry"}))):
+        found = claim(unknown, "payment", trust)
+        assert (found.status, found.code) == (Status.MISSING, "no-payee")
+    assert claim(unknown, "payment", replace(alone, payees=frozenset({PAYEE}))).basis is Basis.ASKED
 
 
 @pytest.mark.parametrize("found", [None, settled(status="open", amount=None, tx_hash=None)])

@@ -7,13 +7,14 @@
  */
 
 import { formatMoney } from '../money';
-import { microseconds, PaymentPart, SettledPart } from '../receipt';
+import { Basis, microseconds, PaymentPart, SettledPart } from '../receipt';
 import { Trust } from '../trust';
 import { basisOf, Claim, Evidence, failed, LAST_MOMENT, missing, notApplicable, passed, utc, waiting } from './shared';
 
 /** Seconds past the signed deadline until which a settlement may still come into sight: blocks lag, RPCs lag. */
 const MARGIN_SECONDS = 120n;
 const NOTHING = 'Nothing was taken for this call.';
+const NOT_ITS_OWN = "It is not known here that the payment is this host's.";
 const OTHER_TIME = 'The payment is not of the time of this call.';
 const SECOND = 1_000_000n;
 
@@ -56,7 +57,23 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     const reason = `not known of it: ${lacking.join(', ')}`;
     return missing('payment', 'The payment cannot be compared with what was signed.', 'incomplete', reason, facts);
   }
-  return passed('payment', basis, sentence(payment, settled), facts);
+  const bound = boundBy(evidence, payment, trust);
+  if (bound === null) {
+    return missing('payment', NOT_ITS_OWN, 'no-payee', 'no entry of the registry says whom payments of this host go to', facts);
+  }
+  return passed('payment', bound, sentence(payment, settled), facts);
+}
+
+/**
+ * What the claim rests on: the chain that was asked tells of a payment, not that its payee is this host's. That is asked of the
+ * registry, or the reader's own pin; else its author's word.
+ */
+function boundBy(evidence: Evidence, payment: PaymentPart, trust: Trust): Basis | null {
+  const own = trust.payees.some(known => known.toLowerCase() === payment.authorisation.pay_to.toLowerCase());
+  if (own || (evidence.entry !== null && basisOf('registry', trust) === 'asked')) {
+    return basisOf('payment', trust);
+  }
+  return evidence.entry !== null || evidence.host !== null ? 'recorded' : null;
 }
 
 /** When a payment that is not in sight yet cannot come any more, in microseconds since 1970. */
@@ -73,7 +90,7 @@ function open(evidence: Evidence, payment: PaymentPart, trust: Trust): Claim {
   const unknown = payeeFault(evidence, payment, trust);
   if (unknown !== null) {
     // Operators may be paid elsewhere than the registry says. Nothing was taken yet, so nothing is borrowed either.
-    return missing('payment', "It is not known here that the payment is this host's.", unknown[1], unknown[2]);
+    return missing('payment', NOT_ITS_OWN, unknown[1], unknown[2]);
   }
   const cap = formatMoney(BigInt(payment.authorisation.cap), payment.token);
   return waiting(

@@ -128,7 +128,8 @@ def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
     wanted = hosts // 2 + 1 if quorum is None else arguments.whole("quorum", quorum, 0)
     if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
         raise errors.ConfigError(
-            f"{hosts} {'host' if hosts == 1 else 'hosts'} and a quorum of {wanted} make no agreement",
+            f"{arguments.shown(hosts)} {'host' if hosts == 1 else 'hosts'} and a quorum of {arguments.shown(wanted)} make"
+            " no agreement",
             hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
         )
     return hosts, wanted

@@ -148,7 +148,8 @@ def choose_terms(
     if not allowed:
         raise PaymentRefused(
             "; ".join(refusals[:4]),
-            hint="Nothing was signed. Another host may offer allowed terms; your settings can pin an address.",
+            hint="Nothing was signed. Another host may offer allowed terms; your settings can pin an address, and"
+            " session_idle says how long a host takes to settle.",
         )
     terms = min(allowed, key=lambda t: (t.amount, -t.max_timeout_seconds))
     return terms, _notes(terms, host, network, resource_url)

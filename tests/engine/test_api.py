@@ -162,7 +162,18 @@ def test_no_prompt_but_a_text_or_messages(session: Session, prompt: Any):
 
 @pytest.mark.parametrize(
     ("hosts", "quorum"),
-    [(None, None), (2.0, None), (True, None), ("2", None), (float("nan"), None), (2, 1.5), (2, True), (17, None)],
+    [
+        (None, None),
+        (2.0, None),
+        (True, None),
+        ("2", None),
+        (float("nan"), None),
+        (2, 1.5),
+        (2, True),
+        (17, None),
+        (10**5000, None),
+        (2, 10**5000),
+    ],
 )
 def test_hosts_and_quorum_are_whole_numbers(session: Session, hosts: Any, quorum: Any):
     with pytest.raises(errors.ConfigError, match=r"must be a whole number|make no agreement"):

@@ -127,9 +127,9 @@ def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
     hosts = arguments.whole("hosts", hosts, 0)
     wanted = hosts // 2 + 1 if quorum is None else arguments.whole("quorum", quorum, 0)
     if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
+        many, most = arguments.shown(hosts), arguments.shown(wanted)
         raise errors.ConfigError(
-            f"{arguments.shown(hosts)} {'host' if hosts == 1 else 'hosts'} and a quorum of {arguments.shown(wanted)} make"
-            " no agreement",
+            f"{many} host{'s' * (hosts != 1)} and a quorum of {most} make no agreement",
             hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
         )
     return hosts, wanted

@@ -171,8 +171,8 @@ def test_no_prompt_but_a_text_or_messages(session: Session, prompt: Any):
         (2, 1.5),
         (2, True),
         (17, None),
-        (10**5000, None),
-        (2, 10**5000),
+        pytest.param(10**5000, None, id="beyond"),
+        pytest.param(2, 10**5000, id="quorum-beyond"),
     ],
 )
 def test_hosts_and_quorum_are_whole_numbers(session: Session, hosts: Any, quorum: Any):

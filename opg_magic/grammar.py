@@ -19,7 +19,11 @@ _BLANK = re.compile(f"[{SPACE}]*")
 #: Where Python's ``splitlines``, and so IPython, ends a line, and no editor does.
 _ODD_ENDS = re.compile("[\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
 _BLANK_LINES = re.compile(r"(?:[ \t]*\n)*[ \t]*")
-_WRAPPER = re.compile(f"%%({'|'.join(WRAPPERS)})(?: .*)?")
+#: With options alone, and the name that ``%%capture`` fills: other words would be read and compared with nothing.
+_OPTIONS = "(?: +(?:-[-A-Za-z0-9]+|[0-9]+))*"
+_WRAPPER = re.compile(
+    f"%%(?:(?P<name>time|timeit){_OPTIONS}|(?P<capture>capture){_OPTIONS}(?: +[A-Za-z_][A-Za-z0-9_]*{_OPTIONS})?)"
+)
 _OPG = re.compile(r"%%opg(?: (.*))?")
 #: More magics above one cell than anyone stacks.
 _MOST_WRAPPERS = 8
@@ -73,7 +77,7 @@ def head(source: str) -> Head | None:
         wrapper = _WRAPPER.fullmatch(line)
         if wrapper is None or not ended:
             return None
-        wrappers.append(wrapper[1])
+        wrappers.append(wrapper["name"] or wrapper["capture"])
     return None
 
 

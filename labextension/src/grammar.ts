@@ -13,8 +13,12 @@ const BLANK = new RegExp(`^[${SPACE}]*$`);
 /** Where Python's `splitlines`, and so IPython, ends a line, and no editor does. */
 const ODD_ENDS = /[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]/; // eslint-disable-line no-control-regex
 const BLANK_LINES = /^(?:[ \t]*\n)*[ \t]*/;
-/** Magics that run the cell below their line as it stands: a call under one of them is still that call. */
-const WRAPPER = /^%%(?:time|timeit|capture)(?: [^\n]*)?$/;
+/**
+ * Magics that run the cell below their line as it stands: a call under one of them is still that call. With options alone, and the
+ * name that `%%capture` fills: other words would be read and compared with nothing.
+ */
+const WRAPPER_OPTIONS = '(?: +(?:-[-A-Za-z0-9]+|[0-9]+))*';
+const WRAPPER = new RegExp(`^%%(?:(?:time|timeit)${WRAPPER_OPTIONS}|capture${WRAPPER_OPTIONS}(?: +[A-Za-z_][A-Za-z0-9_]*${WRAPPER_OPTIONS})?)$`);
 const OPG = /^%%opg(?: ([^\n]*))?$/;
 /** More magics above one cell than anyone stacks. */
 const MOST_WRAPPERS = 8;

@@ -89,6 +89,7 @@ def no_calls() -> Iterator[NotebookCase]:
         ("a comment under %%time", "%%time\n# why\n%%opg hi"),
         ("one % only", "%opg show last"),
         ("a question mark", "%%opg? hi"),
+        ("a question on the line of %%time", "%%time Is 561 prime?\n%%opg hi"),
         ("Python", "print(answer)"),
         ("nothing", ""),
     ):

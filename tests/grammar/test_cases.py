@@ -85,6 +85,7 @@ def test_hostile_text_is_read_in_no_time() -> None:
     stops = "%%opg " + "--stop a " * size
     for text in (
         *("%%time\n" * (size // 7), "{{" * size, " \n" * size, "%%opg " + "\\" * size, "%%opg " + "'\"" * size, stops),
+        *("%%capture " + "-a 1 " * size + "!\n%%opg", "%%time -" + "a-" * size + "!\n%%opg a\nx"),
         *("%" * size, "#\n" * size, "\u200b" * size, "In [" + "0" * size),
     ):
         cells.read_cell(text)

@@ -34,7 +34,7 @@ test.each(CASES.strip)('%j has white space around %j', (text, stripped) => {
 
 test('hostile text is read in no time', () => {
   const size = 1_000_000;
-  for (const text of ['%%time\n'.repeat(size / 7), '{{'.repeat(size), ' \n'.repeat(size), '%%opg ' + '\\'.repeat(size), '%%opg ' + '--stop a '.repeat(size / 9), ' '.repeat(size) + 'x']) {
+  for (const text of ['%%time\n'.repeat(size / 7), '{{'.repeat(size), ' \n'.repeat(size), '%%opg ' + '\\'.repeat(size), '%%opg ' + '--stop a '.repeat(size / 9), '%%capture ' + '-a 1 '.repeat(size / 5) + '!\n%%opg', ' '.repeat(size) + 'x']) {
     expect(['other', 'unclear', 'free']).toContain(readCell(text).kind);
     expect(fills(text, text)).toBe(true);
     expect(strip(text).length).toBeLessThanOrEqual(text.length);

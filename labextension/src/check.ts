@@ -392,6 +392,9 @@ function savedFindings(receipt: Receipt, verdict: Verdict): Finding[] {
   if (checked === null) {
     return [];
   }
+  if (verdict.simulated && !checked.simulated && !receipt.network.simulated) {
+    return [{ level: 'failed', code: 'saved-differs', message: 'The saved card does not say that the network was simulated; here it is.' }];
+  }
   const [then, now] = [checked.verdict, verdict.status === 'SIMULATED' ? 'VERIFIED' : verdict.status];
   if (then === now) {
     return [];

@@ -54,6 +54,8 @@ def saved_fault(receipt: Receipt, now: Checked) -> Fault | None:
     A card quotes its author's kernel wherever it does not say "verified": words that a verdict of now must not cover.
     """
     then = receipt.verdict_at_creation
+    if now.verdict.simulated and then is not None and not (then.simulated or receipt.document["network"]["simulated"]):
+        return "failed", "saved-differs", "The saved card does not say that the network was simulated; here it is."
     if then is None or then.outcome is VerdictStatus.VERIFIED is now.verdict.outcome:
         return None
     here = now.verdict.outcome

@@ -437,3 +437,13 @@ def test_notebook_of_another_format_is_not_read_as_what_nobody_shows(tmp_path: P
     for version in (3, None, "4"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"nbformat": version, "worksheets": []}))
         assert verify(path, allow_simulated=True).exit_code == 2
+
+
+def test_a_saved_card_that_hides_a_simulation_is_failed(tmp_path: Path) -> None:
+    """Under this reader's own root it would be accepted, and its card says "Verified"."""
+    document = json.loads(signed().to_json())
+    document["network"]["simulated"] = document["checked"]["simulated"] = False
+    hidden = Receipt(redigested(document))
+    assert "SIMULATED" not in shown(hidden)["text/plain"]
+    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(hidden))), allow_simulated=True)
+    assert (report.exit_code, codes(report, "failed")) == (1, ["saved-differs"])

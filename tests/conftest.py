@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,10 @@ from opg_magic import environment
 
 # In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the process started.
 environment.start_from(os.environ)
+
+# No test reads or writes the ledger, keys and settings of whoever runs it.
+os.environ["OPG_HOME"] = tempfile.mkdtemp(prefix="opg-tests-")
+atexit.register(shutil.rmtree, os.environ["OPG_HOME"], ignore_errors=True)
 
 # A run that a shell started in the background ignores SIGINT, and so would all that it starts; stops are tested here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,7 +24,7 @@ from support.fuzzing import FUZZ, ODD, peak_of, replaced, spoilt
 from support.receipts import SIM
 from support.signed_receipts import signed
 
-from opg_magic.errors import MalformedMessage, PaymentRefused, UnreadableReceipt
+from opg_magic.errors import ArgumentError, MalformedMessage, PaymentRefused, UnreadableReceipt
 from opg_magic.models import CLAIM_NAMES, AttestationEvidence, Claim, Evidence, ResponseEvidence, Status, VerdictStatus
 from opg_magic.protocol import merkle, reply, sse, x402
 from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, write_dump
@@ -112,9 +112,12 @@ def test_answers_that_are_not_streamed(raw: bytes, message: Any) -> None:
         found = reply.read_reply(text, "chat")
         assert isinstance(found, ResponseEvidence)
         judged(replace(CALL, response=found))
-    verdict = verify_exchange(
-        signing.CHAT, message, signing_key=BY.der, sent_at=signing.SIGNED - 1, received_at=signing.SIGNED + 1
-    )
+    times = {"sent_at": signing.SIGNED - 1, "received_at": signing.SIGNED + 1}
+    try:
+        verdict = verify_exchange(signing.CHAT, message, signing_key=BY.der, **times)
+    except ArgumentError:
+        assert not isinstance(message, dict | str), "what can be an answer is judged"
+        return
     assert verdict.status in (VerdictStatus.FAILED, VerdictStatus.UNVERIFIED)
 
 

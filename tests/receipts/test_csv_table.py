@@ -175,7 +175,9 @@ def test_a_spreadsheet_told_another_separator_sees_no_formula(ledger: Ledger, tm
             assert not _RUN.match(cell), cell[:60]
 
 
-def test_excel_is_told_that_it_is_utf_8(ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_excel_is_told_that_it_is_utf_8(
+    ledger: Ledger, tmp_path: Path, opg_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     export(ledger, tmp_path / "with.csv", excel=True)
     export(ledger, tmp_path / "without.csv")
     assert (tmp_path / "with.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "without.csv").read_bytes()

@@ -202,7 +202,10 @@ function headlineOf(receipt: Receipt, simulated: boolean, show: boolean, answere
   const { checked, response } = receipt;
   let [text, tone]: [string, ICard['tone']] = simulated ? ['all checks pass', 'sim'] : ['✓ Verified', 'ok'];
   if (!answered) {
-    [text, tone] = [`✗ ${NO_ANSWER.get(response.problem?.code ?? '') ?? 'No answer'}`, 'quiet'];
+    // With neither a problem nor a verdict, an answer came and could not be judged.
+    const unchecked = checked === null && response.problem === null;
+    const ended = unchecked ? 'Not checked' : (NO_ANSWER.get(response.problem?.code ?? '') ?? 'No answer');
+    [text, tone] = [`✗ ${ended}`, 'quiet'];
   } else if (checked!.verdict === 'FAILED') {
     [text, tone] = [show ? '✗ Failed: shown because you asked' : '✗ Failed: answer withheld', 'bad'];
   } else if (isWithheldAtCreation(receipt)) {

@@ -222,7 +222,10 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
 def _headline(receipt: Receipt, *, simulated: bool, show: bool, answered: bool) -> tuple[str, str]:
     checked, problem = receipt.document["checked"], receipt.document["response"]["problem"]
     if not answered:
-        text, tone = f"✗ {_NO_ANSWER.get(problem['code'] if problem else '', 'No answer')}", "quiet"
+        # With neither a problem nor a verdict, an answer came and could not be judged.
+        unchecked = checked is None and problem is None
+        ended = "Not checked" if unchecked else _NO_ANSWER.get(problem["code"] if problem else "", "No answer")
+        text, tone = f"✗ {ended}", "quiet"
     elif checked["verdict"] == "FAILED":
         text, tone = "✗ Failed: shown because you asked" if show else "✗ Failed: answer withheld", "bad"
     elif receipt.withheld:

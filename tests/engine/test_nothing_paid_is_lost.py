@@ -19,6 +19,7 @@ from opg_magic import background, errors
 from opg_magic.call import CallOptions
 from opg_magic.display.card import of_kept
 from opg_magic.models import Charge, Phase, Prompt
+from opg_magic.receipts.face import card_of
 from opg_magic.receipts.receipt import build_receipt
 from opg_magic.session import Session
 
@@ -106,6 +107,7 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
         session.show(receipt.id, unverified=True)
     assert f"opg show {receipt.id} --json" in shown.value.hint
     assert "Not checked" in of_kept(receipt).headline
+    assert "Not checked" in card_of(receipt, show=False).headline
 
 
 def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: Session, monkeypatch):

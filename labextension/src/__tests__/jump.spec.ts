@@ -83,6 +83,25 @@ test('a cell that others push away while it settles is gone to again', async () 
   expect(jumped.ended).toBe(true);
 });
 
+test('a cell that is pushed away after it settled is gone to again, until the reader goes on', async () => {
+  const place = new Place('contentVisibility');
+  place.put(3_000);
+  const jumped = begin(place);
+  await jest.advanceTimersByTimeAsync(1_000);
+  expect(jumped.ended).toBe(true);
+  place.top = 7_000;
+  await jest.advanceTimersByTimeAsync(500);
+  expect([place.top, place.scrolls]).toEqual([100, 2]);
+  // Its beginning alone, at the lower edge, is not a cell in view.
+  place.top = 590;
+  await jest.advanceTimersByTimeAsync(500);
+  expect([place.top, place.scrolls]).toEqual([100, 3]);
+  document.body.dispatchEvent(new Event('wheel', { bubbles: true }));
+  place.top = 7_000;
+  await jest.advanceTimersByTimeAsync(1_000);
+  expect(place.scrolls).toBe(3);
+});
+
 test('with full windowing, scrolling is what brings the cell', async () => {
   const place = new Place('full');
   const jumped = begin(place);

@@ -14,7 +14,7 @@ from opg_magic.protocol.canonical import NEWER
 from opg_magic.receipts.asked import asked
 from opg_magic.receipts.receipt import MIME_TYPE
 
-SHARED = Path("/work/shared/cases")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Say that 561 is prime."},

@@ -39,6 +39,7 @@ from opg_magic.models import (
 )
 from opg_magic.networks import Network, Token
 from opg_magic.protocol import strict_json
+from opg_magic.receipts.asked import text_of
 from opg_magic.receipts.form import MAX_BYTES, canonical_bytes, digest, fault, has_form, parse, short
 from opg_magic.receipts.parts import (
     b64,
@@ -537,16 +538,7 @@ def signed_prompt(kind: str, body: str) -> str | None:
     messages = parsed.get("messages")
     for message in reversed(messages if isinstance(messages, list) else []):
         if isinstance(message, dict) and message.get("role") == "user":
-            return _text_of(message.get("content"))
-    return None
-
-
-def _text_of(content: Any) -> str | None:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") == "text"]
-        return "".join(p for p in parts if isinstance(p, str))
+            return text_of(message.get("content"))
     return None
 
 

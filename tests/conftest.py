@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
 
 from opg_magic import environment
 
 # In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the process started.
 environment.start_from(os.environ)
+
+# No test measures time: a machine that is busy elsewhere is no fault of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # No test reads or writes the ledger, keys and settings of whoever runs it.
 os.environ["OPG_HOME"] = tempfile.mkdtemp(prefix="opg-tests-")

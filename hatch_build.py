@@ -1,4 +1,5 @@
-"""What hatchling does for this project besides: the page of the package, and a word where Node is missing."""
+"""What hatchling does for this project besides: the page of the package, and a word where Node is
+missing."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-#: A package's page has no files beside it: links into the repository lead nowhere there, and images stay empty frames.
+#: A package's page has no files beside it: links into the repository lead nowhere there, and images
+#: stay empty frames.
 _IMAGE = re.compile(r"^!\[[^\]]*\]\((?![a-z]+:)[^)]*\)\n+", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?![a-z]+:)[^)]*\)")
 _NOTE = "*Documents, examples and images come with the source distribution.*\n"
@@ -23,7 +25,8 @@ The JupyterLab extension cannot be built: Node is not on the PATH. Either
 
 
 def package_page(readme: str) -> str:
-    """The README for a package's page: without the images and links that only the repository has."""
+    """The README for a package's page: without the images and links that only the repository
+    has."""
     return _LINK.sub(r"\1", _IMAGE.sub("", readme)) + "\n" + _NOTE
 
 
@@ -42,8 +45,17 @@ class NodeIsNeeded(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         built = Path(self.root) / "opg_magic" / "labextension" / "package.json"
-        # An editable installation may do without; jupyter-builder's own variables leave it out, too.
-        left_out = os.environ.get("SKIP_JUPYTER_BUILDER") or os.environ.get("HATCH_JUPYTER_BUILDER_SKIP_NPM") == "1"
-        if version != "editable" and not left_out and not built.exists() and shutil.which("node") is None:
+        # An editable installation may do without; jupyter-builder's own variables leave it out,
+        # too.
+        left_out = (
+            os.environ.get("SKIP_JUPYTER_BUILDER")
+            or os.environ.get("HATCH_JUPYTER_BUILDER_SKIP_NPM") == "1"
+        )
+        if (
+            version != "editable"
+            and not left_out
+            and not built.exists()
+            and shutil.which("node") is None
+        ):
             # No traceback: nothing of it would help whoever reads it.
             raise SystemExit(NO_NODE)

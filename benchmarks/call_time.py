@@ -1,8 +1,9 @@
-"""What a verified call costs in time: a warm one over bare httpx, and the first one of a fresh kernel, beside the SDK.
+"""What a verified call costs in time: a warm one over bare httpx, and the first one of a fresh
+kernel, beside the SDK.
 
-All against the same host of one simulated network, in turn.  The SDK's warm call is a call on an open client, with
-whatever it does about paying; ours verifies, records and keeps a receipt, which the SDK does not.
-"""
+All against the same host of one simulated network, in turn.  The SDK's warm call is a call on an
+open client, with whatever it does about paying; ours verifies, records and keeps a receipt, which
+the SDK does not."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def sdk_environment(state: Mapping[str, Any]) -> dict[str, str]:
 
 
 def warm(state: Mapping[str, Any], key: str, rounds: int = 15) -> list[Figure]:
-    """Milliseconds of a warm call, ours and the official SDK's, and what each adds to bare httpx."""
+    """Milliseconds of a warm call, ours and the official SDK's, and what each adds to bare
+    httpx."""
     setup = {
         "tee_id": state["hosts"][0]["tee_id"],
         "registry_rpc": state["registry_rpc"],
@@ -39,8 +41,12 @@ def warm(state: Mapping[str, Any], key: str, rounds: int = 15) -> list[Figure]:
         Worker(SDK, "client_sdk.py", {**setup, "key": key}, sdk_environment(state)) as sdk,
     ):
         clients = {"raw": raw, "ours": ours, "sdk": sdk}
-        plain = interleaved({n: lambda w=w: w.call(stream=False)["total_ms"] for n, w in clients.items()}, rounds)
-        first = interleaved({n: lambda w=w: w.call(stream=True)["first_ms"] for n, w in clients.items()}, rounds)
+        plain = interleaved(
+            {n: lambda w=w: w.call(stream=False)["total_ms"] for n, w in clients.items()}, rounds
+        )
+        first = interleaved(
+            {n: lambda w=w: w.call(stream=True)["first_ms"] for n, w in clients.items()}, rounds
+        )
     figures = []
     for name, samples in (("plain answer", plain), ("first token of a stream", first)):
         # Pairs of one round, so that a slow moment of the machine or the host cancels out.
@@ -48,8 +54,20 @@ def warm(state: Mapping[str, Any], key: str, rounds: int = 15) -> list[Figure]:
         added_sdk = [a - b for a, b in zip(samples["sdk"], samples["raw"], strict=True)]
         figures += [
             figure(f"warm call, {name}: bare httpx", samples["raw"], "ms"),
-            figure(f"warm call, {name}: opg_magic", samples["ours"], "ms", peer="official SDK", beside=samples["sdk"]),
-            figure(f"warm call, {name}: added over httpx", added, "ms", peer="official SDK", beside=added_sdk),
+            figure(
+                f"warm call, {name}: opg_magic",
+                samples["ours"],
+                "ms",
+                peer="official SDK",
+                beside=samples["sdk"],
+            ),
+            figure(
+                f"warm call, {name}: added over httpx",
+                added,
+                "ms",
+                peer="official SDK",
+                beside=added_sdk,
+            ),
         ]
     return figures
 
@@ -65,8 +83,11 @@ assert answer.chat_output["content"]
 
 
 def first_answer(state: Mapping[str, Any], key: str, rounds: int = 5) -> list[Figure]:
-    """Milliseconds from starting a kernel to the end of the first answered cell; the network is up already."""
-    sdk_cell = SDK_CELL.format(key=key, registry_rpc=state["registry_rpc"], model=MODEL, prompt=PROMPT)
+    """Milliseconds from starting a kernel to the end of the first answered cell; the network is up
+    already."""
+    sdk_cell = SDK_CELL.format(
+        key=key, registry_rpc=state["registry_rpc"], model=MODEL, prompt=PROMPT
+    )
     candidates = {
         "ours": lambda: _kernel(OURS, OUR_CELLS, os.environ),
         "sdk": lambda: _kernel(SDK, (sdk_cell,), sdk_environment(state)),
@@ -77,7 +98,13 @@ def first_answer(state: Mapping[str, Any], key: str, rounds: int = 5) -> list[Fi
     samples = interleaved(candidates, rounds)
     return [
         figure("fresh kernel to first cell, empty", samples["bare"], "ms"),
-        figure("fresh kernel to first answer", samples["ours"], "ms", peer="official SDK", beside=samples["sdk"]),
+        figure(
+            "fresh kernel to first answer",
+            samples["ours"],
+            "ms",
+            peer="official SDK",
+            beside=samples["sdk"],
+        ),
     ]
 
 
@@ -100,7 +127,9 @@ def _kernel(python: Path, cells: tuple[str, ...], env: Mapping[str, str]) -> flo
         for cell in cells:
             reply = client.execute_interactive(cell, timeout=60, output_hook=lambda message: None)
             if reply["content"]["status"] != "ok":
-                raise RuntimeError(f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}")
+                raise RuntimeError(
+                    f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}"
+                )
         return (time.perf_counter() - began) * 1000
     finally:
         client.stop_channels()

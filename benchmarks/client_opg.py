@@ -7,9 +7,9 @@ import time
 
 def main() -> None:
     setup = json.loads(sys.stdin.readline())
-    from opg_magic.call import CallOptions
+    from opg_magic.call.session import current_session
+    from opg_magic.call.state import CallOptions
     from opg_magic.models import Progress, Prompt
-    from opg_magic.session import current_session
 
     session = current_session()
     options = CallOptions(host=setup["tee_id"])
@@ -21,13 +21,22 @@ def main() -> None:
             if progress.text and not first:
                 first.append(time.perf_counter())
 
-        prompt = Prompt(text=setup["prompt"], model=setup["model"], max_tokens=100, temperature=0.0, stream=stream)
+        prompt = Prompt(
+            text=setup["prompt"],
+            model=setup["model"],
+            max_tokens=100,
+            temperature=0.0,
+            stream=stream,
+        )
         began = time.perf_counter()
         answer = session.ask(prompt, options, observe)
         ended = time.perf_counter()
         assert answer.text
         assert answer.verdict.label == "SIMULATED"
-        return {"first_ms": ((first or [ended])[0] - began) * 1000, "total_ms": (ended - began) * 1000}
+        return {
+            "first_ms": ((first or [ended])[0] - began) * 1000,
+            "total_ms": (ended - began) * 1000,
+        }
 
     call(False)
     call(True)

@@ -1,4 +1,5 @@
-"""Bare httpx as a worker (see workers.py): joins a paid session and posts; no registry, no check, no record.
+"""Bare httpx as a worker (see workers.py): joins a paid session and posts; no registry, no check,
+no record.
 
 This is the least that an answer can cost.  Paying is done outside the clock.
 """
@@ -15,20 +16,20 @@ import httpx
 
 async def main() -> None:
     setup = json.loads(sys.stdin.readline())
-    from opg_magic import simlink
-    from opg_magic.hosts.registry import RegistryReader
+    from opg_magic.network import simulation
+    from opg_magic.network.registry import RegistryReader
     from opg_magic.protocol import x402
     from opg_magic.wallet.bounds import Bounds
     from opg_magic.wallet.keys import open_wallet
 
-    state = simlink.read_state()
+    state = simulation.read_state()
     assert state is not None
-    network = simlink.network(state)
+    network = simulation.network(state)
     reader = RegistryReader(network)
     snapshot = await reader.snapshot()
     (host,) = [host for host in snapshot.hosts if host.tee_id == setup["tee_id"]]
     await reader.aclose()
-    wallet = open_wallet(network, simulated_key=simlink.wallet_key(state))
+    wallet = open_wallet(network, simulated_key=simulation.wallet_key(state))
 
     # The registered certificate as the only root: pinned enough for a peer, and a fair handshake.
     context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(host.tls_certificate))
@@ -49,10 +50,16 @@ async def main() -> None:
         required = x402.parse_payment_required(refused.headers["payment-required"])
         terms, _ = x402.choose_terms(required, network, host)
         now = int(time.time())
-        authorisation = x402.authorise(terms, network, wallet.address, now=now, nonce=secrets.randbits(256))
+        authorisation = x402.authorise(
+            terms, network, wallet.address, now=now, nonce=secrets.randbits(256)
+        )
         bounds = Bounds.of(network, host, max_cap=terms.amount)
-        header = x402.payment_header(authorisation, wallet.sign_permit(authorisation, network, bounds), terms)
-        paid = await client.post(path, json=body, headers={**headers, "PAYMENT-SIGNATURE": header.reveal()})
+        header = x402.payment_header(
+            authorisation, wallet.sign_permit(authorisation, network, bounds), terms
+        )
+        paid = await client.post(
+            path, json=body, headers={**headers, "PAYMENT-SIGNATURE": header.reveal()}
+        )
         paid.raise_for_status()
         return paid.headers["x-upto-session"]
 
@@ -65,7 +72,9 @@ async def main() -> None:
         joined = {**headers, "X-Upto-Session": session}
         began, first = time.perf_counter(), None
         if stream:
-            async with client.stream("POST", path, json={**body, "stream": True}, headers=joined) as response:
+            async with client.stream(
+                "POST", path, json={**body, "stream": True}, headers=joined
+            ) as response:
                 response.raise_for_status()
                 async for line in response.aiter_lines():
                     if first is None and line.startswith("data: {"):

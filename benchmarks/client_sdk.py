@@ -1,4 +1,5 @@
-"""The official SDK, unmodified, as a worker (see workers.py).  Runs in an environment of its own."""
+"""The official SDK, unmodified, as a worker (see workers.py).  Runs in an environment of its
+own."""
 
 import asyncio
 import json
@@ -10,10 +11,13 @@ async def main() -> None:
     setup = json.loads(sys.stdin.readline())
     import opengradient as og
 
-    # The SDK picks a host of the registry at random: begin again until it is the one that the others use.
+    # The SDK picks a host of the registry at random: begin again until it is the one that the
+    # others use.
     for _ in range(200):
         llm = og.LLM(private_key=setup["key"], rpc_url=setup["registry_rpc"])
-        if str(llm.resolve_tee_connection().tee_id).removeprefix("0x") == setup["tee_id"].removeprefix("0x"):
+        if str(llm.resolve_tee_connection().tee_id).removeprefix("0x") == setup[
+            "tee_id"
+        ].removeprefix("0x"):
             break
         await llm.close()
     else:
@@ -30,7 +34,9 @@ async def main() -> None:
                 if first is None and chunk.choices and chunk.choices[0].delta.content:
                     first = time.perf_counter()
         else:
-            result = await llm.chat(model=setup["model"], messages=messages, x402_settlement_mode=private)
+            result = await llm.chat(
+                model=setup["model"], messages=messages, x402_settlement_mode=private
+            )
             assert result.chat_output["content"]
         ended = time.perf_counter()
         return {"first_ms": ((first or ended) - began) * 1000, "total_ms": (ended - began) * 1000}

@@ -1,4 +1,5 @@
-"""How measurements are taken and kept: medians of interleaved repetitions, one JSON file, one table."""
+"""How measurements are taken and kept: medians of interleaved repetitions, one JSON file, one
+table."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value.  ``peer`` says beside what, ``ratio`` is value / peer's value (None: nothing to compare).
+    """One measured value.  ``peer`` says beside what, ``ratio`` is value / peer's value (None:
+    nothing to compare).
 
-    ``runs`` is the number of repetitions whose median this is, ``spread`` the distance between the quartiles.
-    """
+    ``runs`` is the number of repetitions whose median this is, ``spread`` the distance between the
+    quartiles."""
 
     name: str
     value: float
@@ -27,11 +29,18 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """None too where the peer's value is not positive (a difference lost in the noise)."""
-        return self.value / self.peer_value if self.peer_value is not None and self.peer_value > 0 else None
+        return (
+            self.value / self.peer_value
+            if self.peer_value is not None and self.peer_value > 0
+            else None
+        )
 
 
-def interleaved(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """``rounds`` samples of each candidate, taken in turn, so that a busy moment of the machine hits all alike."""
+def interleaved(
+    candidates: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, list[float]]:
+    """``rounds`` samples of each candidate, taken in turn, so that a busy moment of the machine
+    hits all alike."""
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, measure in candidates.items():
@@ -40,7 +49,12 @@ def interleaved(candidates: Mapping[str, Callable[[], float]], rounds: int) -> d
 
 
 def figure(
-    name: str, samples: list[float], unit: str, *, peer: str | None = None, beside: list[float] | None = None
+    name: str,
+    samples: list[float],
+    unit: str,
+    *,
+    peer: str | None = None,
+    beside: list[float] | None = None,
 ) -> Figure:
     """The median of ``samples``, beside the median of ``beside``."""
     spread = 0.0
@@ -65,7 +79,9 @@ def save(figures: list[Figure], path: Path) -> None:
         entry = asdict(one)
         entry.pop("name")
         entry["ratio"] = one.ratio
-        table[one.name] = {key: round(v, 6) if isinstance(v, float) else v for key, v in entry.items()}
+        table[one.name] = {
+            key: round(v, 6) if isinstance(v, float) else v for key, v in entry.items()
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -87,7 +103,8 @@ def table(figures: list[Figure]) -> str:
     right = (1, 2, 4, 5)
     return "\n".join(
         "  ".join(
-            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )

@@ -1,7 +1,8 @@
-"""How long a fresh IPython takes to load the extension, beside the same IPython bare, and beside other magics.
+"""How long a fresh IPython takes to load the extension, beside the same IPython bare, and beside
+other magics.
 
-Each extension is measured in its own environment against the bare IPython of that environment, all interleaved.
-"""
+Each extension is measured in its own environment against the bare IPython of that environment, all
+interleaved."""
 
 from __future__ import annotations
 
@@ -32,9 +33,13 @@ def measure(rounds: int = 11) -> list[Figure]:
         for package, (venv, extension) in EXTENSIONS.items():
             python = ROOT / venv / "bin" / "python"
             check = f"assert {extension!r} in get_ipython().extension_manager.loaded"
-            _ipython(python, f"%load_ext {extension}\n{check}", env)  # warms the disk, and proves that it loads
+            _ipython(
+                python, f"%load_ext {extension}\n{check}", env
+            )  # warms the disk, and proves that it loads
             candidates[f"{package} bare"] = lambda p=python: _ipython(p, "pass", env)
-            candidates[f"{package} load"] = lambda p=python, e=extension: _ipython(p, f"%load_ext {e}", env)
+            candidates[f"{package} load"] = lambda p=python, e=extension: _ipython(
+                p, f"%load_ext {e}", env
+            )
         samples = interleaved(candidates, rounds)
     return [
         figure(
@@ -59,5 +64,7 @@ def _ipython(python: Path, code: str, env: dict[str, str]) -> float:
     )
     took = (time.perf_counter() - began) * 1000
     if done.returncode != 0:
-        raise RuntimeError(f"{python} could not run {code!r}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{python} could not run {code!r}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     return took

@@ -1,4 +1,5 @@
-"""``make bench``: all measurements, on one simulated network of their own; figures in build/bench.json.
+"""``make bench``: all measurements, on one simulated network of their own; figures in
+build/bench.json.
 
 ``run.py load`` (or ``call``, ``verify``, ``browser``) takes only that part.
 """
@@ -36,12 +37,12 @@ def main(wanted: list[str]) -> int:
         print("Loading the extension in fresh processes ...", flush=True)
         figures += load_time.measure()
     if "call" in parts or "verify" in parts:
-        from opg_magic import simlink
+        from opg_magic.network import simulation
 
         print("Starting the simulated network ...", flush=True)
-        state = simlink.ensure_up()
+        state = simulation.ensure_up()
         try:
-            key = simlink.wallet_key(state).reveal()
+            key = simulation.wallet_key(state).reveal()
             if "call" in parts:
                 print("First answers of fresh kernels ...", flush=True)
                 figures += call_time.first_answer(state, key)
@@ -54,7 +55,11 @@ def main(wanted: list[str]) -> int:
                 print(f"Verification of {verify_time.MANY:,} receipts ...", flush=True)
                 figures += verify_time.many()
         finally:
-            subprocess.run([sys.executable, "-m", "opg_magic.simnet", "down"], check=False, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, "-m", "opg_magic.simnet", "down"],
+                check=False,
+                stdout=subprocess.DEVNULL,
+            )
     if "browser" in parts:
         print("A thousand receipts in Chromium ...", flush=True)
         figures += verify_browser.measure()

@@ -1,4 +1,5 @@
-"""Verifying one receipt by the default policy, beside the bare cryptography that it cannot do without."""
+"""Verifying one receipt by the default policy, beside the bare cryptography that it cannot do
+without."""
 
 from __future__ import annotations
 
@@ -9,18 +10,19 @@ from figures import Figure, figure, interleaved
 
 
 def measure(rounds: int = 60) -> list[Figure]:
-    """Milliseconds for a reader's verdict on one receipt, attestation and all, from its JSON text."""
+    """Milliseconds for a reader's verdict on one receipt, attestation and all, from its JSON
+    text."""
     import opg_magic
-    from opg_magic import simlink
     from opg_magic.models import Trust
-    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.network import simulation
+    from opg_magic.receipt.document import Receipt
     from opg_magic.verify import judge
 
     answer = opg_magic.ask("What does a trusted execution environment protect against?")
     text = answer.receipt.to_json()
-    state = simlink.read_state()
+    state = simulation.read_state()
     assert state is not None
-    trust = Trust(simulated_roots=simlink.network(state).simulated_roots)
+    trust = Trust(simulated_roots=simulation.network(state).simulated_roots)
 
     def verify() -> None:
         verdict = judge(Receipt.from_json(text).evidence(), trust=trust)
@@ -29,20 +31,29 @@ def measure(rounds: int = 60) -> list[Figure]:
     samples = interleaved({"verify": _timed(verify), "bare": _timed(_bare_work(text))}, rounds)
     return [
         figure(
-            "verification of one receipt", samples["verify"], "ms", peer="its bare cryptography", beside=samples["bare"]
+            "verification of one receipt",
+            samples["verify"],
+            "ms",
+            peer="its bare cryptography",
+            beside=samples["bare"],
         )
     ]
 
 
 def proof(rounds: int = 200) -> list[Figure]:
-    """Milliseconds for checking a settlement's Merkle proof in a tree of 20 leaves: leaf, path, root."""
+    """Milliseconds for checking a settlement's Merkle proof in a tree of 20 leaves: leaf, path,
+    root."""
     import secrets
 
     from opg_magic.protocol import merkle
 
     items = [
         merkle.BatchItem(
-            secrets.token_bytes(32), secrets.token_bytes(32), secrets.token_bytes(32), secrets.token_bytes(256), n
+            secrets.token_bytes(32),
+            secrets.token_bytes(32),
+            secrets.token_bytes(32),
+            secrets.token_bytes(256),
+            n,
         )
         for n in range(20)
     ]
@@ -62,18 +73,21 @@ MANY, DISTINCT = 10_000, 100
 
 
 def many() -> list[Figure]:
-    """Seconds for 10,000 receipts on two processes, documents verified once by digest; beside bare cryptography alike.
+    """Seconds for 10,000 receipts on two processes, documents verified once by digest; beside bare
+    cryptography alike.
 
-    The peers do, for each receipt: its RSA-PSS check, its hashes, and every signature of its attestation; or the first
-    two alone.
-    """
+    The peers do, for each receipt: its RSA-PSS check, its hashes, and every signature of its
+    attestation; or the first two alone."""
     import opg_magic
-    from opg_magic import simlink
+    from opg_magic.network import simulation
 
-    state = simlink.read_state()
+    state = simulation.read_state()
     assert state is not None
-    roots = simlink.network(state).simulated_roots
-    texts = [opg_magic.ask(f"Is {n} prime?", max_tokens=4, stream=False).receipt.to_json() for n in range(DISTINCT)]
+    roots = simulation.network(state).simulated_roots
+    texts = [
+        opg_magic.ask(f"Is {n} prime?", max_tokens=4, stream=False).receipt.to_json()
+        for n in range(DISTINCT)
+    ]
     share = MANY // 2
     ours = _on_two(_judge_many, (texts, roots, share))
     whole = _on_two(_bare_many, (texts, True, share))
@@ -81,12 +95,19 @@ def many() -> list[Figure]:
     name = f"{MANY:,} receipts again, two processes"
     return [
         Figure(name, ours, "s", peer="bare cryptography, attestation each time", peer_value=whole),
-        Figure(name + " (signature alone)", ours, "s", peer="bare RSA-PSS and hashes alone", peer_value=signature_only),
+        Figure(
+            name + " (signature alone)",
+            ours,
+            "s",
+            peer="bare RSA-PSS and hashes alone",
+            peer_value=signature_only,
+        ),
     ]
 
 
 def _on_two(work: Callable[..., float], arguments: tuple[object, ...]) -> float:
-    """Seconds of the slower of two processes that do the same at once; their start-up is not counted."""
+    """Seconds of the slower of two processes that do the same at once; their start-up is not
+    counted."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -97,7 +118,7 @@ def _on_two(work: Callable[..., float], arguments: tuple[object, ...]) -> float:
 
 def _judge_many(texts: list[str], roots: frozenset[str], count: int) -> float:
     from opg_magic.models import Trust
-    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.receipt.document import Receipt
     from opg_magic.verify import judge
 
     trust = Trust(simulated_roots=roots)
@@ -126,7 +147,8 @@ def _timed(work: Callable[[], None]) -> Callable[[], float]:
 
 
 def _bare_work(text: str, *, attestation: bool = True) -> Callable[[], None]:
-    """One RSA-PSS check, the COSE signature and each signature of the certificate path, and the hashes: nothing else.
+    """One RSA-PSS check, the COSE signature and each signature of the certificate path, and the
+    hashes: nothing else.
 
     Keys are made for it, of the kinds and sizes that the receipt has; parsing is left out.
     """
@@ -150,7 +172,12 @@ def _bare_work(text: str, *, attestation: bool = True) -> Callable[[], None]:
         rsa_public.verify(rsa_signature, digest, pss, hashes.SHA256())
         for _ in range(1 + certificates_in_path if attestation else 0):
             ec_public.verify(ec_signature, document, ec.ECDSA(hashes.SHA384()))
-        for part in (raw[:400], raw[:2000], digest * 3, raw[:550]):  # request, answer, signed message, key
+        for part in (
+            raw[:400],
+            raw[:2000],
+            digest * 3,
+            raw[:550],
+        ):  # request, answer, signed message, key
             keccak.new(digest_bits=256, data=part).digest()
         hashlib.sha256(raw).digest()
 

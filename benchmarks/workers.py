@@ -1,7 +1,8 @@
-"""Clients that answer commands on standard input, one process each, so that a warm call can be timed from outside.
+"""Clients that answer commands on standard input, one process each, so that a warm call can be
+timed from outside.
 
-Commands and answers are JSON lines: ``{"stream": bool}`` → ``{"first_ms": ..., "total_ms": ...}``.  A worker says
-``{"ready": true}`` first.  The clocks run inside the worker, around the call alone.
+Commands and answers are JSON lines: ``{"stream": bool}`` → ``{"first_ms": ..., "total_ms": ...}``.
+A worker says ``{"ready": true}`` first.  The clocks run inside the worker, around the call alone.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ MODEL = "openai/gpt-5"
 
 
 class Worker:
-    """A running client.  Use as a context manager; ``call`` makes one call and returns its times in ms."""
+    """A running client.  Use as a context manager; ``call`` makes one call and returns its times in
+    ms."""
 
-    def __init__(self, python: Path, script: str, setup: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, python: Path, script: str, setup: Mapping[str, Any], env: Mapping[str, str]
+    ) -> None:
         self._process = subprocess.Popen(
             [str(python), str(HERE / script)],
             stdin=subprocess.PIPE,

@@ -1,30 +1,41 @@
 """Verified AI calls in a notebook.
 
-``%load_ext opg_magic`` brings the magics; the functions here are the same engine from Python.  Nothing heavy is
-imported until it is used.
-"""
+``%load_ext opg_magic`` brings the magics; the functions here are the same engine from Python.
+Nothing heavy is imported until it is used."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import environment as _environment  # noqa: F401 - looked at when the package is first imported
+from opg_magic.settings import environment as _environment  # noqa: F401 - read at first import
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from opg_magic import verify
-    from opg_magic.api import aask, agree, ask, dashboard, receipts
+    from opg_magic.api import aask, agree, ask, receipts
     from opg_magic.models import Answer, Claim, Verdict
+    from opg_magic.notebook.dashboard import dashboard
 
-__all__ = ["Answer", "Claim", "Verdict", "__version__", "aask", "agree", "ask", "dashboard", "receipts", "verify"]
+__all__ = [
+    "Answer",
+    "Claim",
+    "Verdict",
+    "__version__",
+    "aask",
+    "agree",
+    "ask",
+    "dashboard",
+    "receipts",
+    "verify",
+]
 
 _HOMES = {
     "ask": "opg_magic.api",
     "aask": "opg_magic.api",
     "agree": "opg_magic.api",
     "receipts": "opg_magic.api",
-    "dashboard": "opg_magic.api",
+    "dashboard": "opg_magic.notebook.dashboard",
     "Answer": "opg_magic.models",
     "Claim": "opg_magic.models",
     "Verdict": "opg_magic.models",
@@ -48,13 +59,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: Any) -> None:
     """``%load_ext opg_magic``: register ``%%opg`` and ``%opg``."""
-    from opg_magic.magic import load
+    from opg_magic.notebook.magic import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
     """``%unload_ext opg_magic``: end the session and take the magics away."""
-    from opg_magic.magic import unload
+    from opg_magic.notebook.magic import unload
 
     unload(ipython)

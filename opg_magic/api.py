@@ -1,4 +1,4 @@
-"""The engine from Python: ``ask``, ``aask``, ``agree``, ``receipts``, ``dashboard``."""
+"""The engine from Python: ``ask``, ``aask``, ``agree``, ``receipts``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from decimal import Decimal
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from opg_magic import arguments as checked
 from opg_magic.errors import PromptError
 from opg_magic.models import Answer, Kind, Prompt, SettleChoice
+from opg_magic.models import arguments as checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opg_magic.agreement import Agreement
-    from opg_magic.call import CallOptions
-    from opg_magic.session import Session
+    from opg_magic.call.agreement import Agreement
+    from opg_magic.call.session import Session
+    from opg_magic.call.state import CallOptions
 
 
 P = ParamSpec("P")
@@ -25,7 +25,8 @@ P = ParamSpec("P")
 def _taking_what(
     other: Callable[P, Answer],
 ) -> Callable[[Callable[..., Awaitable[Answer]]], Callable[P, Awaitable[Answer]]]:
-    """The same arguments as another function, said once: for readers, type checkers and completion."""
+    """The same arguments as another function, said once: for readers, type checkers and
+    completion."""
 
     def named(function: Callable[..., Awaitable[Answer]]) -> Callable[P, Awaitable[Answer]]:
         function.__signature__ = signature(other)  # type: ignore[attr-defined]
@@ -56,20 +57,21 @@ def ask(
 ) -> Answer:
     """One paid, checked and recorded call: what ``%%opg`` does, without a display.
 
-    ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds; the settings fill in
-    what is left out.  NumPy scalars are taken for the values that they are.
+    ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds;
+    the settings fill in what is left out.  NumPy scalars are taken for the values that they are.
 
-    Raises :class:`opg_magic.errors.OpgError`: among others ``ArgumentError``, also a ValueError, for an argument that
-    cannot be meant, ``LimitExceeded`` and ``PaymentRefused``, all before anything was signed; ``AnswerWithheld`` when a
-    check failed, ``CallFailed`` when no usable answer came (its ``charge`` says whether it was paid for).  Interrupting
-    raises ``CallInterrupted``.
-    """
+    Raises :class:`opg_magic.errors.OpgError`: among others ``ArgumentError``, also a ValueError,
+    for an argument that cannot be meant, ``LimitExceeded`` and ``PaymentRefused``, all before
+    anything was signed; ``AnswerWithheld`` when a check failed, ``CallFailed`` when no usable
+    answer came (its ``charge`` says whether it was paid for).  Interrupting raises
+    ``CallInterrupted``."""
     session, made, options = _prepare(locals())
     return session.ask(made, options)
 
 
 async def _aask(*arguments: Any, **named: Any) -> Answer:
-    """:func:`ask`, awaited.  Several may run at once; cancelling one cancels its call, and the record is kept."""
+    """:func:`ask`, awaited.  Several may run at once; cancelling one cancels its call, and the
+    record is kept."""
     session, made, options = _prepare(_bound(*arguments, **named))
     return await session.aask(made, options)
 
@@ -78,35 +80,33 @@ aask = _taking_what(ask)(_aask)
 
 
 def agree(
-    prompt: str | Sequence[Mapping[str, Any]], *, hosts: int, quorum: int | None = None, **arguments: Any
+    prompt: str | Sequence[Mapping[str, Any]],
+    *,
+    hosts: int,
+    quorum: int | None = None,
+    **arguments: Any,
 ) -> Agreement:
-    """One prompt to ``hosts`` hosts of as many owners at once, of which ``quorum`` must give one answer: ``--hosts``.
+    """One prompt to ``hosts`` hosts of as many owners at once, of which ``quorum`` must give one
+    answer: ``--hosts``.
 
-    ``quorum`` left out means more than half.  All other arguments are those of :func:`ask`, but for ``host``.  Each
-    answer is paid for.  Raises what :func:`ask` raises, and :class:`opg_magic.errors.HostsDisagree` where no answer
-    reaches the quorum.
-    """
+    ``quorum`` left out means more than half.  All other arguments are those of :func:`ask`, but for
+    ``host``.  Each answer is paid for.  Raises what :func:`ask` raises, and
+    :class:`opg_magic.errors.HostsDisagree` where no answer reaches the quorum."""
     session, made, options = _prepare(_bound(prompt, **arguments))
     return session.agree(made, options, hosts=hosts, quorum=quorum)
 
 
 def receipts(**filters: Any) -> pd.DataFrame:
-    """The ledger as a DataFrame, one row a call; filters as in :func:`opg_magic.receipts.frames.receipts`."""
-    from opg_magic.session import current_session
+    """The ledger as a DataFrame, one row a call; filters as in
+    :func:`opg_magic.ledger.frames.receipts`."""
+    from opg_magic.call.session import current_session
 
     return current_session().receipts(**filters)
 
 
-def dashboard() -> Any:
-    """A widget: hosts with their verification state, spending against each limit, receipts to filter and open."""
-    from opg_magic.display.dashboard import dashboard as make
-    from opg_magic.session import current_session
-
-    return make(current_session())
-
-
 def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
-    """All arguments of :func:`ask`, those that were left out too; TypeError as if it had been called."""
+    """All arguments of :func:`ask`, those that were left out too; TypeError as if it had been
+    called."""
     bound = signature(ask).bind(*arguments, **named)
     bound.apply_defaults()
     return bound.arguments
@@ -114,10 +114,15 @@ def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
 
 def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
     """The arguments of :func:`ask` as the engine takes them."""
-    from opg_magic.call import CallOptions
-    from opg_magic.session import current_session
+    from opg_magic.call.session import current_session
+    from opg_magic.call.state import CallOptions
 
-    prompt, stop, max_cost, tools = given["prompt"], given["stop"], given["max_cost"], given["tools"]
+    prompt, stop, max_cost, tools = (
+        given["prompt"],
+        given["stop"],
+        given["max_cost"],
+        given["tools"],
+    )
     options = CallOptions(
         host=given["host"],
         network=given["network"],
@@ -134,7 +139,9 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
     if isinstance(prompt, str):
         text, messages = prompt, None
     else:
-        messages = checked.objects("prompt", prompt, meant="a text or a list of chat messages (dicts)")
+        messages = checked.objects(
+            "prompt", prompt, meant="a text or a list of chat messages (dicts)"
+        )
         text = _last_user_text(messages)
     if messages is not None and given["system"] is not None:
         raise PromptError("give the system message either in the messages or as system=, not both")
@@ -145,7 +152,10 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
         messages=messages,
         extra=extra,
         stop=(stop,) if isinstance(stop, str) else stop,
-        **{name: given[name] for name in ("system", "temperature", "max_tokens", "stream", "kind", "settle")},
+        **{
+            name: given[name]
+            for name in ("system", "temperature", "max_tokens", "stream", "kind", "settle")
+        },
     )
     return session, made, options
 

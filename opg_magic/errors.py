@@ -1,8 +1,8 @@
 """Expected failures, each with a short message that a person can act on.
 
-Every class renders itself as one short paragraph in a notebook (``_render_traceback_``), while the cell still fails, so
-that nbclient and papermill stop.  No message ever holds a key, a payment signature or a session id.
-"""
+Every class renders itself as one short paragraph in a notebook (``_render_traceback_``), while the
+cell still fails, so that nbclient and papermill stop.  No message ever holds a key, a payment
+signature or a session id."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer, Charge, Cost, Verdict
-    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.receipt.document import Receipt
 
 
 class OpgError(Exception):
     """Base of all expected failures.
 
-    ``message`` says what happened, ``hint`` what to do about it, ``charge`` whether money moved (None: no payment was
-    begun), ``receipt_id`` where the record of the call is kept.
-    """
+    ``message`` says what happened, ``hint`` what to do about it, ``charge`` whether money moved
+    (None: no payment was begun), ``receipt_id`` where the record of the call is kept."""
 
     def __init__(
         self,
@@ -52,7 +51,10 @@ def _rendered(error: Any) -> str:
     if error.receipt_id:
         # Of a withheld answer the hint says how to read it all the same.
         told = "--unverified" in str(error)
-        lines.append(f"Kept as receipt {error.receipt_id}" + ("." if told else f": %opg show {error.receipt_id}"))
+        lines.append(
+            f"Kept as receipt {error.receipt_id}"
+            + ("." if told else f": %opg show {error.receipt_id}")
+        )
     return "\n".join(lines)
 
 
@@ -61,7 +63,8 @@ class ConfigError(OpgError):
 
 
 class PromptError(OpgError):
-    """The prompt cannot be sent: empty, not representable as JSON, or naming a variable that is not there."""
+    """The prompt cannot be sent: empty, not representable as JSON, or naming a variable that is not
+    there."""
 
 
 class RequestError(PromptError):
@@ -69,11 +72,13 @@ class RequestError(PromptError):
 
 
 class ArgumentError(RequestError, ConfigError, ValueError):
-    """An argument of a function or option has another type, choice or range than it may have.  Nothing was sent."""
+    """An argument of a function or option has another type, choice or range than it may have.
+    Nothing was sent."""
 
 
 class MalformedMessage(OpgError, ValueError):
-    """Bytes from outside do not have the documented form.  ``code`` is a short word for programs."""
+    """Bytes from outside do not have the documented form.  ``code`` is a short word for
+    programs."""
 
     def __init__(self, message: str, *, code: str = "malformed", **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
@@ -81,7 +86,8 @@ class MalformedMessage(OpgError, ValueError):
 
 
 class NetworkUnavailable(OpgError):
-    """The network cannot be used now: registry unreachable, no active host, simulated network not startable."""
+    """The network cannot be used now: registry unreachable, no active host, simulated network not
+    startable."""
 
 
 class WrongChain(NetworkUnavailable):
@@ -105,7 +111,8 @@ class AttestationRefused(HostUnavailable):
 
 
 class ClockSkew(OpgError):
-    """This machine's clock differs too much from the chain's or the host's; signing now would be unsafe."""
+    """This machine's clock differs too much from the chain's or the host's; signing now would be
+    unsafe."""
 
 
 class PaymentRefused(OpgError):
@@ -115,10 +122,12 @@ class PaymentRefused(OpgError):
 class LimitExceeded(PaymentRefused):
     """A spending limit of the user's forbids it.  Nothing was signed.
 
-    ``cap`` is what was asked for, ``room`` the most that the limit still allows, in base units where known.
-    """
+    ``cap`` is what was asked for, ``room`` the most that the limit still allows, in base units
+    where known."""
 
-    def __init__(self, message: str, *, cap: int | None = None, room: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, message: str, *, cap: int | None = None, room: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(message, **kwargs)
         self.cap = cap
         self.room = room
@@ -131,9 +140,9 @@ class WalletError(OpgError):
 class CallFailed(OpgError):
     """The call ended without a usable answer.  ``charge`` says whether it was paid for.
 
-    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.  ``came`` holds what
-    the host sent where no receipt of it could be made: it was paid for, and nothing is proven of it.
-    """
+    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.
+    ``came`` holds what the host sent where no receipt of it could be made: it was paid for, and
+    nothing is proven of it."""
 
     def __init__(
         self,
@@ -153,7 +162,8 @@ class CallFailed(OpgError):
 
 
 class HostReportsFailure(CallFailed):
-    """The host itself said that it could not answer (an HTTP error, or its error frame in mid-stream)."""
+    """The host itself said that it could not answer (an HTTP error, or its error frame in
+    mid-stream)."""
 
 
 class AnswerWithheld(CallFailed):
@@ -161,10 +171,16 @@ class AnswerWithheld(CallFailed):
 
 
 class HostsDisagree(OpgError):
-    """No answer reached the quorum.  Nobody need have lied: ``answers`` are all kept, ``failures`` came instead."""
+    """No answer reached the quorum.  Nobody need have lied: ``answers`` are all kept, ``failures``
+    came instead."""
 
     def __init__(
-        self, message: str, *, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], **kwargs: Any
+        self,
+        message: str,
+        *,
+        answers: tuple[Answer, ...],
+        failures: tuple[OpgError, ...],
+        **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.answers = answers
@@ -197,7 +213,8 @@ class LedgerError(OpgError):
 
 
 class InstallationError(OpgError):
-    """A library does not do its work here.  That is no evidence about anything, so nothing is judged."""
+    """A library does not do its work here.  That is no evidence about anything, so nothing is
+    judged."""
 
 
 class UnreadableReceipt(OpgError):

@@ -1,8 +1,7 @@
 """``make demo``: both example notebooks on the simulated network, headless; results in build/demo/.
 
-Nothing of the user's is read or written: data, settings and keys of this run live in build/demo/home.  Beside a run
-that has build/demo, another one takes build/demo-2, and so on.
-"""
+Nothing of the user's is read or written: data, settings and keys of this run live in
+build/demo/home.  Beside a run that has build/demo, another one takes build/demo-2, and so on."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from typing import TextIO
 
 from run_notebook import NotebookWentWrong, environment, run
 
-from opg_magic.environment import start_from
+from opg_magic.settings.environment import start_from
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb")
@@ -28,7 +27,8 @@ def say(line: str) -> None:
 
 
 def own_folder(first: Path) -> tuple[Path, TextIO]:
-    """The folder of this run alone, and what keeps it: ``first``, or the same with a number while another run has it.
+    """The folder of this run alone, and what keeps it: ``first``, or the same with a number while
+    another run has it.
 
     The system lets go of the lock when the process ends, however it ends.
     """
@@ -43,7 +43,8 @@ def own_folder(first: Path) -> tuple[Path, TextIO]:
 
 
 def locked(lock: TextIO) -> bool:
-    """Lock the file, unless another process has; where the system has no such locks there is one run at a time."""
+    """Lock the file, unless another process has; where the system has no such locks there is one
+    run at a time."""
     try:
         import fcntl
     except ImportError:
@@ -60,7 +61,10 @@ def main() -> int:
     out, lock = own_folder(first)
     with lock:
         if out != first:
-            say(f"Another demonstration runs in {first.relative_to(ROOT)}/; this one has {out.relative_to(ROOT)}/.")
+            say(
+                f"Another demonstration runs in {first.relative_to(ROOT)}/; this one has "
+                f"{out.relative_to(ROOT)}/."
+            )
         return demonstrate(out)
 
 
@@ -76,7 +80,10 @@ def demonstrate(out: Path) -> int:
         shutil.rmtree(home)
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    say("The demonstration runs on a simulated network of this machine: three hosts, two chains, scripted answers.")
+    say(
+        "The demonstration runs on a simulated network of this machine: three hosts, two chains, "
+        "scripted answers."
+    )
     try:
         for name in NOTEBOOKS:
             say("")
@@ -85,10 +92,16 @@ def demonstrate(out: Path) -> int:
         say("")
         show_receipts(out)
     except NotebookWentWrong as error:
-        say(f"\nNot as it should be. {error}\nThe notebook as it ran is in {out.relative_to(ROOT)}/.")
+        say(
+            f"\nNot as it should be. {error}\nThe notebook as it ran is in "
+            f"{out.relative_to(ROOT)}/."
+        )
         return 1
     except KeyboardInterrupt:
-        say(f"\nInterrupted: the simulated network is stopped. What there is so far: {out.relative_to(ROOT)}/")
+        say(
+            f"\nInterrupted: the simulated network is stopped. What there is so far: "
+            f"{out.relative_to(ROOT)}/"
+        )
         return 130
     finally:
         opg("simnet", "down", check=False)
@@ -101,7 +114,11 @@ def demonstrate(out: Path) -> int:
 
 def opg(*arguments: str, check: bool = True) -> None:
     """The command ``opg`` of this very environment."""
-    subprocess.run([sys.executable, "-m", "opg_magic.cli", *arguments], check=check, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "opg_magic.shell.main", *arguments],
+        check=check,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def to_html(path: Path) -> None:
@@ -109,7 +126,9 @@ def to_html(path: Path) -> None:
     import nbformat
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
+    exporter = HTMLExporter(
+        template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url=""
+    )
     body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
     path.with_suffix(".html").write_text(body, encoding="utf-8")
 
@@ -126,7 +145,14 @@ def show_receipts(out: Path) -> None:
     columns = ["time", "id", "notebook", "model", "prompt", "host", "verdict", "charge", "cost_opg"]
     say(f"{len(frame)} receipts (times in UTC; costs by the hosts' figures):")
     with pandas.option_context(
-        "display.width", 200, "display.max_columns", None, "display.max_rows", None, "display.max_colwidth", 40
+        "display.width",
+        200,
+        "display.max_columns",
+        None,
+        "display.max_rows",
+        None,
+        "display.max_colwidth",
+        40,
     ):
         say(frame[columns].to_string(index=False, na_rep=""))
 

@@ -1,7 +1,8 @@
 """The lowest versions that pyproject.toml admits, as constraints for pip: ``floors.py [FILE]``.
 
-``make floors`` installs exactly those and runs the quick tests: a lower bound that nobody tried is a guess.  Covered
-are the project's own dependencies and the extras that a user installs; what only tests and builds need is the newest.
+``make floors`` installs exactly those and runs the quick tests: a lower bound that nobody tried is
+a guess.  Covered are the project's own dependencies and the extras that a user installs; what only
+tests and builds need is the newest.
 
 Needs nothing but Python: it runs before anything is installed.
 """
@@ -17,7 +18,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("simnet", "parquet", "excel", "lab", "demo")
 #: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version.
-_DECLARED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?")
+_DECLARED = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?"
+)
 
 
 class NoFloor(ValueError):
@@ -28,14 +31,19 @@ def floors(pyproject: dict[str, Any]) -> dict[str, str]:
     """The lowest version of each dependency, by its name.  Raises NoFloor."""
     project = pyproject["project"]
     own = re.compile(re.escape(project["name"]) + r"\[[a-z,]+\]")
-    declared = [*project["dependencies"], *(one for name in EXTRAS for one in project["optional-dependencies"][name])]
+    declared = [
+        *project["dependencies"],
+        *(one for name in EXTRAS for one in project["optional-dependencies"][name]),
+    ]
     found: dict[str, str] = {}
     for requirement in declared:
         if own.fullmatch(requirement):
             continue
         match = _DECLARED.fullmatch(requirement)
         if match is None:
-            raise NoFloor(f"{requirement!r} has no lowest version: write name>=1.2, name>=1.2,<2 or name==1.2")
+            raise NoFloor(
+                f"{requirement!r} has no lowest version: write name>=1.2, name>=1.2,<2 or name==1.2"
+            )
         name, lowest = match["name"], match["lowest"]
         if found.setdefault(name, lowest) != lowest:
             raise NoFloor(f"{name} has two lowest versions: {found[name]} and {lowest}")

@@ -1,7 +1,7 @@
 """The tables of docs/guide.md that list what there is: options, commands, settings, the shell.
 
-Written from the tables that the program itself uses, between ``<!-- name -->`` and ``<!-- /name -->``.
-``python scripts/guide_tables.py`` writes them anew; a test holds that they are up to date.
+Written from the tables that the program itself uses, between ``<!-- name -->`` and ``<!-- /name
+-->``. ``python scripts/guide_tables.py`` writes them anew; a test holds that they are up to date.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def tables() -> dict[str, str]:
 
 def options() -> str:
     """The options of ``%%opg``."""
-    from opg_magic.magic_line import OPTIONS
+    from opg_magic.cells.magic_line import OPTIONS
 
     rows = []
     for option in OPTIONS:
@@ -35,21 +35,24 @@ def options() -> str:
 
 def commands() -> str:
     """The commands of ``%opg``."""
-    from opg_magic.magic import COMMANDS
+    from opg_magic.notebook.magic import COMMANDS
 
     return _table(
-        ("command", "meaning"), [(_code(f"%opg {command.usage}"), command.help) for command in COMMANDS.values()]
+        ("command", "meaning"),
+        [(_code(f"%opg {command.usage}"), command.help) for command in COMMANDS.values()],
     )
 
 
 def settings() -> str:
     """The settings, their defaults, and what a project may do to them."""
-    from opg_magic.config import OPTIONS, Settings
+    from opg_magic.settings.config import OPTIONS, Settings
 
     rows = []
     for option in OPTIONS:
         tightened = _TIGHTENED[option.tighten.__name__] if option.tighten else "–"
-        rows.append((_code(option.key), Settings.shown(option.key, option.default), tightened, option.help))
+        rows.append(
+            (_code(option.key), Settings.shown(option.key, option.default), tightened, option.help)
+        )
     return _table(("setting", "default", "a project may", "meaning"), rows)
 
 
@@ -57,23 +60,31 @@ def shell() -> str:
     """The commands of ``opg``, with their flags."""
     rows = []
     for words, parser, about in shell_commands():
-        usage = " ".join([*words, *(_usage(action) for action in parser._actions if action.dest != "help")])
+        usage = " ".join(
+            [*words, *(_usage(action) for action in parser._actions if action.dest != "help")]
+        )
         rows.append((_code(usage), about))
     return _table(("command", "meaning"), rows)
 
 
 def shell_commands() -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser, str]]:
     """Every command of ``opg`` as words, with its parser and its line of help."""
-    from opg_magic import cli, cli_attestation
+    from opg_magic.shell import attestation, main
     from opg_magic.simnet import __main__ as simnet
 
     elsewhere = {
         "simnet": lambda: _leaves(("opg", "simnet"), simnet.parser()),
         "attestation": lambda: iter(
-            [(("opg", "attestation", "verify"), cli_attestation._parser(), "check a Nitro attestation document")]
+            [
+                (
+                    ("opg", "attestation", "verify"),
+                    attestation._parser(),
+                    "check a Nitro attestation document",
+                )
+            ]
         ),
     }
-    for words, parser, about in _leaves(("opg",), cli._parser()):
+    for words, parser, about in _leaves(("opg",), main._parser()):
         if words[1] in elsewhere:
             yield from elsewhere[words[1]]()
         else:
@@ -93,10 +104,20 @@ def _leaves(
 
 
 def _usage(action: argparse.Action) -> str:
-    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    value = action.metavar or (
+        "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+    )
     if not action.option_strings:
-        return f"[{value}]" if action.nargs == "?" else f"[{value}…]" if action.nargs == "*" else str(value)
-    shown = action.option_strings[-1] if action.nargs == 0 else f"{action.option_strings[-1]} {value}"
+        return (
+            f"[{value}]"
+            if action.nargs == "?"
+            else f"[{value}…]"
+            if action.nargs == "*"
+            else str(value)
+        )
+    shown = (
+        action.option_strings[-1] if action.nargs == 0 else f"{action.option_strings[-1]} {value}"
+    )
     return f"[{shown}]…" if isinstance(action, argparse._AppendAction) else f"[{shown}]"
 
 
@@ -106,14 +127,18 @@ def _code(text: str) -> str:
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def updated(text: str) -> str:
     """The guide's text with every table as it should be."""
     for name, table in tables().items():
         found = re.compile(rf"(<!-- {name} -->\n)(?:.*?\n)?(<!-- /{name} -->)", re.DOTALL)
-        text, count = found.subn(lambda match, table=table: match[1] + table + "\n" + match[2], text)
+        text, count = found.subn(
+            lambda match, table=table: match[1] + table + "\n" + match[2], text
+        )
         if count != 1:
             raise SystemExit(f"{GUIDE.name}: {count} places for the table {name}")
     return text

@@ -1,7 +1,8 @@
-"""``make lab``: JupyterLab on copies of the examples in build/lab/, so that the originals stay without outputs.
+"""``make lab``: JupyterLab on copies of the examples in build/lab/, so that the originals stay
+without outputs.
 
-Receipts, settings and the simulated network of these notebooks live in build/lab/home, unless OPG_HOME says otherwise.
-"""
+Receipts, settings and the simulated network of these notebooks live in build/lab/home, unless
+OPG_HOME says otherwise."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def main() -> None:
             shutil.copyfile(source, target)
     os.environ.setdefault("OPG_HOME", str(LAB / "home"))
     # `!opg` in a cell means the command beside this Python.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={LAB}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")

@@ -1,4 +1,5 @@
-"""Build the JupyterLab extension, where its sources are newer than what was built, and put it into this environment.
+"""Build the JupyterLab extension, where its sources are newer than what was built, and put it into
+this environment.
 
 With ``--optional``, a machine without Node is told what it does without, and that is all.
 """
@@ -22,10 +23,14 @@ MARK = BUILT / "package.json"
 def main() -> int:
     if stale():
         if shutil.which("node") is None:
-            print("Node is not here: the JupyterLab extension is not built, and answers show as plain HTML.")
+            print(
+                "Node is not here: the JupyterLab extension is not built, and answers show as "
+                "plain HTML."
+            )
             return 0 if "--optional" in sys.argv else 1
         print("Building the JupyterLab extension ...", flush=True)
-        # The package manager copies one package of a tree from another, and now and then before that one is there.
+        # The package manager copies one package of a tree from another, and now and then before
+        # that one is there.
         jlpm("install", tries=2)
         jlpm("build:prod")
         MARK.touch()
@@ -37,9 +42,15 @@ def stale() -> bool:
     """Whether anything that goes into the extension is younger than the extension."""
     if not MARK.exists():
         return True
-    inputs = [path for path in SOURCES.iterdir() if path.is_file() and path.suffix != ".tsbuildinfo"]
+    inputs = [
+        path for path in SOURCES.iterdir() if path.is_file() and path.suffix != ".tsbuildinfo"
+    ]
     for folder in ("src", "style", "schema"):
-        inputs += [path for path in (SOURCES / folder).rglob("*") if path.is_file() and "__tests__" not in path.parts]
+        inputs += [
+            path
+            for path in (SOURCES / folder).rglob("*")
+            if path.is_file() and "__tests__" not in path.parts
+        ]
     return max(path.stat().st_mtime for path in inputs) > MARK.stat().st_mtime
 
 
@@ -64,7 +75,8 @@ def jlpm(*arguments: str, tries: int = 1) -> None:
 
 
 def install() -> None:
-    """A copy, not a link: pip removes what it installed here, and must not reach the build through a link."""
+    """A copy, not a link: pip removes what it installed here, and must not reach the build through
+    a link."""
     if INSTALLED.is_symlink():
         INSTALLED.unlink()
     shutil.rmtree(INSTALLED, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Executing one notebook headless, cell by cell, with lines that a person can follow.
 
-A cell tagged ``raises-exception`` is meant to fail, and a tag ``expect-NAME`` beside it says with which exception.
-Both are held to: a cell that should have failed and did not is as much an error as the other way round.
-"""
+A cell tagged ``raises-exception`` is meant to fail, and a tag ``expect-NAME`` beside it says with
+which exception. Both are held to: a cell that should have failed and did not is as much an error as
+the other way round."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from opg_magic.shown import RULE
+from opg_magic.models.plain_text import RULE
 
 WIDTH = 110
 RECEIPT_MIME = "application/vnd.opg.receipt.v1+json"
@@ -31,13 +31,20 @@ class NotebookWentWrong(Exception):
 
 
 def environment(home: Path, scratch: Path) -> dict[str, str]:
-    """The environment of a kernel that touches nothing of the user's: its own data, no key, no Jupyter settings."""
+    """The environment of a kernel that touches nothing of the user's: its own data, no key, no
+    Jupyter settings."""
     scratch.mkdir(parents=True, exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPG_", "JUPYTER", "IPYTHON"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OPG_", "JUPYTER", "IPYTHON"))
+    }
     return kept | {
         "OPG_HOME": str(home),
         # `!opg` in a cell means the command beside this Python.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        ),
         "IPYTHONDIR": str(scratch / "ipython"),
         "JUPYTER_CONFIG_DIR": str(scratch / "jupyter-config"),
         "JUPYTER_DATA_DIR": str(scratch / "jupyter-data"),
@@ -46,15 +53,19 @@ def environment(home: Path, scratch: Path) -> dict[str, str]:
     }
 
 
-def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Callable[[str], None]) -> None:
-    """Execute ``source`` in a fresh kernel, write it with its outputs to ``target``, and check what failed.
+def run(
+    source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Callable[[str], None]
+) -> None:
+    """Execute ``source`` in a fresh kernel, write it with its outputs to ``target``, and check what
+    failed.
 
-    ``target`` is written whatever happens, so that one can look at it.  Raises NotebookWentWrong; KeyboardInterrupt
-    once the kernel has ended.
-    """
+    ``target`` is written whatever happens, so that one can look at it.  Raises NotebookWentWrong;
+    KeyboardInterrupt once the kernel has ended."""
     notebook = nbformat.read(source, as_version=4)
     code_cells = [
-        index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()
+        index
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.source.strip()
     ]
     numbers = {index: number for number, index in enumerate(code_cells, start=1)}
     began: dict[int, float] = {}
@@ -63,7 +74,10 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
     def started(cell: Any, cell_index: int) -> None:
         began[cell_index] = time.monotonic()
         if cell_index in numbers:
-            say(f"  [{numbers[cell_index]:2}/{len(code_cells)}] {shortened(headline(cell.source), WIDTH - 10)}")
+            say(
+                f"  [{numbers[cell_index]:2}/{len(code_cells)}] "
+                f"{shortened(headline(cell.source), WIDTH - 10)}"
+            )
 
     def done(cell: Any, cell_index: int, **_: Any) -> None:
         if cell_index in numbers:
@@ -87,7 +101,8 @@ def run(source: Path, target: Path, *, cwd: Path, env: dict[str, str], say: Call
         with contextlib.suppress(RuntimeError):  # not in a thread, and not on Windows
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
 
-    # record_timing stays off: a saved notebook says when a call was made in its receipts, and nowhere else.
+    # record_timing stays off: a saved notebook says when a call was made in its receipts, and
+    # nowhere else.
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -124,20 +139,28 @@ def unexpected(notebook: Any) -> list[str]:
         if cell.cell_type != "code":
             continue
         tags = cell.metadata.get("tags", [])
-        expected = next((tag.removeprefix("expect-") for tag in tags if tag.startswith("expect-")), None)
-        raised = next((output.ename for output in cell.get("outputs", []) if output.output_type == "error"), None)
+        expected = next(
+            (tag.removeprefix("expect-") for tag in tags if tag.startswith("expect-")), None
+        )
+        raised = next(
+            (output.ename for output in cell.get("outputs", []) if output.output_type == "error"),
+            None,
+        )
         should_fail = "raises-exception" in tags
         if should_fail and raised is None:
             problems.append(f"cell {index} should have failed and did not: {headline(cell.source)}")
         elif raised is not None and not should_fail:
             problems.append(f"cell {index} failed ({raised}): {headline(cell.source)}")
         elif expected is not None and raised != expected:
-            problems.append(f"cell {index} failed with {raised}, not with {expected}: {headline(cell.source)}")
+            problems.append(
+                f"cell {index} failed with {raised}, not with {expected}: {headline(cell.source)}"
+            )
     return problems
 
 
 def headline(source: str) -> str:
-    """The line that says best what a cell does: its magic, else its first line that is no comment."""
+    """The line that says best what a cell does: its magic, else its first line that is no
+    comment."""
     lines = [line.strip() for line in source.splitlines() if line.strip()]
     magics = [line for line in lines if line.startswith("%")]
     plain = [line for line in lines if not line.startswith("#")]
@@ -152,7 +175,11 @@ def outcome(cell: Any) -> str:
     errors = [output for output in cell.outputs if output.output_type == "error"]
     if errors:
         return f"✗ {errors[0].ename}: {first_line(errors[0].evalue)}"
-    shown = [output for output in cell.outputs if output.output_type in ("display_data", "execute_result")]
+    shown = [
+        output
+        for output in cell.outputs
+        if output.output_type in ("display_data", "execute_result")
+    ]
     receipts = [output for output in shown if RECEIPT_MIME in output.data]
     if receipts:
         plain = receipts[-1].data.get("text/plain", "")
@@ -160,7 +187,9 @@ def outcome(cell: Any) -> str:
         return first_line(card.partition("\n")[2]) if rule else first_line(plain)
     if shown:
         rows = shown[-1].data.get("text/html", "").partition("<tbody>")[2].count("<tr")
-        return f"a table of {rows} rows" if rows else first_line(shown[-1].data.get("text/plain", ""))
+        return (
+            f"a table of {rows} rows" if rows else first_line(shown[-1].data.get("text/plain", ""))
+        )
     streams = [output.text for output in cell.outputs if output.output_type == "stream"]
     return first_line("".join(streams)) or "done"
 

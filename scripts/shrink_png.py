@@ -11,7 +11,9 @@ def shrink(source: Path, target: Path) -> int:
     from PIL import Image
 
     with Image.open(source) as image:
-        small = image.convert("RGB").quantize(colors=256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(
+            colors=256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     small.save(target, optimize=True)
     return target.stat().st_size

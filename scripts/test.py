@@ -1,11 +1,11 @@
 """Everything that CI runs, two lanes side by side: what needs a browser, and what does not.
 
-``make test`` calls this, ``make check`` with ``--check``, and ``make floors`` with ``--quick``.  Each lane's whole
-output is kept in ``build/test/``; its lines are shown as they come, with the lane's name.  The last line counts the
-tests of both halves; the slowest twenty stand above it.
+``make test`` calls this, ``make check`` with ``--check``, and ``make floors`` with ``--quick``.
+Each lane's whole output is kept in ``build/test/``; its lines are shown as they come, with the
+lane's name.  The last line counts the tests of both halves; the slowest twenty stand above it.
 
-``PYTEST_ARGS`` (``make test PYTEST_ARGS="-k ledger"``) goes to both halves; one in which nothing matches is no failure.
-"""
+``PYTEST_ARGS`` (``make test PYTEST_ARGS="-k ledger"``) goes to both halves; one in which nothing
+matches is no failure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,28 @@ Lane = tuple[list[str], Path]
 
 
 def pytest(half: str, marker: str, workers: str) -> Lane:
-    """One half of the Python tests.  The browser's driver keeps an event loop running, beside which no other test can
-    have one: so the halves are processes of their own."""
+    """One half of the Python tests.  The browser's driver keeps an event loop running, beside which
+    no other test can have one: so the halves are processes of their own."""
     chosen = shlex.split(os.environ.get("PYTEST_ARGS", ""))
-    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, "-n", workers, "--dist", "loadgroup"]
-    return [*command, f"--junitxml={LOGS / half}.xml", "-o", "junit_duration_report=total", *chosen], ROOT
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        marker,
+        "-n",
+        workers,
+        "--dist",
+        "loadgroup",
+    ]
+    return [
+        *command,
+        f"--junitxml={LOGS / half}.xml",
+        "-o",
+        "junit_duration_report=total",
+        *chosen,
+    ], ROOT
 
 
 async def lane(name: str, *steps: Lane) -> int:
@@ -66,7 +83,9 @@ async def lane(name: str, *steps: Lane) -> int:
                 raise
             if code not in (0, NOTHING_MATCHED):
                 print(
-                    f"{name:>9} | failed with {code}; the whole output: {LOGS.relative_to(ROOT)}/{name}.log", flush=True
+                    f"{name:>9} | failed with {code}; the whole output: "
+                    f"{LOGS.relative_to(ROOT)}/{name}.log",
+                    flush=True,
                 )
                 return code
     return code
@@ -88,18 +107,30 @@ def results() -> tuple[Counter[str], list[tuple[float, str]]]:
             continue
         for case in ElementTree.parse(file).iter("testcase"):  # noqa: S314
             kinds = {part.tag for part in case}
-            counts["failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"] += 1
-            times.append((float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}"))
+            counts[
+                "failed"
+                if kinds & {"failure", "error"}
+                else "skipped"
+                if "skipped" in kinds
+                else "passed"
+            ] += 1
+            times.append(
+                (float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}")
+            )
     return counts, sorted(times, reverse=True)
 
 
 def lint() -> list[Lane]:
     python = [sys.executable, "-m"]
-    return [([*python, *words], ROOT) for words in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])]
+    return [
+        ([*python, *words], ROOT)
+        for words in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    ]
 
 
 def check() -> dict[str, int]:
-    """What an edit is checked by: style, types, and the tests that build, start and fetch nothing."""
+    """What an edit is checked by: style, types, and the tests that build, start and fetch
+    nothing."""
     return asyncio.run(stage(lint=lint(), others=[pytest("others", QUICK, "2")]))
 
 
@@ -112,11 +143,15 @@ def everything() -> dict[str, int]:
     """What CI runs."""
     jlpm = [str(BIN / "jlpm")]
     extension = ROOT / "labextension"
-    codes = asyncio.run(stage(lint=lint(), extension=[([sys.executable, "scripts/labextension.py"], ROOT)]))
+    codes = asyncio.run(
+        stage(lint=lint(), extension=[([sys.executable, "scripts/labextension.py"], ROOT)])
+    )
     if not any(codes.values()):
         # Two cores: a browser keeps one busy and more.
         workers = os.environ.get("PYTEST_WORKERS", "1")
-        packages = [] if (extension / "node_modules").is_dir() else [([*jlpm, "install"], extension)]
+        packages = (
+            [] if (extension / "node_modules").is_dir() else [([*jlpm, "install"], extension)]
+        )
         codes = asyncio.run(
             stage(
                 pages=[*packages, ([*jlpm, "test"], extension), pytest("pages", "browser", "0")],
@@ -137,7 +172,9 @@ def main() -> int:
         print(f"\nThe slowest {SLOWEST}, in seconds:")
         for seconds, name in times[:SLOWEST]:
             print(f"{seconds:8.1f}  {name}")
-    print(f"\n{(time.monotonic() - begun) / 60:.1f} minutes; whole outputs: {LOGS.relative_to(ROOT)}/")
+    print(
+        f"\n{(time.monotonic() - begun) / 60:.1f} minutes; whole outputs: {LOGS.relative_to(ROOT)}/"
+    )
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     if not counts and not any(code not in (0, NOTHING_MATCHED) for code in codes.values()):
         print("No test matches.", file=sys.stderr)

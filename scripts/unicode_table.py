@@ -1,6 +1,8 @@
-"""Make ``opg_magic/protocol/unicode_added.json``: what ``repr`` shows since which version of Unicode, over 14.0.
+"""Make ``opg_magic/protocol/unicode_added.json``: what ``repr`` shows since which version of
+Unicode, over 14.0.
 
-Needs Python 3.11 (Unicode 14.0) and, for each newer version, a folder with that version of ``unicodedata2``::
+Needs Python 3.11 (Unicode 14.0) and, for each newer version, a folder with that version of
+``unicodedata2``::
 
     pip install --no-deps --target build/unicode/18.0 unicodedata2==18.0.0
     python scripts/unicode_table.py build/unicode
@@ -23,15 +25,21 @@ def main(folder: Path) -> int:
     if unicodedata.unidata_version != "14.0.0":
         print("This needs Python 3.11, whose Unicode data is that of 14.0.")
         return 1
-    before = "".join("01"[unicodedata.category(chr(code))[0] not in "CZ"] for code in range(0x110000))
+    before = "".join(
+        "01"[unicodedata.category(chr(code))[0] not in "CZ"] for code in range(0x110000)
+    )
     table: dict[str, str] = {}
     for path in sorted(folder.iterdir(), key=lambda path: tuple(map(int, path.name.split(".")))):
         command = [sys.executable, "-c", SHOWS]
-        now = subprocess.run(command, env={"PYTHONPATH": str(path)}, check=True, capture_output=True, text=True).stdout
+        now = subprocess.run(
+            command, env={"PYTHONPATH": str(path)}, check=True, capture_output=True, text=True
+        ).stdout
         if any(one == "1" and other == "0" for one, other in zip(before, now, strict=False)):
             print(f"Unicode {path.name} took characters away, which the table cannot say.")
             return 1
-        table[path.name] = " ".join(ranges([code for code in range(0x110000) if before[code] < now[code]]))
+        table[path.name] = " ".join(
+            ranges([code for code in range(0x110000) if before[code] < now[code]])
+        )
         before = now
     TARGET.write_text(json.dumps(table, indent=2) + "\n", encoding="ascii")
     return 0

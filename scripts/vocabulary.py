@@ -1,8 +1,8 @@
-"""The words of ``%%opg`` and ``%opg`` for completion where no kernel is there to ask: labextension/src/vocabulary.ts.
+"""The words of ``%%opg`` and ``%opg`` for completion where no kernel is there to ask:
+labextension/src/vocabulary.ts.
 
-Written from the tables that the magics themselves use.  ``python scripts/vocabulary.py`` writes the file; a test holds
-that it is up to date.
-"""
+Written from the tables that the magics themselves use.  ``python scripts/vocabulary.py`` writes the
+file; a test holds that it is up to date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ SOURCES = {"--model": "model", "--host": "host", "--network": "network"}
 
 def source() -> str:
     """The TypeScript module."""
-    from opg_magic import completion, config, magic, magic_line, prices
+    from opg_magic.cells import magic_line
+    from opg_magic.notebook import completion, magic
+    from opg_magic.settings import config, prices
 
     flags = [
         {

@@ -1,4 +1,5 @@
-"""Puts this folder on the import path, so that every test finds ``support``; the simulated network as fixtures."""
+"""Puts this folder on the import path, so that every test finds ``support``; the simulated network
+as fixtures."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
 
-from opg_magic import environment
+from opg_magic.settings import environment
 
-# In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the process started.
+# In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the
+# process started.
 environment.start_from(os.environ)
 
 # No test measures time: a machine that is busy elsewhere is no fault of what is tested.
@@ -28,7 +30,8 @@ settings.load_profile("untimed")
 os.environ["OPG_HOME"] = tempfile.mkdtemp(prefix="opg-tests-")
 atexit.register(shutil.rmtree, os.environ["OPG_HOME"], ignore_errors=True)
 
-# A run that a shell started in the background ignores SIGINT, and so would all that it starts; stops are tested here.
+# A run that a shell started in the background ignores SIGINT, and so would all that it starts;
+# stops are tested here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -36,8 +39,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def simnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimnet]:
     """A simulated network in this process, in a thread of its own, with a home folder of its own.
 
-    One for the whole session: it takes seconds to start.  Cheats are undone after each test by ``honest_simnet``.
-    """
+    One for the whole session: it takes seconds to start.  Cheats are undone after each test by
+    ``honest_simnet``."""
     with isolated_home(tmp_path_factory.mktemp("simnet-home")), RunningSimnet() as running:
         yield running
 
@@ -69,16 +72,28 @@ def opg_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """A long value is named by its argument: a key or a signature in it would be another in each worker."""
+    """A long value is named by its argument: a key or a signature in it would be another in each
+    worker."""
     return argname if isinstance(val, str | bytes) and len(val) > 60 else None
 
 
-#: Folders of tests that build, fuzz, or run chains and whole notebooks: ``make check`` leaves them to ``make test``.
-SLOW = ("backends", "corpus", "examples", "fuzz", "packaging", "sdk", "simnet", "wallet/test_payment")
+#: Folders of tests that build, fuzz, or run chains and whole notebooks: ``make check`` leaves them
+#: to ``make test``.
+SLOW = (
+    "backends",
+    "corpus",
+    "examples",
+    "fuzz",
+    "packaging",
+    "sdk",
+    "simnet",
+    "wallet/test_payment",
+)
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Whatever uses the simulated network bears its mark, and so does what is too slow for an edit's check."""
+    """Whatever uses the simulated network bears its mark, and so does what is too slow for an
+    edit's check."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(SLOW):

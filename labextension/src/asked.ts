@@ -1,5 +1,5 @@
 /**
- * What was asked: all that the request holds, in words for a reader (opg_magic/receipts/asked.py).
+ * What was asked: all that the request holds, in words for a reader (opg_magic/receipt/question.py).
  *
  * The host signed the whole request, not its last message alone: what stands before and after the prompt, attachments
  * and tools shape the answer as much. So every card names them, and what no signature covers besides.

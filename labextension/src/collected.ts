@@ -2,7 +2,7 @@
  * What became of a call's money, out of its receipt: claimed by the host, or what the chain shows.
  *
  * A receipt keeps what its kernel saw when the call ended: `charged` means there that the host answered with a 2xx, so that
- * it claims its cost. Only the nonce on the chain is a charge. The kernel's twin is `opg_magic/receipts/collected.py`.
+ * it claims its cost. Only the nonce on the chain is a charge. The kernel's twin is `opg_magic/receipt/collected.py`.
  */
 
 import type { PaymentPart, Receipt, SettledPart } from './receipt';

@@ -1,4 +1,4 @@
-/** What a receipt's document says about itself (opg_magic/receipts/audit.py). Loaded with the first receipt. */
+/** What a receipt's document says about itself (opg_magic/audit/judgement.py). Loaded with the first receipt. */
 
 import { askedOf } from './asked';
 import type { Finding } from './findings';

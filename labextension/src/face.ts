@@ -1,6 +1,6 @@
 /**
  * A receipt's face: what a display shows of a call, made of its receipt alone, and the same bytes as Python makes
- * (opg_magic/receipts/face.py). Whole notebooks in the corpus hold both together: change neither alone.
+ * (opg_magic/receipt/face.py). Whole notebooks in the corpus hold both together: change neither alone.
  */
 
 import { askedOf, besideThePrompt } from './asked';

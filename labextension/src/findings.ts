@@ -44,7 +44,7 @@ export interface Finding {
   readonly message: string;
 }
 
-/** Begins the line between an answer and its card in `text/plain` (opg_magic/shown.py). */
+/** Begins the line between an answer and its card in `text/plain` (opg_magic/models/plain_text.py). */
 export const RULE = '──── opg receipt ';
 // C0 without newline and tab, DEL, C1, bidirectional controls, separators, byte order mark, lone surrogates.
 const ACTIVE =

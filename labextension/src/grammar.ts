@@ -1,7 +1,7 @@
 /**
  * How the text of a cell is read: newlines, the magics at its head, the words of a line, the fields of a template.
  *
- * The twin of opg_magic/grammar.py, magic_line.py and cells.py; one file of cases holds both (tests/grammar/cases.json).
+ * The twin of opg_magic/cells/grammar.py, magic_line.py and cells.py; one file of cases holds both (tests/grammar/cases.json).
  * Characters are listed, never left to a language's own idea of white space or of a word.
  */
 

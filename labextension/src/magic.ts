@@ -35,7 +35,7 @@ export function inMagic(text: string, offset: number): boolean {
   return place(text.slice(0, offset)) !== null;
 }
 
-/** As opg_magic/completion.py, which answers where there is a kernel. */
+/** As opg_magic/notebook/completion.py, which answers where there is a kernel. */
 export function candidates(text: string, offset: number, hosts: readonly IKnownHost[] = []): ICandidates | null {
   const at = place(text.slice(0, offset));
   if (at === null) {

@@ -1,6 +1,6 @@
 /**
  * What a notebook holds beyond its receipts' own claims: cells without one, output beside one, one call shown as several.
- * The rules are those of `opg verify` (opg_magic/receipts/audit.py and notebook.py); whole notebooks in the corpus hold both together.
+ * The rules are those of `opg verify` (opg_magic/audit/judgement.py and notebook.py); whole notebooks in the corpus hold both together.
  */
 
 import { readDocument } from './check';

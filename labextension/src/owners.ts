@@ -1,6 +1,6 @@
 /**
  * Whose hosts an agreement compares, by the registry that the reader asks, and whether all their answers are here. The rules
- * and the words are those of `opg verify` (opg_magic/receipts/agreeing.py).
+ * and the words are those of `opg verify` (opg_magic/audit/agreement.py).
  */
 
 import { fits } from './agreeing';

@@ -1,6 +1,6 @@
 /**
  * What the receipts of a notebook come to together, and with their cells. The rules are those of `opg verify`
- * (opg_magic/receipts/audit.py and notebook.py); whole notebooks in the corpus hold both together. Loaded with the first receipt.
+ * (opg_magic/audit/judgement.py and notebook.py); whole notebooks in the corpus hold both together. Loaded with the first receipt.
  */
 
 import { asks } from './calls';

@@ -1,4 +1,5 @@
-"""One MIME bundle for each state of a call: text, Markdown, HTML, and the receipt where there is one."""
+"""One MIME bundle for each state of a call: text, Markdown, HTML, and the receipt where there is
+one."""
 
 from __future__ import annotations
 
@@ -8,24 +9,25 @@ from opg_magic.display import card as cards
 from opg_magic.display import html, markdown, plain
 from opg_magic.display.card import Card
 from opg_magic.display.style import BORDER, FAINT
-from opg_magic.shown import inert
+from opg_magic.models.plain_text import inert
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer
-    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.receipt.document import Receipt
 
 Bundle = dict[str, Any]
 
-#: While it streams, at most this many last characters are shown: a long answer is not sent again ten times a second.
+#: While it streams, at most this many last characters are shown: a long answer is not sent again
+#: ten times a second.
 STREAM_WINDOW = 8_000
 
 
 def answer_bundle(answer: Answer, *, show_text: bool = True) -> Bundle:
-    """An answer with its card.  A withheld answer (asked for explicitly) stands under a line that says so.
+    """An answer with its card.  A withheld answer (asked for explicitly) stands under a line that
+    says so.
 
-    The card is the receipt's own (:mod:`opg_magic.receipts.face`), which every reader can make anew and compare.  Only
-    where there is more to say than the receipt holds, it is a card in words.
-    """
+    The card is the receipt's own (:mod:`opg_magic.receipt.face`), which every reader can make anew
+    and compare.  Only where there is more to say than the receipt holds, it is a card in words."""
     receipt = answer.receipt
     remarks = _remarks(answer.notes)
     if remarks is not None and _says_the_same(answer):
@@ -34,11 +36,16 @@ def answer_bundle(answer: Answer, *, show_text: bool = True) -> Bundle:
 
 
 def receipt_bundle(
-    receipt: Receipt, *, show_text: bool = False, streamed: bool = False, remarks: tuple[str, ...] = ()
+    receipt: Receipt,
+    *,
+    show_text: bool = False,
+    streamed: bool = False,
+    remarks: tuple[str, ...] = (),
 ) -> Bundle:
-    """The display of a call that is made of its receipt alone.  ``streamed``: text was on it before the verdict."""
-    from opg_magic.receipts.face import REMARKS, face
-    from opg_magic.receipts.receipt import MIME_TYPE
+    """The display of a call that is made of its receipt alone.  ``streamed``: text was on it before
+    the verdict."""
+    from opg_magic.receipt.document import MIME_TYPE
+    from opg_magic.receipt.face import REMARKS, face
 
     if streamed:
         remarks = (*remarks, REMARKS[2])
@@ -55,18 +62,21 @@ _KNOWN_NOTES = {
 
 def _remarks(notes: tuple[str, ...]) -> tuple[str, ...] | None:
     """The words for these notes on a receipt's own card; None where it has none for one of them."""
-    from opg_magic.receipts.face import REMARKS
+    from opg_magic.receipt.face import REMARKS
 
     said = set()
     for note in notes:
-        place = next((place for words, place in _KNOWN_NOTES.items() if note.startswith(words)), None)
+        place = next(
+            (place for words, place in _KNOWN_NOTES.items() if note.startswith(words)), None
+        )
         if place is None:
             return None
         said.add(REMARKS[place])
     return tuple(remark for remark in REMARKS if remark in said)
 
 
-#: Claims about what is learnt after a call: the receipt's own card says what was known when it was made.
+#: Claims about what is learnt after a call: the receipt's own card says what was known when it was
+#: made.
 _LATER = ("payment", "settlement", "agreement")
 
 
@@ -75,8 +85,13 @@ def _says_the_same(answer: Answer) -> bool:
     now, then = answer.verdict, answer.receipt.verdict_at_creation
     return (
         then is not None
-        and (now.status, now.withheld, now.simulated) == (then.status, then.withheld, then.simulated)
-        and all(claim.status is then.claims[name].status for name, claim in now.claims.items() if name not in _LATER)
+        and (now.status, now.withheld, now.simulated)
+        == (then.status, then.withheld, then.simulated)
+        and all(
+            claim.status is then.claims[name].status
+            for name, claim in now.claims.items()
+            if name not in _LATER
+        )
     )
 
 
@@ -85,12 +100,16 @@ def settled_bundle(
 ) -> Bundle:
     """The last state of a display with a card in words: answer (or none), card, receipt.
 
-    ``show_text``: with the receipt's answer; ``text`` is one without receipt.  Nothing it holds can reach the card.
-    """
+    ``show_text``: with the receipt's answer; ``text`` is one without receipt.  Nothing it holds can
+    reach the card."""
     if receipt is None:
-        return {"text/plain": _plain(it, text), "text/markdown": _markdown(it, text), "text/html": _html(it, text)}
-    from opg_magic.receipts import face
-    from opg_magic.receipts.receipt import MIME_TYPE
+        return {
+            "text/plain": _plain(it, text),
+            "text/markdown": _markdown(it, text),
+            "text/html": _html(it, text),
+        }
+    from opg_magic.receipt import face
+    from opg_magic.receipt.document import MIME_TYPE
 
     starts = face.beginnings(receipt, show=show_text)
     return {
@@ -116,7 +135,8 @@ def _card_markdown(it: Card) -> str:
     facts = "".join(f" · {markdown.plain_markdown(fact)}" for fact in it.summary)
     lines = [f"**{markdown.plain_markdown(it.headline)}**{facts}\n"]
     lines += [
-        f"- {row.mark} {row.name}: {markdown.plain_markdown(' '.join(p for p in (row.sentence, row.reason) if p))}"
+        f"- {row.mark} {row.name}: "
+        f"{markdown.plain_markdown(' '.join(p for p in (row.sentence, row.reason) if p))}"
         + (f" ({row.basis})" if row.basis else "")
         for row in it.rows
     ]
@@ -124,7 +144,9 @@ def _card_markdown(it: Card) -> str:
         lines.append("")
     for note in it.notes:
         code = f" {_code_span(note.code)}" if note.code else ""
-        lines.append(f"{markdown.plain_markdown(note.text)}{code}{markdown.plain_markdown(note.after)}\n")
+        lines.append(
+            f"{markdown.plain_markdown(note.text)}{code}{markdown.plain_markdown(note.after)}\n"
+        )
     return "\n".join(lines)
 
 
@@ -136,16 +158,22 @@ def _html(it: Card, text: str | None) -> str:
     parts = []
     if text is not None:
         # overflow: whatever the text contains is painted inside its own box, never over the card.
-        parts.append(f'<div style="margin:0 0 8px;overflow:auto;max-width:100%">{markdown.to_html(text)}</div>')
+        parts.append(
+            f'<div style="margin:0 0 '
+            f'8px;overflow:auto;max-width:100%">{markdown.to_html(text)}</div>'
+        )
     parts.append(html.card(it))
     return f'<div style="font-family:inherit">{"".join(parts)}</div>'
 
 
-# ------------------------------------------------------------------------------------------------------ while it runs
+# ------------------------------------------------------------------------------------ while it runs
 
 
-def running_bundle(steps: tuple[tuple[str, str], ...], *, text: str, notes: tuple[str, ...], simulated: bool) -> Bundle:
-    """A call under way.  ``steps``: (``done`` | ``now`` | ``next``, words); ``text`` so far, marked as not checked."""
+def running_bundle(
+    steps: tuple[tuple[str, str], ...], *, text: str, notes: tuple[str, ...], simulated: bool
+) -> Bundle:
+    """A call under way.  ``steps``: (``done`` | ``now`` | ``next``, words); ``text`` so far, marked
+    as not checked."""
     words = "  →  ".join(f"{label} ✓" if state == "done" else label for state, label in steps)
     flagged = ("SIMULATED", *notes) if simulated else notes
     tail = inert(text[-STREAM_WINDOW:])
@@ -155,7 +183,8 @@ def running_bundle(steps: tuple[tuple[str, str], ...], *, text: str, notes: tupl
     shown_html = ""
     if text:
         shown_html = (
-            f'<div style="margin:0 0 8px;padding-left:10px;border-left:2px dotted {BORDER};white-space:pre-wrap;'
+            f'<div style="margin:0 0 8px;padding-left:10px;border-left:2px dotted '
+            f"{BORDER};white-space:pre-wrap;"
             f'overflow-wrap:anywhere;overflow:auto;{FAINT}">{html.text(before + tail)}▍</div>'
         )
     marks = {"done": "{} ✓", "now": "<b>{}</b>", "next": "{}"}
@@ -165,7 +194,8 @@ def running_bundle(steps: tuple[tuple[str, str], ...], *, text: str, notes: tupl
     style = html.box("quiet", simulated=simulated)
     return {
         "text/plain": f"{before}{tail}\n\n{line}" if text else line,
-        "text/markdown": (markdown.fenced(before + tail) if text else "") + markdown.plain_markdown(line),
+        "text/markdown": (markdown.fenced(before + tail) if text else "")
+        + markdown.plain_markdown(line),
         "text/html": f'<div style="font-family:inherit">{shown_html}<div style="{style}">'
         f'<span style="{FAINT}">{tag}{strip}{more}</span></div></div>',
     }

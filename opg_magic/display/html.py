@@ -1,4 +1,5 @@
-"""The card as HTML: inline styles, ``<details>``, no script, no class, nothing loaded from anywhere."""
+"""The card as HTML: inline styles, ``<details>``, no script, no class, nothing loaded from
+anywhere."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from html import escape
 
 from opg_magic.display.card import Card, Note, Row, Tone
 from opg_magic.display.style import BORDER, FAINT, MONO, PLAIN_TONES, TEXT, TINTS, TONES
-from opg_magic.shown import inert
+from opg_magic.models.plain_text import inert
 
 _CELL = "border:0;background:transparent;vertical-align:top;text-align:left;white-space:normal;line-height:1.45"
 
@@ -52,7 +53,8 @@ def _table(rows: tuple[Row, ...]) -> str:
     if not rows:
         return ""
     return (
-        '<table style="border-collapse:collapse;border:0;width:100%;margin:0 0 10px;table-layout:auto;font-size:13px">'
+        '<table style="border-collapse:collapse;border:0;width:100%;margin:0 0 '
+        '10px;table-layout:auto;font-size:13px">'
         f"<tbody>{''.join(map(_row, rows))}</tbody></table>"
     )
 
@@ -65,7 +67,8 @@ def _row(row: Row) -> str:
     reason = f" {text(row.reason)}" if row.reason else ""
     return (
         '<tr style="background:transparent;border:0">'
-        f'<td style="{_CELL};padding:2px 16px 2px 0;white-space:nowrap">{f"<b>{mark}</b>" if strong else mark}</td>'
+        f'<td style="{_CELL};padding:2px 16px 2px '
+        f'0;white-space:nowrap">{f"<b>{mark}</b>" if strong else mark}</td>'
         f'<td style="{_CELL};padding:2px 0;width:100%">{sentence}{reason}</td>'
         f'<td style="{_CELL};padding:2px 0 2px 16px;white-space:nowrap;text-align:right">'
         f'<span style="{FAINT}">{text(row.basis)}</span></td></tr>'

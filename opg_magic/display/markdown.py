@@ -1,9 +1,9 @@
-"""Model text as Markdown: rendered to HTML that can do nothing, or fenced so that no front end renders it.
+"""Model text as Markdown: rendered to HTML that can do nothing, or fenced so that no front end
+renders it.
 
-Rendered HTML holds only tags and attributes of :data:`ALLOWED`; all styles are constants of ours.  Raw HTML is text;
-images and reference definitions are shown as text too, since a reader must see all that was signed; TeX is not typeset,
-because a typesetter could move marks over the card.
-"""
+Rendered HTML holds only tags and attributes of :data:`ALLOWED`; all styles are constants of ours.
+Raw HTML is text; images and reference definitions are shown as text too, since a reader must see
+all that was signed; TeX is not typeset, because a typesetter could move marks over the card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opg_magic.display.style import BORDER, FAINT, MONO
-from opg_magic.shown import fenced, inert
+from opg_magic.models.plain_text import fenced, inert
 
 __all__ = ["ALLOWED", "fenced", "plain_markdown", "safe_link", "to_html", "verbatim_html"]
 
@@ -38,7 +38,8 @@ ALLOWED: dict[str, frozenset[str]] = {
 _SCHEMES = ("http", "https", "mailto")
 _NESTING = 60
 _LONGEST_RENDERED = 200_000
-# Each may open a link, and the parser looks for its end at every level of nesting: some 40 µs for each.
+# Each may open a link, and the parser looks for its end at every level of nesting: some 40 µs for
+# each.
 _MOST_BRACKETS = 4_000
 
 _WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
@@ -46,14 +47,16 @@ _STYLES = {
     "pre": f"{MONO};margin:0 0 10px;padding:8px 10px;{_WRAP};border:1px solid {BORDER}",
     "code": MONO,
     # Nothing that looks like the card: no shade, no coloured edge.
-    "blockquote": f"margin:0 0 10px;padding:0 0 0 12px;background:none;border:0;border-left:1px dotted {BORDER}",
+    "blockquote": f"margin:0 0 10px;padding:0 0 0 12px;background:none;border:0;border-left:1px "
+    f"dotted {BORDER}",
     "table": "margin:0 0 10px;border-collapse:collapse",
     "cell": f"padding:3px 10px;border:1px solid {BORDER}",
 }
 
 
 def to_html(text: str) -> str:
-    """Model text rendered as Markdown, inert.  Text that is very long, deeply nested or costly is shown verbatim."""
+    """Model text rendered as Markdown, inert.  Text that is very long, deeply nested or costly is
+    shown verbatim."""
     if len(text) > _LONGEST_RENDERED:
         return verbatim_html(text)
     if not text.strip():
@@ -73,23 +76,31 @@ def verbatim_html(text: str) -> str:
 
 
 def plain_markdown(text: str) -> str:
-    """Our own short sentence (which may quote foreign words) as Markdown text without any markup of its own."""
+    """Our own short sentence (which may quote foreign words) as Markdown text without any markup of
+    its own."""
     flat = " ".join(inert(text).split())
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|~$<>&:@.])", lambda m: _REFERENCES.get(m.group(), "\\" + m.group()), flat)
+    return re.sub(
+        r"([\\`*_{}\[\]()#+\-!|~$<>&:@.])",
+        lambda m: _REFERENCES.get(m.group(), "\\" + m.group()),
+        flat,
+    )
 
 
-# In the middle of a line these need no escape in CommonMark, and reading the source is easier without.
+# In the middle of a line these need no escape in CommonMark, and reading the source is easier
+# without.
 _REFERENCES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", ".": ".", "-": "-", ":": ":", "(": "(", ")": ")", "+": "+",
                "!": "!", "@": "&#64;"}  # fmt: skip
 
 
 def _text(content: str) -> str:
-    """Text for HTML: escaped, control characters visible, and the delimiters of TeX set apart so that none is found."""
+    """Text for HTML: escaped, control characters visible, and the delimiters of TeX set apart so
+    that none is found."""
     return re.sub(r"[$\\]", r"<span>\g<0></span>", escape(inert(content)))
 
 
 def safe_link(href: str) -> bool:
-    """Only absolute http, https and mailto links, without user info (which makes one host look like another)."""
+    """Only absolute http, https and mailto links, without user info (which makes one host look like
+    another)."""
     try:
         parts = urlsplit(href.strip())
         if parts.scheme.lower() == "mailto":
@@ -141,7 +152,9 @@ def _renderer() -> MarkdownIt:
         def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
             href = str(tokens[idx].attrGet("href") or "")
             env["link"] = idx  # links do not nest
-            return f'<a href="{escape(href)}" rel="noopener noreferrer nofollow ugc" target="_blank">'
+            return (
+                f'<a href="{escape(href)}" rel="noopener noreferrer nofollow ugc" target="_blank">'
+            )
 
         def link_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
             start = env.pop("link")
@@ -156,12 +169,17 @@ def _renderer() -> MarkdownIt:
             return _tag(tokens[idx])
 
     def bounded(state: StateCore) -> None:
-        if sum(token.content.count("[") for token in state.tokens if token.type == "inline") > _MOST_BRACKETS:
+        if (
+            sum(token.content.count("[") for token in state.tokens if token.type == "inline")
+            > _MOST_BRACKETS
+        ):
             state.env["costly"] = True
             state.tokens = []
 
     # No "reference": its definitions would vanish from what is shown.
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING}, renderer_cls=Renderer)
+    parser = MarkdownIt(
+        "commonmark", {"html": False, "maxNesting": _NESTING}, renderer_cls=Renderer
+    )
     parser.enable(["table", "strikethrough"]).disable(["reference", "html_block", "html_inline"])
     parser.core.ruler.after("block", "bounded", bounded)
     parser.validateLink = safe_link  # type: ignore[assignment,method-assign]
@@ -179,7 +197,9 @@ def _tag(token: Token) -> str:
         align = str(token.attrGet("style") or "").removeprefix("text-align:")
         style += f";text-align:{align if align in ('left', 'center', 'right') else 'left'}"
     start = token.attrGet("start") if token.tag == "ol" else None
-    attributes = (f' start="{int(start)}"' if start is not None else "") + (f' style="{style}"' if style else "")
+    attributes = (f' start="{int(start)}"' if start is not None else "") + (
+        f' style="{style}"' if style else ""
+    )
     return f"<{token.tag}{attributes}>" + (
         "\n" if token.block and token.tag in ("ul", "ol", "table", "tr", "hr") else ""
     )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from opg_magic.display.card import Card
 from opg_magic.display.words import MARKS, plural
 from opg_magic.models import Status
-from opg_magic.shown import RULE, inert
+from opg_magic.models.plain_text import RULE, inert
 
 if TYPE_CHECKING:
     from opg_magic.models import Cost, Verdict
-    from opg_magic.receipts.receipt import Receipt
+    from opg_magic.receipt.document import Receipt
 
 __all__ = ["card", "card_lines", "inert", "rule"]
 
@@ -20,7 +20,8 @@ _WIDTH = 118
 
 
 def rule(it: Card, answer: str | None) -> str:
-    """The line between answer and card.  It counts the answer, so that a line which imitates it betrays itself."""
+    """The line between answer and card.  It counts the answer, so that a line which imitates it
+    betrays itself."""
     what = (
         "no answer is shown"
         if answer is None
@@ -30,7 +31,8 @@ def rule(it: Card, answer: str | None) -> str:
 
 
 def card(it: Card, *, all_rows: bool = False) -> str:
-    """Headline and facts, the claims that did not pass (all of them with ``all_rows``), the notes."""
+    """Headline and facts, the claims that did not pass (all of them with ``all_rows``), the
+    notes."""
     lines = _wrapped(" · ".join((it.headline, *it.summary)), first="", rest="  ")
     shown = [r for r in it.rows if all_rows or r.mark != MARKS[Status.PASSED]]
     for row in shown:
@@ -38,19 +40,27 @@ def card(it: Card, *, all_rows: bool = False) -> str:
         words = f"{row.sentence} {row.reason}" if row.reason else row.sentence
         lines += _wrapped(f"{row.mark} {row.name}: {words}{basis}", first="  ", rest="    ")
     for note in it.notes:
-        lines += _wrapped(" ".join(p for p in (note.text, note.code, note.after) if p), first="  ", rest="    ")
+        lines += _wrapped(
+            " ".join(p for p in (note.text, note.code, note.after) if p), first="  ", rest="    "
+        )
     return "\n".join(lines)
 
 
 def _wrapped(text: str, *, first: str, rest: str) -> list[str]:
     flat = " ".join(inert(text).split())
     return textwrap.wrap(
-        flat, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        flat,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
 def card_lines(receipt: Receipt, verdict: Verdict | None, cost: Cost) -> list[str]:
-    """The card of a receipt as lines, every claim among them: what the command line prints beside an answer."""
+    """The card of a receipt as lines, every claim among them: what the command line prints beside
+    an answer."""
     from opg_magic.display.card import settled
 
     return card(settled(verdict, receipt, cost, shown_anyway=True), all_rows=True).splitlines()

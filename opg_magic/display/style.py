@@ -1,9 +1,9 @@
-"""Colours and type of the card: JupyterLab's variables, then VS Code's, then values that read on white and on black.
+"""Colours and type of the card: JupyterLab's variables, then VS Code's, then values that read on
+white and on black.
 
-Inline styles only: one piece of HTML must read in JupyterLab, Notebook 7, nbconvert and VS Code, without a stylesheet.
-Words keep the surroundings' own colour, so that they read in any theme; a tone colours the card's edge, its faint tint
-and the marks.
-"""
+Inline styles only: one piece of HTML must read in JupyterLab, Notebook 7, nbconvert and VS Code,
+without a stylesheet. Words keep the surroundings' own colour, so that they read in any theme; a
+tone colours the card's edge, its faint tint and the marks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ TINTS = {
     "quiet": "rgba(128,128,128,.08)",
 }
 
-#: The same without variables.  A front end that cleans a stranger's HTML drops what has variables, and keeps these.
+#: The same without variables.  A front end that cleans a stranger's HTML drops what has variables,
+#: and keeps these.
 PLAIN_TONES = {
     "ok": "#2e8b3a",
     "sim": "#1976d2",

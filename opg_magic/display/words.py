@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from opg_magic.models import Status, significant
-from opg_magic.shown import inert
+from opg_magic.models.plain_text import inert
 
 if TYPE_CHECKING:
     from opg_magic.models import Cost, Money
 
-#: One mark for each status; a word always stands beside it, so that neither colour nor shape is the only sign.
+#: One mark for each status; a word always stands beside it, so that neither colour nor shape is the
+#: only sign.
 MARKS = {
     Status.PASSED: "✓",
     Status.FAILED: "✗",
@@ -23,13 +24,15 @@ MARKS = {
 }
 
 NOT_PROVEN = (
-    "Not proven: which weights the provider ran, whether it honoured every parameter, and whether the answer is true. "
+    "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
+    "the answer is true. "
     "Model name, tokens and cost are the host's word, not signed."
 )
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Foreign words (a host's error, a model's name) for use inside our own sentence: one line, inert, bounded."""
+    """Foreign words (a host's error, a model's name) for use inside our own sentence: one line,
+    inert, bounded."""
     flat = " ".join(inert(text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
@@ -38,7 +41,8 @@ _HEX = re.compile(r"\b(0x)?[0-9a-fA-F]{40,}\b")
 
 
 def told(text: str, limit: int = 400) -> str:
-    """Words of a claim for a card: as :func:`one_line`, and long hashes by their ends (the receipt has them whole)."""
+    """Words of a claim for a card: as :func:`one_line`, and long hashes by their ends (the receipt
+    has them whole)."""
     return one_line(_HEX.sub(lambda match: f"{match[0][:8]}…{match[0][-6:]}", text), limit)
 
 
@@ -59,7 +63,8 @@ def checked_by(moment: datetime) -> str:
 
 
 def simulated_model(named: str | None) -> str:
-    """Who answers on the simulated network: its scripted model, or what it relays to (``--upstream``)."""
+    """Who answers on the simulated network: its scripted model, or what it relays to
+    (``--upstream``)."""
     if named in (None, "", "scripted-model"):
         return "the scripted model"
     return f"{one_line(str(named), 80)} (relayed)"
@@ -81,7 +86,8 @@ def figure(money: Money) -> str:
 
 
 def cost(paid: Cost, *, worth: bool = True) -> str:
-    """What a call cost, for one line: what was settled or is claimed, or that it is unknown, or nothing was charged."""
+    """What a call cost, for one line: what was settled or is claimed, or that it is unknown, or
+    nothing was charged."""
     from opg_magic.models import Charge
 
     if paid.charge is Charge.NONE:
@@ -93,7 +99,9 @@ def cost(paid: Cost, *, worth: bool = True) -> str:
     if paid.amount is None:
         unknown = "price unknown" if paid.price is None else "cost unknown"
         return f"{unknown}, at most {paid.cap}" if paid.cap is not None else unknown
-    return f"{figure(paid.amount)} claimed" + (f" ≈ ${_short(paid.usd)}" if worth and paid.usd is not None else "")
+    return f"{figure(paid.amount)} claimed" + (
+        f" ≈ ${_short(paid.usd)}" if worth and paid.usd is not None else ""
+    )
 
 
 def _short(amount: Decimal) -> str:

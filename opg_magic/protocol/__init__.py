@@ -1,1 +1,2 @@
-"""Bytes as they stand on the wire: canonical requests, strict streams, signed fields.  Pure: no I/O."""
+"""Bytes as they stand on the wire: canonical requests, strict streams, signed fields.  Pure: no
+I/O."""

@@ -1,8 +1,8 @@
 """What a host hashes and signs: canonical requests, output and digest (protocol section 3).
 
-A canonical request is always computed from the JSON that was sent, parsed again, never from Python objects: the order
-of keys and the types of numbers matter to it.  The rules are versioned; a receipt records which version matched.
-"""
+A canonical request is always computed from the JSON that was sent, parsed again, never from Python
+objects: the order of keys and the types of numbers matter to it.  The rules are versioned; a
+receipt records which version matched."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from opg_magic.protocol.keccak import keccak256
 
 #: The rules of the hosts of April 2026, which the recordings show.
 CANONICALISER = "2026-04"
-#: The rules that the official SDK 1.1.4 states for newer hosts: reduced content lists, ``web_search``.
+#: The rules that the official SDK 1.1.4 states for newer hosts: reduced content lists,
+#: ``web_search``.
 NEWER = "sdk-1.1.4"
 
-#: Always sent with a completion: an absent one hashes as 16, so that saying nothing would cut answers short.
+#: Always sent with a completion: an absent one hashes as 16, so that saying nothing would cut
+#: answers short.
 DEFAULT_COMPLETION_TOKENS = 256
 DEFAULT_TEMPERATURE = 0.0
 MAX_STOPS = 4
@@ -32,7 +34,7 @@ _RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 _MESSAGE_ROLES = ("system", "user", "assistant", "tool", "function")
 
 
-# ------------------------------------------------------------------------------------------------------------- hashing
+# ------------------------------------------------------------------------------------------ hashing
 
 
 def request_hash(canonical: str) -> bytes:
@@ -46,31 +48,34 @@ def output_hash(text: str) -> bytes:
 
 
 def signed_digest(request_hash: bytes, output_hash: bytes, timestamp: int) -> bytes:
-    """The 32 bytes that a host signs: ``keccak256(request_hash || output_hash || uint256_be(timestamp))``."""
+    """The 32 bytes that a host signs: ``keccak256(request_hash || output_hash ||
+    uint256_be(timestamp))``."""
     return keccak256(request_hash + output_hash + timestamp.to_bytes(32, "big"))
 
 
 def tee_id(public_key_der: bytes) -> str:
-    """A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol section 2)."""
+    """A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol
+    section 2)."""
     return "0x" + keccak256(public_key_der).hex()
 
 
-# ------------------------------------------------------------------------------------------------- canonical requests
+# ------------------------------------------------------------------------------- canonical requests
 
 
 def canonicalisers(kind: Kind, body: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The versions of the rules to try, newest known first.
 
-    Hosts hash some contents as their Python writes them.  For a ``body`` with one that Pythons write differently, there
-    is a version for each: ``2026-04+unicode-16.0`` are the rules of April 2026 on Python 3.14.
-    """
+    Hosts hash some contents as their Python writes them.  For a ``body`` with one that Pythons
+    write differently, there is a version for each: ``2026-04+unicode-16.0`` are the rules of April
+    2026 on Python 3.14."""
     known = (NEWER, CANONICALISER) if kind == "chat" else (CANONICALISER,)
     if kind != "chat" or body is None or not _written_by_python(body):
         return known
     return (*known, *(f"{rules}{_ON}{unicode}" for unicode in python_text.NEWER for rules in known))
 
 
-#: Between the rules and the Unicode version of the host's Python, where that is newer than Python 3.11's.
+#: Between the rules and the Unicode version of the host's Python, where that is newer than Python
+#: 3.11's.
 _ON = "+unicode-"
 
 
@@ -81,15 +86,24 @@ def rules_of(version: str) -> str:
 
 def _written_by_python(body: Mapping[str, Any]) -> bool:
     messages = body.get("messages")
-    contents = [m.get("content") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
+    contents = (
+        [m.get("content") for m in messages if isinstance(m, dict)]
+        if isinstance(messages, list)
+        else []
+    )
     return any(not isinstance(content, str) and python_text.varies(content) for content in contents)
 
 
 def canonicalise(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> str:
-    """The canonical request of either kind under one version of the rules; :class:`MalformedMessage` if it has none."""
+    """The canonical request of either kind under one version of the rules;
+    :class:`MalformedMessage` if it has none."""
     rules, _, unicode = version.partition(_ON)
-    if rules not in canonicalisers(kind) or (unicode and (kind != "chat" or unicode not in python_text.NEWER)):
-        raise MalformedMessage(f"unknown rules for a canonical {kind} request: {version!r}", code="canonicaliser")
+    if rules not in canonicalisers(kind) or (
+        unicode and (kind != "chat" or unicode not in python_text.NEWER)
+    ):
+        raise MalformedMessage(
+            f"unknown rules for a canonical {kind} request: {version!r}", code="canonicaliser"
+        )
     return canonical_chat(body, version) if kind == "chat" else canonical_completion(body)
 
 
@@ -101,7 +115,8 @@ def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str
     rules, _, unicode = version.partition(_ON)
 
     def reduce(content: Any) -> Any:
-        # Hosts of April 2026 hash Python's own rendering of the parsed list, key order and quotes included.
+        # Hosts of April 2026 hash Python's own rendering of the parsed list, key order and quotes
+        # included.
         text = partial(python_text.python_text, unicode=unicode or python_text.OLDEST)
         return _reduced_content(content, text) if rules == NEWER else text(content)
 
@@ -127,8 +142,8 @@ def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str
 
 
 def canonical_completion(body: Mapping[str, Any]) -> str:
-    """The string that a host hashes for a completion: absent ``max_tokens`` is 16, absent ``temperature`` is 1.0,
-    an explicit null leaves the first out and makes the second 0.0."""
+    """The string that a host hashes for a completion: absent ``max_tokens`` is 16, absent
+    ``temperature`` is 1.0, an explicit null leaves the first out and makes the second 0.0."""
     canonical: dict[str, Any] = {
         "model": body.get("model"),
         "prompt": body.get("prompt"),
@@ -142,8 +157,11 @@ def canonical_completion(body: Mapping[str, Any]) -> str:
     return strict_json.dumps_python(canonical)
 
 
-def unsigned_keys(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> tuple[str, ...]:
-    """Keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice`` ...), sorted."""
+def unsigned_keys(
+    kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER
+) -> tuple[str, ...]:
+    """Keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice`` ...),
+    sorted."""
     covered = set(_CHAT_KEYS if kind == "chat" else _COMPLETION_KEYS)
     if kind == "chat" and rules_of(version) == NEWER:
         covered.add("web_search")
@@ -161,22 +179,31 @@ _MESSAGE_KEYS = {
 }
 
 
-def unsigned_parts(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> tuple[str, ...]:
-    """What a request asks that no signature covers, as paths (``seed``, ``messages.name``, ``messages.image_url``).
+def unsigned_parts(
+    kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER
+) -> tuple[str, ...]:
+    """What a request asks that no signature covers, as paths (``seed``, ``messages.name``,
+    ``messages.image_url``).
 
-    Besides :func:`unsigned_keys`: what hosts leave out of messages, and, under the newer rules, what an attachment
-    holds: of that they hash the kind and a file's name alone.
-    """
+    Besides :func:`unsigned_keys`: what hosts leave out of messages, and, under the newer rules,
+    what an attachment holds: of that they hash the kind and a file's name alone."""
     found = set(unsigned_keys(kind, body, version))
     messages = body.get("messages") if kind == "chat" else None
     for message in messages if isinstance(messages, list) else []:
         if not isinstance(message, dict):
             continue
-        found |= {f"messages.{key}" for key in set(message) - _MESSAGE_KEYS.get(str(message.get("role")), set())}
+        found |= {
+            f"messages.{key}"
+            for key in set(message) - _MESSAGE_KEYS.get(str(message.get("role")), set())
+        }
         calls = message.get("tool_calls") if message.get("role") == "assistant" else None
         for call in calls if isinstance(calls, list) else []:
             found |= _unsigned_in_call(call)
-        content = message.get("content") if message.get("role") == "user" and rules_of(version) == NEWER else None
+        content = (
+            message.get("content")
+            if message.get("role") == "user" and rules_of(version) == NEWER
+            else None
+        )
         for part in content if isinstance(content, list) else []:
             found |= _unsigned_in_part(part)
     return tuple(sorted(found))
@@ -201,7 +228,9 @@ def _unsigned_in_part(part: Any) -> set[str]:
     return {f"messages.content.{key}" for key in set(part) - {"type", "text"}}
 
 
-def request_evidence(body: bytes | str, kind: Kind, version: str = CANONICALISER) -> RequestEvidence:
+def request_evidence(
+    body: bytes | str, kind: Kind, version: str = CANONICALISER
+) -> RequestEvidence:
     """What a receipt keeps of a request: the JSON text sent and its canonical form."""
     text = body.decode("utf-8") if isinstance(body, bytes) else body
     parsed = strict_json.loads(text)
@@ -233,7 +262,10 @@ def _canonical_message(message: Any, reduce: Callable[[Any], Any]) -> dict[str, 
         case "system":
             return {"role": role, "content": content}
         case "user":
-            return {"role": role, "content": content if isinstance(content, str) else reduce(content)}
+            return {
+                "role": role,
+                "content": content if isinstance(content, str) else reduce(content),
+            }
         case "assistant":
             reduced: dict[str, Any] = {"role": role, "content": content or ""}
             calls = message.get("tool_calls")
@@ -280,7 +312,7 @@ def _reduced_part(part: Any, text: Callable[[Any], str]) -> dict[str, Any]:
     return reduced
 
 
-# ------------------------------------------------------------------------------------------------------ what is sent
+# ------------------------------------------------------------------------------------- what is sent
 
 
 def wire_model(model: str) -> str:
@@ -289,16 +321,18 @@ def wire_model(model: str) -> str:
     provider, slash, rest = name.partition("/")
     name = rest if slash else provider
     if not name or (slash and not provider):
-        raise RequestError(f"{model!r} names no model.", hint="Models are named provider/name, as in openai/gpt-5.")
+        raise RequestError(
+            f"{model!r} names no model.", hint="Models are named provider/name, as in openai/gpt-5."
+        )
     return name
 
 
 def build_body(prompt: Prompt) -> bytes:
     """The exact JSON bytes to send for a prompt.
 
-    Keys are left out rather than null; ``temperature`` is always sent, with a completion ``max_tokens`` too.  Raises
-    :class:`RequestError` for everything that hosts refuse or hash ambiguously (protocol section 3).
-    """
+    Keys are left out rather than null; ``temperature`` is always sent, with a completion
+    ``max_tokens`` too.  Raises :class:`RequestError` for everything that hosts refuse or hash
+    ambiguously (protocol section 3)."""
     body: dict[str, Any] = {"model": wire_model(prompt.model)}
     if prompt.kind == "chat":
         body["messages"] = _messages(prompt)
@@ -310,7 +344,8 @@ def build_body(prompt: Prompt) -> bytes:
     if max_tokens is None and prompt.kind == "completion":
         max_tokens = DEFAULT_COMPLETION_TOKENS
     if max_tokens is not None:
-        # At least 1: zero is signed as 0 but runs 4096 tokens, so what is signed would not be what is asked.
+        # At least 1: zero is signed as 0 but runs 4096 tokens, so what is signed would not be what
+        # is asked.
         body["max_tokens"] = max_tokens
     body["temperature"] = DEFAULT_TEMPERATURE if prompt.temperature is None else prompt.temperature
     stops = _stops(prompt.stop)
@@ -340,9 +375,13 @@ def _messages(prompt: Prompt) -> list[dict[str, Any]]:
 def _checked_message(message: Mapping[str, Any]) -> dict[str, Any]:
     role = message.get("role")
     if role == "developer":
-        raise RequestError("Hosts answer the role 'developer' with an error.", hint="Use the role 'system'.")
+        raise RequestError(
+            "Hosts answer the role 'developer' with an error.", hint="Use the role 'system'."
+        )
     if not isinstance(role, str) or role not in _MESSAGE_ROLES:
-        raise RequestError(f"Hosts know no message role {role!r}.", hint=f"Roles: {', '.join(_MESSAGE_ROLES)}.")
+        raise RequestError(
+            f"Hosts know no message role {role!r}.", hint=f"Roles: {', '.join(_MESSAGE_ROLES)}."
+        )
     checked = {key: value for key, value in message.items() if value is not None}
     content = checked.get("content")
     if content is None:
@@ -374,14 +413,17 @@ def _stops(stop: Sequence[str]) -> list[str]:
 def _check_extra(body: Mapping[str, Any]) -> None:
     """What a host would answer with 400, once an authorisation has been signed for it."""
     tools = body.get("tools")
-    if tools is not None and not (isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools)):
+    if tools is not None and not (
+        isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools)
+    ):
         raise RequestError("tools must be a list of objects.")
     for tool in tools or ():
         function = tool.get("function")
         if tool.get("type") != "function" or not _is_named(function):
             raise RequestError(
                 "Hosts take no tool but a function with a name.",
-                hint='As in {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}.',
+                hint='As in {"type": "function", "function": {"name": "weather", "parameters": '
+                '{"type": "object"}}}.',
             )
     response_format = body.get("response_format")
     if response_format is None:
@@ -390,7 +432,9 @@ def _check_extra(body: Mapping[str, Any]) -> None:
         raise RequestError("response_format must be an object.")
     kind = response_format.get("type")
     if kind not in _RESPONSE_FORMATS:
-        raise RequestError(f"Hosts know no response_format of this type; there are {', '.join(_RESPONSE_FORMATS)}.")
+        raise RequestError(
+            f"Hosts know no response_format of this type; there are {', '.join(_RESPONSE_FORMATS)}."
+        )
     if kind == "json_schema" and not _is_named(response_format.get("json_schema")):
         raise RequestError("response_format needs json_schema, an object with a name.")
 
@@ -400,9 +444,12 @@ def _is_named(value: Any) -> bool:
 
 
 def _has_other_keys(value: Any) -> bool:
-    """Whether an object in it has a key that is no text: JSON would write 1 as "1", and None as "null"."""
+    """Whether an object in it has a key that is no text: JSON would write 1 as "1", and None as
+    "null"."""
     if isinstance(value, Mapping):
-        return any(not isinstance(key, str) or _has_other_keys(inner) for key, inner in value.items())
+        return any(
+            not isinstance(key, str) or _has_other_keys(inner) for key, inner in value.items()
+        )
     return isinstance(value, list | tuple) and any(_has_other_keys(inner) for inner in value)
 
 
@@ -410,16 +457,21 @@ def _encode(body: Mapping[str, Any], kind: Kind) -> bytes:
     try:
         if _has_other_keys(body):
             raise RequestError("An object in the request has a key that is no text.")
-        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8"
+        )
     except UnicodeEncodeError:
         raise RequestError("The prompt holds a lone surrogate, which is not text.") from None
     except RecursionError:
         raise RequestError("The request is nested too deeply.") from None
     except (TypeError, ValueError) as error:
         raise RequestError(f"The request cannot be written as JSON: {error}") from None
-    # What is hashed is what these bytes parse to: read them back as a host does, and refuse what reads two ways.
+    # What is hashed is what these bytes parse to: read them back as a host does, and refuse what
+    # reads two ways.
     try:
         request_evidence(data, kind)
     except MalformedMessage as error:
-        raise RequestError(f"The request would not be read as it is meant: {error.message}") from None
+        raise RequestError(
+            f"The request would not be read as it is meant: {error.message}"
+        ) from None
     return data

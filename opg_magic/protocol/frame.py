@@ -26,7 +26,8 @@ _MAX_SIGNATURE_CHARS = 2740
 
 @dataclass(frozen=True, slots=True)
 class SignedFields:
-    """What a host signed: two 32-byte Keccak hashes and whole Unix seconds; ``tee_id`` (0x-hex) says whose key.
+    """What a host signed: two 32-byte Keccak hashes and whole Unix seconds; ``tee_id`` (0x-hex)
+    says whose key.
 
     ``signature`` is the raw RSA-PSS signature; ``tee_id`` itself is not covered by it.
     """
@@ -45,18 +46,22 @@ def carries_signature(message: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=64)  # every claim reads the same frame
 def read_signed_fields(frame: str) -> SignedFields | Problem:
-    """Read the JSON text of a signed frame; else a :class:`Problem` (``ambiguous-json``, ``format``, ``unsigned``)."""
+    """Read the JSON text of a signed frame; else a :class:`Problem` (``ambiguous-json``,
+    ``format``, ``unsigned``)."""
     try:
         message = strict_json.loads(frame)
     except MalformedMessage as error:
-        return Problem(error.code if error.code == strict_json.AMBIGUOUS else "format", error.message)
+        return Problem(
+            error.code if error.code == strict_json.AMBIGUOUS else "format", error.message
+        )
     if not isinstance(message, dict):
         return Problem("format", "the signed frame is not a JSON object")
     return signed_fields(message)
 
 
 def signed_fields(message: Mapping[str, Any]) -> SignedFields | Problem:
-    """The same, from a parsed object.  Types are exact: no string for a number, no bool, no float, no junk."""
+    """The same, from a parsed object.  Types are exact: no string for a number, no bool, no float,
+    no junk."""
     if not carries_signature(message):
         return Problem("unsigned", "the host did not sign this answer")
     request_hash = _hash(message, "tee_request_hash")
@@ -86,7 +91,11 @@ def _hash(message: Mapping[str, Any], key: str) -> bytes | Problem:
 
 
 def _canonical_base64(value: Any) -> bytes | None:
-    if not isinstance(value, str) or not value.isascii() or not 0 < len(value) <= _MAX_SIGNATURE_CHARS:
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not 0 < len(value) <= _MAX_SIGNATURE_CHARS
+    ):
         return None
     try:
         decoded = base64.b64decode(value, validate=True)

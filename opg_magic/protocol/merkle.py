@@ -1,8 +1,8 @@
-"""Batches of the settlement relay: OpenZeppelin's ``StandardMerkleTree`` over signed exchanges (protocol section 5).
+"""Batches of the settlement relay: OpenZeppelin's ``StandardMerkleTree`` over signed exchanges
+(protocol section 5).
 
-A leaf is ``keccak256(keccak256(abi.encode(bytes32, bytes32, bytes32, bytes, uint256)))``, leaves are sorted, and a node
-is the Keccak-256 of its two children, the smaller first.
-"""
+A leaf is ``keccak256(keccak256(abi.encode(bytes32, bytes32, bytes32, bytes, uint256)))``, leaves
+are sorted, and a node is the Keccak-256 of its two children, the smaller first."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FORMAT = "standard-v1"
 #: ``[teeId, inputHash, outputHash, teeSignature, timestamp]``.
 LEAF_ENCODING = ("bytes32", "bytes32", "bytes32", "bytes", "uint256")
 
-#: Longest dump that is read, in bytes; most items in it; longest signature in an item, in bytes (that of a key of 16384
-#: bits).  A facilitator's batch has 20 items and about 30 kB.
+#: Longest dump that is read, in bytes; most items in it; longest signature in an item, in bytes
+#: (that of a key of 16384 bits).  A facilitator's batch has 20 items and about 30 kB.
 MAX_DUMP_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 4096
 MAX_SIGNATURE_BYTES = 2048
@@ -35,16 +35,24 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}")
 _SAFE = 2**53 - 1
 
 
-def leaf_hash(tee_id: bytes, input_hash: bytes, output_hash: bytes, signature: bytes, timestamp: int) -> bytes:
+def leaf_hash(
+    tee_id: bytes, input_hash: bytes, output_hash: bytes, signature: bytes, timestamp: int
+) -> bytes:
     """The 32 bytes that stand for one exchange in a batch.
 
-    The first three are 32 bytes each, ``timestamp`` is Unix seconds as a uint256; ValueError otherwise.
-    """
+    The first three are 32 bytes each, ``timestamp`` is Unix seconds as a uint256; ValueError
+    otherwise."""
     if not len(tee_id) == len(input_hash) == len(output_hash) == 32:
         raise ValueError("host id and hashes have 32 bytes each")
     if not 0 <= timestamp < 2**256:
         raise ValueError("the timestamp is no uint256")
-    head = tee_id + input_hash + output_hash + (5 * 32).to_bytes(32, "big") + timestamp.to_bytes(32, "big")
+    head = (
+        tee_id
+        + input_hash
+        + output_hash
+        + (5 * 32).to_bytes(32, "big")
+        + timestamp.to_bytes(32, "big")
+    )
     tail = len(signature).to_bytes(32, "big") + signature + bytes(-len(signature) % 32)
     return keccak256(keccak256(head + tail))
 
@@ -55,7 +63,8 @@ def node_hash(one: bytes, other: bytes) -> bytes:
 
 
 class Tree:
-    """The tree over some leaves (32 bytes each), in any order.  ValueError without leaves, or for other lengths."""
+    """The tree over some leaves (32 bytes each), in any order.  ValueError without leaves, or for
+    other lengths."""
 
     def __init__(self, leaves: Iterable[bytes]) -> None:
         ordered = sorted(bytes(leaf) for leaf in leaves)
@@ -78,7 +87,8 @@ class Tree:
         return {self.nodes[i]: i for i in range(len(self.nodes) - 1, self.size - 2, -1)}
 
     def proof(self, leaf: bytes) -> tuple[bytes, ...]:
-        """The siblings on the way from ``leaf`` to the root; ValueError for a leaf that is not in the tree."""
+        """The siblings on the way from ``leaf`` to the root; ValueError for a leaf that is not in
+        the tree."""
         index = self._places.get(leaf)
         if index is None:
             raise ValueError("this leaf is not in the tree")
@@ -90,8 +100,14 @@ class Tree:
 
 
 def verify_proof(root: bytes, leaf: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether ``proof`` leads from ``leaf`` to ``root``.  ``leaf`` must come from :func:`leaf_hash`."""
-    if len(root) != 32 or len(leaf) != 32 or len(proof) > MAX_PROOF or any(len(sibling) != 32 for sibling in proof):
+    """Whether ``proof`` leads from ``leaf`` to ``root``.  ``leaf`` must come from
+    :func:`leaf_hash`."""
+    if (
+        len(root) != 32
+        or len(leaf) != 32
+        or len(proof) > MAX_PROOF
+        or any(len(sibling) != 32 for sibling in proof)
+    ):
         return False
     node = leaf
     for sibling in proof:
@@ -99,12 +115,13 @@ def verify_proof(root: bytes, leaf: bytes, proof: Sequence[bytes]) -> bool:
     return node == root
 
 
-# ------------------------------------------------------------------------------------------------------------- batches
+# ------------------------------------------------------------------------------------------ batches
 
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One exchange in a batch.  ``timestamp`` is Unix seconds; an unsigned one has the placeholder signature ``d3``."""
+    """One exchange in a batch.  ``timestamp`` is Unix seconds; an unsigned one has the placeholder
+    signature ``d3``."""
 
     tee_id: bytes
     input_hash: bytes
@@ -114,7 +131,9 @@ class BatchItem:
 
     @property
     def leaf(self) -> bytes:
-        return leaf_hash(self.tee_id, self.input_hash, self.output_hash, self.signature, self.timestamp)
+        return leaf_hash(
+            self.tee_id, self.input_hash, self.output_hash, self.signature, self.timestamp
+        )
 
 
 @dataclass(frozen=True)
@@ -130,11 +149,12 @@ class BatchDump:
 
 
 def read_dump(text: str | bytes) -> BatchDump:
-    """Read ``JSON.stringify(tree.dump())`` and recompute the whole tree; nothing that the dump says of it is believed.
+    """Read ``JSON.stringify(tree.dump())`` and recompute the whole tree; nothing that the dump says
+    of it is believed.
 
-    Raises :class:`MalformedMessage`: ``too-large`` beyond the bounds of this module, ``ambiguous-json`` or
-    ``not-json``, ``format`` for another form, ``wrong-tree`` where the nodes are not those of the values.
-    """
+    Raises :class:`MalformedMessage`: ``too-large`` beyond the bounds of this module,
+    ``ambiguous-json`` or ``not-json``, ``format`` for another form, ``wrong-tree`` where the nodes
+    are not those of the values."""
     if len(text) > MAX_DUMP_BYTES:
         raise MalformedMessage(f"the batch is longer than {MAX_DUMP_BYTES} bytes", code="too-large")
     dump = strict_json.loads(text)
@@ -154,20 +174,26 @@ def read_dump(text: str | bytes) -> BatchDump:
     if tuple(_word(node) for node in nodes) != tree.nodes:
         raise _wrong("the batch's nodes are not those of its values")
     # A place that is named twice would leave another leaf without its value.
-    if len({_place(value, item, tree) for value, item in zip(values, items, strict=True)}) != len(values):
+    if len({_place(value, item, tree) for value, item in zip(values, items, strict=True)}) != len(
+        values
+    ):
         raise _wrong("two of the batch's values claim one place")
     return BatchDump(items, tree)
 
 
 def write_dump(items: Sequence[BatchItem]) -> str:
-    """The text that ``JSON.stringify(tree.dump())`` gives for these items, in this order (timestamps as text)."""
+    """The text that ``JSON.stringify(tree.dump())`` gives for these items, in this order
+    (timestamps as text)."""
     tree = Tree(item.leaf for item in items)
     free: dict[bytes, list[int]] = {}
     for index in range(tree.size - 1, len(tree.nodes)):
         free.setdefault(tree.nodes[index], []).append(index)
     values = [
         {
-            "value": [*(_hex(v) for v in (i.tee_id, i.input_hash, i.output_hash, i.signature)), str(i.timestamp)],
+            "value": [
+                *(_hex(v) for v in (i.tee_id, i.input_hash, i.output_hash, i.signature)),
+                str(i.timestamp),
+            ],
             "treeIndex": free[i.leaf].pop(),
         }
         for i in items
@@ -207,9 +233,15 @@ def _item(entry: object) -> BatchItem:
     if not isinstance(signature, str) or not _BYTES.fullmatch(signature):
         raise _bad("a signature in the batch is not hex")
     if len(signature) > 2 + 2 * MAX_SIGNATURE_BYTES:
-        raise MalformedMessage(f"a signature in the batch is longer than {MAX_SIGNATURE_BYTES} bytes", code="too-large")
+        raise MalformedMessage(
+            f"a signature in the batch is longer than {MAX_SIGNATURE_BYTES} bytes", code="too-large"
+        )
     return BatchItem(
-        _word(tee_id), _word(input_hash), _word(output_hash), bytes.fromhex(signature[2:]), _seconds(timestamp)
+        _word(tee_id),
+        _word(input_hash),
+        _word(output_hash),
+        bytes.fromhex(signature[2:]),
+        _seconds(timestamp),
     )
 
 

@@ -1,8 +1,8 @@
 """``str`` of a parsed JSON value as some version of Python writes it, whatever Python this is.
 
-``repr`` escapes what is not printable by the Unicode data of its Python, so that hosts on different Pythons hash one
-content list differently.  Since Unicode 14.0 (Python 3.11, the oldest that this runs on) characters were only added.
-"""
+``repr`` escapes what is not printable by the Unicode data of its Python, so that hosts on different
+Pythons hash one content list differently.  Since Unicode 14.0 (Python 3.11, the oldest that this
+runs on) characters were only added."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def varies(value: Any) -> bool:
         return not value.isascii() and any(_since(char) is not None for char in value)
     if isinstance(value, list):
         return any(map(varies, value))
-    return isinstance(value, dict) and any(varies(key) or varies(item) for key, item in value.items())
+    return isinstance(value, dict) and any(
+        varies(key) or varies(item) for key, item in value.items()
+    )
 
 
 def _repr(value: Any, unicode: str) -> str:
@@ -57,14 +59,25 @@ def _shown(char: str, quote: str, unicode: str) -> str:
     if char in _SHORT:
         return _SHORT[char]
     since = _since(char)
-    if char.isprintable() if since is None else unicode != OLDEST and NEWER.index(since) <= NEWER.index(unicode):
+    if (
+        char.isprintable()
+        if since is None
+        else unicode != OLDEST and NEWER.index(since) <= NEWER.index(unicode)
+    ):
         return char
     code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
 
 
 def _since(char: str) -> str | None:
-    """The version of Unicode that added this printable character; None if it is not newer than 14.0."""
+    """The version of Unicode that added this printable character; None if it is not newer than
+    14.0."""
     code = ord(char)
     starts, ranges = _added()
     at = bisect_right(starts, code) - 1
@@ -74,7 +87,11 @@ def _since(char: str) -> str | None:
 @cache
 def _added() -> tuple[tuple[int, ...], tuple[tuple[int, str], ...]]:
     """Where each range begins; where it ends, and its version."""
-    text = resources.files("opg_magic.protocol").joinpath("unicode_added.json").read_text(encoding="ascii")
+    text = (
+        resources.files("opg_magic.protocol")
+        .joinpath("unicode_added.json")
+        .read_text(encoding="ascii")
+    )
     found: list[tuple[int, int, str]] = []
     for version, ranges in json.loads(text).items():
         for part in ranges.split():

@@ -1,4 +1,5 @@
-"""Reading an answer: what is shown, what was signed, what is only the host's word (protocol section 3, output hash)."""
+"""Reading an answer: what is shown, what was signed, what is only the host's word (protocol section
+3, output hash)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class BadShape(ValueError):
 
 
 def read_reply(raw: bytes | str, kind: Kind = "chat", *, ended: bool = True) -> ResponseEvidence:
-    """Read a whole JSON answer.  Never raises for bad bytes: the evidence then carries a :class:`Problem`.
+    """Read a whole JSON answer.  Never raises for bad bytes: the evidence then carries a
+    :class:`Problem`.
 
     ``ended`` is False where the body was cut before its end.
     """
@@ -67,8 +69,11 @@ def read_reply(raw: bytes | str, kind: Kind = "chat", *, ended: bool = True) -> 
     )
 
 
-def read_message(message: Mapping[str, Any], kind: Kind) -> tuple[str | None, str | None, str | None, str | None]:
-    """(text, tool calls as hashed, finish reason, text beside tool calls) of a whole answer; :class:`BadShape`."""
+def read_message(
+    message: Mapping[str, Any], kind: Kind
+) -> tuple[str | None, str | None, str | None, str | None]:
+    """(text, tool calls as hashed, finish reason, text beside tool calls) of a whole answer;
+    :class:`BadShape`."""
     if message.get("error") is not None:
         raise BadShape("the answer holds an error beside it")
     choice = only_choice(message)
@@ -93,8 +98,13 @@ def read_message(message: Mapping[str, Any], kind: Kind) -> tuple[str | None, st
 
 
 def is_host_failure(message: Mapping[str, Any]) -> bool:
-    """The host's own word that it failed: ``{"error": ...}``, with neither an answer nor a signature beside it."""
-    return message.get("error") is not None and "choices" not in message and not carries_signature(message)
+    """The host's own word that it failed: ``{"error": ...}``, with neither an answer nor a
+    signature beside it."""
+    return (
+        message.get("error") is not None
+        and "choices" not in message
+        and not carries_signature(message)
+    )
 
 
 def host_failure_text(message: Mapping[str, Any]) -> str:
@@ -107,7 +117,8 @@ def host_failure_text(message: Mapping[str, Any]) -> str:
 
 
 def only_choice(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The one choice there may be (hosts ignore ``n``), None for an empty list or none; :class:`BadShape` for more."""
+    """The one choice there may be (hosts ignore ``n``), None for an empty list or none;
+    :class:`BadShape` for more."""
     choices = message.get("choices")
     if choices is None:
         return None
@@ -132,7 +143,8 @@ def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
 
 
 def content_text(content: Any) -> str:
-    """The text of a content: a string, or the text parts of a list joined with nothing between; "" for null."""
+    """The text of a content: a string, or the text parts of a list joined with nothing between; ""
+    for null."""
     if content is None:
         return ""
     if isinstance(content, str):

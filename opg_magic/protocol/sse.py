@@ -1,7 +1,7 @@
 """A strict reader of a host's event stream (protocol section 3; attacks 9, 10, 11, 16, 20).
 
-One ``data:`` line is one JSON chunk; ``data: [DONE]`` ends the stream, and the body ends after it.  Text deltas come
-out as they arrive, for display only: what counts is :meth:`StreamReader.finish`.
+One ``data:`` line is one JSON chunk; ``data: [DONE]`` ends the stream, and the body ends after it.
+Text deltas come out as they arrive, for display only: what counts is :meth:`StreamReader.finish`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from opg_magic.protocol.reply import (
 
 MAX_STREAM_BYTES = MAX_BODY_BYTES
 MAX_LINE = 4 * 1024 * 1024
-#: Lines of one stream, empty ones included: nobody's answer has as many, and a host could keep a kernel busy with them.
+#: Lines of one stream, empty ones included: nobody's answer has as many, and a host could keep a
+#: kernel busy with them.
 MAX_LINES = 2**20
 #: A stream may name this many tool calls.
 MAX_TOOL_CALLS = 1024
@@ -52,11 +53,11 @@ class _ToolCall:
 
 
 class StreamReader:
-    """Reads one stream, in whatever pieces it comes.  Never raises for bad bytes; memory is bounded.
+    """Reads one stream, in whatever pieces it comes.  Never raises for bad bytes; memory is
+    bounded.
 
-    The first thing that is wrong is kept as the evidence's :class:`Problem`; from then on bytes are only counted and
-    hashed.
-    """
+    The first thing that is wrong is kept as the evidence's :class:`Problem`; from then on bytes are
+    only counted and hashed."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -115,7 +116,7 @@ class StreamReader:
             unsigned_text=(text or None) if calls is not None else None,
         )
 
-    # ------------------------------------------------------------------------------------------------------ lines
+    # ---------------------------------------------------------------------------------------- lines
 
     def _bound_pending(self) -> None:
         if len(self._pending) > MAX_LINE:
@@ -152,14 +153,22 @@ class StreamReader:
         try:
             message = strict_json.loads(payload)
         except MalformedMessage as error:
-            self._stop("ambiguous-json" if error.code == strict_json.AMBIGUOUS else "framing", error.message)
+            self._stop(
+                "ambiguous-json" if error.code == strict_json.AMBIGUOUS else "framing",
+                error.message,
+            )
             return
         if not isinstance(message, dict):
             self._stop("framing", "a chunk of the stream is not a JSON object")
             return
         if self._frame is not None:
             second = carries_signature(message)
-            self._stop("framing", "there are two final frames" if second else "there is content after the final frame")
+            self._stop(
+                "framing",
+                "there are two final frames"
+                if second
+                else "there is content after the final frame",
+            )
             return
         if is_host_failure(message):
             self._stop("host-failure", host_failure_text(message))
@@ -201,10 +210,11 @@ class StreamReader:
         for fragment in fragments:
             self._fragment(fragment)
 
-    # ------------------------------------------------------------------------------------------------- tool calls
+    # ----------------------------------------------------------------------------------- tool calls
 
     def _fragment(self, fragment: Any) -> None:
-        """Join one fragment to its call as the host does: by index, ids and names set when present, arguments raw."""
+        """Join one fragment to its call as the host does: by index, ids and names set when present,
+        arguments raw."""
         if not isinstance(fragment, dict):
             raise BadShape("a tool call is not an object")
         index = fragment.get("index", 0)
@@ -215,8 +225,15 @@ class StreamReader:
             function = {}
         if not isinstance(function, dict):
             raise BadShape("a tool call's function is not an object")
-        identity, name, arguments = fragment.get("id"), function.get("name"), function.get("arguments")
-        if any(value is not None and not isinstance(value, str) for value in (identity, name, arguments)):
+        identity, name, arguments = (
+            fragment.get("id"),
+            function.get("name"),
+            function.get("arguments"),
+        )
+        if any(
+            value is not None and not isinstance(value, str)
+            for value in (identity, name, arguments)
+        ):
             raise BadShape("a tool call's id, name or arguments are not text")
         call = self._calls.get(index)
         if call is None:
@@ -237,7 +254,7 @@ class StreamReader:
         ordered = sorted(self._calls.items(), key=lambda item: item[0] or 0)
         return strict_json.dumps_python([call.as_hashed() for _, call in ordered])
 
-    # -------------------------------------------------------------------------------------------------------- end
+    # ------------------------------------------------------------------------------------------ end
 
     def _judge_end(self, ended: bool) -> None:
         if not ended:

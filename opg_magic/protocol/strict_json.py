@@ -1,8 +1,7 @@
 """JSON with exactly one reading, and JSON as Python writes it.
 
-Two parsers that disagree on one text are an attack (number 16): duplicate keys, ``NaN``, lone surrogates and invalid
-UTF-8 are refused here, whatever the standard library would make of them.
-"""
+Two parsers that disagree on one text are an attack (number 16): duplicate keys, ``NaN``, lone
+surrogates and invalid UTF-8 are refused here, whatever the standard library would make of them."""
 
 from __future__ import annotations
 
@@ -24,9 +23,9 @@ NOT_JSON = "not-json"
 def loads(text: str | bytes) -> Any:
     """Parse one JSON text; :class:`MalformedMessage` unless every reader would read the same.
 
-    Code ``ambiguous-json``: duplicate keys, NaN or Infinity (spelt out, or a number too large for a double), lone
-    surrogates, invalid UTF-8, nesting deeper than 64.  Code ``not-json``: anything else that does not parse.
-    """
+    Code ``ambiguous-json``: duplicate keys, NaN or Infinity (spelt out, or a number too large for a
+    double), lone surrogates, invalid UTF-8, nesting deeper than 64.  Code ``not-json``: anything
+    else that does not parse."""
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8")
@@ -48,7 +47,8 @@ def loads(text: str | bytes) -> Any:
 
 
 def loads_leniently(text: str) -> Any:
-    """As Python reads it, for showing and never for judging; ValueError for what is no JSON or is nested too deep.
+    """As Python reads it, for showing and never for judging; ValueError for what is no JSON or is
+    nested too deep.
 
     Unlike ``json.loads`` it is safe where a program has raised the recursion limit.
     """
@@ -60,7 +60,8 @@ def loads_leniently(text: str) -> Any:
 
 
 def dumps_python(value: Any) -> str:
-    """``json.dumps(value, sort_keys=True)``: Python's separators and ASCII escapes, which hosts hash (section 3)."""
+    """``json.dumps(value, sort_keys=True)``: Python's separators and ASCII escapes, which hosts
+    hash (section 3)."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -95,7 +96,8 @@ def _no_constant(name: str) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Before parsing: where a program has raised the recursion limit, the decoder overflows the stack and dies."""
+    """Before parsing: where a program has raised the recursion limit, the decoder overflows the
+    stack and dies."""
     # Counting brackets is cheap and bounds the depth from above, so that most texts need no walk.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
@@ -110,6 +112,9 @@ def _check_depth(text: str) -> None:
                 depth -= 1
 
 
-#: Brackets, and strings to skip those inside them.  Possessive, and open at the end, so that no text takes long.
+#: Brackets, and strings to skip those inside them.  Possessive, and open at the end, so that no
+#: text takes long.
 _BRACKETS = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+)

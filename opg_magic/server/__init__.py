@@ -13,9 +13,9 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    from opg_magic import environment
     from opg_magic.server.handlers import handlers
     from opg_magic.server.reading import Reading
+    from opg_magic.settings import environment
 
     environment.pass_on()
     server.web_app.settings["opg_magic_reading"] = Reading()

@@ -1,8 +1,8 @@
-"""The routes: ``/opg-magic/status``, ``/ledger``, ``/receipt/<id>`` and ``/registry``; GET alone, JSON alone.
+"""The routes: ``/opg-magic/status``, ``/ledger``, ``/receipt/<id>`` and ``/registry``; GET alone,
+JSON alone.
 
-The server's own token, cookie and origin checks come first; a server with an authorizer is asked for ``read`` on
-``opg-magic``.
-"""
+The server's own token, cookie and origin checks come first; a server with an authorizer is asked
+for ``read`` on ``opg-magic``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ class StatusHandler(_Handler):
 
 
 class LedgerHandler(_Handler):
-    """A page of the ledger: ``?limit=`` (at most 200) and ``&after=``, the cursor of the page before."""
+    """A page of the ledger: ``?limit=`` (at most 200) and ``&after=``, the cursor of the page
+    before."""
 
     @web.authenticated
     @authorized
@@ -95,7 +96,9 @@ class LedgerHandler(_Handler):
         after = self.argument("after", _CURSOR)
         if not 1 <= limit <= MAX_PAGE:
             raise web.HTTPError(400, f"limit must be from 1 to {MAX_PAGE}")
-        self.finish_json(await self.reading.aside(lambda: self.reading.page(limit=limit, after=after)))
+        self.finish_json(
+            await self.reading.aside(lambda: self.reading.page(limit=limit, after=after))
+        )
 
 
 class ReceiptHandler(_Handler):
@@ -112,7 +115,8 @@ class ReceiptHandler(_Handler):
 
 
 class RegistryHandler(_Handler):
-    """A host's entry at a block, asked of the user's own RPCs: ``?tee_id=&block=`` and ``&chain_id=&run_id=``."""
+    """A host's entry at a block, asked of the user's own RPCs: ``?tee_id=&block=`` and
+    ``&chain_id=&run_id=``."""
 
     @web.authenticated
     @authorized
@@ -124,19 +128,26 @@ class RegistryHandler(_Handler):
         run_id = self.argument("run_id", _RUN_ID)
         if tee_id is None or block is None:
             raise web.HTTPError(400, "tee_id and block are needed")
-        if any(not _is_known(name, values) for name, values in self.request.query_arguments.items()):
+        if any(
+            not _is_known(name, values) for name, values in self.request.query_arguments.items()
+        ):
             # A URL in the request is never contacted; it is not even overlooked.
             raise web.HTTPError(400, "unknown argument")
         self.finish_json(
             await self.reading.registry(
-                tee_id, int(block), chain_id=int(chain_id) if chain_id is not None else None, run_id=run_id
+                tee_id,
+                int(block),
+                chain_id=int(chain_id) if chain_id is not None else None,
+                run_id=run_id,
             )
         )
 
 
 def _is_known(name: str, values: list[bytes]) -> bool:
     # JupyterLab adds the time, a name of digits without a value, so that no cache answers.
-    return name in {"tee_id", "block", "chain_id", "run_id", "token"} or (name.isdigit() and not any(values))
+    return name in {"tee_id", "block", "chain_id", "run_id", "token"} or (
+        name.isdigit() and not any(values)
+    )
 
 
 def handlers(base_url: str) -> list[tuple[str, type[_Handler]]]:

@@ -1,4 +1,5 @@
-"""The ledger as a reader opens it: nothing is created, migrated or written; and pages instead of everything."""
+"""The ledger as a reader opens it: nothing is created, migrated or written; and pages instead of
+everything."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from opg_magic.receipts.ledger_reading import LedgerReading
-from opg_magic.receipts.ledger_records import LedgerRow, moment_of
-from opg_magic.receipts.stored import Content
+from opg_magic.ledger.reading import LedgerReading
+from opg_magic.ledger.records import LedgerRow, moment_of
+from opg_magic.ledger.stored import Content
 from opg_magic.server.reading import NoSuchPlace
 
 #: Most rows of one page.
@@ -21,7 +22,8 @@ MAX_PAGE_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Calls, newest first, and where the next page begins: ``after`` of its last row, None at the end."""
+    """Calls, newest first, and where the next page begins: ``after`` of its last row, None at the
+    end."""
 
     rows: tuple[LedgerRow, ...]
     after: str | None
@@ -29,7 +31,8 @@ class Page:
 
 
 class LedgerReader(LedgerReading):
-    """A ledger that can only be read.  A file that is not there is an empty ledger, and stays not there."""
+    """A ledger that can only be read.  A file that is not there is an empty ledger, and stays not
+    there."""
 
     _read_only: ClassVar[bool] = True
 
@@ -38,7 +41,8 @@ class LedgerReader(LedgerReading):
         return self.path.is_file()
 
     def page(self, *, limit: int, after: str | None = None) -> Page:
-        """``limit`` calls that come after the cursor, newest first; a call that never ended is among them.
+        """``limit`` calls that come after the cursor, newest first; a call that never ended is
+        among them.
 
         NoSuchPlace if the cursor is none that a page gave.
         """
@@ -48,7 +52,8 @@ class LedgerReader(LedgerReading):
         if not self.exists:
             return Page((), None, 0)
         found = self._query(
-            f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608
+            f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC "
+            f"LIMIT ?",  # noqa: S608
             (at, at, seen, limit + 1),
         )
         rows: list[LedgerRow] = []
@@ -62,12 +67,18 @@ class LedgerReader(LedgerReading):
         more = len(rows) < len(found)
         last = found[len(rows) - 1] if rows else None
         total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]  # noqa: S608
-        return Page(tuple(rows), f"{last['at']}~{last['id']}" if more and last is not None else None, int(total))
+        return Page(
+            tuple(rows),
+            f"{last['at']}~{last['id']}" if more and last is not None else None,
+            int(total),
+        )
 
     def _row(self, entry: sqlite3.Row, content: Content) -> LedgerRow:
         if entry["size"]:
             receipt = self._query("SELECT * FROM receipts WHERE id = ?", (entry["id"],))[0]
-            later = self._query("SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (entry["id"],))
+            later = self._query(
+                "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (entry["id"],)
+            )
             return self._listed(receipt, later, content)
         rows = self._without_receipt({"c.id": entry["id"]})
         if not rows:
@@ -76,7 +87,8 @@ class LedgerReader(LedgerReading):
         return self._begun(rows[0])
 
 
-#: Every call once: its receipt, or what was begun.  One that went on under another id is told by the later id.
+#: Every call once: its receipt, or what was begun.  One that went on under another id is told by
+#: the later id.
 _CALLS = """
 SELECT id, created_at AS at, length(CAST(document AS BLOB)) AS size FROM receipts
 UNION ALL
@@ -95,7 +107,8 @@ def _is_time(text: str) -> bool:
 
 
 def plain(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
-    """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most`` characters."""
+    """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most``
+    characters."""
     row: dict[str, Any] = {}
     for name, value in cells.items():
         if name in ("withheld_answer", "cost_opg", "settled_opg", "digest", "kernel"):

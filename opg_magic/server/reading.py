@@ -1,4 +1,5 @@
-"""What the browser may ask for, apart from HTTP: status, ledger, and the registry through the user's own RPC."""
+"""What the browser may ask for, apart from HTTP: status, ledger, and the registry through the
+user's own RPC."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, SimnetError
 
 if TYPE_CHECKING:
-    from opg_magic.config import Settings
-    from opg_magic.networks import Network
+    from opg_magic.models.networks import Network
     from opg_magic.server.ledger import LedgerReader
+    from opg_magic.settings.config import Settings
 
 T = TypeVar("T")
 
-#: Seconds for the registry's answer to one question, and how many questions may be asked at once and wait.
+#: Seconds for the registry's answer to one question, and how many questions may be asked at once
+#: and wait.
 REGISTRY_SECONDS = 20.0
 REGISTRY_AT_ONCE = 2
 REGISTRY_WAITING = 64
@@ -40,7 +42,8 @@ class Busy(NetworkUnavailable):
 
 
 class Reading:
-    """Reads for the browser.  One for a server; safe on its event loop: what blocks runs in one thread of its own."""
+    """Reads for the browser.  One for a server; safe on its event loop: what blocks runs in one
+    thread of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="opg-magic")
@@ -52,11 +55,12 @@ class Reading:
         """Run what blocks in this object's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    # ------------------------------------------------------------------------------------------------------ the ledger
+    # ----------------------------------------------------------------------------------- the ledger
 
     def page(self, *, limit: int, after: str | None) -> dict[str, Any]:
-        """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and ``total``."""
-        from opg_magic.receipts.frames import table_cells
+        """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and
+        ``total``."""
+        from opg_magic.ledger.frames import table_cells
         from opg_magic.server.ledger import plain
 
         with _reader() as reader:
@@ -68,7 +72,7 @@ class Reading:
 
     def receipt(self, receipt_id: str) -> dict[str, Any] | None:
         """The receipt with exactly this id, as a saved notebook holds it; None if there is none."""
-        from opg_magic.receipts.receipt import normalise_id
+        from opg_magic.receipt.document import normalise_id
 
         with _reader() as reader:
             if not reader.exists:
@@ -76,25 +80,29 @@ class Reading:
             try:
                 found = reader.get(receipt_id)
             except LedgerError:
-                # What is not there, or a ledger that cannot be read: for the latter, this raises too.
+                # What is not there, or a ledger that cannot be read: for the latter, this raises
+                # too.
                 reader.count()
                 return None
         return found.document if found.id == normalise_id(receipt_id) else None
 
-    # ------------------------------------------------------------------------------------------------------ the status
+    # ----------------------------------------------------------------------------------- the status
 
     def status(self) -> dict[str, Any]:
-        """Network, limits, what is used of them today, and running calls, by the settings that a new kernel would have.
+        """Network, limits, what is used of them today, and running calls, by the settings that a
+        new kernel would have.
 
-        Sums are base units as decimal text.  ``today`` is None while a simulated network is not running: each start of
-        it is a network of its own.
-        """
-        from opg_magic import __version__, simlink
+        Sums are base units as decimal text.  ``today`` is None while a simulated network is not
+        running: each start of it is a network of its own."""
+        from opg_magic import __version__
+        from opg_magic.network import simulation
 
         settings = _settings()
         name = settings.get("network")
         network, hosts = self._network(name)
-        today: dict[str, str] | None = {"reserved": "0", "cost": "0"} if network is not None else None
+        today: dict[str, str] | None = (
+            {"reserved": "0", "cost": "0"} if network is not None else None
+        )
         running = 0
         with _reader() as reader:
             if reader.exists and network is not None:
@@ -106,7 +114,9 @@ class Reading:
             "version": __version__,
             "network": {
                 "name": name,
-                "title": network.title if network is not None else ("Simulated network" if name == "sim" else name),
+                "title": network.title
+                if network is not None
+                else ("Simulated network" if name == "sim" else name),
                 "simulated": name == "sim",
                 "up": network is not None,
                 "run_id": network.run_id if network is not None else None,
@@ -123,36 +133,43 @@ class Reading:
             "model": settings.get("model"),
             "registry_rpcs": len(settings.get("registry_rpcs")),
             "hosts": hosts,
-            "simulated_roots": sorted(simlink.own_roots()),
+            "simulated_roots": sorted(simulation.own_roots()),
             "payees": sorted(settings.get("payees")),
         }
 
     @staticmethod
     def _network(name: str) -> tuple[Network | None, list[dict[str, str]]]:
-        """The network of that name, None if it is simulated and not running; and its hosts where they are known."""
-        from opg_magic import simlink
-        from opg_magic.networks import OPENGRADIENT
+        """The network of that name, None if it is simulated and not running; and its hosts where
+        they are known."""
+        from opg_magic.models.networks import OPENGRADIENT
+        from opg_magic.network import simulation
 
         if name == OPENGRADIENT.name:
             return OPENGRADIENT, []
-        state = simlink.read_state() if name == "sim" else None
+        state = simulation.read_state() if name == "sim" else None
         if state is None:
             return None, []
-        hosts = [{"name": str(h["name"]), "tee_id": str(h["tee_id"])} for h in state.get("hosts", ())]
-        return simlink.network(state), hosts
+        hosts = [
+            {"name": str(h["name"]), "tee_id": str(h["tee_id"])} for h in state.get("hosts", ())
+        ]
+        return simulation.network(state), hosts
 
-    # ---------------------------------------------------------------------------------------------------- the registry
+    # --------------------------------------------------------------------------------- the registry
 
-    async def registry(self, tee_id: str, block: int, *, chain_id: int | None, run_id: str | None) -> dict[str, Any]:
-        """What the registry said of a host at a block, asked now through RPCs that the user named in their settings.
+    async def registry(
+        self, tee_id: str, block: int, *, chain_id: int | None, run_id: str | None
+    ) -> dict[str, Any]:
+        """What the registry said of a host at a block, asked now through RPCs that the user named
+        in their settings.
 
-        ``run_id`` (of a receipt from a simulated network) chooses this user's own simulated network while that start of
-        it runs.  Raises NotConfigured where there is nobody to ask, NetworkUnavailable where nobody answers.
-        """
+        ``run_id`` (of a receipt from a simulated network) chooses this user's own simulated network
+        while that start of it runs.  Raises NotConfigured where there is nobody to ask,
+        NetworkUnavailable where nobody answers."""
         network = await self.aside(lambda: _asked(run_id))
         if chain_id is not None and chain_id != network.registry_chain_id:
             raise NotConfigured(
-                f"The registry in your settings is on chain {network.registry_chain_id}, the receipt's on {chain_id}."
+                f"The registry in your settings is on chain {network.registry_chain_id}, the "
+                f"receipt's on {chain_id}."
             )
         key = (network.registry_rpcs, network.run_id, tee_id, block)
         if key not in self._kept:
@@ -170,39 +187,45 @@ class Reading:
         return self._kept[key]
 
     async def _ask(self, network: Network, tee_id: str, block: int) -> dict[str, Any]:
-        from opg_magic.receipts.parts import registry_json
+        from opg_magic.receipt.parts import registry_json
 
         await self.aside(_import_readers)
-        from opg_magic.hosts.registry import RegistryReader
+        from opg_magic.network.registry import RegistryReader
 
         reader = RegistryReader(network)
         try:
             async with asyncio.timeout(REGISTRY_SECONDS):
                 evidence = await reader.at_block(tee_id, block)
         except TimeoutError:
-            raise NetworkUnavailable(f"The registry did not answer within {REGISTRY_SECONDS:g} s.") from None
+            raise NetworkUnavailable(
+                f"The registry did not answer within {REGISTRY_SECONDS:g} s."
+            ) from None
         finally:
             await reader.aclose()
-        return {"registry": registry_json(evidence), "simulated": network.simulated, "run_id": network.run_id}
+        return {
+            "registry": registry_json(evidence),
+            "simulated": network.simulated,
+            "run_id": network.run_id,
+        }
 
 
 def _reader() -> LedgerReader:
     """The ledger, opened anew: the file may have been put away and another begun since."""
-    from opg_magic import paths
     from opg_magic.server.ledger import LedgerReader
+    from opg_magic.settings import paths
 
     return LedgerReader(paths.ledger_file())
 
 
 def _settings() -> Settings:
-    from opg_magic.config import Settings
+    from opg_magic.settings.config import Settings
 
     # Read anew each time: the file may have changed, and this server may live for weeks.
     return Settings()
 
 
 def _token(network: str) -> dict[str, Any]:
-    from opg_magic.networks import OPG, SIM_OPG
+    from opg_magic.models.networks import OPG, SIM_OPG
 
     token = SIM_OPG if network == "sim" else OPG
     return {"symbol": token.symbol, "decimals": token.decimals}
@@ -212,21 +235,23 @@ def _asked(run_id: str | None) -> Network:
     """The network whose registry is asked, with the user's own RPCs."""
     from dataclasses import replace
 
-    from opg_magic import simlink
-    from opg_magic.reading import profile_of
+    from opg_magic.audit.readers import profile_of
+    from opg_magic.network import simulation
 
     if run_id is not None:
-        state = simlink.read_state()
+        state = simulation.read_state()
         if state is None or str(state["run_id"]) != run_id:
             raise NotConfigured(
-                "The simulated network of this receipt does not run here; its registry is gone with that start of it."
+                "The simulated network of this receipt does not run here; its registry is gone "
+                "with that start of it."
             )
-        return simlink.network(state)
+        return simulation.network(state)
     settings = _settings()
     rpcs = settings.get("registry_rpcs")
     if not rpcs:
         raise NotConfigured(
-            "Your settings name no RPC of the registry's chain.", hint="Set registry_rpcs (see: %opg config)."
+            "Your settings name no RPC of the registry's chain.",
+            hint="Set registry_rpcs (see: %opg config).",
         )
     try:
         return replace(profile_of(rpcs, settings), registry_rpcs=tuple(rpcs))
@@ -235,5 +260,5 @@ def _asked(run_id: str | None) -> Network:
 
 
 def _import_readers() -> None:
-    import opg_magic.hosts.registry
-    import opg_magic.receipts.parts  # noqa: F401
+    import opg_magic.network.registry
+    import opg_magic.receipt.parts  # noqa: F401

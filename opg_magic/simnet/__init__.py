@@ -1,1 +1,2 @@
-"""The simulated network: chains, contracts, hosts, facilitator.  Nothing but tests and its own command imports it."""
+"""The simulated network: chains, contracts, hosts, facilitator.  Nothing but tests and its own
+command imports it."""

@@ -1,4 +1,5 @@
-"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat, cheats, registry, restart, serve."""
+"""``python -m opg_magic.simnet COMMAND``: up, status, down, settle, cheat, cheats, registry,
+restart, serve."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import output, simlink
+from opg_magic.display import output
 from opg_magic.errors import OpgError, SimnetError
+from opg_magic.network import simulation
 
 if TYPE_CHECKING:
     from opg_magic.simnet.terms import Terms
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The command line, for this module and for ``opg simnet``."""
-    top = argparse.ArgumentParser(prog="opg simnet", description="The simulated network of this installation.")
+    top = argparse.ArgumentParser(
+        prog="opg simnet", description="The simulated network of this installation."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start it in the background, if it is not running")
-    up.add_argument("--timeout", type=float, default=60.0, help="seconds to wait until it answers (default: 60)")
+    up.add_argument(
+        "--timeout", type=float, default=60.0, help="seconds to wait until it answers (default: 60)"
+    )
     serve = commands.add_parser("serve", help="run it in the foreground")
     for command in (up, serve):
         command.add_argument(
@@ -32,13 +38,31 @@ def parser() -> argparse.ArgumentParser:
             default=os.environ.get("OPG_SIMNET_UPSTREAM"),
             help="relay to this OpenAI-compatible server instead of the scripted model",
         )
-        command.add_argument("--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace")
-        command.add_argument("--terms", metavar="NAME", help="what hosts ask for: april (the default), 2026-07 or dev8")
+        command.add_argument(
+            "--token-delay",
+            type=float,
+            default=0.015,
+            metavar="S",
+            help="the scripted model's pace",
+        )
+        command.add_argument(
+            "--terms",
+            metavar="NAME",
+            help="what hosts ask for: april (the default), 2026-07 or dev8",
+        )
         command.add_argument("--cap", metavar="OPG", help="another cap than those terms have")
-        command.add_argument("--deadline", type=int, metavar="S", help="another deadline than those terms have")
-        command.add_argument("--settle-idle", type=float, metavar="S", help="settle sessions idle for so long")
-        command.add_argument("--pace", type=float, metavar="N", help="let sessions age N times as fast")
-        command.add_argument("--idle-exit", type=float, metavar="S", help="end so long after the last client")
+        command.add_argument(
+            "--deadline", type=int, metavar="S", help="another deadline than those terms have"
+        )
+        command.add_argument(
+            "--settle-idle", type=float, metavar="S", help="settle sessions idle for so long"
+        )
+        command.add_argument(
+            "--pace", type=float, metavar="N", help="let sessions age N times as fast"
+        )
+        command.add_argument(
+            "--idle-exit", type=float, metavar="S", help="end so long after the last client"
+        )
 
     status = commands.add_parser("status", help="what is running")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -51,17 +75,22 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("settle", help="settle open payments and commit the collected hashes now")
 
-    restart = commands.add_parser("restart", help="let a host forget its payment sessions, as a restart does")
+    restart = commands.add_parser(
+        "restart", help="let a host forget its payment sessions, as a restart does"
+    )
     restart.add_argument("host")
 
     registry = commands.add_parser("registry", help="change a host's standing in the registry")
     registry.add_argument("host")
-    registry.add_argument("action", choices=["disable", "enable", "revoke", "approve", "silence", "heartbeat"])
+    registry.add_argument(
+        "action", choices=["disable", "enable", "revoke", "approve", "silence", "heartbeat"]
+    )
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code.  Expected failures are one short message on standard error, exit code 1."""
+    """Run one command; the exit code.  Expected failures are one short message on standard error,
+    exit code 1."""
     output.never_fails(sys.stdout, sys.stderr)
     arguments = parser().parse_args(argv)
     try:
@@ -97,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 print("The simulated network is already running.", file=sys.stderr)
             return code
         state = supervisor.up(timeout=arguments.timeout, arguments=_serve_flags(arguments))
-        running = simlink.control(state, "GET", "/status")
+        running = simulation.control(state, "GET", "/status")
         if arguments.upstream is not None and running["model"] != arguments.upstream:
             raise SimnetError(
                 f"The simulated network already runs with another model: {running['model']}.",
@@ -111,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_status(running)
         return 0
     if command == "status":
-        status = simlink.status()
+        status = simulation.status()
         if arguments.json:
             print(json.dumps(status, indent=2))
         elif status is None:
@@ -120,10 +149,14 @@ def _run(arguments: argparse.Namespace) -> int:
             _print_status(status)
         return 0 if status is not None else 1
     if command == "down":
-        print("The simulated network has ended." if simlink.down() else "The simulated network was not running.")
+        print(
+            "The simulated network has ended."
+            if simulation.down()
+            else "The simulated network was not running."
+        )
         return 0
     if command == "cheat":
-        answer = simlink.cheat(arguments.host, arguments.mode)
+        answer = simulation.cheat(arguments.host, arguments.mode)
         print(f"{answer['host']} {answer['says']}.")
         return 0
     if command == "cheats":
@@ -134,15 +167,18 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"{mode:<{width}}  {cheat.says}")
         return 0
     if command == "restart":
-        answer = simlink.restart(arguments.host)
-        print(f"{answer['host']} has restarted: {_count(answer['lost'], 'open session')} forgotten, never collected.")
+        answer = simulation.restart(arguments.host)
+        print(
+            f"{answer['host']} has restarted: {_count(answer['lost'], 'open session')} forgotten, "
+            f"never collected."
+        )
         return 0
     if command == "settle":
-        done = simlink.settle()
+        done = simulation.settle()
         print(f"{_count(done['transactions'], 'payment')} settled.")
         print(f"{_count(done['batches'], 'batch', 'batches')} committed.")
         return 0
-    _print_status(simlink.registry(arguments.host, arguments.action))
+    _print_status(simulation.registry(arguments.host, arguments.action))
     return 0
 
 
@@ -152,9 +188,10 @@ def _count(things: list[Any] | int, one: str, many: str | None = None) -> str:
 
 
 def _terms(arguments: argparse.Namespace) -> Terms | None:
-    """The terms that were asked for; None where nothing was said of them.  SimnetError for nonsense."""
+    """The terms that were asked for; None where nothing was said of them.  SimnetError for
+    nonsense."""
     from opg_magic.models import parse_units
-    from opg_magic.networks import OPG_DECIMALS
+    from opg_magic.models.networks import OPG_DECIMALS
     from opg_magic.simnet.terms import DEFAULT, terms_named
 
     if arguments.pace is not None and not 0 < arguments.pace <= 1_000_000:
@@ -164,7 +201,9 @@ def _terms(arguments: argparse.Namespace) -> Terms | None:
     try:
         cap = None if arguments.cap is None else parse_units(arguments.cap, OPG_DECIMALS)
     except ValueError:
-        raise SimnetError(f"--cap must be an amount of OPG, such as 0.05, not {arguments.cap!r:.40}") from None
+        raise SimnetError(
+            f"--cap must be an amount of OPG, such as 0.05, not {arguments.cap!r:.40}"
+        ) from None
     return terms_named(arguments.terms or DEFAULT, cap=cap, deadline=arguments.deadline)
 
 
@@ -179,10 +218,13 @@ def _serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def _print_status(status: dict[str, Any]) -> None:
     from opg_magic.models import format_units
-    from opg_magic.networks import OPG_DECIMALS
+    from opg_magic.models.networks import OPG_DECIMALS
 
     terms = status["terms"]
-    print(f"Simulated network, run {status['run_id']}, process {status['pid']}, model: {status['model']}")
+    print(
+        f"Simulated network, run {status['run_id']}, process {status['pid']}, model: "
+        f"{status['model']}"
+    )
     cap = format_units(terms["cap"], OPG_DECIMALS)
     faster = f", {status['pace']:g} times as fast" if status["pace"] != 1 else ""
     print(
@@ -192,7 +234,9 @@ def _print_status(status: dict[str, Any]) -> None:
     for host in status["hosts"]:
         standing = "active" if host["active"] else "not active"
         conduct = "honest" if host["cheat"] == "off" else f"{host['cheat']}: {host['says']}"
-        print(f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}")
+        print(
+            f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}"
+        )
 
 
 if __name__ == "__main__":

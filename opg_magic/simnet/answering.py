@@ -1,8 +1,8 @@
-"""What a host does once a call is paid for: check the body, ask the model, sign, charge, put the hashes on record.
+"""What a host does once a call is paid for: check the body, ask the model, sign, charge, put the
+hashes on record.
 
-In the recorded order: authorisation (401), validation (400), model (200, 400, 500).  Only what is answered with 2xx,
-to its end, and with the provider's ``usage`` is charged.
-"""
+In the recorded order: authorisation (401), validation (400), model (200, 400, 500).  Only what is
+answered with 2xx, to its end, and with the provider's ``usage`` is charged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import prices
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH, Kind, ModelPrice
 from opg_magic.protocol import canonical, strict_json
 from opg_magic.protocol.merkle import BatchItem
+from opg_magic.settings import prices
 from opg_magic.simnet import honest, responses
 from opg_magic.simnet.model import Model, ModelDown, Reply, Usage
 from opg_magic.simnet.settlement import UNSIGNED, Settler
@@ -29,7 +29,7 @@ from opg_magic.simnet.validation import problem_in
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.networks import Network
+    from opg_magic.models.networks import Network
     from opg_magic.simnet.host import Host
     from opg_magic.simnet.sessions import Session
 
@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 #: USD for one OPG, as the recorded hosts' price feed had it.
 TOKEN_USD = Decimal("0.1")
 
-#: What a host takes for a model whose price nobody published (USD per million tokens, its own figure).
+#: What a host takes for a model whose price nobody published (USD per million tokens, its own
+#: figure).
 HOUSE_PRICE = ModelPrice(Decimal(1), Decimal(5), "2026-04", "the simulated host's own")
 
 KINDS: dict[str, Kind] = {CHAT_PATH: "chat", COMPLETION_PATH: "completion"}
@@ -46,7 +47,8 @@ KINDS: dict[str, Kind] = {CHAT_PATH: "chat", COMPLETION_PATH: "completion"}
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was signed of one answer: the five fields as they go out, when, and what may be put on record of it."""
+    """What was signed of one answer: the five fields as they go out, when, and what may be put on
+    record of it."""
 
     fields: dict[str, Any]
     time: int
@@ -56,14 +58,24 @@ class Proof:
 class Answering:
     """The answers of one host.  ``any_model``: the model's name is not checked against the list."""
 
-    def __init__(self, host: Host, *, model: Model, any_model: bool, network: Network, settler: Settler | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        model: Model,
+        any_model: bool,
+        network: Network,
+        settler: Settler | None,
+    ) -> None:
         self.host = host
         self.model = model
         self._network = network
         self._any_model = any_model
         self._settler = settler
         self._price_list = prices.load()
-        self._wire_models = {name.rpartition("/")[2] for name in self._price_list.models} | set(self._price_list.prices)
+        self._wire_models = {name.rpartition("/")[2] for name in self._price_list.models} | set(
+            self._price_list.prices
+        )
 
     async def answer(self, request: web.Request, session: Session) -> web.StreamResponse:
         """Answer a request that ``session`` pays for."""
@@ -122,7 +134,12 @@ class Answering:
             raise ModelDown("the provider is down")
 
     async def _whole(
-        self, request: web.Request, session: Session, body: Mapping[str, Any], kind: Kind, reply: Reply
+        self,
+        request: web.Request,
+        session: Session,
+        body: Mapping[str, Any],
+        kind: Kind,
+        reply: Reply,
     ) -> web.StreamResponse:
         calls = [_reserialised(call) for call in reply.tool_calls]
         signed = strict_json.dumps_python(calls) if calls else reply.text
@@ -134,7 +151,9 @@ class Answering:
             choice["message"] = {"content": reply.text, "role": "assistant"}
             if calls:
                 choice["message"]["tool_calls"] = calls
-        prefix, thing = ("chatcmpl", "chat.completion") if kind == "chat" else ("cmpl", "text_completion")
+        prefix, thing = (
+            ("chatcmpl", "chat.completion") if kind == "chat" else ("cmpl", "text_completion")
+        )
         document = {
             "choices": [choice],
             "created": proof.time,
@@ -159,7 +178,9 @@ class Answering:
 
     def proof(self, body: Mapping[str, Any], kind: Kind, output: str) -> Proof:
         """The five signed fields, in the order recorded in streams."""
-        request_hash = canonical.request_hash(canonical.canonicalise(kind, self.host.cheat.signed_request(body)))
+        request_hash = canonical.request_hash(
+            canonical.canonicalise(kind, self.host.cheat.signed_request(body))
+        )
         output_hash = canonical.output_hash(output)
         now = int(time.time())
         timestamp = self.host.cheat.timestamp(now)
@@ -178,7 +199,8 @@ class Answering:
         return Proof(fields, now, BatchItem(tee_id, request_hash, output_hash, recorded, timestamp))
 
     def record(self, request: web.Request, proof: Proof) -> None:
-        """Put a charged answer's hashes into the next batch, unless its caller asked for nothing on record.
+        """Put a charged answer's hashes into the next batch, unless its caller asked for nothing on
+        record.
 
         A word that is not known means a batch, as observed; ``individual`` is not known any more.
         """
@@ -190,9 +212,15 @@ class Answering:
         price = self._price_list.price(str(body["model"])) or HOUSE_PRICE
         usd = prices.usd(price, usage.prompt_tokens, usage.completion_tokens)
         cost = prices.in_token(usd, TOKEN_USD, self._network.token).amount
-        charged = [self.host.sessions.charge(each, cost) for each in self.host.cheat.charged(self.host, session)]
+        charged = [
+            self.host.sessions.charge(each, cost)
+            for each in self.host.cheat.charged(self.host, session)
+        ]
         if not all(charged):
-            log.info("a cost of %d base units was not charged: the session is closed or has less left", cost)
+            log.info(
+                "a cost of %d base units was not charged: the session is closed or has less left",
+                cost,
+            )
 
     async def cut(self, request: web.Request, session: Session, raw: bytes) -> web.StreamResponse:
         """Half of a body of known length, then the end of the connection."""
@@ -213,7 +241,8 @@ class Answering:
 
 
 def _reserialised(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call of an answer that is not streamed: hosts parse its arguments and write them anew."""
+    """A tool call of an answer that is not streamed: hosts parse its arguments and write them
+    anew."""
     function = dict(call["function"])
     with suppress(ValueError):
         function["arguments"] = json.dumps(json.loads(function["arguments"]))

@@ -1,15 +1,15 @@
-"""One chain of the simulated network: py-evm in this process behind the Ethereum JSON-RPC methods that wallets,
-web3.py and the official SDK use.
+"""One chain of the simulated network: py-evm in this process behind the Ethereum JSON-RPC methods
+that wallets, web3.py and the official SDK use.
 
 Every transaction is mined at once, in a block of its own, at the time it arrives.
 
-**The block clock.**  A real chain makes a block every two seconds whether or not anyone pays.  Here nothing runs in the
-background: when a request looks at the newest state (``latest`` and its like, ``eth_blockNumber``) and the newest block
-is older than :data:`BLOCK_SECONDS`, an empty block with the current time is mined first.  So whoever looks sees a chain
-that is alive; whoever asks after a deadline sees a block past it; and an idle chain costs nothing.  What is pinned to a
-block by number or hash is never moved by it.  Blocks may share a second (several transactions may come in one), but
-time never runs backwards, even when the machine's clock does.
-"""
+**The block clock.**  A real chain makes a block every two seconds whether or not anyone pays.  Here
+nothing runs in the background: when a request looks at the newest state (``latest`` and its like,
+``eth_blockNumber``) and the newest block is older than :data:`BLOCK_SECONDS`, an empty block with
+the current time is mined first.  So whoever looks sees a chain that is alive; whoever asks after a
+deadline sees a block past it; and an idle chain costs nothing.  What is pinned to a block by number
+or hash is never moved by it.  Blocks may share a second (several transactions may come in one), but
+time never runs backwards, even when the machine's clock does."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from opg_magic.errors import SimnetError
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 
 if TYPE_CHECKING:
-    from eth.abc import BlockAPI, BlockHeaderAPI, ComputationAPI, SignedTransactionAPI, VirtualMachineAPI
+    from eth.abc import (
+        BlockAPI,
+        BlockHeaderAPI,
+        ComputationAPI,
+        SignedTransactionAPI,
+        VirtualMachineAPI,
+    )
     from hexbytes import HexBytes
     from web3 import Web3
 
-#: An idle chain's newest block is at most this old when looked at (Base makes one every two seconds).
+#: An idle chain's newest block is at most this old when looked at (Base makes one every two
+#: seconds).
 BLOCK_SECONDS = 2
 
 #: Gas of one block, and the most that one call may use: bounds how long one request can take.
@@ -44,10 +51,11 @@ _NEWEST = ("latest", "pending", "safe", "finalized")
 
 
 class Receipt(TypedDict):
-    """A mined transaction's outcome, with web3.py's names and types.  ``status`` 1: done, 0: reverted.
+    """A mined transaction's outcome, with web3.py's names and types.  ``status`` 1: done, 0:
+    reverted.
 
-    Each of ``logs`` has ``address`` (str), ``topics`` (list of HexBytes), ``data`` (HexBytes) and ``logIndex``.
-    """
+    Each of ``logs`` has ``address`` (str), ``topics`` (list of HexBytes), ``data`` (HexBytes) and
+    ``logIndex``."""
 
     transactionHash: HexBytes
     blockNumber: int
@@ -58,7 +66,8 @@ class Receipt(TypedDict):
 
 
 class Reverted(SimnetError):
-    """A contract refused.  ``reason`` is the text given with it or None, ``data`` the raw revert data."""
+    """A contract refused.  ``reason`` is the text given with it or None, ``data`` the raw revert
+    data."""
 
     def __init__(self, reason: str | None, data: bytes) -> None:
         super().__init__(f"execution reverted: {reason}" if reason else "execution reverted")
@@ -87,10 +96,10 @@ def _invalid_params(message: str) -> RpcError:
 class Chain:
     """An EVM chain (Shanghai rules) with its own state, held in memory.
 
-    ``now`` gives the time in Unix seconds (tests move it).  ``attestation_roots`` are the SHA-256 fingerprints of the
-    roots that the precompile at 0x…0900 accepts.  All methods may be called from any thread; one request runs at a
-    time, and none can run longer than :data:`GAS_LIMIT` allows.
-    """
+    ``now`` gives the time in Unix seconds (tests move it).  ``attestation_roots`` are the SHA-256
+    fingerprints of the roots that the precompile at 0x…0900 accepts.  All methods may be called
+    from any thread; one request runs at a time, and none can run longer than :data:`GAS_LIMIT`
+    allows."""
 
     def __init__(
         self,
@@ -104,18 +113,24 @@ class Chain:
         self._lock = threading.RLock()
         self._chain = _new_chain(chain_id, int(now()), frozenset(attestation_roots))
         self._head: BlockHeaderAPI = self._chain.get_canonical_head()
-        # Everything mined, ready to be shown: a chain of this size is looked at far more often than written to.
-        self._blocks: list[dict[str, Any]] = [_block_json(self._chain.get_canonical_block_by_number(0), [])]
+        # Everything mined, ready to be shown: a chain of this size is looked at far more often than
+        # written to.
+        self._blocks: list[dict[str, Any]] = [
+            _block_json(self._chain.get_canonical_block_by_number(0), [])
+        ]
         self._headers: list[BlockHeaderAPI] = [self._head]
         self._number_of: dict[str, int] = {self._blocks[0]["hash"]: 0}
         self._transactions: dict[str, dict[str, Any]] = {}
         self._receipts: dict[str, dict[str, Any]] = {}
         self._logs: list[tuple[int, dict[str, Any]]] = []
 
-    # ---------------------------------------------------------------------------------------------------- from Python
+    # ---------------------------------------------------------------------------------- from Python
 
-    def put_code(self, address: str, runtime_bytecode: bytes, storage: Mapping[int, int] | None = None) -> None:
-        """Places a contract at a fixed address, without a deploying transaction, and mines a block with it."""
+    def put_code(
+        self, address: str, runtime_bytecode: bytes, storage: Mapping[int, int] | None = None
+    ) -> None:
+        """Places a contract at a fixed address, without a deploying transaction, and mines a block
+        with it."""
         from eth_utils.address import to_canonical_address
 
         account = to_canonical_address(address)
@@ -143,9 +158,9 @@ class Chain:
     ) -> Receipt:
         """Signs a transaction, mines it, and gives its receipt.
 
-        Without ``gas`` it is tried first, so that a refusal raises :class:`Reverted` and costs nothing; with it, the
-        transaction is mined as it is, and the receipt's ``status`` says how it ended.
-        """
+        Without ``gas`` it is tried first, so that a refusal raises :class:`Reverted` and costs
+        nothing; with it, the transaction is mined as it is, and the receipt's ``status`` says how
+        it ended."""
         from eth_account import Account
         from eth_utils.address import to_canonical_address, to_checksum_address
         from hexbytes import HexBytes
@@ -154,7 +169,9 @@ class Chain:
         with self._locked():
             self._tick()
             if gas is None:
-                gas = self._estimate(to_canonical_address(sender), to_canonical_address(to), data, value, self._head)
+                gas = self._estimate(
+                    to_canonical_address(sender), to_canonical_address(to), data, value, self._head
+                )
             base_fee = self._next_base_fee()
             transaction = {
                 "type": 2,
@@ -189,8 +206,11 @@ class Chain:
             ],
         }
 
-    def call(self, to: str, data: bytes, *, block: int | None = None, sender: str | None = None) -> bytes:
-        """What a contract answers, at the newest block or at ``block``; :class:`Reverted` if it refuses."""
+    def call(
+        self, to: str, data: bytes, *, block: int | None = None, sender: str | None = None
+    ) -> bytes:
+        """What a contract answers, at the newest block or at ``block``; :class:`Reverted` if it
+        refuses."""
         from eth_utils.address import to_canonical_address
 
         with self._locked():
@@ -198,7 +218,9 @@ class Chain:
                 self._tick()
             header = self._head if block is None else self._headers[block]
             origin = to_canonical_address(sender) if sender else _ZERO
-            computation = self._execute(origin, to_canonical_address(to), data, 0, GAS_LIMIT, header)
+            computation = self._execute(
+                origin, to_canonical_address(to), data, 0, GAS_LIMIT, header
+            )
         _raise_if_reverted(computation)
         return bytes(computation.output)
 
@@ -240,10 +262,11 @@ class Chain:
 
         return Web3(InProcess())
 
-    # ------------------------------------------------------------------------------------------------------- JSON-RPC
+    # ------------------------------------------------------------------------------------- JSON-RPC
 
     def handle(self, request: Any) -> Any:
-        """Answers one JSON-RPC 2.0 request, or a batch (a list).  Never raises; None where no answer is due."""
+        """Answers one JSON-RPC 2.0 request, or a batch (a list).  Never raises; None where no
+        answer is due."""
         if isinstance(request, list):
             if not request:
                 return _answer(None, error=RpcError(-32600, "an empty batch"))
@@ -270,9 +293,14 @@ class Chain:
         except SimnetError as error:
             answer = _answer(identity, error=RpcError(-32005, error.message))
         except RecursionError:
-            answer = _answer(identity, error=RpcError(-32000, "contracts call each other too deep for this chain"))
+            answer = _answer(
+                identity,
+                error=RpcError(-32000, "contracts call each other too deep for this chain"),
+            )
         except Exception as error:  # a request must never take the server with it
-            answer = _answer(identity, error=RpcError(-32603, f"internal error ({type(error).__name__})"))
+            answer = _answer(
+                identity, error=RpcError(-32603, f"internal error ({type(error).__name__})")
+            )
         return answer if "id" in request else None
 
     def _rpc_chain_id(self, params: Sequence[Any]) -> str:
@@ -307,7 +335,9 @@ class Chain:
         if count < 1:
             raise _invalid_params("the block count must be at least 1")
         headers = self._headers[max(0, newest - count + 1) : newest + 1]
-        following = self._headers[newest + 1].base_fee_per_gas if newest < self._head.block_number else None
+        following = (
+            self._headers[newest + 1].base_fee_per_gas if newest < self._head.block_number else None
+        )
         fees = [header.base_fee_per_gas for header in headers]
         history: dict[str, Any] = {
             "oldestBlock": hex(headers[0].block_number),
@@ -328,7 +358,9 @@ class Chain:
 
     def _rpc_get_storage(self, params: Sequence[Any]) -> str:
         state = self._vm(self._header(_param(params, 2, "latest"))).state
-        return f"0x{state.get_storage(_address(_param(params, 0)), _quantity(_param(params, 1))):064x}"
+        return (
+            f"0x{state.get_storage(_address(_param(params, 0)), _quantity(_param(params, 1))):064x}"
+        )
 
     def _rpc_get_transaction_count(self, params: Sequence[Any]) -> str:
         state = self._vm(self._header(_param(params, 1, "latest"))).state
@@ -345,7 +377,9 @@ class Chain:
 
     def _rpc_estimate_gas(self, params: Sequence[Any]) -> str:
         sender, to, data, value, _ = _call_fields(_param(params, 0))
-        return hex(self._estimate(sender, to, data, value, self._header(_param(params, 1, "latest"))))
+        return hex(
+            self._estimate(sender, to, data, value, self._header(_param(params, 1, "latest")))
+        )
 
     def _rpc_send_raw_transaction(self, params: Sequence[Any]) -> str:
         return self._mine(_bytes(_param(params, 0)))
@@ -361,7 +395,11 @@ class Chain:
 
     def _rpc_get_block_by_hash(self, params: Sequence[Any]) -> dict[str, Any] | None:
         number = self._number_of.get(_hash(_param(params, 0)))
-        return None if number is None else self._shown_block(number, full=bool(_param(params, 1, False)))
+        return (
+            None
+            if number is None
+            else self._shown_block(number, full=bool(_param(params, 1, False)))
+        )
 
     def _rpc_get_transaction(self, params: Sequence[Any]) -> dict[str, Any] | None:
         return self._transactions.get(_hash(_param(params, 0)))
@@ -389,7 +427,10 @@ class Chain:
             if first <= number <= last
             and (accounts is None or log["address"] in accounts)
             and len(log["topics"]) >= len(topics)
-            and all(choice is None or topic in choice for choice, topic in zip(topics, log["topics"], strict=False))
+            and all(
+                choice is None or topic in choice
+                for choice, topic in zip(topics, log["topics"], strict=False)
+            )
         ]
 
     def _bound(self, selector: Any) -> int:
@@ -398,7 +439,7 @@ class Chain:
             return _quantity(selector)
         return int(self._header("latest" if selector is None else selector).block_number)
 
-    # --------------------------------------------------------------------------------------------------------- inside
+    # --------------------------------------------------------------------------------------- inside
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -427,7 +468,8 @@ class Chain:
 
     @contextmanager
     def _edited_state(self) -> Iterator[Any]:
-        """Changes the state outside any transaction, as a genesis does, and mines a block with the outcome."""
+        """Changes the state outside any transaction, as a genesis does, and mines a block with the
+        outcome."""
         with self._pending():
             state = self._vm(self._chain.header).state
             yield state
@@ -467,24 +509,29 @@ class Chain:
     def _execute(
         self, sender: bytes, to: bytes, data: bytes, value: int, gas: int, header: BlockHeaderAPI
     ) -> ComputationAPI:
-        """Runs one message on the state after ``header``, in that block's own context; nothing is kept."""
+        """Runs one message on the state after ``header``, in that block's own context; nothing is
+        kept."""
         from eth.vm.message import Message
 
         state = self._vm(header).state
         if to == b"":
             raise _invalid_params("creating contracts by a call is not supported")
-        message = Message(gas=gas, to=to, sender=sender, value=value, data=data, code=state.get_code(to))
+        message = Message(
+            gas=gas, to=to, sender=sender, value=value, data=data, code=state.get_code(to)
+        )
         context = state.get_transaction_context_class()(gas_price=0, origin=sender)
         if value and state.get_balance(sender) < value:
             raise RpcError(-32000, "insufficient funds for transfer")
         return state.computation_class.apply_message(state, message, context)
 
-    def _estimate(self, sender: bytes, to: bytes, data: bytes, value: int, header: BlockHeaderAPI) -> int:
+    def _estimate(
+        self, sender: bytes, to: bytes, data: bytes, value: int, header: BlockHeaderAPI
+    ) -> int:
         """Gas that suffices for a transaction on this state; :class:`Reverted` if none does.
 
-        What was used says too little: refunds come after the end, and inner calls get 63/64 of what is left (EIP-150).
-        The measured sum with a margin for both is tried, and doubled until it suffices.
-        """
+        What was used says too little: refunds come after the end, and inner calls get 63/64 of what
+        is left (EIP-150). The measured sum with a margin for both is tried, and doubled until it
+        suffices."""
         intrinsic = 21_000 + sum(16 if byte else 4 for byte in data)
 
         def run(gas: int) -> ComputationAPI:
@@ -505,7 +552,14 @@ class Chain:
 
         try:
             transaction = self._vm(self._head).get_transaction_builder().decode(raw)
-        except (RLPException, ValidationError, PyEVMError, ValueError, TypeError, IndexError) as error:
+        except (
+            RLPException,
+            ValidationError,
+            PyEVMError,
+            ValueError,
+            TypeError,
+            IndexError,
+        ) as error:
             raise _invalid_params("not a signed transaction") from error
         if not transaction.is_signature_valid:
             raise RpcError(-32000, "invalid signature")
@@ -527,7 +581,10 @@ class Chain:
         nonce = state.get_nonce(transaction.sender)
         if transaction.nonce != nonce:
             return f"nonce too {'low' if transaction.nonce < nonce else 'high'}: next nonce {nonce}"
-        if state.get_balance(transaction.sender) < transaction.gas * transaction.max_fee_per_gas + transaction.value:
+        if (
+            state.get_balance(transaction.sender)
+            < transaction.gas * transaction.max_fee_per_gas + transaction.value
+        ):
             return "insufficient funds for gas * price + value"
         return str(error)
 
@@ -536,7 +593,9 @@ class Chain:
         self._head = block.header
         shown = _block_json(block, ["0x" + transaction.hash.hex() for transaction, _, _ in mined])
         for index, (transaction, receipt, computation) in enumerate(mined):
-            transaction_json, receipt_json = _transaction_json(shown, block, index, transaction, receipt, computation)
+            transaction_json, receipt_json = _transaction_json(
+                shown, block, index, transaction, receipt, computation
+            )
             self._transactions[transaction_json["hash"]] = transaction_json
             self._receipts[transaction_json["hash"]] = receipt_json
             self._logs += [(block.number, log) for log in receipt_json["logs"]]
@@ -571,14 +630,20 @@ _METHODS: dict[str, Callable[[Chain, list[Any]], Any]] = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------------- the EVM
+# ------------------------------------------------------------------------------------------ the EVM
 
 
 def _new_chain(chain_id: int, timestamp: int, roots: frozenset[str]) -> Any:
-    """A py-evm chain of its own classes, so that id and precompile exist nowhere else in the process."""
+    """A py-evm chain of its own classes, so that id and precompile exist nowhere else in the
+    process."""
     from eth.chains.base import MiningChain
     from eth.consensus import ConsensusApplier, NoProofConsensus
-    from eth.constants import BLANK_ROOT_HASH, POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+    from eth.constants import (
+        BLANK_ROOT_HASH,
+        POST_MERGE_DIFFICULTY,
+        POST_MERGE_MIX_HASH,
+        POST_MERGE_NONCE,
+    )
     from eth.db.atomic import AtomicDB
     from eth.vm.forks.shanghai import ShanghaiVM
     from eth.vm.forks.shanghai.computation import ShanghaiComputation
@@ -605,8 +670,12 @@ def _new_chain(chain_id: int, timestamp: int, roots: frozenset[str]) -> Any:
     class SimulatedChain(MiningChain):  # type: ignore[misc]
         vm_configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, VM),))
 
-        def create_header_from_parent(self, parent_header: BlockHeaderAPI, **params: Any) -> BlockHeaderAPI:
-            return super().create_header_from_parent(parent_header, **{**params, "gas_limit": GAS_LIMIT})
+        def create_header_from_parent(
+            self, parent_header: BlockHeaderAPI, **params: Any
+        ) -> BlockHeaderAPI:
+            return super().create_header_from_parent(
+                parent_header, **{**params, "gas_limit": GAS_LIMIT}
+            )
 
     SimulatedChain.chain_id = chain_id
     genesis = {
@@ -652,7 +721,7 @@ def _revealed(key: Secret[bytes] | Secret[str] | bytes) -> bytes | str:
     return key.reveal() if isinstance(key, Secret) else key
 
 
-# ------------------------------------------------------------------------------------------- JSON-RPC's forms of values
+# ----------------------------------------------------------------------- JSON-RPC's forms of values
 
 
 def _answer(identity: Any, *, result: Any = None, error: RpcError | None = None) -> dict[str, Any]:
@@ -791,7 +860,10 @@ def _transaction_json(
         "blockHash": shown["hash"],
         "blockNumber": shown["number"],
     }
-    parties = {"from": _hex(transaction.sender), "to": _hex(transaction.to) if transaction.to else None}
+    parties = {
+        "from": _hex(transaction.sender),
+        "to": _hex(transaction.to) if transaction.to else None,
+    }
     transaction_json = parties | {
         "hash": place["transactionHash"],
         "blockHash": shown["hash"],

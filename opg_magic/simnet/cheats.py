@@ -1,8 +1,8 @@
-"""Ways in which a simulated host can lie, for teaching and for tests; what befalls an honest one too (``faults``).
+"""Ways in which a simulated host can lie, for teaching and for tests; what befalls an honest one
+too (``faults``).
 
-One class a mode: each overrides the few steps of :class:`Honest` in which it differs.  The numbers in the descriptions
-are those of the verification design, "The attacks".
-"""
+One class a mode: each overrides the few steps of :class:`Honest` in which it differs.  The numbers
+in the descriptions are those of the verification design, "The attacks"."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _text_of(event: Event) -> str:
     return str(event.document["choices"][0]["delta"].get("content", "")) if event.document else ""
 
 
-# ------------------------------------------------------------------------------------------------------- what is signed
+# ----------------------------------------------------------------------------------- what is signed
 
 
 class ChangeByte(Honest):
@@ -62,7 +62,11 @@ class ChangeByte(Honest):
     def _flip(text: str) -> str:
         for at, letter in enumerate(text):
             if letter.isalnum():
-                changed = str((int(letter) + 1) % 10) if letter.isdigit() else ("x" if letter != "x" else "y")
+                changed = (
+                    str((int(letter) + 1) % 10)
+                    if letter.isdigit()
+                    else ("x" if letter != "x" else "y")
+                )
                 return text[:at] + changed + text[at + 1 :]
         return text + "."
 
@@ -76,7 +80,10 @@ class ChangeByte(Honest):
                 function = event.document["choices"][0]["delta"]["tool_calls"][0]["function"]
                 if function.get("arguments", "").strip('{}[]", '):
                     raw = json.dumps(function["arguments"])
-                    text, changed = text.replace(raw, json.dumps(self._flip(function["arguments"]))), True
+                    text, changed = (
+                        text.replace(raw, json.dumps(self._flip(function["arguments"]))),
+                        True,
+                    )
                     event = replace(event, document=json.loads(text))
             yield write_event(event)
 
@@ -200,7 +207,7 @@ class ScriptOutput(Honest):
         return replace(reply, pieces=tuple(split_tokens(HOSTILE_TEXT)), tool_calls=())
 
 
-# ------------------------------------------------------------------------------------------------ how the stream is cut
+# ---------------------------------------------------------------------------- how the stream is cut
 
 
 class CutStream(Honest):
@@ -273,7 +280,11 @@ class TextAfterFinal(Honest):
             if event.kind == "final":
                 delta = {"content": " And one thing more.", "role": "assistant"}
                 choice = {"delta": delta, "index": 0, "finish_reason": None}
-                yield write_event(Event("text", {"choices": [choice], "model": (event.document or {}).get("model")}))
+                yield write_event(
+                    Event(
+                        "text", {"choices": [choice], "model": (event.document or {}).get("model")}
+                    )
+                )
 
     def document(self, document: Mapping[str, Any]) -> bytes:
         return write_document(document) + b"And one thing more.\n"
@@ -314,7 +325,7 @@ class DuplicateJson(Honest):
         return write_document(document).replace(b'"model":', b'"model": "another",\n  "model":', 1)
 
 
-# ------------------------------------------------------------------------------------------------------------- payment
+# ------------------------------------------------------------------------------------------ payment
 
 
 class Reprice(Honest):
@@ -346,7 +357,11 @@ class OtherAsset(Honest):
     says = "asks to be paid in another token (attack 21)"
 
     def offer(self, offer: dict[str, Any], *, paying: bool) -> dict[str, Any]:
-        return {**offer, "asset": USDC, "extra": {**offer["extra"], "name": "USD Coin", "version": "2"}}
+        return {
+            **offer,
+            "asset": USDC,
+            "extra": {**offer["extra"], "name": "USD Coin", "version": "2"},
+        }
 
 
 class OtherNetwork(Honest):
@@ -410,14 +425,16 @@ class TakeAndHang(Hang):
     takes_first = True
 
 
-# ---------------------------------------------------------------------------------------------------------- settlement
+# --------------------------------------------------------------------------------------- settlement
 
 
 class SettleTooMuch(Honest):
     mode = "settle-too-much"
     says = "charges ten times what the calls cost, up to the signed cap (attack 23)"
 
-    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+    async def settle(
+        self, facilitator: Facilitator, payment: SignedPayment, amount: int
+    ) -> str | None:
         return await facilitator.settle(payment, min(10 * amount, payment.authorisation.cap))
 
 
@@ -425,7 +442,9 @@ class SettleOtherPayee(Honest):
     mode = "settle-other-payee"
     says = "lets a stranger have the payment, through a contract that is not what it should be (attack 23)"
 
-    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+    async def settle(
+        self, facilitator: Facilitator, payment: SignedPayment, amount: int
+    ) -> str | None:
         return await facilitator.settle(payment, amount, crooked=True)
 
 
@@ -434,7 +453,9 @@ class NeverSettle(Honest):
     says = "settles nothing: neither the payment nor the answer's hashes are ever found on a chain (attacks 23 and 24)"
     manner = "never"
 
-    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
+    async def settle(
+        self, facilitator: Facilitator, payment: SignedPayment, amount: int
+    ) -> str | None:
         return None
 
 
@@ -471,7 +492,7 @@ class BatchOtherSender(Honest):
     manner = "other-sender"
 
 
-# ------------------------------------------------------------------------------------------------------- the connection
+# ----------------------------------------------------------------------------------- the connection
 
 
 class WrongCertificate(Honest):
@@ -508,7 +529,7 @@ class Slow(Honest):
     pause = 0.5
 
 
-# -------------------------------------------------------------------------------------------------------- attestation
+# -------------------------------------------------------------------------------------- attestation
 
 
 class DebugPcrs(Honest):
@@ -651,7 +672,8 @@ MODES: dict[str, type[Honest]] = {mode.mode: mode for mode in (*_CHEATS, *faults
 
 
 def make(mode: str) -> Honest:
-    """A fresh cheat by name; ``off`` is honest.  SimnetError with the nearest names if there is none of that name."""
+    """A fresh cheat by name; ``off`` is honest.  SimnetError with the nearest names if there is
+    none of that name."""
     if mode == Honest.mode:
         return Honest()
     cheat = MODES.get(mode)

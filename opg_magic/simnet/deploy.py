@@ -1,8 +1,7 @@
 """Puts the contracts of the simulated network in their places, and runs the registry's business.
 
-Addresses are those of the real network (:mod:`opg_magic.networks`); the contracts are our own, compiled from
-``contracts/``.
-"""
+Addresses are those of the real network (:mod:`opg_magic.models.networks`); the contracts are our
+own, compiled from ``contracts/``."""
 
 from __future__ import annotations
 
@@ -13,9 +12,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.models.secret import Secret
 from opg_magic.protocol.keccak import keccak256
-from opg_magic.secret import Secret
 
 if TYPE_CHECKING:
     from opg_magic.simnet.chain import Chain, Receipt
@@ -30,17 +29,20 @@ MAX_UINT256 = 2**256 - 1
 
 LLM_PROXY = 0
 
-#: Where the simulated registry chain has its settlement relay, and where the one stands that is nobody's: the last 20
-#: bytes of keccak256("opg_magic simulated settlement relay") and of the same with "foreign".
+#: Where the simulated registry chain has its settlement relay, and where the one stands that is
+#: nobody's: the last 20 bytes of keccak256("opg_magic simulated settlement relay") and of the same
+#: with "foreign".
 SETTLEMENT_RELAY = "0x645E628226FA074A70ADfb9C934Bed0a8FC706Fe"
 FOREIGN_RELAY = "0x040292A29d8584B3a9C5DD3388a128eC6F06651D"
 
 
 @cache
 def artifacts() -> dict[str, Any]:
-    """The compiled contracts: ``contracts[name]`` holds ``abi``, ``bytecode``, ``runtimeBytecode`` and ``storage``
-    (slot of each state variable)."""
-    text = resources.files("opg_magic.simnet").joinpath("contracts/artifacts.json").read_text("utf-8")
+    """The compiled contracts: ``contracts[name]`` holds ``abi``, ``bytecode``, ``runtimeBytecode``
+    and ``storage`` (slot of each state variable)."""
+    text = (
+        resources.files("opg_magic.simnet").joinpath("contracts/artifacts.json").read_text("utf-8")
+    )
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 
@@ -55,14 +57,16 @@ def address_of(private_key: Secret[bytes]) -> str:
 class Contract:
     """One of our contracts at an address of a chain: typed calls by its ABI.
 
-    Arguments and results are Python values as in eth-abi (``int``, ``bytes``, ``str``, tuples); addresses are strings.
-    """
+    Arguments and results are Python values as in eth-abi (``int``, ``bytes``, ``str``, tuples);
+    addresses are strings."""
 
     def __init__(self, chain: Chain, name: str, address: str) -> None:
         self.chain = chain
         self.name = name
         self.address = address
-        self._functions = {e["name"]: e for e in artifacts()["contracts"][name]["abi"] if e["type"] == "function"}
+        self._functions = {
+            e["name"]: e for e in artifacts()["contracts"][name]["abi"] if e["type"] == "function"
+        }
 
     def place(self, storage: dict[str, int] | None = None) -> None:
         """Puts the contract's code at its address, with the named state variables set."""
@@ -78,7 +82,8 @@ class Contract:
         return keccak256(f"{function}({','.join(types)})".encode())[:4] + encode(types, arguments)
 
     def read(self, function: str, *arguments: Any, block: int | None = None) -> Any:
-        """What a view answers, at the newest block or at ``block``: one value, or a tuple of several."""
+        """What a view answers, at the newest block or at ``block``: one value, or a tuple of
+        several."""
         from eth_abi.abi import decode
 
         with _named_errors():
@@ -86,10 +91,14 @@ class Contract:
         values = decode([_type(o) for o in self._functions[function]["outputs"]], raw)
         return values[0] if len(values) == 1 else values
 
-    def send(self, key: Secret[bytes], function: str, *arguments: Any, gas: int | None = None) -> Receipt:
+    def send(
+        self, key: Secret[bytes], function: str, *arguments: Any, gas: int | None = None
+    ) -> Receipt:
         """Mines a transaction; :class:`opg_magic.simnet.chain.Reverted` if the contract refuses."""
         with _named_errors():
-            return self.chain.transact(key, self.address, self.encode(function, *arguments), gas=gas)
+            return self.chain.transact(
+                key, self.address, self.encode(function, *arguments), gas=gas
+            )
 
 
 @cache
@@ -105,7 +114,8 @@ def error_names() -> dict[bytes, str]:
 
 @contextmanager
 def _named_errors() -> Iterator[None]:
-    """Gives a refusal by custom error its name as reason.  Errors bubble up from inner calls: all contracts' count."""
+    """Gives a refusal by custom error its name as reason.  Errors bubble up from inner calls: all
+    contracts' count."""
     from opg_magic.simnet.chain import Reverted
 
     try:
@@ -131,7 +141,8 @@ def deploy_payment_chain(
     payer_grant: int,
     facilitator: str,
 ) -> None:
-    """Token, Permit2 and proxy in their places; the payer owns ``payer_grant`` base units and has approved Permit2.
+    """Token, Permit2 and proxy in their places; the payer owns ``payer_grant`` base units and has
+    approved Permit2.
 
     Payer and facilitator get coin for gas.  Nobody else owns anything: the admin alone can mint.
     """
@@ -165,23 +176,29 @@ def settlement_relay(chain: Chain) -> Contract:
 def deploy_registry_chain(
     chain: Chain, *, admin_key: Secret[bytes], heartbeat_max_age: int = HEARTBEAT_MAX_AGE
 ) -> RegistryAdmin:
-    """An empty registry in its place, administered with ``admin_key``, and the settlement relay beside it."""
+    """An empty registry in its place, administered with ``admin_key``, and the settlement relay
+    beside it."""
     admin = RegistryAdmin(chain, admin_key)
     settlement_relay(chain).place()
-    admin.contract.place({"admin": int(address_of(admin_key), 16), "heartbeatMaxAge": heartbeat_max_age})
+    admin.contract.place(
+        {"admin": int(address_of(admin_key), 16), "heartbeatMaxAge": heartbeat_max_age}
+    )
     chain.fund(address_of(admin_key), GAS_MONEY)
     return admin
 
 
 class RegistryAdmin:
-    """The registry's business, for whoever holds the admin's key.  Hashes and ids are 0x-hex or 32 bytes."""
+    """The registry's business, for whoever holds the admin's key.  Hashes and ids are 0x-hex or 32
+    bytes."""
 
     def __init__(self, chain: Chain, admin_key: Secret[bytes]) -> None:
         self.chain = chain
         self.contract = Contract(chain, "TEERegistry", REGISTRY_ADDRESS)
         self._key = admin_key
 
-    def approve_pcr(self, pcr_hash: str | bytes, version: str, *, tee_type: int = LLM_PROXY) -> Receipt:
+    def approve_pcr(
+        self, pcr_hash: str | bytes, version: str, *, tee_type: int = LLM_PROXY
+    ) -> Receipt:
         """Allows hosts that run the code with this measurement."""
         return self.contract.send(self._key, "approvePCR", _word(pcr_hash), tee_type, version)
 
@@ -199,12 +216,13 @@ class RegistryAdmin:
         document: bytes,
         tee_type: int = LLM_PROXY,
     ) -> str:
-        """Lists a host of the owner's, on the strength of its attestation ``document`` (raw COSE bytes); its tee id.
+        """Lists a host of the owner's, on the strength of its attestation ``document`` (raw COSE
+        bytes); its tee id.
 
-        ``public_key`` is the signing key (DER SubjectPublicKeyInfo), ``tls_certificate`` the front's certificate (DER).
-        The owner's account gets coin for gas if it has none.  :class:`~opg_magic.simnet.chain.Reverted` if the document
-        does not verify or its measurement is not approved.
-        """
+        ``public_key`` is the signing key (DER SubjectPublicKeyInfo), ``tls_certificate`` the
+        front's certificate (DER). The owner's account gets coin for gas if it has none.
+        :class:`~opg_magic.simnet.chain.Reverted` if the document does not verify or its measurement
+        is not approved."""
 
         owner = address_of(owner_key)
         if self.chain.balance(owner) == 0:

@@ -1,12 +1,13 @@
 """Who verifies and settles payments on the simulated payment chain.
 
-Source: protocol sections 3 and 6; the reasons given for a refused payment are the field's own words.
+Source: protocol sections 3 and 6; the reasons given for a refused payment are the field's own
+words.
 
-Safety: the simulated chain has the real one's id and the real contracts' addresses, so a signature made for it would be
-valid on Base as well.  Therefore this facilitator has a key of its own, made per installation, that nobody uses on a
-real chain (only the facilitator that is named in a signature can settle it), and it accepts payments from the
-installation's own payer alone: a user's key that strays here is refused before anything is simulated or kept.
-"""
+Safety: the simulated chain has the real one's id and the real contracts' addresses, so a signature
+made for it would be valid on Base as well.  Therefore this facilitator has a key of its own, made
+per installation, that nobody uses on a real chain (only the facilitator that is named in a
+signature can settle it), and it accepts payments from the installation's own payer alone: a user's
+key that strays here is refused before anything is simulated or kept."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic.errors import MalformedMessage, SimnetError
 from opg_magic.models import Authorisation
-from opg_magic.networks import PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.networks import PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.secret import Secret
 from opg_magic.protocol import x402
-from opg_magic.secret import Secret
 from opg_magic.simnet import deploy
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class PaymentInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignedPayment:
-    """A ``PAYMENT-SIGNATURE`` as read: what was authorised, its signature, and which offer it says it accepts.
+    """A ``PAYMENT-SIGNATURE`` as read: what was authorised, its signature, and which offer it says
+    it accepts.
 
     ``key`` is a digest of the whole header: the identical header joins the same session.
     """
@@ -60,7 +62,8 @@ class SignedPayment:
 
 
 def read_payment(header: str) -> SignedPayment:
-    """Read the header ``PAYMENT-SIGNATURE``.  PaymentInvalid with "Payment required" if it cannot be read at all."""
+    """Read the header ``PAYMENT-SIGNATURE``.  PaymentInvalid with "Payment required" if it cannot
+    be read at all."""
     try:
         message = json.loads(base64.b64decode(header, validate=True))
         if message["x402Version"] != x402.X402_VERSION:
@@ -68,15 +71,20 @@ def read_payment(header: str) -> SignedPayment:
         payload = message["payload"]
         accepted = message["accepted"]
         network = str(accepted["network"])
-        authorisation = x402.read_public_authorisation({"network": network, **payload["permit2Authorization"]})
+        authorisation = x402.read_public_authorisation(
+            {"network": network, **payload["permit2Authorization"]}
+        )
         signature = bytes.fromhex(str(payload["signature"]).removeprefix("0x"))
     except (binascii.Error, ValueError, KeyError, TypeError, MalformedMessage):
         raise PaymentInvalid("Payment required") from None
-    return SignedPayment(authorisation, Secret(signature), accepted, hashlib.sha256(header.encode()).hexdigest())
+    return SignedPayment(
+        authorisation, Secret(signature), accepted, hashlib.sha256(header.encode()).hexdigest()
+    )
 
 
 class Facilitator:
-    """Verifies authorisations against the payment chain and settles them, with a key made per installation.
+    """Verifies authorisations against the payment chain and settles them, with a key made per
+    installation.
 
     ``payer`` is the only address whose payments it takes.
     """
@@ -101,15 +109,17 @@ class Facilitator:
         self.address: str = Account.from_key(key.reveal()).address
 
     async def verify(self, payment: SignedPayment, offer: Mapping[str, Any]) -> None:
-        """Accept the payment for this offer (one entry of ``accepts``), or raise :class:`PaymentInvalid`.
+        """Accept the payment for this offer (one entry of ``accepts``), or raise
+        :class:`PaymentInvalid`.
 
-        Checks, in the order observed: scheme and network, spender, payee, facilitator, times, amount (it must equal the
-        cap), token, signature, then on the chain: allowance, balance, nonce, and a settlement of the whole cap.
-        """
+        Checks, in the order observed: scheme and network, spender, payee, facilitator, times,
+        amount (it must equal the cap), token, signature, then on the chain: allowance, balance,
+        nonce, and a settlement of the whole cap."""
         auth = payment.authorisation
         for key in ("scheme", "network", "asset", "amount", "payTo"):
             if str(payment.accepted.get(key)).lower() != str(offer[key]).lower():
-                # The offer that the client says it accepts is not the one that was made; the amount has its own word.
+                # The offer that the client says it accepts is not the one that was made; the amount
+                # has its own word.
                 raise PaymentInvalid("No matching payment requirements")
         if auth.payer.lower() != self._payer:
             raise PaymentInvalid("payer_not_of_this_simulation")
@@ -133,12 +143,13 @@ class Facilitator:
         await self._run(lambda: self._verify_on_chain(payment))
 
     async def settle(self, payment: SignedPayment, amount: int, *, crooked: bool = False) -> str:
-        """Charge ``amount`` base units, at most the signed cap, in one transaction.  Returns its hash (0x-hex).
+        """Charge ``amount`` base units, at most the signed cap, in one transaction.  Returns its
+        hash (0x-hex).
 
-        The whole cap is simulated once more before, as the real one does: of two authorisations on a balance for one,
-        the second is never paid.  PaymentInvalid if that fails, or the chain refuses.  ``crooked`` puts a proxy that
-        pays a stranger into the proxy's place while it lasts: the cheat ``settle-other-payee``, and nothing else.
-        """
+        The whole cap is simulated once more before, as the real one does: of two authorisations on
+        a balance for one, the second is never paid.  PaymentInvalid if that fails, or the chain
+        refuses.  ``crooked`` puts a proxy that pays a stranger into the proxy's place while it
+        lasts: the cheat ``settle-other-payee``, and nothing else."""
         data = self._settle_call(payment, amount)
         if payment.authorisation.deadline < int(self._clock()) + DEADLINE_MARGIN:
             raise PaymentInvalid("permit2_deadline_expired")
@@ -158,10 +169,11 @@ class Facilitator:
 
         return await self._run(send)
 
-    # ------------------------------------------------------------------------------------------------------- the chain
+    # ------------------------------------------------------------------------------------ the chain
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """The EVM is slow Python: it works in a thread, one job of ours at a time, so that streams keep flowing."""
+        """The EVM is slow Python: it works in a thread, one job of ours at a time, so that streams
+        keep flowing."""
         async with self._lock:
             return await asyncio.to_thread(work)
 
@@ -169,9 +181,13 @@ class Facilitator:
         from eth_account import Account
         from eth_account.messages import encode_typed_data
 
-        message = encode_typed_data(full_message=x402.typed_data(payment.authorisation, self._network))
+        message = encode_typed_data(
+            full_message=x402.typed_data(payment.authorisation, self._network)
+        )
         try:
-            return str(Account.recover_message(message, signature=payment.signature.reveal())).lower()
+            return str(
+                Account.recover_message(message, signature=payment.signature.reveal())
+            ).lower()
         except Exception:  # eth-keys has many words for one thing: this is no signature
             return ""
 

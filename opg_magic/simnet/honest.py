@@ -1,4 +1,5 @@
-"""How an honest host behaves: the steps of an answer that a mode of :mod:`opg_magic.simnet.cheats` changes."""
+"""How an honest host behaves: the steps of an answer that a mode of :mod:`opg_magic.simnet.cheats`
+changes."""
 
 from __future__ import annotations
 
@@ -26,25 +27,29 @@ class CutOff(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a stream before it is written: what it is, and its JSON object (None for the end marker)."""
+    """One event of a stream before it is written: what it is, and its JSON object (None for the end
+    marker)."""
 
     kind: Literal["text", "tool", "final", "done", "error"]
     document: Mapping[str, Any] | None
 
 
 def write_event(event: Event) -> bytes:
-    """The bytes of one event, as recorded: Python's default JSON separators, ``data: [DONE]`` at the end."""
+    """The bytes of one event, as recorded: Python's default JSON separators, ``data: [DONE]`` at
+    the end."""
     text = "[DONE]" if event.document is None else json.dumps(event.document)
     return f"data: {text}\n\n".encode()
 
 
 def write_document(document: Mapping[str, Any]) -> bytes:
-    """The bytes of an answer that is not streamed, as recorded: indented by two, keys sorted, a newline at the end."""
+    """The bytes of an answer that is not streamed, as recorded: indented by two, keys sorted, a
+    newline at the end."""
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
 class Honest:
-    """A host that does not lie.  Every step of an answer that some mode changes is one method here."""
+    """A host that does not lie.  Every step of an answer that some mode changes is one method
+    here."""
 
     mode: ClassVar[str] = "off"
     says: ClassVar[str] = "answers honestly"
@@ -54,11 +59,13 @@ class Honest:
     pause: ClassVar[float] = 0.0
     #: Whether sessions are honoured.
     keeps_sessions: ClassVar[bool] = True
-    #: Whether the model provider, the facilitator, and the gateway behind its TLS front can be reached.
+    #: Whether the model provider, the facilitator, and the gateway behind its TLS front can be
+    #: reached.
     provider_up: ClassVar[bool] = True
     facilitator_up: ClassVar[bool] = True
     gateway_up: ClassVar[bool] = True
-    #: Whether an answered call is paid for before the handler goes on (a host that takes and never answers).
+    #: Whether an answered call is paid for before the handler goes on (a host that takes and never
+    #: answers).
     takes_first: ClassVar[bool] = False
     #: How its answers' hashes are put on record.
     manner: ClassVar[Manner] = "honest"
@@ -109,15 +116,19 @@ class Honest:
         return write_document(document)
 
     def usage(self, usage: Usage) -> Usage | None:
-        """The tokens as the provider counted them; None: it did not say, so that nothing can be charged."""
+        """The tokens as the provider counted them; None: it did not say, so that nothing can be
+        charged."""
         return usage
 
     def charged(self, host: Host, session: Session) -> list[Session]:
         """The sessions that a call is charged to."""
         return [session]
 
-    async def settle(self, facilitator: Facilitator, payment: SignedPayment, amount: int) -> str | None:
-        """Charge a session's sum on the payment chain; the transaction's hash, None: it was not charged."""
+    async def settle(
+        self, facilitator: Facilitator, payment: SignedPayment, amount: int
+    ) -> str | None:
+        """Charge a session's sum on the payment chain; the transaction's hash, None: it was not
+        charged."""
         return await facilitator.settle(payment, amount)
 
 

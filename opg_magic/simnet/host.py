@@ -1,8 +1,9 @@
-"""One simulated host: its TLS front, attestation, small answers, and the 402 flow with sessions, as observed.
+"""One simulated host: its TLS front, attestation, small answers, and the 402 flow with sessions, as
+observed.
 
-A paid call is answered in the recorded order: session or payment (402), then what :mod:`opg_magic.simnet.answering`
-does.  Errors after the payment was accepted carry the session's id and are not charged.
-"""
+A paid call is answered in the recorded order: session or payment (402), then what
+:mod:`opg_magic.simnet.answering` does.  Errors after the payment was accepted carry the session's
+id and are not charged."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import SimnetError
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH
-from opg_magic.networks import Network
+from opg_magic.models.networks import Network
 from opg_magic.simnet import cheats, responses
 from opg_magic.simnet.answering import TOKEN_USD, Answering
 from opg_magic.simnet.facilitator import Facilitator, PaymentInvalid, SignedPayment, read_payment
@@ -46,9 +47,9 @@ _ATTESTATION = "/enclave/attestation"
 class Host:
     """One enclave behind its TLS front.
 
-    ``pcrs`` maps 0, 1, 2 to 48 bytes each.  ``payment_address`` is where its ``payTo`` goes.  Wiring that the network
-    does after construction: ``neighbours`` (the other hosts, whose keys a cheat may use).
-    """
+    ``pcrs`` maps 0, 1, 2 to 48 bytes each.  ``payment_address`` is where its ``payTo`` goes.
+    Wiring that the network does after construction: ``neighbours`` (the other hosts, whose keys a
+    cheat may use)."""
 
     def __init__(
         self,
@@ -82,13 +83,17 @@ class Host:
         self.released = asyncio.Event()
         self.endpoint = ""
         self.last_heartbeat: float | None = None
-        self.sessions = Sessions(self._settle, rhythm=rhythm, clock=payment_clock, on_settled=on_settled)
+        self.sessions = Sessions(
+            self._settle, rhythm=rhythm, clock=payment_clock, on_settled=on_settled
+        )
         self._terms = terms
         self._authority = authority
         self._module_id = f"i-{uuid.uuid4().hex[:17]}-enc{uuid.uuid4().hex[:16]}"
         self._facilitator = facilitator
         self._network = network
-        self._answering = Answering(self, model=model, any_model=any_model, network=network, settler=settler)
+        self._answering = Answering(
+            self, model=model, any_model=any_model, network=network, settler=settler
+        )
         self._on_activity = on_activity
         self._started = time.time()
         self._foreign: Authority | None = None
@@ -101,14 +106,16 @@ class Host:
     def tee_id(self) -> str:
         return self.signer.tee_id
 
-    # ------------------------------------------------------------------------------------------------- start and stop
+    # ------------------------------------------------------------------------------- start and stop
 
     async def start(self, port: int = 0) -> str:
         """Listen on loopback (0: any free port); the endpoint's URL."""
         from aiohttp import web
 
         @web.middleware
-        async def each(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+        async def each(
+            request: web.Request, handler: Callable[[web.Request], Any]
+        ) -> web.StreamResponse:
             return await self._each(request, handler)
 
         app = web.Application(client_max_size=MAX_BODY, middlewares=[each])
@@ -120,11 +127,14 @@ class Host:
         app.router.add_post(COMPLETION_PATH, self._infer)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # No tickets: a resumed session would show no certificate, so that a cheat with another one went unseen.
+        # No tickets: a resumed session would show no certificate, so that a cheat with another one
+        # went unseen.
         self._context.num_tickets = 0
         self._context.options |= ssl.OP_NO_TICKET
         self.certificate.load_into(self._context)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=300)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=300
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=self._context).start()
         self.endpoint = f"https://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -139,7 +149,8 @@ class Host:
             self._runner = None
 
     def play(self, mode: str) -> None:
-        """Cheat in that mode from now on (``off``: be honest).  SimnetError if there is none of that name."""
+        """Cheat in that mode from now on (``off``: be honest).  SimnetError if there is none of
+        that name."""
         cheat = cheats.make(mode)
         before, self.cheat = self.cheat, cheat
         released, self.released = self.released, asyncio.Event()
@@ -154,7 +165,7 @@ class Host:
         for connection in list(getattr(server, "connections", ())):
             connection.force_close()
 
-    # ------------------------------------------------------------------------------------------- what cheats build upon
+    # ----------------------------------------------------------------------- what cheats build upon
 
     def attest(
         self,
@@ -164,7 +175,8 @@ class Host:
         pcrs: Mapping[int, bytes] | None = None,
         **overrides: Any,
     ) -> bytes:
-        """The attestation document for a nonce; what a cheat overrides goes to :meth:`Authority.document`."""
+        """The attestation document for a nonce; what a cheat overrides goes to
+        :meth:`Authority.document`."""
         bound = {"signing_key_der": self.signer.der, "tls_certificate_der": self.certificate.der}
         return (authority or self._authority).document(
             pcrs=self.pcrs if pcrs is None else pcrs,
@@ -220,9 +232,11 @@ class Host:
             return False
         return isinstance(body, dict) and body.get("stream") is True
 
-    # --------------------------------------------------------------------------------------------------- small answers
+    # -------------------------------------------------------------------------------- small answers
 
-    async def _each(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+    async def _each(
+        self, request: web.Request, handler: Callable[[web.Request], Any]
+    ) -> web.StreamResponse:
         """Around every request: an unknown path or method is answered as recorded."""
         from aiohttp import web
 
@@ -235,11 +249,14 @@ class Host:
             return responses.problem(
                 404,
                 "Not Found",
-                "The requested URL was not found on the server. If you entered the URL manually please check your"
+                "The requested URL was not found on the server. If you entered the URL manually "
+                "please check your"
                 " spelling and try again.",
             )
         except web.HTTPMethodNotAllowed:
-            return responses.problem(405, "Method Not Allowed", "The method is not allowed for the requested URL.")
+            return responses.problem(
+                405, "Method Not Allowed", "The method is not allowed for the requested URL."
+            )
         return answer
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -252,12 +269,18 @@ class Host:
             "total_errors": 0,
             "total_fetches": 1 + int((time.time() - self._started) // 300),
         }
-        return responses.compact({"price_feed": feed, "status": "OK", "tee_enabled": True, "version": "1.0.0"})
+        return responses.compact(
+            {"price_feed": feed, "status": "OK", "tee_enabled": True, "version": "1.0.0"}
+        )
 
     async def _signing_key(self, request: web.Request) -> web.Response:
         return responses.compact(
             {
-                "enclave_info": {"instance_type": "tee-enabled", "platform": "aws-nitro", "version": "1.0.0"},
+                "enclave_info": {
+                    "instance_type": "tee-enabled",
+                    "platform": "aws-nitro",
+                    "version": "1.0.0",
+                },
                 "measurements": None,
                 "public_key": self.signer.pem,
                 "tee_id": self.tee_id,
@@ -269,7 +292,9 @@ class Host:
     async def _heartbeat_status(self, request: web.Request) -> web.Response:
         if self.last_heartbeat is None:
             return responses.compact({"enabled": False})
-        return responses.compact({"enabled": True, "interval": HEARTBEAT_SECONDS, "last_success": self.last_heartbeat})
+        return responses.compact(
+            {"enabled": True, "interval": HEARTBEAT_SECONDS, "last_success": self.last_heartbeat}
+        )
 
     async def _attestation(self, request: web.Request) -> web.Response:
         from aiohttp import web
@@ -282,7 +307,7 @@ class Host:
             raise web.HTTPNotFound
         return web.Response(text=base64.b64encode(document).decode())
 
-    # ------------------------------------------------------------------------------------------------------ paid calls
+    # ----------------------------------------------------------------------------------- paid calls
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         intercepted = self.cheat.intercept(self, request)
@@ -301,7 +326,9 @@ class Host:
         session_id = request.headers.get("X-Upto-Session")
         if session_id:
             found = (
-                self.sessions.resume(session_id, request.method, request.path) if self.cheat.keeps_sessions else None
+                self.sessions.resume(session_id, request.method, request.path)
+                if self.cheat.keeps_sessions
+                else None
             )
             return found or responses.session_gone()
         header = request.headers.get("PAYMENT-SIGNATURE")
@@ -349,12 +376,16 @@ class Host:
 
 
 def host_named(hosts: list[Host], wanted: str) -> Host:
-    """A host by its name or a beginning of its tee_id.  SimnetError if there is none, or more than one."""
+    """A host by its name or a beginning of its tee_id.  SimnetError if there is none, or more than
+    one."""
     found = [h for h in hosts if h.name == wanted]
     prefix = wanted.lower().removeprefix("0x")
     if not found and prefix:
         found = [h for h in hosts if h.tee_id[2:].startswith(prefix)]
     if len(found) != 1:
         names = ", ".join(h.name for h in hosts)
-        raise SimnetError(f"{'no' if not found else 'more than one'} host is called “{wanted}”", hint=f"Hosts: {names}")
+        raise SimnetError(
+            f"{'no' if not found else 'more than one'} host is called “{wanted}”",
+            hint=f"Hosts: {names}",
+        )
     return found[0]

@@ -29,7 +29,9 @@ class Signer:
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         key = rsa.generate_private_key(65537, 2048)
-        der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        der = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
         return cls(key, der, canonical.tee_id(der))
 
     @property
@@ -38,7 +40,9 @@ class Signer:
 
         return (
             self.key.public_key()
-            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            .public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
             .decode()
         )
 
@@ -47,7 +51,9 @@ class Signer:
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 
-        return self.key.sign(digest, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+        return self.key.sign(
+            digest, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Certificate:
 
     @classmethod
     def create(cls, name: str, issuer: Certificate | None = None) -> Certificate:
-        """A certificate for 127.0.0.1 and localhost: self-signed (as ``openssl req -x509`` makes them), or issued."""
+        """A certificate for 127.0.0.1 and localhost: self-signed (as ``openssl req -x509`` makes
+        them), or issued."""
         from ipaddress import IPv4Address
 
         from cryptography import x509
@@ -72,7 +79,9 @@ class Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         parent = x509.load_der_x509_certificate(issuer.der) if issuer else None
         now = datetime.now(UTC)
-        names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
+        names = x509.SubjectAlternativeName(
+            [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
+        )
         signing = issuer.key if issuer else key
         certificate = (
             x509.CertificateBuilder()
@@ -83,9 +92,16 @@ class Certificate:
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=90))
             .add_extension(names, critical=False)
-            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
+            .add_extension(
+                x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True
+            )
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()),
+                critical=False,
+            )
             .sign(signing, hashes.SHA256())
         )
         der = certificate.public_bytes(serialization.Encoding.DER)
@@ -96,10 +112,13 @@ class Certificate:
         from cryptography.hazmat.primitives import serialization
 
         key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
         pem = "".join(ssl.DER_cert_to_PEM_cert(der) for der in (self.der, *self.chain)).encode()
-        # OpenSSL reads key and chain from a file alone: one that only this user can read, gone at once.
+        # OpenSSL reads key and chain from a file alone: one that only this user can read, gone at
+        # once.
         with tempfile.NamedTemporaryFile(suffix=".pem", delete=False) as file:
             file.write(key + pem)
         try:

@@ -1,10 +1,11 @@
-"""The secrets of one installation's simulated network, kept under ``simnet/keys`` (0600 in a 0700 folder).
+"""The secrets of one installation's simulated network, kept under ``simnet/keys`` (0600 in a 0700
+folder).
 
-All are made here and used nowhere else: the attestation authority, and keys for the payer, the facilitator (one for
-payments, one that puts hashes on record), the administrator of the contracts, and each host's owner.  The simulated
-chains have the real ones' ids and addresses, so a user's own key must never come near them: nothing here is ever read
-from an environment variable or a user's key store.
-"""
+All are made here and used nowhere else: the attestation authority, and keys for the payer, the
+facilitator (one for payments, one that puts hashes on record), the administrator of the contracts,
+and each host's owner.  The simulated chains have the real ones' ids and addresses, so a user's own
+key must never come near them: nothing here is ever read from an environment variable or a user's
+key store."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opg_magic.errors import SimnetError
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 from opg_magic.simnet.nitro import Authority
 
 PAYER_FILE = "payer.key"
@@ -26,7 +27,8 @@ _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 @dataclass(frozen=True)
 class Keys:
-    """Everything secret of one installation.  ``owners`` are the hosts' owners by name; ``folder`` holds the files."""
+    """Everything secret of one installation.  ``owners`` are the hosts' owners by name; ``folder``
+    holds the files."""
 
     folder: Path
     authority: Authority
@@ -48,7 +50,8 @@ class Keys:
 
 
 def load_or_create(folder: Path, owners: tuple[str, ...]) -> Keys:
-    """The installation's keys, those that are not there yet made now.  SimnetError if a file is damaged."""
+    """The installation's keys, those that are not there yet made now.  SimnetError if a file is
+    damaged."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     authority = Authority.load_or_create(folder / "authority")
@@ -70,7 +73,9 @@ def read_key(path: Path) -> Secret[bytes]:
         raw = bytes.fromhex(path.read_text("ascii").strip().removeprefix("0x"))
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not hex"
-        raise SimnetError(f"{path} does not hold a key: {reason}", hint="Remove it; a new one is made.") from None
+        raise SimnetError(
+            f"{path} does not hold a key: {reason}", hint="Remove it; a new one is made."
+        ) from None
     if len(raw) != 32 or not 0 < int.from_bytes(raw, "big") < _ORDER:
         raise SimnetError(f"{path} does not hold a key", hint="Remove it; a new one is made.")
     return Secret(raw)
@@ -78,7 +83,10 @@ def read_key(path: Path) -> Secret[bytes]:
 
 def _key(path: Path) -> Secret[bytes]:
     if not path.exists():
-        _write(path, ("0x" + (secrets.randbelow(_ORDER - 1) + 1).to_bytes(32, "big").hex() + "\n").encode())
+        _write(
+            path,
+            ("0x" + (secrets.randbelow(_ORDER - 1) + 1).to_bytes(32, "big").hex() + "\n").encode(),
+        )
     return read_key(path)
 
 

@@ -1,9 +1,9 @@
 """The built-in scripted model: deterministic, small, and honest about what it is.
 
-It answers a few plain questions, does arithmetic, tests primes, calls tools whose name the prompt mentions, and makes
-instances of JSON schemas.  Two equal requests get equal answers, whatever the temperature, so that a demonstration, a
-test and a lesson always show the same.  Like the hosts it stands in for, it never applies ``stop`` and takes
-``max_tokens: 0`` as 4096 (protocol section 3).
+It answers a few plain questions, does arithmetic, tests primes, calls tools whose name the prompt
+mentions, and makes instances of JSON schemas.  Two equal requests get equal answers, whatever the
+temperature, so that a demonstration, a test and a lesson always show the same.  Like the hosts it
+stands in for, it never applies ``stop`` and takes ``max_tokens: 0`` as 4096 (protocol section 3).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from opg_magic.models import Kind
 
-#: What the scripted model puts into the unsigned ``model`` field of its answers, whichever model was asked for.
+#: What the scripted model puts into the unsigned ``model`` field of its answers, whichever model
+#: was asked for.
 SCRIPTED_MODEL = "scripted-model"
 
 #: What a host uses when a request says ``max_tokens: 0`` or nothing at all.
@@ -29,7 +30,8 @@ DEFAULT_MAX_TOKENS = 4096
 
 
 class ModelDown(Exception):
-    """The provider behind a host did not answer: a host turns it into HTTP 500, or an error frame in mid-stream."""
+    """The provider behind a host did not answer: a host turns it into HTTP 500, or an error frame
+    in mid-stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One step of a stream: more text, parts of tool calls, or (once, last) the end with its usage."""
+    """One step of a stream: more text, parts of tool calls, or (once, last) the end with its
+    usage."""
 
     text: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
@@ -88,7 +91,8 @@ class Model(Protocol):
         ...
 
     def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
-        """The answer step by step; the last step has a ``finish_reason``.  ModelDown where it breaks off."""
+        """The answer step by step; the last step has a ``finish_reason``.  ModelDown where it
+        breaks off."""
         ...
 
     async def close(self) -> None: ...
@@ -104,13 +108,19 @@ class ScriptedModel:
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
         # A whole answer takes as long as its tokens would, but never long: nobody watches it grow.
         reply = answer(body, kind)
-        await asyncio.sleep(min(self.token_delay * len(reply.pieces), 0.25 if self.token_delay < 0.1 else 30.0))
+        await asyncio.sleep(
+            min(self.token_delay * len(reply.pieces), 0.25 if self.token_delay < 0.1 else 30.0)
+        )
         return reply
 
     async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
         reply = answer(body, kind)
         for index, call in enumerate(reply.tool_calls):
-            yield Delta(tool_calls=({**call, "index": index, "function": {**call["function"], "arguments": ""}},))
+            yield Delta(
+                tool_calls=(
+                    {**call, "index": index, "function": {**call["function"], "arguments": ""}},
+                )
+            )
             for piece in split_tokens(call["function"]["arguments"]):
                 await asyncio.sleep(self.token_delay)
                 yield Delta(tool_calls=({"index": index, "function": {"arguments": piece}},))
@@ -123,7 +133,7 @@ class ScriptedModel:
         """Nothing to release."""
 
 
-# ---------------------------------------------------------------------------------------------------------- one answer
+# --------------------------------------------------------------------------------------- one answer
 
 
 def answer(body: Mapping[str, Any], kind: Kind) -> Reply:
@@ -146,14 +156,22 @@ def answer(body: Mapping[str, Any], kind: Kind) -> Reply:
     if wanted is not None:
         arguments = json.dumps(instance(wanted.get("parameters") or {}, question))
         name = str(wanted["name"])
-        call_id = "call_" + hashlib.sha256(f"{name}\n{arguments}\n{question}".encode()).hexdigest()[:24]
-        call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        call_id = (
+            "call_" + hashlib.sha256(f"{name}\n{arguments}\n{question}".encode()).hexdigest()[:24]
+        )
+        call = {
+            "id": call_id,
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
         return Reply((), Usage(prompt_tokens, count_tokens(name + arguments)), tool_calls=(call,))
 
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         schema = (form.get("json_schema") or {}).get("schema") or {}
-        return _text_reply(json.dumps(instance(schema, question), ensure_ascii=False), limit, prompt_tokens)
+        return _text_reply(
+            json.dumps(instance(schema, question), ensure_ascii=False), limit, prompt_tokens
+        )
     text = _styled(reply_to(question, system), system)
     if form.get("type") == "json_object":
         text = json.dumps({"answer": text}, ensure_ascii=False)
@@ -166,7 +184,8 @@ def _text_reply(text: str, limit: int, prompt_tokens: int) -> Reply:
 
 
 def split_tokens(text: str) -> list[str]:
-    """Cut text into pieces of about a token: a short run of letters with the space before it, or one other character.
+    """Cut text into pieces of about a token: a short run of letters with the space before it, or
+    one other character.
 
     Joined, the pieces give the text back exactly.
     """
@@ -179,10 +198,15 @@ def count_tokens(text: str) -> int:
 
 
 def _content(message: Mapping[str, Any]) -> str:
-    """A message's text; of a list of parts only the text counts (hosts of April 2026 drop images)."""
+    """A message's text; of a list of parts only the text counts (hosts of April 2026 drop
+    images)."""
     content = message.get("content")
     if isinstance(content, list):
-        return "".join(str(p.get("text", "")) for p in content if isinstance(p, Mapping) and p.get("type") == "text")
+        return "".join(
+            str(p.get("text", ""))
+            for p in content
+            if isinstance(p, Mapping) and p.get("type") == "text"
+        )
     return content if isinstance(content, str) else ""
 
 
@@ -203,70 +227,93 @@ def _styled(text: str, system: str) -> str:
 def _complete(prompt: str) -> str:
     if re.search(r"once upon( a time)?\W*$", prompt, re.IGNORECASE):
         start = "" if re.search(r"a time\W*$", prompt, re.IGNORECASE) else " a time"
-        return start + " there was a small machine that signed every word it said, and so nobody had to trust it."
+        return (
+            start
+            + " there was a small machine that signed every word it said, and so nobody had to "
+            "trust it."
+        )
     return " " + reply_to(prompt, "")
 
 
-# ------------------------------------------------------------------------------------------------------ plain questions
+# ---------------------------------------------------------------------------------- plain questions
 
 _WHO = (
-    "I am the scripted model of a simulated network: a few rules and canned answers, not a language model. "
+    "I am the scripted model of a simulated network: a few rules and canned answers, not a "
+    "language model. "
     "Whichever model you ask for, I answer."
 )
 
 _KNOWLEDGE: tuple[tuple[str, str], ...] = (
-    (r"\b(who|what) are you\b|\byour name\b|\bwhich model\b|\bare you (an? )?(ai|llm|gpt|real|model)", _WHO),
+    (
+        r"\b(who|what) are you\b|\byour name\b|\bwhich model\b|\bare you (an? "
+        r")?(ai|llm|gpt|real|model)",
+        _WHO,
+    ),
     (
         r"\btees?\b.*\bprotects?\b|\bprotects?\b.*\btees?\b|\btrusted execution environment",
-        "A trusted execution environment protects code and data while they are in use: the operator of the machine, "
-        "its operating system and other tenants can neither read nor change what runs inside. It signs a measurement "
-        "of the code it runs, so that a stranger can check what answered. It does not protect against flaws in that "
+        "A trusted execution environment protects code and data while they are in use: the "
+        "operator of the machine, "
+        "its operating system and other tenants can neither read nor change what runs inside. It "
+        "signs a measurement "
+        "of the code it runs, so that a stranger can check what answered. It does not protect "
+        "against flaws in that "
         "code, against side channels, or against a wrong answer from the model behind it.",
     ),
     (
         r"\bside.?channels?\b",
-        "A side channel leaks a secret through something other than the output: timing, power, cache traffic, the "
+        "A side channel leaks a secret through something other than the output: timing, power, "
+        "cache traffic, the "
         "length of an encrypted message. A trusted execution environment hides memory, not these.",
     ),
     (
         r"\battestation\b|\battest\b",
-        "Attestation is a signed statement by hardware about the code that it runs: a measurement of that code, keys "
-        "made inside, and a nonce that shows the statement is fresh. Whoever trusts the hardware's root can then "
+        "Attestation is a signed statement by hardware about the code that it runs: a measurement "
+        "of that code, keys "
+        "made inside, and a nonce that shows the statement is fresh. Whoever trusts the hardware's "
+        "root can then "
         "trust that this code, and no other, holds those keys.",
     ),
     (
         r"\bpcrs?\b|\bmeasurements?\b",
-        "A PCR is a register that holds a hash of what was loaded: PCR0 the enclave image, PCR1 the kernel and boot "
-        "files, PCR2 the application. All three are zero in debug mode, so such an enclave proves nothing.",
+        "A PCR is a register that holds a hash of what was loaded: PCR0 the enclave image, PCR1 "
+        "the kernel and boot "
+        "files, PCR2 the application. All three are zero in debug mode, so such an enclave proves "
+        "nothing.",
     ),
     (
         r"\bnonces?\b",
-        "A nonce is a number used once. Put into what is to be signed, it shows that the signature was made after "
+        "A nonce is a number used once. Put into what is to be signed, it shows that the signature "
+        "was made after "
         "the question, and is not an old one replayed.",
     ),
     (
         r"\bmerkle\b",
-        "A Merkle tree hashes items in pairs, level by level, to one root. A path of a few hashes then proves that an "
+        "A Merkle tree hashes items in pairs, level by level, to one root. A path of a few hashes "
+        "then proves that an "
         "item is under that root, without showing the others.",
     ),
     (
         r"\bhash(es|ing)?\b",
-        "A cryptographic hash turns any text into a short fixed-length value. The same text always gives the same "
+        "A cryptographic hash turns any text into a short fixed-length value. The same text always "
+        "gives the same "
         "value, and nobody knows how to find another text with it.",
     ),
     (
         r"\bzero.?knowledge\b",
-        "A zero-knowledge proof convinces a verifier that a statement is true while showing nothing else, not even "
+        "A zero-knowledge proof convinces a verifier that a statement is true while showing "
+        "nothing else, not even "
         "why.",
     ),
     (
         r"\bsmart contracts?\b",
-        "A smart contract is a program on a chain: anyone can call it, every node runs it alike, and nobody can "
+        "A smart contract is a program on a chain: anyone can call it, every node runs it alike, "
+        "and nobody can "
         "quietly change what it did.",
     ),
     (
         r"\bblockchains?\b",
-        "A blockchain is a list of blocks, each holding the hash of the one before, that many machines keep alike, so "
+        "A blockchain is a list of blocks, each holding the hash of the one before, that many "
+        "machines keep alike, so "
         "that the past cannot be changed unnoticed.",
     ),
     (r"\bcapital\b.*\bfrance\b", "The capital of France is Paris."),
@@ -277,9 +324,18 @@ _KNOWLEDGE: tuple[tuple[str, str], ...] = (
     (r"\bcapital\b.*\bindia\b", "The capital of India is New Delhi."),
     (r"\bcapital\b.*\bkenya\b", "The capital of Kenya is Nairobi."),
     (r"\bcapital\b.*\bbrazil\b", "The capital of Brazil is Brasília."),
-    (r"\bspeed of light\b", "The speed of light in a vacuum is 299,792,458 metres per second, exactly."),
-    (r"\bhow many (days|months) .*\byear\b", "A year has 12 months, and 365 days, or 366 in a leap year."),
-    (r"\bmeaning of life\b", "42, by one well-known account. The question is still being worked on."),
+    (
+        r"\bspeed of light\b",
+        "The speed of light in a vacuum is 299,792,458 metres per second, exactly.",
+    ),
+    (
+        r"\bhow many (days|months) .*\byear\b",
+        "A year has 12 months, and 365 days, or 366 in a leap year.",
+    ),
+    (
+        r"\bmeaning of life\b",
+        "42, by one well-known account. The question is still being worked on.",
+    ),
     (
         r"^\W*(say )?(hi|hello|hey|good (morning|day|evening))\b",
         "Hello! Ask me something small, then check the receipt.",
@@ -313,12 +369,18 @@ def reply_to(question: str, system: str) -> str:
 
 
 def _say_exactly(text: str) -> str | None:
-    match = re.match(r"(?:please )?(?:echo|repeat|say exactly|reply with|answer with)\b[: ]+(.+)", text, re.I | re.S)
+    match = re.match(
+        r"(?:please )?(?:echo|repeat|say exactly|reply with|answer with)\b[: ]+(.+)",
+        text,
+        re.I | re.S,
+    )
     return match.group(1).strip().strip("\"“”'") if match else None
 
 
 def _primes(text: str) -> str | None:
-    match = re.search(r"\bis (\d{1,18}) (?:a )?prime\b|\bprime\b.*?\bis (\d{1,18})\b", text, re.IGNORECASE)
+    match = re.search(
+        r"\bis (\d{1,18}) (?:a )?prime\b|\bprime\b.*?\bis (\d{1,18})\b", text, re.IGNORECASE
+    )
     if match:
         number = int(match.group(1) or match.group(2))
         factor = _smallest_factor(number)
@@ -346,7 +408,8 @@ def _smallest_factor(number: int) -> int:
             return prime
     if number < 2 or number < 37 * 37 or _is_large_prime(number):
         return number
-    # Trial division, then Pollard's rho: the prompt may hold a number of eighteen digits, and a demo must not hang.
+    # Trial division, then Pollard's rho: the prompt may hold a number of eighteen digits, and a
+    # demo must not hang.
     for divisor in range(41, min(math.isqrt(number), 100_000) + 1, 2):
         if number % divisor == 0:
             return divisor
@@ -401,19 +464,35 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 def _arithmetic(text: str) -> str | None:
     plain = text.lower()
-    for word, sign in (("plus", "+"), ("minus", "-"), ("times", "*"), ("multiplied by", "*"), ("divided by", "/")):
+    for word, sign in (
+        ("plus", "+"),
+        ("minus", "-"),
+        ("times", "*"),
+        ("multiplied by", "*"),
+        ("divided by", "/"),
+    ):
         plain = plain.replace(word, sign)
-    plain = plain.replace("×", "*").replace("·", "*").replace("÷", "/").replace("−", "-").replace("^", "**")
+    plain = (
+        plain.replace("×", "*")
+        .replace("·", "*")
+        .replace("÷", "/")
+        .replace("−", "-")
+        .replace("^", "**")
+    )
     plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", plain)
     candidates = re.findall(r"[\d(][\d\s.+\-*/%()]*[\d)]", plain)
     for candidate in sorted(candidates, key=len, reverse=True):
-        if not re.search(r"\d\s*[+\-*/%]", candidate) or re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", candidate.strip()):
+        if not re.search(r"\d\s*[+\-*/%]", candidate) or re.fullmatch(
+            r"\d{4}-\d{2}(-\d{2})?", candidate.strip()
+        ):
             continue
         try:
             value = _evaluate(ast.parse(candidate.strip(), mode="eval").body)
         except (SyntaxError, ValueError, ArithmeticError, KeyError):
             continue
-        shown = str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
+        shown = (
+            str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
+        )
         return f"{' '.join(candidate.split()).replace('**', '^')} = {shown}"
     return None
 
@@ -432,7 +511,9 @@ def _evaluate(node: ast.AST) -> Any:
 
 
 def _summary(text: str) -> str:
-    body = re.sub(r"^.*?\b(?:summari[sz]e|summary|tl;?dr)\b[^:\n]*[:\n]", "", text, count=1, flags=re.I | re.S).strip()
+    body = re.sub(
+        r"^.*?\b(?:summari[sz]e|summary|tl;?dr)\b[^:\n]*[:\n]", "", text, count=1, flags=re.I | re.S
+    ).strip()
     body = body or text
     sentences = [s for s in re.split(r"(?<=[.!?])\s+", " ".join(body.split())) if s]
     words = re.findall(r"[^\W\d_]{5,}", body.lower())
@@ -451,21 +532,49 @@ def _after_tool(messages: Sequence[Mapping[str, Any]]) -> str:
     return f"The tool answered: {told}"
 
 
-# ------------------------------------------------------------------------------------------------------ tools, schemas
+# ----------------------------------------------------------------------------------- tools, schemas
 
 
 def _wanted_tool(tools: Sequence[Any], question: str) -> Mapping[str, Any] | None:
-    """The offered tool that the prompt mentions, whole or by a telling word ("weather" of "get_weather")."""
+    """The offered tool that the prompt mentions, whole or by a telling word ("weather" of
+    "get_weather")."""
     asked = question.lower()
-    functions = [t.get("function") or {} for t in tools if isinstance(t, Mapping) and t.get("type") == "function"]
+    functions = [
+        t.get("function") or {}
+        for t in tools
+        if isinstance(t, Mapping) and t.get("type") == "function"
+    ]
     named = [f for f in functions if isinstance(f.get("name"), str) and f["name"]]
     for function in named:
         if function["name"].lower() in asked:
             return function
-    plain = {"get", "set", "the", "find", "list", "fetch", "make", "run", "call", "do", "look", "up", "search", "for"}
+    plain = {
+        "get",
+        "set",
+        "the",
+        "find",
+        "list",
+        "fetch",
+        "make",
+        "run",
+        "call",
+        "do",
+        "look",
+        "up",
+        "search",
+        "for",
+    }
     for function in named:
-        words = [w for w in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", function["name"]).lower()) if w]
-        if any(len(w) > 2 and w not in plain and re.search(rf"\b{re.escape(w)}", asked) for w in words):
+        words = [
+            w
+            for w in re.split(
+                r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", function["name"]).lower()
+            )
+            if w
+        ]
+        if any(
+            len(w) > 2 and w not in plain and re.search(rf"\b{re.escape(w)}", asked) for w in words
+        ):
             return function
     return None
 
@@ -484,11 +593,12 @@ _FORMATS = {
 
 
 def instance(schema: Any, question: str = "") -> Any:
-    """A deterministic value that is valid for the JSON schema, taking names, numbers and yes/no from the question.
+    """A deterministic value that is valid for the JSON schema, taking names, numbers and yes/no
+    from the question.
 
-    Understands ``type``, ``properties``, ``items``, ``prefixItems``, ``enum``, ``const``, ``default``, ``anyOf``,
-    ``oneOf``, ``allOf``, local ``$ref``, ``format`` and the usual bounds.  A ``pattern`` is not honoured.
-    """
+    Understands ``type``, ``properties``, ``items``, ``prefixItems``, ``enum``, ``const``,
+    ``default``, ``anyOf``, ``oneOf``, ``allOf``, local ``$ref``, ``format`` and the usual bounds.
+    A ``pattern`` is not honoured."""
     return _instance(schema, question, schema, "", 0)
 
 
@@ -500,7 +610,9 @@ def _instance(schema: Any, question: str, root: Any, name: str, depth: int) -> A
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        mentioned = [v for v in schema["enum"] if isinstance(v, str) and v and v.lower() in question.lower()]
+        mentioned = [
+            v for v in schema["enum"] if isinstance(v, str) and v and v.lower() in question.lower()
+        ]
         return mentioned[0] if mentioned else schema["enum"][0]
     if schema.get("allOf"):
         merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
@@ -534,14 +646,19 @@ def _instance(schema: Any, question: str, root: Any, name: str, depth: int) -> A
 def _resolve(root: Any, reference: str) -> Any:
     node = root
     for step in reference.removeprefix("#").strip("/").split("/"):
-        node = node.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(node, Mapping) else {}
+        node = (
+            node.get(step.replace("~1", "/").replace("~0", "~"), {})
+            if isinstance(node, Mapping)
+            else {}
+        )
     return node
 
 
 def _object(schema: Mapping[str, Any], question: str, root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties") or {}
     required = schema.get("required") or []
-    # All properties near the top, only what is required further down: a recursive schema must come to an end.
+    # All properties near the top, only what is required further down: a recursive schema must come
+    # to an end.
     chosen = properties if depth < 4 else {k: v for k, v in properties.items() if k in required}
     value = {key: _instance(part, question, root, key, depth + 1) for key, part in chosen.items()}
     for key in required:
@@ -550,7 +667,9 @@ def _object(schema: Mapping[str, Any], question: str, root: Any, depth: int) -> 
 
 
 def _array(schema: Mapping[str, Any], question: str, root: Any, name: str, depth: int) -> list[Any]:
-    prefix = [_instance(part, question, root, name, depth + 1) for part in schema.get("prefixItems") or ()]
+    prefix = [
+        _instance(part, question, root, name, depth + 1) for part in schema.get("prefixItems") or ()
+    ]
     least = int(schema.get("minItems", 1 if depth < 6 else 0))
     items = schema.get("items")
     if not isinstance(items, Mapping):
@@ -558,7 +677,9 @@ def _array(schema: Mapping[str, Any], question: str, root: Any, name: str, depth
     more = max(least - len(prefix), 0)
     values = prefix + [_instance(items, question, root, name, depth + 1) for _ in range(more)]
     if schema.get("uniqueItems") and len(values) > 1:
-        values = [v + n if isinstance(v, int | float) else f"{v}{n or ''}" for n, v in enumerate(values)]
+        values = [
+            v + n if isinstance(v, int | float) else f"{v}{n or ''}" for n, v in enumerate(values)
+        ]
     return values[: int(schema.get("maxItems", len(values)))]
 
 
@@ -572,7 +693,8 @@ def _string(schema: Mapping[str, Any], question: str, name: str) -> str:
 
 
 def _about(name: str, question: str) -> str | None:
-    """What a field of that name most likely means in this prompt: a place, a name, the question itself."""
+    """What a field of that name most likely means in this prompt: a place, a name, the question
+    itself."""
     if re.search(r"city|place|location|town|where|country", name, re.IGNORECASE):
         match = re.search(r"\b(?:in|at|for|of|to|from)\s+((?:[A-Z][\w'’-]+\s?)+)", question)
         return match.group(1).strip() if match else "Nairobi"

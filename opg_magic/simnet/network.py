@@ -1,13 +1,14 @@
-"""The whole simulated network in one asyncio loop: two chains, a facilitator, a blob store, three hosts, a control
-address.
+"""The whole simulated network in one asyncio loop: two chains, a facilitator, a blob store, three
+hosts, a control address.
 
-Chain state is not kept: every start has a new ``run_id``, new host keys and an empty past.  What is kept is what the
-installation is known by: its attestation root and its wallet (:mod:`opg_magic.simnet.keys`).
+Chain state is not kept: every start has a new ``run_id``, new host keys and an empty past.  What is
+kept is what the installation is known by: its attestation root and its wallet
+(:mod:`opg_magic.simnet.keys`).
 
-Safety: chain ids and contract addresses equal the real ones, so signatures made here would be valid on Base.  Only keys
-made per installation sign, the facilitator named in every payment is the installation's own, and a payment from any
-other address is refused (:mod:`opg_magic.simnet.facilitator`).
-"""
+Safety: chain ids and contract addresses equal the real ones, so signatures made here would be valid
+on Base.  Only keys made per installation sign, the facilitator named in every payment is the
+installation's own, and a payment from any other address is refused
+(:mod:`opg_magic.simnet.facilitator`)."""
 
 from __future__ import annotations
 
@@ -24,11 +25,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import __version__, paths
+from opg_magic import __version__
 from opg_magic.errors import OpgError, SimnetError
-from opg_magic.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, simulated
-from opg_magic.secret import Secret
-from opg_magic.simlink import install_hint, missing_packages
+from opg_magic.models.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, simulated
+from opg_magic.models.secret import Secret
+from opg_magic.network.simulation import install_hint, missing_packages
+from opg_magic.settings import paths
 from opg_magic.simnet import deploy
 from opg_magic.simnet.facilitator import Facilitator
 from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
@@ -45,20 +47,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Host names, and which build of the enclave's code each runs.  Two builds, so that one can be revoked.
-HOSTS: tuple[tuple[str, str], ...] = (("anna", "2026-04"), ("bruno", "2026-04"), ("chidi", "2026-03"))
+#: Host names, and which build of the enclave's code each runs.  Two builds, so that one can be
+#: revoked.
+HOSTS: tuple[tuple[str, str], ...] = (
+    ("anna", "2026-04"),
+    ("bruno", "2026-04"),
+    ("chidi", "2026-03"),
+)
 
 #: What the payer owns at each start: 1,000 sim-OPG.
 GRANT = 1000 * 10**18
 
 
 def pcrs_of(version: str) -> dict[int, bytes]:
-    """The measurements of one build of the simulated enclave: three digests of its name, 48 bytes each."""
-    return {i: hashlib.sha384(f"opg_magic simulated enclave {version} pcr{i}".encode()).digest() for i in range(3)}
+    """The measurements of one build of the simulated enclave: three digests of its name, 48 bytes
+    each."""
+    return {
+        i: hashlib.sha384(f"opg_magic simulated enclave {version} pcr{i}".encode()).digest()
+        for i in range(3)
+    }
 
 
 class Clock:
-    """The payment chain's time: the machine's, and what :meth:`advance` added (deadlines can pass in a test)."""
+    """The payment chain's time: the machine's, and what :meth:`advance` added (deadlines can pass
+    in a test)."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -75,12 +87,12 @@ class Clock:
 class SimNetwork:
     """Starts and stops everything.  All of it listens on 127.0.0.1, on free ports.
 
-    ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in seconds a token;
-    ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``terms`` what hosts ask for; ``settle_idle``
-    overrides the seconds after a session's last charge until it is settled, and ``pace`` 10 lets sessions age ten times
-    as fast; ``batch_limits`` when answers' hashes are put on record.  ``on_activity`` is called
-    at every request, ``on_down`` when someone asks for the end.
-    """
+    ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in
+    seconds a token; ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``terms``
+    what hosts ask for; ``settle_idle`` overrides the seconds after a session's last charge until it
+    is settled, and ``pace`` 10 lets sessions age ten times as fast; ``batch_limits`` when answers'
+    hashes are put on record.  ``on_activity`` is called at every request, ``on_down`` when someone
+    asks for the end."""
 
     def __init__(
         self,
@@ -98,7 +110,9 @@ class SimNetwork:
     ) -> None:
         missing = missing_packages()
         if missing:
-            raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=install_hint())
+            raise SimnetError(
+                f"The simulated network needs {', '.join(missing)}.", hint=install_hint()
+            )
         self.folder = folder if folder is not None else paths.simnet_dir()
         self.run_id = secrets.token_hex(8)
         self.terms = terms or terms_named(DEFAULT)
@@ -131,13 +145,15 @@ class SimNetwork:
         self._started_at = datetime.now(UTC)
         self._control_url = ""
 
-    # ---------------------------------------------------------------------------------------------------- life
+    # ----------------------------------------------------------------------------------------- life
 
     async def start(self) -> None:
         """Make the chains, register the hosts, listen.  Everything answers when this returns."""
         try:
             await self._open_chains()
-            self._settler = Settler(self.registry_chain, self.keys.settler, self.blobs, limits=self._batch_limits)
+            self._settler = Settler(
+                self.registry_chain, self.keys.settler, self.blobs, limits=self._batch_limits
+            )
             self._facilitator = Facilitator(
                 self.payment_chain,
                 self.keys.facilitator,
@@ -160,11 +176,13 @@ class SimNetwork:
         from opg_magic.simnet.chain import Chain
 
         self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
-        self._registry_chain = Chain(REGISTRY_CHAIN_ID, attestation_roots=[self.keys.authority.root_sha256])
+        self._registry_chain = Chain(
+            REGISTRY_CHAIN_ID, attestation_roots=[self.keys.authority.root_sha256]
+        )
 
     async def _serve_chains(self) -> tuple[str, ...]:
-        """Let clients reach them: the URLs of the registry chain's RPC, the payment chain's, and a second of the
-        registry chain's: the policy `strict` wants two that agree."""
+        """Let clients reach them: the URLs of the registry chain's RPC, the payment chain's, and a
+        second of the registry chain's: the policy `strict` wants two that agree."""
         from opg_magic.simnet.rpc import RpcServer
 
         for chain in (self.registry_chain, self.payment_chain, self.registry_chain):
@@ -172,7 +190,8 @@ class SimNetwork:
         return tuple([await server.start() for server in self._servers])
 
     async def stop(self) -> None:
-        """Stop everything that was started.  Open sessions are not settled: the chain ends with them."""
+        """Stop everything that was started.  Open sessions are not settled: the chain ends with
+        them."""
         if self._beats is not None:
             self._beats.cancel()
             await asyncio.gather(self._beats, return_exceptions=True)
@@ -195,7 +214,9 @@ class SimNetwork:
             payer_grant=GRANT,
             facilitator=self.facilitator,
         )
-        self._registry = deploy.deploy_registry_chain(self.registry_chain, admin_key=self.keys.admin)
+        self._registry = deploy.deploy_registry_chain(
+            self.registry_chain, admin_key=self.keys.admin
+        )
         self.registry_chain.fund(self.settler.address, deploy.GAS_MONEY)
 
     async def _start_hosts(self) -> None:
@@ -267,7 +288,7 @@ class SimNetwork:
             self._spoken[host.name] = now
         host.last_heartbeat = time.time()
 
-    # ----------------------------------------------------------------------------------------------------- parts
+    # ---------------------------------------------------------------------------------------- parts
 
     @property
     def payment_chain(self) -> Chain:
@@ -328,7 +349,8 @@ class SimNetwork:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the state file says of this start.  It holds the control token: 0600 wherever it is written."""
+        """What the state file says of this start.  It holds the control token: 0600 wherever it is
+        written."""
         network = self.network
         return {
             "version": 1,
@@ -353,30 +375,35 @@ class SimNetwork:
             # Of a clock that runs at the machine's pace: what a client goes by.
             "settle_idle": self.rhythm().idle,
             "hosts": [
-                {"name": h.name, "tee_id": h.tee_id, "endpoint": h.endpoint, "owner": h.owner} for h in self.hosts
+                {"name": h.name, "tee_id": h.tee_id, "endpoint": h.endpoint, "owner": h.owner}
+                for h in self.hosts
             ],
         }
 
-    # --------------------------------------------------------------------------------------------------- what one does
+    # -------------------------------------------------------------------------------- what one does
 
     def host(self, wanted: str) -> Host:
         """A host by name or by the beginning of its tee_id."""
         return host_named(self.hosts, wanted)
 
     def cheat(self, host: str, mode: str) -> None:
-        """Let a host cheat from now on; ``off`` makes it honest again.  SimnetError for an unknown host or mode."""
+        """Let a host cheat from now on; ``off`` makes it honest again.  SimnetError for an unknown
+        host or mode."""
         self.host(host).play(mode)
 
     async def settle_now(self) -> list[str]:
         """Settle all open sessions now; the hashes of the transactions on the payment chain."""
-        return [transaction for host in self.hosts for transaction in await host.sessions.settle_all()]
+        return [
+            transaction for host in self.hosts for transaction in await host.sessions.settle_all()
+        ]
 
     async def settle_batch(self) -> list[Batch]:
         """Commit the hashes that were collected, now; the batches (none if there was nothing)."""
         return await self.settler.flush()
 
     def set_settle_idle(self, seconds: float) -> None:
-        """How long after its last charge a session is settled, from now on and for the open ones too."""
+        """How long after its last charge a session is settled, from now on and for the open ones
+        too."""
         self.settle_idle = seconds
         for host in self.hosts:
             host.sessions.look_again()
@@ -386,7 +413,8 @@ class SimNetwork:
         return rhythm(self.terms, idle=self.settle_idle, pace=self.pace)
 
     def restart(self, host: str) -> int:
-        """Let a host forget its sessions, as a restart does: what they owe is never collected.  How many were open.
+        """Let a host forget its sessions, as a restart does: what they owe is never collected.  How
+        many were open.
 
         Its key stays, so that it need not be registered again.
         """
@@ -399,8 +427,9 @@ class SimNetwork:
             host.sessions.look_again()
 
     async def registry_action(self, host: str, action: str) -> None:
-        """Change a host's standing: ``disable``, ``enable``, ``revoke`` and ``approve`` its build, ``silence`` and
-        ``heartbeat``.  SimnetError for another word, or where the registry refuses."""
+        """Change a host's standing: ``disable``, ``enable``, ``revoke`` and ``approve`` its build,
+        ``silence`` and ``heartbeat``.  SimnetError for another word, or where the registry
+        refuses."""
         target = self.host(host)
         pcrs = target.pcrs
         pcr_hash = _pcr_hash(pcrs)
@@ -413,14 +442,16 @@ class SimNetwork:
             "heartbeat": lambda: self._speak(target),
         }
         if action not in actions:
-            raise SimnetError(f"there is no registry action “{action}”", hint=f"There are: {', '.join(actions)}")
+            raise SimnetError(
+                f"there is no registry action “{action}”", hint=f"There are: {', '.join(actions)}"
+            )
         await asyncio.to_thread(actions[action])
 
     def _speak(self, host: Host) -> None:
         self._silent.discard(host.name)
         self._heartbeat(host)
 
-    # ----------------------------------------------------------------------------------------------------- control
+    # -------------------------------------------------------------------------------------- control
 
     async def _start_control(self) -> None:
         from aiohttp import web
@@ -429,13 +460,17 @@ class SimNetwork:
         async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
             given = request.headers.get("X-Control-Token", "")
             if not secrets.compare_digest(given.encode(), self.control_token.reveal().encode()):
-                return web.json_response({"error": "X-Control-Token is wrong or missing"}, status=403)
+                return web.json_response(
+                    {"error": "X-Control-Token is wrong or missing"}, status=403
+                )
             try:
                 answer: web.StreamResponse = await handler(request)
             except OpgError as error:
                 return web.json_response({"error": error.message, "hint": error.hint}, status=400)
             except (KeyError, TypeError, ValueError) as error:
-                return web.json_response({"error": f"the request is malformed: {type(error).__name__}"}, status=400)
+                return web.json_response(
+                    {"error": f"the request is malformed: {type(error).__name__}"}, status=400
+                )
             return answer
 
         app = web.Application(middlewares=[guarded])
@@ -457,7 +492,8 @@ class SimNetwork:
         return _json(self.status())
 
     def status(self) -> dict[str, Any]:
-        """What is running, without any secret: run, hosts with their cheats and standing, open sessions."""
+        """What is running, without any secret: run, hosts with their cheats and standing, open
+        sessions."""
         return {
             "run_id": self.run_id,
             "pid": os.getpid(),
@@ -495,7 +531,14 @@ class SimNetwork:
         wanted = await request.json()
         self.cheat(str(wanted["host"]), str(wanted["mode"]))
         host = self.host(str(wanted["host"]))
-        return _json({"host": host.name, "tee_id": host.tee_id, "mode": host.cheat.mode, "says": host.cheat.says})
+        return _json(
+            {
+                "host": host.name,
+                "tee_id": host.tee_id,
+                "mode": host.cheat.mode,
+                "says": host.cheat.says,
+            }
+        )
 
     async def _post_registry(self, request: web.Request) -> web.Response:
         wanted = await request.json()

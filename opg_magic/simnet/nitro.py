@@ -1,10 +1,9 @@
 """The simulated network's attestation authority: what AWS' Nitro hypervisor is to real hosts.
 
-Its documents have the shape of genuine ones (an untagged COSE_Sign1, the same fields in the same order, a path of
-root, region, zone, instance and enclave, all on P-384, an enclave certificate of three hours), under a root made per
-installation whose names say "simulated".  Nothing that it signs means anything outside of the machine that it was made
-on.
-"""
+Its documents have the shape of genuine ones (an untagged COSE_Sign1, the same fields in the same
+order, a path of root, region, zone, instance and enclave, all on P-384, an enclave certificate of
+three hours), under a root made per installation whose names say "simulated".  Nothing that it signs
+means anything outside of the machine that it was made on."""
 
 from __future__ import annotations
 
@@ -66,7 +65,8 @@ class _Leaf:
 
 
 class Authority:
-    """A root of simulated enclaves.  Made once per installation by :meth:`create`, kept by :meth:`save`."""
+    """A root of simulated enclaves.  Made once per installation by :meth:`create`, kept by
+    :meth:`save`."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, root: x509.Certificate) -> None:
         self._key = key
@@ -79,7 +79,8 @@ class Authority:
 
     @classmethod
     def create(cls, *, now: datetime | None = None) -> Authority:
-        """A new root with a new key, valid from a year before ``now`` (an aware time; left out: this moment)."""
+        """A new root with a new key, valid from a year before ``now`` (an aware time; left out:
+        this moment)."""
         key = ec.generate_private_key(ec.SECP384R1())
         start = (now or datetime.now(UTC)) - ROOT_BACKDATED
         name = _name(SUFFIX)
@@ -92,7 +93,9 @@ class Authority:
             .not_valid_before(start)
             .not_valid_after(start + ROOT_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
             .add_extension(_usage(ca=True), critical=True)
             .sign(key, hashes.SHA384())
         )
@@ -100,8 +103,8 @@ class Authority:
 
     @classmethod
     def load(cls, folder: Path) -> Authority:
-        """The authority kept in ``folder``.  Raises FileNotFoundError where none is, SimnetError where it is
-        damaged."""
+        """The authority kept in ``folder``.  Raises FileNotFoundError where none is, SimnetError
+        where it is damaged."""
         key_pem = (folder / _KEY_FILE).read_bytes()
         root_pem = (folder / _ROOT_FILE).read_bytes()
         try:
@@ -117,7 +120,9 @@ class Authority:
         """Keep key and root certificate in ``folder`` (made 0700), readable by this user only."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = self._key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
         _write_private(folder / _KEY_FILE, pem)
         _write_private(folder / _ROOT_FILE, self.root_pem)
@@ -141,10 +146,11 @@ class Authority:
 
     @property
     def root_sha256(self) -> str:
-        """The root's fingerprint, lower-case hex: what a network profile lists under ``simulated_roots``."""
+        """The root's fingerprint, lower-case hex: what a network profile lists under
+        ``simulated_roots``."""
         return hashlib.sha256(self.root_der).hexdigest()
 
-    # ------------------------------------------------------------------------------------------------------- documents
+    # ------------------------------------------------------------------------------------ documents
 
     def document(
         self,
@@ -165,14 +171,15 @@ class Authority:
     ) -> bytes:
         """One attestation document: raw bytes of an untagged COSE_Sign1 (protocol section 4).
 
-        ``pcrs`` maps indices to 48 bytes; those not given up to 15 are zero, as in genuine ones.  ``user_data``
-        follows from the two DER inputs (an input left out counts as unset: 32 zero bytes) unless it is given itself.
+        ``pcrs`` maps indices to 48 bytes; those not given up to 15 are zero, as in genuine ones.
+        ``user_data`` follows from the two DER inputs (an input left out counts as unset: 32 zero
+        bytes) unless it is given itself.
 
-        What follows serves the cheats, and makes a document that must be refused: ``expired`` gives the enclave a
-        certificate that ended before the document's time, ``duplicate_key`` writes that field twice, ``trailing`` and
-        ``trailing_payload`` come after the envelope and after the payload inside it, ``fields`` replaces or adds
-        payload fields (a value of ``...`` leaves one out), ``protected`` replaces the protected header.
-        """
+        What follows serves the cheats, and makes a document that must be refused: ``expired`` gives
+        the enclave a certificate that ended before the document's time, ``duplicate_key`` writes
+        that field twice, ``trailing`` and ``trailing_payload`` come after the envelope and after
+        the payload inside it, ``fields`` replaces or adds payload fields (a value of ``...`` leaves
+        one out), ``protected`` replaces the protected header."""
         at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=timestamp_ms)
         leaf = self._mint(module_id, at - 2 * LEAF_LIFE) if expired else self._leaf(module_id, at)
         if isinstance(user_data, _Left):
@@ -193,14 +200,20 @@ class Authority:
         if duplicate_key is not None:
             pairs.append((duplicate_key, payload[duplicate_key]))
         # A map of indefinite length, as genuine documents have it.
-        encoded = b"\xbf" + b"".join(cbor2.dumps(name) + cbor2.dumps(value) for name, value in pairs) + b"\xff"
+        encoded = (
+            b"\xbf"
+            + b"".join(cbor2.dumps(name) + cbor2.dumps(value) for name, value in pairs)
+            + b"\xff"
+        )
         header = cbor2.dumps(dict(protected) if protected is not None else {ALG: ES384})
         body = encoded + trailing_payload
-        r, s = decode_dss_signature(leaf.key.sign(to_be_signed(header, body), ec.ECDSA(hashes.SHA384())))
+        r, s = decode_dss_signature(
+            leaf.key.sign(to_be_signed(header, body), ec.ECDSA(hashes.SHA384()))
+        )
         signature = r.to_bytes(48, "big") + s.to_bytes(48, "big")
         return cbor2.dumps([header, {}, body, signature]) + trailing
 
-    # ---------------------------------------------------------------------------------------------------- certificates
+    # --------------------------------------------------------------------------------- certificates
 
     def _leaf(self, module_id: str, at: datetime) -> _Leaf:
         """The enclave's certificate that is valid at that time; one made earlier while it lasts."""
@@ -226,10 +239,21 @@ class Authority:
             }[level]
             key = ec.generate_private_key(ec.SECP384R1())
             certificate = (
-                _builder(f"{label}.{SUFFIX}", issuer, key.public_key(), start, min(start + life, _end(issuer)))
-                .add_extension(x509.BasicConstraints(ca=True, path_length=len(_LEVELS) - 1 - depth), critical=True)
+                _builder(
+                    f"{label}.{SUFFIX}",
+                    issuer,
+                    key.public_key(),
+                    start,
+                    min(start + life, _end(issuer)),
+                )
+                .add_extension(
+                    x509.BasicConstraints(ca=True, path_length=len(_LEVELS) - 1 - depth),
+                    critical=True,
+                )
                 .add_extension(_authority_key_identifier(issuer), critical=False)
-                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                .add_extension(
+                    x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+                )
                 .add_extension(_usage(ca=True), critical=True)
                 .sign(issuer_key, hashes.SHA384())
             )
@@ -237,7 +261,8 @@ class Authority:
             issuer, issuer_key = certificate, key
         key = ec.generate_private_key(ec.SECP384R1())
         end = min(start + LEAF_LIFE, _end(issuer))
-        # No authority key identifier: genuine enclave certificates have none, and stricter policies stumble over that.
+        # No authority key identifier: genuine enclave certificates have none, and stricter policies
+        # stumble over that.
         leaf = (
             _builder(f"{module_id}.{REGION}.simulated", issuer, key.public_key(), start, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -245,7 +270,9 @@ class Authority:
             .sign(issuer_key, hashes.SHA384())
         )
         der = serialization.Encoding.DER
-        return _Leaf(key, leaf.public_bytes(der), tuple(c.public_bytes(der) for c in bundle), start, end)
+        return _Leaf(
+            key, leaf.public_bytes(der), tuple(c.public_bytes(der) for c in bundle), start, end
+        )
 
 
 def _user_data(signing_key: bytes | None, tls_certificate: bytes | None) -> bytes:
@@ -269,7 +296,11 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    common_name: str, issuer: x509.Certificate, key: ec.EllipticCurvePublicKey, start: datetime, end: datetime
+    common_name: str,
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePublicKey,
+    start: datetime,
+    end: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -320,5 +351,6 @@ def _write_private(path: Path, data: bytes) -> None:
 def _damaged(folder: Path) -> SimnetError:
     return SimnetError(
         f"The simulated network's attestation key in {folder} is damaged.",
-        hint="Remove the folder; the next start makes a new one (earlier receipts are then of an unknown simulation).",
+        hint="Remove the folder; the next start makes a new one (earlier receipts are then of an "
+        "unknown simulation).",
     )

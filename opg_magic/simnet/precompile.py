@@ -2,12 +2,12 @@
 
 Two functions, called like those of a contract (ABI-encoded, dispatched by selector)::
 
-    verifyAttestation(bytes document, bytes signingKey, bytes tlsCertificate) returns (bool valid, bytes32 pcrHash)
-    verifyRSAPSS(bytes publicKey, bytes32 digest, bytes signature) returns (bool valid)
+    verifyAttestation(bytes document, bytes signingKey, bytes tlsCertificate) returns (bool valid,
+    bytes32 pcrHash) verifyRSAPSS(bytes publicKey, bytes32 digest, bytes signature) returns (bool
+    valid)
 
-Both run the very code with which a client verifies (:mod:`opg_magic.verify`): a host that the chain accepts is a host
-that a client accepts, for the same reasons.
-"""
+Both run the very code with which a client verifies (:mod:`opg_magic.verify`): a host that the chain
+accepts is a host that a client accepts, for the same reasons."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ ADDRESS = (0x900).to_bytes(20, "big")
 ATTESTATION = keccak256(b"verifyAttestation(bytes,bytes,bytes)")[:4]
 RSA_PSS = keccak256(b"verifyRSAPSS(bytes,bytes32,bytes)")[:4]
 
-#: Gas of one call: of the order of what the work costs beside a native one (ecrecover: 3000), plus each byte read.
+#: Gas of one call: of the order of what the work costs beside a native one (ecrecover: 3000), plus
+#: each byte read.
 ATTESTATION_GAS = 60_000
 RSA_PSS_GAS = 10_000
 GAS_PER_BYTE = 3
 
 
 class Verifier:
-    """A py-evm precompile.  ``roots`` are the SHA-256 fingerprints (lower-case hex) of attestation roots that count.
+    """A py-evm precompile.  ``roots`` are the SHA-256 fingerprints (lower-case hex) of attestation
+    roots that count.
 
-    A call that cannot be decoded, or of an unknown function, reverts; a well-formed one always answers.
-    """
+    A call that cannot be decoded, or of an unknown function, reverts; a well-formed one always
+    answers."""
 
     def __init__(self, roots: frozenset[str]) -> None:
         self.roots = roots
@@ -45,23 +47,33 @@ class Verifier:
         data = computation.msg.data_as_bytes
         selector, arguments = data[:4], data[4:]
         if selector == ATTESTATION:
-            computation.consume_gas(ATTESTATION_GAS + GAS_PER_BYTE * len(data), reason="attestation verification")
+            computation.consume_gas(
+                ATTESTATION_GAS + GAS_PER_BYTE * len(data), reason="attestation verification"
+            )
             document, signing_key, certificate = _decode(("bytes", "bytes", "bytes"), arguments)
             pcr_hash = self._attest(document, signing_key, certificate, computation.state.timestamp)
             computation.output = _word(pcr_hash is not None) + (pcr_hash or bytes(32))
         elif selector == RSA_PSS:
-            computation.consume_gas(RSA_PSS_GAS + GAS_PER_BYTE * len(data), reason="RSA-PSS verification")
+            computation.consume_gas(
+                RSA_PSS_GAS + GAS_PER_BYTE * len(data), reason="RSA-PSS verification"
+            )
             public_key, digest, signature = _decode(("bytes", "bytes32", "bytes"), arguments)
             computation.output = _word(_verify_pss(public_key, digest, signature))
         else:
             raise Revert(b"")
         return computation
 
-    def _attest(self, document: bytes, signing_key: bytes, certificate: bytes, now: int) -> bytes | None:
+    def _attest(
+        self, document: bytes, signing_key: bytes, certificate: bytes, now: int
+    ) -> bytes | None:
         from opg_magic.verify.attestation import attest_for_registry
 
         return attest_for_registry(
-            document, roots=self.roots, signing_key=signing_key, tls_certificate=certificate, now=now
+            document,
+            roots=self.roots,
+            signing_key=signing_key,
+            tls_certificate=certificate,
+            now=now,
         )
 
 

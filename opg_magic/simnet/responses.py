@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXTENSIONS: dict[str, Any] = {
     "erc20ApprovalGasSponsoring": {
         "info": {
-            "description": "The facilitator accepts a raw signed approval transaction and will sponsor the gas fees.",
+            "description": "The facilitator accepts a raw signed approval transaction and will "
+            "sponsor the gas fees.",
             "version": "1",
         },
         "schema": {
@@ -38,7 +39,11 @@ EXTENSIONS: dict[str, Any] = {
                     "pattern": "^0x[a-fA-F0-9]{40}$",
                     "description": "The address of the spender (Canonical Permit2).",
                 },
-                "amount": {"type": "string", "pattern": "^[0-9]+$", "description": "Approval amount (uint256)."},
+                "amount": {
+                    "type": "string",
+                    "pattern": "^[0-9]+$",
+                    "description": "Approval amount (uint256).",
+                },
                 "signedTransaction": {
                     "type": "string",
                     "pattern": "^0x[a-fA-F0-9]+$",
@@ -56,10 +61,14 @@ EXTENSIONS: dict[str, Any] = {
 }
 
 
-def indented(document: Mapping[str, Any], *, status: int, content_type: str = "application/json") -> web.Response:
+def indented(
+    document: Mapping[str, Any], *, status: int, content_type: str = "application/json"
+) -> web.Response:
     from aiohttp import web
 
-    return web.Response(status=status, body=honest.write_document(document), content_type=content_type)
+    return web.Response(
+        status=status, body=honest.write_document(document), content_type=content_type
+    )
 
 
 def compact(document: Mapping[str, Any], *, status: int = 200) -> web.Response:
@@ -89,7 +98,9 @@ def payment_error(body: bytes, headers: dict[str, str]) -> web.Response:
     return response
 
 
-def payment_required(offer: Mapping[str, Any], *, url: str, description: str, error: str) -> web.Response:
+def payment_required(
+    offer: Mapping[str, Any], *, url: str, description: str, error: str
+) -> web.Response:
     """The 402 that names the terms; ``error`` is why a payment that came was not taken."""
     message = {
         "x402Version": 2,

@@ -32,9 +32,8 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 def _parse(body: bytes) -> Any:
     """Strict JSON, its depth measured before it is parsed.
 
-    The libraries that make up an EVM lift Python's recursion limit for the whole process, after which the parser
-    would answer deep nesting by overflowing the C stack.
-    """
+    The libraries that make up an EVM lift Python's recursion limit for the whole process, after
+    which the parser would answer deep nesting by overflowing the C stack."""
     depth = 0
     for token in _STRUCTURE.finditer(body):
         if token[0] in b"[{":
@@ -49,10 +48,10 @@ def _parse(body: bytes) -> Any:
 class RpcServer:
     """Serves one :class:`Chain` at ``POST /``.
 
-    Requests run one after the other in a thread of the server's own, so that an EVM at work never holds up the event
-    loop.  A web page in a browser on this machine is kept out: only ``application/json`` is taken, which no page may
-    send across origins unasked, and only under a loopback name.
-    """
+    Requests run one after the other in a thread of the server's own, so that an EVM at work never
+    holds up the event loop.  A web page in a browser on this machine is kept out: only
+    ``application/json`` is taken, which no page may send across origins unasked, and only under a
+    loopback name."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -77,7 +76,8 @@ class RpcServer:
         return self.url
 
     async def stop(self) -> None:
-        """Stops listening, lets what runs end, and gives the thread back.  Harmless when not started."""
+        """Stops listening, lets what runs end, and gives the thread back.  Harmless when not
+        started."""
         if self._runner is not None:
             await self._runner.cleanup()
         if self._executor is not None:
@@ -94,12 +94,20 @@ class RpcServer:
         try:
             message = _parse(await request.read())
         except MalformedMessage:
-            answer = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}}
+            answer = {
+                "jsonrpc": "2.0",
+                "id": None,
+                "error": {"code": -32700, "message": "not JSON"},
+            }
         else:
             if isinstance(message, list) and len(message) > MAX_BATCH:
                 raise web.HTTPRequestEntityTooLarge(max_size=MAX_BATCH, actual_size=len(message))
-            answer = await asyncio.get_running_loop().run_in_executor(self._executor, self.chain.handle, message)
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self.chain.handle, message
+            )
         if answer is None:
             return web.Response(status=204)
         # One bytes body: length known, head and body in one write.
-        return web.Response(body=json.dumps(answer, separators=(",", ":")).encode(), content_type="application/json")
+        return web.Response(
+            body=json.dumps(answer, separators=(",", ":")).encode(), content_type="application/json"
+        )

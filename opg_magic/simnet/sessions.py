@@ -1,9 +1,10 @@
-"""A host's ``upto`` sessions: what one authorisation has paid for so far, and when its sum is collected.
+"""A host's ``upto`` sessions: what one authorisation has paid for so far, and when its sum is
+collected.
 
-As the real software does it: sessions live in memory, every 25 seconds the idle ones are looked for, and each is
-settled once, whatever comes of it.  One that is kept busy up to its deadline is therefore never paid.  A remainder is
-not reserved for a call that is under way, and a cost above it is not charged, though the answer is given.
-"""
+As the real software does it: sessions live in memory, every 25 seconds the idle ones are looked
+for, and each is settled once, whatever comes of it.  One that is kept busy up to its deadline is
+therefore never paid.  A remainder is not reserved for a call that is under way, and a cost above it
+is not charged, though the answer is given."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 from opg_magic.simnet.facilitator import PaymentInvalid, SignedPayment
 from opg_magic.simnet.terms import Rhythm
 
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Session:
-    """What one authorisation has paid for, bound to a method and a path.  ``id`` is a spending secret."""
+    """What one authorisation has paid for, bound to a method and a path.  ``id`` is a spending
+    secret."""
 
     id: Secret[str]
     payment: SignedPayment
@@ -43,7 +45,8 @@ class Session:
 
 
 class Sessions:
-    """``settle`` collects a session's sum; it gives the transaction's hash, None where the host wants nothing.
+    """``settle`` collects a session's sum; it gives the transaction's hash, None where the host
+    wants nothing.
 
     ``rhythm`` says when; ``clock`` is the payment chain's.
     """
@@ -66,7 +69,8 @@ class Sessions:
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, payment: SignedPayment, method: str, path: str) -> Session | None:
-        """The session of this very header, or a new one.  None if it takes no more, or is for another path."""
+        """The session of this very header, or a new one.  None if it takes no more, or is for
+        another path."""
         known = self._by_payment.get(payment.key)
         if known is not None:
             return known if self._usable(known, method, path) else None
@@ -81,7 +85,8 @@ class Sessions:
         return session if session is not None and self._usable(session, method, path) else None
 
     def charge(self, session: Session, cost: int) -> bool:
-        """Add ``cost`` base units.  False, and nothing charged, if it is above the remainder or the session closed."""
+        """Add ``cost`` base units.  False, and nothing charged, if it is above the remainder or the
+        session closed."""
         if session.closed or cost > session.remaining:
             return False
         session.charged += cost
@@ -90,7 +95,11 @@ class Sessions:
 
     async def settle_all(self) -> list[str]:
         """Settle every open session now; the hashes of the transactions."""
-        return [tx for tx in [await self._settle(s) for s in list(self._by_id.values())] if tx is not None]
+        return [
+            tx
+            for tx in [await self._settle(s) for s in list(self._by_id.values())]
+            if tx is not None
+        ]
 
     def look_again(self) -> None:
         """Look now, after the clock or the rhythm was changed."""
@@ -100,7 +109,8 @@ class Sessions:
             self._look()
 
     def forget(self) -> int:
-        """Lose all sessions, as a restart does: what was charged and not settled is never collected.  How many."""
+        """Lose all sessions, as a restart does: what was charged and not settled is never
+        collected.  How many."""
         lost = len(self.open)
         for session in self._by_id.values():
             session.closed = True
@@ -125,7 +135,7 @@ class Sessions:
     def open_count(self) -> int:
         return len(self.open)
 
-    # --------------------------------------------------------------------------------------------------------- inside
+    # --------------------------------------------------------------------------------------- inside
 
     def _usable(self, session: Session, method: str, path: str) -> bool:
         bound = session.method == method and session.path == path
@@ -134,7 +144,9 @@ class Sessions:
     def _ends(self, session: Session) -> bool:
         """Whether such a host takes no more calls on it, because its deadline comes near."""
         margin = self._rhythm().stops_before
-        return margin is not None and self._clock() >= session.payment.authorisation.deadline - margin
+        return (
+            margin is not None and self._clock() >= session.payment.authorisation.deadline - margin
+        )
 
     def _look_later(self) -> None:
         if self._timer is None:
@@ -167,9 +179,11 @@ class Sessions:
         try:
             session.transaction = await self._settle_payment(session.payment, session.charged)
         except Exception as error:
-            # The money stays with the payer: a host's loss.  Real hosts log it as settled, and do not try again.  No
-            # signature, no id in the log.
-            session.failure = error.reason if isinstance(error, PaymentInvalid) else type(error).__name__
+            # The money stays with the payer: a host's loss.  Real hosts log it as settled, and do
+            # not try again.  No signature, no id in the log.
+            session.failure = (
+                error.reason if isinstance(error, PaymentInvalid) else type(error).__name__
+            )
             log.warning("%d base units are not collected: %s", session.charged, session.failure)
             return None
         if session.transaction is not None:

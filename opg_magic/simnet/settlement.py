@@ -1,8 +1,8 @@
-"""What becomes of an answer's hashes: batches on the simulated registry chain, and the blob store that holds their
-trees.
+"""What becomes of an answer's hashes: batches on the simulated registry chain, and the blob store
+that holds their trees.
 
-A batch is the root of an OpenZeppelin ``StandardMerkleTree`` over its items; the tree's whole dump is a blob.
-"""
+A batch is the root of an OpenZeppelin ``StandardMerkleTree`` over its items; the tree's whole dump
+is a blob."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from opg_magic.errors import SimnetError
+from opg_magic.models.secret import Secret
 from opg_magic.protocol import merkle
 from opg_magic.protocol.merkle import BatchItem
-from opg_magic.secret import Secret
 from opg_magic.simnet import deploy
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A batch is committed at this many items, this long after its last one, or this long after its first one (seconds).
-#: The real facilitator takes 20 items, 300 s and 900 s; here one wants to see it happen.
+#: A batch is committed at this many items, this long after its last one, or this long after its
+#: first one (seconds). The real facilitator takes 20 items, 300 s and 900 s; here one wants to see
+#: it happen.
 BATCH_SIZE = 20
 BATCH_IDLE = 5.0
 BATCH_AGE = 15.0
@@ -44,13 +45,15 @@ MAX_BLOB_BYTES = 8 * 1024 * 1024
 MAX_STORE_BYTES = 256 * 1024 * 1024
 LOOPBACK = "127.0.0.1"
 
-#: How a host's items are put on record; all but the first are lies (:mod:`opg_magic.simnet.cheats`).
+#: How a host's items are put on record; all but the first are lies
+#: (:mod:`opg_magic.simnet.cheats`).
 Manner = Literal["honest", "omit-leaf", "wrong-root", "foreign-relay", "other-sender", "never"]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A committed batch: root and transaction hash as 0x-hex, ``relay`` and ``sender`` as addresses."""
+    """A committed batch: root and transaction hash as 0x-hex, ``relay`` and ``sender`` as
+    addresses."""
 
     root: str
     size: int
@@ -62,22 +65,24 @@ class Batch:
 
 @dataclass(slots=True)
 class BatchLimits:
-    """When a batch is committed: at ``size`` items, ``idle`` seconds after the last, ``age`` after the first."""
+    """When a batch is committed: at ``size`` items, ``idle`` seconds after the last, ``age`` after
+    the first."""
 
     size: int = BATCH_SIZE
     idle: float = BATCH_IDLE
     age: float = BATCH_AGE
 
 
-# ---------------------------------------------------------------------------------------------------------- blob store
+# --------------------------------------------------------------------------------------- blob store
 
 
 class BlobStore:
-    """Content-addressed blobs with Walrus' two routes: ``PUT /v1/blobs?epochs=N`` and ``GET /v1/blobs/{blobId}``.
+    """Content-addressed blobs with Walrus' two routes: ``PUT /v1/blobs?epochs=N`` and ``GET
+    /v1/blobs/{blobId}``.
 
-    An id is the base64url of the content's SHA-256, without padding (Walrus' own derives from its erasure coding; both
-    have 43 letters).  Blobs last for the epochs they were stored for; an epoch passes with :meth:`advance` alone.
-    """
+    An id is the base64url of the content's SHA-256, without padding (Walrus' own derives from its
+    erasure coding; both have 43 letters).  Blobs last for the epochs they were stored for; an epoch
+    passes with :meth:`advance` alone."""
 
     def __init__(self) -> None:
         self.url: str | None = None
@@ -87,7 +92,8 @@ class BlobStore:
         self._runner: web.AppRunner | None = None
 
     def put(self, content: bytes, epochs: int = EPOCHS) -> str:
-        """Store a blob for that many epochs; its id.  SimnetError if the store is full or the blob too large."""
+        """Store a blob for that many epochs; its id.  SimnetError if the store is full or the blob
+        too large."""
         if len(content) > MAX_BLOB_BYTES or self._size + len(content) > MAX_STORE_BYTES:
             raise SimnetError("the blob store takes no more")
         blob_id = blob_id_of(content)
@@ -147,7 +153,11 @@ class BlobStore:
         end = self._blobs[blob_id][1]
         if known:
             return web.json_response({"alreadyCertified": {"blobId": blob_id, "endEpoch": end}})
-        stored = {"blobId": blob_id, "size": len(content), "storage": {"startEpoch": self.epoch, "endEpoch": end}}
+        stored = {
+            "blobId": blob_id,
+            "size": len(content),
+            "storage": {"startEpoch": self.epoch, "endEpoch": end},
+        }
         return web.json_response({"newlyCreated": {"blobObject": stored}})
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -173,15 +183,15 @@ def _local_name(request: web.Request) -> None:
         raise web.HTTPForbidden(text="not a name of this server")
 
 
-# ------------------------------------------------------------------------------------------------------------ the relay
+# ---------------------------------------------------------------------------------------- the relay
 
 
 class Settler:
-    """The facilitator's other half: it puts hashes on record with a key of its own, and blobs into the store.
+    """The facilitator's other half: it puts hashes on record with a key of its own, and blobs into
+    the store.
 
-    The buffer is in memory, as the real one's: what was not committed at the end is lost.  ``on_batch`` is told of each
-    batch.
-    """
+    The buffer is in memory, as the real one's: what was not committed at the end is lost.
+    ``on_batch`` is told of each batch."""
 
     def __init__(
         self,
@@ -222,9 +232,16 @@ class Settler:
         self._buffer.items.append((item, manner))
         self._schedule()
 
-    def set_limits(self, *, size: int | None = None, idle: float | None = None, age: float | None = None) -> None:
-        """Change when batches are committed, from now on and for the one being collected.  ValueError for nonsense."""
-        if (size is not None and size < 1) or (idle is not None and idle < 0) or (age is not None and age < 0):
+    def set_limits(
+        self, *, size: int | None = None, idle: float | None = None, age: float | None = None
+    ) -> None:
+        """Change when batches are committed, from now on and for the one being collected.
+        ValueError for nonsense."""
+        if (
+            (size is not None and size < 1)
+            or (idle is not None and idle < 0)
+            or (age is not None and age < 0)
+        ):
             raise ValueError("limits must be positive")
         self.limits.size = self.limits.size if size is None else size
         self.limits.idle = self.limits.idle if idle is None else idle
@@ -254,7 +271,8 @@ class Settler:
         while self._tasks:
             running = tuple(self._tasks)
             await asyncio.gather(*running, return_exceptions=True)
-            # Since Python 3.12 nothing else runs while finished tasks are awaited: their callbacks have not come yet.
+            # Since Python 3.12 nothing else runs while finished tasks are awaited: their callbacks
+            # have not come yet.
             self._tasks.difference_update(running)
 
     async def close(self) -> None:
@@ -264,7 +282,7 @@ class Settler:
             self._timer = None
         await self.idle()
 
-    # --------------------------------------------------------------------------------------------------------- inside
+    # --------------------------------------------------------------------------------------- inside
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -315,7 +333,8 @@ class Settler:
 
 @dataclass(slots=True)
 class _Buffer:
-    """Items with the manner in which they are to be put on record; times of the first and the last by the loop."""
+    """Items with the manner in which they are to be put on record; times of the first and the last
+    by the loop."""
 
     items: list[tuple[BatchItem, Manner]] = field(default_factory=list)
     first: float = 0.0

@@ -1,7 +1,7 @@
 """A host's streamed answer: event by event, signed in the last one.
 
-A provider that fails is an event of the stream, at once or in its middle: the head with status 200 has gone out.
-"""
+A provider that fails is an event of the stream, at once or in its middle: the head with status 200
+has gone out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _USAGE = b'"usage": {'
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is known of a stream once its final event is made: the figures, and what may be put on record."""
+    """What is known of a stream once its final event is made: the figures, and what may be put on
+    record."""
 
     usage: Usage | None
     proof: Proof
@@ -37,14 +38,16 @@ class Ending:
 async def stream(
     answering: Answering, request: web.Request, session: Session, body: Mapping[str, Any]
 ) -> web.StreamResponse:
-    """Answer as a stream.  Charged before the body ends: whoever reads to its end finds the charge made."""
+    """Answer as a stream.  Charged before the body ends: whoever reads to its end finds the charge
+    made."""
     from aiohttp import web
 
     ended: list[Ending] = []
     events = answering.host.cheat.events(_events(answering, body, ended))
     first: bytes | None = b""
     try:
-        # The first event is awaited before the head goes out: what breaks off there is no stream yet.
+        # The first event is awaited before the head goes out: what breaks off there is no stream
+        # yet.
         first = await anext(events, b"")
     except honest.CutOff:
         return await answering.cut(request, session, b"data: {}\n\n")
@@ -88,24 +91,33 @@ async def stream(
 
 async def _failed(response: web.StreamResponse) -> web.StreamResponse:
     """One frame says so, and no end marker follows."""
-    await response.write(honest.write_event(honest.Event("error", {"error": "Stream processing failed"})))
+    await response.write(
+        honest.write_event(honest.Event("error", {"error": "Stream processing failed"}))
+    )
     await response.write_eof()
     return response
 
 
-async def _events(answering: Answering, body: Mapping[str, Any], ended: list[Ending]) -> AsyncIterator[honest.Event]:
-    """The honest events of a stream.  ``ended`` gets its one entry when the final event is reached."""
+async def _events(
+    answering: Answering, body: Mapping[str, Any], ended: list[Ending]
+) -> AsyncIterator[honest.Event]:
+    """The honest events of a stream.  ``ended`` gets its one entry when the final event is
+    reached."""
     text: list[str] = []
     calls: dict[int, dict[str, Any]] = {}
     async for delta in _deltas(answering, body):
         if delta.text is not None:
             text.append(delta.text)
-            yield honest.Event("text", _chunk({"content": delta.text, "role": "assistant"}, None, delta.model))
+            yield honest.Event(
+                "text", _chunk({"content": delta.text, "role": "assistant"}, None, delta.model)
+            )
         if delta.tool_calls:
             for part in delta.tool_calls:
                 _assemble(calls, part)
             parts = [dict(part) for part in delta.tool_calls]
-            yield honest.Event("tool", _chunk({"tool_calls": parts, "role": "assistant"}, None, delta.model))
+            yield honest.Event(
+                "tool", _chunk({"tool_calls": parts, "role": "assistant"}, None, delta.model)
+            )
         if delta.finish_reason is not None:
             assembled = [calls[index] for index in sorted(calls)]
             signed = strict_json.dumps_python(assembled) if assembled else "".join(text)
@@ -137,13 +149,17 @@ async def _deltas(answering: Answering, body: Mapping[str, Any]) -> AsyncIterato
 
 
 def _chunk(delta: dict[str, Any], finish_reason: str | None, model: str) -> dict[str, Any]:
-    return {"choices": [{"delta": delta, "index": 0, "finish_reason": finish_reason}], "model": model}
+    return {
+        "choices": [{"delta": delta, "index": 0, "finish_reason": finish_reason}],
+        "model": model,
+    }
 
 
 def _assemble(calls: dict[int, dict[str, Any]], part: Mapping[str, Any]) -> None:
     """Join one fragment of a streamed tool call to its call, as it will be signed."""
     call = calls.setdefault(
-        int(part.get("index", 0)), {"id": None, "type": "function", "function": {"name": None, "arguments": ""}}
+        int(part.get("index", 0)),
+        {"id": None, "type": "function", "function": {"name": None, "arguments": ""}},
     )
     function = part.get("function") or {}
     call["id"] = part.get("id") or call["id"]

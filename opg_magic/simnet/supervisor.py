@@ -1,9 +1,9 @@
-"""The background process: one for all kernels of an installation, gone ten minutes after its last client.
+"""The background process: one for all kernels of an installation, gone ten minutes after its last
+client.
 
-A lock on a file (``flock``) says that it runs: the system releases it when the process ends, however it ends, so a
-crash blocks nothing and two starts cannot both win.  The state file is written once everything answers, and removed at
-the end.
-"""
+A lock on a file (``flock``) says that it runs: the system releases it when the process ends,
+however it ends, so a crash blocks nothing and two starts cannot both win.  The state file is
+written once everything answers, and removed at the end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opg_magic import environment, paths, simlink
 from opg_magic.errors import SimnetError
+from opg_magic.network import simulation
+from opg_magic.settings import environment, paths
 
 if TYPE_CHECKING:
     from opg_magic.simnet.network import SimNetwork
@@ -47,7 +48,8 @@ def lock_file() -> Path:
 
 
 class Leases:
-    """Which processes use the network.  ``idle_since`` moves with every request and while any of them lives."""
+    """Which processes use the network.  ``idle_since`` moves with every request and while any of
+    them lives."""
 
     def __init__(self) -> None:
         self._clients: dict[int, str] = {}
@@ -64,14 +66,17 @@ class Leases:
 
     def idle_for(self) -> float:
         """Seconds since anyone used the network; 0 while a client lives."""
-        self._clients = {pid: born for pid, born in self._clients.items() if _birth(pid) == born != ""}
+        self._clients = {
+            pid: born for pid, born in self._clients.items() if _birth(pid) == born != ""
+        }
         if self._clients:
             self.touch()
         return time.monotonic() - self.idle_since
 
 
 def _birth(pid: int) -> str:
-    """What tells a process from a later one of the same number: "" if there is none, its start where that is known."""
+    """What tells a process from a later one of the same number: "" if there is none, its start
+    where that is known."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -79,7 +84,8 @@ def _birth(pid: int) -> str:
     except PermissionError:
         return "alive"
     try:
-        # Field 22 of proc(5) stat is the start time; the name in field 2 may hold blanks, and ends with the last ")".
+        # Field 22 of proc(5) stat is the start time; the name in field 2 may hold blanks, and ends
+        # with the last ")".
         text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:
         return "alive"
@@ -111,7 +117,7 @@ def is_locked() -> bool:
         return not free
 
 
-# --------------------------------------------------------------------------------------------------- the process itself
+# ------------------------------------------------------------------------------- the process itself
 
 
 def serve(
@@ -123,7 +129,7 @@ def serve(
 
     ``options`` are those of :class:`~opg_magic.simnet.network.SimNetwork`.
     """
-    for name in set(os.environ) - set(simlink.clean_environment()):
+    for name in set(os.environ) - set(simulation.clean_environment()):
         del os.environ[name]
         environment.forget(name)
     os.umask(0o077)
@@ -131,15 +137,17 @@ def serve(
         if not mine:
             return ALREADY
         # A state file that is here now was left by a process that was killed.
-        simlink.state_file().unlink(missing_ok=True)
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        simulation.state_file().unlink(missing_ok=True)
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+        )
         try:
             asyncio.run(_serve(options, idle_seconds))
         except SimnetError as error:
             print(error, file=sys.stderr)
             return 1
         finally:
-            simlink.state_file().unlink(missing_ok=True)
+            simulation.state_file().unlink(missing_ok=True)
     return 0
 
 
@@ -169,13 +177,13 @@ async def _serve(options: dict[str, Any], idle_seconds: float) -> None:
                 break
     finally:
         # First the file: whoever looks from here on must not find a network that is going.
-        simlink.state_file().unlink(missing_ok=True)
+        simulation.state_file().unlink(missing_ok=True)
         await network.stop()
 
 
 def write_state(network: SimNetwork) -> None:
     """Write the state file at once and whole, 0600."""
-    path = simlink.state_file()
+    path = simulation.state_file()
     draft = path.with_name(f".state.{os.getpid()}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(network.state, file, indent=1)
@@ -184,36 +192,42 @@ def write_state(network: SimNetwork) -> None:
     draft.replace(path)
 
 
-# ------------------------------------------------------------------------------------------------------- starting it
+# -------------------------------------------------------------------------------------- starting it
 
 
 def up(*, timeout: float = 60.0, arguments: tuple[str, ...] = ()) -> dict[str, Any]:
     """The state of the running network, started as a detached process if none runs.
 
-    ``arguments`` are flags of ``serve``.  SimnetError, with the end of the log, if it does not come up in time.
-    """
-    state = simlink.read_state()
+    ``arguments`` are flags of ``serve``.  SimnetError, with the end of the log, if it does not come
+    up in time."""
+    state = simulation.read_state()
     if state is not None:
         return state
-    missing = simlink.missing_packages()
+    missing = simulation.missing_packages()
     if missing:
-        raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=simlink.install_hint())
+        raise SimnetError(
+            f"The simulated network needs {', '.join(missing)}.", hint=simulation.install_hint()
+        )
     deadline = time.monotonic() + timeout
     process = _spawn(arguments)
     while True:
-        state = simlink.read_state()
+        state = simulation.read_state()
         if state is not None:
             return state
         code = process.poll()
-        if code == ALREADY and not is_locked() and simlink.read_state() is None:
+        if code == ALREADY and not is_locked() and simulation.read_state() is None:
             # The other one ended before it was ready (killed, or told to): the place is free again.
             process, code = _spawn(arguments), None
         if code not in (None, ALREADY):
-            raise SimnetError(f"The simulated network ended while starting (exit code {code}).", hint=_log_tail())
+            raise SimnetError(
+                f"The simulated network ended while starting (exit code {code}).", hint=_log_tail()
+            )
         if time.monotonic() > deadline:
             if code is None:
                 process.terminate()
-            raise SimnetError(f"The simulated network did not start within {timeout:g} s.", hint=_log_tail())
+            raise SimnetError(
+                f"The simulated network did not start within {timeout:g} s.", hint=_log_tail()
+            )
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.1)
         if code == ALREADY:
@@ -230,7 +244,7 @@ def _spawn(arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "opg_magic.simnet", "serve", *arguments],
-            env=simlink.clean_environment(),
+            env=simulation.clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

@@ -1,8 +1,8 @@
-"""A relay to any OpenAI-compatible server (Ollama, vLLM, llama.cpp), in place of the scripted model.
+"""A relay to any OpenAI-compatible server (Ollama, vLLM, llama.cpp), in place of the scripted
+model.
 
-The host signs what the server said; the request goes through as it came, with the model's name as the user gave it.
-A key for it, where it needs one, is taken from ``OPG_SIMNET_UPSTREAM_KEY``.
-"""
+The host signs what the server said; the request goes through as it came, with the model's name as
+the user gave it. A key for it, where it needs one, is taken from ``OPG_SIMNET_UPSTREAM_KEY``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import SimnetError
 from opg_magic.models import Kind
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 from opg_magic.simnet.model import Delta, ModelDown, Reply, Usage, count_tokens
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class Upstream:
                 calls = tuple(_plain(call) for call in message.get("tool_calls") or ())
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
                 raise ModelDown("the upstream's answer has another form") from None
-        return Reply((text,) if text else (), _usage(answer.get("usage"), text), _name(answer, body), calls)
+        return Reply(
+            (text,) if text else (), _usage(answer.get("usage"), text), _name(answer, body), calls
+        )
 
     async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
         asked = {**body, "stream": True, "stream_options": {"include_usage": True}}

@@ -1,8 +1,8 @@
 """Which bodies a host refuses before it hashes anything.
 
-Real gateways check them against the OpenAI API's own description, in JSON Schema of draft 4 (where 100.0 is no
-integer), and name the first fault.  Here are the parts of it that decide; keys that it does not know pass.
-"""
+Real gateways check them against the OpenAI API's own description, in JSON Schema of draft 4 (where
+100.0 is no integer), and name the first fault.  Here are the parts of it that decide; keys that it
+does not know pass."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ _PARTS = _listed(
             _object(
                 "input_audio type",
                 type=_one("input_audio"),
-                input_audio=_object("data format", data=_TEXT, format={"enum": ["wav", "mp3"], "type": "string"}),
+                input_audio=_object(
+                    "data format", data=_TEXT, format={"enum": ["wav", "mp3"], "type": "string"}
+                ),
             ),
         ]
     },
@@ -69,12 +71,18 @@ _PARTS = _listed(
 )
 _TEXTS = {"oneOf": [_TEXT, _listed(_TEXT_PART, minItems=1)]}
 _TOOL_CALL = _object(
-    "function id type", id=_TEXT, type=_one("function"), function=_object("name arguments", name=_TEXT, arguments=_TEXT)
+    "function id type",
+    id=_TEXT,
+    type=_one("function"),
+    function=_object("name arguments", name=_TEXT, arguments=_TEXT),
 )
 _ANSWERED = {
     "oneOf": [
         _maybe("string"),
-        _listed({"oneOf": [_TEXT_PART, _object("refusal type", type=_one("refusal"), refusal=_TEXT)]}, minItems=1),
+        _listed(
+            {"oneOf": [_TEXT_PART, _object("refusal type", type=_one("refusal"), refusal=_TEXT)]},
+            minItems=1,
+        ),
     ]
 }
 
@@ -99,10 +107,18 @@ _MESSAGE = {
 _TOOL = _object(
     "function type",
     type=_one("function"),
-    function=_object("name", description=_TEXT, name=_TEXT, parameters={"type": "object"}, strict=_maybe("boolean")),
+    function=_object(
+        "name",
+        description=_TEXT,
+        name=_TEXT,
+        parameters={"type": "object"},
+        strict=_maybe("boolean"),
+    ),
 )
 _NAMED_TOOL = _object("function type", type=_one("function"), function=_object("name", name=_TEXT))
-_SCHEMA = _object("name", description=_TEXT, name=_TEXT, schema={"type": "object"}, strict=_maybe("boolean"))
+_SCHEMA = _object(
+    "name", description=_TEXT, name=_TEXT, schema={"type": "object"}, strict=_maybe("boolean")
+)
 _STOP = {"oneOf": [_maybe("string"), _listed(_TEXT, minItems=1, maxItems=4)]}
 
 #: What chat and completions have in common.
@@ -142,7 +158,9 @@ _CHAT: dict[str, Any] = {
         },
         "service_tier": _maybe("string", enum=["auto", "default", None]),
         "tools": _listed(_TOOL),
-        "tool_choice": {"oneOf": [{"enum": ["none", "auto", "required"], "type": "string"}, _NAMED_TOOL]},
+        "tool_choice": {
+            "oneOf": [{"enum": ["none", "auto", "required"], "type": "string"}, _NAMED_TOOL]
+        },
         "parallel_tool_calls": {"type": "boolean"},
     },
     "required": ["model", "messages"],

@@ -1,4 +1,5 @@
-"""Verification: evidence in, claims out.  One module a claim; :mod:`opg_magic.verify.verdict` decides over them."""
+"""Verification: evidence in, claims out.  One module a claim; :mod:`opg_magic.verify.verdict`
+decides over them."""
 
 from __future__ import annotations
 

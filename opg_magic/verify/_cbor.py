@@ -1,4 +1,5 @@
-"""CBOR (RFC 8949) read strictly: no tags, little depth, no map that says two things about one key."""
+"""CBOR (RFC 8949) read strictly: no tags, little depth, no map that says two things about one
+key."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _REFUSALS = (cbor2.CBORError, ValueError)
 
 
 class _NoTags(dict[int, Any]):
-    """Tags decode into dates, references, regular expressions, big numbers: none has a place in these documents."""
+    """Tags decode into dates, references, regular expressions, big numbers: none has a place in
+    these documents."""
 
     def __getitem__(self, tag: int) -> NoReturn:
         raise ValueError(f"tag {tag} is not allowed")
@@ -28,11 +30,12 @@ class _NoTags(dict[int, Any]):
 def decode(data: bytes, *, indefinite: bool) -> tuple[Any, int]:
     """The first CBOR item of ``data`` and the number of bytes after it.
 
-    ``indefinite`` allows maps, arrays and strings of indefinite length (genuine payloads use one, the envelope does
-    not).
+    ``indefinite`` allows maps, arrays and strings of indefinite length (genuine payloads use one,
+    the envelope does not).
 
     Raises:
-        MalformedMessage: code ``duplicate-keys`` where one map holds a key twice, ``not-cbor`` for all else that
+        MalformedMessage: code ``duplicate-keys`` where one map holds a key twice, ``not-cbor`` for
+        all else that
             cannot be read.
         InstallationError: the decoder refuses what it must take.
     """
@@ -52,9 +55,10 @@ def decode(data: bytes, *, indefinite: bool) -> tuple[Any, int]:
 
 def _takes_what_it_must() -> bool:
     definite, indefinite = _works.CBOR
-    return _decode(definite, indefinite=False, duplicates=False) == ({"a": [1, -2, b"b", None], 3: "t"}, 0) and _decode(
-        indefinite, indefinite=True, duplicates=False
-    ) == ({"a": [1]}, 0)
+    return _decode(definite, indefinite=False, duplicates=False) == (
+        {"a": [1, -2, b"b", None], 3: "t"},
+        0,
+    ) and _decode(indefinite, indefinite=True, duplicates=False) == ({"a": [1]}, 0)
 
 
 def _decode(data: bytes, *, indefinite: bool, duplicates: bool) -> tuple[Any, int]:
@@ -72,7 +76,8 @@ def _decode(data: bytes, *, indefinite: bool, duplicates: bool) -> tuple[Any, in
 
 
 def _check_keys(value: Any) -> None:
-    """ValueError where a map or a list is a key: the decoder makes hashable values of them, documents have none."""
+    """ValueError where a map or a list is a key: the decoder makes hashable values of them,
+    documents have none."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if isinstance(key, tuple | Mapping | frozenset):

@@ -1,4 +1,5 @@
-"""COSE_Sign1 (RFC 9052 section 4.2) as the Nitro Security Module writes it: untagged, ES384, nothing unprotected."""
+"""COSE_Sign1 (RFC 9052 section 4.2) as the Nitro Security Module writes it: untagged, ES384,
+nothing unprotected."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _TAG_SIGN1 = 0xD2
 
 @dataclass(frozen=True, slots=True)
 class Sign1:
-    """The three byte strings of an envelope, and how many bytes followed it (0 in a good document)."""
+    """The three byte strings of an envelope, and how many bytes followed it (0 in a good
+    document)."""
 
     protected: bytes
     payload: bytes
@@ -34,7 +36,8 @@ def read_sign1(raw: bytes) -> Sign1:
     """The envelope in ``raw``.
 
     Raises:
-        MalformedMessage: not CBOR, not an untagged array of four, another algorithm than ES384, unprotected headers,
+        MalformedMessage: not CBOR, not an untagged array of four, another algorithm than ES384,
+        unprotected headers,
             or a signature that is not 96 bytes; its ``code`` says which.
     """
     if raw[:1] == bytes([_TAG_SIGN1]):
@@ -44,14 +47,25 @@ def read_sign1(raw: bytes) -> Sign1:
         raise MalformedMessage("not a COSE_Sign1: no array of four", code="not-cose")
     protected, unprotected, payload, signature = value
     if type(protected) is not bytes or type(payload) is not bytes or type(signature) is not bytes:
-        raise MalformedMessage("not a COSE_Sign1: header, payload and signature must be byte strings", code="not-cose")
+        raise MalformedMessage(
+            "not a COSE_Sign1: header, payload and signature must be byte strings", code="not-cose"
+        )
     if type(unprotected) is not dict or unprotected:
         raise MalformedMessage("the unprotected header is not an empty map", code="header")
     header, after = _cbor.decode(protected, indefinite=False)
-    if type(header) is not dict or after or [(type(k), k) for k in header] != [(int, ALG)] or header[ALG] != ES384:
-        raise MalformedMessage("the protected header does not say ES384 and that alone", code="header")
+    if (
+        type(header) is not dict
+        or after
+        or [(type(k), k) for k in header] != [(int, ALG)]
+        or header[ALG] != ES384
+    ):
+        raise MalformedMessage(
+            "the protected header does not say ES384 and that alone", code="header"
+        )
     if len(signature) != SIGNATURE_BYTES:
-        raise MalformedMessage(f"the signature has {len(signature)} bytes, not {SIGNATURE_BYTES}", code="signature")
+        raise MalformedMessage(
+            f"the signature has {len(signature)} bytes, not {SIGNATURE_BYTES}", code="signature"
+        )
     return Sign1(protected, payload, signature, trailing)
 
 
@@ -62,10 +76,14 @@ def to_be_signed(protected: bytes, payload: bytes) -> bytes:
 
 def signature_holds(envelope: Sign1, key: ec.EllipticCurvePublicKey) -> bool:
     """Whether ``key`` (P-384) signed the envelope."""
-    r, s = (int.from_bytes(half, "big") for half in (envelope.signature[:48], envelope.signature[48:]))
+    r, s = (
+        int.from_bytes(half, "big") for half in (envelope.signature[:48], envelope.signature[48:])
+    )
     try:
         key.verify(
-            encode_dss_signature(r, s), to_be_signed(envelope.protected, envelope.payload), ec.ECDSA(hashes.SHA384())
+            encode_dss_signature(r, s),
+            to_be_signed(envelope.protected, envelope.payload),
+            ec.ECDSA(hashes.SHA384()),
         )
     except InvalidSignature as refusal:
         _works.insist("cbor2 and cryptography", _takes_what_it_must, refusal)

@@ -1,8 +1,7 @@
 """Whether a library does its work here: asked only where it refused something.
 
-One that is broken, or of a version without what is used, refuses everything.  That says nothing about anyone's
-document, so it must never come out as evidence.
-"""
+One that is broken, or of a version without what is used, refuses everything.  That says nothing
+about anyone's document, so it must never come out as evidence."""
 
 from __future__ import annotations
 
@@ -14,7 +13,8 @@ from opg_magic.errors import InstallationError
 
 
 def insist(library: str, probe: Callable[[], object], refusal: Exception) -> None:
-    """Return if ``library`` takes what it must take; ``probe`` raises, or is false, where it does not.
+    """Return if ``library`` takes what it must take; ``probe`` raises, or is false, where it does
+    not.
 
     Raises:
         InstallationError: it does not; ``refusal`` is what it said of something else.
@@ -25,16 +25,20 @@ def insist(library: str, probe: Callable[[], object], refusal: Exception) -> Non
     except Exception:  # noqa: S110 - whatever it is: the library refuses what is known to be good
         pass
     raise InstallationError(
-        f"{library} does not work in this installation ({type(refusal).__name__}: {refusal}). Nothing was judged.",
+        f"{library} does not work in this installation ({type(refusal).__name__}: {refusal}). "
+        f"Nothing was judged.",
         hint=f"Install it again: pip install --force-reinstall {library.replace(' and ', ' ')}",
     ) from refusal
 
 
 #: Maps, arrays, byte and text strings, integers, null; the second of indefinite length.
-CBOR = (bytes.fromhex("a2616184012141 62f60361 74".replace(" ", "")), bytes.fromhex("bf61619f01ffff"))
+CBOR = (
+    bytes.fromhex("a2616184012141 62f60361 74".replace(" ", "")),
+    bytes.fromhex("bf61619f01ffff"),
+)
 
-# Made for this: a root and a certificate under it, both on P-384 and valid from 2020 to 2120, and an RSA key with its
-# signature of RSA_MESSAGE. The private keys were thrown away.
+# Made for this: a root and a certificate under it, both on P-384 and valid from 2020 to 2120, and
+# an RSA key with its signature of RSA_MESSAGE. The private keys were thrown away.
 _ROOT = (
     "MIIBmTCCASCgAwIBAgIBATAKBggqhkjOPQQDAzAVMRMwEQYDVQQDDApwcm9iZSByb290MCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAx"
     "MDAwMDAwWjAVMRMwEQYDVQQDDApwcm9iZSByb290MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfCv94g6m05N1w/WeR9SFKnXwkL7KxAI9"

@@ -1,4 +1,5 @@
-"""The path from an enclave's certificate to the root that its document brings along (protocol section 4)."""
+"""The path from an enclave's certificate to the root that its document brings along (protocol
+section 4)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def load(der: bytes, what: str) -> x509.Certificate:
         return _load(der)
     except Exception as error:
         _insist(error)
-        raise MalformedMessage(f"{what} is not a certificate: {error}", code="certificate") from None
+        raise MalformedMessage(
+            f"{what} is not a certificate: {error}", code="certificate"
+        ) from None
 
 
 def _load(der: bytes) -> x509.Certificate:
@@ -30,7 +33,8 @@ def _load(der: bytes) -> x509.Certificate:
     return certificate
 
 
-#: What cryptography says of certificates that it cannot take.  TypeError: of names whose values have another type.
+#: What cryptography says of certificates that it cannot take.  TypeError: of names whose values
+#: have another type.
 _REFUSALS = (
     ValueError,
     TypeError,
@@ -43,7 +47,8 @@ _REFUSALS = (
 
 
 def _insist(refusal: Exception) -> None:
-    """Return where ``refusal`` is of a certificate; raise it, or InstallationError, where it is of the library."""
+    """Return where ``refusal`` is of a certificate; raise it, or InstallationError, where it is of
+    the library."""
     if isinstance(refusal, MalformedMessage):
         raise refusal
     _works.insist("cryptography", _takes_what_it_must, refusal)
@@ -61,8 +66,8 @@ def _takes_what_it_must() -> bool:
 def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
     """The P-384 key of an enclave's certificate, which must be an end entity's that may sign.
 
-    The path's leaf policy permits everything (the genuine ones carry no authority key identifier, which every stricter
-    policy demands), so the rules that matter for a leaf are here.
+    The path's leaf policy permits everything (the genuine ones carry no authority key identifier,
+    which every stricter policy demands), so the rules that matter for a leaf are here.
 
     Raises:
         MalformedMessage: code ``certificate``.
@@ -72,7 +77,9 @@ def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
         extensions = list(leaf.extensions)
     except Exception as error:
         _insist(error)
-        raise MalformedMessage(f"the enclave's certificate cannot be read: {error}", code="certificate") from None
+        raise MalformedMessage(
+            f"the enclave's certificate cannot be read: {error}", code="certificate"
+        ) from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise MalformedMessage("the enclave's key is not on P-384", code="certificate")
     for extension in extensions:
@@ -85,45 +92,54 @@ def leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
                 raise MalformedMessage("the enclave's key may not sign", code="certificate")
         elif extension.critical:
             raise MalformedMessage(
-                f"unknown critical extension {extension.oid.dotted_string} in the enclave's certificate",
+                f"unknown critical extension {extension.oid.dotted_string} in the enclave's "
+                f"certificate",
                 code="certificate",
             )
     return key
 
 
 def _check_kind(certificate: x509.Certificate, *, authority: bool) -> None:
-    """These chains hold one kind of key and signature, and authorities without constraints of names or purposes.
+    """These chains hold one kind of key and signature, and authorities without constraints of names
+    or purposes.
 
-    What else a general verifier would take is refused, so that every verifier of ours can do the same.
-    """
+    What else a general verifier would take is refused, so that every verifier of ours can do the
+    same."""
     who = common_name(certificate)
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise MalformedMessage(
-            f"no valid path to the document's own root: the key of {who} is not on P-384", code="path"
+            f"no valid path to the document's own root: the key of {who} is not on P-384",
+            code="path",
         )
     if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         raise MalformedMessage(
-            f"no valid path to the document's own root: {who} is not signed by ECDSA with SHA-384", code="path"
+            f"no valid path to the document's own root: {who} is not signed by ECDSA with SHA-384",
+            code="path",
         )
     if not authority:
         return
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.NameConstraints | x509.ExtendedKeyUsage) or (
-            extension.critical and not isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage)
+            extension.critical
+            and not isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage)
         ):
             raise MalformedMessage(
-                f"no valid path to the document's own root: {who} has an extension that is not understood here",
+                f"no valid path to the document's own root: {who} has an extension that is not "
+                f"understood here",
                 code="path",
             )
 
 
 def _check_names(bundle: Sequence[x509.Certificate]) -> None:
-    """Two authorities of one name, or one that is there twice, make several paths of a bundle; verifiers of different
-    making take different ones.  Genuine chains have a name of its own for each."""
+    """Two authorities of one name, or one that is there twice, make several paths of a bundle;
+    verifiers of different making take different ones.  Genuine chains have a name of its own for
+    each."""
     if len({_subject(certificate) for certificate in bundle}) < len(bundle):
         raise MalformedMessage(
-            "no valid path to the document's own root: two certificates of the bundle have one name", code="path"
+            "no valid path to the document's own root: two certificates of the bundle have one "
+            "name",
+            code="path",
         )
 
 
@@ -145,17 +161,21 @@ def _content(der: bytes) -> tuple[bytes, bytes]:
 
 
 def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> None:
-    """Whether ``leaf`` chains through the whole of ``bundle`` (root first) to its first certificate, at that time.
+    """Whether ``leaf`` chains through the whole of ``bundle`` (root first) to its first
+    certificate, at that time.
 
     Raises:
-        MalformedMessage: code ``expired`` where a certificate was not valid at ``at``, else ``path``.
+        MalformedMessage: code ``expired`` where a certificate was not valid at ``at``, else
+        ``path``.
     """
     at = at.replace(microsecond=0)  # certificates count in whole seconds
     for certificate in (leaf, *bundle):
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
             raise MalformedMessage(
-                f"{common_name(certificate)} was valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} to "
-                f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC, not at the document's time",
+                f"{common_name(certificate)} was valid from "
+                f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} to "
+                f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC, not at the document's "
+                f"time",
                 code="expired",
             )
     try:
@@ -165,12 +185,18 @@ def check_path(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: d
         chain = _verified(leaf, bundle, at)
     except Exception as error:
         _insist(error)
-        raise MalformedMessage(f"no valid path to the document's own root: {error}", code="path") from None
+        raise MalformedMessage(
+            f"no valid path to the document's own root: {error}", code="path"
+        ) from None
     if chain != [leaf, *reversed(bundle)]:
-        raise MalformedMessage("the bundle holds certificates that are not on the path, or out of order", code="path")
+        raise MalformedMessage(
+            "the bundle holds certificates that are not on the path, or out of order", code="path"
+        )
 
 
-def _verified(leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime) -> list[x509.Certificate]:
+def _verified(
+    leaf: x509.Certificate, bundle: Sequence[x509.Certificate], at: datetime
+) -> list[x509.Certificate]:
     verifier = (
         verification.PolicyBuilder()
         .store(verification.Store([bundle[0]]))

@@ -1,11 +1,12 @@
 """The agreement claim: n of m independent hosts gave the same answer (verification, attack 30).
 
-Independent are hosts with different keys and different owners: one host, or one owner, counts once however often it
-answers.  That hosts differ is nobody's fault: the claim is then missing, never failed.
+Independent are hosts with different keys and different owners: one host, or one owner, counts once
+however often it answers.  That hosts differ is nobody's fault: the claim is then missing, never
+failed.
 
-Three ways to be the same, the strictest that reaches the quorum is told: the exact text; the text in Unicode form NFC
-with every run of white space as one space and none at the ends (upper and lower case still differ); JSON by value.
-"""
+Three ways to be the same, the strictest that reaches the quorum is told: the exact text; the text
+in Unicode form NFC with every run of white space as one space and none at the ends (upper and lower
+case still differ); JSON by value."""
 
 from __future__ import annotations
 
@@ -46,25 +47,39 @@ COUNTED = frozenset({VerdictStatus.VERIFIED.value, VerdictStatus.PARTIAL.value})
 def check(evidence: Evidence, trust: Trust) -> Claim:
     """Whether this answer is that of ``quorum`` independent hosts.
 
-    Facts: ``way`` (``exact``, ``normalised``, ``json``), ``agree`` (independent hosts that gave this answer),
-    ``asked``, ``quorum``, ``group``, ``groups`` (receipt ids by answer, under that way), ``not_counted`` (receipt ids).
-    """
+    Facts: ``way`` (``exact``, ``normalised``, ``json``), ``agree`` (independent hosts that gave
+    this answer), ``asked``, ``quorum``, ``group``, ``groups`` (receipt ids by answer, under that
+    way), ``not_counted`` (receipt ids)."""
     agreement = evidence.agreement
     if agreement is None:
-        return not_applicable("agreement", "One host was asked.", "one-host", "only this host was asked")
-    facts: dict[str, Any] = {"asked": agreement.asked, "quorum": agreement.quorum, "group": agreement.group}
+        return not_applicable(
+            "agreement", "One host was asked.", "one-host", "only this host was asked"
+        )
+    facts: dict[str, Any] = {
+        "asked": agreement.asked,
+        "quorum": agreement.quorum,
+        "group": agreement.group,
+    }
     fault = _fault(evidence, agreement)
     if fault is not None:
         return failed(
-            "agreement", Basis.PROVEN, "The comparison with other hosts is not this answer's.", *fault, **facts
+            "agreement",
+            Basis.PROVEN,
+            "The comparison with other hosts is not this answer's.",
+            *fault,
+            **facts,
         )
     if evidence.agreement_contradicted is not None:
         sentence = "The hosts that were compared are not those of the registry that was asked."
         reason = evidence.agreement_contradicted
-        return failed("agreement", basis_of("registry", trust), sentence, "other-owner", reason, **facts)
+        return failed(
+            "agreement", basis_of("registry", trust), sentence, "other-owner", reason, **facts
+        )
     own = _own(evidence, agreement)
     counted = [member for member in agreement.answers if member.verdict in COUNTED]
-    facts["not_counted"] = tuple(m.receipt_id for m in agreement.answers if m.verdict not in COUNTED)
+    facts["not_counted"] = tuple(
+        m.receipt_id for m in agreement.answers if m.verdict not in COUNTED
+    )
     most, outvoted = 0, False
     for way, words, key in _WAYS:
         groups = _groups(counted, key)
@@ -80,14 +95,17 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     facts |= {"way": "normalised", "agree": most, "groups": _named(groups)}
     reason = f"{most} of {agreement.asked} gave this answer, {agreement.quorum} must"
     if outvoted:
-        return missing("agreement", "The other hosts agree on another answer.", "outvoted", reason, **facts)
+        return missing(
+            "agreement", "The other hosts agree on another answer.", "outvoted", reason, **facts
+        )
     return missing("agreement", "The hosts disagree.", "hosts-disagree", reason, **facts)
 
 
 def member_of(
     *, receipt_id: str, digest: str, host: Host | None, text: str | None, verdict: VerdictStatus
 ) -> AgreementMember:
-    """One answer as an agreement keeps it.  ``text`` is what was signed (of a tool call its string), None for none."""
+    """One answer as an agreement keeps it.  ``text`` is what was signed (of a tool call its
+    string), None for none."""
     exact, normal, by_value = text_hashes(text)
     return AgreementMember(
         receipt_id=receipt_id,
@@ -102,7 +120,8 @@ def member_of(
 
 
 def text_hashes(text: str | None) -> tuple[str | None, str | None, str | None]:
-    """SHA-256 of the exact text, of the normalised text, and of its RFC 8785 form where it is JSON."""
+    """SHA-256 of the exact text, of the normalised text, and of its RFC 8785 form where it is
+    JSON."""
     if text is None:
         return None, None, None
     return _sha256(text), _sha256(normalise(text)), _json_sha256(text)
@@ -114,7 +133,8 @@ def normalise(text: str) -> str:
 
 
 def independent(members: Iterable[AgreementMember]) -> int:
-    """How many independent hosts these are: what shares a host or an owner, even by way of a third, counts once."""
+    """How many independent hosts these are: what shares a host or an owner, even by way of a third,
+    counts once."""
     groups: list[set[tuple[str, str]]] = []
     for member in members:
         names = {("host", member.tee_id.lower()), ("owner", member.owner.lower())}
@@ -134,7 +154,11 @@ def _fault(evidence: Evidence, agreement: AgreementEvidence) -> tuple[str, str] 
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
         return "not-ours", f"this answer is not signed: {fields.message}"
-    text = evidence.response.text if evidence.response.tool_calls is None else evidence.response.tool_calls
+    text = (
+        evidence.response.text
+        if evidence.response.tool_calls is None
+        else evidence.response.tool_calls
+    )
     own = [m for m in answers if m.tee_id.lower() == fields.tee_id.lower()]
     if not own:
         return "not-ours", "the host of this answer is not among those that were compared"
@@ -145,7 +169,11 @@ def _fault(evidence: Evidence, agreement: AgreementEvidence) -> tuple[str, str] 
 
 def _own(evidence: Evidence, agreement: AgreementEvidence) -> AgreementMember:
     fields = fields_of(evidence)
-    text = evidence.response.text if evidence.response.tool_calls is None else evidence.response.tool_calls
+    text = (
+        evidence.response.text
+        if evidence.response.tool_calls is None
+        else evidence.response.tool_calls
+    )
     exact = text_hashes(text)[0]
     return next(
         member

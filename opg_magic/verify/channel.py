@@ -15,11 +15,20 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     """
     channel, host = evidence.channel, evidence.host
     if channel is None:
-        return missing("channel", "It is not known which TLS peer answered.", "none", "no certificate was recorded")
+        return missing(
+            "channel",
+            "It is not known which TLS peer answered.",
+            "none",
+            "no certificate was recorded",
+        )
     facts = {"certificate_sha256": channel.certificate_sha256, "tls_version": channel.tls_version}
     if host is None:
         return missing(
-            "channel", "There is no registered certificate to compare with.", "no-host", "no host is known", **facts
+            "channel",
+            "There is no registered certificate to compare with.",
+            "no-host",
+            "no host is known",
+            **facts,
         )
     # That this is the registry's own certificate too is the registry claim's to say.
     registered = hashlib.sha256(host.tls_certificate).hexdigest()
@@ -33,4 +42,6 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             f"presented {channel.certificate_sha256}, registered {registered}",
             **facts,
         )
-    return passed("channel", basis, "The TLS peer presented exactly the registered certificate.", **facts)
+    return passed(
+        "channel", basis, "The TLS peer presented exactly the registered certificate.", **facts
+    )

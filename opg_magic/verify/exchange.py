@@ -12,9 +12,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from opg_magic import arguments
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Evidence, Kind, Problem, RequestEvidence, ResponseEvidence, Trust, Verdict
+from opg_magic.models import (
+    Evidence,
+    Kind,
+    Problem,
+    RequestEvidence,
+    ResponseEvidence,
+    Trust,
+    Verdict,
+    arguments,
+)
 from opg_magic.protocol.canonical import CANONICALISER, request_evidence
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
@@ -34,13 +42,14 @@ def verify_exchange(
 ) -> Verdict:
     """Check one exchange against a host's signing key.
 
-    ``request`` is the JSON object that was sent, ``response`` the JSON object that came back, its text, or the raw text
-    of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or PEM; times are Unix seconds.
+    ``request`` is the JSON object that was sent, ``response`` the JSON object that came back, its
+    text, or the raw text of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or PEM;
+    times are Unix seconds.
 
-    The verdict is FAILED or UNVERIFIED, since neither registry nor attestation is looked at; its claims tell the rest.
-    Malformed messages fail; they do not raise.  Raises :class:`opg_magic.errors.ArgumentError`, a ValueError, for
-    arguments of another type, a kind that there is not, and times that are none.
-    """
+    The verdict is FAILED or UNVERIFIED, since neither registry nor attestation is looked at; its
+    claims tell the rest. Malformed messages fail; they do not raise.  Raises
+    :class:`opg_magic.errors.ArgumentError`, a ValueError, for arguments of another type, a kind
+    that there is not, and times that are none."""
     arguments.choice("kind", kind, arguments.KINDS)
     if not isinstance(request, Mapping):
         arguments.refuse("request", "the JSON object that was sent (a dict)", request)
@@ -72,12 +81,18 @@ def _request(request: Mapping[str, Any], kind: Kind) -> RequestEvidence:
 
 def _response(response: Mapping[str, Any] | str, kind: Kind) -> ResponseEvidence:
     if isinstance(response, str):
-        return read_reply(response, kind) if response.lstrip().startswith("{") else read_stream(response)
+        return (
+            read_reply(response, kind)
+            if response.lstrip().startswith("{")
+            else read_stream(response)
+        )
     try:
         return read_reply(json.dumps(response), kind)
     except (TypeError, ValueError, RecursionError) as error:
         problem = Problem("framing", f"the answer is not JSON: {error}")
-        return ResponseEvidence(False, None, None, None, None, hashlib.sha256(b"").hexdigest(), 0, problem=problem)
+        return ResponseEvidence(
+            False, None, None, None, None, hashlib.sha256(b"").hexdigest(), 0, problem=problem
+        )
 
 
 def _moment(name: str, seconds: float) -> datetime:
@@ -89,7 +104,8 @@ def _moment(name: str, seconds: float) -> datetime:
 
 
 def _der(key: bytes | str) -> bytes:
-    """DER as it is; the inside of PEM.  What is neither stays as it is, and the signature claim refuses it."""
+    """DER as it is; the inside of PEM.  What is neither stays as it is, and the signature claim
+    refuses it."""
     text = key if isinstance(key, str) else key.decode("latin-1")
     match = _PEM.fullmatch(text.strip())
     if match is not None:

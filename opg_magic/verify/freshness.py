@@ -1,8 +1,7 @@
 """The freshness claim: signed between sending and receiving, and in no other receipt.
 
-The signed time is the enclave's own.  That it fell inside the call is the word of whoever wrote the times down, unless
-blocks that this verifier asked about lie before and after it.
-"""
+The signed time is the enclave's own.  That it fell inside the call is the word of whoever wrote the
+times down, unless blocks that this verifier asked about lie before and after it."""
 
 from __future__ import annotations
 
@@ -14,7 +13,8 @@ from opg_magic.models import Basis, Claim, Evidence, Problem, Trust
 from opg_magic.protocol.frame import SignedFields
 from opg_magic.verify._claims import basis_of, failed, fields_of, missing, passed
 
-#: The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section 3).
+#: The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section
+#: 3).
 MAX_AGE_SECONDS = 3600
 MAX_AHEAD_SECONDS = 300
 
@@ -23,17 +23,23 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """``sent − skew ≤ T ≤ received + skew`` and, at receipt, at most 3600 s old and 300 s ahead; bounds inclusive.
+    """``sent − skew ≤ T ≤ received + skew`` and, at receipt, at most 3600 s old and 300 s ahead;
+    bounds inclusive.
 
-    Never counted from "now".  The chain counts whole seconds, so receipt is taken in whole seconds for its bounds.
-    For a reader it is recorded, or asked where a registry block before and a payment block after the signed time were.
-    Facts: ``timestamp``, ``skew_seconds``, and, where they were asked, ``between`` (the two blocks' times, ISO 8601).
-    """
+    Never counted from "now".  The chain counts whole seconds, so receipt is taken in whole seconds
+    for its bounds. For a reader it is recorded, or asked where a registry block before and a
+    payment block after the signed time were. Facts: ``timestamp``, ``skew_seconds``, and, where
+    they were asked, ``between`` (the two blocks' times, ISO 8601)."""
     # What contradicts the receipt's own times follows from the receipt.
     basis = Basis.PROVEN if trust.reader else Basis.ASKED
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
-        return missing("freshness", "Nothing signed says when the answer was made.", fields.code, fields.message)
+        return missing(
+            "freshness",
+            "Nothing signed says when the answer was made.",
+            fields.code,
+            fields.message,
+        )
     facts: dict[str, Any] = {"timestamp": fields.timestamp, "skew_seconds": trust.skew_seconds}
     if evidence.signature_seen_in:
         others = ", ".join(evidence.signature_seen_in[:3])
@@ -47,7 +53,14 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         )
     fault = _time_fault(evidence, fields, trust.skew_seconds)
     if fault is not None:
-        return failed("freshness", basis, "The answer was not signed during this call.", "stale-time", fault, **facts)
+        return failed(
+            "freshness",
+            basis,
+            "The answer was not signed during this call.",
+            "stale-time",
+            fault,
+            **facts,
+        )
     when = datetime.fromtimestamp(fields.timestamp, UTC)
     if basis_of("freshness", trust) is Basis.ASKED:
         sentence = f"The host signed it during the call, at {when:%H:%M:%S} UTC, and only for it."
@@ -63,13 +76,21 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     return passed("freshness", Basis.ASKED, sentence, **facts)
 
 
-def _bounds(evidence: Evidence, trust: Trust, fields: SignedFields) -> tuple[datetime, datetime] | None:
-    """Times of the registry's block before and the payment's block after signing, if this verifier asked about both."""
+def _bounds(
+    evidence: Evidence, trust: Trust, fields: SignedFields
+) -> tuple[datetime, datetime] | None:
+    """Times of the registry's block before and the payment's block after signing, if this verifier
+    asked about both."""
     if not {"registry", "payment"} <= trust.asked:
         return None
     registry = evidence.registry
     settled = evidence.payment.settled if evidence.payment is not None else None
-    if registry is None or settled is None or settled.status != "spent" or settled.block_time is None:
+    if (
+        registry is None
+        or settled is None
+        or settled.status != "spent"
+        or settled.block_time is None
+    ):
         return None
     signed = fields.timestamp
     if not registry.block_time.timestamp() <= signed <= settled.block_time.timestamp():
@@ -78,7 +99,11 @@ def _bounds(evidence: Evidence, trust: Trust, fields: SignedFields) -> tuple[dat
 
 
 def _time_fault(evidence: Evidence, fields: SignedFields, skew: float) -> str | None:
-    signed, sent, received = fields.timestamp, evidence.sent_at.timestamp(), evidence.received_at.timestamp()
+    signed, sent, received = (
+        fields.timestamp,
+        evidence.sent_at.timestamp(),
+        evidence.received_at.timestamp(),
+    )
     if signed > _LAST_SECOND:
         return "signed at a time beyond the year 9999"
     if signed < sent - skew:
@@ -87,7 +112,11 @@ def _time_fault(evidence: Evidence, fields: SignedFields, skew: float) -> str | 
         return f"signed {signed - received:.0f} s after receiving; {skew:g} s are allowed"
     received = math.floor(received)
     if received - signed > MAX_AGE_SECONDS:
-        return f"signed {received - signed} s before receiving; the chain allows {MAX_AGE_SECONDS} s"
+        return (
+            f"signed {received - signed} s before receiving; the chain allows {MAX_AGE_SECONDS} s"
+        )
     if signed - received > MAX_AHEAD_SECONDS:
-        return f"signed {signed - received} s after receiving; the chain allows {MAX_AHEAD_SECONDS} s"
+        return (
+            f"signed {signed - received} s after receiving; the chain allows {MAX_AHEAD_SECONDS} s"
+        )
     return None

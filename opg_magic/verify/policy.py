@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from opg_magic import arguments
 from opg_magic.errors import ConfigError
-from opg_magic.models import CLAIM_NAMES
+from opg_magic.models import CLAIM_NAMES, arguments
 
-_DEFAULT = frozenset({"request", "response", "signature", "freshness", "attestation", "registry", "channel"})
+_DEFAULT = frozenset(
+    {"request", "response", "signature", "freshness", "attestation", "registry", "channel"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """``required`` claims must pass; ``rpcs`` is how many RPCs must agree on the registry entry.
 
-    ``withhold_missing``: an answer that lacks the evidence of a required claim is not handed out.  What the default
-    policy requires is always required: a policy made without it is widened to it.
+    ``withhold_missing``: an answer that lacks the evidence of a required claim is not handed out.
+    What the default policy requires is always required: a policy made without it is widened to it.
     """
 
     name: str
@@ -47,24 +48,33 @@ def policy(name: str) -> Policy:
         if isinstance(name, str) and known.name == name:
             return known
     raise ConfigError(
-        f"No policy is called {arguments.shown(name)}.", hint=f"Policies: {', '.join(p.name for p in POLICIES)}."
+        f"No policy is called {arguments.shown(name)}.",
+        hint=f"Policies: {', '.join(p.name for p in POLICIES)}.",
     )
 
 
 def requiring(base: Policy, claims: Iterable[str]) -> Policy:
-    """``base`` and these claims besides: a user's own policy.  :class:`ConfigError` for a claim that there is not."""
+    """``base`` and these claims besides: a user's own policy.  :class:`ConfigError` for a claim
+    that there is not."""
     own = frozenset(claims)
     more = sorted(own - base.required)
-    widened = Policy("+".join([base.name, *more]), base.required | own, base.rpcs, base.withhold_missing)
+    widened = Policy(
+        "+".join([base.name, *more]), base.required | own, base.rpcs, base.withhold_missing
+    )
     return widened if more else base
 
 
 def combine(*policies: Policy) -> Policy:
-    """All of them at once: the union of what they require, and of how they withhold.  None: the default policy."""
+    """All of them at once: the union of what they require, and of how they withhold.  None: the
+    default policy."""
     required = frozenset[str]().union(*(p.required for p in policies))
     rpcs = max((p.rpcs for p in policies), default=1)
     withhold = any(p.withhold_missing for p in policies)
     for known in (*POLICIES, *policies):
-        if (known.required, known.rpcs, known.withhold_missing) == (required or _DEFAULT, rpcs, withhold):
+        if (known.required, known.rpcs, known.withhold_missing) == (
+            required or _DEFAULT,
+            rpcs,
+            withhold,
+        ):
             return known
     return Policy("+".join(dict.fromkeys(p.name for p in policies)), required, rpcs, withhold)

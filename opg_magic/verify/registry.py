@@ -8,7 +8,8 @@ from opg_magic.models import Claim, Evidence, Host, RegistryEvidence, Trust
 from opg_magic.protocol.canonical import tee_id
 from opg_magic.verify._claims import basis_of, failed, missing, passed
 
-#: A block further than this from the call says nothing about it: the registry's own ``heartbeatMaxAge`` (section 2).
+#: A block further than this from the call says nothing about it: the registry's own
+#: ``heartbeatMaxAge`` (section 2).
 MAX_BLOCK_DISTANCE_SECONDS = 1800
 
 #: The registry's type of a host that answers prompts (section 2); the other type validates.
@@ -20,13 +21,18 @@ _NOT_LISTED = "The registry does not list this host."
 def check(evidence: Evidence, trust: Trust) -> Claim:
     """The entry at that block must be this very host's, enabled, with approved code.
 
-    Facts: ``chain_id``, ``contract``, ``block_number``, ``block_hash``, ``rpcs`` (host labels that agreed),
-    ``pcr_hash``, ``pcr_version``, ``registry_pinned`` (whether this verifier named the registry it means), ``since``
-    (what became of the entry later, where that was asked: it does not undo what held at the block).
-    """
+    Facts: ``chain_id``, ``contract``, ``block_number``, ``block_hash``, ``rpcs`` (host labels that
+    agreed), ``pcr_hash``, ``pcr_version``, ``registry_pinned`` (whether this verifier named the
+    registry it means), ``since`` (what became of the entry later, where that was asked: it does not
+    undo what held at the block)."""
     registry = evidence.registry
     if registry is None:
-        return missing("registry", "The registry was not asked about this host.", "none", "no registry entry is known")
+        return missing(
+            "registry",
+            "The registry was not asked about this host.",
+            "none",
+            "no registry entry is known",
+        )
     facts: dict[str, Any] = {
         "chain_id": registry.chain_id,
         "contract": registry.contract,
@@ -37,7 +43,13 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         "registry_pinned": trust.registry is not None,
     }
     if evidence.signing_key is None and evidence.host is None:
-        return missing("registry", "It is not known which host to look for.", "no-key", "no key is known", **facts)
+        return missing(
+            "registry",
+            "It is not known which host to look for.",
+            "no-key",
+            "no key is known",
+            **facts,
+        )
     basis = basis_of("registry", trust)
     if registry.since is not None:
         facts["since"] = registry.since
@@ -50,7 +62,13 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     seconds = _distance(evidence, registry)
     if seconds > MAX_BLOCK_DISTANCE_SECONDS + trust.skew_seconds:
         reason = f"block {registry.block_number} lies {seconds:.0f} s from the call"
-        return missing("registry", "The registry's entry is not of the time of the call.", "stale", reason, **facts)
+        return missing(
+            "registry",
+            "The registry's entry is not of the time of the call.",
+            "stale",
+            reason,
+            **facts,
+        )
     entry = registry.entry
     witnesses = len(facts["rpcs"])
     said = "one RPC says so" if witnesses == 1 else f"{witnesses} RPCs agree"
@@ -59,27 +77,42 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     return passed(
         "registry",
         basis,
-        f"The host was active in the registry of chain {registry.chain_id} at block {registry.block_number}"
+        f"The host was active in the registry of chain {registry.chain_id} at block "
+        f"{registry.block_number}"
         f" ({said}{unnamed}){since}.",
         pcr_hash=entry.pcr_hash if entry is not None else None,
         **facts,
     )
 
 
-def _fault(evidence: Evidence, registry: RegistryEvidence, trust: Trust) -> tuple[str, str, str] | None:
+def _fault(
+    evidence: Evidence, registry: RegistryEvidence, trust: Trust
+) -> tuple[str, str, str] | None:
     """(sentence, code, reason) of the first thing that is wrong."""
     if trust.registry is not None:
         chain_id, contract = trust.registry
         if (registry.chain_id, registry.contract.lower()) != (chain_id, contract.lower()):
             reason = f"asked was {registry.contract} on chain {registry.chain_id}, meant is {contract} on {chain_id}"
-            return "Another registry was asked than the one that is meant.", "wrong-registry", reason
+            return (
+                "Another registry was asked than the one that is meant.",
+                "wrong-registry",
+                reason,
+            )
     entry = registry.entry
     if entry is None:
         return _NOT_LISTED, "not-listed", registry.inactive_reason or "not listed"
     if entry.tee_id.lower() != tee_id(entry.public_key):
-        return "The registry's entry does not fit itself.", "wrong-entry", "tee_id is not the hash of the key"
+        return (
+            "The registry's entry does not fit itself.",
+            "wrong-entry",
+            "tee_id is not the hash of the key",
+        )
     if entry.tee_type != LLM_PROXY:
-        return _NOT_LISTED, "wrong-entry", f"the registered type is {entry.tee_type}, not that of a host for prompts"
+        return (
+            _NOT_LISTED,
+            "wrong-entry",
+            f"the registered type is {entry.tee_type}, not that of a host for prompts",
+        )
     for name, mine, theirs in _compared(evidence, entry):
         if mine != theirs:
             code = "not-listed" if name == "signing key" else "wrong-entry"

@@ -15,21 +15,32 @@ _MOST_NAMED = 12
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """Recompute the canonical request from the JSON text that was sent, and compare its hash with the signed one.
+    """Recompute the canonical request from the JSON text that was sent, and compare its hash with
+    the signed one.
 
-    All known versions of the rules are tried, the recorded one first.  Facts: ``canonicaliser`` (which matched),
-    ``request_hash``, ``not_signed`` (what the request asks and no signature covers), ``attachments_by_name`` (the hash
-    covers attachments by type and file name only).
-    """
+    All known versions of the rules are tried, the recorded one first.  Facts: ``canonicaliser``
+    (which matched), ``request_hash``, ``not_signed`` (what the request asks and no signature
+    covers), ``attachments_by_name`` (the hash covers attachments by type and file name only)."""
     request = evidence.request
     try:
         body = _body(request)
     except MalformedMessage as error:
-        return failed("request", Basis.PROVEN, "The request cannot be read in one way only.", error.code, error.message)
+        return failed(
+            "request",
+            Basis.PROVEN,
+            "The request cannot be read in one way only.",
+            error.code,
+            error.message,
+        )
     try:
-        forms = {version: canonical.canonicalise(request.kind, body, version) for version in _versions(request, body)}
+        forms = {
+            version: canonical.canonicalise(request.kind, body, version)
+            for version in _versions(request, body)
+        }
     except MalformedMessage as error:
-        return failed("request", Basis.PROVEN, "No host takes such a request.", error.code, error.message)
+        return failed(
+            "request", Basis.PROVEN, "No host takes such a request.", error.code, error.message
+        )
     if request.canonical not in forms.values():
         return failed(
             "request",
@@ -40,7 +51,12 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         )
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
-        return missing("request", "Nothing signed says which request was answered.", fields.code, fields.message)
+        return missing(
+            "request",
+            "Nothing signed says which request was answered.",
+            fields.code,
+            fields.message,
+        )
     for version, text in forms.items():
         if canonical.request_hash(text) == fields.request_hash:
             unsigned = canonical.unsigned_parts(request.kind, body, version)
@@ -51,20 +67,23 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
                 canonicaliser=version,
                 request_hash=fields.request_hash.hex(),
                 not_signed=unsigned,
-                attachments_by_name=canonical.rules_of(version) == canonical.NEWER and _has_attachments(body),
+                attachments_by_name=canonical.rules_of(version) == canonical.NEWER
+                and _has_attachments(body),
             )
     return failed(
         "request",
         Basis.PROVEN,
         "The host signed another request than the one that was sent.",
         "other-request",
-        f"the signed request hash {fields.request_hash.hex()} is that of no known form of this request",
+        f"the signed request hash {fields.request_hash.hex()} is that of no known form of this "
+        f"request",
         request_hash=fields.request_hash.hex(),
     )
 
 
 def sentence(unsigned: tuple[str, ...]) -> str:
-    """What the claim says; what no signature covers is named, so that nobody takes it for signed."""
+    """What the claim says; what no signature covers is named, so that nobody takes it for
+    signed."""
     names = [name for name in unsigned if name not in canonical.TRANSPORT]
     if not names:
         return SENTENCE
@@ -81,7 +100,8 @@ def _body(request: RequestEvidence) -> dict[str, Any]:
 
 
 def _versions(request: RequestEvidence, body: dict[str, Any]) -> tuple[str, ...]:
-    """All known versions, the recorded one first: where several agree, it is the one that is named."""
+    """All known versions, the recorded one first: where several agree, it is the one that is
+    named."""
     known = canonical.canonicalisers(request.kind, body)
     first = tuple(version for version in known if version == request.canonicaliser)
     return first + tuple(version for version in known if version not in first)

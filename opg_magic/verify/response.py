@@ -26,10 +26,11 @@ _WHY = {
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """Compare the hash of what is shown with the signed one; what is shown must have exactly one reading.
+    """Compare the hash of what is shown with the signed one; what is shown must have exactly one
+    reading.
 
-    Facts: ``output_hash``, ``reading`` (``text`` or ``tool_calls``), ``not_signed`` (the host's word).
-    """
+    Facts: ``output_hash``, ``reading`` (``text`` or ``tool_calls``), ``not_signed`` (the host's
+    word)."""
     response = evidence.response
     problem = response.problem
     if problem is not None:
@@ -40,17 +41,29 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
         # Unreadable signed fields are the signature's fault, and named there.
-        return missing("response", "Nothing signed says what was answered.", fields.code, fields.message)
+        return missing(
+            "response", "Nothing signed says what was answered.", fields.code, fields.message
+        )
     fault = _ambiguity(evidence) or _frame_differs(evidence)
     if fault is not None:
         code, reason = fault
-        return failed("response", Basis.PROVEN, "What is shown is not the one reading of the answer.", code, reason)
+        return failed(
+            "response",
+            Basis.PROVEN,
+            "What is shown is not the one reading of the answer.",
+            code,
+            reason,
+        )
     shown = response.text if response.tool_calls is None else response.tool_calls
     try:
         digest = canonical.output_hash(shown or "")
     except UnicodeEncodeError:
         return failed(
-            "response", Basis.PROVEN, _WHY["ambiguous-json"], "ambiguous-json", "a lone surrogate in the text"
+            "response",
+            Basis.PROVEN,
+            _WHY["ambiguous-json"],
+            "ambiguous-json",
+            "a lone surrogate in the text",
         )
     if digest != fields.output_hash:
         return failed(
@@ -74,11 +87,11 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
 
 
 def _ambiguity(evidence: Evidence) -> tuple[str, str] | None:
-    """Signed bytes do not say whether they are text or tool calls, and the finish reason is unsigned (attack 17).
+    """Signed bytes do not say whether they are text or tool calls, and the finish reason is
+    unsigned (attack 17).
 
-    The rule that leaves one reading: bytes that are a host's rendering of tool calls are tool calls where the request
-    offered tools, and text where it did not; all other bytes are text.
-    """
+    The rule that leaves one reading: bytes that are a host's rendering of tool calls are tool calls
+    where the request offered tools, and text where it did not; all other bytes are text."""
     response = evidence.response
     calls = response.tool_calls is not None
     if calls == (response.text is not None):
@@ -93,7 +106,10 @@ def _ambiguity(evidence: Evidence) -> tuple[str, str] | None:
         if not is_tool_call_text(response.tool_calls):
             return "ambiguous-reading", "what is shown as tool calls is not one"
     elif offered and is_tool_call_text(response.text or ""):
-        return "ambiguous-reading", "the text is a list of tool calls, and the request offered tools"
+        return (
+            "ambiguous-reading",
+            "the text is a list of tool calls, and the request offered tools",
+        )
     return None
 
 
@@ -110,11 +126,19 @@ def _frame_differs(evidence: Evidence) -> tuple[str, str] | None:
     response = evidence.response
     message = strict_json.loads(response.frame or "")  # parsed before: fields_of() has read it
     try:
-        told = _told_by_stream(response, message) if response.stream else _told_by_reply(evidence, message)
+        told = (
+            _told_by_stream(response, message)
+            if response.stream
+            else _told_by_reply(evidence, message)
+        )
     except BadShape as error:
         return "framing", str(error)
     shown = (response.text, response.tool_calls, response.finish_reason)
-    return None if told == shown else ("frame-differs", "what is shown is not what the signed frame says")
+    return (
+        None
+        if told == shown
+        else ("frame-differs", "what is shown is not what the signed frame says")
+    )
 
 
 def _told_by_stream(
@@ -126,5 +150,7 @@ def _told_by_stream(
     return response.text, response.tool_calls, response.finish_reason if finish is None else finish
 
 
-def _told_by_reply(evidence: Evidence, message: dict[str, object]) -> tuple[str | None, str | None, str | None]:
+def _told_by_reply(
+    evidence: Evidence, message: dict[str, object]
+) -> tuple[str | None, str | None, str | None]:
     return reply.read_message(message, evidence.request.kind)[:3]

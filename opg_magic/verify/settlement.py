@@ -1,4 +1,5 @@
-"""The settlement claim: hash pair and signature are in batch R, committed in transaction Z, or settled by themselves.
+"""The settlement claim: hash pair and signature are in batch R, committed in transaction Z, or
+settled by themselves.
 
 Source: protocol section 5; verification, attack 24.
 """
@@ -9,12 +10,29 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from opg_magic.models import Basis, BatchEvidence, Claim, Evidence, IndividualEvidence, Problem, Trust
+from opg_magic.models import (
+    Basis,
+    BatchEvidence,
+    Claim,
+    Evidence,
+    IndividualEvidence,
+    Problem,
+    Trust,
+)
 from opg_magic.protocol import merkle
 from opg_magic.protocol.frame import SignedFields
-from opg_magic.verify._claims import basis_of, failed, fields_of, missing, not_applicable, passed, waiting
+from opg_magic.verify._claims import (
+    basis_of,
+    failed,
+    fields_of,
+    missing,
+    not_applicable,
+    passed,
+    waiting,
+)
 
-#: How long after an answer its batch can still come: the facilitator's 15 minutes, and some for the chain.
+#: How long after an answer its batch can still come: the facilitator's 15 minutes, and some for the
+#: chain.
 PENDING = timedelta(minutes=20)
 
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -23,18 +41,23 @@ _OTHER = "The settlement is not this call's."
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """The Merkle proof follows from the receipt; that its root was committed is the chain's word, asked or recorded.
+    """The Merkle proof follows from the receipt; that its root was committed is the chain's word,
+    asked or recorded.
 
-    Not applicable to a private call.  Facts: ``mode``, ``root``, ``transaction``, ``block_number``, ``chain_id``,
-    ``relay``, ``relay_pinned``, ``sender_pinned`` (whether this verifier named them), ``batch_size``, ``rpcs``.
-    """
+    Not applicable to a private call.  Facts: ``mode``, ``root``, ``transaction``, ``block_number``,
+    ``chain_id``, ``relay``, ``relay_pinned``, ``sender_pinned`` (whether this verifier named them),
+    ``batch_size``, ``rpcs``."""
     found = evidence.settlement
     if found is None and evidence.settlement_mode == "private":
         sentence = "The call was private: nothing of it was put on a chain."
-        return not_applicable("settlement", sentence, "private", "it was asked to be private", mode="private")
+        return not_applicable(
+            "settlement", sentence, "private", "it was asked to be private", mode="private"
+        )
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
-        return missing("settlement", "Nothing was signed that could be settled.", fields.code, fields.message)
+        return missing(
+            "settlement", "Nothing was signed that could be settled.", fields.code, fields.message
+        )
     if found is None:
         return waiting(
             "settlement",
@@ -45,7 +68,11 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             mode=evidence.settlement_mode,
         )
     facts = _facts(found, trust)
-    fault = _proof_fault(found, fields) if isinstance(found, BatchEvidence) else _event_fault(found, fields)
+    fault = (
+        _proof_fault(found, fields)
+        if isinstance(found, BatchEvidence)
+        else _event_fault(found, fields)
+    )
     if fault is not None:
         return failed("settlement", Basis.PROVEN, *fault, **facts)
     basis = basis_of("settlement", trust)
@@ -71,11 +98,25 @@ def _proof_fault(found: BatchEvidence, fields: SignedFields) -> tuple[str, str, 
     told, root = _word(found.leaf), _word(found.root)
     siblings = [_word(sibling) for sibling in found.proof]
     if told is None or root is None or None in siblings:
-        return "The Merkle proof is malformed.", "format", "root, leaf and proof are 32 bytes each, in hex"
+        return (
+            "The Merkle proof is malformed.",
+            "format",
+            "root, leaf and proof are 32 bytes each, in hex",
+        )
     if told != leaf:
-        return _OTHER, "wrong-leaf", f"this call's leaf is 0x{leaf.hex()}, the settlement's is {found.leaf}"
-    if not merkle.verify_proof(root, leaf, [sibling for sibling in siblings if sibling is not None]):
-        return "The Merkle proof does not hold.", "wrong-proof", "the proof does not lead from the leaf to the root"
+        return (
+            _OTHER,
+            "wrong-leaf",
+            f"this call's leaf is 0x{leaf.hex()}, the settlement's is {found.leaf}",
+        )
+    if not merkle.verify_proof(
+        root, leaf, [sibling for sibling in siblings if sibling is not None]
+    ):
+        return (
+            "The Merkle proof does not hold.",
+            "wrong-proof",
+            "the proof does not lead from the leaf to the root",
+        )
     if len(found.proof) > max(found.batch_size - 1, 0).bit_length():
         reason = f"a proof of {len(found.proof)} steps, in a batch of {found.batch_size}"
         return "The Merkle proof does not hold.", "wrong-proof", reason
@@ -104,7 +145,11 @@ def _chain_fault(
 ) -> tuple[str, str, str] | None:
     if not found.committed:
         what = f"root {found.root}" if isinstance(found, BatchEvidence) else "this call"
-        return _NOT_THERE, "absent", f"no event of the relay for {what} in transaction {found.tx_hash}"
+        return (
+            _NOT_THERE,
+            "absent",
+            f"no event of the relay for {what} in transaction {found.tx_hash}",
+        )
     if trust.relay is not None:
         chain_id, relay = trust.relay
         if (found.chain_id, found.relay.lower()) != (chain_id, relay.lower()):

@@ -23,26 +23,40 @@ _WRONG = "The host's key did not sign this."
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt of exactly 32 bytes, over the signed digest (protocol section 3).
+    """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt of exactly 32 bytes, over the signed digest (protocol
+    section 3).
 
-    The key must be RSA of at least 2048 bits in canonical DER, and its Keccak hash the ``tee_id`` that the answer names
-    and that the host is known by.  Facts: ``tee_id``, ``timestamp`` (Unix seconds), ``key_bits``.
-    """
+    The key must be RSA of at least 2048 bits in canonical DER, and its Keccak hash the ``tee_id``
+    that the answer names and that the host is known by.  Facts: ``tee_id``, ``timestamp`` (Unix
+    seconds), ``key_bits``."""
     fields = fields_of(evidence)
     if isinstance(fields, Problem):
         if evidence.response.frame is not None and fields.code not in NOTHING_SIGNED:
-            return failed("signature", Basis.PROVEN, "The signed fields are malformed.", fields.code, fields.message)
+            return failed(
+                "signature",
+                Basis.PROVEN,
+                "The signed fields are malformed.",
+                fields.code,
+                fields.message,
+            )
         return missing("signature", "There is no signature.", fields.code, fields.message)
     der = evidence.signing_key
     if der is None:
-        return missing("signature", "There is no key to check the signature with.", "no-key", "no signing key is known")
+        return missing(
+            "signature",
+            "There is no key to check the signature with.",
+            "no-key",
+            "no signing key is known",
+        )
     fault = _identity_fault(evidence, der, fields)
     if fault is not None:
         return failed("signature", Basis.PROVEN, _WRONG, *fault)
     try:
         key = load_key(bytes(der))
     except ValueError as error:
-        return failed("signature", Basis.PROVEN, "The host's key is not acceptable.", "wrong-key", str(error))
+        return failed(
+            "signature", Basis.PROVEN, "The host's key is not acceptable.", "wrong-key", str(error)
+        )
     if len(fields.signature) != (key.key_size + 7) // 8:
         reason = f"the signature has {len(fields.signature)} bytes, the key {key.key_size} bits"
         return failed("signature", Basis.PROVEN, "The signature is malformed.", "format", reason)
@@ -74,10 +88,15 @@ def _identity_fault(evidence: Evidence, der: bytes, fields: SignedFields) -> tup
 
 @lru_cache(maxsize=64)
 def load_key(der: bytes) -> RSAPublicKey:
-    """A host's key from canonical DER SubjectPublicKeyInfo; ValueError with the reason if it is not acceptable."""
+    """A host's key from canonical DER SubjectPublicKeyInfo; ValueError with the reason if it is not
+    acceptable."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_der_public_key,
+    )
 
     try:
         key = load_der_public_key(der)
@@ -100,7 +119,8 @@ def verifies(key: RSAPublicKey, fields: SignedFields) -> bool:
 
 
 def pss_holds(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
-    """RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of exactly 32 bytes (RFC 8017, section 8.1.2)."""
+    """RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of exactly 32 bytes (RFC 8017, section
+    8.1.2)."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -113,5 +133,9 @@ def pss_holds(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
         return verify(key, signature, message)
     except InvalidSignature as refusal:
         known = load_key(_works.rsa_key())
-        _works.insist("cryptography", lambda: verify(known, _works.rsa_signature(), _works.RSA_MESSAGE), refusal)
+        _works.insist(
+            "cryptography",
+            lambda: verify(known, _works.rsa_signature(), _works.RSA_MESSAGE),
+            refusal,
+        )
         return False

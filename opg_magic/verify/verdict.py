@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from opg_magic.models import CLAIM_NAMES, Basis, Claim, ClaimName, Evidence, Status, Trust, Verdict, VerdictStatus
+from opg_magic.models import (
+    CLAIM_NAMES,
+    Basis,
+    Claim,
+    ClaimName,
+    Evidence,
+    Status,
+    Trust,
+    Verdict,
+    VerdictStatus,
+)
 from opg_magic.verify import (
     agreement,
     attestation,
@@ -36,13 +46,17 @@ CHECKS: Mapping[ClaimName, Callable[[Evidence, Trust], Claim]] = {
 
 
 def judge(evidence: Evidence, *, policy: Policy = DEFAULT, trust: Trust) -> Verdict:
-    """Check all claims on one exchange and decide.  Pure: the same evidence, policy and trust give the same verdict."""
+    """Check all claims on one exchange and decide.  Pure: the same evidence, policy and trust give
+    the same verdict."""
     claims: dict[str, Claim] = {name: check(evidence, trust) for name, check in CHECKS.items()}
     return decide(claims, policy=policy, trust=trust, simulated=_simulated(evidence, claims))
 
 
-def decide(claims: Mapping[str, Claim], *, policy: Policy = DEFAULT, trust: Trust, simulated: bool) -> Verdict:
-    """FAILED, UNVERIFIED, PARTIAL, VERIFIED (SIMULATED): the first that applies, and what decided it, in words."""
+def decide(
+    claims: Mapping[str, Claim], *, policy: Policy = DEFAULT, trust: Trust, simulated: bool
+) -> Verdict:
+    """FAILED, UNVERIFIED, PARTIAL, VERIFIED (SIMULATED): the first that applies, and what decided
+    it, in words."""
     claims = _with_missing(claims, policy)
     unmet = _unmet(claims, policy, trust)
     lacking = any(_lacks(claims[name]) and name in unmet for name in policy.required)
@@ -70,27 +84,35 @@ def _simulated(evidence: Evidence, claims: Mapping[str, Claim]) -> bool:
 
 
 def _with_missing(claims: Mapping[str, Claim], policy: Policy) -> dict[str, Claim]:
-    """The claims in their usual order, with one that says "missing" for each required one that nobody checked."""
+    """The claims in their usual order, with one that says "missing" for each required one that
+    nobody checked."""
     complete: dict[str, Claim] = {}
     for name in CLAIM_NAMES:
         if name in claims:
             complete[name] = claims[name]
         elif name in policy.required:
-            complete[name] = missing(name, f"Nothing was checked about {name}.", "unchecked", "there is no evidence")
+            complete[name] = missing(
+                name, f"Nothing was checked about {name}.", "unchecked", "there is no evidence"
+            )
     return complete
 
 
 def _unverified(claims: Mapping[str, Claim], trust: Trust) -> tuple[str, ...]:
     if not claims["signature"].passed:
-        return tuple(_told(claims[name]) for name in ("response", "signature") if not claims[name].passed)
+        return tuple(
+            _told(claims[name]) for name in ("response", "signature") if not claims[name].passed
+        )
     if not claims["registry"].passed and not claims["attestation"].passed:
         return _told(claims["registry"]), _told(claims["attestation"])
     return ()
 
 
 def _lacks(claim: Claim) -> bool:
-    """Whether evidence is missing for which an answer may be withheld: that a host did not collect is not such."""
-    return claim.status is Status.MISSING and not (claim.name == "payment" and claim.code == "expired")
+    """Whether evidence is missing for which an answer may be withheld: that a host did not collect
+    is not such."""
+    return claim.status is Status.MISSING and not (
+        claim.name == "payment" and claim.code == "expired"
+    )
 
 
 def _unmet(claims: Mapping[str, Claim], policy: Policy, trust: Trust) -> dict[str, str]:
@@ -105,7 +127,9 @@ def _unmet(claims: Mapping[str, Claim], policy: Policy, trust: Trust) -> dict[st
     return unmet
 
 
-def _why_unmet(claim: Claim, claims: Mapping[str, Claim], policy: Policy, trust: Trust) -> str | None:
+def _why_unmet(
+    claim: Claim, claims: Mapping[str, Claim], policy: Policy, trust: Trust
+) -> str | None:
     attested = claims["attestation"]
     proven = _attested(attested, trust)
     if claim.name == "attestation":
@@ -115,7 +139,8 @@ def _why_unmet(claim: Claim, claims: Mapping[str, Claim], policy: Policy, trust:
     if not claim.passed:
         return _told(claim)
     if claim.basis is Basis.RECORDED and trust.reader:
-        # A certificate that the enclave itself names needs no witness; the signed time is proven, whenever it was sent.
+        # A certificate that the enclave itself names needs no witness; the signed time is proven,
+        # whenever it was sent.
         if claim.name == "channel" and proven and attested.facts.get("binds_certificate") is True:
             return None
         if claim.name == "freshness":
@@ -127,15 +152,23 @@ def _why_unmet(claim: Claim, claims: Mapping[str, Claim], policy: Policy, trust:
 
 
 def _attested(claim: Claim, trust: Trust) -> bool:
-    """A document under AWS' pinned root, or under a root known as simulated, that binds this very key."""
+    """A document under AWS' pinned root, or under a root known as simulated, that binds this very
+    key."""
     facts = claim.facts
     root_known = facts.get("simulated") is True or facts.get("root_sha256") == trust.aws_root_sha256
-    return claim.passed and claim.basis is Basis.PROVEN and root_known and facts.get("binds_key") is not False
+    return (
+        claim.passed
+        and claim.basis is Basis.PROVEN
+        and root_known
+        and facts.get("binds_key") is not False
+    )
 
 
 def _pinned(claim: Claim, trust: Trust) -> bool:
     """The reader's own allow-list names the attested code: that stands for the registry."""
-    return _attested(claim, trust) and claim.facts.get("pcr_hash") in {pcr.lower() for pcr in trust.pinned_pcrs}
+    return _attested(claim, trust) and claim.facts.get("pcr_hash") in {
+        pcr.lower() for pcr in trust.pinned_pcrs
+    }
 
 
 def _too_few_rpcs(claim: Claim, policy: Policy) -> bool:

@@ -1,8 +1,8 @@
 """What may be signed at most: the signer's own look, whatever an offer or the code before it says.
 
-A second line.  The offer's check compares what a host asks for; this compares what is about to be signed with the
-network's profile, the registry and the user's pins and limits, so that a bug or a changed object signs nothing else.
-"""
+A second line.  The offer's check compares what a host asks for; this compares what is about to be
+signed with the network's profile, the registry and the user's pins and limits, so that a bug or a
+changed object signs nothing else."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 from opg_magic.errors import PaymentRefused
 from opg_magic.models import Authorisation, Host, Money
-from opg_magic.networks import Network
+from opg_magic.models.networks import Network
 from opg_magic.protocol.x402 import MAX_SECONDS, VALID_AFTER_MARGIN
 
-#: Seconds that may lie between making an authorisation and signing it: a keyring or a slow disk stands between.
+#: Seconds that may lie between making an authorisation and signing it: a keyring or a slow disk
+#: stands between.
 SIGNING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Who may be paid and who may settle (lower-case addresses), how much (base units), for how long (seconds)."""
+    """Who may be paid and who may settle (lower-case addresses), how much (base units), for how
+    long (seconds)."""
 
     payees: frozenset[str]
     facilitators: frozenset[str]
@@ -38,7 +40,8 @@ class Bounds:
         payees: Iterable[str] = (),
         facilitators: Iterable[str] = (),
     ) -> Bounds:
-        """From the network's profile, the host's registry entry and the user's pins: nothing that an offer says."""
+        """From the network's profile, the host's registry entry and the user's pins: nothing that
+        an offer says."""
         return cls(
             payees=frozenset(a.lower() for a in (host.payment_address, *network.payees, *payees)),
             facilitators=frozenset(a.lower() for a in (*network.facilitators, *facilitators)),
@@ -47,10 +50,12 @@ class Bounds:
         )
 
     def check(self, auth: Authorisation, network: Network, *, payer: str, now: int) -> None:
-        """Refuse an authorisation with any field that these bounds do not allow (:class:`PaymentRefused`)."""
+        """Refuse an authorisation with any field that these bounds do not allow
+        (:class:`PaymentRefused`)."""
         if auth.chain_id != network.payment_chain_id:
             raise PaymentRefused(
-                f"the authorisation is for chain {auth.chain_id}; this network pays on chain {network.payment_chain_id}"
+                f"the authorisation is for chain {auth.chain_id}; this network pays on chain "
+                f"{network.payment_chain_id}"
             )
         for name, theirs, allowed in (
             ("payer", auth.payer, {payer.lower()}),
@@ -61,7 +66,9 @@ class Bounds:
         ):
             if theirs.lower() not in allowed:
                 ours = ", ".join(sorted(allowed)) or "none"
-                raise PaymentRefused(f"the authorisation names {name} {theirs}; this wallet signs for {ours}")
+                raise PaymentRefused(
+                    f"the authorisation names {name} {theirs}; this wallet signs for {ours}"
+                )
         if not 0 < auth.cap <= self.max_cap:
             cap, most = Money(auth.cap, network.token), Money(self.max_cap, network.token)
             raise PaymentRefused(f"the authorisation's cap is {cap}; at most {most} may be signed")
@@ -71,7 +78,8 @@ class Bounds:
         left = auth.deadline - now
         if left > self.max_seconds:
             raise PaymentRefused(
-                f"the authorisation holds for {left} s from now; at most {self.max_seconds} s may be signed"
+                f"the authorisation holds for {left} s from now; at most {self.max_seconds} s may "
+                f"be signed"
             )
         if left <= 0:
             raise PaymentRefused(f"the authorisation's deadline passed {-left} s ago")

@@ -1,8 +1,8 @@
-"""Whether wallet and allowance cover everything that may still be taken: all open authorisations, and one more.
+"""Whether wallet and allowance cover everything that may still be taken: all open authorisations,
+and one more.
 
-When a host settles, the facilitator simulates the *full cap* again.  Two open authorisations on a balance (or an
-allowance) for one leave the second unpaid, so what is outstanding counts whole.
-"""
+When a host settles, the facilitator simulates the *full cap* again.  Two open authorisations on a
+balance (or an allowance) for one leave the second unpaid, so what is outstanding counts whole."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from opg_magic.errors import ClockSkew, WalletError
 from opg_magic.models import Money
 
 if TYPE_CHECKING:
-    from opg_magic.networks import Network
+    from opg_magic.models.networks import Network
     from opg_magic.wallet.chain import PaymentChain
 
-#: How far this machine's clock may be from the payment chain's newest block before signing is refused, in seconds.
-#: Deadlines are signed in chain time: with 300 s to live, a minute matters.
+#: How far this machine's clock may be from the payment chain's newest block before signing is
+#: refused, in seconds. Deadlines are signed in chain time: with 300 s to live, a minute matters.
 CHAIN_CLOCK_SECONDS = 60
 
-#: An allowance from here on does not count down: tokens take the highest number for "without limit".
+#: An allowance from here on does not count down: tokens take the highest number for "without
+#: limit".
 UNLIMITED = 2**255
 
 #: Below this many further caps the user is told that the allowance runs out.
@@ -41,32 +42,38 @@ class Funds:
     at: datetime
 
     def check(self, cap: Money, held: int, network: Network) -> None:
-        """Refuse a new authorisation that is not covered beside the ``held`` ones (:class:`WalletError`)."""
+        """Refuse a new authorisation that is not covered beside the ``held`` ones
+        (:class:`WalletError`)."""
         token, wanted = cap.token, held + cap.amount
         beside = f", and open payments hold {Money(held, token)} already" if held else ""
         wait = " Or wait until they are settled: %opg reconcile." if held else ""
         if self.balance < wanted:
             raise WalletError(
-                f"The wallet holds {Money(self.balance, token)}. This call needs {cap}{beside}. Nothing was signed.",
+                f"The wallet holds {Money(self.balance, token)}. This call needs {cap}{beside}. "
+                f"Nothing was signed.",
                 hint=f"Send at least {Money(wanted - self.balance, token)} to {self.payer}.{wait}",
             )
         if self.allowance < wanted:
             raise WalletError(
-                f"Permit2 may take {Money(self.allowance, token)} from the wallet. This call needs {cap}{beside}."
+                f"Permit2 may take {Money(self.allowance, token)} from the wallet. This call needs "
+                f"{cap}{beside}."
                 " Nothing was signed.",
                 hint=f"In a shell: {renewal(network, wanted - self.allowance)}.{wait}",
             )
 
     def warning(self, cap: Money, held: int, network: Network) -> str | None:
-        """What to say of an allowance that covers few further authorisations; None where there is enough."""
+        """What to say of an allowance that covers few further authorisations; None where there is
+        enough."""
         left = self.allowance - held
         if self.allowance >= UNLIMITED or left >= LOW * cap.amount:
             return None
         more = left // cap.amount if cap.amount else 0
         covers = "no further payment" if more <= 0 else f"{more} further payment" + "s" * (more > 1)
         return (
-            f"the allowance of Permit2 is nearly used up: {Money(max(0, left), cap.token)} is left for new payments,"
-            f" which covers {covers} of {cap}. In a shell: {renewal(network, LOW * cap.amount - left)}"
+            f"the allowance of Permit2 is nearly used up: {Money(max(0, left), cap.token)} is left "
+            f"for new payments,"
+            f" which covers {covers} of {cap}. In a shell: "
+            f"{renewal(network, LOW * cap.amount - left)}"
         )
 
 
@@ -76,7 +83,8 @@ def allowance_words(allowance: int, network: Network) -> str:
 
 
 def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int:
-    """The allowance to ask for: ``amount``, or that much more than is left (:class:`WalletError` if that is all)."""
+    """The allowance to ask for: ``amount``, or that much more than is left (:class:`WalletError` if
+    that is all)."""
     if not add:
         return amount
     if allowance >= UNLIMITED:
@@ -88,7 +96,8 @@ def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int
 
 
 def renewal(network: Network, missing: int) -> str:
-    """The command that raises the allowance by what is missing, in whole OPG, or by a day's worth if that is more."""
+    """The command that raises the allowance by what is missing, in whole OPG, or by a day's worth
+    if that is more."""
     whole = -(-missing // 10**network.token.decimals)
     return f"opg wallet approve {max(5, whole)} --add --network {network.name}"
 
@@ -97,12 +106,15 @@ async def read_funds(chain: PaymentChain, payer: str) -> Funds:
     """Balance, allowance and time as the payment chain has them now."""
     import asyncio
 
-    at, balance, allowance = await asyncio.gather(chain.clock(), chain.balance(payer), chain.allowance(payer))
+    at, balance, allowance = await asyncio.gather(
+        chain.clock(), chain.balance(payer), chain.allowance(payer)
+    )
     return Funds(payer, balance, allowance, at)
 
 
 def check_clock(now: datetime, *, chain: datetime, host: datetime | None, skew: float) -> None:
-    """Refuse to sign where this machine's clock is off the chain's, or the host's (:class:`ClockSkew`)."""
+    """Refuse to sign where this machine's clock is off the chain's, or the host's
+    (:class:`ClockSkew`)."""
     for name, theirs, bound in (
         ("the payment chain's newest block", chain, CHAIN_CLOCK_SECONDS),
         ("the host's Date header", host, max(skew, 1.0)),
@@ -112,7 +124,8 @@ def check_clock(now: datetime, *, chain: datetime, host: datetime | None, skew: 
         off = (now - theirs).total_seconds()
         if abs(off) > bound:
             raise ClockSkew(
-                f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {name};"
+                f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} "
+                f"{name};"
                 " nothing was signed",
                 hint="Set the clock, then run the cell again.",
             )

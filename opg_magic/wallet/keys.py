@@ -1,11 +1,12 @@
 """Keys: where a private key comes from, and the little that it is allowed to sign.
 
-A wallet signs two things and nothing else: a Permit2 authorisation whose every field the network profile allows, and an
-ERC-20 approval of Permit2 for a named amount.  The key itself is shown by nothing (attack 28).
+A wallet signs two things and nothing else: a Permit2 authorisation whose every field the network
+profile allows, and an ERC-20 approval of Permit2 for a named amount.  The key itself is shown by
+nothing (attack 28).
 
-The simulated network has the real chain ids and addresses, so what is signed for it would hold on the real chain as
-well: there only the simulator's own key signs, and nowhere else (issue: safety of the simulated network).
-"""
+The simulated network has the real chain ids and addresses, so what is signed for it would hold on
+the real chain as well: there only the simulator's own key signs, and nowhere else (issue: safety of
+the simulated network)."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from opg_magic import environment, paths
 from opg_magic.errors import WalletError
 from opg_magic.models import Authorisation
-from opg_magic.networks import Network
-from opg_magic.secret import Secret
+from opg_magic.models.networks import Network
+from opg_magic.models.secret import Secret
+from opg_magic.settings import environment, paths
 
 if TYPE_CHECKING:
     from opg_magic.wallet.bounds import Bounds
@@ -45,12 +46,14 @@ _UINT256 = 2**256
 
 
 class Wallet:
-    """One key: its address for everyone, its signature for what is allowed, its bytes for nobody."""
+    """One key: its address for everyone, its signature for what is allowed, its bytes for
+    nobody."""
 
     __slots__ = ("_key", "address", "simulated", "source")
 
     def __init__(self, key: Secret[bytes], *, simulated: bool, source: str) -> None:
-        """``key`` is 32 bytes; ``simulated`` says which of the two worlds it may sign for; ``source`` is for people."""
+        """``key`` is 32 bytes; ``simulated`` says which of the two worlds it may sign for;
+        ``source`` is for people."""
         self._key = key
         self.simulated = simulated
         self.source = source
@@ -64,13 +67,17 @@ class Wallet:
         raise TypeError("a wallet is not pickled")
 
     def sign_permit(
-        self, auth: Authorisation, network: Network, bounds: Bounds, *, clock: Callable[[], float] = time.time
+        self,
+        auth: Authorisation,
+        network: Network,
+        bounds: Bounds,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> Secret[str]:
         """The EIP-712 signature of an authorisation (0x-hex, 65 bytes), itself a spending secret.
 
-        Raises :class:`PaymentRefused` if any field is not what ``network`` and ``bounds`` allow at this moment: this is
-        the last place to look.
-        """
+        Raises :class:`PaymentRefused` if any field is not what ``network`` and ``bounds`` allow at
+        this moment: this is the last place to look."""
         from opg_magic.protocol.x402 import typed_data
 
         self._require_world(network)
@@ -79,10 +86,18 @@ class Wallet:
         return Secret("0x" + self._signed(lambda key: _sign_typed(key, message)).reveal().hex())
 
     def sign_approval(
-        self, network: Network, *, amount: int, nonce: int, gas: int, max_fee: int, max_priority_fee: int
+        self,
+        network: Network,
+        *,
+        amount: int,
+        nonce: int,
+        gas: int,
+        max_fee: int,
+        max_priority_fee: int,
     ) -> bytes:
-        """A raw transaction: ERC-20 ``approve(Permit2, amount)`` on the network's token.  Fees are in wei per gas."""
-        from opg_magic.hosts.abi import function
+        """A raw transaction: ERC-20 ``approve(Permit2, amount)`` on the network's token.  Fees are
+        in wei per gas."""
+        from opg_magic.network.abi import function
 
         self._require_world(network)
         if not 0 <= amount < _UINT256:
@@ -102,8 +117,14 @@ class Wallet:
 
     def _require_world(self, network: Network) -> None:
         if self.simulated is not network.simulated:
-            whose = "the simulator's own key" if network.simulated else "a key of yours, not the simulator's"
-            raise WalletError(f"{network.title} is signed for with {whose}", hint="Nothing was signed.")
+            whose = (
+                "the simulator's own key"
+                if network.simulated
+                else "a key of yours, not the simulator's"
+            )
+            raise WalletError(
+                f"{network.title} is signed for with {whose}", hint="Nothing was signed."
+            )
 
     def _signed(self, sign: Callable[[Secret[bytes]], bytes]) -> Secret[bytes]:
         signature: bytes | None = None
@@ -126,19 +147,24 @@ def open_wallet(
 ) -> Wallet:
     """The wallet for ``network``.
 
-    Simulated network: ``simulated_key``, the simulator's own, and nothing else; naming a source of the user's there is
-    refused.  Else, with ``auto``: the environment's ``OPG_PRIVATE_KEY``, then the keystore file if it exists.  The OS
-    keyring only when it is named.  Raises :class:`WalletError`; no message repeats any of a key.
-    """
+    Simulated network: ``simulated_key``, the simulator's own, and nothing else; naming a source of
+    the user's there is refused.  Else, with ``auto``: the environment's ``OPG_PRIVATE_KEY``, then
+    the keystore file if it exists.  The OS keyring only when it is named.  Raises
+    :class:`WalletError`; no message repeats any of a key."""
     if source not in SOURCES:
         raise WalletError(f"unknown wallet source; known are {', '.join(SOURCES)}")
     if network.simulated:
         if source != "auto" or simulated_key is None:
             raise WalletError(
-                f"{network.title} uses only the key that the simulator made for itself; yours is never used there",
+                f"{network.title} uses only the key that the simulator made for itself; yours is "
+                f"never used there",
                 hint="A signature made there would be valid on the real chain.",
             )
-        wallet = Wallet(_parse_key(simulated_key, "the simulator's key file"), simulated=True, source="simulator")
+        wallet = Wallet(
+            _parse_key(simulated_key, "the simulator's key file"),
+            simulated=True,
+            source="simulator",
+        )
         _refuse_users_key(wallet)
         return wallet
     if simulated_key is not None:
@@ -152,7 +178,8 @@ def open_wallet(
         return Wallet(read_keyring(), simulated=False, source="keyring of the operating system")
     raise WalletError(
         f"there is no wallet for {network.title}",
-        hint=f"Make one with `opg wallet new`, or set {KEY_VARIABLE} in the environment of the kernel.",
+        hint=f"Make one with `opg wallet new`, or set {KEY_VARIABLE} in the environment of the "
+        f"kernel.",
     )
 
 
@@ -180,7 +207,9 @@ def _parse_key(given: Secret[str] | Secret[bytes], name: str) -> Secret[bytes]:
     elif isinstance(given.reveal(), str):
         key = _hex_key(given)  # type: ignore[arg-type]
     if key is None or not 0 < int.from_bytes(key.reveal(), "big") < _ORDER:
-        raise WalletError(f"{name} holds no private key", hint="Expected are 64 hex digits, with or without 0x.")
+        raise WalletError(
+            f"{name} holds no private key", hint="Expected are 64 hex digits, with or without 0x."
+        )
     return key
 
 
@@ -192,7 +221,7 @@ def _hex_key(given: Secret[str]) -> Secret[bytes] | None:
         return None
 
 
-# -------------------------------------------------------------------------------------------------------- key stores
+# --------------------------------------------------------------------------------------- key stores
 
 
 def new_key() -> Secret[bytes]:
@@ -210,11 +239,11 @@ def create_keystore(
     key: Secret[bytes] | None = None,
     iterations: int | None = None,
 ) -> str:
-    """Write a new encrypted keystore file (Web3 Secret Storage v3, scrypt), 0600, and return its address.
+    """Write a new encrypted keystore file (Web3 Secret Storage v3, scrypt), 0600, and return its
+    address.
 
-    ``key`` is fresh unless given.  An existing file is never overwritten.  ``iterations`` is scrypt's cost, the
-    library's default if None.
-    """
+    ``key`` is fresh unless given.  An existing file is never overwritten.  ``iterations`` is
+    scrypt's cost, the library's default if None."""
     from eth_account import Account
 
     path = paths.keystore_file() if path is None else path
@@ -225,13 +254,16 @@ def create_keystore(
     address = _address_of(key)
     document: dict[str, Any] | None
     try:
-        document = Account.encrypt(key.reveal(), passphrase.reveal(), kdf="scrypt", iterations=iterations)
+        document = Account.encrypt(
+            key.reveal(), passphrase.reveal(), kdf="scrypt", iterations=iterations
+        )
     except Exception:
         document = None
     if document is None:
         raise WalletError("the keystore could not be encrypted")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written whole beside its place, then linked there: a crash leaves no half file, and link() never overwrites.
+    # Written whole beside its place, then linked there: a crash leaves no half file, and link()
+    # never overwrites.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -249,20 +281,24 @@ def create_keystore(
 
 
 def keystore_address(path: Path | None = None) -> str | None:
-    """The address that a keystore file names, without its passphrase; None if there is no such file."""
+    """The address that a keystore file names, without its passphrase; None if there is no such
+    file."""
     from opg_magic.protocol.x402 import checksum_address
 
     path = paths.keystore_file() if path is None else path
     if not path.exists():
         return None
     try:
-        return checksum_address("0x" + str(_load_keystore(path).get("address", "")).removeprefix("0x"))
+        return checksum_address(
+            "0x" + str(_load_keystore(path).get("address", "")).removeprefix("0x")
+        )
     except ValueError:
         raise WalletError(f"{path} names no address") from None
 
 
 def read_keystore(path: Path) -> Secret[bytes]:
-    """The key of a keystore file; its passphrase from ``OPG_KEYSTORE_PASSWORD`` or asked for on a terminal."""
+    """The key of a keystore file; its passphrase from ``OPG_KEYSTORE_PASSWORD`` or asked for on a
+    terminal."""
     from eth_account import Account
 
     document = _load_keystore(path)
@@ -273,7 +309,9 @@ def read_keystore(path: Path) -> Secret[bytes]:
     except Exception:
         key = None
     if key is None:
-        raise WalletError(f"{path} could not be opened: wrong passphrase, or no keystore of version 3")
+        raise WalletError(
+            f"{path} could not be opened: wrong passphrase, or no keystore of version 3"
+        )
     return _parse_key(key, str(path))
 
 
@@ -297,7 +335,8 @@ def _passphrase() -> Secret[str]:
     given = environment.password()
     if given is not None:
         return given
-    # A kernel has no terminal; there getpass would ask a front end, and headless runs would wait for ever.
+    # A kernel has no terminal; there getpass would ask a front end, and headless runs would wait
+    # for ever.
     if sys.stdin is None or not sys.stdin.isatty() or "ipykernel" in sys.modules:
         raise WalletError(
             "the keystore needs its passphrase, and there is no terminal to ask at",
@@ -321,7 +360,7 @@ def new_passphrase() -> Secret[str]:
     return first
 
 
-# ------------------------------------------------------------------------------------------------------------ keyring
+# ------------------------------------------------------------------------------------------ keyring
 
 
 def read_keyring() -> Secret[bytes]:
@@ -337,12 +376,18 @@ def read_keyring() -> Secret[bytes]:
 
 
 def write_keyring(key: Secret[bytes] | None = None) -> str:
-    """Put a key (fresh unless given) into the OS keyring, and return its address.  An entry is never overwritten."""
+    """Put a key (fresh unless given) into the OS keyring, and return its address.  An entry is
+    never overwritten."""
     backend = _safe_keyring()
     key = new_key() if key is None else key
     if _in_time(lambda: backend.get_password(KEYRING_SERVICE, KEYRING_ACCOUNT)) is not None:
-        raise WalletError(f"the keyring has a key under {KEYRING_SERVICE}/{KEYRING_ACCOUNT}; it is not overwritten")
-    _in_time(lambda: backend.set_password(KEYRING_SERVICE, KEYRING_ACCOUNT, "0x" + key.reveal().hex()))
+        raise WalletError(
+            f"the keyring has a key under {KEYRING_SERVICE}/{KEYRING_ACCOUNT}; it is not "
+            f"overwritten"
+        )
+    _in_time(
+        lambda: backend.set_password(KEYRING_SERVICE, KEYRING_ACCOUNT, "0x" + key.reveal().hex())
+    )
     return _address_of(key)
 
 
@@ -369,12 +414,18 @@ def _is_chainer(backend: Any) -> bool:
 def _keeps_secrets(backend: Any) -> bool:
     module, name = type(backend).__module__, type(backend).__name__
     # keyrings.alt holds files in plain text, and files whose passphrase is asked for at a prompt.
-    refused = ("keyring.backends.fail", "keyring.backends.null", "keyring.backends.chainer", "keyrings.alt")
+    refused = (
+        "keyring.backends.fail",
+        "keyring.backends.null",
+        "keyring.backends.chainer",
+        "keyrings.alt",
+    )
     return not module.startswith(refused) and "plaintext" not in name.lower()
 
 
 def _in_time(ask: Callable[[], str | None]) -> Secret[str] | None:
-    """Run one question to the keyring; a locked one may open a dialogue that nobody sees, so it is not waited for."""
+    """Run one question to the keyring; a locked one may open a dialogue that nobody sees, so it is
+    not waited for."""
     answer: list[Secret[str]] = []
     failed: list[str] = []
 
@@ -390,13 +441,16 @@ def _in_time(ask: Callable[[], str | None]) -> Secret[str] | None:
     thread.start()
     thread.join(KEYRING_TIMEOUT)
     if thread.is_alive():
-        raise WalletError(f"the keyring did not answer within {KEYRING_TIMEOUT:g} s", hint="Unlock it, then try again.")
+        raise WalletError(
+            f"the keyring did not answer within {KEYRING_TIMEOUT:g} s",
+            hint="Unlock it, then try again.",
+        )
     if failed:
         raise WalletError(f"the keyring refused ({failed[0]})")
     return answer[0] if answer else None
 
 
-# ------------------------------------------------------------------------------------------------------------ signing
+# ------------------------------------------------------------------------------------------ signing
 
 
 def _address_of(key: Secret[bytes]) -> str:
@@ -416,7 +470,9 @@ def _sign_typed(key: Secret[bytes], message: dict[str, Any]) -> bytes:
     from eth_account import Account
     from eth_account.messages import encode_typed_data
 
-    return bytes(Account.sign_message(encode_typed_data(full_message=message), key.reveal()).signature)
+    return bytes(
+        Account.sign_message(encode_typed_data(full_message=message), key.reveal()).signature
+    )
 
 
 def _sign_transaction(key: Secret[bytes], transaction: dict[str, Any]) -> bytes:

@@ -1,24 +1,26 @@
 """A payment session's settled sum, shared out over the calls that it paid for.
 
-The chain tells the sum alone.  What each call bears of it is in proportion to what its host claimed, in whole base
-units that add up exactly.
-"""
+The chain tells the sum alone.  What each call bears of it is in proportion to what its host
+claimed, in whole base units that add up exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-#: The host counts in its own token price of that minute, we in the one that it told us before: up to one part in this
-#: many more than was claimed is that, and no further call.
+#: The host counts in its own token price of that minute, we in the one that it told us before: up
+#: to one part in this many more than was claimed is that, and no further call.
 DRIFT = 50
 
 
-def share_out(amount: int, claimed: Mapping[str, int | None]) -> tuple[tuple[tuple[str, int], ...], int]:
-    """Each call's share of ``amount``, and what is left for no call that is known (nothing, but where there is none).
+def share_out(
+    amount: int, claimed: Mapping[str, int | None]
+) -> tuple[tuple[tuple[str, int], ...], int]:
+    """Each call's share of ``amount``, and what is left for no call that is known (nothing, but
+    where there is none).
 
-    ``claimed`` are the calls' costs by their host's figures, None where they are not known.  A sum well above what the
-    others claimed goes to those.  Base units, not negative; shares and rest always add up to ``amount``.
-    """
+    ``claimed`` are the calls' costs by their host's figures, None where they are not known.  A sum
+    well above what the others claimed goes to those.  Base units, not negative; shares and rest
+    always add up to ``amount``."""
     known = {call: cost for call, cost in claimed.items() if cost}
     unknown = [call for call, cost in claimed.items() if cost is None]
     total = sum(known.values())
@@ -27,18 +29,22 @@ def share_out(amount: int, claimed: Mapping[str, int | None]) -> tuple[tuple[tup
         shares |= known
         shares |= _in_proportion(amount - total, dict.fromkeys(unknown, 1))
     else:
-        # Nobody claims anything, and yet it was taken: by whichever of them, so each bears the same.
+        # Nobody claims anything, and yet it was taken: by whichever of them, so each bears the
+        # same.
         shares |= _in_proportion(amount, known or dict.fromkeys(claimed, 1))
     return tuple(shares.items()), amount - sum(shares.values())
 
 
 def _in_proportion(amount: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Whole parts that add up to ``amount``: what does not divide goes to those that were cut most."""
+    """Whole parts that add up to ``amount``: what does not divide goes to those that were cut
+    most."""
     total = sum(weights.values())
     if not total:
         return {}
     shares = {call: amount * weight // total for call, weight in weights.items()}
-    cut: Sequence[str] = sorted(weights, key=lambda call: amount * weights[call] % total, reverse=True)
+    cut: Sequence[str] = sorted(
+        weights, key=lambda call: amount * weights[call] % total, reverse=True
+    )
     for call in cut[: amount - sum(shares.values())]:
         shares[call] += 1
     return shares

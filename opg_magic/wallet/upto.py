@@ -1,7 +1,8 @@
-"""A host's ``upto`` sessions: one authorisation and one settlement cover many calls (protocol section 3).
+"""A host's ``upto`` sessions: one authorisation and one settlement cover many calls (protocol
+section 3).
 
-Pure bookkeeping with the time given in.  The session id is a spending secret and lives here only, in memory.
-"""
+Pure bookkeeping with the time given in.  The session id is a spending secret and lives here only,
+in memory."""
 
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opg_magic.models import Authorisation
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 
 #: Hosts look this often, in seconds, which of their sessions are idle.
 LOOK_SECONDS = 25
 
-#: From the start of a settlement until it is mined: hosts want it 6 s before the deadline, and it takes a moment.
+#: From the start of a settlement until it is mined: hosts want it 6 s before the deadline, and it
+#: takes a moment.
 MINED_SECONDS = 10
 
 #: A call without a timeout of its own joins, or opens, a session that leaves it at least this long.
@@ -24,28 +26,33 @@ MIN_WINDOW_SECONDS = 45
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a payment session may be used, from how long its host leaves it idle (seconds, by the host's own clock)."""
+    """When a payment session may be used, from how long its host leaves it idle (seconds, by the
+    host's own clock)."""
 
     idle: float = 100.0
 
     @property
     def settlement(self) -> float:
-        """From the last answer's end to the signed deadline: a session still in use then is never settled."""
+        """From the last answer's end to the signed deadline: a session still in use then is never
+        settled."""
         return self.idle + LOOK_SECONDS + MINED_SECONDS
 
     @property
     def join_within(self) -> float:
-        """A session is left alone this long after its last charge: by then its host may be closing it."""
+        """A session is left alone this long after its last charge: by then its host may be closing
+        it."""
         return self.idle * 0.85
 
     def answer_by(self, deadline: datetime) -> datetime:
-        """The moment by which the last answer must have ended for its settlement to be mined in time."""
+        """The moment by which the last answer must have ended for its settlement to be mined in
+        time."""
         return deadline - timedelta(seconds=self.settlement)
 
 
 @dataclass(slots=True)
 class UptoSession:
-    """One open session: what was signed, when, and what was spent from it by the host's own figures."""
+    """One open session: what was signed, when, and what was spent from it by the host's own
+    figures."""
 
     tee_id: str
     path: str
@@ -59,16 +66,22 @@ class UptoSession:
     @property
     def answer_by(self) -> datetime:
         """The moment by which the last answer must have ended."""
-        return self.timing.answer_by(datetime.fromtimestamp(self.authorisation.deadline, tz=self.last_used.tzinfo))
+        return self.timing.answer_by(
+            datetime.fromtimestamp(self.authorisation.deadline, tz=self.last_used.tzinfo)
+        )
 
     def window(self, now: datetime) -> float:
-        """Seconds that a call started now may take; 0 if the session should not be used any more."""
+        """Seconds that a call started now may take; 0 if the session should not be used any
+        more."""
         if (now - self.last_used).total_seconds() > self.timing.join_within:
             return 0.0
         return max(0.0, (self.answer_by - now).total_seconds())
 
-    def carries(self, now: datetime, *, timeout: float, timeout_is_users: bool, worst_cost: int | None) -> bool:
-        """Whether a call may start now: it must end in time, and its worst cost fit into what is left of the cap."""
+    def carries(
+        self, now: datetime, *, timeout: float, timeout_is_users: bool, worst_cost: int | None
+    ) -> bool:
+        """Whether a call may start now: it must end in time, and its worst cost fit into what is
+        left of the cap."""
         left = self.window(now)
         if left < least_window(timeout, timeout_is_users=timeout_is_users):
             return False
@@ -77,7 +90,8 @@ class UptoSession:
 
 
 def least_window(timeout: float, *, timeout_is_users: bool) -> float:
-    """Seconds that a call must be given: all that its user asked for, or a share of what the settings say."""
+    """Seconds that a call must be given: all that its user asked for, or a share of what the
+    settings say."""
     return timeout if timeout_is_users else min(timeout, MIN_WINDOW_SECONDS)
 
 

@@ -15,14 +15,17 @@ from opg_magic.simnet.settlement import BatchLimits
 
 @pytest.fixture(scope="session", params=["embedded", "anvil"])
 def chain_backend(request: pytest.FixtureRequest) -> str:
-    """Whose EVM it is.  Each is marked with its own group, so that parallel workers start it once."""
+    """Whose EVM it is.  Each is marked with its own group, so that parallel workers start it
+    once."""
     if request.param == "anvil":
         binary()  # skips where there is none
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def backend(chain_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimnet]:
+def backend(
+    chain_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningSimnet]:
     """A whole network on that EVM; nothing is batched unasked."""
     made_by = AnvilNetwork if chain_backend == "anvil" else SimNetwork
     home = tmp_path_factory.mktemp(f"{chain_backend}-home")

@@ -1,7 +1,7 @@
 """One suite on two EVMs: the embedded chains, and Foundry's anvil in their place.
 
-What is asked of a chain is asked of both: registry, payment, settlement of data, reconciliation, the lies about them.
-"""
+What is asked of a chain is asked of both: registry, payment, settlement of data, reconciliation,
+the lies about them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ import pytest
 from support.anvil import AnvilNetwork
 from support.simnet import Client, RunningSimnet, chat, client
 
-from opg_magic.call import CallOptions
-from opg_magic.config import Settings
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
-from opg_magic.hosts.registry import RegistryReader
-from opg_magic.hosts.settlement import SettlementReader
 from opg_magic.models import Authorisation, Charge, Prompt
-from opg_magic.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.network.registry import RegistryReader
+from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
-from opg_magic.session import Session
+from opg_magic.settings.config import Settings
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Reverted
 from opg_magic.simnet.cheats import STRANGER
@@ -69,7 +69,7 @@ async def in_thread(work: Any, *args: Any) -> Any:
     return await asyncio.to_thread(work, *args)
 
 
-# ------------------------------------------------------------------------------------------------------------ contracts
+# ---------------------------------------------------------------------------------------- contracts
 
 
 async def test_contracts_stand_at_their_fixed_addresses(net: RunningSimnet) -> None:
@@ -83,7 +83,9 @@ async def test_contracts_stand_at_their_fixed_addresses(net: RunningSimnet) -> N
         (registry_chain, deploy.SETTLEMENT_RELAY, "SettlementRelay"),
     ]
     for w3, address, name in places:
-        assert (await in_thread(w3.eth.get_code, address)).to_0x_hex() == contracts[name]["runtimeBytecode"]
+        assert (await in_thread(w3.eth.get_code, address)).to_0x_hex() == contracts[name][
+            "runtimeBytecode"
+        ]
     assert (payment.eth.chain_id, registry_chain.eth.chain_id) == (8453, 10740)
 
 
@@ -94,7 +96,7 @@ def test_refusals_come_with_the_contracts_own_names(net: RunningSimnet) -> None:
         net.net.registry.contract.read("getTEE", bytes(32))
 
 
-# ------------------------------------------------------------------------------------------------------------- registry
+# ----------------------------------------------------------------------------------------- registry
 
 
 async def test_the_registry_lists_the_hosts_that_are_active(net: RunningSimnet) -> None:
@@ -118,10 +120,15 @@ async def test_attack_05_the_past_stays_what_it_was(net: RunningSimnet) -> None:
         await in_thread(net.registry, "anna", "enable")
         await in_thread(net.registry, "anna", "revoke")
         revoked = (await reader.snapshot()).block_number
-        reasons = [(await reader.at_block(anna.tee_id, n)).inactive_reason for n in (before, disabled, revoked)]
+        reasons = [
+            (await reader.at_block(anna.tee_id, n)).inactive_reason
+            for n in (before, disabled, revoked)
+        ]
         assert reasons == [None, "disabled", "PCR revoked"]
         # bruno runs the same build, chidi another.
-        assert [host.tee_id for host in (await reader.snapshot()).hosts] == [net.host("chidi").tee_id]
+        assert [host.tee_id for host in (await reader.snapshot()).hosts] == [
+            net.host("chidi").tee_id
+        ]
 
 
 async def test_two_names_of_one_rpc_agree_at_a_block(net: RunningSimnet) -> None:
@@ -130,7 +137,7 @@ async def test_two_names_of_one_rpc_agree_at_a_block(net: RunningSimnet) -> None
         assert len((await reader.snapshot()).rpcs) == 2
 
 
-# -------------------------------------------------------------------------------------------------------------- payment
+# ------------------------------------------------------------------------------------------ payment
 
 
 async def paid(anna: Client, **more: Any) -> tuple[Authorisation, httpx.Response]:
@@ -155,7 +162,11 @@ async def test_a_payment_is_found_with_everything_that_was_signed(net: RunningSi
         assert found.status == "spent"
         assert found.tx_hash == tx_hash
         assert 0 < taken == found.amount <= auth.cap == found.cap
-        assert (found.token, found.payer, found.payee) == (OPG_ADDRESS, net.payer, anna.payment_address)
+        assert (found.token, found.payer, found.payee) == (
+            OPG_ADDRESS,
+            net.payer,
+            anna.payment_address,
+        )
         assert (found.facilitator, found.nonce) == (net.net.facilitator, auth.nonce)
         assert found.chain_id == 8453
         block = await in_thread(net.net.payment_chain.w3.eth.get_block, found.block_number)
@@ -181,7 +192,10 @@ async def test_web3_reads_the_same_in_that_transaction(net: RunningSimnet) -> No
     function, arguments = proxy.decode_function_input(transaction["input"])
     assert function.fn_name == "settle"
     assert arguments["permit"]["permitted"] == {"token": found.token, "amount": found.cap}
-    assert (arguments["permit"]["nonce"], arguments["permit"]["deadline"]) == (found.nonce, auth.deadline)
+    assert (arguments["permit"]["nonce"], arguments["permit"]["deadline"]) == (
+        found.nonce,
+        auth.deadline,
+    )
     assert arguments["amount"] == found.amount
     assert arguments["owner"] == found.payer
     assert arguments["witness"]["facilitator"] == found.facilitator == transaction["from"]
@@ -204,8 +218,12 @@ async def test_a_nonce_spent_under_other_terms_is_told_with_those_terms(net: Run
         assert (await chain.find_settlement(claimed)).amount is None
 
 
-@pytest.mark.parametrize("mode", ["settle-too-much", "settle-other-payee", "never-settle", "double-nonce"])
-async def test_attack_23_lies_about_payments_stand_on_the_chain(net: RunningSimnet, mode: str) -> None:
+@pytest.mark.parametrize(
+    "mode", ["settle-too-much", "settle-other-payee", "never-settle", "double-nonce"]
+)
+async def test_attack_23_lies_about_payments_stand_on_the_chain(
+    net: RunningSimnet, mode: str
+) -> None:
     async with client(net) as http, payment_chain(net) as chain:
         honest, _ = await paid(http)
         await in_thread(net.settle_now)
@@ -234,7 +252,9 @@ async def test_attack_06_an_rpc_of_another_chain_does_not_agree(net: RunningSimn
             await chain.check()
 
 
-async def test_a_payment_signed_for_another_amount_is_refused_by_permit2(net: RunningSimnet) -> None:
+async def test_a_payment_signed_for_another_amount_is_refused_by_permit2(
+    net: RunningSimnet,
+) -> None:
     async with client(net) as http:
         terms = await http.terms()
         auth = http.authorise(terms)
@@ -254,7 +274,7 @@ async def test_a_payment_signed_for_another_amount_is_refused_by_permit2(net: Ru
         await in_thread(call, stretched)
 
 
-# ----------------------------------------------------------------------------------------------------------- settlement
+# --------------------------------------------------------------------------------------- settlement
 
 
 def signed_of(answer: httpx.Response) -> tuple[str, str, str, str, int]:
@@ -273,9 +293,15 @@ async def test_a_batched_answer_is_found_and_proven(net: RunningSimnet) -> None:
         for answer in answers:
             found = await reader.find_batch(*signed_of(answer))
             assert found is not None
-            assert (found.tx_hash, found.root, found.blob_id) == (batch.tx_hash, batch.root, batch.blob_id)
+            assert (found.tx_hash, found.root, found.blob_id) == (
+                batch.tx_hash,
+                batch.root,
+                batch.blob_id,
+            )
             assert (found.batch_size, found.sender) == (3, net.net.settler.address)
-            root, leaf, *proof = (bytes.fromhex(word[2:]) for word in (found.root, found.leaf, *found.proof))
+            root, leaf, *proof = (
+                bytes.fromhex(word[2:]) for word in (found.root, found.leaf, *found.proof)
+            )
             assert merkle.verify_proof(root, leaf, proof)
             block = await in_thread(net.net.registry_chain.w3.eth.get_block, found.block_number)
             assert block["hash"].to_0x_hex() == found.block_hash
@@ -290,21 +316,36 @@ async def test_a_single_settlement_is_found(net: RunningSimnet) -> None:
         words = (bytes.fromhex(tee_id[2:]), bytes.fromhex(request), bytes.fromhex(output))
         raw = base64.b64decode(signature)
         relay = deploy.settlement_relay(net.net.registry_chain)
-        # Hosts put no answer on record by itself any more; the contract still can, and old receipts are still read.
+        # Hosts put no answer on record by itself any more; the contract still can, and old receipts
+        # are still read.
         done = await in_thread(
-            relay.send, net.net.keys.settler, "settleIndividual", *words, when, UPTO_PROXY, b"A" * 43, raw
+            relay.send,
+            net.net.keys.settler,
+            "settleIndividual",
+            *words,
+            when,
+            UPTO_PROXY,
+            b"A" * 43,
+            raw,
         )
         found = await reader.find_individual(*signed_of(answer))
         assert found is not None
         assert found.tx_hash == done["transactionHash"].to_0x_hex()
         assert found.blob_id == "A" * 43
-        assert (found.tee_id, found.timestamp) == (answer.json()["tee_id"], answer.json()["tee_timestamp"])
+        assert (found.tee_id, found.timestamp) == (
+            answer.json()["tee_id"],
+            answer.json()["tee_timestamp"],
+        )
         assert found.signature == answer.json()["tee_signature"]
         assert found.sender == net.net.settler.address
-        assert await reader.find_individual(*signed_of(await http.ask(chat("Is 563 prime?")))) is None
+        assert (
+            await reader.find_individual(*signed_of(await http.ask(chat("Is 563 prime?")))) is None
+        )
 
 
-async def test_the_relay_refuses_a_signature_that_does_not_hold(net: RunningSimnet, chain_backend: str) -> None:
+async def test_the_relay_refuses_a_signature_that_does_not_hold(
+    net: RunningSimnet, chain_backend: str
+) -> None:
     async with client(net) as http, settlements(net) as reader:
         answer = await http.ask(chat("Is 561 prime?"))
         tee_id, request, output, signature, when = signed_of(answer)
@@ -342,7 +383,9 @@ async def test_attack_24_a_lie_about_a_batch_never_gives_a_proof(
         found = await reader.find_batch(*signed_of(answer))
         assert (found is not None) is found_at_all
         if found is not None:
-            root, leaf, *proof = (bytes.fromhex(word[2:]) for word in (found.root, found.leaf, *found.proof))
+            root, leaf, *proof = (
+                bytes.fromhex(word[2:]) for word in (found.root, found.leaf, *found.proof)
+            )
             assert not merkle.verify_proof(root, leaf, proof)
 
 
@@ -351,10 +394,12 @@ async def test_a_search_that_ended_says_until_when(net: RunningSimnet) -> None:
         now = datetime.now(UTC)
         nothing = (bytes(32), bytes(32), bytes(32), b"x", int(time.time()))
         assert (await reader.search_batch(*nothing, until=now - timedelta(seconds=30))).complete
-        assert not (await reader.search_batch(*nothing, until=now + timedelta(seconds=900))).complete
+        assert not (
+            await reader.search_batch(*nothing, until=now + timedelta(seconds=900))
+        ).complete
 
 
-# --------------------------------------------------------------------------------------------------------------- engine
+# ------------------------------------------------------------------------------------------- engine
 
 
 @pytest.fixture
@@ -377,11 +422,13 @@ def test_a_cell_is_answered_paid_and_kept(session: Session, net: RunningSimnet) 
 def test_attack_22_what_was_taken_for_no_answer_is_found_by_its_nonce(
     session: Session, net: RunningSimnet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opg_magic.reconcile.RECONCILE_AFTER", timedelta(0))
+    monkeypatch.setattr("opg_magic.call.reconciling.RECONCILE_AFTER", timedelta(0))
     net.cheat("anna", "take-and-hang")
     host = net.host("anna").tee_id
     with pytest.raises(OpgError) as stopped:
-        session.ask(Prompt(text="Is 561 prime?", model="openai/gpt-5"), CallOptions(host=host, timeout=5.0))
+        session.ask(
+            Prompt(text="Is 561 prime?", model="openai/gpt-5"), CallOptions(host=host, timeout=5.0)
+        )
     assert stopped.value.charge is Charge.UNKNOWN
     assert session.spending().kernel_reserved.amount == 10**17
     assert session.reconcile() == 0
@@ -392,7 +439,7 @@ def test_attack_22_what_was_taken_for_no_answer_is_found_by_its_nonce(
     assert session.spending().kernel_reserved.amount == before - net.balance(net.payer) > 0
 
 
-# ------------------------------------------------------------------------------------------------------------ deadlines
+# ---------------------------------------------------------------------------------------- deadlines
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""A JupyterLab of its own, and a Chromium that looks at it.  Nothing of the user's is read or written."""
+"""A JupyterLab of its own, and a Chromium that looks at it.  Nothing of the user's is read or
+written."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def network(kernel_env: dict[str, str]) -> Iterator[None]:
     """The simulated network starts at the first cell that needs it; it is stopped here."""
     yield
     subprocess.run(
-        [sys.executable, "-m", "opg_magic.cli", "simnet", "down"],
+        [sys.executable, "-m", "opg_magic.shell.main", "simnet", "down"],
         env=kernel_env,
         check=False,
         stdout=subprocess.DEVNULL,
@@ -52,7 +53,9 @@ def network(kernel_env: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def executed_quickstart(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def executed_quickstart(
+    kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The quickstart as it runs, top to bottom, in a fresh kernel."""
     from run_notebook import run
 
@@ -63,18 +66,24 @@ def executed_quickstart(kernel_env: dict[str, str], network: None, tmp_path_fact
 
 
 @pytest.fixture(scope="session")
-def lab(kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(
+    kernel_env: dict[str, str], network: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
     with _serving(kernel_env, tmp_path_factory.mktemp("lab")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def lab_without_us(kernel_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab_without_us(
+    kernel_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
     """A JupyterLab that has no extension of ours."""
     scratch = tmp_path_factory.mktemp("lab_without_us")
     config = scratch / "config"
     (config / "labconfig").mkdir(parents=True)
-    (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": {"opg-magic": True}}))
+    (config / "labconfig" / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": {"opg-magic": True}})
+    )
     with _serving(kernel_env | {"JUPYTER_CONFIG_DIR": str(config)}, scratch) as running:
         yield running
 
@@ -84,7 +93,13 @@ def _serving(kernel_env: dict[str, str], scratch: Path) -> Iterator[Lab]:
     """A server with settings and notebooks of its own under ``scratch``."""
     root = scratch / "notebooks"
     root.mkdir()
-    quiet = scratch / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet = (
+        scratch
+        / "settings"
+        / "@jupyterlab"
+        / "apputils-extension"
+        / "notification.jupyterlab-settings"
+    )
     quiet.parent.mkdir(parents=True)
     quiet.write_text(QUIET)
     env = kernel_env | {
@@ -159,8 +174,10 @@ def browser() -> Iterator[Any]:
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
                 "--force-color-profile=srgb",
-                # A name that is not known as this machine's own: pages under it have no WebCrypto.  No other is found.
-                f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                # A name that is not known as this machine's own: pages under it have no WebCrypto.
+                # No other is found.
+                f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE "
+                f"127.0.0.1",
             ],
         )
         yield running
@@ -181,7 +198,8 @@ def eyes_without_us(browser: Any, lab_without_us: Lab) -> Iterator[Eyes]:
 
 @contextmanager
 def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
-    """A fresh page.  A request to any other address than the server's is noted; the browser finds no other name."""
+    """A fresh page.  A request to any other address than the server's is noted; the browser finds
+    no other name."""
     context = browser.new_context(viewport={"width": 1180, "height": 1000}, device_scale_factor=1.5)
     context.set_default_timeout(WAIT_MS)
     here = urlsplit(lab.url).netloc
@@ -206,7 +224,9 @@ def _looking(browser: Any, lab: Lab) -> Iterator[Eyes]:
 
 def _end_kernels(lab: Lab) -> None:
     """A test's kernels are of no use to the next, and each takes some 100 MB."""
-    with httpx.Client(base_url=lab.url, headers={"Authorization": f"token {lab.token}"}, timeout=60) as server:
+    with httpx.Client(
+        base_url=lab.url, headers={"Authorization": f"token {lab.token}"}, timeout=60
+    ) as server:
         for session in server.get("/api/sessions").raise_for_status().json():
             server.delete(f"/api/sessions/{session['id']}").raise_for_status()
 
@@ -217,7 +237,9 @@ def trusting(lab: Lab) -> Iterator[None]:
     settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(
-        json.dumps({"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": [signing.PCR_HASH]})
+        json.dumps(
+            {"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": [signing.PCR_HASH]}
+        )
     )
     yield
     settings.unlink()

@@ -1,4 +1,5 @@
-"""What a person sees in JupyterLab: in a saved notebook, trusted or not, light and dark, and while a cell runs."""
+"""What a person sees in JupyterLab: in a saved notebook, trusted or not, light and dark, and while
+a cell runs."""
 
 from __future__ import annotations
 
@@ -11,7 +12,12 @@ import pytest
 from playwright.sync_api import expect
 from support.lab_page import CONTRASTS, UI, Eyes, Lab
 
-pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.simnet,
+    pytest.mark.kernel,
+    pytest.mark.xdist_group("browser"),
+]
 
 CARD = ".jp-OutputArea-output details"
 
@@ -35,7 +41,9 @@ def put(lab: Lab, notebook: Path, name: str, *, trusted: bool) -> None:
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
-def test_executed_quickstart_shows_its_cards(eyes: Eyes, lab: Lab, executed_quickstart: Path, trusted: bool) -> None:
+def test_executed_quickstart_shows_its_cards(
+    eyes: Eyes, lab: Lab, executed_quickstart: Path, trusted: bool
+) -> None:
     name = "quickstart.ipynb" if trusted else "from_a_stranger.ipynb"
     put(lab, executed_quickstart, name, trusted=trusted)
     eyes.open(lab, name)
@@ -48,7 +56,15 @@ def test_executed_quickstart_shows_its_cards(eyes: Eyes, lab: Lab, executed_quic
     card.locator("summary").click()
     expect(card).to_contain_text("Not proven", use_inner_text=True)
     opened = card.inner_text()
-    for claim in ("request", "response", "signature", "freshness", "attestation", "registry", "channel"):
+    for claim in (
+        "request",
+        "response",
+        "signature",
+        "freshness",
+        "attestation",
+        "registry",
+        "channel",
+    ):
         assert claim in opened
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
@@ -56,12 +72,16 @@ def test_executed_quickstart_shows_its_cards(eyes: Eyes, lab: Lab, executed_quic
         assert image.stat().st_size > 20_000
         if trusted:
             # The cell alone, for the README (scripts/shrink_png.py).
-            cell = card.locator("xpath=ancestor::div[contains(concat(' ', @class, ' '), ' jp-Cell ')][1]")
+            cell = card.locator(
+                "xpath=ancestor::div[contains(concat(' ', @class, ' '), ' jp-Cell ')][1]"
+            )
             cell.screenshot(path=str(UI / f"card-{word}.png"))
     assert eyes.outside == []
 
 
-def test_card_has_room_and_contrast_in_both_themes(eyes: Eyes, lab: Lab, executed_quickstart: Path) -> None:
+def test_card_has_room_and_contrast_in_both_themes(
+    eyes: Eyes, lab: Lab, executed_quickstart: Path
+) -> None:
     """The summary's words are readable (WCAG AA, 4.5 : 1) and nothing is cut off at the side."""
     put(lab, executed_quickstart, "contrast.ipynb", trusted=True)
     eyes.open(lab, "contrast.ipynb")
@@ -77,11 +97,15 @@ def test_card_has_room_and_contrast_in_both_themes(eyes: Eyes, lab: Lab, execute
 def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:
     """Shift+Enter on a live kernel: the card appears by itself and is in the file after saving."""
     notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
     )
     notebook.cells = [
         nbformat.v4.new_code_cell("%load_ext opg_magic"),
-        nbformat.v4.new_code_cell("%%opg live\nWhat does a trusted execution environment protect against?"),
+        nbformat.v4.new_code_cell(
+            "%%opg live\nWhat does a trusted execution environment protect against?"
+        ),
         nbformat.v4.new_code_cell("len(live.text)"),
     ]
     nbformat.write(notebook, lab.root / "live.ipynb")
@@ -98,7 +122,9 @@ def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:
     eyes.command("docmanager:save")
     eyes.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     saved = nbformat.read(lab.root / "live.ipynb", as_version=4)
-    (bundle,) = [output for output in saved.cells[1].outputs if output.output_type == "display_data"]
+    (bundle,) = [
+        output for output in saved.cells[1].outputs if output.output_type == "display_data"
+    ]
     for mime in ("text/plain", "text/markdown", "text/html", "application/vnd.opg.receipt.v1+json"):
         assert mime in bundle.data
     assert int(saved.cells[2].outputs[0].data["text/plain"]) > 20

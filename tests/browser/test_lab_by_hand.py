@@ -1,4 +1,5 @@
-"""What a person does with the extension: keyboard, pins, registry, stopping; and what is seen without it."""
+"""What a person does with the extension: keyboard, pins, registry, stopping; and what is seen
+without it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from support import lab_notebooks as notebooks
 from support import signing
 from support.lab_page import Eyes, Lab, asking, cell, finished, judged, put, read, run, write
 
-pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.simnet,
+    pytest.mark.kernel,
+    pytest.mark.xdist_group("browser"),
+]
 
 CARD = ".opg-receipt .opg-card"
 OUTPUTS = "window.jupyterapp.shell.currentWidget.content.widgets[{}].model.outputs"
@@ -31,12 +37,14 @@ def answers() -> nbformat.NotebookNode:
     )
 
 
-# --------------------------------------------------------------------------------------------------------- the keyboard
+# ------------------------------------------------------------------------------------- the keyboard
 
 
 def test_shortcuts(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 3), "keys.ipynb"))
-    page.evaluate("() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }")
+    page.evaluate(
+        "() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }"
+    )
     panel = page.locator(".opg-Panel")
     assert not panel.is_visible()
     page.keyboard.press("Alt+Shift+R")
@@ -46,7 +54,9 @@ def test_shortcuts(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None
     page.keyboard.press("Alt+Shift+F")
     page.wait_for_function(f"() => ({ACTIVE})() === 3")
 
-    page.evaluate("() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }")
+    page.evaluate(
+        "() => { const { content } = window.jupyterapp.shell.currentWidget; content.activate(); }"
+    )
     page.keyboard.press("Alt+Shift+Q")
     page.wait_for_function(f"() => ({ACTIVE})() === 4")
     asking(page)
@@ -56,14 +66,21 @@ def test_shortcuts(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None
     assert eyes.outside == []
 
 
-def test_every_command_is_in_menu_and_palette(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+def test_every_command_is_in_menu_and_palette(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
     """And each has words of its own; those that need something are off without it."""
     page = read(eyes.page, lab, put(lab, answers, "commands.ipynb"))
     ours = set(
-        page.evaluate("() => window.jupyterapp.commands.listCommands().filter(id => id.startsWith('opg-magic:'))")
+        page.evaluate(
+            "() => window.jupyterapp.commands.listCommands().filter(id => "
+            "id.startsWith('opg-magic:'))"
+        )
     )
     assert len(ours) >= 12
-    labels = page.evaluate("ids => ids.map(id => window.jupyterapp.commands.label(id))", sorted(ours))
+    labels = page.evaluate(
+        "ids => ids.map(id => window.jupyterapp.commands.label(id))", sorted(ours)
+    )
     assert all(labels)
     assert len(set(labels)) == len(labels)
     page.locator(".lm-MenuBar-itemLabel", has_text="Verified AI").click()
@@ -80,8 +97,11 @@ def test_every_command_is_in_menu_and_palette(eyes: Eyes, lab: Lab, answers: nbf
     page.keyboard.press("Escape")
 
 
-def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
-    """Each control has a role and a name, and Tab and Enter are enough to filter, sort and reach a cell."""
+def test_panel_by_keyboard_and_by_name(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
+    """Each control has a role and a name, and Tab and Enter are enough to filter, sort and reach a
+    cell."""
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 3), "by_name.ipynb"))
     eyes.command("opg-magic:show-panel")
     listed = page.get_by_role("list", name="Receipts of this notebook").get_by_role("button")
@@ -98,7 +118,10 @@ def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.N
     page.keyboard.press("Tab")
     page.keyboard.type("failed")
     page.wait_for_function("() => document.querySelectorAll('.opg-entry').length === 1")
-    assert "What is sealed" not in listed.first.text_content() or "Failed" in listed.first.text_content()
+    assert (
+        "What is sealed" not in listed.first.text_content()
+        or "Failed" in listed.first.text_content()
+    )
     page.get_by_role("combobox", name="Show").select_option("all")
     page.get_by_role("combobox", name="Sort by").select_option("cost")
     expect(listed).to_have_count(3)
@@ -109,13 +132,17 @@ def test_panel_by_keyboard_and_by_name(eyes: Eyes, lab: Lab, answers: nbformat.N
     assert ring != "nonenone", "one cannot see what has the focus"
     page.keyboard.press("Enter")
     page.wait_for_function(f"() => ({ACTIVE})() === 2")
-    for role, name in (("button", "Check again"), ("button", "Ask the registry"), ("button", "Export JSONL")):
+    for role, name in (
+        ("button", "Check again"),
+        ("button", "Ask the registry"),
+        ("button", "Export JSONL"),
+    ):
         expect(page.get_by_role(role, name=name)).to_have_count(1)
     card = page.get_by_role("region", name="all required checks pass")
     card.or_(page.get_by_role("region", name="Signature valid")).nth(1).wait_for(state="attached")
 
 
-# ------------------------------------------------------------------------------------------------------------- the pins
+# ----------------------------------------------------------------------------------------- the pins
 
 
 @pytest.fixture
@@ -128,8 +155,11 @@ def knows_root(lab: Lab) -> Iterator[Path]:
     settings.unlink()
 
 
-def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, knows_root: Path) -> None:
-    """What the reader pins is kept in their own settings and counts in every notebook; a form that is none does not."""
+def test_pin_the_code(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, knows_root: Path
+) -> None:
+    """What the reader pins is kept in their own settings and counts in every notebook; a form that
+    is none does not."""
     name = put(lab, answers, "pin.ipynb")
     page = read(eyes.page, lab, name)
     card = page.locator(CARD).first
@@ -156,14 +186,18 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
     page = read(eyes.page, lab, name)
     page.locator(CARD).first.get_by_text("all required checks pass").wait_for()
     eyes.begin("opg-magic:pin-code")
-    kept = page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
+    kept = (
+        page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
+    )
     kept.wait_for()
     assert kept.is_checked()
     expect(page.get_by_role("dialog").get_by_role("group")).to_have_count(1)
     page.keyboard.press("Escape")
 
     # Another build is pinned: this one is not accepted any more, and says why.
-    set_pins = """pins => window.jupyterapp.serviceManager.settings.save('opg-magic:plugin', pins)"""
+    set_pins = (
+        """pins => window.jupyterapp.serviceManager.settings.save('opg-magic:plugin', pins)"""
+    )
     other = {"simulatedRoots": [signing.authority().root_sha256], "pinnedPcrs": ["0x" + "5c" * 32]}
     page.evaluate(set_pins, json.dumps(other))
     page = read(eyes.page, lab, name)
@@ -171,12 +205,19 @@ def test_pin_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, know
     assert page.locator(CARD).get_by_text("all required checks pass").count() == 0
 
 
-# --------------------------------------------------------------------------------------------------------- the registry
+# ------------------------------------------------------------------------------------- the registry
 
 
 def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
-    """Asked through the reader's server of a network that runs; and what is said once it does not run any more."""
-    write(lab, "living.ipynb", "%load_ext opg_magic", "%%opg one\nName a prime.", "%%opg two\nName another prime.")
+    """Asked through the reader's server of a network that runs; and what is said once it does not
+    run any more."""
+    write(
+        lab,
+        "living.ipynb",
+        "%load_ext opg_magic",
+        "%%opg one\nName a prime.",
+        "%%opg two\nName another prime.",
+    )
     eyes.open(lab, "living.ipynb")
     for index in (0, 1):
         run(eyes, index)
@@ -198,11 +239,13 @@ def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
     second.locator("summary").first.click()
     second.get_by_text("The registry could not be asked").wait_for()
     expect(second).to_contain_text("does not run here", use_inner_text=True)
-    expect(second.locator("tr[data-claim=registry]")).to_contain_text("author's word", use_inner_text=True)
+    expect(second.locator("tr[data-claim=registry]")).to_contain_text(
+        "author's word", use_inner_text=True
+    )
     assert eyes.outside == []
 
 
-# ------------------------------------------------------------------------------------------------------------- stopping
+# ----------------------------------------------------------------------------------------- stopping
 
 
 @pytest.fixture
@@ -215,12 +258,19 @@ def slow_host(lab: Lab) -> Iterator[str]:
 
 
 LONG = (
-    "Say the alphabet slowly and then say it again and again and once more from its end to its beginning please. " * 2
+    "Say the alphabet slowly and then say it again and again and once more from its end to its "
+    "beginning please. " * 2
 )
 
 
 def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: str) -> None:
-    write(lab, "stopped.ipynb", "%load_ext opg_magic", f"%%opg never --host {slow_host}\n{LONG}", "1 + 1")
+    write(
+        lab,
+        "stopped.ipynb",
+        "%load_ext opg_magic",
+        f"%%opg never --host {slow_host}\n{LONG}",
+        "1 + 1",
+    )
     eyes.open(lab, "stopped.ipynb")
     run(eyes, 0)
     finished(eyes, 0, 1)
@@ -228,7 +278,9 @@ def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: st
     eyes.page.locator("button.opg-stop").wait_for()
     # Some of the answer is there, in the one output that will be the card.
     held = f"JSON.stringify({OUTPUTS.format(1)}.get(0).data)"
-    eyes.page.wait_for_function(f"() => {OUTPUTS.format(1)}.length === 1 && {held}.includes('You asked')")
+    eyes.page.wait_for_function(
+        f"() => {OUTPUTS.format(1)}.length === 1 && {held}.includes('You asked')"
+    )
     eyes.screenshot("streaming-light.png")
     eyes.page.keyboard.press("Alt+Shift+S")
     finished(eyes, 1, 2)
@@ -239,7 +291,9 @@ def test_stop_by_keyboard_leaves_a_true_card(eyes: Eyes, lab: Lab, slow_host: st
         expect(card).to_contain_text(told, use_inner_text=True)
     card.locator("summary", has_text="Show what had come until then").click()
     expect(card).to_contain_text("You asked", use_inner_text=True)
-    assert eyes.page.locator(".opg-badge").evaluate("e => e.scrollWidth <= e.clientWidth"), "a part of it is cut off"
+    assert eyes.page.locator(".opg-badge").evaluate("e => e.scrollWidth <= e.clientWidth"), (
+        "a part of it is cut off"
+    )
     eyes.screenshot("stopped-light.png")
     run(eyes, 2)
     cell(eyes, 2).locator(".jp-OutputArea-executeResult", has_text="2").wait_for()

@@ -1,4 +1,5 @@
-"""Writing and running ``%%opg`` cells in JupyterLab: highlighting, completion, stop button, status, ledger."""
+"""Writing and running ``%%opg`` cells in JupyterLab: highlighting, completion, stop button, status,
+ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +12,12 @@ import pytest
 from playwright.sync_api import expect
 from support.lab_page import Eyes, Lab, asking, caret, cell, run, write
 
-pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.simnet,
+    pytest.mark.kernel,
+    pytest.mark.xdist_group("browser"),
+]
 
 #: Where JupyterLab finds it (scripts/labextension.py puts it there).
 EXTENSION = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "opg-magic" / "static"
@@ -25,11 +31,19 @@ TYPE = "index => window.jupyterapp.shell.currentWidget.content.widgets[index].mo
 def choices(eyes: Eyes) -> list[str]:
     """What the completer offers, once it does."""
     eyes.page.locator(".jp-Completer .jp-Completer-match").first.wait_for()
-    return [text.strip() for text in eyes.page.locator(".jp-Completer .jp-Completer-match").all_inner_texts()]
+    return [
+        text.strip()
+        for text in eyes.page.locator(".jp-Completer .jp-Completer-match").all_inner_texts()
+    ]
 
 
 def test_a_question_is_a_line_of_flags_above_a_text(eyes: Eyes, lab: Lab) -> None:
-    write(lab, "highlight.ipynb", f"%%opg a --model openai/gpt-5 --quiet\n{PROMPT}", "import os  # Python stays Python")
+    write(
+        lab,
+        "highlight.ipynb",
+        f"%%opg a --model openai/gpt-5 --quiet\n{PROMPT}",
+        "import os  # Python stays Python",
+    )
     eyes.open(lab, "highlight.ipynb")
     eyes.command("application:toggle-left-area")
     magic = cell(eyes, 0).locator(".cm-line.opg-magicLine")
@@ -70,7 +84,9 @@ def test_the_language_follows_what_is_typed(eyes: Eyes, lab: Lab) -> None:
     caret(eyes, 0, 0, 0)
     eyes.page.keyboard.type("%")
     eyes.page.wait_for_function(f"({TYPE})(0) === 'text/x-opg'")
-    eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    eyes.page.evaluate(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
     eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info")
     cell(eyes, 0).locator(".cm-line.opg-magicLine").wait_for()
     eyes.page.wait_for_function(f"({TYPE})(0) === 'text/x-opg' && ({TYPE})(1) === 'text/x-ipython'")
@@ -79,14 +95,23 @@ def test_the_language_follows_what_is_typed(eyes: Eyes, lab: Lab) -> None:
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "no_kernel"])
 def test_flags_and_models_complete(eyes: Eyes, lab: Lab, kernel: bool) -> None:
     name = f"complete-{kernel}.ipynb"
-    write(lab, name, "%load_ext opg_magic", "%%opg --m\nWhy?", "%%opg --model google/gemini-2.5-f\nWhy?", "%%opg\n--m")
+    write(
+        lab,
+        name,
+        "%load_ext opg_magic",
+        "%%opg --m\nWhy?",
+        "%%opg --model google/gemini-2.5-f\nWhy?",
+        "%%opg\n--m",
+    )
     eyes.open(lab, name)
     if kernel:
         run(eyes, 0)
         cell(eyes, 0).locator(".jp-InputPrompt", has_text="[1]").wait_for()
     else:
         eyes.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        eyes.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel")
+        eyes.page.wait_for_function(
+            "() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
+        )
     caret(eyes, 1, 0, 9)
     eyes.page.keyboard.press("Tab")
     offered = choices(eyes)
@@ -100,7 +125,9 @@ def test_flags_and_models_complete(eyes: Eyes, lab: Lab, kernel: bool) -> None:
     assert {choice.split()[0] for choice in offered} == {"google/gemini-2.5-flash", "google/gemini-2.5-flash-lite",
                                                          "google/gemini-2.5-flash-image"}  # fmt: skip
     eyes.page.keyboard.press("Enter")
-    expect(cell(eyes, 2).locator(".cm-line").first).to_contain_text("google/gemini-2.5-flash", use_inner_text=True)
+    expect(cell(eyes, 2).locator(".cm-line").first).to_contain_text(
+        "google/gemini-2.5-flash", use_inner_text=True
+    )
     assert eyes.outside == []
 
 
@@ -112,7 +139,7 @@ def test_the_stop_button_interrupts_and_goes(eyes: Eyes, lab: Lab) -> None:
         "%load_ext opg_magic",
         "%%opg warm --quiet\nhi",
         # The scripted model answers at once: something else has to keep the cell running.
-        "import opg_magic.session as s, threading\n"
+        "import opg_magic.call.session as s, threading\n"
         "was = s.Session.ask\n"
         "s.Session.ask = lambda *a, **k: (threading.Event().wait(60), was(*a, **k))[1]",
         f"%%opg never\n{slow}",
@@ -145,7 +172,8 @@ def test_a_running_call_grows_and_the_true_card_remains(eyes: Eyes, lab: Lab) ->
     cell(eyes, 1).locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=90_000)
     outputs = "window.jupyterapp.shell.currentWidget.content.widgets[1].model.outputs"
     eyes.page.wait_for_function(
-        f"() => {outputs}.length === 1 && 'application/vnd.opg.receipt.v1+json' in {outputs}.get(0).data"
+        f"() => {outputs}.length === 1 && 'application/vnd.opg.receipt.v1+json' in "
+        f"{outputs}.get(0).data"
     )
     expect(eyes.page.locator("button.opg-stop")).to_have_count(0)
 

@@ -1,4 +1,5 @@
-"""What a hostile notebook puts beside or over a card: none of it stands in the card's place or looks like it."""
+"""What a hostile notebook puts beside or over a card: none of it stands in the card's place or
+looks like it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ CHANGE = """([index, data, metadata, trusted]) => {
     model.outputs.fromJSON([{ output_type: 'display_data', data, metadata }]);
 }"""
 
-#: Two pieces of HTML as outputs of a cell, and again each as a Markdown cell; from both, the styles of all elements.
+#: Two pieces of HTML as outputs of a cell, and again each as a Markdown cell; from both, the styles
+#: of all elements.
 STYLES = """async ([index, pieces]) => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
     const outputs = pieces.map(html => ({ output_type: 'display_data', data: { 'text/html': html }, metadata: {} }));
@@ -60,11 +62,14 @@ def forged() -> nbformat.NotebookNode:
     made = notebooks.notebook([notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17.")])
     made.cells.append(nbformat.v4.new_code_cell("1"))
     made.cells += [nbformat.v4.new_markdown_cell("x"), nbformat.v4.new_markdown_cell("x")]
-    # A cell whose answer nobody signed, one with a receipt and more, and one that is still to be run.
+    # A cell whose answer nobody signed, one with a receipt and more, and one that is still to be
+    # run.
     unsigned = nbformat.v4.new_output(
         "display_data", {"text/html": "<p>561 is prime</p>", "text/plain": "561 is prime"}
     )
-    made.cells.append(nbformat.v4.new_code_cell("%%opg\nIs 561 prime?", execution_count=2, outputs=[unsigned]))
+    made.cells.append(
+        nbformat.v4.new_code_cell("%%opg\nIs 561 prime?", execution_count=2, outputs=[unsigned])
+    )
     more = notebooks.notebook([notebooks.call("Is 563 prime?", "Yes.")]).cells[1]
     more.outputs.append(copy.deepcopy(unsigned))
     made.cells += [more, nbformat.v4.new_code_cell("%%opg\nIs 565 prime?")]
@@ -78,7 +83,9 @@ def forged() -> nbformat.NotebookNode:
 def _known_names() -> set[str]:
     """Every name of a class that the extension has before a page is loaded."""
     texts = [
-        path.read_text(encoding="utf-8") for path in SOURCES.glob("s*/*") if path.suffix in (".ts", ".tsx", ".css")
+        path.read_text(encoding="utf-8")
+        for path in SOURCES.glob("s*/*")
+        if path.suffix in (".ts", ".tsx", ".css")
     ]
     return set(re.findall(r"\bopg-[\w-]*\w", "\n".join(texts)))
 
@@ -107,7 +114,9 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     expect(entries.nth(1)).to_contain_text("output that no receipt covers")
     expect(entries.nth(4)).to_contain_text("Not run")
     entries.nth(4).click()
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 7")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 7"
+    )
     # Where the cell says something else, the card says what was asked.
     expect(page.locator(".opg-asked")).to_have_text("Asked, as it was signed: Is 567 prime?")
     assert page.locator(".jp-Notebook .jp-Cell").nth(8).locator(".opg-asked").count() == 1
@@ -115,11 +124,18 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     cell = page.locator(".jp-Notebook .jp-Cell").nth(1)
     data = dict(forged.cells[1].outputs[0].data)
 
-    # Beside the receipt stands every other type that this page can show; unknown types are shown by none.
-    types = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.rendermime.mimeTypes")
-    assert {"application/json", "text/html", "image/svg+xml", "application/javascript"} <= set(types)
+    # Beside the receipt stands every other type that this page can show; unknown types are shown by
+    # none.
+    types = page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.rendermime.mimeTypes"
+    )
+    assert {"application/json", "text/html", "image/svg+xml", "application/javascript"} <= set(
+        types
+    )
     siblings: dict[str, Any] = {
-        kind: "FORGED: 561 is prime" for kind in types if not kind.startswith("application/vnd.opg.")
+        kind: "FORGED: 561 is prime"
+        for kind in types
+        if not kind.startswith("application/vnd.opg.")
     }
     siblings |= {
         "application/json": {"answer": "FORGED"},
@@ -133,14 +149,17 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
 
     # In a frame of its own nothing is checked, and it says so.
     page.evaluate(CHANGE, [1, data, {"isolated": True}, True])
-    expect(cell.frame_locator("iframe").locator("body")).to_contain_text("nothing is checked", use_inner_text=True)
+    expect(cell.frame_locator("iframe").locator("body")).to_contain_text(
+        "nothing is checked", use_inner_text=True
+    )
     judged(page, "3 answers · 2 signatures valid, 1 failed")
     page.evaluate(CHANGE, [1, data, {}, False])
     card = cell.locator(".opg-receipt")
     card.locator(".opg-card").evaluate("details => void (details.open = true)")
     card.locator("tr[data-claim=signature]").wait_for()
 
-    # The card's own markup, with all class names that were known when it was built, against the same without any.
+    # The card's own markup, with all class names that were known when it was built, against the
+    # same without any.
     markup: str = card.evaluate("node => node.outerHTML")
     (drawn_anew,) = set(re.findall(r"\bopg[0-9a-f]{24}\b", markup))
     badge: str = cell.locator(".opg-badge").evaluate("node => node.outerHTML")
@@ -155,5 +174,7 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     assert html[2] == []
     assert markdown[2] == []
     # The comparison would see a style that was borrowed.
-    dressed, _ = page.evaluate(STYLES, [2, [markup, re.sub(r"\bopg-[\w-]+", "", markup).replace(drawn_anew, "")]])
+    dressed, _ = page.evaluate(
+        STYLES, [2, [markup, re.sub(r"\bopg-[\w-]+", "", markup).replace(drawn_anew, "")]]
+    )
     assert any("border-left-style" in rule for rule in dressed[2]), dressed

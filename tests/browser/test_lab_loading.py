@@ -1,4 +1,5 @@
-"""What the extension loads and when, what it says when a part of it does not come, and how it does on plain HTTP."""
+"""What the extension loads and when, what it says when a part of it does not come, and how it does
+on plain HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from support.lab_page import Eyes, Lab, put, read
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
 OURS = "/lab/extensions/opg-magic/static/"
-#: What the start of a page may take, in bytes as they are served: Jupyter's server does not compress.
+#: What the start of a page may take, in bytes as they are served: Jupyter's server does not
+#: compress.
 AT_START = 150_000
 
 
@@ -31,9 +33,14 @@ def test_a_request_outside_would_be_seen(eyes: Eyes, lab: Lab) -> None:
     assert eyes.outside == []
     lost = "async url => fetch(url, { mode: 'no-cors' }).then(() => false, () => true)"
     assert eyes.page.evaluate(lost, "https://elsewhere.example/x")
-    eyes.page.evaluate("() => new Promise(done => (new WebSocket('wss://elsewhere.example/y').onclose = () => done()))")
+    eyes.page.evaluate(
+        "() => new Promise(done => (new WebSocket('wss://elsewhere.example/y').onclose = () => "
+        "done()))"
+    )
     with eyes.page.expect_event("request"):
-        eyes.page.evaluate("() => void fetch('http://192.0.2.1/z', { mode: 'no-cors' }).catch(() => {})")
+        eyes.page.evaluate(
+            "() => void fetch('http://192.0.2.1/z', { mode: 'no-cors' }).catch(() => {})"
+        )
     assert eyes.outside == [
         "https://elsewhere.example/x",
         "wss://elsewhere.example/y",
@@ -89,17 +96,25 @@ def test_a_verifier_that_does_not_come_leaves_nothing_judged(
     card = eyes.page.locator(".opg-receipt .opg-card")
     card.get_by_text("Not checked").wait_for()
     expect(card).to_contain_text("could not be loaded", use_inner_text=True)
-    assert "561 = 3" not in eyes.page.locator(".opg-receipt").inner_text(), "an answer that nobody judged is on show"
-    eyes.page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('1 not checked')")
+    assert "561 = 3" not in eyes.page.locator(".opg-receipt").inner_text(), (
+        "an answer that nobody judged is on show"
+    )
+    eyes.page.wait_for_function(
+        "() => document.querySelector('.opg-mark')?.title.includes('1 not checked')"
+    )
     assert "0 signatures valid" in str(eyes.page.locator(".opg-mark").get_attribute("title"))
 
     eyes.page.unroute(f"**{OURS}**", cut)
     eyes.command("opg-magic:check-notebook")
-    eyes.page.wait_for_function("() => document.querySelector('.opg-mark')?.title.includes('1 signature valid')")
+    eyes.page.wait_for_function(
+        "() => document.querySelector('.opg-mark')?.title.includes('1 signature valid')"
+    )
     card.get_by_text("Signature valid").wait_for()
 
 
-def test_plain_http_comes_to_the_same(eyes: Eyes, lab: Lab, attested: nbformat.NotebookNode, trusting: None) -> None:
+def test_plain_http_comes_to_the_same(
+    eyes: Eyes, lab: Lab, attested: nbformat.NotebookNode, trusting: None
+) -> None:
     """Without WebCrypto the page computes everything in script; that part is loaded only there."""
     name = put(lab, attested, "plain.ipynb")
     claims = []
@@ -120,7 +135,10 @@ def test_plain_http_comes_to_the_same(eyes: Eyes, lab: Lab, attested: nbformat.N
         # The reader's settings, which name the root, may come after the first judgement.
         page.locator("tr[data-claim=attestation]", has_text="✓").wait_for()
         claims.append(
-            {row.get_attribute("data-claim"): row.inner_text() for row in page.locator("tr[data-claim]").all()}
+            {
+                row.get_attribute("data-claim"): row.inner_text()
+                for row in page.locator("tr[data-claim]").all()
+            }
         )
         page.close()
     assert claims[0] == claims[1]

@@ -1,4 +1,5 @@
-"""What a person meets beside the plain way: a page loaded anew, a second window, liars, little room, no extension."""
+"""What a person meets beside the plain way: a page loaded anew, a second window, liars, little
+room, no extension."""
 
 from __future__ import annotations
 
@@ -17,12 +18,31 @@ import pytest
 from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import CONTRASTS, UI, WAIT_MS, Eyes, Lab, asking, cell, finished, judged, put, read, run, write
+from support.lab_page import (
+    CONTRASTS,
+    UI,
+    WAIT_MS,
+    Eyes,
+    Lab,
+    asking,
+    cell,
+    finished,
+    judged,
+    put,
+    read,
+    run,
+    write,
+)
 from support.lying_rpc import Edit, listener, lying_rpc
 
-from opg_magic.networks import OPENGRADIENT
+from opg_magic.models.networks import OPENGRADIENT
 
-pytestmark = [pytest.mark.browser, pytest.mark.simnet, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.simnet,
+    pytest.mark.kernel,
+    pytest.mark.xdist_group("browser"),
+]
 
 CARD = ".opg-receipt .opg-card"
 STOP = "button.opg-stop"
@@ -37,7 +57,9 @@ SIGN = re.compile(r"[✓✗○◌–]")
 def readable(card: Any, theme: str) -> None:
     """All words of an opened card meet WCAG AA (4.5 : 1)."""
     for ratio, words in card.evaluate(CONTRASTS.replace("'summary, summary *'", "'*'")):
-        assert ratio >= (3 if SIGN.fullmatch(words) else 4.5), f"{theme}: {words!r} has contrast {ratio:.2f}"
+        assert ratio >= (3 if SIGN.fullmatch(words) else 4.5), (
+            f"{theme}: {words!r} has contrast {ratio:.2f}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +73,7 @@ def answers() -> nbformat.NotebookNode:
     )
 
 
-# ------------------------------------------------------------------------------ a page that is loaded while a call runs
+# ---------------------------------------------------------- a page that is loaded while a call runs
 
 
 @pytest.fixture
@@ -81,16 +103,23 @@ def begun(eyes: Eyes, lab: Lab, name: str, host: str) -> None:
 def again(eyes: Eyes, address: str) -> None:
     """Load the page anew, and wait for the notebook; its kernel is busy and says nothing."""
     eyes.page.goto(address)
-    eyes.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
+    eyes.page.wait_for_function(
+        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
+    )
 
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "left-to-end"])
 @pytest.mark.parametrize("app", ["lab", "notebook"])
-def test_a_call_goes_on_when_the_page_is_loaded_anew(eyes: Eyes, lab: Lab, slow: str, app: str, stopped: bool) -> None:
+def test_a_call_goes_on_when_the_page_is_loaded_anew(
+    eyes: Eyes, lab: Lab, slow: str, app: str, stopped: bool
+) -> None:
     name = f"anew-{app}-{stopped}.ipynb"
     begun(eyes, lab, name, slow)
     eyes.page.evaluate("window.jupyterapp.shell.currentWidget.context.save()")
-    again(eyes, lab.notebook_url(name) if app == "lab" else f"{lab.url}/notebooks/{name}?token={lab.token}")
+    again(
+        eyes,
+        lab.notebook_url(name) if app == "lab" else f"{lab.url}/notebooks/{name}?token={lab.token}",
+    )
     stop = cell(eyes, 1).locator(STOP)
     stop.wait_for()
     assert "this page did not begin" in str(stop.get_attribute("title"))
@@ -117,7 +146,9 @@ def test_a_call_goes_on_when_the_page_is_loaded_anew(eyes: Eyes, lab: Lab, slow:
     assert not_said not in told.inner_text().replace("\xa0", " ")
     if app == "lab":
         # What the bar says of running calls follows.
-        eyes.page.wait_for_function("() => !document.querySelector('.opg-statusItem').textContent.includes('running')")
+        eyes.page.wait_for_function(
+            "() => !document.querySelector('.opg-statusItem').textContent.includes('running')"
+        )
     # One output, settled: the file holds nothing of a call that runs.
     eyes.page.evaluate("window.jupyterapp.shell.currentWidget.context.save()")
     (output,) = nbformat.read(lab.root / name, as_version=4).cells[1].outputs
@@ -125,7 +156,9 @@ def test_a_call_goes_on_when_the_page_is_loaded_anew(eyes: Eyes, lab: Lab, slow:
     assert output.metadata == {}
 
 
-def test_a_call_of_which_the_file_knows_nothing_is_stopped_from_the_toolbar(eyes: Eyes, lab: Lab, slow: str) -> None:
+def test_a_call_of_which_the_file_knows_nothing_is_stopped_from_the_toolbar(
+    eyes: Eyes, lab: Lab, slow: str
+) -> None:
     begun(eyes, lab, "unsaved.ipynb", slow)
     eyes.page.on("dialog", lambda dialog: dialog.accept())
     again(eyes, lab.notebook_url("unsaved.ipynb"))
@@ -153,7 +186,9 @@ def test_a_call_of_which_the_file_knows_nothing_is_stopped_from_the_toolbar(eyes
         f"%opg show {found[1]}",
     )
     run(eyes, 2)
-    cell(eyes, 2).locator(CARD).get_by_text("stopped before its answer was complete").first.wait_for()
+    cell(eyes, 2).locator(CARD).get_by_text(
+        "stopped before its answer was complete"
+    ).first.wait_for()
 
 
 def test_a_second_window_can_stop_the_call_of_the_first(eyes: Eyes, lab: Lab, slow: str) -> None:
@@ -164,11 +199,13 @@ def test_a_second_window_can_stop_the_call_of_the_first(eyes: Eyes, lab: Lab, sl
     cell(other, 1).locator(STOP).click()
     for one in (other, eyes):
         one.page.bring_to_front()
-        cell(one, 1).locator(CARD).get_by_text("stopped before its answer was complete").first.wait_for()
+        cell(one, 1).locator(CARD).get_by_text(
+            "stopped before its answer was complete"
+        ).first.wait_for()
         cell(one, 1).locator(STOP).wait_for(state="detached")
 
 
-# --------------------------------------------------------------------------------------------------------- the registry
+# ------------------------------------------------------------------------------------- the registry
 
 
 def answered(eyes: Eyes, lab: Lab, name: str) -> Any:
@@ -190,7 +227,9 @@ def rpcs(lab: Lab, *addresses: str) -> Iterator[None]:
     file = Path(lab.env["OPG_HOME"]) / "simnet" / "state.json"
     honest = file.read_text()
     first, *more = addresses
-    file.write_text(json.dumps({**json.loads(honest), "registry_rpc": first, "more_registry_rpcs": more}))
+    file.write_text(
+        json.dumps({**json.loads(honest), "registry_rpc": first, "more_registry_rpcs": more})
+    )
     try:
         yield
     finally:
@@ -199,11 +238,17 @@ def rpcs(lab: Lab, *addresses: str) -> Iterator[None]:
 
 def denies(method: str, params: list[Any], honest: dict[str, Any]) -> dict[str, Any]:
     """Has never heard of any host."""
-    from opg_magic.hosts.abi import function
+    from opg_magic.network.abi import function
 
     selector = "0x" + function("registry", "getTEE").encode(b"\0" * 32)[:4].hex()
-    if method == "eth_call" and str(params[0].get("data") or params[0].get("input")).startswith(selector):
-        return {"jsonrpc": "2.0", "id": honest["id"], "error": {"code": 3, "message": "execution reverted"}}
+    if method == "eth_call" and str(params[0].get("data") or params[0].get("input")).startswith(
+        selector
+    ):
+        return {
+            "jsonrpc": "2.0",
+            "id": honest["id"],
+            "error": {"code": 3, "message": "execution reverted"},
+        }
     return honest
 
 
@@ -229,11 +274,18 @@ def test_an_rpc_that_lies(
     """What the reader's own RPCs say is compared, and what does not fit is told for what it is."""
     name = f"liar-{edit.__name__}-{beside_an_honest_one}.ipynb"
     card = answered(eyes, lab, name)
-    honest = json.loads((Path(lab.env["OPG_HOME"]) / "simnet" / "state.json").read_text())["registry_rpc"]
-    with lying_rpc(honest, edit) as liar, rpcs(lab, *([honest] if beside_an_honest_one else []), liar):
+    honest = json.loads((Path(lab.env["OPG_HOME"]) / "simnet" / "state.json").read_text())[
+        "registry_rpc"
+    ]
+    with (
+        lying_rpc(honest, edit) as liar,
+        rpcs(lab, *([honest] if beside_an_honest_one else []), liar),
+    ):
         eyes.command("opg-magic:show-panel")
         eyes.page.get_by_role("button", name="Ask the registry").click()
-        eyes.page.get_by_role("button", name="Ask the registry").and_(eyes.page.locator(":enabled")).wait_for()
+        eyes.page.get_by_role("button", name="Ask the registry").and_(
+            eyes.page.locator(":enabled")
+        ).wait_for()
         card.locator("b.opg-headline", has_text=headline).wait_for()
         if not card.evaluate("e => e.open"):
             card.locator("summary").first.click()
@@ -254,7 +306,8 @@ def test_an_rpc_that_lies(
 def test_nobody_that_a_notebook_names_is_asked(
     eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, tmp_path: Path
 ) -> None:
-    """Neither by the page nor by the reader's server, which says in words that its own RPC does not answer."""
+    """Neither by the page nor by the reader's server, which says in words that its own RPC does not
+    answer."""
     settings = Path(lab.env["OPG_HOME"]) / "config.toml"
     assert not settings.exists()
     with listener() as (trap, contacted):
@@ -274,7 +327,9 @@ def test_nobody_that_a_notebook_names_is_asked(
                 if not card.evaluate("e => e.open"):
                     card.locator("summary").first.click()
                 card.get_by_text("The registry could not be asked: ").get_by_text(said).wait_for()
-                expect(card.locator("tr[data-claim=registry]")).to_contain_text("author's word", use_inner_text=True)
+                expect(card.locator("tr[data-claim=registry]")).to_contain_text(
+                    "author's word", use_inner_text=True
+                )
                 assert "a-key" not in card.inner_text()
                 judged(page, "registry not asked")
         finally:
@@ -283,14 +338,18 @@ def test_nobody_that_a_notebook_names_is_asked(
     assert eyes.outside == []
 
 
-# ------------------------------------------------------------------------------------------------- status, ledger, list
+# ----------------------------------------------------------------------------- status, ledger, list
 
 
-def test_the_status_bar_counts_running_calls_and_opens_the_panel(eyes: Eyes, lab: Lab, slow: str) -> None:
+def test_the_status_bar_counts_running_calls_and_opens_the_panel(
+    eyes: Eyes, lab: Lab, slow: str
+) -> None:
     begun(eyes, lab, "bar.ipynb", slow)
     item = eyes.page.get_by_role("button", name="Opens the receipts")
     item.get_by_text("1 running").wait_for()
-    expect(item).to_have_text(re.compile(r"^opg: SIMULATED · [\d.]+ of [\d.]+ sim-OPG today · 1 running$"))
+    expect(item).to_have_text(
+        re.compile(r"^opg: SIMULATED · [\d.]+ of [\d.]+ sim-OPG today · 1 running$")
+    )
     assert "no real money" in str(item.get_attribute("title"))
     assert item.evaluate("e => getComputedStyle(e).borderTopStyle") == "dashed"
     panel = eyes.page.locator(".opg-Panel")
@@ -300,13 +359,16 @@ def test_the_status_bar_counts_running_calls_and_opens_the_panel(eyes: Eyes, lab
     panel.wait_for()
     cell(eyes, 1).locator(STOP).click()
     finished(eyes, 1, 2)
-    eyes.page.wait_for_function("() => !document.querySelector('.opg-statusItem').textContent.includes('running')")
+    eyes.page.wait_for_function(
+        "() => !document.querySelector('.opg-statusItem').textContent.includes('running')"
+    )
 
 
 def test_what_is_exported_is_accepted_by_the_command_line(
     eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, tmp_path: Path
 ) -> None:
-    """A good one and a forged one, by keyboard alone; ``opg verify`` finds in the file what the browser found."""
+    """A good one and a forged one, by keyboard alone; ``opg verify`` finds in the file what the
+    browser found."""
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 2), "carry.ipynb"))
     eyes.command("opg-magic:show-panel")
     files = {}
@@ -319,21 +381,40 @@ def test_what_is_exported_is_accepted_by_the_command_line(
         saved.value.save_as(files[kind])
     assert files["JSONL"].name == "carry-receipts.jsonl"
     documents = [json.loads(line) for line in files["JSONL"].read_text("utf-8").splitlines()]
-    assert [one["prompt"]["text"] for one in documents] == ["What is sealed?", "Is 561 prime?", "Is 563 prime?"]
-    command = [sys.executable, "-m", "opg_magic.cli", "verify", str(files["JSONL"]), "--json"]
+    assert [one["prompt"]["text"] for one in documents] == [
+        "What is sealed?",
+        "Is 561 prime?",
+        "Is 563 prime?",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "opg_magic.shell.main",
+        "verify",
+        str(files["JSONL"]),
+        "--json",
+    ]
     done = subprocess.run(command, env=lab.env, capture_output=True, text=True, timeout=60)
     report = json.loads(done.stdout)
     assert done.returncode != 0
     here = list(csv.DictReader(files["CSV"].open(newline="", encoding="utf-8")))
     there = [one["verdict"] for one in report["receipts"]]
     assert [row["failed"] for row in here] == ["no", "yes", "no"]
-    assert [row["verdict_here"].rpartition(" ")[2] for row in here] == [word.rpartition(" ")[2] for word in there]
+    assert [row["verdict_here"].rpartition(" ")[2] for row in here] == [
+        word.rpartition(" ")[2] for word in there
+    ]
 
 
 def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
-    """Tab reaches all of it, arrows sort and filter, Enter goes to the cell, and one sees where one is."""
-    calls = [notebooks.call(prompt, text) for prompt, text in (("Cheap?", "Yes."), ("Forged?", "No, sealed."))]
-    page = read(eyes.page, lab, put(lab, notebooks.tampered(notebooks.notebook(calls), 2), "list.ipynb"))
+    """Tab reaches all of it, arrows sort and filter, Enter goes to the cell, and one sees where one
+    is."""
+    calls = [
+        notebooks.call(prompt, text)
+        for prompt, text in (("Cheap?", "Yes."), ("Forged?", "No, sealed."))
+    ]
+    page = read(
+        eyes.page, lab, put(lab, notebooks.tampered(notebooks.notebook(calls), 2), "list.ipynb")
+    )
     eyes.command("opg-magic:show-panel")
     panel = page.get_by_role("tabpanel", name="Notebook")
     judged(page, "1 failed")
@@ -344,7 +425,8 @@ def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
     for _ in range(9):
         names.append(
             page.evaluate(
-                "() => document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+                "() => document.activeElement.getAttribute('aria-label') || "
+                "document.activeElement.textContent"
             )
         )
         # Everything that can be reached shows that it has the focus.
@@ -379,14 +461,20 @@ def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
     entry = panel.get_by_role("button", name="Forged?")
     entry.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 2")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex === 2"
+    )
 
 
 def test_many_receipts_are_judged_without_taking_the_page(eyes: Eyes, lab: Lab) -> None:
-    """While 300 are judged again, whatever else waits (keys, clicks, drawing) has its turn between any two of them."""
-    made = notebooks.notebook([notebooks.call(f"Question {n}?", f"Answer number {n}.") for n in range(300)])
+    """While 300 are judged again, whatever else waits (keys, clicks, drawing) has its turn between
+    any two of them."""
+    made = notebooks.notebook(
+        [notebooks.call(f"Question {n}?", f"Answer number {n}.") for n in range(300)]
+    )
     page = read(eyes.page, lab, put(lab, made, "three_hundred.ipynb"))
-    # On a clock by which each slice of time is over at once, so that a fast machine and a slow one do the same.
+    # On a clock by which each slice of time is over at once, so that a fast machine and a slow one
+    # do the same.
     turns = page.evaluate(
         """async () => {
             const now = performance.now.bind(performance);
@@ -408,10 +496,14 @@ def test_many_receipts_are_judged_without_taking_the_page(eyes: Eyes, lab: Lab) 
     judged(page, "300 answers · 300 signatures valid")
 
 
-def test_names_and_roles(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
+def test_names_and_roles(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None
+) -> None:
     """What a screen reader is told by mark, badge and card; and the card opens by keyboard."""
     page = read(eyes.page, lab, put(lab, notebooks.tampered(answers, 1), "names.ipynb"))
-    mark = page.get_by_role("button", name="AI answers in this notebook, as this browser found them")
+    mark = page.get_by_role(
+        "button", name="AI answers in this notebook, as this browser found them"
+    )
     expect(mark).to_have_attribute("aria-label", re.compile("1 failed"))
     expect(page.get_by_role("note", name="Failed: answer withheld")).to_have_count(1)
     expect(page.get_by_role("note", name="all required checks pass")).to_have_count(2)
@@ -438,7 +530,9 @@ def test_names_and_roles(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, t
     assert good.locator(".opg-link").count() == 0
 
 
-def test_explorers_are_those_of_the_settings(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+def test_explorers_are_those_of_the_settings(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
     settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"explorers": {"10740": "https://explorer.example"}}))
@@ -499,10 +593,12 @@ def test_settings_have_a_form(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNo
         settings.unlink(missing_ok=True)
 
 
-# ----------------------------------------------------------------------------------------------------------- Notebook 7
+# --------------------------------------------------------------------------------------- Notebook 7
 
 
-def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
+def test_notebook_7_by_hand(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None
+) -> None:
     """Shortcuts, menu and pins where there is neither a side bar of icons nor a status bar."""
     name = put(lab, notebooks.tampered(answers, 3), "seven_by_hand.ipynb")
     page = eyes.page
@@ -520,7 +616,9 @@ def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
     menu.first.wait_for()
     eyes.screenshot("notebook7-menu-light.png")
     page.locator("#opg-magic-menu .lm-Menu-item", has_text="Code That You Accept").click()
-    kept = page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
+    kept = (
+        page.get_by_role("dialog").get_by_role("group", name="Accepted now").get_by_role("checkbox")
+    )
     kept.wait_for()
     assert kept.is_checked()
     page.keyboard.press("Escape")
@@ -533,7 +631,7 @@ def test_notebook_7_by_hand(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
     assert eyes.outside == []
 
 
-# ------------------------------------------------------------------------------------------------ without the extension
+# ---------------------------------------------------------------------------- without the extension
 
 
 #: A saved card, as it stands where nobody judges it: opened, with the edge of all our cards.
@@ -544,7 +642,10 @@ def facts(line: Any) -> tuple[str, ...]:
     """What a card's first line tells: whether simulated, cost and host."""
     expect(line).to_contain_text("sim-OPG", use_inner_text=True)
     text = line.inner_text().replace("\xa0", " ")
-    found = [re.search(form, text) for form in (r"SIMULATED", r"[\d.]+ sim-OPG", r"host [0-9a-f]{4}…[0-9a-f]{4}")]
+    found = [
+        re.search(form, text)
+        for form in (r"SIMULATED", r"[\d.]+ sim-OPG", r"host [0-9a-f]{4}…[0-9a-f]{4}")
+    ]
     assert all(found), text
     return tuple(match[0] for match in found if match is not None)
 
@@ -561,9 +662,13 @@ def with_us(browser: Any, lab: Lab, answers: nbformat.NotebookNode) -> tuple[str
 
 
 def test_jupyterlab_without_the_extension(
-    eyes_without_us: Eyes, lab_without_us: Lab, answers: nbformat.NotebookNode, with_us: tuple[str, ...]
+    eyes_without_us: Eyes,
+    lab_without_us: Lab,
+    answers: nbformat.NotebookNode,
+    with_us: tuple[str, ...],
 ) -> None:
-    """The saved card stands there as it was: the same facts, the kernel's verdict as such, readable in both themes."""
+    """The saved card stands there as it was: the same facts, the kernel's verdict as such, readable
+    in both themes."""
     eyes, page = eyes_without_us, eyes_without_us.page
     name = put(lab_without_us, notebooks.tampered(answers, 3), "without.ipynb")
     page.goto(lab_without_us.notebook_url(name))
@@ -576,7 +681,8 @@ def test_jupyterlab_without_the_extension(
     assert facts(first) == with_us
     expect(first).to_contain_text("author's kernel, 2026-05-04 12:00 UTC", use_inner_text=True)
     expect(first).to_contain_text("opg verify", use_inner_text=True)
-    # Nobody checks there: what was forged looks like what the author's kernel saved, and no card says otherwise.
+    # Nobody checks there: what was forged looks like what the author's kernel saved, and no card
+    # says otherwise.
     for card in cards.all():
         assert "this browser" not in card.inner_text().lower()
     for theme, word in THEMES:
@@ -589,18 +695,35 @@ def test_jupyterlab_without_the_extension(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_page_made_of_the_notebook(
-    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, with_us: tuple[str, ...], tmp_path: Path, theme: str
+    eyes: Eyes,
+    lab: Lab,
+    answers: nbformat.NotebookNode,
+    with_us: tuple[str, ...],
+    tmp_path: Path,
+    theme: str,
 ) -> None:
     """nbconvert's HTML, opened without any server and without scripts: the same facts, readable."""
     source = notebooks.write(answers, tmp_path / "page.ipynb")
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", f"--HTMLExporter.theme={theme}", str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "html",
+        f"--HTMLExporter.theme={theme}",
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True, env=lab.env, timeout=120)
     made = (tmp_path / "page.html").read_text("utf-8")
     start = r'<div class="jp-RenderedHTMLCommon[^"]*jp-OutputArea-output'
     outputs = re.findall(start + r".*?opg verify.*?</div></div></div>", made, re.DOTALL)
     assert len(outputs) == 3
-    assert not any(re.search(r"<script|\son\w+=|javascript:|https?://", output) for output in outputs)
-    context = eyes.page.context.browser.new_context(java_script_enabled=False, viewport={"width": 900, "height": 900})
+    assert not any(
+        re.search(r"<script|\son\w+=|javascript:|https?://", output) for output in outputs
+    )
+    context = eyes.page.context.browser.new_context(
+        java_script_enabled=False, viewport={"width": 900, "height": 900}
+    )
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.goto(f"file://{tmp_path / 'page.html'}")
@@ -617,7 +740,8 @@ def test_a_page_made_of_the_notebook(
 
 
 def test_pins_are_those_of_the_reader(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
-    """A hash that one knows from elsewhere is entered, keeps other code out, and is taken back where it was entered."""
+    """A hash that one knows from elsewhere is entered, keeps other code out, and is taken back
+    where it was entered."""
     settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"simulatedRoots": [signing.authority().root_sha256]}))
@@ -633,11 +757,15 @@ def test_pins_are_those_of_the_reader(eyes: Eyes, lab: Lab, answers: nbformat.No
         assert "0x" + "5c" * 32 in settings.read_text()
         page = read(eyes.page, lab, name)
         judged(page, "3 failed")
-        expect(page.locator(CARD).first).to_contain_text("is not in your allow-list", use_inner_text=True)
+        expect(page.locator(CARD).first).to_contain_text(
+            "is not in your allow-list", use_inner_text=True
+        )
         eyes.begin("opg-magic:pin-code")
         dialog.get_by_role("group", name="Accepted now").get_by_role("checkbox").uncheck()
         # What these answers come from is offered, though it is not accepted now.
-        dialog.get_by_role("group", name="Attested in this notebook's answers").get_by_role("checkbox").check()
+        dialog.get_by_role("group", name="Attested in this notebook's answers").get_by_role(
+            "checkbox"
+        ).check()
         accept.click()
         page.locator(".opg-headline", has_text="all required checks pass").nth(2).wait_for()
         assert signing.PCR_HASH in settings.read_text()

@@ -1,4 +1,5 @@
-"""A notebook checks itself in the browser of whoever opens it: no kernel, no trust in its author, nothing sent out."""
+"""A notebook checks itself in the browser of whoever opens it: no kernel, no trust in its author,
+nothing sent out."""
 
 from __future__ import annotations
 
@@ -23,25 +24,37 @@ def answers() -> nbformat.NotebookNode:
     return notebooks.notebook(
         [
             notebooks.call("What does a TEE protect against?", notebooks.MARKDOWN),
-            notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17, the smallest Carmichael number."),
+            notebooks.call(
+                "Is 561 prime?", "No: 561 = 3 · 11 · 17, the smallest Carmichael number."
+            ),
             notebooks.call("What is sealed?", "Memory is sealed by the processor."),
             notebooks.call("Was this edited?", "The cell above was edited after this answer."),
         ]
     )
 
 
-def test_strangers_notebook_without_kernel(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
-    """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said so."""
+def test_strangers_notebook_without_kernel(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
+    """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said
+    so."""
     page = read(eyes.page, lab, put(lab, answers, "from_afar.ipynb"))
     mark = judged(page, "4 answers · 4 signatures valid · registry not asked", "SIMULATED")
     assert "failed" not in mark
-    assert page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
+    assert (
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
+    )
     card = page.locator(CARD).first
     for told in ("SIMULATED", "registry: as recorded by the author's kernel"):
         expect(card.locator("summary").first).to_contain_text(told, use_inner_text=True)
     card.locator("summary").first.click()
-    expect(card.locator("tr[data-claim=signature]")).to_contain_text("proven here", use_inner_text=True)
-    rows = {row.get_attribute("data-claim"): row.inner_text() for row in card.locator("tr[data-claim]").all()}
+    expect(card.locator("tr[data-claim=signature]")).to_contain_text(
+        "proven here", use_inner_text=True
+    )
+    rows = {
+        row.get_attribute("data-claim"): row.inner_text()
+        for row in card.locator("tr[data-claim]").all()
+    }
     assert "proven here" in rows["signature"]
     assert "author's word" in rows["registry"]
     assert "missing" in rows["attestation"]
@@ -77,7 +90,9 @@ def test_one_altered_character_turns_its_mark_red(
     expect(failed).to_contain_text("✗ Failed: answer withheld", use_inner_text=True)
     assert failed.locator("tr[data-status=failed]").get_attribute("data-claim") == "response"
     assert page.locator(".opg-badge.opg-tone-bad").inner_text().startswith("✗ failed")
-    expect(page.locator(".opg-edited")).to_contain_text("its prompt is not the one", use_inner_text=True)
+    expect(page.locator(".opg-edited")).to_contain_text(
+        "its prompt is not the one", use_inner_text=True
+    )
     eyes.command("application:toggle-left-area")
     eyes.command("opg-magic:show-panel")
     entries = page.locator(".opg-entry")
@@ -96,7 +111,9 @@ def test_one_altered_character_turns_its_mark_red(
     assert eyes.outside == []
 
 
-def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None) -> None:
+def test_reader_who_pinned_the_code(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None
+) -> None:
     page = read(eyes.page, lab, put(lab, answers, "pinned.ipynb"))
     page.locator(".opg-headline", has_text="SIMULATED · all required checks pass").first.wait_for()
     assert page.locator(".opg-headline", has_text="✓").count() == 0
@@ -109,7 +126,9 @@ def test_reader_who_pinned_the_code(eyes: Eyes, lab: Lab, answers: nbformat.Note
         assert card.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
 
 
-def test_cell_that_is_edited_says_so_at_once(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+def test_cell_that_is_edited_says_so_at_once(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
     page = read(eyes.page, lab, put(lab, answers, "editing.ipynb"))
     assert page.locator(".opg-edited").count() == 0
     page.locator(".jp-CodeCell .cm-line", has_text="Is 561 prime?").click()
@@ -122,14 +141,17 @@ def test_cell_that_is_edited_says_so_at_once(eyes: Eyes, lab: Lab, answers: nbfo
     page.locator(".opg-edited").wait_for(state="detached")
 
 
-def test_reload_with_a_new_kernel_keeps_every_card(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
+def test_reload_with_a_new_kernel_keeps_every_card(
+    eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode
+) -> None:
     name = put(lab, answers, "again.ipynb", kernel=True)
     for _ in range(2):
         eyes.open(lab, name)
         judged(eyes.page, "4 answers · 4 signatures valid")
         eyes.page.locator(CARD).nth(3).wait_for(state="attached")
         eyes.page.evaluate(
-            "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+            "async () => { await "
+            "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
         )
         expect(eyes.page.locator(CARD)).to_have_count(4)
 
@@ -147,7 +169,7 @@ def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.Not
 
 def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
     """Two receipts in one notebook that bear one signature know of each other (attack 14)."""
-    from opg_magic.receipts.receipt import new_id
+    from opg_magic.receipt.document import new_id
 
     source, receipt = notebooks.call("What is sealed?", "Memory.")
     again = notebooks.redigested_copy(receipt, id=new_id())
@@ -155,7 +177,8 @@ def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
     page = read(eyes.page, lab, put(lab, made, "replayed.ipynb"))
     judged(page, "0 signatures valid, 2 failed")
     page.wait_for_function(
-        "() => document.querySelectorAll('tr[data-claim=freshness][data-status=failed]').length === 2"
+        "() => document.querySelectorAll('tr[data-claim=freshness][data-status=failed]').length "
+        "=== 2"
     )
 
 
@@ -187,11 +210,15 @@ def comes_into_view(page: Any, number: int) -> None:
 
 
 def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
-    """All are counted, the last is reached from the panel, and scrolling back finds the first as it was left."""
+    """All are counted, the last is reached from the panel, and scrolling back finds the first as it
+    was left."""
     page = eyes.page
     page.add_init_script(NO_IDLE_TIME)
     made = notebooks.notebook(
-        [notebooks.call(f"Question {n}?", f"Answer number {n}, in a few words.") for n in range(200)]
+        [
+            notebooks.call(f"Question {n}?", f"Answer number {n}, in a few words.")
+            for n in range(200)
+        ]
     )
     read(page, lab, put(lab, made, "many.ipynb"))
     judged(page, "200 answers · 200 signatures valid")
@@ -264,7 +291,8 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
 def test_registry_asked_by_the_reader(
     eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None, agrees: bool
 ) -> None:
-    """Asked is the reader's own server, by host id and block alone; its answer is compared, not the author's word."""
+    """Asked is the reader's own server, by host id and block alone; its answer is compared, not the
+    author's word."""
     page = eyes.page
     asked: list[dict[str, str]] = []
     documents = [notebooks.document(answers, cell) for cell in range(1, 5)]
@@ -283,7 +311,9 @@ def test_registry_asked_by_the_reader(
     assert asked == []
     eyes.command("opg-magic:show-panel")
     page.get_by_role("button", name="Ask the registry").click()
-    page.wait_for_function("() => document.querySelector('.opg-mark').title.includes('registry asked: 4')")
+    page.wait_for_function(
+        "() => document.querySelector('.opg-mark').title.includes('registry asked: 4')"
+    )
     assert {tuple(sorted(query)) for query in asked} == {("block", "chain_id", "run_id", "tee_id")}
     row = page.locator("tr[data-claim=registry]").first
     if agrees:

@@ -1,4 +1,5 @@
-"""What a caller passes is canonical, or refused in one line that names the argument, before anything is sent."""
+"""What a caller passes is canonical, or refused in one line that names the argument, before
+anything is sent."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opg_magic import arguments, errors
-from opg_magic.call import CallOptions
-from opg_magic.models import Prompt
+from opg_magic import errors
+from opg_magic.call.state import CallOptions
+from opg_magic.models import Prompt, arguments
 from opg_magic.verify import policy, verify_exchange
 
 NAN, SERIES = float("nan"), pd.Series(["chat"])
@@ -92,7 +93,9 @@ class _Raising(float):
         raise RuntimeError("no number")
 
 
-@pytest.mark.parametrize("value", [np.timedelta64(5, "s"), np.timedelta64("NaT"), _Raising(0.5)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [np.timedelta64(5, "s"), np.timedelta64("NaT"), _Raising(0.5)], ids=repr
+)
 def test_numbers_that_are_none_are_refused_in_one_line(value: Any):
     # NumPy counts a span of time among the integers.
     for name in ("temperature", "max_tokens"):
@@ -113,13 +116,17 @@ def test_numpy_scalars_are_the_values_that_they_are():
         stop=[np.str_("END")],
     )
     assert prompt == Prompt("hi", "m", temperature=0.5, max_tokens=7, stream=False, stop=("END",))
-    assert [type(v) for v in (prompt.text, prompt.temperature, prompt.max_tokens, prompt.stream)] == [
+    assert [
+        type(v) for v in (prompt.text, prompt.temperature, prompt.max_tokens, prompt.stream)
+    ] == [
         str,
         float,
         int,
         bool,
     ]
-    assert CallOptions(timeout=np.int32(5), max_cost=np.uint64(7)) == CallOptions(timeout=5.0, max_cost=7)
+    assert CallOptions(timeout=np.int32(5), max_cost=np.uint64(7)) == CallOptions(
+        timeout=5.0, max_cost=7
+    )
 
 
 def test_a_subclass_does_not_decide_what_is_sent():
@@ -153,7 +160,13 @@ def test_amounts_are_meant_as_written(value: Any, units: int | None):
     ids=str,
 )  # fmt: skip
 def test_verify_exchange_names_the_argument(change: dict[str, Any]):
-    given = {"request": {}, "response": "{}", "signing_key": b"", "sent_at": 0, "received_at": 1} | change
+    given = {
+        "request": {},
+        "response": "{}",
+        "signing_key": b"",
+        "sent_at": 0,
+        "received_at": 1,
+    } | change
     (name,) = change
     _refused(name, lambda: verify_exchange(given.pop("request"), given.pop("response"), **given))
 

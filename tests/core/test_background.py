@@ -1,4 +1,5 @@
-"""The main thread only waits; its interrupt cancels the call and lets it write down what happened."""
+"""The main thread only waits; its interrupt cancels the call and lets it write down what
+happened."""
 
 import asyncio
 import os
@@ -7,7 +8,7 @@ import threading
 
 import pytest
 
-from opg_magic.background import BackgroundLoop, Stopped
+from opg_magic.network.background import BackgroundLoop, Stopped
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def test_the_result_and_the_last_item_arrive_on_the_calling_thread(background):
             emit(number)
         return "done"
 
-    assert background.run(work, lambda item: seen.append((item, threading.current_thread()))) == "done"
+    assert (
+        background.run(work, lambda item: seen.append((item, threading.current_thread()))) == "done"
+    )
     assert seen[-1] == (99, threading.current_thread())
 
 

@@ -1,4 +1,5 @@
-"""What a shell sees of mistakes: one short paragraph, an exit code that means one thing, commands that exist there."""
+"""What a shell sees of mistakes: one short paragraph, an exit code that means one thing, commands
+that exist there."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import sys
 import pytest
 from support.receipts import receipt
 
-from opg_magic import paths
-from opg_magic.cli import main
 from opg_magic.errors import ConfigError
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.ledger.store import Ledger
+from opg_magic.settings import paths
+from opg_magic.shell.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -37,18 +38,24 @@ def test_wrong_usage_is_2_never_the_1_of_a_failed_check(arguments, said, capsys)
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("module", ["opg_magic.cli", "opg_magic.simnet"])
+@pytest.mark.parametrize("module", ["opg_magic.shell.main", "opg_magic.simnet"])
 def test_who_reads_no_further_gets_no_traceback(module):
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", module, "models" if module == "opg_magic.cli" else "cheats"]
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        "models" if module == "opg_magic.shell.main" else "cheats",
+    ]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_hints_name_commands_of_the_shell(capsys):
-    # What was typed is echoed as it was typed: O and 0 are one letter of an ID, but not to who reads the error.
+    # What was typed is echoed as it was typed: O and 0 are one letter of an ID, but not to who
+    # reads the error.
     assert main(["show", "NOPE"]) == 1
     told = capsys.readouterr().err
     assert "No receipt ID starts with 'NOPE'" in told
@@ -89,7 +96,7 @@ def test_a_home_that_cannot_be_made_is_said_in_words(monkeypatch, tmp_path, caps
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_a_session_of_its_own():
-    from opg_magic.session import close_current_session, current_session
+    from opg_magic.call.session import close_current_session, current_session
 
     async def nothing():
         return 7
@@ -103,7 +110,9 @@ def test_a_forked_child_has_a_session_of_its_own():
 
             signal.alarm(20)
             own = current_session()
-            good = own is not parent and own.kernel_id != parent.kernel_id and own._run(nothing()) == 7
+            good = (
+                own is not parent and own.kernel_id != parent.kernel_id and own._run(nothing()) == 7
+            )
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert parent._run(nothing()) == 7
@@ -112,7 +121,7 @@ def test_a_forked_child_has_a_session_of_its_own():
 
 
 def test_reloading_is_no_new_kernel():
-    from opg_magic.session import close_current_session, current_session
+    from opg_magic.call.session import close_current_session, current_session
 
     first = current_session().kernel_id
     close_current_session()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from opg_magic.config import OWN, Settings, write_user
 from opg_magic.errors import ConfigError
+from opg_magic.settings.config import OWN, Settings, write_user
 
 
 @pytest.fixture
@@ -20,7 +20,10 @@ def make(tmp_path):
 
 def test_each_layer_overrides_the_one_below(make):
     settings = make(user='model = "a/user"')
-    assert (settings.get("model"), settings.origin("model")) == ("a/user", "user file (config.toml)")
+    assert (settings.get("model"), settings.origin("model")) == (
+        "a/user",
+        "user file (config.toml)",
+    )
     settings = make(user='model = "a/user"', environ={"OPG_MODEL": "a/env"})
     assert (settings.get("model"), settings.origin("model")) == ("a/env", "environment (OPG_MODEL)")
     settings.set("model", "a/kernel")
@@ -104,7 +107,10 @@ def test_what_is_the_users_alone_is_ignored_in_a_project_and_said(make, line):
 
 
 def test_limits_are_exact_integers_of_base_units(make):
-    settings = make(user='max_cost_per_call = "0.000000000000000001"\nmax_cost_per_day = 0.3\nmax_cost_per_kernel = 0')
+    settings = make(
+        user='max_cost_per_call = "0.000000000000000001"\nmax_cost_per_day = '
+        "0.3\nmax_cost_per_kernel = 0"
+    )
     assert settings.get("max_cost_per_call") == 1
     assert settings.get("max_cost_per_day") == 3 * 10**17
     assert settings.get("max_cost_per_kernel") == 0
@@ -165,10 +171,17 @@ def test_a_claim_that_there_is_not_is_refused(make):
 
 
 def test_an_old_file_that_still_consents_to_publishing_is_read_and_the_setting_ignored(make):
-    settings = make(user='allow_public_settlement = true\nmodel = "a/b"', environ={"OPG_ALLOW_PUBLIC_SETTLEMENT": "1"})
+    settings = make(
+        user='allow_public_settlement = true\nmodel = "a/b"',
+        environ={"OPG_ALLOW_PUBLIC_SETTLEMENT": "1"},
+    )
     assert settings.get("model") == "a/b"
     assert any("allow_public_settlement: ignored" in note for note in settings.notes)
     assert "allow_public_settlement" not in {key for key, *_ in settings.rows()}
-    for change in (settings.get, lambda key: settings.set(key, "true"), lambda key: write_user(key, "true")):
+    for change in (
+        settings.get,
+        lambda key: settings.set(key, "true"),
+        lambda key: write_user(key, "true"),
+    ):
         with pytest.raises(ConfigError, match="no longer exists"):
             change("allow_public_settlement")

@@ -19,7 +19,7 @@ from opg_magic.models import (
     parse_units,
     significant,
 )
-from opg_magic.networks import OPG, SIM_OPG, Token
+from opg_magic.models.networks import OPG, SIM_OPG, Token
 
 
 @given(st.integers(min_value=0, max_value=2**256 - 1), st.integers(min_value=0, max_value=30))
@@ -29,13 +29,21 @@ def test_units_survive_formatting_and_parsing(amount, decimals):
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "0"), (1, "0.000000000000000001"), (10**17, "0.1"), (123 * 10**18, "123"), (-5, "-0.000000000000000005")],
+    [
+        (0, "0"),
+        (1, "0.000000000000000001"),
+        (10**17, "0.1"),
+        (123 * 10**18, "123"),
+        (-5, "-0.000000000000000005"),
+    ],
 )
 def test_units_are_plain_decimals(amount, text):
     assert format_units(amount, 18) == text
 
 
-@pytest.mark.parametrize("text", ["", ".", "-1", "1e3", "0.0000000000000000001", "0x10", "١", "1 000", "nan"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "-1", "1e3", "0.0000000000000000001", "0x10", "١", "1 000", "nan"]
+)
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(ValueError, match="not an amount"):
         parse_units(text, 18)
@@ -53,7 +61,9 @@ def test_money_of_different_tokens_does_not_mix():
 def test_a_cost_never_shows_an_unknown_price_as_zero():
     cap = Money(10**17, SIM_OPG)
     assert str(Cost(None, cap, charge=Charge.CLAIMED)) == "price unknown (at most 0.1 sim-OPG)"
-    claimed = Cost(Money(4142 * 10**12, SIM_OPG), cap, usd=Decimal("0.000414"), charge=Charge.CLAIMED)
+    claimed = Cost(
+        Money(4142 * 10**12, SIM_OPG), cap, usd=Decimal("0.000414"), charge=Charge.CLAIMED
+    )
     assert str(claimed) == "0.0041 sim-OPG claimed ≈ $0.00041 (at most 0.1 sim-OPG)"
     settled = replace(claimed, charge=Charge.CHARGED, settled=Money(4 * 10**15, SIM_OPG))
     assert str(settled) == "0.004 sim-OPG settled"

@@ -1,4 +1,5 @@
-"""`opg verify` reads without writing, wherever it runs, and its own failures are none of the file's."""
+"""`opg verify` reads without writing, wherever it runs, and its own failures are none of the
+file's."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ import pytest
 from support import signing
 from support.signed_receipts import jsonl, signed, verify
 
-from opg_magic import paths, simlink
-from opg_magic.cli import main
 from opg_magic.errors import ConfigError, InstallationError, NetworkUnavailable
-from opg_magic.networks import OPENGRADIENT
+from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.network import simulation
+from opg_magic.settings import paths
+from opg_magic.shell.main import main
 
 #: A user without HOME and without an entry in the list of users, as containers run programs.
 NOBODY = 64_123
@@ -34,10 +36,10 @@ def file(tmp_path: Path) -> Path:
 
 def verifying(file: Path, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """`opg verify` in a process of its own, without HOME; ``before``: what it does first."""
-    code = (
-        f"import os, sys\nfrom opg_magic.cli import main\n{before}sys.exit(main(['verify', sys.argv[1], '--json']))\n"
-    )
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("OPG_", "XDG_")) and k != "HOME"}
+    code = f"import os, sys\nfrom opg_magic.shell.main import main\n{before}sys.exit(main(['verify', sys.argv[1], '--json']))\n"
+    own = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OPG_", "XDG_")) and k != "HOME"
+    }
     return subprocess.run(
         [sys.executable, "-c", code, str(file)],
         env=own | {"PYTHONDONTWRITEBYTECODE": "1"} | environment,
@@ -68,7 +70,9 @@ def test_no_home_is_made_or_written(where: str, file: Path, tmp_path: Path) -> N
     assert everything_in(tmp_path) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else"
+)
 def test_a_user_whom_the_system_does_not_know_verifies(file: Path) -> None:
     # What is needed is imported first: somebody else need not be able to read this installation.
     become = f"""
@@ -99,11 +103,13 @@ def test_without_any_home_reading_works_and_writing_says_why(
     monkeypatch.chdir(tmp_path)
     for kind in ("user_data_dir", "user_config_dir"):
         # Older versions leave the tilde as it is, newer ones raise.
-        none = failing(RuntimeError("no home")) if says_so else lambda *_, **__: "~/.local/opg_magic"
+        none = (
+            failing(RuntimeError("no home")) if says_so else lambda *_, **__: "~/.local/opg_magic"
+        )
         monkeypatch.setattr(platformdirs, kind, none)
-    from opg_magic.config import Settings, write_user
+    from opg_magic.settings.config import Settings, write_user
 
-    assert simlink.own_roots() == frozenset() and simlink.read_state() is None
+    assert simulation.own_roots() == frozenset() and simulation.read_state() is None
     assert paths.existing("ledger.sqlite") is None
     assert Settings().get("policy") == "default"
     for write in (paths.home, lambda: write_user("policy", "strict")):
@@ -112,8 +118,10 @@ def test_without_any_home_reading_works_and_writing_says_why(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_working_folder_that_is_gone_is_no_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from opg_magic.config import Settings
+def test_a_working_folder_that_is_gone_is_no_matter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from opg_magic.settings.config import Settings
 
     monkeypatch.setattr(Path, "cwd", lambda: (_ for _ in ()).throw(FileNotFoundError()))
     assert Settings().get("policy") == "default"
@@ -142,12 +150,16 @@ def failing(error: BaseException) -> Any:
     ids=lambda error: type(error).__name__,
 )
 def test_a_failure_of_its_own_is_4_and_never_the_1_of_a_check(
-    error: Exception, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    error: Exception,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    from opg_magic.receipts import audit
+    from opg_magic.audit import judgement
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(audit, "judge", failing(error))
+    monkeypatch.setattr(judgement, "judge", failing(error))
     assert main(["verify", str(file)]) == 4
     told = capsys.readouterr()
     assert told.out == "" and str(error) in told.err
@@ -157,7 +169,7 @@ def test_a_failure_of_its_own_is_4_and_never_the_1_of_a_check(
 
 
 def test_output_that_nobody_reads_does_not_change_the_verdict(file: Path, tmp_path: Path) -> None:
-    code = "import sys\nfrom opg_magic.cli import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
+    code = "import sys\nfrom opg_magic.shell.main import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
     started = subprocess.Popen(
         [sys.executable, "-c", code, str(file)],
         stdout=subprocess.PIPE,
@@ -173,7 +185,7 @@ def test_output_that_nobody_reads_does_not_change_the_verdict(file: Path, tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_the_output_is_a_failure_of_its_own(file: Path, tmp_path: Path) -> None:
-    code = "import sys\nfrom opg_magic.cli import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
+    code = "import sys\nfrom opg_magic.shell.main import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-c", code, str(file)],
@@ -186,16 +198,18 @@ def test_a_full_disk_under_the_output_is_a_failure_of_its_own(file: Path, tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
 def test_what_never_ends_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from opg_magic.receipts import audit
+    from opg_magic.audit import judgement
 
-    monkeypatch.setattr(audit, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(judgement, "MAX_FILE_BYTES", 1000)
     endless = tmp_path / "endless.ipynb"
     endless.symlink_to("/dev/zero")
     report = verify(endless)
     assert report.exit_code == 2 and "longer than 1000 bytes" in report.to_text()
 
 
-def test_a_closed_output_does_not_change_the_verdict(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_output_does_not_change_the_verdict(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["verify", str(file)]) == 1
 
@@ -203,4 +217,8 @@ def test_a_closed_output_does_not_change_the_verdict(file: Path, monkeypatch: py
 def test_a_missing_module_is_named(file: Path) -> None:
     done = verifying(file, "sys.modules['cbor2'] = None\n")
     assert done.returncode == 4 and done.stdout == ""
-    assert "cbor2 is missing" in done.stderr and "pip install" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "cbor2 is missing" in done.stderr
+        and "pip install" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 
 VALUE = "0xfeedfacefeedfacefeedface"
 
@@ -33,7 +33,9 @@ def test_attack_28_a_secret_is_not_in_a_traceback_with_locals():
     try:
         fails()
     except RuntimeError as error:
-        text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        text = "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
     assert "broken" in text
     assert VALUE not in text
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opg_magic.models import Authorisation
-from opg_magic.secret import Secret
+from opg_magic.models.secret import Secret
 from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
 
 SIGNED = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
@@ -17,7 +17,12 @@ def session(**changes):
         chain_id=8453, payer=ADDRESS, token=ADDRESS, cap=10**17, spender=ADDRESS, nonce=7,
         deadline=int(SIGNED.timestamp()) + 300, pay_to=ADDRESS, facilitator=ADDRESS, valid_after=0,
     )  # fmt: skip
-    values = {"tee_id": "0xaa", "path": "/v1/chat/completions", "session_id": Secret("s"), "last_used": SIGNED}
+    values = {
+        "tee_id": "0xaa",
+        "path": "/v1/chat/completions",
+        "session_id": Secret("s"),
+        "last_used": SIGNED,
+    }
     return UptoSession(authorisation=authorisation, **(values | changes))
 
 
@@ -34,7 +39,13 @@ def test_the_last_answer_ends_165_seconds_after_signing():
 
 @pytest.mark.parametrize(
     ("idle", "signed", "answer_by", "left_alone_after"),
-    [(100, 300, 165, 85), (60, 300, 205, 51), (100, 600, 465, 85), (100, 900, 765, 85), (20, 60, 5, 17)],
+    [
+        (100, 300, 165, 85),
+        (60, 300, 205, 51),
+        (100, 600, 465, 85),
+        (100, 900, 765, 85),
+        (20, 60, 5, 17),
+    ],
 )
 def test_the_times_of_a_session_follow_from_what_was_signed_and_how_long_hosts_wait(
     idle, signed, answer_by, left_alone_after
@@ -42,7 +53,8 @@ def test_the_times_of_a_session_follow_from_what_was_signed_and_how_long_hosts_w
     timing = Timing(idle)
     assert timing.answer_by(at(signed)) == at(answer_by)
     assert timing.join_within == left_alone_after
-    # The latest settlement of a last answer that ended in time: idle, then seen up to 25 s later, 6 s before the end.
+    # The latest settlement of a last answer that ended in time: idle, then seen up to 25 s later, 6
+    # s before the end.
     assert answer_by + idle + 25 <= signed - 6
     assert session(timing=timing, last_used=at(0)).window(at(left_alone_after + 1)) == 0
 
@@ -68,7 +80,10 @@ def test_a_users_own_timeout_is_given_in_full():
 )
 def test_no_call_starts_that_its_deadline_could_not_carry(start, timeout, users, carried):
     joined = session(last_used=at(start - 5))
-    assert joined.carries(at(start), timeout=timeout, timeout_is_users=users, worst_cost=None) is carried
+    assert (
+        joined.carries(at(start), timeout=timeout, timeout_is_users=users, worst_cost=None)
+        is carried
+    )
 
 
 def test_an_idle_session_is_left_alone():
@@ -76,9 +91,14 @@ def test_an_idle_session_is_left_alone():
     assert session(last_used=at(0)).window(at(86)) == 0
 
 
-@pytest.mark.parametrize(("spent", "worst", "carried"), [(0, 10**17, True), (1, 10**17, False), (10**17, None, False)])
+@pytest.mark.parametrize(
+    ("spent", "worst", "carried"), [(0, 10**17, True), (1, 10**17, False), (10**17, None, False)]
+)
 def test_the_worst_cost_fits_into_what_is_left_of_the_cap(spent, worst, carried):
-    assert session(spent=spent).carries(at(1), timeout=60, timeout_is_users=True, worst_cost=worst) is carried
+    assert (
+        session(spent=spent).carries(at(1), timeout=60, timeout_is_users=True, worst_cost=worst)
+        is carried
+    )
 
 
 def test_attack_28_a_session_shows_no_id():

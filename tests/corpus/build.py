@@ -27,12 +27,23 @@ from opg_magic.models import (
     Trust,
     VerdictStatus,
 )
-from opg_magic.networks import OPENGRADIENT, REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network, simulated
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.receipt import build_receipt
+from opg_magic.models.networks import (
+    OPENGRADIENT,
+    REGISTRY_ADDRESS,
+    REGISTRY_CHAIN_ID,
+    Network,
+    simulated,
+)
+from opg_magic.receipt.document import build_receipt
+from opg_magic.receipt.form import digest
 from opg_magic.verify import DEFAULT, Policy, judge
 
-V, P, U, F = VerdictStatus.VERIFIED, VerdictStatus.PARTIAL, VerdictStatus.UNVERIFIED, VerdictStatus.FAILED
+V, P, U, F = (
+    VerdictStatus.VERIFIED,
+    VerdictStatus.PARTIAL,
+    VerdictStatus.UNVERIFIED,
+    VerdictStatus.FAILED,
+)
 
 ANNA, BORIS = signer("anna"), signer("boris")
 WITH_TOOLS = {**CHAT, "tools": TOOLS}
@@ -49,7 +60,9 @@ SIM = simulated(
 )
 
 #: The reader of most cases: the root made here stands for AWS', the registry was asked just now.
-ASKING = replace(as_aws(), reader=True, asked=frozenset({"registry", "payment", "settlement", "agreement"}))
+ASKING = replace(
+    as_aws(), reader=True, asked=frozenset({"registry", "payment", "settlement", "agreement"})
+)
 #: The same, who asks nobody.
 READING = replace(ASKING, asked=frozenset())
 #: Who has pinned the code, and so needs no registry.
@@ -65,7 +78,8 @@ MEANING = replace(
 
 @dataclass(frozen=True)
 class Case:
-    """``text`` is the receipt's JSON; ``seen_in``, ``paid_in`` and ``contradicted`` are what only a caller knows."""
+    """``text`` is the receipt's JSON; ``seen_in``, ``paid_in`` and ``contradicted`` are what only a
+    caller knows."""
 
     name: str
     want: VerdictStatus | None
@@ -90,18 +104,25 @@ def document_of(found: Evidence, *, network: Network = OPENGRADIENT, **more: Any
         "checked_at": RECEIVED,
         "network": network,
         "prompt": Prompt(
-            "Say hi", "openai/gpt-5", kind=found.request.kind, settle="private" if individual else found.settlement_mode
+            "Say hi",
+            "openai/gpt-5",
+            kind=found.request.kind,
+            settle="private" if individual else found.settlement_mode,
         ),
         "evidence": found,
         "verdict": judge(found, trust=as_aws()),
-        "cost": Cost(amount=None, cap=None, charge=found.payment.charge if found.payment else Charge.NONE),
+        "cost": Cost(
+            amount=None, cap=None, charge=found.payment.charge if found.payment else Charge.NONE
+        ),
         "kernel": "k1",
         "notebook": "n.ipynb",
         "cell": 1,
     }
     document = build_receipt(**(given | more)).document
     if individual:
-        document = redigested({**document, "request": {**document["request"], "settlement": "individual"}})
+        document = redigested(
+            {**document, "request": {**document["request"], "settlement": "individual"}}
+        )
     return document
 
 
@@ -125,4 +146,12 @@ def case(
     **more: Any,
 ) -> Case:
     claims = frozenset(fails.split())
-    return Case(name, want, written(document_of(found, network=network)), trust, policy, fails=claims, **more)
+    return Case(
+        name,
+        want,
+        written(document_of(found, network=network)),
+        trust,
+        policy,
+        fails=claims,
+        **more,
+    )

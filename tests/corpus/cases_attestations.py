@@ -87,11 +87,18 @@ def attestations() -> Iterator[Case]:
         "bytes after the payload": document(trailing_payload=b"\xf6"),
         "one field twice": document(duplicate_key="nonce"),
         "one measurement twice": cbor2.dumps(
-            [protected, {}, payload.replace(b"\x01\x58\x30" + PCRS[1], b"\x00\x58\x30" + PCRS[1]), signature]
+            [
+                protected,
+                {},
+                payload.replace(b"\x01\x58\x30" + PCRS[1], b"\x00\x58\x30" + PCRS[1]),
+                signature,
+            ]
         ),
         "another key": document(signing_key_der=BORIS.der),
         "another certificate": document(tls_certificate_der=b"another"),
-        "the two hashes exchanged": document(user_data=user_data_for(entry.tls_certificate, entry.public_key)),
+        "the two hashes exchanged": document(
+            user_data=user_data_for(entry.tls_certificate, entry.public_key)
+        ),
         "no user data": document(user_data=None),
         "other user data": document(user_data=b"hello"),
         "another multihash": document(user_data=b"\x12\x21" + bound[2:]),
@@ -108,13 +115,21 @@ def attestations() -> Iterator[Case]:
         "a signature of zeros": cbor2.dumps([protected, {}, payload, bytes(96)]),
         "a signature of ones": cbor2.dumps([protected, {}, payload, b"\xff" * 96]),
         "another enclave's signature": document(
-            fields={"certificate": cbor2.loads(cbor2.loads(document(module_id="i-9-enc9"))[2])["certificate"]}
+            fields={
+                "certificate": cbor2.loads(cbor2.loads(document(module_id="i-9-enc9"))[2])[
+                    "certificate"
+                ]
+            }
         ),
-        "a bundle out of order": document(fields={"cabundle": [bundle[0], bundle[2], bundle[1], bundle[3]]}),
+        "a bundle out of order": document(
+            fields={"cabundle": [bundle[0], bundle[2], bundle[1], bundle[3]]}
+        ),
         "a stranger in the bundle": document(fields={"cabundle": [*bundle, bundle[1]]}),
         "a bundle cut short": document(fields={"cabundle": bundle[:-1]}),
         "the root alone": document(fields={"cabundle": bundle[:1]}),
-        "a name that is no text": document(fields={"cabundle": [bundle[0].replace(b"Not AWS", b"Not\xd4AWS", 1)]}),
+        "a name that is no text": document(
+            fields={"cabundle": [bundle[0].replace(b"Not AWS", b"Not\xd4AWS", 1)]}
+        ),
         "a serial number in another form": document(
             fields={"certificate": _with_serial(leaf, b"\0" + _serial(leaf)[1:])}
         ),
@@ -142,29 +157,64 @@ def attestations() -> Iterator[Case]:
         flipped = good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :]
         yield case(f"attack_18 byte {at} changed", F, offered(flipped), fails="attestation")
     yield case("attack_18 no document", P, evidence(attestation=None))
-    yield case("attack_18 a foreign simulation", P, offered(document(stranger)), READING, network=SIM)
+    yield case(
+        "attack_18 a foreign simulation", P, offered(document(stranger)), READING, network=SIM
+    )
     broken = document(stranger, nonce=b"x")
-    yield case("attack_18 a foreign simulation that contradicts itself", F, offered(broken), READING, network=SIM)
-    yield case("attack_18 a simulation, for its kernel", F, offered(document(stranger)), as_aws(), network=SIM)
+    yield case(
+        "attack_18 a foreign simulation that contradicts itself",
+        F,
+        offered(broken),
+        READING,
+        network=SIM,
+    )
+    yield case(
+        "attack_18 a simulation, for its kernel",
+        F,
+        offered(document(stranger)),
+        as_aws(),
+        network=SIM,
+    )
     yield case("no nonce kept", V, offered(good, None))
     yield case("a nonce of nothing", F, offered(good, b""))
-    yield case("further signed fields", V, offered(document(fields={"later": {"addition": [1, 2.5, None]}})))
+    yield case(
+        "further signed fields",
+        V,
+        offered(document(fields={"later": {"addition": [1, 2.5, None]}})),
+    )
     yield case("PCRs 3 to 15 zero", V, offered(document()))
     yield case("milliseconds", V, offered(document(timestamp_ms=(SIGNED - 60) * 1000 + 999)))
     yield case(
-        "not in the allow-list", F, evidence(), replace(ASKING, pinned_pcrs=frozenset({WORD})), fails="attestation"
+        "not in the allow-list",
+        F,
+        evidence(),
+        replace(ASKING, pinned_pcrs=frozenset({WORD})),
+        fails="attestation",
     )
     upper = replace(PINNING, pinned_pcrs=frozenset({PCR_HASH.upper().replace("0X", "0x"), WORD}))
     yield case("an allow-list in upper case", V, evidence(), upper)
-    yield case("a root in upper case", V, evidence(), replace(PINNING, aws_root_sha256=PINNING.aws_root_sha256))
+    yield case(
+        "a root in upper case",
+        V,
+        evidence(),
+        replace(PINNING, aws_root_sha256=PINNING.aws_root_sha256),
+    )
     for name, pcr in {"upper": PCR_HASH.upper().replace("0X", "0x"), "other": WORD}.items():
         named = replace(entry, pcr_hash=pcr)
         yield case(
-            f"attack_18 code named {name}", V if name == "upper" else F, evidence(host=named, registry=registry(named))
+            f"attack_18 code named {name}",
+            V if name == "upper" else F,
+            evidence(host=named, registry=registry(named)),
         )
-    yield case("another code in the registry", F, evidence(registry=registry(replace(entry, pcr_hash=WORD))))
+    yield case(
+        "another code in the registry",
+        F,
+        evidence(registry=registry(replace(entry, pcr_hash=WORD))),
+    )
     peer = ChannelEvidence("00" * 32, "TLSv1.3")
-    yield case("attack_19 another peer, no host known", F, evidence(host=None, registry=None, channel=peer))
+    yield case(
+        "attack_19 another peer, no host known", F, evidence(host=None, registry=None, channel=peer)
+    )
 
 
 WRONG_FIELDS: list[dict[str, Any]] = [
@@ -229,7 +279,9 @@ def _garbage(good: bytes) -> dict[str, bytes]:
         "deep inside": cbor2.dumps([header, {}, deep, signature]),
         "a list as a key": cbor2.dumps([header, {}, payload[:-1] + b"\x80\x00\xff", signature]),
         "a map as a key": cbor2.dumps([header, {}, payload[:-1] + b"\xa0\x00\xff", signature]),
-        "text that is not UTF-8": cbor2.dumps([header, {}, payload[:-1] + b"\x61\xff\x00\xff", signature]),
+        "text that is not UTF-8": cbor2.dumps(
+            [header, {}, payload[:-1] + b"\x61\xff\x00\xff", signature]
+        ),
         "a simple value": b"\xf8\x10",
         "a reserved length": b"\x1c",
         "a lonely break": b"\xff",
@@ -240,7 +292,9 @@ def _sign(key: ec.EllipticCurvePrivateKey, raw: bytes) -> bytes:
     """The same document, signed anew by that key."""
     header, unprotected, payload, _ = cbor2.loads(raw)
     r, s = decode_dss_signature(key.sign(to_be_signed(header, payload), ec.ECDSA(hashes.SHA384())))
-    return cbor2.dumps([header, unprotected, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
+    return cbor2.dumps(
+        [header, unprotected, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")]
+    )
 
 
 def _serial(der: bytes) -> bytes:
@@ -277,7 +331,9 @@ def _issued_by_an_enclave(now: datetime) -> bytes:
     renter = authority()._leaf("i-5-enc5", now)
     key = ec.generate_private_key(ec.SECP384R1())
     subject = x509.load_der_x509_certificate(renter.certificate).subject
-    forged = _certificate(key, subject, renter.key, subject, now, [(x509.BasicConstraints(False, None), True)])
+    forged = _certificate(
+        key, subject, renter.key, subject, now, [(x509.BasicConstraints(False, None), True)]
+    )
     fields = {"certificate": forged, "cabundle": [*renter.bundle, renter.certificate]}
     return _sign(key, document(fields=fields))
 
@@ -306,7 +362,11 @@ def _certificate(
 
 
 REVOCATIONS = x509.CRLDistributionPoints(
-    [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.test/1.crl")], None, None, None)]
+    [
+        x509.DistributionPoint(
+            [x509.UniformResourceIdentifier("http://crl.test/1.crl")], None, None, None
+        )
+    ]
 )
 CLIENTS = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
 OTHER_NAME = x509.SubjectAlternativeName([x509.DNSName("enclave.test")])
@@ -316,7 +376,8 @@ UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x0
 
 
 def _twins(now: datetime) -> dict[str, bytes]:
-    """Documents with a certificate twice, or two authorities of one name: more than one path could be meant."""
+    """Documents with a certificate twice, or two authorities of one name: more than one path could
+    be meant."""
     root_key, key, other, leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(4))
 
     def authority_of(of: Any, named: str, by: Any, issuer: str, length: int | None = None) -> bytes:
@@ -332,7 +393,10 @@ def _twins(now: datetime) -> dict[str, bytes]:
         end = _certificate(leaf_key, _name("leaf"), by, _name(issuer), now, plain)
         return _sign(leaf_key, document(fields={"certificate": end, "cabundle": list(bundle)}))
 
-    root, middle = authority_of(root_key, "root", root_key, "root"), authority_of(key, "middle", root_key, "root")
+    root, middle = (
+        authority_of(root_key, "root", root_key, "root"),
+        authority_of(key, "middle", root_key, "root"),
+    )
     again = authority_of(root_key, "root", root_key, "root")
     return {
         "the root twice": made(root, root, middle),
@@ -341,10 +405,15 @@ def _twins(now: datetime) -> dict[str, bytes]:
         "an authority twice": made(root, middle, middle),
         "another certificate of the root's own key": made(root, again, middle),
         "a second root under the first": made(
-            root, authority_of(other, "root", root_key, "root"), authority_of(key, "middle", other, "root")
+            root,
+            authority_of(other, "root", root_key, "root"),
+            authority_of(key, "middle", other, "root"),
         ),
         "an authority that issues itself": made(
-            root, authority_of(key, "middle", root_key, "root"), authority_of(other, "middle", key, "middle"), by=other
+            root,
+            authority_of(key, "middle", root_key, "root"),
+            authority_of(other, "middle", key, "middle"),
+            by=other,
         ),
         "an authority that issues itself where none is allowed": made(
             root,
@@ -352,12 +421,15 @@ def _twins(now: datetime) -> dict[str, bytes]:
             authority_of(other, "middle", key, "middle"),
             by=other,
         ),
-        "authorities in a circle": made(root, *(authority_of(key, "middle", key, "middle") for _ in range(7))),
+        "authorities in a circle": made(
+            root, *(authority_of(key, "middle", key, "middle") for _ in range(7))
+        ),
     }
 
 
 def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
-    """Documents under a root, one authority and a leaf made here; in each one certificate has one fault (or none)."""
+    """Documents under a root, one authority and a leaf made here; in each one certificate has one
+    fault (or none)."""
     root_key, key, leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
     ca, usage = x509.BasicConstraints(True, 0), _usage(sign=False, certify=True)
 
@@ -378,11 +450,15 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
         leaf: list[tuple[x509.ExtensionType, bool]] | None = None,
     ) -> bytes:
         own = [(x509.BasicConstraints(True, None), True), (usage, True), (key_id(root_key), False)]
-        root = _certificate(root_key, _name("root"), root_key, _name("root"), now, root_extensions or own)
+        root = _certificate(
+            root_key, _name("root"), root_key, _name("root"), now, root_extensions or own
+        )
         middle = _certificate(key, _name("middle"), by, _name(named), now, extensions, algorithm)
         plain: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
         extensions = plain if leaf is None else leaf
-        end = _certificate(leaf_key, _name("leaf"), key, _name(leaf_issuer), now, extensions, leaf_algorithm)
+        end = _certificate(
+            leaf_key, _name("leaf"), key, _name(leaf_issuer), now, extensions, leaf_algorithm
+        )
         return _sign(leaf_key, document(fields={"certificate": end, "cabundle": [root, middle]}))
 
     whole: list[tuple[x509.ExtensionType, bool]] = [(ca, True), (usage, True), (key_id(key), False)]
@@ -392,15 +468,22 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
             "an authority with an unknown extension": made([*whole, (UNKNOWN, False)]),
             "an authority that does not name its key, as genuine ones of 2022": made(whole[:2]),
             "an authority that names a list of revocations": made([*whole, (REVOCATIONS, False)]),
-            "an authority whose key usage is not critical": made([(ca, True), (usage, False), (key_id(key), False)]),
-            "an authority without a limit of its path": made([(x509.BasicConstraints(True, None), True), *whole[1:]]),
+            "an authority whose key usage is not critical": made(
+                [(ca, True), (usage, False), (key_id(key), False)]
+            ),
+            "an authority without a limit of its path": made(
+                [(x509.BasicConstraints(True, None), True), *whole[1:]]
+            ),
             "a certificate without extensions": made(whole, leaf=[]),
             "a certificate whose key may sign": made(whole, leaf=[(_usage(), True)]),
             "a certificate for clients": made(whole, leaf=[(CLIENTS, False)]),
             "a certificate with another name": made(whole, leaf=[(OTHER_NAME, False)]),
             "a certificate with an unknown extension": made(whole, leaf=[(UNKNOWN, False)]),
             "a certificate that names its issuer's key": made(
-                whole, leaf=[(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False)]
+                whole,
+                leaf=[
+                    (x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False)
+                ],
             ),
         }
     short_root: list[tuple[x509.ExtensionType, bool]] = [
@@ -412,7 +495,9 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
         "an authority that is none": made([(x509.BasicConstraints(False, None), True), *whole[1:]]),
         "an authority that does not say so": made(whole[1:]),
         "an authority that says so without weight": made([(ca, False), *whole[1:]]),
-        "an authority that may not certify": made([(ca, True), (_usage(), True), (key_id(key), False)]),
+        "an authority that may not certify": made(
+            [(ca, True), (_usage(), True), (key_id(key), False)]
+        ),
         "an authority without key usage": made([(ca, True), (key_id(key), False)]),
         "an authority with an unknown critical extension": made([*whole, (UNKNOWN, True)]),
         "an authority under a root that allows none": made(whole, short_root),
@@ -427,14 +512,21 @@ def _chains(now: datetime, *, harmless: bool = False) -> dict[str, bytes]:
         "an authority for some names, without weight": made([*whole, (NAMES, False)]),
         "an authority that must name its key": made([*whole[:2], (key_id(key), True)]),
         "an authority that must name its issuer's key": made(
-            [*whole, (x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), True)]
+            [
+                *whole,
+                (x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), True),
+            ]
         ),
-        "an authority with a key of another curve": made(whole, key=ec.generate_private_key(ec.SECP256R1())),
+        "an authority with a key of another curve": made(
+            whole, key=ec.generate_private_key(ec.SECP256R1())
+        ),
         "an authority with an RSA key": made(whole, key=rsa.generate_private_key(65537, 2048)),
         "an authority signed with SHA-256": made(whole, algorithm=hashes.SHA256()),
         "an authority signed with SHA-512": made(whole, algorithm=hashes.SHA512()),
         "an authority that signs with SHA-256": made(whole, leaf_algorithm=hashes.SHA256()),
-        "a certificate on another curve": made(whole, leaf_key=ec.generate_private_key(ec.SECP256R1())),
+        "a certificate on another curve": made(
+            whole, leaf_key=ec.generate_private_key(ec.SECP256R1())
+        ),
         "a certificate of an authority": made(whole, leaf=[(ca, True)]),
         "a certificate whose key may not sign": made(whole, leaf=[(usage, True)]),
         "a certificate with an unknown critical extension": made(whole, leaf=[(UNKNOWN, True)]),

@@ -47,10 +47,19 @@ from opg_magic.verify import AUDIT
 
 def hosts() -> Iterator[Case]:
     entry = host(ANNA)
-    yield case("attack_04 not in the registry", F, evidence(registry=registry(None)), fails="registry")
+    yield case(
+        "attack_04 not in the registry", F, evidence(registry=registry(None)), fails="registry"
+    )
     gone = registry(None, inactive_reason="heartbeat too old")
-    yield case("attack_04 not in the registry, with a reason", F, evidence(registry=gone), fails="registry")
-    yield case("attack_04 another host's entry", F, evidence(registry=registry(host(BORIS))), fails="registry")
+    yield case(
+        "attack_04 not in the registry, with a reason", F, evidence(registry=gone), fails="registry"
+    )
+    yield case(
+        "attack_04 another host's entry",
+        F,
+        evidence(registry=registry(host(BORIS))),
+        fails="registry",
+    )
     changes: dict[str, dict[str, Any]] = {
         "disabled": {"active": False, "inactive_reason": "disabled"},
         "inactive": {"active": False},
@@ -61,33 +70,68 @@ def hosts() -> Iterator[Case]:
     for name, change in changes.items():
         found = registry(change.pop("entry", entry), **change)
         yield case(f"attack_05 {name}", F, evidence(registry=found), fails="registry")
-        yield case(f"attack_05 {name}, recorded", F, evidence(registry=found), READING, fails="registry")
+        yield case(
+            f"attack_05 {name}, recorded", F, evidence(registry=found), READING, fails="registry"
+        )
     since = registry(entry, since="PCR revoked on 2026-05-06")
     yield case("attack_05 revoked later", V, evidence(registry=since))
     other = registry(entry, disagreement="RPC b gives other hosts at block 1234 than RPC a")
     yield case("attack_06 RPCs that disagree", F, evidence(registry=other), fails="registry")
     yield case("approval unknown", V, evidence(registry=registry(entry, pcr_approved=None)))
-    yield case("a validator's entry", F, evidence(registry=registry(replace(entry, tee_type=1))), fails="registry")
+    yield case(
+        "a validator's entry",
+        F,
+        evidence(registry=registry(replace(entry, tee_type=1))),
+        fails="registry",
+    )
     misnamed = replace(entry, tee_id="0x" + "00" * 32)
-    yield case("an entry that does not fit itself", F, evidence(registry=registry(misnamed)), fails="registry")
+    yield case(
+        "an entry that does not fit itself",
+        F,
+        evidence(registry=registry(misnamed)),
+        fails="registry",
+    )
     other_key = replace(entry, public_key=BORIS.der)
     borrowed = evidence(host=other_key, registry=registry(other_key))
     yield case("a name beside another key", F, borrowed, fails="signature attestation registry")
-    for name, change in {"owner": {"owner": ELSEWHERE}, "payment address": {"payment_address": ELSEWHERE}}.items():
+    for name, change in {
+        "owner": {"owner": ELSEWHERE},
+        "payment address": {"payment_address": ELSEWHERE},
+    }.items():
         found = evidence(registry=registry(replace(entry, **change)))
         yield case(f"attack_40 an entry of another {name}", F, found, fails="registry")
     upper = replace(entry, tee_id="0x" + entry.tee_id[2:].upper())
     yield case("an entry in upper case", V, evidence(host=upper, registry=registry(upper)))
     moved = replace(entry, tls_certificate=b"another")
-    yield case("an entry with another certificate", F, evidence(registry=registry(moved)), fails="registry")
-    yield case("another registry", F, evidence(registry=registry(entry, contract=ELSEWHERE)), MEANING, fails="registry")
-    yield case("another chain", F, evidence(registry=registry(entry, chain_id=1)), MEANING, fails="registry")
+    yield case(
+        "an entry with another certificate", F, evidence(registry=registry(moved)), fails="registry"
+    )
+    yield case(
+        "another registry",
+        F,
+        evidence(registry=registry(entry, contract=ELSEWHERE)),
+        MEANING,
+        fails="registry",
+    )
+    yield case(
+        "another chain",
+        F,
+        evidence(registry=registry(entry, chain_id=1)),
+        MEANING,
+        fails="registry",
+    )
     for hours in (-1, 1):
         stale = registry(entry, block_time=SENT + timedelta(hours=hours))
         yield case(f"a block {hours} h away", P, evidence(registry=stale))
     wrong = ChannelEvidence("00" * 32, "TLSv1.3")
     yield case("attack_19 another certificate", F, evidence(channel=wrong), fails="channel")
-    yield case("attack_19 another certificate, recorded", F, evidence(channel=wrong), PINNING, fails="channel")
+    yield case(
+        "attack_19 another certificate, recorded",
+        F,
+        evidence(channel=wrong),
+        PINNING,
+        fails="channel",
+    )
     mallory = signer("mallory")
     yield case("a stranger's own key and registry", F, evidence(by=mallory), Trust())
     yield case("a stranger's own key, bare", P, evidence(by=mallory, attestation=None), Trust())
@@ -100,19 +144,28 @@ def money() -> Iterator[Case]:
     batched = replace(call, settlement_mode="batch", settlement=chains.batch(call))
     alone = replace(call, settlement_mode="individual", settlement=chains.individual(call))
     yield case("audit, all of it", V, replace(batched, payment=paid), MEANING, AUDIT)
-    yield case("audit of a reader who asks nobody", P, replace(batched, payment=paid), READING, AUDIT)
+    yield case(
+        "audit of a reader who asks nobody", P, replace(batched, payment=paid), READING, AUDIT
+    )
     yield case("audit without payment", P, batched, MEANING, AUDIT)
     yield case("audit of a private call", P, replace(call, payment=paid), MEANING, AUDIT)
     yield case("not mined yet", V, replace(call, payment=chains.payment()))
     late = replace(MEANING, now=SENT + timedelta(days=1))
-    yield case("audit, not mined yet", P, replace(batched, payment=chains.payment()), MEANING, AUDIT)
+    yield case(
+        "audit, not mined yet", P, replace(batched, payment=chains.payment()), MEANING, AUDIT
+    )
     yield case("audit, never mined", P, replace(batched, payment=chains.payment()), late, AUDIT)
     far = chains.payment(authorisation=chains.authorisation(deadline=10**70))
     yield case("a deadline beyond time", V, replace(call, payment=far), late)
     yield case(
         "still open",
         V,
-        replace(call, payment=chains.payment(settled=chains.settled(status="open", tx_hash=None, amount=None))),
+        replace(
+            call,
+            payment=chains.payment(
+                settled=chains.settled(status="open", tx_hash=None, amount=None)
+            ),
+        ),
     )
     unspent = chains.settled(status="unspent", tx_hash=None, amount=None)
     # A document has no word for a claim.
@@ -120,9 +173,13 @@ def money() -> Iterator[Case]:
         never = replace(call, payment=chains.payment(settled=unspent, charge=charge))
         yield case(f"attack_22 {charge.value}, never taken", V, never)
         batched_never = replace(batched, payment=never.payment)
-        yield case(f"attack_22 {charge.value}, never taken, audit", P, batched_never, MEANING, AUDIT)
+        yield case(
+            f"attack_22 {charge.value}, never taken, audit", P, batched_never, MEANING, AUDIT
+        )
     elsewhere = chains.payment(settled=replace(unspent, chain_id=1))
-    yield case("attack_23 unspent, on another chain", F, replace(call, payment=elsewhere), fails="payment")
+    yield case(
+        "attack_23 unspent, on another chain", F, replace(call, payment=elsewhere), fails="payment"
+    )
     named = chains.payment(settled=replace(unspent, tx_hash=chains.TX))
     yield case("attack_23 absent", F, replace(call, payment=named), fails="payment")
     yield case("not charged", V, replace(call, payment=chains.payment(charge=Charge.NONE)))
@@ -146,7 +203,9 @@ def money() -> Iterator[Case]:
     for name, change in changes.items():
         wrong = chains.payment(settled=chains.settled(**change))
         yield case(f"attack_23 {name}", F, replace(call, payment=wrong), fails="payment")
-        yield case(f"attack_23 {name}, recorded", F, replace(call, payment=wrong), PINNING, fails="payment")
+        yield case(
+            f"attack_23 {name}, recorded", F, replace(call, payment=wrong), PINNING, fails="payment"
+        )
     yield from _borrowed(call)
     for name in (
         "token",
@@ -162,13 +221,25 @@ def money() -> Iterator[Case]:
     ):
         lacking = chains.payment(settled=chains.settled(**{name: None}))
         yield case(f"payment without {name}", V, replace(call, payment=lacking))
-    shared = chains.settled(amount=100, shared=(("0123456789", 40), ("9876543210", 50)), remainder=10)
-    yield case("attack_23 one session, two calls", V, replace(call, payment=chains.payment(settled=shared)))
+    shared = chains.settled(
+        amount=100, shared=(("0123456789", 40), ("9876543210", 50)), remainder=10
+    )
+    yield case(
+        "attack_23 one session, two calls", V, replace(call, payment=chains.payment(settled=shared))
+    )
     dust = chains.settled(amount=100, shared=(("0123456789", 40), ("9876543210", 59)), remainder=1)
-    yield case("a remainder that does not divide", V, replace(call, payment=chains.payment(settled=dust)))
+    yield case(
+        "a remainder that does not divide", V, replace(call, payment=chains.payment(settled=dust))
+    )
     free = chains.settled(amount=0, token=None, payer=None, payee=None)
     yield case("a settlement of nothing", V, replace(call, payment=chains.payment(settled=free)))
-    yield case("attack_23 two nonces", F, replace(call, payment=paid), fails="payment", paid_in=("9876543210",))
+    yield case(
+        "attack_23 two nonces",
+        F,
+        replace(call, payment=paid),
+        fails="payment",
+        paid_in=("9876543210",),
+    )
 
     for name, found in {"batch": batched, "individual": alone}.items():
         for who, trust in {"named": MEANING, "asked": ASKING, "recorded": PINNING}.items():
@@ -199,10 +270,20 @@ def money() -> Iterator[Case]:
     for name, change in batches.items():
         wrong = replace(batched, settlement=replace(good, **change))
         yield case(f"attack_24 batch, {name}", F, wrong, MEANING, fails="settlement")
-    yield case("a batch of one", V, replace(batched, settlement=chains.batch(call, others=0)), MEANING)
-    yield case("a batch of two", V, replace(batched, settlement=chains.batch(call, others=1)), MEANING)
+    yield case(
+        "a batch of one", V, replace(batched, settlement=chains.batch(call, others=0)), MEANING
+    )
+    yield case(
+        "a batch of two", V, replace(batched, settlement=chains.batch(call, others=1)), MEANING
+    )
     theirs = chains.batch(evidence(stream(BORIS), by=BORIS))
-    yield case("attack_24 a leaf of another call", F, replace(batched, settlement=theirs), MEANING, fails="settlement")
+    yield case(
+        "attack_24 a leaf of another call",
+        F,
+        replace(batched, settlement=theirs),
+        MEANING,
+        fails="settlement",
+    )
     events: dict[str, dict[str, Any]] = {
         "host": {"tee_id": WORD},
         "request": {"input_hash": WORD},
@@ -235,7 +316,10 @@ def money() -> Iterator[Case]:
     }
     for name, (want, agreement) in groups.items():
         yield case(
-            f"agreement, {name}", want, replace(call, agreement=agreement), fails="agreement" if want is F else ""
+            f"agreement, {name}",
+            want,
+            replace(call, agreement=agreement),
+            fails="agreement" if want is F else "",
         )
     yield case(
         "attack_40 an owner that the registry contradicts",
@@ -251,36 +335,53 @@ def money() -> Iterator[Case]:
 
 
 def _borrowed(call: Evidence) -> Iterator[Case]:
-    """Payments of another payee or of another time (attack 40), and what a payment says of the time of the call."""
+    """Payments of another payee or of another time (attack 40), and what a payment says of the time
+    of the call."""
     elsewhere = chains.authorisation(pay_to=ELSEWHERE)
     for name, found in {
         "settled": chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE)),
-        # An operator may be paid elsewhere: nothing was taken yet, so nothing is borrowed, and nothing is vouched for.
+        # An operator may be paid elsewhere: nothing was taken yet, so nothing is borrowed, and
+        # nothing is vouched for.
         "open": chains.payment(authorisation=elsewhere),
         "not charged": chains.payment(authorisation=elsewhere, charge=Charge.NONE),
         "unspent": chains.payment(
-            authorisation=elsewhere, settled=chains.settled(status="unspent", tx_hash=None, amount=None)
+            authorisation=elsewhere,
+            settled=chains.settled(status="unspent", tx_hash=None, amount=None),
         ),
     }.items():
         borrowed = replace(call, payment=found)
         want, fails = (F, "payment") if name == "settled" else (V, "")
         yield case(f"attack_40 another payee, {name}", want, borrowed, fails=fails)
-        yield case(f"attack_40 another payee, {name}, recorded", want, borrowed, PINNING, fails=fails)
+        yield case(
+            f"attack_40 another payee, {name}, recorded", want, borrowed, PINNING, fails=fails
+        )
         knowing = replace(ASKING, payees=frozenset({ELSEWHERE.upper().replace("X", "x")}))
         yield case(f"another payee, {name}, that the reader knows", V, borrowed, knowing)
     taken = chains.payment(authorisation=elsewhere, settled=chains.settled(payee=ELSEWHERE))
     unlisted = replace(call, registry=None, payment=taken)
     yield case("attack_40 another payee, no registry", F, unlisted, PINNING, fails="payment")
     paid = replace(call, payment=chains.payment(settled=chains.settled()))
-    for title, asked in (("payment alone", {"payment"}), ("both", {"payment", "registry"}), ("neither", set())):
+    for title, asked in (
+        ("payment alone", {"payment"}),
+        ("both", {"payment", "registry"}),
+        ("neither", set()),
+    ):
         some = replace(ASKING, asked=frozenset(asked))
         yield case(f"whose payee it is, asked of {title}", P, replace(paid, registry=None), some)
-        yield case(f"whose payee it is, no host, asked of {title}", P, replace(paid, registry=None, host=None), some)
+        yield case(
+            f"whose payee it is, no host, asked of {title}",
+            P,
+            replace(paid, registry=None, host=None),
+            some,
+        )
         listed = P if "registry" not in asked else V
         yield case(f"whose payee it is, listed, asked of {title}", listed, paid, some)
     months = 16 * 30 * 86400
     times: dict[str, tuple[VerdictStatus, dict[str, int]]] = {
-        "16 months before": (F, {"valid_after": SIGNED - months - 600, "deadline": SIGNED - months}),
+        "16 months before": (
+            F,
+            {"valid_after": SIGNED - months - 600, "deadline": SIGNED - months},
+        ),
         "16 months after": (F, {"valid_after": SIGNED + months, "deadline": SIGNED + months + 300}),
         "over by the skew": (V, {"deadline": SIGNED + 1 - 300}),
         "over by more": (F, {"deadline": SIGNED - 300}),
@@ -295,6 +396,11 @@ def _borrowed(call: Evidence) -> Iterator[Case]:
         yield case(f"attack_40 a window, {name}", want, replace(call, payment=found), fails=fails)
     paid = replace(call, payment=chains.payment(settled=chains.settled()))
     yield case("a time between two blocks", V, paid)
-    yield case("a time between two blocks, one asked", V, paid, replace(PINNING, asked=frozenset({"payment"})))
+    yield case(
+        "a time between two blocks, one asked",
+        V,
+        paid,
+        replace(PINNING, asked=frozenset({"payment"})),
+    )
     behind = replace(paid, registry=registry(host(ANNA), block_time=SENT + timedelta(seconds=2)))
     yield case("a time before the registry's block", V, behind)

@@ -32,37 +32,57 @@ from opg_magic.models import (
 
 
 def edits() -> Iterator[Case]:
-    """What somebody does to a receipt with an editor: with the digest as it was, or made right again."""
+    """What somebody does to a receipt with an editor: with the digest as it was, or made right
+    again."""
     edits: dict[str, tuple[VerdictStatus, Callable[[dict[str, Any]], None]]] = {
         "text": (F, lambda d: d["response"].update(text="bye")),
         "no text": (F, lambda d: d["response"].update(text=None)),
         "text as tool calls": (
             F,
-            lambda d: d["response"].update(text=None, tool_calls="hi there", finish_reason="tool_calls"),
+            lambda d: d["response"].update(
+                text=None, tool_calls="hi there", finish_reason="tool_calls"
+            ),
         ),
         "both": (F, lambda d: d["response"].update(tool_calls=CALLS_TEXT)),
         "finish reason": (F, lambda d: d["response"].update(finish_reason="tool_calls")),
         "frame": (F, lambda d: d["response"].update(frame="{")),
         "frame of another kind": (F, lambda d: d["response"].update(frame="[1]")),
-        "frame with a key twice": (F, lambda d: d["response"].update(frame='{"tee_id": "a", "tee_id": "b"}')),
+        "frame with a key twice": (
+            F,
+            lambda d: d["response"].update(frame='{"tee_id": "a", "tee_id": "b"}'),
+        ),
         "frame dropped": (U, lambda d: d["response"].update(frame=None)),
         "frame without signature": (U, lambda d: d["response"].update(frame="{}")),
-        "a problem invented": (F, lambda d: d["response"].update(problem={"code": "truncated", "message": "cut"})),
-        "an unknown problem": (F, lambda d: d["response"].update(problem={"code": "toString", "message": "?"})),
-        "a problem that excuses": (P, lambda d: d["response"].update(problem={"code": "timeout", "message": "late"})),
+        "a problem invented": (
+            F,
+            lambda d: d["response"].update(problem={"code": "truncated", "message": "cut"}),
+        ),
+        "an unknown problem": (
+            F,
+            lambda d: d["response"].update(problem={"code": "toString", "message": "?"}),
+        ),
+        "a problem that excuses": (
+            P,
+            lambda d: d["response"].update(problem={"code": "timeout", "message": "late"}),
+        ),
         "request": (F, lambda d: d["request"].update(body='{"model": "gpt-5", "messages": []}')),
         "kind": (F, lambda d: d["request"].update(kind="completion")),
         "canonicaliser": (V, lambda d: d["request"].update(canonicaliser="2099-01")),
         "key": (F, lambda d: d.update(signing_key=base64.b64encode(BORIS.der).decode())),
         "sent and received": (
             F,
-            lambda d: d.update(sent_at="2026-05-04T13:00:00.000000Z", received_at="2026-05-04T13:00:02.000000Z"),
+            lambda d: d.update(
+                sent_at="2026-05-04T13:00:00.000000Z", received_at="2026-05-04T13:00:02.000000Z"
+            ),
         ),
         "model": (V, lambda d: d["response"].update(model="another")),
         "usage": (V, lambda d: d["response"].update(usage={"total_tokens": 1})),
         "prompt": (V, lambda d: d["prompt"].update(text="something else")),
         "cost": (V, lambda d: d["notebook"].update(cell=99)),
-        "verdict": (V, lambda d: d["checked"].update(verdict="FAILED", because=["no"], withheld=True)),
+        "verdict": (
+            V,
+            lambda d: d["checked"].update(verdict="FAILED", because=["no"], withheld=True),
+        ),
         "no verdict": (V, lambda d: d.update(checked=None)),
         "block": (V, lambda d: d["registry"].update(block_number="1", block_hash="0x" + "00" * 32)),
         "an unsimulated word": (V, lambda d: d["network"].update(simulated=False)),
@@ -130,17 +150,25 @@ def unreadable() -> Iterator[Case]:
         ),
         "a fraction of a cell": text.replace('"cell": 1', '"cell": 1.5'),
         "an entry of a host that is not there": edited(host=None),
-        "an RPC with its key": edited(registry={**document["registry"], "rpcs": ["https://x/secret"]}),
-        "deep": edited(host={**document["host"], "ohttp_config": json.loads("[" * 60 + "]" * 60) and {"a": 1}}).replace(
-            '"ohttp_config": {"a": 1}', '"ohttp_config": {"a": ' + "[" * 70 + "]" * 70 + "}"
+        "an RPC with its key": edited(
+            registry={**document["registry"], "rpcs": ["https://x/secret"]}
         ),
-        "packed base64 that is none": edited(host={**document["host"], "ohttp_config": {"k": {"base64": "A"}}}),
-        "a packed integer that is none": edited(host={**document["host"], "ohttp_config": {"k": {"int": "x"}}}),
-        "a huge number in the registry's entry": edited(host={**document["host"], "ohttp_config": {"k": 1}}).replace(
-            '{"k": 1}', '{"k": 9007199254740993}'
+        "deep": edited(
+            host={**document["host"], "ohttp_config": json.loads("[" * 60 + "]" * 60) and {"a": 1}}
+        ).replace('"ohttp_config": {"a": 1}', '"ohttp_config": {"a": ' + "[" * 70 + "]" * 70 + "}"),
+        "packed base64 that is none": edited(
+            host={**document["host"], "ohttp_config": {"k": {"base64": "A"}}}
         ),
+        "a packed integer that is none": edited(
+            host={**document["host"], "ohttp_config": {"k": {"int": "x"}}}
+        ),
+        "a huge number in the registry's entry": edited(
+            host={**document["host"], "ohttp_config": {"k": 1}}
+        ).replace('{"k": 1}', '{"k": 9007199254740993}'),
         "a newline after the id": edited(id="0123456789\n"),
-        "a newline after a hash": edited(channel={**document["channel"], "certificate_sha256": "ab" * 32 + "\n"}),
+        "a newline after a hash": edited(
+            channel={**document["channel"], "certificate_sha256": "ab" * 32 + "\n"}
+        ),
     }
     for name, value in texts.items():
         yield Case(f"unreadable, {name}", None, value)
@@ -149,7 +177,10 @@ def unreadable() -> Iterator[Case]:
         "spaces": json.dumps(document, indent=2),
         "escapes": json.dumps(document, ensure_ascii=True),
         "packed values": edited(
-            host={**document["host"], "ohttp_config": {"k": {"base64": "AAE="}, "n": {"int": "5"}, "l": [1, None, "x"]}}
+            host={
+                **document["host"],
+                "ohttp_config": {"k": {"base64": "AAE="}, "n": {"int": "5"}, "l": [1, None, "x"]},
+            }
         ),
     }
     for name, value in readable.items():

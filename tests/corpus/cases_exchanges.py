@@ -55,9 +55,15 @@ def good() -> Iterator[Case]:
     for policy in (DEFAULT, STRICT):
         yield case(f"a stream, {policy.name}", V, evidence(), policy=policy)
     yield case("a whole answer", V, evidence(reply(ANNA)))
-    yield case("a completion", V, evidence(reply(ANNA, COMPLETION, kind="completion"), COMPLETION, kind="completion"))
+    yield case(
+        "a completion",
+        V,
+        evidence(reply(ANNA, COMPLETION, kind="completion"), COMPLETION, kind="completion"),
+    )
     yield case("an empty answer", V, evidence(stream(ANNA, pieces=())))
-    yield case("tool calls", V, evidence(reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL]), WITH_TOOLS))
+    yield case(
+        "tool calls", V, evidence(reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL]), WITH_TOOLS)
+    )
     raw = stream(ANNA, WITH_TOOLS, pieces=(), fragments=FRAGMENTS, output=CALLS_TEXT)
     yield case("tool calls in a stream", V, evidence(raw, WITH_TOOLS))
     yield case("text that looks like tool calls", V, evidence(reply(ANNA, text=CALLS_TEXT)))
@@ -75,9 +81,18 @@ def good() -> Iterator[Case]:
     yield case("a kernel's own look", V, evidence(), as_aws())
     yield case("one RPC", V, evidence(registry=registry(host(ANNA), rpcs=("a",))))
     yield case(
-        "attack_06 one RPC under strict", P, evidence(registry=registry(host(ANNA), rpcs=("a", "a"))), policy=STRICT
+        "attack_06 one RPC under strict",
+        P,
+        evidence(registry=registry(host(ANNA), rpcs=("a", "a"))),
+        policy=STRICT,
     )
-    yield case("simulated, with the root known", V, evidence(), reader(asked=frozenset({"registry"})), network=SIM)
+    yield case(
+        "simulated, with the root known",
+        V,
+        evidence(),
+        reader(asked=frozenset({"registry"})),
+        network=SIM,
+    )
     yield case("simulated, for a reader who knows the root", P, evidence(), reader(), network=SIM)
     yield case("simulated, for a stranger", P, evidence(), Trust(), network=SIM)
     yield case("simulated by its own word, under the pinned root", V, evidence(), network=SIM)
@@ -91,14 +106,24 @@ def good() -> Iterator[Case]:
     yield case("no host but a key", P, evidence(host=None, registry=None, channel=None))
     yield case("no key", U, evidence(signing_key=None))
     yield case("no key and no host", U, evidence(signing_key=None, host=None))
-    nothing = {"host": None, "registry": None, "channel": None, "signing_key": None, "attestation": None}
+    nothing = {
+        "host": None,
+        "registry": None,
+        "channel": None,
+        "signing_key": None,
+        "attestation": None,
+    }
     yield case("nothing but an exchange", U, evidence(**nothing))
 
 
 def answers() -> Iterator[Case]:
     for form in (stream, reply):
         how = "stream" if form is stream else "whole"
-        spoilt = form(ANNA).replace(b"there", b"theRe") if form is stream else reply(ANNA, shown="hi theRe")
+        spoilt = (
+            form(ANNA).replace(b"there", b"theRe")
+            if form is stream
+            else reply(ANNA, shown="hi theRe")
+        )
         yield case(f"attack_01 one byte changed, {how}", F, evidence(spoilt), fails="response")
         yield case(
             f"attack_02 another request, {how}",
@@ -107,49 +132,96 @@ def answers() -> Iterator[Case]:
             fails="request",
         )
         yield case(f"attack_10 complete but unsigned, {how}", U, evidence(form(ANNA, signed=False)))
-        yield case(f"attack_10 unsigned under audit, {how}", U, evidence(form(ANNA, signed=False)), policy=AUDIT)
-        null = dict.fromkeys(("tee_signature", "tee_request_hash", "tee_output_hash", "tee_timestamp", "tee_id"))
+        yield case(
+            f"attack_10 unsigned under audit, {how}",
+            U,
+            evidence(form(ANNA, signed=False)),
+            policy=AUDIT,
+        )
+        null = dict.fromkeys(
+            ("tee_signature", "tee_request_hash", "tee_output_hash", "tee_timestamp", "tee_id")
+        )
         yield case(f"attack_10 signed fields of null, {how}", U, evidence(form(ANNA, **null)))
         for bad in (-1, 2**256, str(SIGNED), float(SIGNED), True, [SIGNED], ..., 1e300):
             name = f"attack_13 timestamp {type(bad).__name__} {str(bad)[:12]}, {how}"
             yield case(name, F, evidence(form(ANNA, tee_timestamp=bad)), fails="signature")
     raw = chunks(ANNA)
-    yield case("attack_09 cut before its final frame", F, evidence(sse(*raw[:-1], done=False)), fails="response")
+    yield case(
+        "attack_09 cut before its final frame",
+        F,
+        evidence(sse(*raw[:-1], done=False)),
+        fails="response",
+    )
     yield case("attack_09 cut before [DONE]", F, evidence(sse(*raw, done=False)), fails="response")
-    yield case("attack_09 cut in the middle of a line", F, evidence(sse(*raw)[:-40]), fails="response")
+    yield case(
+        "attack_09 cut in the middle of a line", F, evidence(sse(*raw)[:-40]), fails="response"
+    )
     error = {"error": "Stream processing failed"}
     yield case("attack_09 the host's own error", U, evidence(sse(raw[0], error, done=False)))
-    yield case("attack_09 the host's own error, audit", U, evidence(sse(raw[0], error, done=False)), policy=AUDIT)
+    yield case(
+        "attack_09 the host's own error, audit",
+        U,
+        evidence(sse(raw[0], error, done=False)),
+        policy=AUDIT,
+    )
     yield case("attack_11 two final frames", F, evidence(sse(*raw, raw[-1])), fails="response")
-    yield case("attack_11 content after the final frame", F, evidence(sse(*raw, raw[0])), fails="response")
-    yield case("attack_11 a line that is no JSON", F, evidence(sse(raw[0], "{", *raw[1:])), fails="response")
+    yield case(
+        "attack_11 content after the final frame", F, evidence(sse(*raw, raw[0])), fails="response"
+    )
+    yield case(
+        "attack_11 a line that is no JSON",
+        F,
+        evidence(sse(raw[0], "{", *raw[1:])),
+        fails="response",
+    )
     for spoil in (
         b'"tee_timestamp": 1, "tee_timestamp"',
         b'"x": NaN, "tee_timestamp"',
         b'"x": "\\ud800", "tee_timestamp"',
     ):
         raw_answer = stream(ANNA).replace(b'"tee_timestamp"', spoil)
-        yield case(f"attack_16 two readings {spoil[:14].decode()}", F, evidence(raw_answer), fails="response")
+        yield case(
+            f"attack_16 two readings {spoil[:14].decode()}",
+            F,
+            evidence(raw_answer),
+            fails="response",
+        )
     nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     yield case(
-        "attack_16 composed and decomposed", F, evidence(stream(ANNA, pieces=(nfc,), output=nfd)), fails="response"
+        "attack_16 composed and decomposed",
+        F,
+        evidence(stream(ANNA, pieces=(nfc,), output=nfd)),
+        fails="response",
     )
-    for name, altered in {"model": "another", "usage": {"prompt_tokens": 0}, "images": ["x"], "created": 5}.items():
+    for name, altered in {
+        "model": "another",
+        "usage": {"prompt_tokens": 0},
+        "images": ["x"],
+        "created": 5,
+    }.items():
         yield case(f"attack_17 unsigned {name}", V, evidence(reply(ANNA, extra={name: altered})))
     yield case("attack_17 another finish reason", V, evidence(reply(ANNA, finish_reason="length")))
     readings: list[tuple[str, Any, Mapping[str, Any]]] = [
         ("finish reason of tools", reply(ANNA, finish_reason="tool_calls"), CHAT),
         ("finish reason of tools, stream", stream(ANNA, finish_reason="tool_calls"), CHAT),
-        ("finish reason of text", reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], finish_reason="stop"), WITH_TOOLS),
+        (
+            "finish reason of text",
+            reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], finish_reason="stop"),
+            WITH_TOOLS,
+        ),
         ("tools that nobody offered", reply(ANNA, CHAT, tool_calls=[TOOL_CALL]), CHAT),
         ("tool calls shown as text", reply(ANNA, WITH_TOOLS, text=CALLS_TEXT), WITH_TOOLS),
         ("tool calls streamed as text", stream(ANNA, WITH_TOOLS, pieces=(CALLS_TEXT,)), WITH_TOOLS),
     ]
     for name, answer, body in readings:
         yield case(f"attack_17 {name}", F, evidence(answer, body), fails="response")
-    other = json.dumps([{**TOOL_CALL, "function": {"name": "weather", "arguments": "{}"}}], sort_keys=True)
+    other = json.dumps(
+        [{**TOOL_CALL, "function": {"name": "weather", "arguments": "{}"}}], sort_keys=True
+    )
     raw = stream(ANNA, WITH_TOOLS, pieces=(), fragments=FRAGMENTS, output=other)
-    yield case("attack_01 other arguments of a tool call", F, evidence(raw, WITH_TOOLS), fails="response")
+    yield case(
+        "attack_01 other arguments of a tool call", F, evidence(raw, WITH_TOOLS), fails="response"
+    )
 
 
 def requests() -> Iterator[Case]:
@@ -163,8 +235,10 @@ def requests() -> Iterator[Case]:
         "null for max_tokens": '"temperature": 0, "max_tokens": null',
         "zero max_tokens": '"max_tokens": 0',
         "a huge integer": '"max_tokens": 123456789012345678901234567890',
-        "numbers in tools": '"tools": [{"b": 1e22, "a": [0, 0.0, -0, -0.0, 1e16, 123456789.125, 5e-324]}]',
-        "keys beyond the BMP": '"tools": [{"\\uff61": 1, "\\ud83d\\ude00": 2, "é": "\\u007f\\u0000\\n\\"\\\\"}]',
+        "numbers in tools": '"tools": [{"b": 1e22, "a": [0, 0.0, -0, -0.0, 1e16, 123456789.125, '
+        "5e-324]}]",
+        "keys beyond the BMP": '"tools": [{"\\uff61": 1, "\\ud83d\\ude00": 2, "é": '
+        '"\\u007f\\u0000\\n\\"\\\\"}]',
         "stop as text": '"stop": "END"',
         "stop of nothing": '"stop": []',
         "keys not signed": '"top_p": 0.1, "seed": 7, "stream": true, "n": 1',
@@ -190,19 +264,45 @@ def requests() -> Iterator[Case]:
         ],
         "calls with keys of their own": [
             {"role": "user", "content": "x", "name": "root"},
-            {"role": "assistant", "content": "", "tool_calls": [{**TOOL_CALL, "index": 0}], "refusal": None},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{**TOOL_CALL, "index": 0}],
+                "refusal": None,
+            },
             {"role": "tool", "content": "1", "tool_call_id": "call_1", "cache_control": {}},
-            {"role": "user", "content": [{"type": "text", "text": "y", "cache_control": {}}, {"type": 7}, "z"]},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "y", "cache_control": {}}, {"type": 7}, "z"],
+            },
         ],
-        "parts of text": [{"role": "user", "content": [{"type": "text", "text": 'it\'s "é"\n\u200b\u00a0\U0001f600'}]}],
-        # Printable since Unicode 15.0, 15.1, 16.0, 17.0 and 18.0; one that is not assigned; one that never is.
-        "characters newer than a Python": [{"role": "user", "content": [{"type": "text", "text": NEW_CHARACTERS}]}],
-        "a part of text newer than a Python": [{"role": "user", "content": [[NEW_CHARACTERS], {NEW_CHARACTERS: 1}]}],
-        "an image": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}, "don't"]}],
+        "parts of text": [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": 'it\'s "é"\n\u200b\u00a0\U0001f600'}],
+            }
+        ],
+        # Printable since Unicode 15.0, 15.1, 16.0, 17.0 and 18.0; one that is not assigned; one
+        # that never is.
+        "characters newer than a Python": [
+            {"role": "user", "content": [{"type": "text", "text": NEW_CHARACTERS}]}
+        ],
+        "a part of text newer than a Python": [
+            {"role": "user", "content": [[NEW_CHARACTERS], {NEW_CHARACTERS: 1}]}
+        ],
+        "an image": [
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": "data:x"}}, "don't"],
+            }
+        ],
         "a file": [
             {
                 "role": "user",
-                "content": [{"type": "file", "file": {"filename": "a.pdf"}}, {"type": "x", "filename": "b"}],
+                "content": [
+                    {"type": "file", "file": {"filename": "a.pdf"}},
+                    {"type": "x", "filename": "b"},
+                ],
             }
         ],
         "content of null": [{"role": "user", "content": None}],
@@ -216,7 +316,9 @@ def requests() -> Iterator[Case]:
             yield case(f"{name} under {version}", V, evidence(raw, sent, version=version))
         # The version recorded is not that of the host: the one that matches is found.
         yield case(
-            f"{name} recorded under another version", V, evidence(_answer_to(sent), sent, version=canonical.NEWER)
+            f"{name} recorded under another version",
+            V,
+            evidence(_answer_to(sent), sent, version=canonical.NEWER),
         )
     alike = {
         "minus zero for zero": ('"temperature": -0.0', '"temperature": 0.0'),
@@ -233,8 +335,14 @@ def requests() -> Iterator[Case]:
         "NaN": ('{"model": "gpt-5", "messages": [], "temperature": NaN}', "ambiguous"),
         "a lone surrogate": ('{"model": "\\ud800", "messages": []}', "ambiguous"),
         "a huge float": ('{"model": "gpt-5", "messages": [], "temperature": 1e999}', "ambiguous"),
-        "a huge temperature": ('{"model": "gpt-5", "messages": [], "temperature": 1' + "0" * 400 + "}", "request"),
-        "too many digits": ('{"model": "gpt-5", "messages": [], "max_tokens": ' + "1" * 4301 + "}", "not-json"),
+        "a huge temperature": (
+            '{"model": "gpt-5", "messages": [], "temperature": 1' + "0" * 400 + "}",
+            "request",
+        ),
+        "too many digits": (
+            '{"model": "gpt-5", "messages": [], "max_tokens": ' + "1" * 4301 + "}",
+            "not-json",
+        ),
         "deep": ('{"messages": ' + "[" * 70 + "]" * 70 + "}", "ambiguous"),
         "no JSON": ("{", "not-json"),
         "a control character": ('{"model": "a\nb"}', "not-json"),
@@ -266,15 +374,20 @@ def requests() -> Iterator[Case]:
             if value is not ...
         }
         answer = reply(ANNA, body, kind="completion")
-        yield case(f"a completion with temperature {name}", V, evidence(answer, body, kind="completion"))
+        yield case(
+            f"a completion with temperature {name}", V, evidence(answer, body, kind="completion")
+        )
     body = {key: value for key, value in COMPLETION.items() if key != "max_tokens"}
     yield case(
-        "a completion without max_tokens", V, evidence(reply(ANNA, body, kind="completion"), body, kind="completion")
+        "a completion without max_tokens",
+        V,
+        evidence(reply(ANNA, body, kind="completion"), body, kind="completion"),
     )
 
 
 def _answer_to(sent: str, version: str = canonical.CANONICALISER) -> bytes:
-    """A signed stream for exactly that JSON text (a dictionary would lose what its numbers looked like)."""
+    """A signed stream for exactly that JSON text (a dictionary would lose what its numbers looked
+    like)."""
     form = canonical.canonicalise("chat", json.loads(sent), version)
     request, output = canonical.request_hash(form), canonical.output_hash("hi there")
     keys = signed_keys(ANNA, CHAT, "hi there")

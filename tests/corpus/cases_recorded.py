@@ -1,4 +1,5 @@
-"""Genuine attestation documents, where the recordings are at hand: the paths that AWS itself issues."""
+"""Genuine attestation documents, where the recordings are at hand: the paths that AWS itself
+issues."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
 
 
 def recorded() -> Iterator[Case]:
-    """Documents under AWS' own root: they bind other keys than the receipt's, or were made in debug mode."""
+    """Documents under AWS' own root: they bind other keys than the receipt's, or were made in debug
+    mode."""
     if not VECTORS.is_dir():
         return
     genuine = base64.b64decode((VECTORS / "opengradient_2026-02-12.bin").read_bytes())
@@ -39,5 +41,8 @@ def recorded() -> Iterator[Case]:
         )
         nobody = {"signing_key": None, "host": None, "registry": None, "channel": None}
         yield case(
-            f"a {name} document and no key", bare, evidence(raw_answer, attestation=offered, **times, **nobody), Trust()
+            f"a {name} document and no key",
+            bare,
+            evidence(raw_answer, attestation=offered, **times, **nobody),
+            Trust(),
         )

@@ -36,8 +36,15 @@ from opg_magic.protocol import canonical
 
 
 def signatures() -> Iterator[Case]:
-    yield case("attack_03 signed by another host", F, evidence(stream(BORIS, tee_id=ANNA.tee_id)), fails="signature")
-    yield case("attack_03 another registered host answers", F, evidence(stream(BORIS)), fails="signature")
+    yield case(
+        "attack_03 signed by another host",
+        F,
+        evidence(stream(BORIS, tee_id=ANNA.tee_id)),
+        fails="signature",
+    )
+    yield case(
+        "attack_03 another registered host answers", F, evidence(stream(BORIS)), fails="signature"
+    )
     good = signed_keys(ANNA, CHAT, "hi there")["tee_signature"]
     junk: dict[str, Any] = {
         "newline": good + "\n",
@@ -54,12 +61,24 @@ def signatures() -> Iterator[Case]:
         "huge": "A" * 2744,
     }
     for name, value in junk.items():
-        yield case(f"attack_15 signature {name}", F, evidence(stream(ANNA, tee_signature=value)), fails="signature")
+        yield case(
+            f"attack_15 signature {name}",
+            F,
+            evidence(stream(ANNA, tee_signature=value)),
+            fails="signature",
+        )
     for salt in (0, 20, 31, 33, 64):
-        yield case(f"attack_15 salt of {salt}", F, evidence(stream(ANNA, salt=salt)), fails="signature")
+        yield case(
+            f"attack_15 salt of {salt}", F, evidence(stream(ANNA, salt=salt)), fails="signature"
+        )
     zeros, ones = base64.b64encode(bytes(256)).decode(), base64.b64encode(b"\xff" * 256).decode()
     for name, value in {"zeros": zeros, "ones": ones}.items():
-        yield case(f"attack_15 signature of {name}", F, evidence(stream(ANNA, tee_signature=value)), fails="signature")
+        yield case(
+            f"attack_15 signature of {name}",
+            F,
+            evidence(stream(ANNA, tee_signature=value)),
+            fails="signature",
+        )
     for name, edits in {
         "another output hash": {"tee_output_hash": "00" * 32},
         "upper case": {"tee_output_hash": "AB" * 32},
@@ -69,7 +88,12 @@ def signatures() -> Iterator[Case]:
     }.items():
         yield case(f"attack_15 {name}", F, evidence(stream(ANNA, **edits)))
     short = Signer(rsa.generate_private_key(public_exponent=65537, key_size=1024))
-    yield case("attack_15 a key of 1024 bits", F, evidence(stream(short), **_attested(short.der)), fails="signature")
+    yield case(
+        "attack_15 a key of 1024 bits",
+        F,
+        evidence(stream(short), **_attested(short.der)),
+        fails="signature",
+    )
     odd = Signer(rsa.generate_private_key(public_exponent=3, key_size=2048))
     yield case("a key with exponent 3", V, evidence(by=odd))
     unequal = Signer(rsa.generate_private_key(public_exponent=65537, key_size=2050))
@@ -102,7 +126,12 @@ def _with_exponent(by: Signer, exponent: int) -> bytes:
 
 def _attested(der: bytes) -> dict[str, Any]:
     entry = host(ANNA, public_key=der, tee_id=canonical.tee_id(der))
-    return {"host": entry, "signing_key": der, "registry": registry(entry), "attestation": attestation(entry)}
+    return {
+        "host": entry,
+        "signing_key": der,
+        "registry": registry(entry),
+        "attestation": attestation(entry),
+    }
 
 
 def times() -> Iterator[Case]:
@@ -124,7 +153,13 @@ def times() -> Iterator[Case]:
     wide = replace(ASKING, skew_seconds=86400.0)
     for age, want in ((3600, V), (3601, F), (-300, V), (-301, F)):
         found = evidence(stream(ANNA, timestamp=received - age))
-        yield case(f"attack_12 the chain's bounds, {age} s", want, found, wide, fails="freshness" if want is F else "")
+        yield case(
+            f"attack_12 the chain's bounds, {age} s",
+            want,
+            found,
+            wide,
+            fails="freshness" if want is F else "",
+        )
     narrow = replace(ASKING, skew_seconds=0.5)
     for micro, want in ((1_500_000, V), (1_500_001, F)):
         at = {"sent_at": SENT + timedelta(microseconds=micro)}
@@ -134,7 +169,9 @@ def times() -> Iterator[Case]:
         yield case(f"attack_14 replayed in {count}", F, evidence(), fails="freshness", seen_in=ids)
     later = timedelta(hours=2)
     old = evidence(
-        sent_at=SENT + later, received_at=RECEIVED + later, registry=registry(host(ANNA), block_time=SENT + later)
+        sent_at=SENT + later,
+        received_at=RECEIVED + later,
+        registry=registry(host(ANNA), block_time=SENT + later),
     )
     yield case("attack_14 replayed on a fresh ledger", F, old, fails="freshness")
     yield case("received before it was sent", F, evidence(received_at=SENT - timedelta(hours=1)))

@@ -1,4 +1,5 @@
-"""Receipts of one file that tell of each other: what `opg verify` says of them, and what the browser must say, too.
+"""Receipts of one file that tell of each other: what `opg verify` says of them, and what the
+browser must say, too.
 
 Their registry is asked, or not; an agreement is never taken further than what was asked.
 """
@@ -18,8 +19,8 @@ from support.signed_receipts import jsonl, verify
 
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.models import Host
-from opg_magic.receipts.parts import registry_json
-from opg_magic.receipts.receipt import Receipt, supplement_json, supplemented
+from opg_magic.receipt.document import Receipt, supplement_json, supplemented
+from opg_magic.receipt.parts import registry_json
 
 #: What is said of receipts together; all else is compared by the rest of the corpus.
 TOGETHER = frozenset({"agreement-differs", "rpcs-disagree", "registry-not-asked"})
@@ -27,8 +28,8 @@ TOGETHER = frozenset({"agreement-differs", "rpcs-disagree", "registry-not-asked"
 
 @dataclass(frozen=True)
 class FileCase:
-    """``asked``: what the registry says of each host, None where nobody asks; ``want``: status and basis of the first
-    receipt's agreement."""
+    """``asked``: what the registry says of each host, None where nobody asks; ``want``: status and
+    basis of the first receipt's agreement."""
 
     name: str
     want: tuple[str, str | None]
@@ -60,12 +61,19 @@ def all_files() -> Iterator[FileCase]:
     for name, (want, answer) in answers.items():
         for whole in (True, False):
             held = (honest, boris) if whole else (honest,)
-            yield FileCase(f"{name}{'' if whole else ', alone'}", want, held, {**hosts, other.tee_id: answer})
+            yield FileCase(
+                f"{name}{'' if whole else ', alone'}", want, held, {**hosts, other.tee_id: answer}
+            )
     forged = bound(told(anna), replace(told(boris), owner="0x" + "77" * 20))
     yield FileCase(
-        "attack_40 an owner that the receipt does not name", ("passed", "recorded"), (forged, boris), {**hosts}
+        "attack_40 an owner that the receipt does not name",
+        ("passed", "recorded"),
+        (forged, boris),
+        {**hosts},
     )
-    words = bound(told(anna), replace(told(boris), digest=told(boris).digest, receipt_id="0000000000"))
+    words = bound(
+        told(anna), replace(told(boris), digest=told(boris).digest, receipt_id="0000000000")
+    )
     yield FileCase("another receipt's id", ("passed", "recorded"), (words, boris), {**hosts})
     lone = bound(told(anna), replace(told(boris), owner=own.owner))
     yield FileCase("one owner, by the author's own word", ("missing", None), (lone,))
@@ -80,7 +88,11 @@ def said_of(case: FileCase, folder: Path) -> dict[str, Any]:
         claims = one.verdict.claims
         said[one.receipt.id] = {
             "label": one.label,
-            "agreement": [claims["agreement"].status, claims["agreement"].basis, claims["agreement"].code],
+            "agreement": [
+                claims["agreement"].status,
+                claims["agreement"].basis,
+                claims["agreement"].code,
+            ],
             "bases": {name: claim.basis for name, claim in claims.items()},
             "findings": sorted(
                 f"{f.level} {f.code}: {f.message}"
@@ -101,7 +113,9 @@ def line(case: FileCase, folder: Path) -> str:
         elif isinstance(answer, OpgError):
             asked[tee_id] = {"problem": answer.message}
         else:
-            asked[tee_id] = {"registry": registry_json(replace(known, entry=answer, active=answer is not None))}
+            asked[tee_id] = {
+                "registry": registry_json(replace(known, entry=answer, active=answer is not None))
+            }
     return json.dumps(
         {
             "name": case.name,

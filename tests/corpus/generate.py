@@ -1,7 +1,7 @@
 """Write the corpus: one JSON line a case, with the verdict that the Python package comes to.
 
-``python tests/corpus/generate.py FILE``: the other verifiers read that file and must come to the same.
-"""
+``python tests/corpus/generate.py FILE``: the other verifiers read that file and must come to the
+same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from corpus.cases import Case, all_cases
 
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.models import Trust, Verdict
-from opg_magic.receipts.receipt import Receipt
+from opg_magic.receipt.document import Receipt
 from opg_magic.verify import judge
 
 
@@ -54,7 +54,9 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
                 "basis": None if claim.basis is None else claim.basis.value,
                 "code": claim.code,
                 "sentence": claim.sentence,
-                "expires": None if claim.expires is None else claim.expires.isoformat(timespec="milliseconds"),
+                "expires": None
+                if claim.expires is None
+                else claim.expires.isoformat(timespec="milliseconds"),
             }
             for name, claim in verdict.claims.items()
         },
@@ -85,7 +87,11 @@ def line(case: Case, expected: dict[str, Any] | None) -> str:
             "text": case.text,
             "trust": _trust_json(case.trust),
             "policy": case.policy.name,
-            "seen": {"signatureIn": case.seen_in, "paymentIn": case.paid_in, "contradicted": case.contradicted},
+            "seen": {
+                "signatureIn": case.seen_in,
+                "paymentIn": case.paid_in,
+                "contradicted": case.contradicted,
+            },
             "expected": expected,
         }
     )

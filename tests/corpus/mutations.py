@@ -14,7 +14,8 @@ from typing import Any
 
 from corpus.build import Case, redigested
 
-#: How many, and from which seed: OPG_CORPUS_MUTATIONS=20000 OPG_CORPUS_SEED=7 python -m pytest tests/corpus
+#: How many, and from which seed: OPG_CORPUS_MUTATIONS=20000 OPG_CORPUS_SEED=7 python -m pytest
+#: tests/corpus
 COUNT = int(os.environ.get("OPG_CORPUS_MUTATIONS", "300"))
 SEED = int(os.environ.get("OPG_CORPUS_SEED", "1"))
 
@@ -46,7 +47,18 @@ TEXTS: list[Any] = [
     "0001-01-01T00:00:00.000000Z", "2026-02-30T00:00:00.000000Z", "2026-05-04T24:00:00.000000Z", "AAAA", "AAA=",
     "AA==", "A", "AAAA\n", "____", "sha256:" + "0" * 64, "data: [DONE]\n\n", "data: {}\n\n", '{"a":1,"a":2}',
 ]  # fmt: skip
-OTHERS: list[Any] = [None, True, False, [], {}, [[]], [{}], {"": None}, [None], {"a": [1, {"b": "c"}]}]
+OTHERS: list[Any] = [
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    [{}],
+    {"": None},
+    [None],
+    {"a": [1, {"b": "c"}]},
+]
 
 
 def _places(value: Any, at: Path = ()) -> Iterator[Path]:
@@ -69,7 +81,9 @@ def _get(value: Any, path: Path) -> Any:
 def _other_text(rng: random.Random, text: str) -> str:
     """A text like this one: a character less, more, doubled, another, or in the other case."""
     at = rng.randrange(len(text) + 1)
-    piece = rng.choice(["", "0", "f", "A", " ", "\n", ".", "Z", "é", "\ud83d", "\\", '"', "=", "\r\n", "\t"])
+    piece = rng.choice(
+        ["", "0", "f", "A", " ", "\n", ".", "Z", "é", "\ud83d", "\\", '"', "=", "\r\n", "\t"]
+    )
     return rng.choice(
         [
             text[:at] + piece + text[at:],
@@ -85,7 +99,8 @@ def _other_text(rng: random.Random, text: str) -> str:
 
 
 def _like(rng: random.Random, text: str) -> str | None:
-    """Another text of the same kind: hex, base64, decimal or a time, with one character changed; None for prose."""
+    """Another text of the same kind: hex, base64, decimal or a time, with one character changed;
+    None for prose."""
     if rng.random() < 0.3 or not re.fullmatch(r"(sha256:|0x)?[0-9A-Za-z+/_.:=-]{2,}", text):
         return None
     places = [at for at, char in enumerate(text) if char in "0123456789abcdef" and at >= 2]
@@ -114,7 +129,10 @@ def _spoil(rng: random.Random, document: dict[str, Any], donor: dict[str, Any]) 
         if isinstance(old, list):
             return rng.choice([old[::-1], old + old, old[:-1], [*old, None]])
         if isinstance(old, dict):
-            return {**old, rng.choice(["later", "", "__proto__", "constructor", "é"]): rng.choice(OTHERS)}
+            return {
+                **old,
+                rng.choice(["later", "", "__proto__", "constructor", "é"]): rng.choice(OTHERS),
+            }
         return rng.choice([0, "", {}])
 
     makers: list[Callable[[], Any]] = [
@@ -139,18 +157,36 @@ def _written(rng: random.Random, document: dict[str, Any]) -> str:
     items = list(document.items())
     if rng.random() < 0.2:
         rng.shuffle(items)
-    text = json.dumps(dict(items), ensure_ascii=rng.random() < 0.5, indent=rng.choice([None, None, 1]))
+    text = json.dumps(
+        dict(items), ensure_ascii=rng.random() < 0.5, indent=rng.choice([None, None, 1])
+    )
     if rng.random() < 0.05:
         at = rng.randrange(len(text))
         piece = rng.choice(
-            ['"', "\\", ",", "}", "1e5", "-0", "NaN", "1.0", "\\u0041", "\\ud800", " ", "\ufeff", '"a":1,', "//"]
+            [
+                '"',
+                "\\",
+                ",",
+                "}",
+                "1e5",
+                "-0",
+                "NaN",
+                "1.0",
+                "\\u0041",
+                "\\ud800",
+                " ",
+                "\ufeff",
+                '"a":1,',
+                "//",
+            ]
         )
         text = text[:at] + piece + text[at + rng.randrange(2) :]
     return text
 
 
 def mutations(bases: list[Case], count: int = COUNT, seed: int = SEED) -> Iterator[Case]:
-    """``count`` spoilt receipts, most of them with a digest that fits, so that what was spoilt is judged."""
+    """``count`` spoilt receipts, most of them with a digest that fits, so that what was spoilt is
+    judged."""
     rng = random.Random(seed)
     documents = []
     for base in bases:
@@ -159,7 +195,9 @@ def mutations(bases: list[Case], count: int = COUNT, seed: int = SEED) -> Iterat
         except ValueError:
             continue
     readable = [
-        (base, document) for base, document in documents if isinstance(document, dict) and base.want is not None
+        (base, document)
+        for base, document in documents
+        if isinstance(document, dict) and base.want is not None
     ]
     made = 0
     while made < count:
@@ -168,7 +206,9 @@ def mutations(bases: list[Case], count: int = COUNT, seed: int = SEED) -> Iterat
         for _ in range(rng.choice([1, 1, 1, 2, 3])):
             _spoil(rng, document, rng.choice(readable)[1])
         if rng.random() < 0.8:
-            with suppress(ValueError, RecursionError):  # what no digest can be made of keeps the old one
+            with suppress(
+                ValueError, RecursionError
+            ):  # what no digest can be made of keeps the old one
                 document = redigested(document)
         try:
             text = _written(rng, document)
@@ -176,4 +216,10 @@ def mutations(bases: list[Case], count: int = COUNT, seed: int = SEED) -> Iterat
         except UnicodeEncodeError:
             text = json.dumps(document)
         made += 1
-        yield replace(base, name=f"mutation {seed}.{made} of {base.name}", want=None, text=text, fails=frozenset())
+        yield replace(
+            base,
+            name=f"mutation {seed}.{made} of {base.name}",
+            want=None,
+            text=text,
+            fails=frozenset(),
+        )

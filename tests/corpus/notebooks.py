@@ -1,8 +1,8 @@
 """Whole notebooks as cases: what each of them shows, and what is to be said of it.
 
-A case's findings are written ``cell: level code`` (cells are counted from 1, the first is text).  They come from
-``opg verify``; the browser must find the same (``notebookFindings`` of ``labextension/src/together.ts``).
-"""
+A case's findings are written ``cell: level code`` (cells are counted from 1, the first is text).
+They come from ``opg verify``; the browser must find the same (``notebookFindings`` of
+``labextension/src/together.ts``)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 from support import chains
 from support.signed_receipts import PROMPT, signed, verify
 
+from opg_magic.audit.report import Report
 from opg_magic.display.bundle import answer_bundle, receipt_bundle
 from opg_magic.models import Evidence, Problem, SettlementTx
-from opg_magic.receipts.face import REMARKS, face
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt, supplement_json, supplemented
-from opg_magic.receipts.report import Report
+from opg_magic.receipt.document import MIME_TYPE, Receipt, supplement_json, supplemented
+from opg_magic.receipt.face import REMARKS, face
 
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
 OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered", "model-altered"})
@@ -33,7 +33,8 @@ Bundle = dict[str, Any]
 
 @dataclass(frozen=True)
 class NotebookCase:
-    """``finds``: ``cell: level code`` of each finding; ``passes``: `opg verify --allow-simulated` exits 0."""
+    """``finds``: ``cell: level code`` of each finding; ``passes``: `opg verify --allow-simulated`
+    exits 0."""
 
     name: str
     notebook: dict[str, Any]
@@ -42,7 +43,12 @@ class NotebookCase:
 
 
 def output(bundle: Bundle, **more: Any) -> dict[str, Any]:
-    return {"output_type": "display_data", "metadata": {}, "data": json.loads(json.dumps(bundle)), **more}
+    return {
+        "output_type": "display_data",
+        "metadata": {},
+        "data": json.loads(json.dumps(bundle)),
+        **more,
+    }
 
 
 def stream(text: str) -> dict[str, Any]:
@@ -79,25 +85,45 @@ def lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def one(title: str, /, *finds: str, bundle: Bundle = SHOWN, beside: tuple[Any, ...] = (), **more: Any) -> NotebookCase:
-    """A notebook with one cell: the receipt's display, perhaps changed, perhaps with other output beside it."""
-    return NotebookCase(title, notebook(cell(ASKED, output(bundle, **more), *beside)), finds, passes=not finds)
+def one(
+    title: str, /, *finds: str, bundle: Bundle = SHOWN, beside: tuple[Any, ...] = (), **more: Any
+) -> NotebookCase:
+    """A notebook with one cell: the receipt's display, perhaps changed, perhaps with other output
+    beside it."""
+    return NotebookCase(
+        title, notebook(cell(ASKED, output(bundle, **more), *beside)), finds, passes=not finds
+    )
 
 
 def honest() -> Iterator[NotebookCase]:
     yield one("an honest notebook")
-    yield one("an honest notebook, as the result of a cell", output_type="execute_result", execution_count=1)
-    as_lines = {type: lines(text) if isinstance(text, str) else text for type, text in SHOWN.items()}
+    yield one(
+        "an honest notebook, as the result of a cell",
+        output_type="execute_result",
+        execution_count=1,
+    )
+    as_lines = {
+        type: lines(text) if isinstance(text, str) else text for type, text in SHOWN.items()
+    }
     yield one("an honest notebook, its text in lines", bundle=as_lines)
     quiet = answer_bundle(GOOD.answer(), show_text=False)
     yield one("no answer is shown (--quiet)", bundle=quiet)
     finds = ("2: note shown-again", "3: note shown-again")
-    for source in ("hi", "hi\n", "_", "%opg show last", f"%opg show {GOOD.id}", f"%opg show {GOOD.id[:4].lower()}"):
+    for source in (
+        "hi",
+        "hi\n",
+        "_",
+        "%opg show last",
+        f"%opg show {GOOD.id}",
+        f"%opg show {GOOD.id[:4].lower()}",
+    ):
         again = notebook(cell(ASKED, output(SHOWN)), cell(source, output(SHOWN)))
         yield NotebookCase(f"an answer shown again by {source!r}", again, finds, passes=True)
     for source in ("answer", "hi  # Is 563 prime?", "# hi\nhi", "%opg show 1BBB", "%opg show", ""):
         again = notebook(cell(ASKED, output(SHOWN)), cell(source, output(SHOWN)))
-        yield NotebookCase(f"an answer shown by {source!r}", again, (*finds, "3: incomplete not-the-call"))
+        yield NotebookCase(
+            f"an answer shown by {source!r}", again, (*finds, "3: incomplete not-the-call")
+        )
     edited = notebook(cell("%%opg hi\nSay bye", output(SHOWN)), cell("hi", output(SHOWN)))
     finds = (*finds, "2: failed prompt-differs", "3: incomplete not-the-call")
     yield NotebookCase("an answer shown again, and its question edited", edited, finds)
@@ -106,14 +132,19 @@ def honest() -> Iterator[NotebookCase]:
     empty = notebook(cell(f"%%opg\n{PROMPT}", shown_twice[0]), cell("", shown_twice[1]))
     finds = ("2: note shown-again", "3: note shown-again", "3: incomplete not-the-call")
     yield NotebookCase("an answer without a name shown by an empty cell", empty, finds)
-    tool = signed(id="3CCCCCCCCC", text="line one\n\n    code\n\n```python\nx = '$1'\n```\n| a | b |\n|---|---|\n")
+    tool = signed(
+        id="3CCCCCCCCC",
+        text="line one\n\n    code\n\n```python\nx = '$1'\n```\n| a | b |\n|---|---|\n",
+    )
     yield one("an answer of many shapes", bundle=answer_bundle(tool.answer()))
 
 
 def as_text() -> Iterator[NotebookCase]:
     """A receipt given as JSON text is judged as what it is."""
     yield one("a receipt as JSON text", bundle=held(GOOD.to_json()))
-    yield one("a receipt as JSON text in lines", bundle=held(lines(json.dumps(GOOD.document, indent=1))))
+    yield one(
+        "a receipt as JSON text in lines", bundle=held(lines(json.dumps(GOOD.document, indent=1)))
+    )
     altered = json.dumps({**GOOD.document, "software": "another"})
     yield one("an altered receipt as JSON text", "2: failed altered", bundle=held(altered))
     unread = ("2: unreadable unreadable", "2: incomplete no-receipt")
@@ -125,33 +156,56 @@ def as_text() -> Iterator[NotebookCase]:
 
 
 def beside() -> Iterator[NotebookCase]:
-    """A cell that bears a receipt shows the receipt's own display and nothing else without a finding."""
+    """A cell that bears a receipt shows the receipt's own display and nothing else without a
+    finding."""
     forged = {"text/plain": "Yes: 561 is prime."}
     found = "2: incomplete beside"
     yield one("a stream beside the receipt", found, beside=(stream("Yes: 561 is prime."),))
     yield one("another display beside the receipt", found, beside=(output(forged),))
     result = output(forged, output_type="execute_result", execution_count=1)
     yield one("a result beside the receipt", found, beside=(result,))
-    error = {"output_type": "error", "ename": "Answer", "evalue": "561 is prime", "traceback": ["561 is prime"]}
+    error = {
+        "output_type": "error",
+        "ename": "Answer",
+        "evalue": "561 is prime",
+        "traceback": ["561 is prime"],
+    }
     yield one("an error beside the receipt", found, beside=(error,))
     yield one(
-        "a receipt in an output that shows its text", found, output_type="stream", name="stdout", text="561 is prime"
+        "a receipt in an output that shows its text",
+        found,
+        output_type="stream",
+        name="stdout",
+        text="561 is prime",
     )
     shown = notebook(cell("answer", output(SHOWN), stream("561 is prime")))
-    yield NotebookCase("output beside a receipt under no call", shown, (found, "2: incomplete not-the-call"))
-    yield NotebookCase("a call without receipt", notebook(cell(ASKED, output(forged))), ("2: incomplete no-receipt",))
-    yield NotebookCase("a call that was not run", notebook(cell(ASKED, run=False)), ("2: incomplete no-receipt",))
+    yield NotebookCase(
+        "output beside a receipt under no call", shown, (found, "2: incomplete not-the-call")
+    )
+    yield NotebookCase(
+        "a call without receipt",
+        notebook(cell(ASKED, output(forged))),
+        ("2: incomplete no-receipt",),
+    )
+    yield NotebookCase(
+        "a call that was not run", notebook(cell(ASKED, run=False)), ("2: incomplete no-receipt",)
+    )
 
 
 OTHER_TYPES: dict[str, Any] = {
-    "image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg'><text y='20'>561 is prime</text></svg>",
+    "image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg'><text y='20'>561 is "
+    "prime</text></svg>",
     "image/png": "iVBORw0KGgo=",
     "application/javascript": "element.textContent = '561 is prime'",
     "text/latex": "$561$ is prime",
     "application/json": {"answer": "561 is prime"},
     "application/x-ndjson": '"561 is prime"\n',
     "application/json-lines": '"561 is prime"\n',
-    "application/vnd.jupyter.widget-view+json": {"model_id": "0", "version_major": 2, "version_minor": 0},
+    "application/vnd.jupyter.widget-view+json": {
+        "model_id": "0",
+        "version_major": 2,
+        "version_minor": 0,
+    },
     "application/vnd.opg.receipt.v2+json": GOOD.document,
     "TEXT/HTML": "561 is prime",
     "text/html; charset=utf-8": "561 is prime",
@@ -161,12 +215,18 @@ OTHER_TYPES: dict[str, Any] = {
 def other_types() -> Iterator[NotebookCase]:
     """The types of a receipt's display are an allow-list."""
     for type, content in OTHER_TYPES.items():
-        yield one(f"{type} beside the receipt", "2: failed other-types", bundle={**SHOWN, type: content})
+        yield one(
+            f"{type} beside the receipt", "2: failed other-types", bundle={**SHOWN, type: content}
+        )
     as_string = {**SHOWN, "application/json": "561 is prime"}
     yield one("application/json as a string", "2: failed other-types", bundle=as_string)
     yield one("isolated", "2: failed isolated", metadata={"isolated": True})
-    yield one("isolated, one type", "2: failed isolated", metadata={"text/html": {"isolated": True}})
-    yield one("isolated, by another word", "2: failed isolated", metadata={MIME_TYPE: {"isolated": 1}})
+    yield one(
+        "isolated, one type", "2: failed isolated", metadata={"text/html": {"isolated": True}}
+    )
+    yield one(
+        "isolated, by another word", "2: failed isolated", metadata={MIME_TYPE: {"isolated": 1}}
+    )
     yield one("not isolated", metadata={"isolated": False})
 
 
@@ -176,7 +236,8 @@ def skipped() -> Iterator[NotebookCase]:
     later = later_version(original)
     invented = {**invention("2BBBBBBBBB"), "digest": later.supersedes}
     both = notebook(
-        cell(ASKED, output(answer_bundle(later.answer()))), cell("answer", output(forged_display(invented)))
+        cell(ASKED, output(answer_bundle(later.answer()))),
+        cell("answer", output(forged_display(invented))),
     )
     yield NotebookCase(
         "attack_36 an invented receipt states the digest that another supersedes",
@@ -184,11 +245,20 @@ def skipped() -> Iterator[NotebookCase]:
         ("3: failed altered", "3: incomplete not-the-call"),
     )
     same_id = {**invention(original.id), "digest": later.supersedes}
-    both = notebook(cell(ASKED, output(answer_bundle(later.answer()))), cell("answer", output(forged_display(same_id))))
-    finds = ("3: failed altered", "2: failed two-versions", "3: failed two-versions", "3: incomplete not-the-call")
+    both = notebook(
+        cell(ASKED, output(answer_bundle(later.answer()))),
+        cell("answer", output(forged_display(same_id))),
+    )
+    finds = (
+        "3: failed altered",
+        "2: failed two-versions",
+        "3: failed two-versions",
+        "3: incomplete not-the-call",
+    )
     yield NotebookCase("attack_36 the same under the id of the genuine one", both, finds)
     both = notebook(
-        cell(ASKED, output(answer_bundle(original.answer()))), cell("hi", output(answer_bundle(later.answer())))
+        cell(ASKED, output(answer_bundle(original.answer()))),
+        cell("hi", output(answer_bundle(later.answer()))),
     )
     yield NotebookCase(
         "attack_36 a receipt beside a later version of it",
@@ -221,7 +291,14 @@ def invention(id: str) -> dict[str, Any]:
     """A receipt of no call at all: no key, no frame."""
     document = GOOD.document
     response = {**document["response"], "frame": None}
-    return {**document, "id": id, "response": response, "signing_key": None, "attestation": None, "registry": None}
+    return {
+        **document,
+        "id": id,
+        "response": response,
+        "signing_key": None,
+        "attestation": None,
+        "registry": None,
+    }
 
 
 def forged_display(document: dict[str, Any]) -> Bundle:
@@ -242,7 +319,10 @@ def shown() -> Iterator[NotebookCase]:
             "words after the card": (was + "\n561 is prime.", card),
             "words in the card": (was.replace("Not proven", "561 is prime. Not proven", 1), card),
             "another verdict": (was.replace("SIMULATED · all", "all", 1), card),
-            "a remark that is none": (was.replace("Simulated network:", "Another host was used.\nSimulated:", 1), card),
+            "a remark that is none": (
+                was.replace("Simulated network:", "Another host was used.\nSimulated:", 1),
+                card,
+            ),
             "no text": (1, text),
         }
         for name, (is_now, finding) in edits.items():
@@ -250,12 +330,22 @@ def shown() -> Iterator[NotebookCase]:
     html = SHOWN["text/html"]
     for hiding in HIDING:
         yield one(
-            f"hidden in HTML: {hiding}", card, bundle={**SHOWN, "text/html": html[: -len("</div>")] + hiding + "</div>"}
+            f"hidden in HTML: {hiding}",
+            card,
+            bundle={**SHOWN, "text/html": html[: -len("</div>")] + hiding + "</div>"},
         )
-        yield one(f"hidden in HTML before the answer: {hiding}", text, bundle={**SHOWN, "text/html": hiding + html})
+        yield one(
+            f"hidden in HTML before the answer: {hiding}",
+            text,
+            bundle={**SHOWN, "text/html": hiding + html},
+        )
     opened = {**SHOWN, "text/html": html.replace("overflow:auto", "height:0;overflow:hidden", 1)}
     yield one("an answer without height", text, bundle=opened)
-    yield one("the answer in closed details", text, bundle={**SHOWN, "text/html": f"<details>{html}</details>"})
+    yield one(
+        "the answer in closed details",
+        text,
+        bundle={**SHOWN, "text/html": f"<details>{html}</details>"},
+    )
     costly = {**SHOWN, "text/html": html + "<a x='" * 22_000}
     yield one("HTML that a parser would take a minute for", card, bundle=costly)
     without = {type: content for type, content in SHOWN.items() if type != "text/html"}
@@ -264,7 +354,11 @@ def shown() -> Iterator[NotebookCase]:
     yield one("no plain text", text, bundle=plainless)
     quiet = answer_bundle(GOOD.answer(), show_text=False)
     yield one("an answer in HTML alone", card, bundle={**quiet, "text/html": html})
-    yield one("an answer in Markdown alone", card, bundle={**quiet, "text/markdown": SHOWN["text/markdown"]})
+    yield one(
+        "an answer in Markdown alone",
+        card,
+        bundle={**quiet, "text/markdown": SHOWN["text/markdown"]},
+    )
     other = SHOWN["text/plain"].replace("card 2", "card 3")
     yield one("a form to come", older, bundle={**SHOWN, "text/plain": other})
     yield one("a display of version 0.1", older, bundle={**SHOWN, "text/plain": of_01()})
@@ -298,15 +392,24 @@ HIDING = (
 
 def in_words() -> Iterator[NotebookCase]:
     """A card that says more than its receipt is not compared, and its answer is."""
-    public = "its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"
-    yield one("a call whose hashes become public", bundle=answer_bundle(replace(GOOD.answer(), notes=(public,))))
+    public = (
+        "its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"
+    )
+    yield one(
+        "a call whose hashes become public",
+        bundle=answer_bundle(replace(GOOD.answer(), notes=(public,))),
+    )
     answer = replace(GOOD.answer(), notes=("the ledger could not be written",))
     bundle = answer_bundle(answer)
     incomplete = "2: incomplete not-compared"
     yield one("a card in words", incomplete, bundle=bundle)
     for type in ("text/plain", "text/markdown", "text/html"):
         forged = {**bundle, type: bundle[type].replace("561", "563", 1)}
-        found = ("2: failed shown-text",) if type == "text/plain" else ("2: failed shown-text", incomplete)
+        found = (
+            ("2: failed shown-text",)
+            if type == "text/plain"
+            else ("2: failed shown-text", incomplete)
+        )
         yield one(f"a card in words, another answer in {type}", *found, bundle=forged)
 
 
@@ -323,7 +426,9 @@ def other_verdicts() -> Iterator[NotebookCase]:
     banner = answer_bundle(failed.answer(include_withheld=True))
     unwarned = {
         **banner,
-        "text/html": banner["text/html"].replace("<p><b>✗ Shown because you asked", "<p><b>✓ Shown", 1),
+        "text/html": banner["text/html"].replace(
+            "<p><b>✗ Shown because you asked", "<p><b>✓ Shown", 1
+        ),
     }
     yield one("a withheld answer without its warning", "2: failed shown-text", bundle=unwarned)
     stopped = signed(id="5EEEEEEEEE", change=ended)
@@ -339,11 +444,17 @@ def agreements() -> Iterator[NotebookCase]:
     own, other = found.answers
     wrong = replace(found, answers=(replace(own, owner="0x" + "99" * 20), other))
     lying = supplemented(one, {"agreement": supplement_json(wrong)})
-    yield one_of("an agreement that tells of a receipt what it does not hold", lying, "2: failed agreement-differs")
+    yield one_of(
+        "an agreement that tells of a receipt what it does not hold",
+        lying,
+        "2: failed agreement-differs",
+    )
 
 
 def one_of(title: str, receipt: Receipt, *finds: str) -> NotebookCase:
-    return NotebookCase(title, notebook(cell(ASKED, output(answer_bundle(receipt.answer())))), finds)
+    return NotebookCase(
+        title, notebook(cell(ASKED, output(answer_bundle(receipt.answer())))), finds
+    )
 
 
 def altered(evidence: Evidence) -> Evidence:
@@ -351,13 +462,24 @@ def altered(evidence: Evidence) -> Evidence:
 
 
 def ended(evidence: Evidence) -> Evidence:
-    problem = Problem("interrupted", "the call was stopped before its answer was complete, at 0x" + "ab" * 32)
-    return replace(evidence, response=replace(evidence.response, text=None, frame=None, problem=problem))
+    problem = Problem(
+        "interrupted", "the call was stopped before its answer was complete, at 0x" + "ab" * 32
+    )
+    return replace(
+        evidence, response=replace(evidence.response, text=None, frame=None, problem=problem)
+    )
 
 
 @cache
 def all_notebooks() -> tuple[NotebookCase, ...]:
-    from corpus.notebooks_cells import asked_otherwise, calls, like_calls, no_calls, of_several, without_receipt
+    from corpus.notebooks_cells import (
+        asked_otherwise,
+        calls,
+        like_calls,
+        no_calls,
+        of_several,
+        without_receipt,
+    )
     from corpus.notebooks_shapes import of_every_shape
 
     shown_in_it = (shown, in_words, other_verdicts, agreements, of_every_shape)
@@ -366,7 +488,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     return tuple(case for part in parts for case in part())
 
 
-# ------------------------------------------------------------------------------------------------------- what is found
+# ------------------------------------------------------------------------------------ what is found
 
 
 def report_of(case: NotebookCase, folder: Path) -> Report:
@@ -388,7 +510,9 @@ def found_in(report: Report) -> list[str]:
 
 
 def wanted_of(case: NotebookCase) -> list[str]:
-    return sorted({f": {f.partition(': ')[2]}" if f.split()[-1] in OF_DOCUMENTS else f for f in case.finds})
+    return sorted(
+        {f": {f.partition(': ')[2]}" if f.split()[-1] in OF_DOCUMENTS else f for f in case.finds}
+    )
 
 
 def line(case: NotebookCase) -> str:

@@ -1,4 +1,5 @@
-"""Cells above a receipt: the call that it answers, no call at all, and a call that asks less than was signed."""
+"""Cells above a receipt: the call that it answers, no call at all, and a call that asks less than
+was signed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from support.signed_receipts import PROMPT, signed
 
 from opg_magic.display.bundle import answer_bundle
 from opg_magic.protocol.canonical import NEWER
-from opg_magic.receipts.receipt import supplement_json, supplemented
+from opg_magic.receipt.document import supplement_json, supplemented
 
 #: A question that nobody asked.
 OTHER = "Say bye"
@@ -20,7 +21,9 @@ PROMPT_DIFFERS = "2: failed prompt-differs"
 REQUEST_DIFFERS = "2: failed request-differs"
 
 
-def under(title: str, source: str, *finds: str, passes: bool = False, **receipt: Any) -> NotebookCase:
+def under(
+    title: str, source: str, *finds: str, passes: bool = False, **receipt: Any
+) -> NotebookCase:
     """A receipt, the honest one if nothing is said of it, in a cell with this source."""
     shown = answer_bundle(signed(id="4DDDDDDDDD", **receipt).answer()) if receipt else SHOWN
     document = notebook(cell("", output(shown)))
@@ -35,7 +38,11 @@ def calls() -> Iterator[NotebookCase]:
         ("a cell with CRLF", "%%opg a\r\nline one\r\nline two\r\n", "line one\r\nline two"),
         ("a cell with CR", "%%opg a\rline one\rline two", "line one\rline two"),
         ("an indented cell", "    %%opg a\n    - one\n      - two", "    - one\n      - two"),
-        ("an empty first line before a session", "\n%%opg a\n>>> 1 + 1\n2\nWhy?", ">>> 1 + 1\n2\nWhy?"),
+        (
+            "an empty first line before a session",
+            "\n%%opg a\n>>> 1 + 1\n2\nWhy?",
+            ">>> 1 + 1\n2\nWhy?",
+        ),
         ("a call under %%time", "%%time\n%%opg a\nSay hi", "Say hi"),
         ("a call under %%capture and %%time", "%%capture\n\n%%time\n%%opg a\nSay hi\n", "Say hi"),
         ("a comment on the line", "%%opg tee # --dry-run\nSay hi", "Say hi"),
@@ -49,7 +56,10 @@ def calls() -> Iterator[NotebookCase]:
         prompt="line one\r\nline two\r", cell=old,
     )  # fmt: skip
     yield under(
-        "a call under %%time by an older version", "%%time\n%%opg a\nSay hi", prompt="Say hi", cell="%%opg a\nSay hi\n"
+        "a call under %%time by an older version",
+        "%%time\n%%opg a\nSay hi",
+        prompt="Say hi",
+        cell="%%opg a\nSay hi\n",
     )
     said = "%%opg a --system -h --temperature .5 --max-tokens 64 --stop A --stop B --model openai/gpt-5\nSay hi"
     messages = [{"role": "system", "content": "-h"}, {"role": "user", "content": "Say hi"}]
@@ -60,20 +70,35 @@ def calls() -> Iterator[NotebookCase]:
     yield under("a template", filled, note, passes=True, cell=filled, prompt="Say hi")
     yield under("a template that fits not", filled, PROMPT_DIFFERS, cell=filled, prompt="Hey hi")
     named = "%%opg --model {m} --max-tokens {n}\nSay hi"
-    yield under("values from variables", named, note, passes=True, cell=named, asked={"max_tokens": 7})
-    for above, line in (("%%opg a", "%%opg a"), ("%%time\n%%opg a --vars", "%%time\n%%opg a --vars")):
+    yield under(
+        "values from variables", named, note, passes=True, cell=named, asked={"max_tokens": 7}
+    )
+    for above, line in (
+        ("%%opg a", "%%opg a"),
+        ("%%time\n%%opg a --vars", "%%time\n%%opg a --vars"),
+    ):
         typed = f"{above}\n  one \n two \t \n \n"
         more = {"cell": typed, "prompt": "  one \n two \t \n "}
-        yield under(f"a cell whose end a tool cut off, under {above!a}", f"{line}\n  one \n two", **more)
-        yield under(f"the same, and another line, under {above!a}", f"{line} --timeout 7\n  one \n two",
+        yield under(
+            f"a cell whose end a tool cut off, under {above!a}", f"{line}\n  one \n two", **more
+        )
+        yield under(f"the same, and another line, under {above!a}", f"{line} --timeout 7\n  one \n "
+                                                                    f"two",
                     "2: incomplete cell-changed", **more)  # fmt: skip
-    yield under("the cell was changed since", f"%%opg other\n{PROMPT}", "2: incomplete cell-changed")
-    yield under("the question under %%time was changed", f"%%time\n%%opg hi\n{OTHER}", PROMPT_DIFFERS)
-    yield under("another model is named", f"%%opg hi --model openai/o3\n{PROMPT}", "2: failed model-differs")
+    yield under(
+        "the cell was changed since", f"%%opg other\n{PROMPT}", "2: incomplete cell-changed"
+    )
+    yield under(
+        "the question under %%time was changed", f"%%time\n%%opg hi\n{OTHER}", PROMPT_DIFFERS
+    )
+    yield under(
+        "another model is named", f"%%opg hi --model openai/o3\n{PROMPT}", "2: failed model-differs"
+    )
 
 
 def no_calls() -> Iterator[NotebookCase]:
-    """Attack 37: a cell that is no call to the letter says nothing of what was asked, and that is always said."""
+    """Attack 37: a cell that is no call to the letter says nothing of what was asked, and that is
+    always said."""
     for title, above in (
         ("a zero-width space before the magic", "\u200b%%opg hi"),
         ("a zero-width space in the magic", "%%opg\u200b hi"),
@@ -95,18 +120,39 @@ def no_calls() -> Iterator[NotebookCase]:
     ):
         yield under(f"attack_37 {title}", f"{above}\n{OTHER}", NOT_THE_CALL)
     yield under("attack_37 nothing at all", "", NOT_THE_CALL)
-    for line in ("hi --dry-run", "--help", "-h", "--bogus", "a b", "--system 'open", "--dry-run=no", "class"):
+    for line in (
+        "hi --dry-run",
+        "--help",
+        "-h",
+        "--bogus",
+        "a b",
+        "--system 'open",
+        "--dry-run=no",
+        "class",
+    ):
         yield under(f"attack_37 %%opg {line}", f"%%opg {line}\n{PROMPT}", NOT_THE_CALL)
-        yield under(f"attack_37 %%opg {line}, and another question", f"%%opg {line}\n{OTHER}", PROMPT_DIFFERS)
+        yield under(
+            f"attack_37 %%opg {line}, and another question",
+            f"%%opg {line}\n{OTHER}",
+            PROMPT_DIFFERS,
+        )
     yield under("attack_37 no question", "%%opg hi\n", PROMPT_DIFFERS)
 
 
 def without_receipt() -> Iterator[NotebookCase]:
     """A cell that begins with ``%%opg`` and shows something has a receipt, or a finding."""
     words = output({"text/plain": "No."})
-    for line, wants in (("hi", True), ("", True), ("two names", True), ("--bogus", True), ("hi --dry-run", False)):
+    for line, wants in (
+        ("hi", True),
+        ("", True),
+        ("two names", True),
+        ("--bogus", True),
+        ("hi --dry-run", False),
+    ):
         found = ("2: incomplete no-receipt",) if wants else ()
-        case = notebook(cell(f"%%opg {line}\n{PROMPT}", words), cell(f"%%opg hi\n{PROMPT}", output(SHOWN)))
+        case = notebook(
+            cell(f"%%opg {line}\n{PROMPT}", words), cell(f"%%opg hi\n{PROMPT}", output(SHOWN))
+        )
         yield NotebookCase(f"no receipt under %%opg {line}", case, found, passes=not found)
 
 
@@ -117,12 +163,17 @@ def asked_otherwise() -> Iterator[NotebookCase]:
     earlier = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "Yes."}]
     after = {"role": "assistant", "content": "I say:"}
     tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
-    image = [{"type": "text", "text": PROMPT}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
+    image = [
+        {"type": "text", "text": PROMPT},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+    ]
     by_line = "%%opg hi --system Terse\n" + PROMPT
     for title, asked in {
         "a hidden system message": {"messages": [system, user]},
         "two hidden system messages": {"messages": [system, system, user]},
-        "a hidden system message that is empty": {"messages": [{"role": "system", "content": ""}, user]},
+        "a hidden system message that is empty": {
+            "messages": [{"role": "system", "content": ""}, user]
+        },
         "hidden earlier messages": {"messages": [*earlier, user]},
         "a hidden message after the prompt": {"messages": [user, after]},
         "a hidden system message after the prompt": {"messages": [user, system]},
@@ -137,18 +188,35 @@ def asked_otherwise() -> Iterator[NotebookCase]:
         "what nobody signed": {"top_p": 0.1, "seed": 7, "n": 2, "tool_choice": "none"},
         "a name that nobody signed": {"messages": [{**user, "name": "root"}]},
         "a text part that is none": {
-            "messages": [{"role": "user", "content": [{"type": "text", "text": 7}, {"type": "text", "text": PROMPT}]}]
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": 7}, {"type": "text", "text": PROMPT}],
+                }
+            ]
         },
     }.items():
         yield under(f"attack_38 {title}", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, asked=asked)
         if "image" in title or "name" in title:
             newer = {"asked": asked, "version": NEWER}
-            yield under(f"attack_38 {title}, newer rules", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, **newer)
+            yield under(
+                f"attack_38 {title}, newer rules", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, **newer
+            )
     yield under("attack_38 web search, newer rules", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS,
                 asked={"web_search": True}, version=NEWER)  # fmt: skip
     yield under("attack_38 no system message, though the line has one", by_line, REQUEST_DIFFERS)
-    yield under("attack_38 another system message", by_line, REQUEST_DIFFERS, asked={"messages": [system, user]})
-    yield under("attack_38 another bound", f"%%opg --max-tokens 8\n{PROMPT}", REQUEST_DIFFERS, asked={"max_tokens": 9})
+    yield under(
+        "attack_38 another system message",
+        by_line,
+        REQUEST_DIFFERS,
+        asked={"messages": [system, user]},
+    )
+    yield under(
+        "attack_38 another bound",
+        f"%%opg --max-tokens 8\n{PROMPT}",
+        REQUEST_DIFFERS,
+        asked={"max_tokens": 9},
+    )
     nobody = {"messages": [{"role": "system", "content": PROMPT}]}
     named = f"%%opg hi --model openai/o3\n{PROMPT}"
     yield under("attack_38 a receipt that names another model than was asked", named,
@@ -156,19 +224,29 @@ def asked_otherwise() -> Iterator[NotebookCase]:
     yield under("attack_38 the same, and the cell names none", f"%%opg hi\n{PROMPT}",
                 "2: failed model-altered", cell=f"%%opg hi\n{PROMPT}", model_sent="o3")  # fmt: skip
     named = f"%%opg hi --model gpt-5\n{PROMPT}"
-    yield under("attack_38 a model that is no name", named, "2: failed model-altered", "2: failed model-differs",
+    yield under("attack_38 a model that is no "
+                "name", named, "2: failed model-altered", "2: failed model-differs",
                 cell=named, asked={"model": ["gpt-5"]}, model_sent="gpt-5")  # fmt: skip
     for length in (100, 300):
         long = "\U0001f600" * length
-        yield under(f"a model's name of {length} characters", f"%%opg hi\n{PROMPT}", cell=f"%%opg hi\n{PROMPT}",
+        yield under(f"a model's name of {length} "
+                    f"characters", f"%%opg hi\n{PROMPT}", cell=f"%%opg hi\n{PROMPT}",
                     asked={"model": long}, model_sent=long)  # fmt: skip
-    user = {"role": "user", "content": [{"type": "text", "text": PROMPT, "cache_control": "561 is prime"}]}
+    user = {
+        "role": "user",
+        "content": [{"type": "text", "text": PROMPT, "cache_control": "561 is prime"}],
+    }
     for title, asked in {
         "text that brings more along": {"messages": [user]},
-        **{f"a bound that is {value!r}": {"max_tokens": value} for value in (False, "", [], True, "7")},
+        **{
+            f"a bound that is {value!r}": {"max_tokens": value}
+            for value in (False, "", [], True, "7")
+        },
     }.items():
         yield under(f"attack_38 {title}", f"%%opg hi\n{PROMPT}", REQUEST_DIFFERS, asked=asked)
-    yield under("attack_38 no question was signed", f"%%opg hi\n{PROMPT}", PROMPT_DIFFERS, asked=nobody)
+    yield under(
+        "attack_38 no question was signed", f"%%opg hi\n{PROMPT}", PROMPT_DIFFERS, asked=nobody
+    )
     assert GOOD.document["prompt"]["text"] == PROMPT
 
 
@@ -198,7 +276,8 @@ def of_several() -> Iterator[NotebookCase]:
 
 
 def like_calls() -> Iterator[NotebookCase]:
-    """Attack 37: a cell that a reader may take for a call, or for a receipt shown again, and that has none."""
+    """Attack 37: a cell that a reader may take for a call, or for a receipt shown again, and that
+    has none."""
     words = output({"text/html": "<b>Yes, 561 is prime.</b>", "text/plain": "Yes, 561 is prime."})
     honest = cell(f"%%opg hi\n{PROMPT}", output(SHOWN))
     for number, above in enumerate((
@@ -207,15 +286,21 @@ def like_calls() -> Iterator[NotebookCase]:
         "%%time\n" * 9 + "%%opg hi", "%%o\u0301pg hi", "%%\U0001d428\U0001d429\U0001d420 hi",
     )):  # fmt: skip
         forged = notebook(honest, cell(f"{above}\nIs 561 prime?", words))
-        yield NotebookCase(f"attack_37 reads like a call, {number}", forged, ("3: incomplete no-receipt",))
+        yield NotebookCase(
+            f"attack_37 reads like a call, {number}", forged, ("3: incomplete no-receipt",)
+        )
     for source in ("%opg show last", f"%opg show {GOOD.id}"):
         forged = notebook(honest, cell(source, words))
-        yield NotebookCase(f"attack_37 {source} without a receipt", forged, ("3: incomplete no-receipt",))
+        yield NotebookCase(
+            f"attack_37 {source} without a receipt", forged, ("3: incomplete no-receipt",)
+        )
     for number, source in enumerate((
         "print('%%opg')", "x = 1\n%%opg hi", "%%opgs hi\nx", "# %%opg hi", "%opg receipts", "%%bash\necho %%opg",
         "%%\u0432\u0440\u0435\u043c\u044f\nx", "%%html\n<p>", "%opg hosts", "",
     )):  # fmt: skip
         plain = notebook(honest, cell(source, words))
-        yield NotebookCase(f"a cell that is no call and does not read like one, {number}", plain, (), passes=True)
+        yield NotebookCase(
+            f"a cell that is no call and does not read like one, {number}", plain, (), passes=True
+        )
     unrun = notebook(honest, cell(f"# later\n%%opg hi\n{PROMPT}", run=False))
     yield NotebookCase("a cell that reads like a call and shows nothing", unrun, (), passes=True)

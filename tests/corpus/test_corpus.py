@@ -1,4 +1,5 @@
-"""Every receipt of the corpus comes to the verdict that it was made for, and the browser's verifier says the same."""
+"""Every receipt of the corpus comes to the verdict that it was made for, and the browser's verifier
+says the same."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def judged() -> tuple[tuple[Case, dict[str, Any] | None], ...]:
 
 @cache
 def spoilt() -> tuple[tuple[Case, dict[str, Any] | None], ...]:
-    return tuple((case, generate.expected_of(case)) for case in mutations([case for case, _ in judged()]))
+    return tuple(
+        (case, generate.expected_of(case)) for case in mutations([case for case, _ in judged()])
+    )
 
 
 def test_each_receipt_comes_to_what_it_was_made_for() -> None:
@@ -48,7 +51,9 @@ def test_each_receipt_comes_to_what_it_was_made_for() -> None:
         simulated = found is not None and found["simulated"] and want == "VERIFIED"
         assert status == ("SIMULATED" if simulated else want), case.name
         if case.fails and found is not None:
-            failed = {name for name, claim in found["claims"].items() if claim["status"] == "failed"}
+            failed = {
+                name for name, claim in found["claims"].items() if claim["status"] == "failed"
+            }
             assert failed == case.fails, case.name
 
 
@@ -56,28 +61,43 @@ def test_the_corpus_holds_every_attack_that_a_receipt_can_carry() -> None:
     names = [case.name for case, _ in judged()]
     assert len(names) >= 60
     assert not [name for name, count in Counter(names).items() if count > 1]
-    assert {int(found) for name in names for found in re.findall(r"\battack_(\d\d)", name)} == CARRIED
+    assert {
+        int(found) for name in names for found in re.findall(r"\battack_(\d\d)", name)
+    } == CARRIED
 
 
 def test_no_attack_is_green_for_a_stranger() -> None:
     for case, found in judged():
-        if case.trust.reader and not case.trust.asked and not case.trust.pinned_pcrs and found is not None:
+        if (
+            case.trust.reader
+            and not case.trust.asked
+            and not case.trust.pinned_pcrs
+            and found is not None
+        ):
             assert found["status"] != "VERIFIED", case.name
 
 
 def test_spoilt_receipts_are_judged_or_refused_in_words() -> None:
-    """Something at random is replaced in some hundred receipts: only a verdict or a refusal comes of one."""
+    """Something at random is replaced in some hundred receipts: only a verdict or a refusal comes
+    of one."""
     statuses = Counter(None if found is None else found["status"] for _, found in spoilt())
     # Of each kind there are some, or the comparison below would be of refusals alone.
-    assert min(statuses[None], statuses["FAILED"], statuses["VERIFIED"]) > len(spoilt()) // 20, statuses
+    assert min(statuses[None], statuses["FAILED"], statuses["VERIFIED"]) > len(spoilt()) // 20, (
+        statuses
+    )
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
-@pytest.mark.skipif(not (LABEXTENSION / "node_modules").is_dir(), reason="labextension/ is not installed (make test)")
+@pytest.mark.skipif(
+    not (LABEXTENSION / "node_modules").is_dir(),
+    reason="labextension/ is not installed (make test)",
+)
 def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
     both = (*judged(), *spoilt())
     corpus = tmp_path / "receipts.jsonl"
-    corpus.write_text("".join(generate.line(case, found) + "\n" for case, found in both), encoding="utf-8")
+    corpus.write_text(
+        "".join(generate.line(case, found) + "\n" for case, found in both), encoding="utf-8"
+    )
     from corpus import notebooks
 
     whole = tmp_path / "notebooks.jsonl"
@@ -87,14 +107,21 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
 
     together = tmp_path / "files.jsonl"
     of_files = list(files.all_files())
-    together.write_text("".join(files.line(case, tmp_path) + "\n" for case in of_files), encoding="utf-8")
+    together.write_text(
+        "".join(files.line(case, tmp_path) + "\n" for case in of_files), encoding="utf-8"
+    )
     path = os.pathsep.join([str(JLPM.parent), os.environ.get("PATH", os.defpath)])
     report = tmp_path / "report.json"
     done = subprocess.run(
         [str(JLPM), "test", "corpus", "--silent", "--json", f"--outputFile={report}"],
         cwd=LABEXTENSION,
         env=os.environ
-        | {"PATH": path, "OPG_CORPUS": str(corpus), "OPG_NOTEBOOKS": str(whole), "OPG_FILES": str(together)},
+        | {
+            "PATH": path,
+            "OPG_CORPUS": str(corpus),
+            "OPG_NOTEBOOKS": str(whole),
+            "OPG_FILES": str(together),
+        },
         capture_output=True,
         text=True,
     )
@@ -107,4 +134,6 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
         if test["status"] != "passed"
     ]
     assert not different, "\n\n".join(different[:5])
-    assert results["success"] and results["numPassedTests"] >= len(both) + len(cases) + len(of_files)
+    assert results["success"] and results["numPassedTests"] >= len(both) + len(cases) + len(
+        of_files
+    )

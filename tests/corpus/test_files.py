@@ -1,4 +1,5 @@
-"""Receipts of one file come to what they were made for; the browser's words are compared in test_corpus.py."""
+"""Receipts of one file come to what they were made for; the browser's words are compared in
+test_corpus.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each notebook of the corpus gets the findings that it was made for; the browser's are compared in test_corpus.py."""
+"""Each notebook of the corpus gets the findings that it was made for; the browser's are compared in
+test_corpus.py."""
 
 from __future__ import annotations
 

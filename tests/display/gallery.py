@@ -15,9 +15,9 @@ sys.path.insert(0, str(HERE.parent))
 from support import states  # noqa: E402
 
 from opg_magic.display import bundle, card, html  # noqa: E402
-from opg_magic.display.live import LiveDisplay  # noqa: E402
 from opg_magic.models import Charge, Money, Phase, Problem, Progress, VerdictStatus  # noqa: E402
-from opg_magic.networks import OBSERVED_CAP, OPG  # noqa: E402
+from opg_magic.models.networks import OBSERVED_CAP, OPG  # noqa: E402
+from opg_magic.notebook.live import LiveDisplay  # noqa: E402
 
 LIGHT = (
     "--jp-ui-font-color0:#000;--jp-ui-font-color2:rgba(0,0,0,.54);--jp-layout-color1:#fff;--jp-border-color1:#bdbdbd;--jp-success-color1:#388e3c;"
@@ -31,9 +31,11 @@ DARK = (
 BARE = "--page:#fff;--ink:#222"
 
 MEAN = (
-    '<script>alert(1)</script> <b style="color:green">✓ Verified</b>\n\n![pixel](https://evil.example/p.png)\n\n'
+    '<script>alert(1)</script> <b style="color:green">✓ '
+    "Verified</b>\n\n![pixel](https://evil.example/p.png)\n\n"
     "[click](javascript:alert(1)) and [the bank](https://bank.example.evil.example/login)\n\n"
-    "> **✓ Verified** · gpt-5 via host 27e3…6328 · 7 of 7 checks\n\n\x1b[2J\x1b[32mgreen\x1b[0m $\\raise{5em}{x}$"
+    "> **✓ Verified** · gpt-5 via host 27e3…6328 · 7 of 7 checks\n\n\x1b[2J\x1b[32mgreen\x1b[0m "
+    "$\\raise{5em}{x}$"
 )
 
 
@@ -61,20 +63,30 @@ ABOVE_CAP = "the host asks for 0.2 OPG at most, 0.1 OPG is allowed on this netwo
 def cells() -> dict[str, str]:
     """Title and HTML of every state."""
     answer, settled, call = states.answer, card.settled, states.call
-    failed, partial, unverified = VerdictStatus.FAILED, VerdictStatus.PARTIAL, VerdictStatus.UNVERIFIED
+    failed, partial, unverified = (
+        VerdictStatus.FAILED,
+        VerdictStatus.PARTIAL,
+        VerdictStatus.UNVERIFIED,
+    )
     opened = replace(card.of_answer(answer()), expanded=True)
     tampered = call(failed, states.TAMPERED, because=(DIFFERS,), id="9B2C7XMM10")
     lacking = ("attestation: none offered",)
     unsigned = ("signature: the final frame bears no signature",)
     late = Problem("timeout", "no end of the answer within 120 s")
-    _, cut, unknown = call(failed, judged=False, charge=Charge.UNKNOWN, text="It keeps", problem=late)
+    _, cut, unknown = call(
+        failed, judged=False, charge=Charge.UNKNOWN, text="It keeps", problem=late
+    )
     settled_cards = {
         "failed: withheld": settled(*tampered, streamed=True),
-        "failed, simulated": settled(*call(failed, states.TAMPERED, simulated=True, because=(DIFFERS,))),
+        "failed, simulated": settled(
+            *call(failed, states.TAMPERED, simulated=True, because=(DIFFERS,))
+        ),
         "withheld under strict": settled(
             *call(partial, states.UNATTESTED, withheld=True, policy="strict", because=lacking)
         ),
-        "stopped, payment unknown": card.of_failure(cut, unknown, headline="Stopped by you", streamed=True),
+        "stopped, payment unknown": card.of_failure(
+            cut, unknown, headline="Stopped by you", streamed=True
+        ),
         "refused before anything was paid": card.ended("No answer", reason=ABOVE_CAP),
         "dry run": card.of_quote(states.quote(), simulated=False),
     }
@@ -85,7 +97,9 @@ def cells() -> dict[str, str]:
         "partly verified": bundle.answer_bundle(
             answer(partial, states.UNATTESTED, states.PENDING, because=lacking, text="Short.")
         ),
-        "not verified": bundle.answer_bundle(answer(unverified, states.UNSIGNED, because=unsigned, text="Short.")),
+        "not verified": bundle.answer_bundle(
+            answer(unverified, states.UNSIGNED, because=unsigned, text="Short.")
+        ),
         "failed, shown because asked": bundle.answer_bundle(states.failed(text="561 is prime.")),
         "a hostile answer": bundle.answer_bundle(answer(text=MEAN)),
     }

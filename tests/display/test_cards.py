@@ -1,4 +1,5 @@
-"""What a card says, in every state: the verdict in words, on what basis, by whom and when, and what is not proven."""
+"""What a card says, in every state: the verdict in words, on what basis, by whom and when, and what
+is not proven."""
 
 from __future__ import annotations
 
@@ -10,10 +11,9 @@ import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic import shown
 from opg_magic.display import bundle, card, plain, words
-from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP, OPG
+from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus, plain_text
+from opg_magic.models.networks import OBSERVED_CAP, OPG
 from opg_magic.verify._claims import waiting
 
 EVERY_MIME = ("text/plain", "text/markdown", "text/html")
@@ -49,7 +49,9 @@ def test_simulated_is_flagged_whatever_the_verdict(mime: str, status: VerdictSta
         VerdictStatus.FAILED: (states.TAMPERED,),
     }[status]
     verdict, receipt, cost = states.call(status, *changed, simulated=True)
-    words_shown = says(bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt), mime)
+    words_shown = says(
+        bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt), mime
+    )
     assert "SIMULATED · " in words_shown
     assert "requested gpt-5; answered by the scripted model" in words_shown
     assert "✓ Verified" not in words_shown
@@ -65,16 +67,21 @@ def test_simulated_relay_names_what_answered() -> None:
 @pytest.mark.parametrize("mime", EVERY_MIME)
 def test_failed_shows_what_differed_and_never_the_text(mime: str) -> None:
     verdict, receipt, cost = states.call(
-        VerdictStatus.FAILED, states.TAMPERED, because=("response: hash differs",), text="the withheld words"
+        VerdictStatus.FAILED,
+        states.TAMPERED,
+        because=("response: hash differs",),
+        text="the withheld words",
     )
-    made = bundle.settled_bundle(card.settled(verdict, receipt, cost, streamed=True), receipt=receipt)
+    made = bundle.settled_bundle(
+        card.settled(verdict, receipt, cost, streamed=True), receipt=receipt
+    )
     words_shown = says(made, mime)
     assert "✗ Failed: answer withheld" in words_shown
     assert "Received text hashes to 5e0c41…; the host signed ee2791…" in words_shown
     assert "may have been read" in words_shown
     assert "%opg show 7Q4K2M9XTB --unverified" in words_shown
     assert "the withheld words" not in words_shown
-    assert shown.answer_part(made["text/plain"]) is None
+    assert plain_text.answer_part(made["text/plain"]) is None
 
 
 def test_nothing_streamed_nothing_said_about_reading() -> None:
@@ -112,17 +119,32 @@ def test_only_a_whole_verdict_is_folded() -> None:
 
 
 def test_rows_put_first_what_matters_and_keep_status_in_words() -> None:
-    made = card.of_answer(states.answer(VerdictStatus.FAILED, states.TAMPERED, states.PENDING, states.UNATTESTED))
+    made = card.of_answer(
+        states.answer(VerdictStatus.FAILED, states.TAMPERED, states.PENDING, states.UNATTESTED)
+    )
     assert [row.name for row in made.rows[:3]] == ["response", "attestation", "settlement"]
-    assert [row.basis for row in made.rows[:4]] == ["failed, proven", "missing", "pending", "proven"]
+    assert [row.basis for row in made.rows[:4]] == [
+        "failed, proven",
+        "missing",
+        "pending",
+        "proven",
+    ]
     assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[2].reason or "")
 
 
 def test_a_pending_row_names_its_deadline_once() -> None:
     claim = waiting(
-        "payment", Trust(), datetime(2026, 11, 20, 23, 10, 40, tzinfo=UTC), "Not on the chain yet.", "Late."
+        "payment",
+        Trust(),
+        datetime(2026, 11, 20, 23, 10, 40, tzinfo=UTC),
+        "Not on the chain yet.",
+        "Late.",
     )
-    (row,) = [row for row in card.of_answer(states.answer(VerdictStatus.VERIFIED, claim)).rows if row.name == "payment"]
+    (row,) = [
+        row
+        for row in card.of_answer(states.answer(VerdictStatus.VERIFIED, claim)).rows
+        if row.name == "payment"
+    ]
     assert f"{row.sentence} {row.reason}".count("until") == 1
     assert "23:10" in row.reason
 
@@ -136,18 +158,23 @@ def test_receipt_goes_into_the_bundle_whole() -> None:
 def test_quiet_shows_the_card_and_says_that_no_answer_is_shown() -> None:
     made = bundle.answer_bundle(states.answer(text="unseen words"), show_text=False)
     assert all("unseen words" not in made[mime] for mime in EVERY_MIME)
-    assert shown.answer_part(made["text/plain"]) is None
+    assert plain_text.answer_part(made["text/plain"]) is None
     assert "no answer is shown" in made["text/plain"]
 
 
 def test_a_tool_call_shows_the_exact_signed_string() -> None:
     import json
 
-    signed = json.dumps([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}])
+    signed = json.dumps(
+        [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+    )
     verdict, receipt, cost = states.call(text=None)
-    document = {**receipt.document, "response": {**receipt.document["response"], "tool_calls": signed}}
+    document = {
+        **receipt.document,
+        "response": {**receipt.document["response"], "tool_calls": signed},
+    }
     answer = Answer("", verdict, type(receipt)(document), cost, tuple(json.loads(signed)))
-    assert bundle.answer_bundle(answer)["text/plain"].startswith(signed + "\n\n" + shown.RULE)
+    assert bundle.answer_bundle(answer)["text/plain"].startswith(signed + "\n\n" + plain_text.RULE)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +194,10 @@ def test_an_ended_call_says_what_happened_to_the_money(charge: Charge | None, ph
 
 def test_a_call_without_verdict_has_a_card_too() -> None:
     _, receipt, cost = states.call(
-        judged=False, charge=Charge.UNKNOWN, text=None, problem=Problem("timeout", "no end of the answer within 120 s")
+        judged=False,
+        charge=Charge.UNKNOWN,
+        text=None,
+        problem=Problem("timeout", "no end of the answer within 120 s"),
     )
     made = card.settled(None, receipt, cost)
     assert "no end of the answer within 120 s" in made.summary
@@ -177,7 +207,10 @@ def test_a_call_without_verdict_has_a_card_too() -> None:
 def test_price_unknown_is_never_zero() -> None:
     unknown = Cost(amount=None, cap=Money(OBSERVED_CAP, OPG), charge=Charge.CLAIMED)
     assert words.cost(unknown) == "price unknown, at most 0.1 OPG"
-    assert "price unknown" in card.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
+    assert (
+        "price unknown"
+        in card.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
+    )
 
 
 def test_a_cost_is_claimed_until_the_chain_shows_it() -> None:
@@ -187,12 +220,21 @@ def test_a_cost_is_claimed_until_the_chain_shows_it() -> None:
     assert words.cost(settled) == "0.002 OPG settled"
     assert words.cost(replace(claimed, charge=Charge.NONE, settled=Money(0, OPG))) == "not charged"
     verdict, receipt, _ = states.call()
-    assert any("Claimed by the host" in note.text for note in card.settled(verdict, receipt, claimed).notes)
-    (note,) = [n.text for n in card.settled(verdict, receipt, settled).notes if "Settled on" in n.text]
-    assert "Settled on the payment chain: 0.002 OPG of at most 0.1 OPG; the host's figure is 0.0041 OPG" in note
+    assert any(
+        "Claimed by the host" in note.text for note in card.settled(verdict, receipt, claimed).notes
+    )
+    (note,) = [
+        n.text for n in card.settled(verdict, receipt, settled).notes if "Settled on" in n.text
+    ]
+    assert (
+        "Settled on the payment chain: 0.002 OPG of at most 0.1 OPG; the host's figure is 0.0041 "
+        "OPG" in note
+    )
 
 
-@pytest.mark.parametrize(("amount", "shown"), [(0, "0 OPG"), (1, "<0.000000001 OPG"), (3 * 10**17, "0.3 OPG")])
+@pytest.mark.parametrize(
+    ("amount", "shown"), [(0, "0 OPG"), (1, "<0.000000001 OPG"), (3 * 10**17, "0.3 OPG")]
+)
 def test_nothing_and_next_to_nothing_are_short(amount: int, shown: str) -> None:
     assert words.figure(Money(amount, OPG)) == shown
 
@@ -200,12 +242,19 @@ def test_nothing_and_next_to_nothing_are_short(amount: int, shown: str) -> None:
 def test_dry_run_says_that_nothing_was_paid() -> None:
     made = card.of_quote(states.quote(), simulated=True)
     assert made.headline == "SIMULATED · Dry run: nothing was paid"
-    assert made.summary == ("claude-sonnet-4-5 via host 27e3…6328", "about 0.061 OPG", "at most 0.1 OPG")
+    assert made.summary == (
+        "claude-sonnet-4-5 via host 27e3…6328",
+        "about 0.061 OPG",
+        "at most 0.1 OPG",
+    )
 
 
 def test_a_notebook_with_spaces_is_quoted_and_its_folder_is_not_told() -> None:
     verdict, receipt, cost = states.call()
-    document = {**receipt.document, "notebook": {**receipt.document["notebook"], "name": "my study.ipynb"}}
+    document = {
+        **receipt.document,
+        "notebook": {**receipt.document["notebook"], "name": "my study.ipynb"},
+    }
     made = card.settled(verdict, type(receipt)(document), cost)
     assert made.notes[-1].code == "opg verify 'my study.ipynb' --receipt 7Q4K2M9XTB"
 
@@ -220,7 +269,14 @@ def test_command_line_card_lists_every_claim() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown_as"),
-    [(0.0, "0 ms"), (0.42, "420 ms"), (1.84, "1.8 s"), (59.99, "1 min 0 s"), (61, "1 min 1 s"), (-1, "0 ms")],
+    [
+        (0.0, "0 ms"),
+        (0.42, "420 ms"),
+        (1.84, "1.8 s"),
+        (59.99, "1 min 0 s"),
+        (61, "1 min 1 s"),
+        (-1, "0 ms"),
+    ],
 )
 def test_durations(seconds: float, shown_as: str) -> None:
     assert words.duration(seconds) == shown_as
@@ -247,7 +303,8 @@ def test_long_hashes_are_told_by_their_ends() -> None:
 
 
 def test_a_cleaned_card_keeps_its_edge() -> None:
-    """JupyterLab drops styles with variables from a stranger's notebook: the edge has a plain colour."""
+    """JupyterLab drops styles with variables from a stranger's notebook: the edge has a plain
+    colour."""
     made = bundle.answer_bundle(states.failed())["text/html"]
     assert "border-left:4px solid #d32f2f;" in made
     again = bundle.settled_bundle(card.of_answer(states.failed()))["text/html"]

@@ -1,4 +1,5 @@
-"""The dashboard: figures follow calls, inputs filter and open, and nothing in it can be written by a host."""
+"""The dashboard: figures follow calls, inputs filter and open, and nothing in it can be written by
+a host."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic.display import dashboard as module
-from opg_magic.display.dashboard import dashboard, hosts_html, share
+from opg_magic.call.session import HostRow, Spending
 from opg_magic.errors import LedgerError, NetworkUnavailable
+from opg_magic.ledger.frames import COLUMNS
 from opg_magic.models import Money, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP, OPG
-from opg_magic.receipts.frames import COLUMNS
-from opg_magic.session import HostRow, Spending
+from opg_magic.models.networks import OBSERVED_CAP, OPG
+from opg_magic.notebook import dashboard as module
+from opg_magic.notebook.dashboard import dashboard, hosts_html, share
 
 
 class Session:
@@ -47,7 +48,14 @@ class Session:
             return Money(amount, OPG)
 
         return Spending(
-            opg(OBSERVED_CAP), opg(10**18), opg(0), opg(self.reserved), opg(0), opg(1), opg(1), self.running
+            opg(OBSERVED_CAP),
+            opg(10**18),
+            opg(0),
+            opg(self.reserved),
+            opg(0),
+            opg(1),
+            opg(1),
+            self.running,
         )
 
     def hosts(self) -> list[HostRow]:
@@ -67,7 +75,9 @@ class Session:
             for id, answer in self.answers.items()
             if verdict is None or answer.verdict.label == verdict
         ]
-        return pd.DataFrame([dict.fromkeys(COLUMNS) | {"time": pd.Timestamp(states.NOW)} | row for row in rows])
+        return pd.DataFrame(
+            [dict.fromkeys(COLUMNS) | {"time": pd.Timestamp(states.NOW)} | row for row in rows]
+        )
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(callback)
@@ -200,7 +210,14 @@ def test_a_host_s_state_is_said_in_words(row: HostRow, says: str) -> None:
 
 
 def test_attack_27_words_of_a_host_are_inert_here_too() -> None:
-    row = HostRow(states.HOST, False, "<script>", "<img src=x onerror=alert(1)>\x1b[2J", "</td></table>", "<b>x")
+    row = HostRow(
+        states.HOST,
+        False,
+        "<script>",
+        "<img src=x onerror=alert(1)>\x1b[2J",
+        "</td></table>",
+        "<b>x",
+    )
     seen = inspect(hosts_html([row]))
     assert seen.wrong == []
     assert "\x1b" not in seen.text

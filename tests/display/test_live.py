@@ -1,4 +1,5 @@
-"""One display, updated in place: at most ten times a second, settled once, no unchecked text where a policy says so."""
+"""One display, updated in place: at most ten times a second, settled once, no unchecked text where
+a policy says so."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic.display.live import INTERVAL, LiveDisplay, ipython_publisher
 from opg_magic.models import Money, Phase, Progress
-from opg_magic.networks import OBSERVED_CAP, OPG
+from opg_magic.models.networks import OBSERVED_CAP, OPG
+from opg_magic.notebook.live import INTERVAL, LiveDisplay, ipython_publisher
 
 
 class World:
@@ -43,7 +44,9 @@ class World:
             entry[1]()
 
     def display(self, **options: Any) -> LiveDisplay:
-        live = LiveDisplay(self.publish, model="openai/gpt-5", clock=self.clock, later=self.later, **options)
+        live = LiveDisplay(
+            self.publish, model="openai/gpt-5", clock=self.clock, later=self.later, **options
+        )
         live.start()
         return live
 
@@ -58,7 +61,9 @@ def world() -> World:
 
 
 def text(words: str, tokens: int = 1) -> Progress:
-    return Progress(Phase.ANSWER, text=words, tokens=tokens, host=states.HOST, cap=Money(OBSERVED_CAP, OPG))
+    return Progress(
+        Phase.ANSWER, text=words, tokens=tokens, host=states.HOST, cap=Money(OBSERVED_CAP, OPG)
+    )
 
 
 def test_first_state_is_new_and_all_others_are_updates(world: World) -> None:
@@ -82,7 +87,8 @@ def test_at_most_ten_updates_a_second_and_none_is_lost(world: World) -> None:
 
 
 def test_a_held_back_state_comes_by_itself(world: World) -> None:
-    """A host that thinks for long after its first token: the display must not stay at the phase before."""
+    """A host that thinks for long after its first token: the display must not stay at the phase
+    before."""
     live = world.display()
     live.update(Progress(Phase.PAY))
     live.update(text("first"))
@@ -129,7 +135,13 @@ def test_running_state_says_what_is_so(world: World) -> None:
     shown = world.shown[-1][2]
     for mime in ("text/plain", "text/html"):
         words = shown[mime] if mime == "text/plain" else inspect(shown[mime]).text
-        for phrase in ("SIMULATED", "not checked yet", "answering, 38 tokens", "pay ≤ 0.1 OPG", "27e3…6328"):
+        for phrase in (
+            "SIMULATED",
+            "not checked yet",
+            "answering, 38 tokens",
+            "pay ≤ 0.1 OPG",
+            "27e3…6328",
+        ):
             assert phrase in words
         assert "begun 2026-11-20 22:10:40 UTC; how it ended: %opg receipts" in words
     assert inspect(shown["text/html"]).wrong == []
@@ -156,7 +168,8 @@ def test_the_cap_stays_known_when_a_later_step_does_not_name_it(world: World) ->
 
 
 def test_the_display_is_found_again_only_while_it_runs() -> None:
-    """A page loaded anew in mid-call knows the display by what the file holds; a settled one says nothing of it."""
+    """A page loaded anew in mid-call knows the display by what the file holds; a settled one says
+    nothing of it."""
     sent: list[dict[str, Any]] = []
     shell = SimpleNamespace(display_pub=SimpleNamespace(publish=lambda **said: sent.append(said)))
     live = LiveDisplay(ipython_publisher(shell), model="openai/gpt-5")

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from opg_magic import api, config, errors, magic, magic_line
-from opg_magic.receipts.frames import COLUMNS
+from opg_magic import api, errors
+from opg_magic.cells import magic_line
+from opg_magic.ledger.frames import COLUMNS
+from opg_magic.notebook import magic
+from opg_magic.settings import config
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -20,7 +23,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import guide_tables  # noqa: E402
 
 GUIDE = ROOT / "docs" / "guide.md"
-TEXTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXTS = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 NOTEBOOKS = tuple(sorted((ROOT / "examples").glob("*.ipynb")))
 
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
@@ -32,7 +40,9 @@ _OPG_FLAGS = {option.flag for option in magic_line.OPTIONS}
 def _text(path: Path) -> str:
     if path.suffix == ".ipynb":
         cells = json.loads(path.read_text("utf-8"))["cells"]
-        return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        return "\n\n".join(
+            "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+        )
     return path.read_text("utf-8")
 
 
@@ -53,11 +63,15 @@ def _flags(words: list[str]) -> set[str]:
 
 def _anchors(path: Path) -> set[str]:
     """The names that a forge gives to a document's headings."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", _text(path), flags=re.M | re.S), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", _text(path), flags=re.M | re.S), re.MULTILINE
+    )
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
 
 
-# ------------------------------------------------------------------------------------------------------ it is all there
+# ---------------------------------------------------------------------------------- it is all there
 
 
 def test_the_guides_tables_are_up_to_date() -> None:
@@ -94,13 +108,15 @@ def test_the_guides_table_of_errors_is_complete() -> None:
     public = {
         name
         for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, errors.OpgError) and value is not errors.OpgError
+        if isinstance(value, type)
+        and issubclass(value, errors.OpgError)
+        and value is not errors.OpgError
     }
     assert sorted(listed) == sorted(public)
     assert "`CallInterrupted`" in text
 
 
-# ---------------------------------------------------------------------------------------------- all that is there is so
+# -------------------------------------------------------------------------- all that is there is so
 
 
 @pytest.mark.parametrize("path", [*TEXTS, *NOTEBOOKS], ids=lambda path: path.name)
@@ -129,14 +145,22 @@ def test_every_command_that_a_document_names_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_every_file_of_this_project_that_a_document_names_is_there(path: Path) -> None:
-    folders = "|".join(("opg_magic", "labextension", "tests", "scripts", "docs", "examples", "benchmarks"))
+    folders = "|".join(
+        ("opg_magic", "labextension", "tests", "scripts", "docs", "examples", "benchmarks")
+    )
     for block, span in _CODE.findall(_text(path)):
-        for named in re.findall(rf"(?:^|(?<=\s))(?:{folders})/[\w./-]*", block or span, re.MULTILINE):
+        for named in re.findall(
+            rf"(?:^|(?<=\s))(?:{folders})/[\w./-]*", block or span, re.MULTILINE
+        ):
             assert (ROOT / named).exists(), named
 
 
 def test_commands_that_do_not_exist_are_noticed() -> None:
-    assert _fault(["verfy", "x.json"]) and _fault(["receipts", "import"]) and _fault(["wallet", "show", "--key"])
+    assert (
+        _fault(["verfy", "x.json"])
+        and _fault(["receipts", "import"])
+        and _fault(["wallet", "show", "--key"])
+    )
     assert _fault(["wallet", "new", "|", "show"]) is None
     assert _commands(ROOT / "README.md"), "no command was found at all"
 
@@ -154,7 +178,11 @@ def _fault(words: list[str]) -> str | None:
             return None if whole_group else f"opg {' '.join(words)}: no such command"
         flags = {flag for action in parser._actions for flag in _strings(action)}
     unknown = _flags(words) - flags
-    return f"opg {' '.join(words)}: {', '.join(sorted(unknown))} is no option of it" if unknown else None
+    return (
+        f"opg {' '.join(words)}: {', '.join(sorted(unknown))} is no option of it"
+        if unknown
+        else None
+    )
 
 
 def _strings(action: argparse.Action) -> list[str]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from support.simnet import RunningSimnet
 
-from opg_magic.config import Settings
-from opg_magic.session import Session
+from opg_magic.call.session import Session
+from opg_magic.settings.config import Settings
 
 
 @pytest.fixture
-def session(honest_simnet: RunningSimnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(
+    honest_simnet: RunningSimnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Session]:
     honest_simnet.settle_now()  # what earlier tests left open is not this test's
     monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
     settings = Settings(environ={}, user_file=tmp_path / "config.toml", project_dir=tmp_path)

@@ -1,4 +1,5 @@
-"""What is learnt after a call: the payment on its chain, the settlement on the relay; and several hosts at once."""
+"""What is learnt after a call: the payment on its chain, the settlement on the relay; and several
+hosts at once."""
 
 from __future__ import annotations
 
@@ -7,17 +8,17 @@ from datetime import timedelta
 import pytest
 from support.simnet import RunningSimnet
 
-from opg_magic import errors, reconcile
-from opg_magic.call import CallOptions
+from opg_magic import errors
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions, reconciling
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
-from opg_magic.session import Session
 
 QUESTION = "What does a TEE protect against?"
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(0))
+    monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(0))
 
 
 def ask(session: Session, text: str = QUESTION, host: str = "anna", **more):
@@ -28,7 +29,9 @@ def forget_open_sessions(session: Session) -> None:
     session._engines["sim"][1]._sessions.clear()
 
 
-def test_a_sessions_sum_is_shared_out_over_its_calls(session: Session, honest_simnet: RunningSimnet):
+def test_a_sessions_sum_is_shared_out_over_its_calls(
+    session: Session, honest_simnet: RunningSimnet
+):
     answers = [ask(session, f"Is {n} prime?") for n in (7, 561)]
     forget_open_sessions(session)
     honest_simnet.settle_now()
@@ -45,10 +48,14 @@ def test_a_sessions_sum_is_shared_out_over_its_calls(session: Session, honest_si
     assert session.reconcile() == 0
 
 
-def test_attack_22_an_unknown_payment_is_settled_by_its_nonce(session: Session, honest_simnet: RunningSimnet):
+def test_attack_22_an_unknown_payment_is_settled_by_its_nonce(
+    session: Session, honest_simnet: RunningSimnet
+):
     honest_simnet.cheat("anna", "take-and-hang")
     with pytest.raises(errors.CallFailed) as failed:
-        session.ask(Prompt(text=QUESTION, model="openai/gpt-5"), CallOptions(host="anna", timeout=5.0))
+        session.ask(
+            Prompt(text=QUESTION, model="openai/gpt-5"), CallOptions(host="anna", timeout=5.0)
+        )
     assert failed.value.charge is Charge.UNKNOWN
     honest_simnet.settle_now()
     assert session.reconcile() == 1
@@ -72,13 +79,17 @@ def test_a_batch_is_found_and_proven_after_the_call(session: Session, honest_sim
     from opg_magic.verify import judge
 
     network = honest_simnet.network
-    claim = judge(later.receipt.evidence(), trust=Trust(simulated_roots=network.simulated_roots)).claims["settlement"]
+    claim = judge(
+        later.receipt.evidence(), trust=Trust(simulated_roots=network.simulated_roots)
+    ).claims["settlement"]
     assert claim.status is Status.PASSED
     assert session.settle() == []
 
 
-def test_a_batch_is_found_by_itself_in_the_background(session: Session, honest_simnet: RunningSimnet, monkeypatch):
-    monkeypatch.setattr(reconcile, "FIRST_LOOK", 0.05)
+def test_a_batch_is_found_by_itself_in_the_background(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch
+):
+    monkeypatch.setattr(reconciling, "FIRST_LOOK", 0.05)
     answer = ask(session, settle="batch")
     honest_simnet.settle_batch()
     watching = session._engines["sim"][1].afterwards._watching
@@ -98,7 +109,9 @@ def test_hosts_of_different_owners_agree(session: Session, honest_simnet: Runnin
     assert agreed.cap.amount == 3 * 10**17
     assert session.ledger.count() == 3
     digests = {m["digest"] for m in agreed.answer.receipt.document["agreement"]["answers"]}
-    assert digests == {session.ledger.get(a.receipt.id, as_made=True).digest for a in agreed.answers}
+    assert digests == {
+        session.ledger.get(a.receipt.id, as_made=True).digest for a in agreed.answers
+    }
 
 
 def test_a_lying_host_is_outvoted(session: Session, honest_simnet: RunningSimnet):
@@ -109,7 +122,9 @@ def test_a_lying_host_is_outvoted(session: Session, honest_simnet: RunningSimnet
     assert agreed.claim.status is Status.PASSED
 
 
-def test_all_caps_together_are_within_the_limits_or_nothing_is_sent(session: Session, honest_simnet: RunningSimnet):
+def test_all_caps_together_are_within_the_limits_or_nothing_is_sent(
+    session: Session, honest_simnet: RunningSimnet
+):
     session.settings.set("max_cost_per_kernel", "0.25")
     with pytest.raises(errors.LimitExceeded):
         session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=3)
@@ -126,7 +141,8 @@ def test_an_agreement_of_nobody_is_refused(session: Session, hosts: int, quorum:
 
 def test_more_hosts_than_owners_is_said_before_anything(session: Session):
     with pytest.raises(
-        errors.HostUnavailable, match=r"wanted, 3 can be used: .+ of 3 owners only\. Nothing was sent\."
+        errors.HostUnavailable,
+        match=r"wanted, 3 can be used: .+ of 3 owners only\. Nothing was sent\.",
     ):
         session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=5)
     assert session.spending().kernel_reserved.amount == 0
@@ -143,16 +159,27 @@ def test_disagreement_is_no_failure_of_any_host(session: Session, honest_simnet:
 
 
 def test_watching_ends_when_it_was_found_elsewhere_meanwhile(session: Session, monkeypatch):
-    monkeypatch.setattr(reconcile, "FIRST_LOOK", 0.01)
+    monkeypatch.setattr(reconciling, "FIRST_LOOK", 0.01)
     ask(session)
     afterwards = session._engines["sim"][1].afterwards
-    looks = iter([[reconcile.Outcome("A", "pending", "not yet"), reconcile.Outcome("B", "settled", "tx")], []])
+    looks = iter(
+        [
+            [
+                reconciling.Outcome("A", "pending", "not yet"),
+                reconciling.Outcome("B", "settled", "tx"),
+            ],
+            [],
+        ]
+    )
 
     async def settlements(_ids=None):
         return next(looks)
 
     monkeypatch.setattr(afterwards, "settlements", settlements)
-    assert [(o.receipt_id, o.status) for o in session.settle(watch=True)] == [("A", "settled"), ("B", "settled")]
+    assert [(o.receipt_id, o.status) for o in session.settle(watch=True)] == [
+        ("A", "settled"),
+        ("B", "settled"),
+    ]
 
 
 def test_a_time_that_no_block_has_does_not_end_the_search_for_others(
@@ -180,12 +207,14 @@ def test_a_batch_that_never_came_is_over_after_its_time(session: Session, monkey
     assert [o.status for o in session.settle(watch=True)] == ["expired"]
 
 
-def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(session: Session, monkeypatch):
+def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(
+    session: Session, monkeypatch
+):
     import asyncio
 
-    from opg_magic import covering
+    from opg_magic.call import paying
 
-    monkeypatch.setattr(covering, "RECONCILE_SECONDS", 0.2)
+    monkeypatch.setattr(paying, "RECONCILE_SECONDS", 0.2)
     ask(session)
     engine = session._engines["sim"][1]
     forget_open_sessions(session)

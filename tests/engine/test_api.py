@@ -1,4 +1,5 @@
-"""The functions of the package and of the shell: the same engine, the same arguments, the same errors."""
+"""The functions of the package and of the shell: the same engine, the same arguments, the same
+errors."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ import pytest
 from support.simnet import RunningSimnet
 
 import opg_magic
-from opg_magic import cli, errors
-from opg_magic.session import Session
+from opg_magic import errors
+from opg_magic.call.session import Session
+from opg_magic.shell import main
 
 
 @pytest.fixture(autouse=True)
 def the_session(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
-    monkeypatch.setattr("opg_magic.session.current_session", lambda: session)
-    monkeypatch.setattr("opg_magic.session.close_current_session", lambda: None)
+    monkeypatch.setattr("opg_magic.call.session.current_session", lambda: session)
+    monkeypatch.setattr("opg_magic.call.session.close_current_session", lambda: None)
     return session
 
 
@@ -40,10 +42,14 @@ def test_ask_takes_text_or_messages(session: Session):
 
 
 def test_aask_takes_what_ask_takes_and_several_run_at_once(session: Session):
-    assert inspect.signature(opg_magic.aask).parameters == inspect.signature(opg_magic.ask).parameters
+    assert (
+        inspect.signature(opg_magic.aask).parameters == inspect.signature(opg_magic.ask).parameters
+    )
 
     async def three():
-        return await asyncio.gather(*(opg_magic.aask(f"Is {n} prime?", max_tokens=50) for n in (3, 9, 15)))
+        return await asyncio.gather(
+            *(opg_magic.aask(f"Is {n} prime?", max_tokens=50) for n in (3, 9, 15))
+        )
 
     assert len({answer.receipt.id for answer in asyncio.run(three())}) == 3
     with pytest.raises(TypeError, match="modle"):
@@ -63,22 +69,29 @@ def test_agree_asks_several_hosts(session: Session):
 def test_the_shell_asks_one_host_or_several(
     session: Session, honest_simnet: RunningSimnet, capsys: pytest.CaptureFixture[str]
 ):
-    assert cli.main(["ask", "Is 561 prime?", "--settle", "batch", "--stop", "END", "--host", "anna"]) == 0
+    assert (
+        main.main(["ask", "Is 561 prime?", "--settle", "batch", "--stop", "END", "--host", "anna"])
+        == 0
+    )
     told = capsys.readouterr()
     assert told.out.strip()
     assert "SIMULATED" in told.err
     request = session.ledger.last().document["request"]
     assert request["settlement"] == "batch"
     assert '"stop"' in request["body"]
-    assert cli.main(["ask", "Is 561 prime?", "--hosts", "3", "--quorum", "2"]) == 0
+    assert main.main(["ask", "Is 561 prime?", "--hosts", "3", "--quorum", "2"]) == 0
     assert "hosts" in capsys.readouterr().err
     assert session.ledger.count() == 4
-    assert cli.main(["ask", "hi", "--quorum", "2"]) == 2
+    assert main.main(["ask", "hi", "--quorum", "2"]) == 2
     assert "give both" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("called", "said"), [("ana", "Did you mean anna?"), ("nobody", "There are: anna,")])
-def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(session: Session, called: str, said: str):
+@pytest.mark.parametrize(
+    ("called", "said"), [("ana", "Did you mean anna?"), ("nobody", "There are: anna,")]
+)
+def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(
+    session: Session, called: str, said: str
+):
     opg_magic.ask("hi", host="anna")
     with pytest.raises(errors.ConfigError, match=f"called '{called}'") as wrong:
         opg_magic.ask("hi", host=called)
@@ -86,7 +99,9 @@ def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(session: Ses
     assert session.ledger.count() == 1
 
 
-@pytest.mark.parametrize("word", ["individual", "Individual", "INDIVIDUAL ", " private", "Batch", None, 1, b"private"])
+@pytest.mark.parametrize(
+    "word", ["individual", "Individual", "INDIVIDUAL ", " private", "Batch", None, 1, b"private"]
+)
 @pytest.mark.parametrize("how", ["ask", "aask", "agree"])
 def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: str, word: Any):
     function = getattr(opg_magic, how) if how != "agree" else partial(opg_magic.agree, hosts=2)
@@ -102,23 +117,23 @@ def test_what_an_error_offers_to_show_can_be_shown(
     session: Session, honest_simnet: RunningSimnet, capsys: pytest.CaptureFixture[str]
 ):
     honest_simnet.cheat("anna", "change-byte")
-    assert cli.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
+    assert main.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
     told = capsys.readouterr().err
     (receipt,) = session.ledger.receipts()
     offered = set(re.findall(r"opg (show .*?)\.?$", told, re.MULTILINE))
     assert offered == {f"show {receipt.id} --unverified"}
-    assert cli.main(["show", receipt.id, "--unverified"]) == 0
+    assert main.main(["show", receipt.id, "--unverified"]) == 0
     assert receipt.text in capsys.readouterr().out
     # Without the flag: what there is to see, and once more how.
-    assert cli.main(["show", receipt.id]) == 1
+    assert main.main(["show", receipt.id]) == 1
     shown = capsys.readouterr()
     assert "answer withheld" in shown.out and receipt.text not in shown.out
     assert f"opg show {receipt.id} --unverified" in shown.err
     assert "Kept as receipt" not in shown.err
     honest_simnet.cheat("anna", "error-mid-stream")
-    assert cli.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
+    assert main.main(["ask", "Is 561 prime?", "--host", "anna"]) == 1
     (offered_now,) = re.findall(r"opg (show .*?)\.?$", capsys.readouterr().err, re.MULTILINE)
-    assert cli.main(offered_now.split()) == 1
+    assert main.main(offered_now.split()) == 1
     shown = capsys.readouterr()
     assert "the host reports failure" in shown.out
     assert "Kept as receipt" not in shown.err
@@ -153,9 +168,13 @@ def test_attack_42_what_cannot_be_meant_is_refused_before_anything_is_sent(
     assert session._engines == {}
 
 
-@pytest.mark.parametrize("prompt", [None, float("nan"), b"hi", 5, pd.Series(["hi"]), ["hi"], {"role": "user"}], ids=str)
+@pytest.mark.parametrize(
+    "prompt", [None, float("nan"), b"hi", 5, pd.Series(["hi"]), ["hi"], {"role": "user"}], ids=str
+)
 def test_no_prompt_but_a_text_or_messages(session: Session, prompt: Any):
-    with pytest.raises(errors.ArgumentError, match=r"^prompt must be a text or a list of chat messages"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"^prompt must be a text or a list of chat messages"
+    ):
         opg_magic.ask(prompt)
     assert session._engines == {}
 
@@ -183,7 +202,10 @@ def test_hosts_and_quorum_are_whole_numbers(session: Session, hosts: Any, quorum
 
 def test_numpy_scalars_are_welcome(session: Session):
     answer = opg_magic.ask(
-        np.str_("Is 561 prime?"), stream=np.bool_(False), max_tokens=np.int64(50), temperature=np.float32(0.5)
+        np.str_("Is 561 prime?"),
+        stream=np.bool_(False),
+        max_tokens=np.int64(50),
+        temperature=np.float32(0.5),
     )
     request = session.ledger.get(answer.receipt.id).document["request"]
     assert request["stream"] is False
@@ -206,7 +228,11 @@ def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given:
 
 
 def test_receipts_takes_times_of_pandas_and_numpy(session: Session):
-    for moment in (pd.Timestamp("2026-11-20"), np.datetime64("2026-11-20"), np.datetime64("2026-11-20T10:00")):
+    for moment in (
+        pd.Timestamp("2026-11-20"),
+        np.datetime64("2026-11-20"),
+        np.datetime64("2026-11-20T10:00"),
+    ):
         assert len(session.receipts(since=moment)) == 0
 
 
@@ -215,7 +241,9 @@ def test_receipts_takes_the_last_day_that_there_is(session: Session):
 
 
 @pytest.mark.parametrize(
-    "given", [{"since": "x" * 10_000}, {"verdict": "x" * 10_000}], ids=lambda given: next(iter(given))
+    "given",
+    [{"since": "x" * 10_000}, {"verdict": "x" * 10_000}],
+    ids=lambda given: next(iter(given)),
 )
 def test_a_long_filter_is_not_repeated_whole(session: Session, given: dict[str, Any]):
     with pytest.raises(errors.ConfigError) as refused:
@@ -223,7 +251,9 @@ def test_a_long_filter_is_not_repeated_whole(session: Session, given: dict[str, 
     assert len(refused.value.message) < 200
 
 
-def test_the_shell_refuses_what_cannot_be_meant_too(session: Session, capsys: pytest.CaptureFixture[str]):
+def test_the_shell_refuses_what_cannot_be_meant_too(
+    session: Session, capsys: pytest.CaptureFixture[str]
+):
     for flags, name in (
         (["--temperature", "nan"], "temperature"),
         (["--timeout", "-1"], "timeout"),
@@ -233,6 +263,6 @@ def test_the_shell_refuses_what_cannot_be_meant_too(session: Session, capsys: py
         (["--max-cost", "nan"], "max_cost"),
         (["--host", ""], "host"),
     ):
-        assert cli.main(["ask", "hi", *flags]) == 2
+        assert main.main(["ask", "hi", *flags]) == 2
         assert capsys.readouterr().err.startswith(f"ArgumentError: {name} must be ")
     assert session._engines == {}

@@ -11,15 +11,17 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Basis, Charge, Phase, Prompt, Status, VerdictStatus
-from opg_magic.session import Session
 
 QUESTION = "What does a TEE protect against?"
 
 
 def ask(session: Session, text: str = QUESTION, observer=None, options=None, **more):
-    return session.ask(Prompt(text=text, model=more.pop("model", "openai/gpt-5"), **more), options, observer)
+    return session.ask(
+        Prompt(text=text, model=more.pop("model", "openai/gpt-5"), **more), options, observer
+    )
 
 
 @pytest.mark.parametrize("more", [{}, {"stream": False}, {"kind": "completion"}])
@@ -44,13 +46,20 @@ def test_the_receipt_is_in_the_ledger_and_judged_the_same_again(session):
     assert kept == answer.receipt
     assert kept.digest_matches
     again = session.show(answer.receipt.id)
-    assert (again.text, again.verdict.status, again.cost) == (answer.text, answer.verdict.status, answer.cost)
+    assert (again.text, again.verdict.status, again.cost) == (
+        answer.text,
+        answer.verdict.status,
+        answer.cost,
+    )
     assert session.show("last").receipt.id == answer.receipt.id
 
 
-def test_many_cells_are_covered_by_one_authorisation_and_one_settlement(session, honest_simnet: RunningSimnet):
+def test_many_cells_are_covered_by_one_authorisation_and_one_settlement(
+    session, honest_simnet: RunningSimnet
+):
     answers = [
-        ask(session, f"Is {n} prime?", options=CallOptions(host=honest_simnet.host("anna").tee_id)) for n in (7, 9, 11)
+        ask(session, f"Is {n} prime?", options=CallOptions(host=honest_simnet.host("anna").tee_id))
+        for n in (7, 9, 11)
     ]
     nonces = {a.receipt.document["payment"]["authorisation"]["nonce"] for a in answers}
     assert len(nonces) == 1
@@ -106,7 +115,11 @@ def test_tools_and_schemas_travel_and_verify(session):
         "type": "function",
         "function": {
             "name": "get_weather",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+            },
         },
     }
     answer = ask(session, "Use get_weather for Oslo.", extra={"tools": [tool]})
@@ -116,7 +129,11 @@ def test_tools_and_schemas_travel_and_verify(session):
         "type": "json_schema",
         "json_schema": {
             "name": "fact",
-            "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+            "schema": {
+                "type": "object",
+                "properties": {"n": {"type": "integer"}},
+                "required": ["n"],
+            },
         },
     }
     answer = ask(session, "Give a number.", extra={"response_format": schema})
@@ -151,7 +168,17 @@ def test_an_unknown_price_is_none_and_never_zero(session):
         ({"text": "\ud800"}, errors.RequestError),
         *(
             ({"settle": word}, errors.ConfigError)
-            for word in ("individual", "Individual", " private", "BATCH", "", None, True, b"batch", ["batch"])
+            for word in (
+                "individual",
+                "Individual",
+                " private",
+                "BATCH",
+                "",
+                None,
+                True,
+                b"batch",
+                ["batch"],
+            )
         ),
     ],
 )
@@ -180,7 +207,8 @@ def test_an_unknown_model_is_refused_by_the_host_and_not_charged(session, honest
 
 
 def test_receipts_and_ledger_hold_no_secret(session, honest_simnet: RunningSimnet, tmp_path):
-    """Attack 28: neither the key, nor a payment signature, nor a session id is written down anywhere."""
+    """Attack 28: neither the key, nor a payment signature, nor a session id is written down
+    anywhere."""
     answer = ask(session)
     ask(session)
     engine = session._engines["sim"][1]
@@ -195,7 +223,9 @@ def test_receipts_and_ledger_hold_no_secret(session, honest_simnet: RunningSimne
         assert secret not in repr(open_session) + repr(engine.__dict__)
 
 
-def test_attack_08_another_chain_behind_the_rpc_is_refused_before_anything(session, honest_simnet: RunningSimnet):
+def test_attack_08_another_chain_behind_the_rpc_is_refused_before_anything(
+    session, honest_simnet: RunningSimnet
+):
     from dataclasses import replace
 
     network = honest_simnet.network
@@ -209,13 +239,17 @@ def test_attack_08_another_chain_behind_the_rpc_is_refused_before_anything(sessi
 def test_attack_07_an_unreachable_registry_stops_the_call(session, honest_simnet: RunningSimnet):
     from dataclasses import replace
 
-    session._profile = lambda _name: replace(honest_simnet.network, registry_rpcs=("http://127.0.0.1:9",))
+    session._profile = lambda _name: replace(
+        honest_simnet.network, registry_rpcs=("http://127.0.0.1:9",)
+    )
     with pytest.raises(errors.NetworkUnavailable, match="unreachable"):
         ask(session)
     assert session.ledger.count() == 0
 
 
-def test_attack_07_a_cached_reading_beyond_its_time_never_counts(session, honest_simnet: RunningSimnet):
+def test_attack_07_a_cached_reading_beyond_its_time_never_counts(
+    session, honest_simnet: RunningSimnet
+):
     ask(session)
     session.settings.set("registry_max_age", 0)
     engine = session._engines["sim"][1]
@@ -229,14 +263,16 @@ def test_attack_07_a_cached_reading_beyond_its_time_never_counts(session, honest
     assert session.ledger.count() == 1
 
 
-def test_a_settled_session_lowers_its_reservation_to_what_was_taken(session, honest_simnet: RunningSimnet, monkeypatch):
+def test_a_settled_session_lowers_its_reservation_to_what_was_taken(
+    session, honest_simnet: RunningSimnet, monkeypatch
+):
     from datetime import timedelta
 
-    from opg_magic import reconcile
+    from opg_magic.call import reconciling
 
     answer = ask(session)
     honest_simnet.settle_now()
-    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(0))
+    monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(0))
     engine = session._engines["sim"][1]
     engine._sessions.clear()
     assert session.reconcile() == 1
@@ -249,12 +285,14 @@ def test_status_of_every_claim_is_recorded_as_history(session):
     history = answer.receipt.verdict_at_creation
     assert history.outcome is VerdictStatus.VERIFIED
     assert history.simulated
-    assert {n: c.status for n, c in history.claims.items()} == {n: c.status for n, c in answer.verdict.claims.items()}
+    assert {n: c.status for n, c in history.claims.items()} == {
+        n: c.status for n, c in answer.verdict.claims.items()
+    }
     assert history.claims["signature"].status is Status.PASSED
 
 
 def test_a_cost_by_the_hosts_figures_is_never_more_than_can_be_taken(session: Session, monkeypatch):
-    from opg_magic.hosts.transport import HostClient
+    from opg_magic.network.transport import HostClient
 
     health = HostClient.health
 

@@ -1,5 +1,5 @@
-"""A call that is cancelled at any of its awaits loses no record of a payment, frees no reservation that can be used,
-and says of the money no less than is true."""
+"""A call that is cancelled at any of its awaits loses no record of a payment, frees no reservation
+that can be used, and says of the money no less than is true."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Answer, Charge, Prompt
-from opg_magic.session import Session
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
@@ -71,7 +71,9 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
             charge = Charge.CLAIMED
         seen.add(charge)
         more = session.spending().kernel_reserved.amount - reserved
-        assert (more, session.ledger.count() - count) == ((0, 0) if charge is Charge.NONE else (cap, 1)), step
+        assert (more, session.ledger.count() - count) == (
+            (0, 0) if charge is Charge.NONE else (cap, 1)
+        ), step
         assert session.ledger.unfinished(include_running=True) == []
         if charge is Charge.CLAIMED:
             break

@@ -1,4 +1,5 @@
-"""A host names its session as it likes: the answer is kept, and nothing that is signed is rewritten (attack 41)."""
+"""A host names its session as it likes: the answer is kept, and nothing that is signed is rewritten
+(attack 41)."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt
-from opg_magic.receipts.receipt import Receipt, build_receipt
-from opg_magic.session import Session
+from opg_magic.receipt.document import Receipt, build_receipt
 from opg_magic.simnet import cheats, facilitator, sessions
 
 PROMPT = Prompt("What does a TEE protect against?", "openai/gpt-5")
@@ -26,7 +27,9 @@ def _named(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """The simulated hosts name their next sessions so, the last name again and again."""
     left = list(names)
     monkeypatch.setattr(
-        sessions, "uuid", types.SimpleNamespace(uuid4=lambda: left.pop(0) if len(left) > 1 else left[0])
+        sessions,
+        "uuid",
+        types.SimpleNamespace(uuid4=lambda: left.pop(0) if len(left) > 1 else left[0]),
     )
 
 
@@ -113,7 +116,9 @@ def _refused(session: Session, *secrets: str) -> errors.CallFailed:
     return problem
 
 
-def test_attack_41_an_answer_that_repeats_the_session_id_is_kept_and_leaves_no_receipt(session: Session, monkeypatch):
+def test_attack_41_an_answer_that_repeats_the_session_id_is_kept_and_leaves_no_receipt(
+    session: Session, monkeypatch
+):
     mine = str(uuid.uuid4())
     _named(monkeypatch, mine)
     for said in (mine, mine.upper()):
@@ -131,7 +136,9 @@ def test_attack_41_an_answer_that_repeats_the_session_id_is_kept_and_leaves_no_r
     assert session._engines["sim"][1].set_aside
 
 
-def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_receipt(session: Session, monkeypatch):
+def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_receipt(
+    session: Session, monkeypatch
+):
     seen: list[str] = []
     tell: list[str] = []
     read = facilitator.read_payment
@@ -151,9 +158,13 @@ def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_rece
 
 
 @pytest.mark.parametrize(
-    "problem", [OSError(28, "No space left on device"), ValueError("x"), UnicodeError("x")], ids=repr
+    "problem",
+    [OSError(28, "No space left on device"), ValueError("x"), UnicodeError("x")],
+    ids=repr,
 )
-def test_whatever_keeps_a_receipt_from_being_saved_the_answer_is_handed_out(session: Session, monkeypatch, problem):
+def test_whatever_keeps_a_receipt_from_being_saved_the_answer_is_handed_out(
+    session: Session, monkeypatch, problem
+):
     session.ask(PROMPT)
 
     def broken(_receipt):
@@ -174,7 +185,7 @@ def test_what_cannot_even_be_written_is_in_the_error(session: Session, monkeypat
     def unable(**given):
         return broken() if given.get("secrets") else build_receipt(**given)
 
-    monkeypatch.setattr("opg_magic.receipts.receipt.build_receipt", unable)
+    monkeypatch.setattr("opg_magic.receipt.document.build_receipt", unable)
     monkeypatch.setattr(session.ledger, "keep_raw", broken)
     with pytest.raises(errors.CallFailed, match="no receipt of the call could be made") as failed:
         session.ask(PROMPT)

@@ -11,16 +11,18 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Phase, Prompt
-from opg_magic.session import Session
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
 
 @pytest.mark.parametrize("key", ["max_cost_per_call", "max_cost_per_kernel", "max_cost_per_day"])
 @pytest.mark.parametrize("limit", ["0", "0.09"])
-def test_a_limit_below_the_cap_means_not_signing(session: Session, honest_simnet: RunningSimnet, key: str, limit: str):
+def test_a_limit_below_the_cap_means_not_signing(
+    session: Session, honest_simnet: RunningSimnet, key: str, limit: str
+):
     session.settings.set(key, limit)
     with pytest.raises(errors.LimitExceeded) as refused:
         session.ask(PROMPT)
@@ -69,7 +71,9 @@ def _interrupt_when(phase: Phase, with_text: bool = False):
     return observer
 
 
-def test_stop_while_answering_says_unknown_and_is_recorded(session: Session, honest_simnet: RunningSimnet):
+def test_stop_while_answering_says_unknown_and_is_recorded(
+    session: Session, honest_simnet: RunningSimnet
+):
     honest_simnet.cheat("anna", "slow")
     tee_id = honest_simnet.host("anna").tee_id
     with pytest.raises(errors.CallInterrupted) as stopped:
@@ -79,7 +83,8 @@ def test_stop_while_answering_says_unknown_and_is_recorded(session: Session, hon
     receipt = session.ledger.get(stopped.value.receipt_id)
     assert receipt.document["response"]["problem"]["code"] == "interrupted"
     assert len(session.ledger.open_authorisations()) == 1
-    # The kernel goes on: the next call is a new authorisation, never the interrupted one paid again.
+    # The kernel goes on: the next call is a new authorisation, never the interrupted one paid
+    # again.
     honest_simnet.cheat("anna", "off")
     assert session.ask(PROMPT, CallOptions(host=tee_id)).cost.charge is Charge.CLAIMED
 
@@ -91,12 +96,14 @@ def test_stop_before_payment_says_not_charged(session: Session):
     assert session.spending().kernel_reserved.amount == 0
 
 
-def test_a_clock_that_is_off_is_refused_before_payment(session: Session, monkeypatch: pytest.MonkeyPatch):
-    from opg_magic import covering
+def test_a_clock_that_is_off_is_refused_before_payment(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    from opg_magic.call import paying
 
-    true_now = covering.utc_now
+    true_now = paying.utc_now
     session.hosts()
-    monkeypatch.setattr(covering, "utc_now", lambda: true_now() + timedelta(seconds=120))
+    monkeypatch.setattr(paying, "utc_now", lambda: true_now() + timedelta(seconds=120))
     with pytest.raises(errors.ClockSkew, match=r"1[12]\d s ahead"):
         session.ask(PROMPT)
     assert session.spending().kernel_reserved.amount == 0

@@ -6,16 +6,23 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
-from opg_magic.session import Session
 
 QUESTION = "What does a TEE protect against?"
 
 
 def ask(session: Session, host: str | None = "anna", *, stream: bool = True, **options):
-    tee_id = None if host is None else next(h["tee_id"] for h in session._simulator(None)["hosts"] if h["name"] == host)
-    return session.ask(Prompt(text=QUESTION, model="openai/gpt-5", stream=stream), CallOptions(host=tee_id, **options))
+    tee_id = (
+        None
+        if host is None
+        else next(h["tee_id"] for h in session._simulator(None)["hosts"] if h["name"] == host)
+    )
+    return session.ask(
+        Prompt(text=QUESTION, model="openai/gpt-5", stream=stream),
+        CallOptions(host=tee_id, **options),
+    )
 
 
 #: mode -> claims of which one fails, and what is said of the money.
@@ -55,7 +62,9 @@ def test_the_answer_is_withheld_and_kept(session: Session, honest_simnet: Runnin
     assert labelled.verdict.status is VerdictStatus.FAILED
 
 
-def test_a_failed_host_is_set_aside_and_another_answers(session: Session, honest_simnet: RunningSimnet):
+def test_a_failed_host_is_set_aside_and_another_answers(
+    session: Session, honest_simnet: RunningSimnet
+):
     honest_simnet.cheat("anna", "change-byte")
     with pytest.raises(errors.AnswerWithheld):
         ask(session, "anna")
@@ -65,13 +74,17 @@ def test_a_failed_host_is_set_aside_and_another_answers(session: Session, honest
     assert next(row for row in session.hosts() if row.host.tee_id == anna).set_aside
 
 
-def test_a_host_that_is_named_is_no_longer_set_aside(session: Session, honest_simnet: RunningSimnet):
+def test_a_host_that_is_named_is_no_longer_set_aside(
+    session: Session, honest_simnet: RunningSimnet
+):
     prompt, anna = Prompt("Is 561 prime?", "openai/gpt-5"), honest_simnet.host("anna").tee_id
     honest_simnet.cheat("anna", "change-byte")
     for _ in range(2):  # named, and lying again: set aside again
         with pytest.raises(errors.AnswerWithheld):
             ask(session, "anna")
-        with pytest.raises(errors.HostUnavailable, match=r"2 can be used.* is set aside: the answer") as too_few:
+        with pytest.raises(
+            errors.HostUnavailable, match=r"2 can be used.* is set aside: the answer"
+        ) as too_few:
             session.agree(prompt, hosts=3)
         assert "lists" not in str(too_few.value)
         assert f"--host {anna[:10]}" in too_few.value.hint
@@ -88,7 +101,8 @@ def test_attack_14_a_replayed_answer_fails(session: Session, honest_simnet: Runn
     first = ask(session)
     honest_simnet.cheat("anna", "replay")
     with pytest.raises(errors.AnswerWithheld) as withheld:
-        # The same prompt, so that the replay fits request and response; only its signature was seen before.
+        # The same prompt, so that the replay fits request and response; only its signature was seen
+        # before.
         ask(session)
         ask(session)
     failed = {c.name: c for c in withheld.value.verdict.failed_claims}
@@ -123,7 +137,9 @@ TERMS = [
 
 
 @pytest.mark.parametrize("mode", TERMS)
-def test_attack_21_foreign_terms_are_refused_before_signing(session: Session, honest_simnet: RunningSimnet, mode: str):
+def test_attack_21_foreign_terms_are_refused_before_signing(
+    session: Session, honest_simnet: RunningSimnet, mode: str
+):
     honest_simnet.cheat("anna", mode)
     with pytest.raises(errors.PaymentRefused):
         ask(session)
@@ -137,10 +153,16 @@ def test_attack_21_a_deadline_of_thirty_days_is_cut_to_the_users_setting(
     honest_simnet.cheat("anna", "long-deadline")
     answer = ask(session)
     signed = int(answer.receipt.document["payment"]["authorisation"]["deadline"])
-    assert 0 < signed - answer.receipt.evidence().sent_at.timestamp() <= session.settings.get("max_deadline")
+    assert (
+        0
+        < signed - answer.receipt.evidence().sent_at.timestamp()
+        <= session.settings.get("max_deadline")
+    )
 
 
-def test_attack_21_a_new_price_on_retry_is_never_signed(session: Session, honest_simnet: RunningSimnet):
+def test_attack_21_a_new_price_on_retry_is_never_signed(
+    session: Session, honest_simnet: RunningSimnet
+):
     before = honest_simnet.balance(honest_simnet.payer)
     honest_simnet.cheat("anna", "reprice")
     with pytest.raises(errors.OpgError) as refused:
@@ -183,7 +205,9 @@ def test_attack_18_a_bad_attestation_is_refused_before_payment(
     assert session.spending().kernel_reserved.amount == 0
 
 
-def test_attack_18_no_attestation_at_all_is_partial_at_most(session: Session, honest_simnet: RunningSimnet):
+def test_attack_18_no_attestation_at_all_is_partial_at_most(
+    session: Session, honest_simnet: RunningSimnet
+):
     honest_simnet.cheat("anna", "no-attestation")
     answer = ask(session)
     assert answer.verdict.status is VerdictStatus.PARTIAL
@@ -191,7 +215,9 @@ def test_attack_18_no_attestation_at_all_is_partial_at_most(session: Session, ho
 
 
 @pytest.mark.parametrize("action", ["disable", "revoke"])
-def test_attack_05_a_disabled_or_revoked_host_is_not_paid(session: Session, honest_simnet: RunningSimnet, action: str):
+def test_attack_05_a_disabled_or_revoked_host_is_not_paid(
+    session: Session, honest_simnet: RunningSimnet, action: str
+):
     honest_simnet.registry("anna", action)
     with pytest.raises(errors.OpgError):
         ask(session)
@@ -211,7 +237,9 @@ def test_attack_22_a_timeout_after_payment_is_unknown_and_never_paid_again(
     assert receipt.document["payment"]["charge"] == "unknown"
 
 
-def test_a_closed_session_is_replaced_by_a_new_authorisation_once(session: Session, honest_simnet: RunningSimnet):
+def test_a_closed_session_is_replaced_by_a_new_authorisation_once(
+    session: Session, honest_simnet: RunningSimnet
+):
     ask(session)
     honest_simnet.cheat("anna", "expired-session")
     answer = ask(session)
@@ -227,7 +255,9 @@ def test_a_dead_host_is_passed_over_before_payment(session: Session, honest_simn
     assert answer.receipt.document["host"]["tee_id"] == honest_simnet.host("chidi").tee_id
 
 
-def test_a_host_that_fails_after_payment_is_not_followed_by_another(session: Session, honest_simnet: RunningSimnet):
+def test_a_host_that_fails_after_payment_is_not_followed_by_another(
+    session: Session, honest_simnet: RunningSimnet
+):
     honest_simnet.cheat("anna", "http-500")
     with pytest.raises(errors.HostReportsFailure) as failed:
         ask(session)
@@ -262,13 +292,16 @@ def test_a_host_whose_gateway_is_dead_is_shown_so_and_tried_last(
     assert {row.attestation for row in session.hosts()} == {"good"}
 
 
-def test_calls_go_on_with_the_others_where_one_gateway_is_dead(session: Session, honest_simnet: RunningSimnet):
+def test_calls_go_on_with_the_others_where_one_gateway_is_dead(
+    session: Session, honest_simnet: RunningSimnet
+):
     session.hosts()
     engine = session._engines["sim"][1]
     first = engine._hosts.in_order(engine._hosts._snapshot)[0]
     name = honest_simnet.host(first.tee_id).name
     honest_simnet.cheat(name, "gateway-down")
-    # Its attestation, seen a moment ago, would still do: the terms of payment are what it cannot give.
+    # Its attestation, seen a moment ago, would still do: the terms of payment are what it cannot
+    # give.
     answer = ask(session, None)
     assert answer.receipt.document["host"]["tee_id"] != first.tee_id
     assert first.tee_id not in session._engines["sim"][1].set_aside

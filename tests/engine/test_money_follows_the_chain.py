@@ -1,4 +1,5 @@
-"""What real gateways do with money: the ledger says what the chain says, and no honest answer suffers for it."""
+"""What real gateways do with money: the ledger says what the chain says, and no honest answer
+suffers for it."""
 
 from __future__ import annotations
 
@@ -10,15 +11,23 @@ from typing import Any
 import pytest
 from support.simnet import RunningSimnet
 
-from opg_magic import errors, reconcile
-from opg_magic.call import CallOptions
-from opg_magic.models import Answer, Authorisation, Charge, Prompt, SettlementTx, Status, VerdictStatus
-from opg_magic.session import Session
+from opg_magic import errors
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions, reconciling
+from opg_magic.models import (
+    Answer,
+    Authorisation,
+    Charge,
+    Prompt,
+    SettlementTx,
+    Status,
+    VerdictStatus,
+)
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(0))
+    monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(0))
 
 
 def ask(session: Session, text: str = "Is 561 prime?", **more: Any) -> Answer:
@@ -46,29 +55,41 @@ def let_deadlines_pass(session: Session) -> None:
     del engine._chain.payment_evidence
 
 
-def test_a_charge_is_claimed_until_the_chain_shows_it(session: Session, honest_simnet: RunningSimnet):
+def test_a_charge_is_claimed_until_the_chain_shows_it(
+    session: Session, honest_simnet: RunningSimnet
+):
     answers = [ask(session, f"Is {n} prime?") for n in (7, 561)]
     frame = session.receipts()
     assert list(frame["charge"]) == ["claimed", "claimed"]
     assert frame["settled_base_units"].isna().all() and frame["settled_opg"].isna().all()
-    assert str(answers[0].cost).endswith("(at most 0.1 sim-OPG)") and "claimed" in str(answers[0].cost)
+    assert str(answers[0].cost).endswith("(at most 0.1 sim-OPG)") and "claimed" in str(
+        answers[0].cost
+    )
     settle(session, honest_simnet)
     frame = session.receipts()
     assert list(frame["charge"]) == ["charged", "charged"]
     (settled,) = {session.ledger.released(e) for e in nonces(session, answers)}
     assert frame["settled_base_units"].sum() == settled == session.spending().day_cost.amount
     later = session.show(answers[0].receipt.id)
-    assert (later.cost.charge, later.cost.settled.amount) == (Charge.CHARGED, frame["settled_base_units"][0])
+    assert (later.cost.charge, later.cost.settled.amount) == (
+        Charge.CHARGED,
+        frame["settled_base_units"][0],
+    )
     assert str(later.cost).endswith("sim-OPG settled")
     # The receipt as it was made keeps its words: whoever verified it before still does.
-    assert session.ledger.get(answers[0].receipt.id, as_made=True).document["payment"]["charge"] == "charged"
+    assert (
+        session.ledger.get(answers[0].receipt.id, as_made=True).document["payment"]["charge"]
+        == "charged"
+    )
 
 
 def nonces(session: Session, answers: list[Answer]) -> list[int]:
     return [int(a.receipt.document["payment"]["authorisation"]["nonce"]) for a in answers]
 
 
-def test_an_answer_without_usage_is_not_charged_and_stands(session: Session, honest_simnet: RunningSimnet):
+def test_an_answer_without_usage_is_not_charged_and_stands(
+    session: Session, honest_simnet: RunningSimnet
+):
     first = ask(session, "Is 7 prime?")
     honest_simnet.cheat("anna", "no-usage")
     second = ask(session)
@@ -118,7 +139,9 @@ def test_a_cost_above_the_remainder_is_not_charged_and_the_sums_are_the_chains(
     assert {first.receipt.id, second.receipt.id} == set(frame["id"])
 
 
-def test_a_call_whose_kernel_died_is_what_the_chain_says(session: Session, honest_simnet: RunningSimnet):
+def test_a_call_whose_kernel_died_is_what_the_chain_says(
+    session: Session, honest_simnet: RunningSimnet
+):
     ask(session)
     engine = session._engines["sim"][1]
     engine._sessions.clear()
@@ -146,17 +169,21 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(session: Session, hones
 def test_asked_for_by_name_a_payment_of_this_minute_is_looked_up(
     session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reconcile, "RECONCILE_AFTER", timedelta(hours=1))
+    monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(hours=1))
     ask(session)
     session._engines["sim"][1]._sessions.clear()
     honest_simnet.settle_now()
     assert session.reconcile() == 1
 
 
-def test_calls_that_join_in_parallel_share_what_was_settled(session: Session, honest_simnet: RunningSimnet):
+def test_calls_that_join_in_parallel_share_what_was_settled(
+    session: Session, honest_simnet: RunningSimnet
+):
     async def all_at_once() -> list[Answer]:
         prompts = [Prompt(text=f"Is {n} prime?", model="openai/gpt-5") for n in (7, 9, 561)]
-        return await asyncio.gather(*(session.aask(prompt, CallOptions(host="anna")) for prompt in prompts))
+        return await asyncio.gather(
+            *(session.aask(prompt, CallOptions(host="anna")) for prompt in prompts)
+        )
 
     answers = asyncio.run(all_at_once())
     (entry,) = session.ledger.open_authorisations()
@@ -172,9 +199,14 @@ def test_calls_that_join_in_parallel_share_what_was_settled(session: Session, ho
     assert session.spending().day_cost.amount == session.spending().day_reserved.amount == taken
 
 
-def test_a_refused_authorisation_is_said_to_be_reserved(session: Session, honest_simnet: RunningSimnet):
-    """It left this machine and no session came of it: whatever the host answered, its cap counts until its deadline."""
-    cap = session.quote(Prompt(text="Is 7 prime?", model="openai/gpt-5"), CallOptions(host="anna")).cap
+def test_a_refused_authorisation_is_said_to_be_reserved(
+    session: Session, honest_simnet: RunningSimnet
+):
+    """It left this machine and no session came of it: whatever the host answered, its cap counts
+    until its deadline."""
+    cap = session.quote(
+        Prompt(text="Is 7 prime?", model="openai/gpt-5"), CallOptions(host="anna")
+    ).cap
     honest_simnet.cheat("anna", "facilitator-down")
     with pytest.raises(errors.HostReportsFailure, match="the host answered 500") as failed:
         ask(session)

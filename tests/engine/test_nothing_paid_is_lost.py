@@ -1,4 +1,5 @@
-"""Whatever fails on this machine after a payment was sent: the answer is kept, and nothing says "not charged"."""
+"""Whatever fails on this machine after a payment was sent: the answer is kept, and nothing says
+"not charged"."""
 
 from __future__ import annotations
 
@@ -15,13 +16,14 @@ import pytest
 from support.simnet import RunningSimnet
 from support.waiting import until
 
-from opg_magic import background, errors
-from opg_magic.call import CallOptions
+from opg_magic import errors
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.display.card import of_kept
 from opg_magic.models import Charge, Phase, Prompt
-from opg_magic.receipts.face import card_of
-from opg_magic.receipts.receipt import build_receipt
-from opg_magic.session import Session
+from opg_magic.network import background
+from opg_magic.receipt.document import build_receipt
+from opg_magic.receipt.face import card_of
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
@@ -34,7 +36,9 @@ class Lock:
     """Another program that holds the ledger's write lock."""
 
     def __init__(self, session: Session) -> None:
-        self._db = sqlite3.connect(session.ledger.path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            session.ledger.path, isolation_level=None, check_same_thread=False
+        )
 
     def take(self) -> None:
         if not self._db.in_transaction:
@@ -110,15 +114,19 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
     assert "Not checked" in card_of(receipt, show=False).headline
 
 
-def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(session: Session, monkeypatch):
+def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(
+    session: Session, monkeypatch
+):
     def broken(**given):
         if not given.get("secrets"):
             return build_receipt(**given)  # the rehearsal, before anything is paid for
         raise TypeError("a value of another kind")
 
     with monkeypatch.context() as patched:
-        patched.setattr("opg_magic.receipts.receipt.build_receipt", broken)
-        with pytest.raises(errors.CallFailed, match="no receipt of the call could be made") as failed:
+        patched.setattr("opg_magic.receipt.document.build_receipt", broken)
+        with pytest.raises(
+            errors.CallFailed, match="no receipt of the call could be made"
+        ) as failed:
             session.ask(PROMPT)
     assert failed.value.charge is Charge.CLAIMED
     (kept,) = (session.ledger.path.parent / "unsaved").glob("*.raw")
@@ -143,7 +151,9 @@ def test_a_display_that_breaks_does_not_end_the_call(session: Session):
     assert session.ledger.count() == 1
 
 
-def test_a_stop_when_the_answer_has_come_says_charged_and_where_it_is(session: Session, monkeypatch):
+def test_a_stop_when_the_answer_has_come_says_charged_and_where_it_is(
+    session: Session, monkeypatch
+):
     session.ask(PROMPT)
 
     def stop_and_let_it_be_seen():
@@ -189,7 +199,9 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
     assert session.ledger.last().document["payment"]["charge"] == "unknown"
 
 
-def test_a_stop_while_several_hosts_answer_says_unknown(session: Session, honest_simnet: RunningSimnet):
+def test_a_stop_while_several_hosts_answer_says_unknown(
+    session: Session, honest_simnet: RunningSimnet
+):
     for host in honest_simnet.hosts:
         honest_simnet.cheat(host.name, "slow")
     done = threading.Event()
@@ -224,7 +236,9 @@ def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, 
 
 
 @pytest.mark.parametrize("step", ["_cost", "_keep_session"])
-def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(session: Session, monkeypatch, step: str):
+def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(
+    session: Session, monkeypatch, step: str
+):
     session.ask(PROMPT)
 
     def broken(*_args, **_given):
@@ -242,7 +256,9 @@ def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(ses
     assert session.ask(PROMPT).text
 
 
-def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(session: Session, honest_simnet, monkeypatch):
+def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(
+    session: Session, honest_simnet, monkeypatch
+):
     session.hosts()
     anna = honest_simnet.host("anna").tee_id
     engine = session._engines["sim"][1]
@@ -258,5 +274,7 @@ def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(session: Sessi
     agreed = session.agree(PROMPT, hosts=3, quorum=2)
     assert len(agreed.answers) == 2
     assert [(type(f), f.charge) for f in agreed.failures] == [(errors.CallFailed, Charge.UNKNOWN)]
-    assert all("not in the ledger: ZeroDivisionError" in answer.notes[-1] for answer in agreed.answers)
+    assert all(
+        "not in the ledger: ZeroDivisionError" in answer.notes[-1] for answer in agreed.answers
+    )
     assert session.ledger.count() == 2

@@ -1,4 +1,5 @@
-"""A receipt that could not be made afterwards ends the call before it costs anything (attack 42)."""
+"""A receipt that could not be made afterwards ends the call before it costs anything (attack
+42)."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import CallOptions, Where
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions, Where
 from opg_magic.models import ModelPrice, Prompt
-from opg_magic.session import Session
 
 
 def _unchecked(**fields: Any) -> Prompt:
@@ -61,11 +62,15 @@ def test_what_no_receipt_can_say_is_not_paid_for(session: Session):
     _nothing_was_begun(session)
 
 
-def test_a_call_whose_notebook_has_no_name_that_can_be_kept_is_not_paid_for(session: Session, monkeypatch):
+def test_a_call_whose_notebook_has_no_name_that_can_be_kept_is_not_paid_for(
+    session: Session, monkeypatch
+):
     session.hosts()
     concluder = session._engines["sim"][1]._concluder
     monkeypatch.setattr(concluder, "_where", lambda: Where("kernel", "study.ipynb", cell=-1))
-    with pytest.raises(errors.ConfigError, match=r"no receipt of this call could be made.*notebook.cell"):
+    with pytest.raises(
+        errors.ConfigError, match=r"no receipt of this call could be made.*notebook.cell"
+    ):
         session.ask(_unchecked())
     _nothing_was_begun(session)
 
@@ -95,7 +100,9 @@ def test_a_host_whose_entry_no_receipt_can_hold_is_passed_over(
         return ready
 
     monkeypatch.setattr(hosts, "make_ready", with_a_fault)
-    with pytest.raises(errors.HostUnavailable, match=r"no receipt could be made of a call to host .*tee_type"):
+    with pytest.raises(
+        errors.HostUnavailable, match=r"no receipt could be made of a call to host .*tee_type"
+    ):
         session.ask(_unchecked(), CallOptions(host=anna))
     _nothing_was_begun(session)
     agreed = session.agree(_unchecked(), hosts=2)
@@ -107,7 +114,9 @@ def test_a_prompt_that_holds_the_wallets_key_is_not_sent(session: Session, monke
     key = "5a" * 31 + "Fb"
     monkeypatch.setenv("OPG_PRIVATE_KEY", "0x" + key)
     for written in (key, key.upper()):
-        with pytest.raises(errors.ConfigError, match="your wallet's private key stands in it") as refused:
+        with pytest.raises(
+            errors.ConfigError, match="your wallet's private key stands in it"
+        ) as refused:
             session.ask(Prompt(f"Who owns {form.format(written)}?", "openai/gpt-5"))
         assert key.lower() not in str(refused.value).lower()
     _nothing_was_begun(session)

@@ -1,4 +1,5 @@
-"""Terms move: caps by the user's limits alone, deadlines cut to a setting, and what a limit's error says to do."""
+"""Terms move: caps by the user's limits alone, deadlines cut to a setting, and what a limit's error
+says to do."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Prompt
 from opg_magic.protocol import x402
-from opg_magic.session import Session
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 CAP = 10**17
@@ -23,14 +24,17 @@ Offers = Callable[..., None]
 
 @pytest.fixture
 def offers(session: Session, monkeypatch: pytest.MonkeyPatch) -> Offers:
-    """Let the hosts ask for other terms: ``offers(amount=…)`` for all, ``offers(anna={…})`` for one."""
+    """Let the hosts ask for other terms: ``offers(amount=…)`` for all, ``offers(anna={…})`` for
+    one."""
     engine = session._engine(None, None)
     client_of = engine._pool.client
 
     def change(hosts: dict[str, dict[str, Any]] | None = None, **all_of_them: Any) -> None:
         def client(host: Any) -> Any:
             made = client_of(host)
-            name = next(h["name"] for h in session._sim_state["hosts"] if h["tee_id"] == host.tee_id)
+            name = next(
+                h["name"] for h in session._sim_state["hosts"] if h["tee_id"] == host.tee_id
+            )
             changes = {**all_of_them, **(hosts or {}).get(name, {})}
 
             async def probe(path: str) -> Any:
@@ -78,7 +82,9 @@ def test_a_session_lasts_as_what_was_signed_allows(session: Session, offers: Off
     assert 460 < (open_session.answer_by - open_session.last_used).total_seconds() <= 465
 
 
-def test_an_offered_deadline_too_short_to_be_of_use_is_refused_with_both_figures(session: Session, offers: Offers):
+def test_an_offered_deadline_too_short_to_be_of_use_is_refused_with_both_figures(
+    session: Session, offers: Offers
+):
     offers(maxTimeoutSeconds=150)
     with pytest.raises(errors.PaymentRefused, match=r"150 s.*180 s"):
         session.ask(PROMPT, CallOptions(host="anna"))
@@ -97,19 +103,24 @@ def test_a_timeout_of_ones_own_needs_a_deadline_that_carries_it(session: Session
 
 
 @pytest.mark.parametrize("cap", [5 * CAP, 50 * CAP])
-def test_a_cap_over_the_limit_is_refused_with_both_figures_before_signing(session: Session, offers: Offers, cap: int):
+def test_a_cap_over_the_limit_is_refused_with_both_figures_before_signing(
+    session: Session, offers: Offers, cap: int
+):
     offers(amount=str(cap))
     with pytest.raises(errors.LimitExceeded) as refused:
         session.ask(PROMPT)
     figure = {5 * CAP: "0.5", 50 * CAP: "5"}[cap]
     assert (
-        f"asks for a cap of {figure} sim-OPG; the limit per call is 0.1 sim-OPG (the default)" in refused.value.message
+        f"asks for a cap of {figure} sim-OPG; the limit per call is 0.1 sim-OPG (the default)"
+        in refused.value.message
     )
     assert f"opg config max_cost_per_call {figure}" in refused.value.hint
     assert session.ledger.open_authorisations() == []
 
 
-def test_a_cap_within_the_limits_goes_to_the_signature(session: Session, offers: Offers, monkeypatch: Any):
+def test_a_cap_within_the_limits_goes_to_the_signature(
+    session: Session, offers: Offers, monkeypatch: Any
+):
     (session.settings._user_file).write_text('max_cost_per_call = "5"\n')
     session.settings.reload()
     offers(amount=str(10 * CAP))
@@ -128,7 +139,7 @@ def test_where_one_host_asks_for_too_much_another_may_answer(session: Session, o
     assert first.set_aside == {}
 
 
-# ------------------------------------------------------------------------------------------------ which limit, and how
+# ----------------------------------------------------------------------------- which limit, and how
 
 
 def user_file(session: Session) -> Path:
@@ -140,7 +151,10 @@ def test_a_limit_raised_in_a_shell_is_seen_by_the_running_kernel(session: Sessio
     session.settings.reload()
     with pytest.raises(errors.LimitExceeded, match=r"user file \(config.toml\)") as refused:
         session.ask(PROMPT)
-    assert "in a shell: opg config max_cost_per_call 0.1. Then run the cell again." in refused.value.hint
+    assert (
+        "in a shell: opg config max_cost_per_call 0.1. Then run the cell again."
+        in refused.value.hint
+    )
     user_file(session).write_text('max_cost_per_call = "0.1"\nmodel = "openai/gpt-4.1"\n')
     session.ask(PROMPT)
     # Nothing but limits is read again, and only when one refuses.
@@ -164,8 +178,10 @@ def test_a_raised_limit_is_seen_however_one_asks(session: Session, way: str):
     assert session.spending().kernel_limit.amount == 3 * CAP
 
 
-def test_the_hint_names_the_place_that_set_the_limit(session: Session, tmp_path: Path, monkeypatch: Any):
-    from opg_magic.config import Settings
+def test_the_hint_names_the_place_that_set_the_limit(
+    session: Session, tmp_path: Path, monkeypatch: Any
+):
+    from opg_magic.settings.config import Settings
 
     with pytest.raises(errors.LimitExceeded, match="set by --max-cost") as refused:
         session.ask(PROMPT, CallOptions(max_cost=CAP // 2))
@@ -175,7 +191,9 @@ def test_the_hint_names_the_place_that_set_the_limit(session: Session, tmp_path:
         session.ask(PROMPT)
     assert "in this kernel: %opg config max_cost_per_call 0.1" in refused.value.hint
     environ = {"OPG_MAX_COST_PER_CALL": "0.05"}
-    session.settings = Settings(environ=environ, user_file=tmp_path / "none.toml", project_dir=tmp_path)
+    session.settings = Settings(
+        environ=environ, user_file=tmp_path / "none.toml", project_dir=tmp_path
+    )
     with pytest.raises(errors.LimitExceeded, match="environment") as refused:
         session.ask(PROMPT)
     assert "start the kernel with OPG_MAX_COST_PER_CALL=0.1" in refused.value.hint
@@ -186,7 +204,7 @@ def test_the_hint_names_the_place_that_set_the_limit(session: Session, tmp_path:
     assert "[tool.opg]" in refused.value.hint
 
 
-# -------------------------------------------------------------------------------------------------------- funds
+# -------------------------------------------------------------------------------------------- funds
 
 
 def test_an_open_payment_counts_whole_against_the_balance(session: Session):
@@ -197,9 +215,13 @@ def test_an_open_payment_counts_whole_against_the_balance(session: Session):
         return CAP * 3 // 2
 
     engine._chain.balance = enough_for_one
-    # The session of the first carries a second call; another host needs an authorisation of its own.
+    # The session of the first carries a second call; another host needs an authorisation of its
+    # own.
     session.ask(PROMPT, CallOptions(host="anna"))
-    with pytest.raises(errors.WalletError, match=r"holds 0.15 sim-OPG. This call needs 0.1 sim-OPG, and open payments"):
+    with pytest.raises(
+        errors.WalletError,
+        match=r"holds 0.15 sim-OPG. This call needs 0.1 sim-OPG, and open payments",
+    ):
         session.ask(PROMPT, CallOptions(host="bruno"))
     assert len(session.ledger.open_authorisations()) == 1
 
@@ -220,7 +242,7 @@ def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(sess
 
 
 def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch: Any, capsys: Any):
-    from opg_magic import cli
+    from opg_magic.shell import main
 
     engine = session._engine(None, None)
     sent: list[int] = []
@@ -235,9 +257,9 @@ def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch
 
     engine._chain.allowance = left
     monkeypatch.setattr(engine, "approve", approve)
-    monkeypatch.setattr(cli, "_session", lambda _options=None: session)
+    monkeypatch.setattr(main, "_session", lambda _options=None: session)
     for arguments in (["5"], ["5", "--set"], ["5", "--add"]):
-        assert cli.main(["wallet", "approve", *arguments]) == 0
+        assert main.main(["wallet", "approve", *arguments]) == 0
     assert sent == [5 * 10**18, 5 * 10**18, 62 * 10**17]
 
 
@@ -245,7 +267,9 @@ def test_a_changed_object_is_not_signed_and_reserves_nothing(session: Session, m
     authorise = x402.authorise
 
     def changed(*args: Any, **kwargs: Any) -> Any:
-        return replace(authorise(*args, **kwargs), pay_to="0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
+        return replace(
+            authorise(*args, **kwargs), pay_to="0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+        )
 
     monkeypatch.setattr(x402, "authorise", changed)
     with pytest.raises(errors.PaymentRefused, match="names payee 0x3C44"):
@@ -258,7 +282,9 @@ def test_a_dry_run_says_that_a_cap_is_over_the_limit(session: Session, offers: O
     offers(amount=str(5 * CAP))
     quote = session.quote(PROMPT)
     assert quote.cap.amount == 5 * CAP
-    assert any("asks for a cap of 0.5 sim-OPG; the limit per call is 0.1" in note for note in quote.notes)
+    assert any(
+        "asks for a cap of 0.5 sim-OPG; the limit per call is 0.1" in note for note in quote.notes
+    )
 
 
 def test_several_hosts_are_those_whose_caps_are_within_the_limits(session: Session, offers: Offers):

@@ -1,4 +1,5 @@
-"""Calls under each set of terms that was seen of real gateways, on a simulated network that offers it."""
+"""Calls under each set of terms that was seen of real gateways, on a simulated network that offers
+it."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ import pytest
 from support.simnet import RunningSimnet, isolated_home
 
 from opg_magic import errors
-from opg_magic.call import CallOptions
-from opg_magic.config import Settings
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt
 from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
-from opg_magic.session import Session
+from opg_magic.settings.config import Settings
 from opg_magic.simnet.terms import terms_named
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
@@ -27,15 +28,21 @@ def started(net: RunningSimnet, folder: Path, **limits: str) -> Session:
 
 
 def test_a_session_that_its_host_ended_before_we_thought_is_paid_once(tmp_path: Path):
-    """Such a host takes no more calls 120 s before the deadline; by our own reckoning the last may end 95 s before."""
+    """Such a host takes no more calls 120 s before the deadline; by our own reckoning the last may
+    end 95 s before."""
     with isolated_home(tmp_path), RunningSimnet(terms=terms_named("2026-07")) as net:
-        session = started(net, tmp_path, max_cost_per_call="5", max_cost_per_kernel="20", max_cost_per_day="20")
+        session = started(
+            net, tmp_path, max_cost_per_call="5", max_cost_per_kernel="20", max_cost_per_day="20"
+        )
         try:
             first = session.ask(PROMPT, CallOptions(host="anna"))
             (entry,) = session.ledger.open_authorisations()
             (anna,) = (host for host in net.net.hosts if host.name == "anna")
             # The host's clock: inside its last 120 s.
-            clock, anna.sessions._clock = anna.sessions._clock, lambda: entry.authorisation.deadline - 119
+            clock, anna.sessions._clock = (
+                anna.sessions._clock,
+                lambda: entry.authorisation.deadline - 119,
+            )
             second = session.ask(PROMPT, CallOptions(host="anna"))
             anna.sessions._clock = clock
             third = session.ask(PROMPT, CallOptions(host="anna"))
@@ -63,7 +70,8 @@ def net(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningSimne
 def test_a_call_is_made_once_the_limit_allows_the_cap(net: RunningSimnet, tmp_path: Path):
     file = tmp_path / "own.toml"
     session = Session(
-        Settings(environ={}, user_file=file, project_dir=tmp_path), simulator=lambda _known: net.net.state
+        Settings(environ={}, user_file=file, project_dir=tmp_path),
+        simulator=lambda _known: net.net.state,
     )
     try:
         terms = net.net.terms
@@ -72,7 +80,9 @@ def test_a_call_is_made_once_the_limit_allows_the_cap(net: RunningSimnet, tmp_pa
         assert session.ledger.open_authorisations() == []
         whole = terms.cap // 10**18
         assert f"opg config max_cost_per_call {whole}" in str(refused.value.hint)
-        file.write_text(f'max_cost_per_call = "{whole}"\nmax_cost_per_kernel = "20"\nmax_cost_per_day = "20"\n')
+        file.write_text(
+            f'max_cost_per_call = "{whole}"\nmax_cost_per_kernel = "20"\nmax_cost_per_day = "20"\n'
+        )
         assert session.ask(PROMPT).cost.charge is Charge.CLAIMED
         (entry,) = session.ledger.open_authorisations()
         auth = entry.authorisation

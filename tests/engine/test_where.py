@@ -1,4 +1,5 @@
-"""Where a call was made: the notebook's name and the number of the cell, as IPython and the system tell them."""
+"""Where a call was made: the notebook's name and the number of the cell, as IPython and the system
+tell them."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from opg_magic import session as sessions
+from opg_magic.call.session import Session, execution_count, notebook_name
+from opg_magic.call import session as sessions
 from opg_magic.models import Prompt
-from opg_magic.session import Session, execution_count, notebook_name
 
 
 @pytest.fixture
@@ -23,10 +24,13 @@ def shell(tmp_path, monkeypatch):
 def test_the_number_of_the_running_cell_is_that_of_its_output(shell):
     shell.user_ns["count"] = execution_count
     for _ in range(3):
-        result = shell.run_cell("numbers = globals().get('numbers', []) + [count()]\ncount()", store_history=True)
+        result = shell.run_cell(
+            "numbers = globals().get('numbers', []) + [count()]\ncount()", store_history=True
+        )
         assert result.result == result.execution_count
     assert shell.user_ns["numbers"] == [1, 2, 3]
-    # Between two cells it is that of the last one; a cell that leaves no history has no number of its own.
+    # Between two cells it is that of the last one; a cell that leaves no history has no number of
+    # its own.
     assert execution_count() == 3
     assert shell.run_cell("count()", store_history=False).result == 3
 
@@ -35,7 +39,9 @@ def test_the_number_of_the_running_cell_is_that_of_its_output(shell):
     ("shells", "prompts", "begun", "number"),
     [(7, 7, 7, 7), (8, 8, 7, 7), (1, 1, 0, 0), (8, 7, 7, 7), (1, 0, 0, 0), (0, -1, 0, 0)],
 )
-def test_older_and_newer_ipythons_agree_on_it(monkeypatch, shells: int, prompts: int, begun: int, number: int):
+def test_older_and_newer_ipythons_agree_on_it(
+    monkeypatch, shells: int, prompts: int, begun: int, number: int
+):
     # Older ones raise the count after the cell has run, newer ones before it.
     shell = SimpleNamespace(
         execution_count=shells,
@@ -57,7 +63,9 @@ def test_older_and_newer_ipythons_agree_on_it(monkeypatch, shells: int, prompts:
         ("\ud800.ipynb", "?.ipynb"),
     ],
 )
-def test_a_name_with_a_byte_that_is_not_utf8_stops_no_call(session: Session, monkeypatch, given: str, name: str):
+def test_a_name_with_a_byte_that_is_not_utf8_stops_no_call(
+    session: Session, monkeypatch, given: str, name: str
+):
     monkeypatch.setattr(sessions.os, "environ", {**sessions.os.environ, "JPY_SESSION_NAME": given})
     assert notebook_name() == name
     if not given.isascii():

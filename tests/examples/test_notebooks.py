@@ -1,4 +1,5 @@
-"""Both example notebooks, top to bottom in a fresh kernel: what should fail fails, as it says, and nothing else."""
+"""Both example notebooks, top to bottom in a fresh kernel: what should fail fails, as it says, and
+nothing else."""
 
 from __future__ import annotations
 
@@ -21,12 +22,13 @@ pytestmark = [pytest.mark.kernel, pytest.mark.simnet, pytest.mark.xdist_group("e
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A home of its own, with a simulated network that the first cell starts and that is stopped here."""
+    """A home of its own, with a simulated network that the first cell starts and that is stopped
+    here."""
     scratch = tmp_path_factory.mktemp("examples")
     made = environment(scratch / "home", scratch)
     yield made
     subprocess.run(
-        [sys.executable, "-m", "opg_magic.cli", "simnet", "down"],
+        [sys.executable, "-m", "opg_magic.shell.main", "simnet", "down"],
         env=made,
         check=False,
         stdout=subprocess.DEVNULL,
@@ -72,7 +74,7 @@ def test_quickstart_export_is_verified_by_the_command(executed: dict[str, Any]) 
 
 def test_saved_quickstart_is_verified_as_a_notebook(executed: dict[str, Any], env: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "opg_magic.cli", "verify", "quickstart.ipynb", "--allow-simulated"],
+        [sys.executable, "-m", "opg_magic.shell.main", "verify", "quickstart.ipynb", "--allow-simulated"],
         cwd=executed["folder"],
         env=env,
         capture_output=True,
@@ -88,7 +90,7 @@ def test_edited_notebook_is_not_verified(executed: dict[str, Any], env: dict[str
     assert "561 is not prime" in text
     (tmp_path / "edited.ipynb").write_text(text.replace("561 is not prime", "561 is now prime"))
     done = subprocess.run(
-        [sys.executable, "-m", "opg_magic.cli", "verify", "edited.ipynb", "--allow-simulated"],
+        [sys.executable, "-m", "opg_magic.shell.main", "verify", "edited.ipynb", "--allow-simulated"],
         cwd=tmp_path,
         env=env,
         capture_output=True,

@@ -1,8 +1,8 @@
-"""Five readers of what strangers send: no input gives anything but evidence or the documented error.
+"""Five readers of what strangers send: no input gives anything but evidence or the documented
+error.
 
-Beyond not crashing, each target holds what comes out against what was signed: spoilt bytes never pass for good ones.
-The bounds are told in ``docs/bounds.md``.
-"""
+Beyond not crashing, each target holds what comes out against what was signed: spoilt bytes never
+pass for good ones. The bounds are told in ``docs/bounds.md``."""
 
 from __future__ import annotations
 
@@ -25,16 +25,24 @@ from support.receipts import SIM
 from support.signed_receipts import signed
 
 from opg_magic.errors import ArgumentError, MalformedMessage, PaymentRefused, UnreadableReceipt
-from opg_magic.models import CLAIM_NAMES, AttestationEvidence, Claim, Evidence, ResponseEvidence, Status, VerdictStatus
+from opg_magic.models import (
+    CLAIM_NAMES,
+    AttestationEvidence,
+    Claim,
+    Evidence,
+    ResponseEvidence,
+    Status,
+    VerdictStatus,
+)
 from opg_magic.protocol import merkle, reply, sse, x402
 from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, write_dump
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.receipt import (
+from opg_magic.receipt.document import (
     Receipt,
     supplement_json,
     supplement_kind,
     supplemented,
 )
+from opg_magic.receipt.form import digest
 from opg_magic.verify import AUDIT, attestation, judge, verify_exchange
 
 MIB = 1024 * 1024
@@ -42,7 +50,9 @@ MIB = 1024 * 1024
 
 def judged(found: Evidence) -> dict[str, Claim]:
     """All claims, for the kernel and for a reader; whatever is in the evidence, they are claims."""
-    verdicts = [judge(found, policy=AUDIT, trust=trust) for trust in (signing.live(), signing.reader())]
+    verdicts = [
+        judge(found, policy=AUDIT, trust=trust) for trust in (signing.live(), signing.reader())
+    ]
     for verdict in verdicts:
         assert tuple(verdict.claims) == CLAIM_NAMES
         for name, claim in verdict.claims.items():
@@ -51,7 +61,7 @@ def judged(found: Evidence) -> dict[str, Claim]:
     return dict(verdicts[0].claims)
 
 
-# ----------------------------------------------------------------------------------------------------------------- SSE
+# ---------------------------------------------------------------------------------------------- SSE
 
 BY = signing.signer()
 STREAMS = (
@@ -75,7 +85,9 @@ def test_event_streams(raw: bytes, cuts: list[int], ended: bool) -> None:
     reader = sse.StreamReader()
     start = 0
     for cut in sorted(cuts):
-        assert all(isinstance(piece, str) for piece in reader.feed(raw[start:cut] if cut > start else b""))
+        assert all(
+            isinstance(piece, str) for piece in reader.feed(raw[start:cut] if cut > start else b"")
+        )
         start = max(start, cut)
     reader.feed(raw[start:])
     found = reader.finish(ended)
@@ -88,14 +100,23 @@ def test_event_streams(raw: bytes, cuts: list[int], ended: bool) -> None:
 
 @FUZZ
 @given(
-    replaced(*(json.loads(line[6:]) for raw in STREAMS for line in raw.split(b"\n\n") if line.startswith(b"data: {")))
+    replaced(
+        *(
+            json.loads(line[6:])
+            for raw in STREAMS
+            for line in raw.split(b"\n\n")
+            if line.startswith(b"data: {")
+        )
+    )
 )
 def test_event_streams_of_sound_json(message: Any) -> None:
     final = STREAMS[0].split(b"\n\n")[-3]
     for raw in (
         signing.sse(json.dumps(message)),
         signing.sse(json.dumps(message), final[6:].decode()),
-        signing.sse(*[line[6:].decode() for line in STREAMS[0].split(b"\n\n")[:2]], json.dumps(message)),
+        signing.sse(
+            *[line[6:].decode() for line in STREAMS[0].split(b"\n\n")[:2]], json.dumps(message)
+        ),
     ):
         claims = judged(replace(CALL, response=sse.read_stream(raw)))
         if claims["response"].passed and claims["signature"].passed:
@@ -121,7 +142,7 @@ def test_answers_that_are_not_streamed(raw: bytes, message: Any) -> None:
     assert verdict.status in (VerdictStatus.FAILED, VerdictStatus.UNVERIFIED)
 
 
-# ------------------------------------------------------------------------------------------------------------- receipts
+# ----------------------------------------------------------------------------------------- receipts
 
 
 def receipts() -> list[Receipt]:
@@ -164,7 +185,8 @@ def test_every_time_and_number_of_a_receipt_at_its_ends() -> None:
 
 
 def extremes(value: Any) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
-    """Every place of a time or of a number from a chain, and the first and the last that it may hold."""
+    """Every place of a time or of a number from a chain, and the first and the last that it may
+    hold."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(inner, dict | list):
             yield from extremes(inner)
@@ -188,12 +210,17 @@ def read_as_receipt(raw: bytes | str) -> None:
     # What the host signed cannot be edited, whatever else is.
     good = RECEIPTS[0]
     if all(claims[name].passed for name in ("request", "response", "signature")):
-        assert one.text == good.text and one.document["request"]["canonical"] == good.document["request"]["canonical"]
+        assert (
+            one.text == good.text
+            and one.document["request"]["canonical"] == good.document["request"]["canonical"]
+        )
     reader = judge(one.evidence(), trust=signing.reader())
-    assert reader.outcome is not VerdictStatus.VERIFIED, "what a stranger only recorded has verified"
+    assert reader.outcome is not VerdictStatus.VERIFIED, (
+        "what a stranger only recorded has verified"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------ 402
+# ---------------------------------------------------------------------------------------------- 402
 
 OFFER: dict[str, Any] = {
     "x402Version": 2,
@@ -231,7 +258,11 @@ def test_402_headers(header: bytes, inside: bytes, offer: Any, entry: Any) -> No
     ask(header.decode("utf-8", "surrogateescape"))
     ask(base64.b64encode(inside).decode())
     ask(base64.b64encode(json.dumps(offer).encode()).decode())
-    ask(base64.b64encode(json.dumps({**OFFER, "accepts": [entry, OFFER["accepts"][0]]}).encode()).decode())
+    ask(
+        base64.b64encode(
+            json.dumps({**OFFER, "accepts": [entry, OFFER["accepts"][0]]}).encode()
+        ).decode()
+    )
 
 
 def ask(header: str) -> None:
@@ -248,18 +279,28 @@ def ask(header: str) -> None:
         return
     assert 0 < terms.amount < 2**256 and terms.max_timeout_seconds > 0
     assert (terms.scheme, terms.network, terms.asset) == ("upto", "eip155:8453", SIM.token.address)
-    assert (terms.pay_to.lower(), terms.facilitator.lower()) == (host.payment_address, SIM.facilitators[0])
+    assert (terms.pay_to.lower(), terms.facilitator.lower()) == (
+        host.payment_address,
+        SIM.facilitators[0],
+    )
     assert all(isinstance(note, str) for note in notes)
-    authorisation = x402.authorise(terms, SIM, "0x" + "0a" * 20, now=signing.SIGNED, nonce=secrets.randbits(256))
+    authorisation = x402.authorise(
+        terms, SIM, "0x" + "0a" * 20, now=signing.SIGNED, nonce=secrets.randbits(256)
+    )
     assert authorisation.deadline - signing.SIGNED <= x402.MAX_SECONDS
     x402.typed_data(authorisation, SIM)
 
 
 def test_an_honest_402_is_accepted_by_this_very_target() -> None:
-    assert x402.choose_terms(x402.parse_payment_required(HEADER.decode()), SIM, signing.host())[0].amount == 10**17
+    assert (
+        x402.choose_terms(x402.parse_payment_required(HEADER.decode()), SIM, signing.host())[
+            0
+        ].amount
+        == 10**17
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------------- COSE
+# --------------------------------------------------------------------------------------------- COSE
 
 HOST = signing.host()
 DOCUMENT = signing.attestation(HOST).document
@@ -273,7 +314,9 @@ GOOD = attestation.examine(DOCUMENT, simulated_roots={signing.authority().root_s
 @FUZZ
 @given(spoilt(DOCUMENT, *OTHERS))
 def test_attestation_documents(raw: bytes) -> None:
-    claim = attestation.check(replace(CALL, attestation=AttestationEvidence(raw, None, signing.SENT)), signing.live())
+    claim = attestation.check(
+        replace(CALL, attestation=AttestationEvidence(raw, None, signing.SENT)), signing.live()
+    )
     assert isinstance(claim, Claim)
     try:
         report = attestation.examine(raw, simulated_roots={signing.authority().root_sha256})
@@ -294,7 +337,16 @@ def test_attestation_documents_of_sound_cbor(value: Any, junk: bytes) -> None:
 
     outer = cbor2.loads(DOCUMENT)
     payload = cbor2.loads(outer[2])
-    for name in ("module_id", "timestamp", "digest", "pcrs", "certificate", "cabundle", "public_key", "user_data"):
+    for name in (
+        "module_id",
+        "timestamp",
+        "digest",
+        "pcrs",
+        "certificate",
+        "cabundle",
+        "public_key",
+        "user_data",
+    ):
         for other in (value, junk):
             spoilt_payload = cbor2.dumps({**payload, name: other})
             report_of(cbor2.dumps([outer[0], outer[1], spoilt_payload, outer[3]]))
@@ -313,9 +365,12 @@ def report_of(raw: bytes) -> None:
     assert not report.accepted and report.failures
 
 
-# ----------------------------------------------------------------------------------------------------------- blob dumps
+# --------------------------------------------------------------------------------------- blob dumps
 
-ITEMS = [BatchItem(bytes([n]) * 32, b"i" * 32, b"o" * 32, b"\xd3" if n == 2 else b"s" * 256, n) for n in range(5)]
+ITEMS = [
+    BatchItem(bytes([n]) * 32, b"i" * 32, b"o" * 32, b"\xd3" if n == 2 else b"s" * 256, n)
+    for n in range(5)
+]
 DUMP = write_dump(ITEMS)
 
 
@@ -331,10 +386,12 @@ def test_blob_dumps(raw: bytes, dump: Any) -> None:
         assert isinstance(found, BatchDump) and 1 <= len(found.items) <= merkle.MAX_ITEMS
         tree = Tree(item.leaf for item in found.items)
         assert found.root == tree.root
-        assert all(merkle.verify_proof(found.root, i.leaf, found.tree.proof(i.leaf)) for i in found.items)
+        assert all(
+            merkle.verify_proof(found.root, i.leaf, found.tree.proof(i.leaf)) for i in found.items
+        )
 
 
-# --------------------------------------------------------------------------------------------------------------- bounds
+# ------------------------------------------------------------------------------------------- bounds
 
 
 def big(what: str) -> Any:
@@ -345,12 +402,17 @@ def big(what: str) -> Any:
         "deep": b"data: " + b"[" * (3 * MIB) + b"\n\n",
         "empty lines": b"\n" * (2 * MIB),
         "many calls": signing.sse(
-            *(signing.chunk({"tool_calls": [{"index": n, "id": "x", "function": {"name": "f"}}]}) for n in range(3000))
+            *(
+                signing.chunk({"tool_calls": [{"index": n, "id": "x", "function": {"name": "f"}}]})
+                for n in range(3000)
+            )
         ),
     }[what]
 
 
-@pytest.mark.parametrize("what", ["one endless line", "many lines", "deep", "empty lines", "many calls"])
+@pytest.mark.parametrize(
+    "what", ["one endless line", "many lines", "deep", "empty lines", "many calls"]
+)
 def test_a_stream_is_bounded(what: str) -> None:
     raw = big(what)
 
@@ -393,8 +455,14 @@ def test_a_402_header_is_bounded() -> None:
 
 
 def test_a_document_is_bounded() -> None:
-    claims_much = [b"\x84\x44\xa1\x01\x38\x22\xa0" + head for head in (b"\x5b", b"\x9b", b"\xbb", b"\x7b")]
-    for raw in (b"\x84" * MIB, b"\x9f" * 60_000, *(head + b"\x7f" + b"\xff" * 7 for head in claims_much)):
+    claims_much = [
+        b"\x84\x44\xa1\x01\x38\x22\xa0" + head for head in (b"\x5b", b"\x9b", b"\xbb", b"\x7b")
+    ]
+    for raw in (
+        b"\x84" * MIB,
+        b"\x9f" * 60_000,
+        *(head + b"\x7f" + b"\xff" * 7 for head in claims_much),
+    ):
         assert peak_of(lambda raw=raw: report_of(raw)) < 4 * MIB  # type: ignore[misc]
 
 

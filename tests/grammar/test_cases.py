@@ -1,4 +1,5 @@
-"""One grammar: the cases that the browser's reading of a cell is held to as well (``grammar.spec.ts``)."""
+"""One grammar: the cases that the browser's reading of a cell is held to as well
+(``grammar.spec.ts``)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from opg_magic import grammar, magic_line
-from opg_magic.receipts import cells
+from opg_magic.audit import cells
+from opg_magic.cells import grammar, magic_line
 
 CASES: dict[str, list[Any]] = json.loads((Path(__file__).parent / "cases.json").read_text("utf-8"))
 
@@ -26,7 +27,10 @@ def read(source: str) -> dict[str, Any]:
     if cell.head is not None:
         found |= {"line": cell.head.line, "body": cell.head.body}
     if cell.line is not None:
-        given = {key: as_json(list(v) if isinstance(v, tuple) else v) for key, v in cell.line.given.items()}
+        given = {
+            key: as_json(list(v) if isinstance(v, tuple) else v)
+            for key, v in cell.line.given.items()
+        }
         found |= {"name": cell.line.name, "given": given}
     return found
 
@@ -74,17 +78,28 @@ def test_words_are_split_as_a_shell_splits_them() -> None:
         line = "".join(source.choice(" \t'\"\\abé=-") for _ in range(source.randrange(14)))
         found = grammar.words(line)
         try:
-            assert (found.is_open, found.values) == (False, shlex.split(line, comments=False, posix=True)), line
+            assert (found.is_open, found.values) == (
+                False,
+                shlex.split(line, comments=False, posix=True),
+            ), line
         except ValueError:
             assert found.is_open, line
 
 
 def test_hostile_text_is_read_in_no_time() -> None:
-    """Nothing here takes a time that grows faster than the text: what did would take minutes for this."""
+    """Nothing here takes a time that grows faster than the text: what did would take minutes for
+    this."""
     size = 200_000
     stops = "%%opg " + "--stop a " * size
     for text in (
-        *("%%time\n" * (size // 7), "{{" * size, " \n" * size, "%%opg " + "\\" * size, "%%opg " + "'\"" * size, stops),
+        *(
+            "%%time\n" * (size // 7),
+            "{{" * size,
+            " \n" * size,
+            "%%opg " + "\\" * size,
+            "%%opg " + "'\"" * size,
+            stops,
+        ),
         *("%%capture " + "-a 1 " * size + "!\n%%opg", "%%time -" + "a-" * size + "!\n%%opg a\nx"),
         *("%" * size, "#\n" * size, "\u200b" * size, "In [" + "0" * size),
     ):

@@ -1,4 +1,5 @@
-"""Through a proxy: the pin holds, nothing but the host's name is told, and this machine is never proxied."""
+"""Through a proxy: the pin holds, nothing but the host's name is told, and this machine is never
+proxied."""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ from aiohttp import web
 from support.connect_proxy import ConnectProxy, connect_proxy
 from support.tls_host import Request, chunk, identity, reply, stream_head, tls_host
 
-from opg_magic.config import Settings
 from opg_magic.errors import ChannelRefused, ConfigError, HostUnavailable, NetworkUnavailable
-from opg_magic.hosts.rpc import Rpc
-from opg_magic.hosts.settlement import SettlementReader
-from opg_magic.hosts.transport import HostPool, SendFailed
 from opg_magic.models import CHAT_PATH
-from opg_magic.networks import OPENGRADIENT
-from opg_magic.proxy import Proxy, is_this_machine, proxy_for, read_proxy
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for, read_proxy
+from opg_magic.models.secret import Secret
+from opg_magic.network.relay import SettlementReader
+from opg_magic.network.rpc import Rpc
+from opg_magic.network.transport import HostPool, SendFailed
+from opg_magic.settings.config import Settings
 
 PROMPT = b'{"messages": [{"content": "the prompt itself", "role": "user"}], "model": "gpt-5"}'
 PAYMENT = Secret("cGF5bWVudC1zaWduYXR1cmUtbmV2ZXItc2hvd24=")
@@ -82,7 +83,9 @@ def pool_pin(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-async def test_attack_19_a_proxy_that_ends_tls_itself_reads_nothing(proxy: ConnectProxy, tmp_path: Path) -> None:
+async def test_attack_19_a_proxy_that_ends_tls_itself_reads_nothing(
+    proxy: ConnectProxy, tmp_path: Path
+) -> None:
     mine, liar = identity(), identity()
     proxy.liar, proxy.folder = liar, tmp_path
     pool = HostPool(timeout=10, proxy=Proxy(proxy.url))
@@ -90,7 +93,11 @@ async def test_attack_19_a_proxy_that_ends_tls_itself_reads_nothing(proxy: Conne
         proxy.target = server.port
         entry = server.entry(mine.der, endpoint=FAR)
         client = pool.client(entry)
-        for ask in (client.health, lambda: client.attestation(bytes(20)), lambda: send(pool, entry)):
+        for ask in (
+            client.health,
+            lambda: client.attestation(bytes(20)),
+            lambda: send(pool, entry),
+        ):
             with pytest.raises(ChannelRefused, match="nothing was sent"):
                 await ask()
         assert server.connections == 0
@@ -112,7 +119,9 @@ async def test_attack_19_a_leaf_of_the_registered_certificate_is_refused_behind_
     assert bytes(proxy.heard) == b""
 
 
-@pytest.mark.parametrize("answer", ["407 Proxy Authentication Required", "403 No", "502 \x1b[2J", "302 Found"])
+@pytest.mark.parametrize(
+    "answer", ["407 Proxy Authentication Required", "403 No", "502 \x1b[2J", "302 Found"]
+)
 async def test_a_proxy_that_refuses_costs_nothing_and_its_password_stays_secret(
     proxy: ConnectProxy, tmp_path: Path, answer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,7 +157,9 @@ async def test_a_proxy_that_does_not_answer_leaves_nothing_unknown(
     await pool.aclose()
 
 
-async def test_hosts_and_rpcs_of_this_machine_are_never_proxied(proxy: ConnectProxy, tmp_path: Path) -> None:
+async def test_hosts_and_rpcs_of_this_machine_are_never_proxied(
+    proxy: ConnectProxy, tmp_path: Path
+) -> None:
     mine = identity()
     pool = HostPool(timeout=10, proxy=Proxy(proxy.url))
     async with tls_host(mine, answered, tmp_path) as server:
@@ -161,7 +172,7 @@ async def test_hosts_and_rpcs_of_this_machine_are_never_proxied(proxy: ConnectPr
     assert proxy.asked == []
 
 
-# ------------------------------------------------------------------------------------------------------ RPCs and blobs
+# ----------------------------------------------------------------------------------- RPCs and blobs
 
 
 def chain() -> Any:
@@ -189,7 +200,9 @@ async def test_an_rpc_is_asked_through_the_proxy(proxy: ConnectProxy) -> None:
     async with chain() as url:
         proxy.target = int(url.rpartition(":")[2])
         rpc = Rpc(
-            "http://rpc.test/v1/an-api-key", timeout=10, proxy=read_proxy(f"http://me:hush@127.0.0.1:{proxy.port}")
+            "http://rpc.test/v1/an-api-key",
+            timeout=10,
+            proxy=read_proxy(f"http://me:hush@127.0.0.1:{proxy.port}"),
         )
         assert await rpc.chain_id() == 7
         await rpc.aclose()
@@ -197,14 +210,22 @@ async def test_an_rpc_is_asked_through_the_proxy(proxy: ConnectProxy) -> None:
     assert "Proxy-Authorization: Basic " + base64.b64encode(b"me:hush").decode() in proxy.asked[0]
 
 
-async def test_an_rpc_over_tls_is_tunnelled_and_a_refusal_names_the_proxy(proxy: ConnectProxy) -> None:
+async def test_an_rpc_over_tls_is_tunnelled_and_a_refusal_names_the_proxy(
+    proxy: ConnectProxy,
+) -> None:
     proxy.answer = "403 No"
-    rpc = Rpc("https://rpc.test/v1/an-api-key", timeout=10, proxy=read_proxy(f"http://me:hush@127.0.0.1:{proxy.port}"))
+    rpc = Rpc(
+        "https://rpc.test/v1/an-api-key",
+        timeout=10,
+        proxy=read_proxy(f"http://me:hush@127.0.0.1:{proxy.port}"),
+    )
     with pytest.raises(NetworkUnavailable) as refused:
         await rpc.chain_id()
     await rpc.aclose()
     assert proxy.lines == ["CONNECT rpc.test:443 HTTP/1.1"]
-    assert f"RPC rpc.test unreachable through the proxy 127.0.0.1:{proxy.port}" in str(refused.value)
+    assert f"RPC rpc.test unreachable through the proxy 127.0.0.1:{proxy.port}" in str(
+        refused.value
+    )
     assert "Proxy-Authorization: Basic " + base64.b64encode(b"me:hush").decode() in proxy.asked[0]
     assert "an-api-key" not in "".join(proxy.asked) + str(refused.value)
     assert "hush" not in str(refused.value)
@@ -225,7 +246,7 @@ async def test_blobs_are_fetched_through_the_proxy(proxy: ConnectProxy) -> None:
     assert proxy.lines == ["CONNECT blobs.test:443 HTTP/1.1"]
 
 
-# --------------------------------------------------------------------------------------------------------- the setting
+# -------------------------------------------------------------------------------------- the setting
 
 
 @pytest.mark.parametrize(
@@ -247,7 +268,8 @@ def test_a_proxy_is_read(text: str, url: str, user: str | None, password: str) -
 BAD = [
     "", "proxy.example:3128", "https://proxy.example:3128", "socks5://proxy.example:1080", "http://proxy.example",
     "http://:3128", "http://proxy.example:port", "http://proxy.example:3128/path", "http://proxy.example:3128?x",
-    "http://me:hush%0d%0aX: y@proxy.example:3128", "http://a b:3128", "http://[::1:3128", "http://ü.example:3128", 3128,
+    "http://me:hush%0d%0aX: "
+    "y@proxy.example:3128", "http://a b:3128", "http://[::1:3128", "http://ü.example:3128", 3128,
 ]  # fmt: skip
 
 
@@ -261,7 +283,9 @@ def test_what_is_no_proxy_is_refused_without_being_repeated(text: Any, tmp_path:
         assert "hush" not in str(refused.value)
 
 
-def settings(folder: Path, *, environ: dict[str, str] | None = None, user: str = "", project: str = "") -> Settings:
+def settings(
+    folder: Path, *, environ: dict[str, str] | None = None, user: str = "", project: str = ""
+) -> Settings:
     (folder / "user.toml").write_text(user)
     (folder / "pyproject.toml").write_text(project)
     return Settings(environ=environ or {}, user_file=folder / "user.toml", project_dir=folder)
@@ -269,7 +293,10 @@ def settings(folder: Path, *, environ: dict[str, str] | None = None, user: str =
 
 def test_it_is_the_users_own_setting_and_shown_without_its_password(tmp_path: Path) -> None:
     url = "http://me:hush@proxy.example:3128"
-    for mine in (settings(tmp_path, user=f'proxy = "{url}"'), settings(tmp_path, environ={"OPG_PROXY": url})):
+    for mine in (
+        settings(tmp_path, user=f'proxy = "{url}"'),
+        settings(tmp_path, environ={"OPG_PROXY": url}),
+    ):
         assert mine.get("proxy") == read_proxy(url)
         shown = {key: value for key, value, *_ in mine.rows()}["proxy"]
         assert "proxy.example:3128" in shown and "hush" not in shown
@@ -291,9 +318,7 @@ def test_the_environments_proxies_are_not_used_and_that_is_said(tmp_path: Path, 
 
 
 def test_rpcs_are_shown_without_their_keys(tmp_path: Path) -> None:
-    user = (
-        'registry_rpcs = ["https://rpc.example/v2/an-api-key", "https://me:hush@b.example:8443", "http://c.example/"]'
-    )
+    user = 'registry_rpcs = ["https://rpc.example/v2/an-api-key", "https://me:hush@b.example:8443", "http://c.example/"]'
     shown = {key: value for key, value, *_ in settings(tmp_path, user=user).rows()}["registry_rpcs"]
     assert shown == "https://rpc.example/…, https://b.example:8443/…, http://c.example"
 
@@ -317,9 +342,9 @@ def test_this_machine_is_known_by_its_name_alone(host: str, here: bool) -> None:
 def test_a_session_carries_the_setting_to_the_real_network_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opg_magic.reading import profile_of
+    from opg_magic.audit.readers import profile_of
 
     found = settings(tmp_path, user='proxy = "http://p.example:3128"')
-    monkeypatch.setattr("opg_magic.simlink.read_state", lambda: None)
+    monkeypatch.setattr("opg_magic.network.simulation.read_state", lambda: None)
     assert profile_of((), found).proxy == Proxy("http://p.example:3128")
     assert profile_of(()).proxy is None

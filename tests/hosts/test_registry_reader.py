@@ -29,12 +29,12 @@ from opg_magic.errors import (
     RpcsDisagree,
     WrongChain,
 )
-from opg_magic.hosts import abi
-from opg_magic.hosts.choice import order_hosts
-from opg_magic.hosts.registry import RegistryReader, RegistrySnapshot
-from opg_magic.hosts.rpc import Rpc
-from opg_magic.networks import OPENGRADIENT, REGISTRY_ADDRESS, Network
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPENGRADIENT, REGISTRY_ADDRESS, Network
+from opg_magic.models.secret import Secret
+from opg_magic.network import abi
+from opg_magic.network.choice import order_hosts
+from opg_magic.network.registry import RegistryReader, RegistrySnapshot
+from opg_magic.network.rpc import Rpc
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.deploy import RegistryAdmin, deploy_registry_chain
 from opg_magic.simnet.nitro import Authority
@@ -91,7 +91,9 @@ class World:
             tls_certificate_der=certificate(number),
         )
         endpoint = f"https://host{number}.example"
-        return self.admin.register(OWNERS[number], PAYEE, endpoint, signing_key(number), certificate(number), document)
+        return self.admin.register(
+            OWNERS[number], PAYEE, endpoint, signing_key(number), certificate(number), document
+        )
 
 
 @pytest.fixture
@@ -107,7 +109,9 @@ class Readers:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> RegistryReader:
-        self.doubles = [await self._stack.enter_async_context(rpc_double(self._chain, e)) for e in self._edits]
+        self.doubles = [
+            await self._stack.enter_async_context(rpc_double(self._chain, e)) for e in self._edits
+        ]
         reader = RegistryReader(network(*(d.url for d in self.doubles)), timeout=self._timeout)
         self._stack.push_async_callback(reader.aclose)
         return reader
@@ -135,7 +139,9 @@ async def test_a_snapshot_lists_the_active_hosts_with_everything(world: World) -
     assert host.payment_address == PAYEE
     assert host.pcr_hash == PCR_HASH
     assert host.ohttp_config is None
-    block = world.chain.handle({"id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]})["result"]
+    block = world.chain.handle(
+        {"id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+    )["result"]
     assert (hex(snapshot.block_number), snapshot.block_hash) == (block["number"], block["hash"])
     assert snapshot.block_time == datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
     assert abs(snapshot.fetched_at - datetime.now(UTC)) < timedelta(minutes=5)
@@ -147,7 +153,9 @@ async def test_a_snapshot_lists_the_active_hosts_with_everything(world: World) -
     assert (evidence.chain_id, evidence.contract) == (10740, REGISTRY_ADDRESS)
 
 
-async def test_rpcs_are_named_by_host_label_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_rpcs_are_named_by_host_label_alone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     readers = Readers(world.chain, honest, honest)
     async with readers as reader:
@@ -162,7 +170,7 @@ async def test_rpcs_are_named_by_host_label_alone(world: World, caplog: pytest.L
     assert ports[0] in str(down.value)
 
 
-# ------------------------------------------------------------------------------------------------------ attacks 4 to 6
+# ----------------------------------------------------------------------------------- attacks 4 to 6
 
 
 async def test_attack_04_a_key_that_is_not_listed_is_not_active(world: World) -> None:
@@ -177,7 +185,9 @@ async def test_attack_04_a_key_that_is_not_listed_is_not_active(world: World) ->
             assert evidence.inactive_reason == "not listed"
 
 
-async def test_attack_05_a_host_disabled_at_a_block_is_inactive_there_and_active_before(world: World) -> None:
+async def test_attack_05_a_host_disabled_at_a_block_is_inactive_there_and_active_before(
+    world: World,
+) -> None:
     tee_id = world.tee_ids[0]
     before = world.chain.block_number
     world.clock.now += 10
@@ -192,7 +202,9 @@ async def test_attack_05_a_host_disabled_at_a_block_is_inactive_there_and_active
     assert [host.tee_id for host in snapshot.hosts] == world.tee_ids[1:]
 
 
-async def test_attack_05_a_measurement_revoked_at_a_block_makes_inactive_there_and_not_before(world: World) -> None:
+async def test_attack_05_a_measurement_revoked_at_a_block_makes_inactive_there_and_not_before(
+    world: World,
+) -> None:
     tee_id = world.tee_ids[0]
     before = world.chain.block_number
     world.clock.now += 10
@@ -200,12 +212,18 @@ async def test_attack_05_a_measurement_revoked_at_a_block_makes_inactive_there_a
     async with Readers(world.chain, honest) as reader:
         assert (await reader.at_block(tee_id, before)).active
         later = await reader.at_block(tee_id, world.chain.block_number)
-        assert (later.active, later.inactive_reason, later.pcr_approved) == (False, "PCR revoked", False)
+        assert (later.active, later.inactive_reason, later.pcr_approved) == (
+            False,
+            "PCR revoked",
+            False,
+        )
         assert (await reader.snapshot()).hosts == ()
 
 
 @pytest.mark.parametrize(("age", "active"), [(1799, True), (1800, True), (1801, False)])
-async def test_attack_05_a_silent_host_is_inactive_by_the_blocks_own_time(world: World, age: int, active: bool) -> None:
+async def test_attack_05_a_silent_host_is_inactive_by_the_blocks_own_time(
+    world: World, age: int, active: bool
+) -> None:
     tee_id = world.tee_ids[0]
     start = world.chain.time
     world.admin.heartbeat(tee_id)
@@ -218,7 +236,8 @@ async def test_attack_05_a_silent_host_is_inactive_by_the_blocks_own_time(world:
 
 
 def forging(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
-    """Replaces the first host's certificate in the list of hosts; the block's hash stays the honest one."""
+    """Replaces the first host's certificate in the list of hosts; the block's hash stays the honest
+    one."""
     if method == "eth_call" and params[0]["data"].startswith(
         "0x" + abi.function("registry", "getActiveTEEs").selector.hex()
     ):
@@ -317,7 +336,7 @@ async def test_a_block_replaced_while_it_is_read_is_not_used(world: World) -> No
     assert len(seen) == 1
 
 
-# ------------------------------------------------------------------------------------------------------ attacks 7 and 8
+# ---------------------------------------------------------------------------------- attacks 7 and 8
 
 
 async def test_attack_07_an_rpc_that_is_down_is_registry_unreachable() -> None:
@@ -367,14 +386,20 @@ async def test_attack_07_an_rpc_that_never_answers_is_unreachable(world: World) 
         lambda: web.Response(status=307, headers={"Location": "http://127.0.0.1:1/"}),
     ],
 )
-async def test_attack_07_an_rpc_that_speaks_nonsense_is_unreachable(world: World, answer: Any) -> None:
+async def test_attack_07_an_rpc_that_speaks_nonsense_is_unreachable(
+    world: World, answer: Any
+) -> None:
     async with Readers(world.chain, lambda method, params, honest: answer()) as reader:
         with pytest.raises(NetworkUnavailable, match="registry unreachable"):
             await reader.snapshot()
 
 
-@pytest.mark.parametrize("junk", ["0x", "0x00", "0x" + "ff" * 64, "0x" + "00" * 31 + "20" + "ff" * 32])
-async def test_attack_07_a_list_of_hosts_in_no_known_form_is_not_used(world: World, junk: str) -> None:
+@pytest.mark.parametrize(
+    "junk", ["0x", "0x00", "0x" + "ff" * 64, "0x" + "00" * 31 + "20" + "ff" * 32]
+)
+async def test_attack_07_a_list_of_hosts_in_no_known_form_is_not_used(
+    world: World, junk: str
+) -> None:
     ask = abi.function("registry", "getActiveTEEs")
 
     def garbled(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
@@ -408,11 +433,12 @@ async def test_attack_08_no_code_at_the_registrys_address_is_refused() -> None:
         assert "eth_call" not in readers.doubles[0].asked
 
 
-# ---------------------------------------------------------------------------------------------------- older contracts
+# ---------------------------------------------------------------------------------- older contracts
 
 
 def without_ohttp(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
-    """Answers as a registry of before ``ohttpConfig``, which knows neither ``pcrRecords`` nor ``heartbeatMaxAge``."""
+    """Answers as a registry of before ``ohttpConfig``, which knows neither ``pcrRecords`` nor
+    ``heartbeatMaxAge``."""
     if method != "eth_call" or "result" not in answer:
         return answer
     selector = params[0]["data"][:10]
@@ -420,7 +446,9 @@ def without_ohttp(method: str, params: list[Any], answer: dict[str, Any]) -> Any
         new, old = abi.function("registry", name), abi.function("registry_without_ohttp", name)
         if selector == "0x" + new.selector.hex():
             (value,) = new.decode(bytes.fromhex(answer["result"][2:]))
-            shorter = [tuple(e[:10]) for e in value] if name == "getActiveTEEs" else tuple(value[:10])
+            shorter = (
+                [tuple(e[:10]) for e in value] if name == "getActiveTEEs" else tuple(value[:10])
+            )
             return result(answer, "0x" + encode(old.outputs, [shorter]).hex())
     return error(answer, "execution reverted")
 
@@ -453,7 +481,9 @@ async def test_an_ohttp_key_is_kept(world: World) -> None:
     def configured(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
         if method == "eth_call" and params[0]["data"].startswith("0x" + ask.selector.hex()):
             (entries,) = ask.decode(bytes.fromhex(answer["result"][2:]))
-            return result(answer, "0x" + encode(ask.outputs, [[(*e[:10], config) for e in entries]]).hex())
+            return result(
+                answer, "0x" + encode(ask.outputs, [[(*e[:10], config) for e in entries]]).hex()
+            )
         return answer
 
     async with Readers(world.chain, configured) as reader:
@@ -470,10 +500,15 @@ def test_the_abi_agrees_with_the_documented_tuples() -> None:
     assert abi.function("registry_without_ohttp", "getActiveTEEs").outputs == (f"({entry})[]",)
     assert abi.function("registry", "pcrRecords").outputs == ("bool", "uint8", "uint256", "string")
     assert abi.function("permit2", "nonceBitmap").inputs == ("address", "uint256")
-    assert abi.event_topic("erc20", "Transfer") == "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+    assert (
+        abi.event_topic("erc20", "Transfer")
+        == "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+    )
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "file:///etc/passwd", "//x", "http://", "http://h:port"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x", "file:///etc/passwd", "//x", "http://", "http://h:port"]
+)
 def test_an_rpc_url_that_is_none_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Rpc(url, timeout=1)
@@ -486,7 +521,7 @@ async def test_an_rpcs_credentials_are_never_shown() -> None:
     assert repr(rpc) == "<Rpc rpc.example:8443>"
 
 
-# -------------------------------------------------------------------------------------------------------------- choice
+# ------------------------------------------------------------------------------------------- choice
 
 
 @pytest.fixture
@@ -500,9 +535,16 @@ async def test_every_active_host_is_tried_in_an_order_by_chance(snapshot: Regist
     assert firsts == {host.tee_id for host in snapshot.hosts}
 
 
-async def test_a_wanted_host_is_found_by_the_beginning_of_its_id(snapshot: RegistrySnapshot) -> None:
+async def test_a_wanted_host_is_found_by_the_beginning_of_its_id(
+    snapshot: RegistrySnapshot,
+) -> None:
     host = snapshot.hosts[1]
-    for wanted in (host.tee_id, host.tee_id[:12], host.tee_id[2:12].upper(), "0x" + host.tee_id[2:8].upper()):
+    for wanted in (
+        host.tee_id,
+        host.tee_id[:12],
+        host.tee_id[2:12].upper(),
+        "0x" + host.tee_id[2:8].upper(),
+    ):
         assert order_hosts(snapshot, wanted=wanted) == [host]
 
 
@@ -521,12 +563,18 @@ async def test_a_prefix_that_is_none_is_refused(snapshot: RegistrySnapshot, want
 
 
 async def test_a_prefix_of_no_host_is_refused(snapshot: RegistrySnapshot) -> None:
-    absent = next(f"{n:04x}" for n in range(3) if not any(h.tee_id.startswith(f"0x{n:04x}") for h in snapshot.hosts))
+    absent = next(
+        f"{n:04x}"
+        for n in range(3)
+        if not any(h.tee_id.startswith(f"0x{n:04x}") for h in snapshot.hosts)
+    )
     with pytest.raises(ConfigError, match="no active host"):
         order_hosts(snapshot, wanted=absent)
 
 
-async def test_a_wanted_host_that_is_listed_but_not_active_says_why(snapshot: RegistrySnapshot) -> None:
+async def test_a_wanted_host_that_is_listed_but_not_active_says_why(
+    snapshot: RegistrySnapshot,
+) -> None:
     disabled = replace(snapshot.hosts[0], enabled=False)
     with pytest.raises(HostUnavailable, match="disabled"):
         order_hosts(replace(snapshot, hosts=(disabled,)), wanted=disabled.tee_id)
@@ -534,7 +582,7 @@ async def test_a_wanted_host_that_is_listed_but_not_active_says_why(snapshot: Re
         order_hosts(replace(snapshot, hosts=(disabled,)))
 
 
-# ------------------------------------------------------------------------------------------------------ what came later
+# ---------------------------------------------------------------------------------- what came later
 
 
 def day(world: World) -> str:
@@ -586,7 +634,11 @@ async def test_an_rpc_without_old_states_tells_by_when(world: World) -> None:
     head = world.chain.block_number
 
     def pruned(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
-        return error("missing trie node") if method == "eth_call" and params[1] != hex(head) else answer
+        return (
+            error("missing trie node")
+            if method == "eth_call" and params[1] != hex(head)
+            else answer
+        )
 
     async with Readers(world.chain, pruned) as reader:
         assert await reader.revoked_since(tee_id, before) == f"disabled by {day(world)}"

@@ -1,4 +1,5 @@
-"""An RPC whose answer does not end, or grows when it is unpacked, costs neither memory nor more than the time-out."""
+"""An RPC whose answer does not end, or grows when it is unpacked, costs neither memory nor more
+than the time-out."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 from web3._utils.http_session_manager import HTTPSessionManager
 
 from opg_magic.errors import NetworkUnavailable
-from opg_magic.hosts.rpc import MAX_ANSWER_BYTES, Rpc
+from opg_magic.network.rpc import MAX_ANSWER_BYTES, Rpc
 
 
 @contextmanager
@@ -75,7 +76,8 @@ def _one(handler) -> None:
 
 
 async def test_stopped_requests_leave_the_others_be():
-    """Wherever a request is stopped, the next one is answered, of this endpoint and of any other in the process."""
+    """Wherever a request is stopped, the next one is answered, of this endpoint and of any other in
+    the process."""
     with served(_one) as url:
         for stopped_after in range(12):
             rpc = Rpc(url, timeout=10)
@@ -93,7 +95,8 @@ async def test_stopped_requests_leave_the_others_be():
 
 
 async def test_nothing_else_in_the_process_holds_a_request_up():
-    """web3 fetches its sessions under one lock of the process, which the notebook's own code may hold."""
+    """web3 fetches its sessions under one lock of the process, which the notebook's own code may
+    hold."""
     with served(_one) as url, HTTPSessionManager._lock:
         rpc = Rpc(url, timeout=10)
         assert await rpc.chain_id() == 1

@@ -1,4 +1,5 @@
-"""The client that finds settlements: events of a real EVM, blobs of honest and of lying aggregators (attack 24)."""
+"""The client that finds settlements: events of a real EVM, blobs of honest and of lying aggregators
+(attack 24)."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from eth_account import Account
 from support.rpc_double import Edit, error, result, rpc_double
 
 from opg_magic.errors import ConfigError, NetworkUnavailable, RpcsDisagree, WrongChain
-from opg_magic.hosts import settlement
-from opg_magic.hosts.settlement import SettlementReader
 from opg_magic.models import BatchEvidence
-from opg_magic.networks import OPENGRADIENT, UPTO_PROXY, Network
+from opg_magic.models.networks import OPENGRADIENT, UPTO_PROXY, Network
+from opg_magic.models.secret import Secret
+from opg_magic.network import relay
+from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
-from opg_magic.secret import Secret
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.settlement import blob_id_of
@@ -33,11 +34,14 @@ SENDER_ADDRESS = Account.from_key(SENDER.reveal()).address
 
 def item(number: int, timestamp: int | None = None) -> merkle.BatchItem:
     word = bytes([number]) * 32
-    return merkle.BatchItem(word, word[::-1], bytes([number, 1]) * 16, b"sig" + word, timestamp or int(time.time()))
+    return merkle.BatchItem(
+        word, word[::-1], bytes([number, 1]) * 16, b"sig" + word, timestamp or int(time.time())
+    )
 
 
 class World:
-    """A registry chain with its relay, a clock that the test moves, and blobs that the test may forge."""
+    """A registry chain with its relay, a clock that the test moves, and blobs that the test may
+    forge."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -89,7 +93,11 @@ async def aggregator(answer: Callable[[web.Request], Any]) -> AsyncIterator[str]
         await runner.cleanup()
 
 
-NETWORK = replace(OPENGRADIENT, settlement_relay=deploy.SETTLEMENT_RELAY, settlement_senders=(SENDER_ADDRESS.lower(),))
+NETWORK = replace(
+    OPENGRADIENT,
+    settlement_relay=deploy.SETTLEMENT_RELAY,
+    settlement_senders=(SENDER_ADDRESS.lower(),),
+)
 
 
 @asynccontextmanager
@@ -101,23 +109,41 @@ async def reader(
     **options: Any,
 ) -> AsyncIterator[SettlementReader]:
     async with AsyncExitStack() as stack:
-        rpcs = [await stack.enter_async_context(rpc_double(world.chain, edit)) for edit in edits or (None,)]
-        stores = [await stack.enter_async_context(aggregator(answer)) for answer in blobs or (world.serve,)]
+        rpcs = [
+            await stack.enter_async_context(rpc_double(world.chain, edit))
+            for edit in edits or (None,)
+        ]
+        stores = [
+            await stack.enter_async_context(aggregator(answer))
+            for answer in blobs or (world.serve,)
+        ]
         made = SettlementReader(
-            replace(network, registry_rpcs=tuple(r.url for r in rpcs), blob_aggregators=tuple(stores)), **options
+            replace(
+                network, registry_rpcs=tuple(r.url for r in rpcs), blob_aggregators=tuple(stores)
+            ),
+            **options,
         )
         stack.push_async_callback(made.aclose)
         yield made
 
 
-async def find(reader: SettlementReader, wanted: merkle.BatchItem, **bounds: Any) -> BatchEvidence | None:
+async def find(
+    reader: SettlementReader, wanted: merkle.BatchItem, **bounds: Any
+) -> BatchEvidence | None:
     return await reader.find_batch(
-        wanted.tee_id, wanted.input_hash, wanted.output_hash, wanted.signature, wanted.timestamp, **bounds
+        wanted.tee_id,
+        wanted.input_hash,
+        wanted.output_hash,
+        wanted.signature,
+        wanted.timestamp,
+        **bounds,
     )
 
 
 def proves(evidence: BatchEvidence, wanted: merkle.BatchItem) -> bool:
-    root, leaf, *proof = (bytes.fromhex(word[2:]) for word in (evidence.root, evidence.leaf, *evidence.proof))
+    root, leaf, *proof = (
+        bytes.fromhex(word[2:]) for word in (evidence.root, evidence.leaf, *evidence.proof)
+    )
     return leaf == wanted.leaf and merkle.verify_proof(root, leaf, proof)
 
 
@@ -126,7 +152,7 @@ def world() -> World:
     return World()
 
 
-# ------------------------------------------------------------------------------------------------------------- batches
+# ------------------------------------------------------------------------------------------ batches
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
@@ -139,9 +165,16 @@ async def test_a_batch_is_found_with_the_way_to_its_root(world: World, size: int
             assert found is not None
             assert proves(found, wanted)
             assert (found.tx_hash, found.block_number) == (done["tx_hash"], done["block"])
-            assert (found.relay, found.chain_id, found.sender) == (deploy.SETTLEMENT_RELAY, 10740, SENDER_ADDRESS)
+            assert (found.relay, found.chain_id, found.sender) == (
+                deploy.SETTLEMENT_RELAY,
+                10740,
+                SENDER_ADDRESS,
+            )
             assert (found.batch_size, len(found.rpcs)) == (size, 1)
-            assert found.block_hash == world.chain.w3.eth.get_block(found.block_number)["hash"].to_0x_hex()
+            assert (
+                found.block_hash
+                == world.chain.w3.eth.get_block(found.block_number)["hash"].to_0x_hex()
+            )
             assert found.block_time.timestamp() == int(world.now)
         assert len(world.fetched) == 1, "a tree that is known is not fetched again"
 
@@ -196,7 +229,12 @@ async def test_a_batch_is_found_among_others_long_before_and_after(world: World)
         # Neither the batch of long before nor that of long after was looked at.
         assert len(world.fetched) == 6
         search = await settlements.search_batch(
-            wanted.tee_id, wanted.input_hash, wanted.output_hash, b"none", wanted.timestamp, until=since
+            wanted.tee_id,
+            wanted.input_hash,
+            wanted.output_hash,
+            b"none",
+            wanted.timestamp,
+            until=since,
         )
         assert (search.evidence, search.complete) == (None, True)
 
@@ -210,11 +248,13 @@ async def test_a_search_tells_whether_it_saw_everything_that_was_asked_for(
     async with reader(world) as settlements:
         assert not (await settlements.search_batch(*arguments, until=later)).complete
         assert (await settlements.search_batch(*arguments)).complete
-        monkeypatch.setattr(settlement, "MAX_BLOCKS", 2)
+        monkeypatch.setattr(relay, "MAX_BLOCKS", 2)
         assert not (await settlements.search_batch(*arguments)).complete
 
 
-async def test_attack_24_events_of_another_contract_or_another_sender_do_not_count(world: World) -> None:
+async def test_attack_24_events_of_another_contract_or_another_sender_do_not_count(
+    world: World,
+) -> None:
     deploy.Contract(world.chain, "SettlementRelay", deploy.FOREIGN_RELAY).place()
     wanted = item(1)
     world.commit([wanted], relay=deploy.FOREIGN_RELAY)
@@ -233,7 +273,9 @@ async def test_attack_24_events_of_another_contract_or_another_sender_do_not_cou
         assert found.sender == deploy.address_of(STRANGER)
 
 
-async def test_attack_24_a_root_that_is_not_the_batchs_gives_a_proof_that_does_not_hold(world: World) -> None:
+async def test_attack_24_a_root_that_is_not_the_batchs_gives_a_proof_that_does_not_hold(
+    world: World,
+) -> None:
     wanted = item(1)
     world.commit([wanted, item(2)], root=b"\x77" * 32)
     async with reader(world) as settlements:
@@ -289,7 +331,7 @@ async def test_a_blob_id_that_leads_elsewhere_is_not_followed(world: World, blob
     assert world.fetched == []
 
 
-# --------------------------------------------------------------------------------------------------------------- blobs
+# -------------------------------------------------------------------------------------------- blobs
 
 
 def dump_with(change: Callable[[dict[str, Any]], None]) -> bytes:
@@ -345,7 +387,7 @@ async def test_a_redirect_is_not_followed(world: World) -> None:
 
 
 async def test_a_blob_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement, "MAX_BLOB_BYTES", 100_000)
+    monkeypatch.setattr(relay, "MAX_BLOB_BYTES", 100_000)
     wanted = item(1)
     world.commit([wanted])
     sent = 0
@@ -406,7 +448,9 @@ async def test_a_slow_aggregator_is_given_up(world: World) -> None:
         forever.set()
 
 
-async def test_a_blob_that_is_gone_is_not_the_same_as_an_aggregator_that_is_down(world: World) -> None:
+async def test_a_blob_that_is_gone_is_not_the_same_as_an_aggregator_that_is_down(
+    world: World,
+) -> None:
     wanted = item(1)
     world.commit([wanted])
     world.blobs.clear()
@@ -421,8 +465,10 @@ async def test_a_blob_that_is_gone_is_not_the_same_as_an_aggregator_that_is_down
             await find(settlements, wanted)
 
 
-async def test_the_number_of_blobs_of_one_search_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement, "MAX_BLOBS", 3)
+async def test_the_number_of_blobs_of_one_search_is_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "MAX_BLOBS", 3)
     for number in range(1, 7):
         world.commit([item(number)])
     wanted = item(99)
@@ -441,12 +487,18 @@ async def test_the_number_of_blobs_of_one_search_is_bounded(world: World, monkey
 async def test_attack_24_a_pile_of_others_batches_hides_one_for_a_while_only(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no sender is named anyone may commit anything: each look goes on behind what the earlier ones saw."""
-    monkeypatch.setattr(settlement, "MAX_BLOBS", 3)
+    """Where no sender is named anyone may commit anything: each look goes on behind what the
+    earlier ones saw."""
+    monkeypatch.setattr(relay, "MAX_BLOBS", 3)
     wanted = item(99)
     for number in range(1, 6):
         world.commit([item(number)], key=STRANGER)
-        world.commit([item(number + 100)], key=STRANGER, blob_id=blob_id_of(bytes([number])).encode(), blob=b"junk")
+        world.commit(
+            [item(number + 100)],
+            key=STRANGER,
+            blob_id=blob_id_of(bytes([number])).encode(),
+            blob=b"junk",
+        )
         world.commit([item(number + 50)], key=STRANGER, root=bytes([number]) * 32)
     world.commit([wanted])
     found, looks = None, 0
@@ -484,7 +536,7 @@ def test_without_a_relay_there_is_nothing_to_read() -> None:
         SettlementReader(OPENGRADIENT)
 
 
-# ---------------------------------------------------------------------------------------------------------------- RPCs
+# --------------------------------------------------------------------------------------------- RPCs
 
 
 async def test_a_wrong_chain_and_a_missing_relay_are_refused(world: World) -> None:
@@ -516,7 +568,10 @@ def hides_events(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
 def invents_root(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
     if method != "eth_getLogs":
         return answer
-    return result(answer, [{**log, "topics": [log["topics"][0], "0x" + "55" * 32]} for log in answer["result"]])
+    return result(
+        answer,
+        [{**log, "topics": [log["topics"][0], "0x" + "55" * 32]} for log in answer["result"]],
+    )
 
 
 def invents_sender(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
@@ -528,11 +583,15 @@ def invents_sender(method: str, params: list[Any], answer: dict[str, Any]) -> An
 def invents_time(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
     if method != "eth_getBlockByNumber" or params[0] == "latest" or int(params[0], 16) == 0:
         return answer
-    return result(answer, {**answer["result"], "timestamp": hex(int(answer["result"]["timestamp"], 16) + 1)})
+    return result(
+        answer, {**answer["result"], "timestamp": hex(int(answer["result"]["timestamp"], 16) + 1)}
+    )
 
 
 @pytest.mark.parametrize("lie", [hides_events, invents_root, invents_sender, invents_time])
-async def test_attack_06_an_rpc_that_tells_another_story_is_noticed(world: World, lie: Edit) -> None:
+async def test_attack_06_an_rpc_that_tells_another_story_is_noticed(
+    world: World, lie: Edit
+) -> None:
     wanted = item(1)
     world.commit([wanted])
     for edits in ((None, lie), (lie, None)):
@@ -586,10 +645,18 @@ async def test_an_rpc_that_takes_small_ranges_only_is_asked_in_small_ones(world:
         [None],
         [{"topics": "x"}],
         [{"topics": [], "address": "0x" + "00" * 20}],
-        [{"topics": ["0x12"], "address": deploy.SETTLEMENT_RELAY, "transactionHash": "0x" + "11" * 32}],
+        [
+            {
+                "topics": ["0x12"],
+                "address": deploy.SETTLEMENT_RELAY,
+                "transactionHash": "0x" + "11" * 32,
+            }
+        ],
     ],
 )
-async def test_nonsense_instead_of_logs_is_an_rpc_that_does_not_answer(world: World, nonsense: Any) -> None:
+async def test_nonsense_instead_of_logs_is_an_rpc_that_does_not_answer(
+    world: World, nonsense: Any
+) -> None:
     def mad(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
         return result(answer, nonsense) if method == "eth_getLogs" else answer
 
@@ -607,11 +674,12 @@ async def test_no_rpc_at_all_is_said(world: World) -> None:
             await find(settlements, item(1))
 
 
-# -------------------------------------------------------------------------------------------------------------- single
+# ------------------------------------------------------------------------------------------- single
 
 
 async def test_a_single_settlement_is_found_for_exactly_its_answer(world: World) -> None:
-    """The event alone is made here; the relay itself, and a host that signs, are in ``tests/backends``."""
+    """The event alone is made here; the relay itself, and a host that signs, are in
+    ``tests/backends``."""
     wanted = item(4)
     emitter = relay_without_checks(world)
     async with reader(world) as settlements:
@@ -619,8 +687,15 @@ async def test_a_single_settlement_is_found_for_exactly_its_answer(world: World)
         emitter(wanted, b"A" * 43)
         found = await settlements.find_individual(*fields(wanted))
         assert found is not None
-        assert (found.tee_id, found.input_hash) == ("0x" + wanted.tee_id.hex(), "0x" + wanted.input_hash.hex())
-        assert (found.timestamp, found.blob_id, found.sender) == (wanted.timestamp, "A" * 43, SENDER_ADDRESS)
+        assert (found.tee_id, found.input_hash) == (
+            "0x" + wanted.tee_id.hex(),
+            "0x" + wanted.input_hash.hex(),
+        )
+        assert (found.timestamp, found.blob_id, found.sender) == (
+            wanted.timestamp,
+            "A" * 43,
+            SENDER_ADDRESS,
+        )
         assert world.fetched == [], "prompt and answer in plain text are not fetched"
         for other in (
             replace(wanted, signature=b"x"),
@@ -636,10 +711,11 @@ def fields(wanted: merkle.BatchItem) -> tuple[bytes, bytes, bytes, bytes, int]:
 
 
 def relay_without_checks(world: World) -> Callable[[merkle.BatchItem, bytes], None]:
-    """Lets the relay's place log a single settlement without asking anyone: a few instructions that log their input."""
+    """Lets the relay's place log a single settlement without asking anyone: a few instructions that
+    log their input."""
     from eth_abi.abi import encode
 
-    from opg_magic.hosts.abi import event
+    from opg_magic.network.abi import event
 
     topic = event("settlement_relay", "IndividualSettlement").topic
     # calldata: tee id, eth address, then the event's data.  LOG3(data, topic, tee id, address).
@@ -651,14 +727,17 @@ def relay_without_checks(world: World) -> Callable[[merkle.BatchItem, bytes], No
 
     def emit(wanted: merkle.BatchItem, blob_id: bytes) -> None:
         kinds = ("bytes32", "bytes32", "uint256", "bytes", "bytes")
-        data = encode(kinds, (wanted.input_hash, wanted.output_hash, wanted.timestamp, blob_id, wanted.signature))
+        data = encode(
+            kinds,
+            (wanted.input_hash, wanted.output_hash, wanted.timestamp, blob_id, wanted.signature),
+        )
         head = wanted.tee_id + bytes(12) + bytes.fromhex(UPTO_PROXY[2:])
         assert world.chain.transact(SENDER, deploy.SETTLEMENT_RELAY, head + data)["status"] == 1
 
     return emit
 
 
-# --------------------------------------------------------------------------------------------------- named by a receipt
+# ------------------------------------------------------------------------------- named by a receipt
 
 
 async def test_a_settlement_that_a_receipt_names_is_asked_for_again(world: World) -> None:
@@ -669,16 +748,36 @@ async def test_a_settlement_that_a_receipt_names_is_asked_for_again(world: World
         assert found is not None
         fetched = len(world.fetched)
         # What the receipt's author may have made up is put right, and no blob is needed for it.
-        told = replace(found, block_hash="0x" + "00" * 32, sender=None, relay="0x" + "11" * 20, rpcs=("their.rpc",))
-        told = replace(told, block_time=found.block_time - timedelta(days=1), batch_size=99, chain_id=1, blob_id="x")
+        told = replace(
+            found,
+            block_hash="0x" + "00" * 32,
+            sender=None,
+            relay="0x" + "11" * 20,
+            rpcs=("their.rpc",),
+        )
+        told = replace(
+            told,
+            block_time=found.block_time - timedelta(days=1),
+            batch_size=99,
+            chain_id=1,
+            blob_id="x",
+        )
         assert await settlements.committed(told) == found
         assert len(world.fetched) == fetched
 
 
 @pytest.mark.parametrize(
-    "change", [{"root": "0x" + "aa" * 32}, {"tx_hash": "0x" + "aa" * 32}, {"block_number": 1}, {"block_number": 10**9}]
+    "change",
+    [
+        {"root": "0x" + "aa" * 32},
+        {"tx_hash": "0x" + "aa" * 32},
+        {"block_number": 1},
+        {"block_number": 10**9},
+    ],
 )
-async def test_attack_24_a_settlement_that_is_not_there(world: World, change: dict[str, Any]) -> None:
+async def test_attack_24_a_settlement_that_is_not_there(
+    world: World, change: dict[str, Any]
+) -> None:
     wanted = item(1)
     world.commit([wanted, item(2)])
     async with reader(world) as settlements:
@@ -691,7 +790,9 @@ async def test_attack_24_a_settlement_that_is_not_there(world: World, change: di
 
 def any_batch() -> BatchEvidence:
     word, now = "0x" + "bb" * 32, datetime.fromtimestamp(time.time(), UTC)
-    return BatchEvidence(word, word, (), word, 1, word, now, deploy.SETTLEMENT_RELAY, 10740, "b", 1, None)
+    return BatchEvidence(
+        word, word, (), word, 1, word, now, deploy.SETTLEMENT_RELAY, 10740, "b", 1, None
+    )
 
 
 async def test_attack_24_who_committed_a_named_batch_is_asked_of_the_chain(world: World) -> None:
@@ -718,11 +819,17 @@ async def test_a_single_settlement_that_a_receipt_names(world: World) -> None:
         found = await settlements.find_individual(*fields(wanted))
         assert found is not None
         assert await settlements.committed(replace(found, sender=None, blob_id="")) == found
-        for change in ({"timestamp": 1}, {"output_hash": "0x" + "00" * 32}, {"tee_id": "0x" + "00" * 32}):
+        for change in (
+            {"timestamp": 1},
+            {"output_hash": "0x" + "00" * 32},
+            {"tee_id": "0x" + "00" * 32},
+        ):
             assert (await settlements.committed(replace(found, **change))).committed is False
 
 
-async def test_a_named_settlement_on_the_wrong_chain_or_with_rpcs_that_disagree(world: World) -> None:
+async def test_a_named_settlement_on_the_wrong_chain_or_with_rpcs_that_disagree(
+    world: World,
+) -> None:
     wanted = item(1)
     world.commit([wanted])
 

@@ -1,4 +1,5 @@
-"""The channel to a host: pinned TLS (attack 19), whole bodies (attack 9), and no secret anywhere (attack 28)."""
+"""The channel to a host: pinned TLS (attack 19), whole bodies (attack 9), and no secret anywhere
+(attack 28)."""
 
 from __future__ import annotations
 
@@ -32,16 +33,16 @@ from support.tls_host import (
 )
 
 from opg_magic.errors import AttestationRefused, ChannelRefused, HostUnavailable, MalformedMessage
-from opg_magic.hosts.tls import parse_endpoint
-from opg_magic.hosts.transport import (
+from opg_magic.models import CHAT_PATH
+from opg_magic.models.secret import Secret
+from opg_magic.network.tls import parse_endpoint
+from opg_magic.network.transport import (
     MAX_SMALL_BODY,
     HostPool,
     RawExchange,
     SendCancelled,
     SendFailed,
 )
-from opg_magic.models import CHAT_PATH
-from opg_magic.secret import Secret
 
 PROMPT = b'{"messages": [{"content": "the prompt itself", "role": "user"}], "model": "gpt-5"}'
 PAYMENT = Secret("cGF5bWVudC1zaWduYXR1cmUtbmV2ZXItc2hvd24=")
@@ -50,7 +51,11 @@ DATE = "Date: Fri, 20 Nov 2026 22:11:18 GMT"
 
 
 def delta(text: str) -> bytes:
-    body = {"choices": [{"delta": {"content": text, "role": "assistant"}, "index": 0, "finish_reason": None}]}
+    body = {
+        "choices": [
+            {"delta": {"content": text, "role": "assistant"}, "index": 0, "finish_reason": None}
+        ]
+    }
     return b"data: " + json.dumps({**body, "model": "gpt-5"}).encode() + b"\n\n"
 
 
@@ -124,17 +129,21 @@ async def everything_refused(pool: HostPool, server: TlsHost, entry: Any) -> Non
     assert bytes(server.received) == b""
 
 
-# ----------------------------------------------------------------------------------------------------------- attack 19
+# ---------------------------------------------------------------------------------------- attack 19
 
 
-async def test_attack_19_another_certificate_is_refused_before_a_byte_of_http(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_19_another_certificate_is_refused_before_a_byte_of_http(
+    pool: HostPool, tmp_path: Path
+) -> None:
     registered, presented = identity(), identity()
     async with tls_host(presented, streamed, tmp_path) as server:
         await everything_refused(pool, server, server.entry(registered.der))
         assert server.requests == []
 
 
-async def test_attack_19_another_certificate_of_the_same_key_is_refused(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_19_another_certificate_of_the_same_key_is_refused(
+    pool: HostPool, tmp_path: Path
+) -> None:
     registered = identity()
     presented = identity(key=registered.key)
     async with tls_host(presented, streamed, tmp_path) as server:
@@ -149,7 +158,8 @@ async def test_attack_19_a_leaf_issued_by_a_registered_ca_certificate_is_refused
     async with tls_host(leaf, streamed, tmp_path) as server:
         entry = server.entry(registered.der)
         await everything_refused(pool, server, entry)
-        # It is the exact comparison that refuses it: OpenSSL finds a path to the registered certificate.
+        # It is the exact comparison that refuses it: OpenSSL finds a path to the registered
+        # certificate.
         with pytest.raises(ChannelRefused) as refused:
             await pool.client(entry).health()
         assert hashlib.sha256(leaf.der).hexdigest() in refused.value.message
@@ -165,20 +175,28 @@ async def test_attack_19_an_expired_certificate_is_refused(pool: HostPool, tmp_p
         assert server.connections == 0
 
 
-async def test_attack_19_a_certificate_not_valid_yet_is_refused(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_19_a_certificate_not_valid_yet_is_refused(
+    pool: HostPool, tmp_path: Path
+) -> None:
     early = identity(begins=timedelta(days=1), ends=timedelta(days=3))
     async with tls_host(early, streamed, tmp_path) as server:
         await everything_refused(pool, server, server.entry(early.der))
 
 
 @pytest.mark.parametrize("certificate", [b"", b"junk", b"\x30\x03\x02\x01\x01"])
-async def test_attack_19_a_registered_certificate_that_is_none_is_refused(pool: HostPool, certificate: bytes) -> None:
+async def test_attack_19_a_registered_certificate_that_is_none_is_refused(
+    pool: HostPool, certificate: bytes
+) -> None:
     with pytest.raises(ChannelRefused):
         pool.client(TlsHost(1).entry(certificate))
 
 
-@pytest.mark.parametrize("status", ["301 Moved Permanently", "307 Temporary Redirect", "308 Permanent Redirect"])
-async def test_attack_19_a_redirect_is_refused_before_the_prompt(pool: HostPool, tmp_path: Path, status: str) -> None:
+@pytest.mark.parametrize(
+    "status", ["301 Moved Permanently", "307 Temporary Redirect", "308 Permanent Redirect"]
+)
+async def test_attack_19_a_redirect_is_refused_before_the_prompt(
+    pool: HostPool, tmp_path: Path, status: str
+) -> None:
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as elsewhere:
         target = f"Location: https://127.0.0.1:{elsewhere.port}{CHAT_PATH}"
@@ -189,11 +207,15 @@ async def test_attack_19_a_redirect_is_refused_before_the_prompt(pool: HostPool,
             assert elsewhere.connections == 0
 
 
-async def test_attack_19_a_redirect_of_the_prompt_is_not_followed(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_19_a_redirect_of_the_prompt_is_not_followed(
+    pool: HostPool, tmp_path: Path
+) -> None:
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as elsewhere:
         target = f"Location: https://127.0.0.1:{elsewhere.port}{CHAT_PATH}"
-        async with tls_host(mine, answering(reply("307 Temporary Redirect", b"", target)), tmp_path) as server:
+        async with tls_host(
+            mine, answering(reply("307 Temporary Redirect", b"", target)), tmp_path
+        ) as server:
             exchange = await send(pool, server.entry(mine.der))
             assert exchange.status == 307
             assert exchange.response.problem is not None
@@ -201,7 +223,9 @@ async def test_attack_19_a_redirect_of_the_prompt_is_not_followed(pool: HostPool
             assert elsewhere.connections == 0
 
 
-async def test_the_registered_certificate_is_accepted_whatever_name_it_bears(pool: HostPool, tmp_path: Path) -> None:
+async def test_the_registered_certificate_is_accepted_whatever_name_it_bears(
+    pool: HostPool, tmp_path: Path
+) -> None:
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as server:
         entry = server.entry(mine.der, endpoint=f"https://localhost:{server.port}")
@@ -216,7 +240,9 @@ async def test_a_host_that_changes_its_certificate_between_connections_is_refuse
     pool: HostPool, tmp_path: Path
 ) -> None:
     mine, other = identity(), identity()
-    async with tls_host(mine, answering(reply("200 OK", b"{}", "Connection: close")), tmp_path) as server:
+    async with tls_host(
+        mine, answering(reply("200 OK", b"{}", "Connection: close")), tmp_path
+    ) as server:
         entry = server.entry(mine.der)
         await pool.client(entry).health()
         port = server.port
@@ -269,7 +295,7 @@ def test_a_plain_https_endpoint_is_read(endpoint: str, origin: str) -> None:
     assert parse_endpoint(TlsHost(1).entry(b"", endpoint=endpoint)) == origin
 
 
-# ---------------------------------------------------------------------------------------------------------- exchanges
+# ---------------------------------------------------------------------------------------- exchanges
 
 
 async def test_a_stream_is_read_to_the_end_of_its_body(pool: HostPool, tmp_path: Path) -> None:
@@ -277,7 +303,9 @@ async def test_a_stream_is_read_to_the_end_of_its_body(pool: HostPool, tmp_path:
     seen: list[tuple[str, int]] = []
     before = datetime.now(UTC)
     async with tls_host(mine, streamed, tmp_path) as server:
-        exchange = await send(pool, server.entry(mine.der), on_text=lambda text, tokens: seen.append((text, tokens)))
+        exchange = await send(
+            pool, server.entry(mine.der), on_text=lambda text, tokens: seen.append((text, tokens))
+        )
     assert exchange.status == 200
     assert exchange.complete
     assert exchange.header_sent
@@ -300,7 +328,13 @@ async def test_a_stream_is_read_to_the_end_of_its_body(pool: HostPool, tmp_path:
 async def test_a_plain_answer_is_read(pool: HostPool, tmp_path: Path) -> None:
     body = json.dumps(
         {
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": "Hi"},
+                }
+            ],
             "model": "gpt-5",
             "tee_signature": base64.b64encode(b"\x01" * 256).decode(),
             "tee_request_hash": "11" * 32,
@@ -330,7 +364,11 @@ async def test_connections_are_kept_and_nagle_is_off(pool: HostPool, tmp_path: P
         for _ in range(5):
             await client.health()
         for thing in gc.get_objects():
-            if isinstance(thing, socket.socket) and thing.fileno() >= 0 and thing.family == socket.AF_INET:
+            if (
+                isinstance(thing, socket.socket)
+                and thing.fileno() >= 0
+                and thing.family == socket.AF_INET
+            ):
                 try:
                     if thing.getpeername()[1] == server.port:
                         options.append(thing.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
@@ -363,7 +401,9 @@ async def test_attack_09_a_stream_cut_before_its_end_is_truncated_and_keeps_its_
     assert exchange.session == Secret(SESSION)
 
 
-async def test_attack_09_a_body_shorter_than_its_length_is_truncated(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_09_a_body_shorter_than_its_length_is_truncated(
+    pool: HostPool, tmp_path: Path
+) -> None:
     async def short(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"choices"')
         await writer.drain()
@@ -414,7 +454,9 @@ async def test_attack_22_a_connection_closed_without_an_answer_is_not_tried_agai
         assert server.connections == 1
 
 
-async def test_a_host_that_cannot_be_reached_raises_and_says_that_nothing_was_sent(pool: HostPool) -> None:
+async def test_a_host_that_cannot_be_reached_raises_and_says_that_nothing_was_sent(
+    pool: HostPool,
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refused
         entry = TlsHost(taken.getsockname()[1]).entry(identity().der)
@@ -517,7 +559,7 @@ async def test_an_endless_answer_is_cut_at_its_bound(
             writer.write(chunk(delta("x" * 50_000)))
             await writer.drain()
 
-    monkeypatch.setattr("opg_magic.hosts.transport.MAX_STREAM_BYTES", 1_000_000)
+    monkeypatch.setattr("opg_magic.network.transport.MAX_STREAM_BYTES", 1_000_000)
     mine = identity()
     async with tls_host(mine, endless, tmp_path) as server:
         exchange = await send(pool, server.entry(mine.der))
@@ -527,7 +569,9 @@ async def test_an_endless_answer_is_cut_at_its_bound(
     assert exchange.response.raw_size <= 1_000_000
 
 
-async def test_an_endless_error_or_health_is_cut_at_its_bound(pool: HostPool, tmp_path: Path) -> None:
+async def test_an_endless_error_or_health_is_cut_at_its_bound(
+    pool: HostPool, tmp_path: Path
+) -> None:
     async def endless(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
@@ -567,7 +611,9 @@ async def test_an_http_error_is_data_with_the_hosts_reason(
     pool: HostPool, tmp_path: Path, body: bytes, reason: str
 ) -> None:
     mine = identity()
-    async with tls_host(mine, answering(reply("500 Internal Server Error", body)), tmp_path) as server:
+    async with tls_host(
+        mine, answering(reply("500 Internal Server Error", body)), tmp_path
+    ) as server:
         exchange = await send(pool, server.entry(mine.der))
     assert exchange.status == 500
     assert exchange.response.problem is not None
@@ -584,18 +630,24 @@ async def test_cookies_are_not_kept(pool: HostPool, tmp_path: Path) -> None:
         assert "cookie" not in server.requests[1].headers
 
 
-# ------------------------------------------------------------------------------------------- attestation, health, terms
+# ----------------------------------------------------------------------- attestation, health, terms
 
 
-async def test_the_attestation_is_asked_for_with_the_nonce_and_decoded(pool: HostPool, tmp_path: Path) -> None:
+async def test_the_attestation_is_asked_for_with_the_nonce_and_decoded(
+    pool: HostPool, tmp_path: Path
+) -> None:
     mine = identity()
     raw = reply("200 OK", base64.encodebytes(b"document" * 50))
     async with tls_host(mine, answering(raw), tmp_path) as server:
-        assert await pool.client(server.entry(mine.der)).attestation(b"\xab" * 20) == b"document" * 50
+        assert (
+            await pool.client(server.entry(mine.der)).attestation(b"\xab" * 20) == b"document" * 50
+        )
         assert server.requests[0].line == f"GET /enclave/attestation?nonce={'ab' * 20} HTTP/1.1"
 
 
-async def test_no_attestation_offered_is_none_and_a_broken_one_is_refused(pool: HostPool, tmp_path: Path) -> None:
+async def test_no_attestation_offered_is_none_and_a_broken_one_is_refused(
+    pool: HostPool, tmp_path: Path
+) -> None:
     mine = identity()
     async with tls_host(mine, answering(reply("404 Not Found")), tmp_path) as server:
         assert await pool.client(server.entry(mine.der)).attestation(b"\xab" * 20) is None
@@ -643,11 +695,15 @@ async def test_a_date_that_is_none_is_none(pool: HostPool, tmp_path: Path, date:
 
 
 def terms_header() -> str:
-    return base64.b64encode(b'{"x402Version":2,"accepts":[{"scheme":"upto"}],"resource":{}}').decode()
+    return base64.b64encode(
+        b'{"x402Version":2,"accepts":[{"scheme":"upto"}],"resource":{}}'
+    ).decode()
 
 
 @pytest.mark.parametrize("path", [CHAT_PATH, "/v1/completions"])
-async def test_terms_are_asked_for_without_the_prompt(pool: HostPool, tmp_path: Path, path: str) -> None:
+async def test_terms_are_asked_for_without_the_prompt(
+    pool: HostPool, tmp_path: Path, path: str
+) -> None:
     mine = identity()
     raw = reply("402 Payment Required", b"{}", f"PAYMENT-REQUIRED: {terms_header()}", DATE)
     async with tls_host(mine, answering(raw), tmp_path) as server:
@@ -676,7 +732,7 @@ async def test_anything_but_a_402_with_terms_is_refused(
             await pool.client(server.entry(mine.der)).probe_terms(CHAT_PATH)
 
 
-# ----------------------------------------------------------------------------------------------------------- attack 28
+# ---------------------------------------------------------------------------------------- attack 28
 
 
 @pytest.fixture
@@ -684,7 +740,15 @@ def logged() -> Any:
     """Everything that any logger says at DEBUG."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
-    names = ["", "httpx", "httpcore", "httpcore.http11", "httpcore.connection", "opg_magic", "asyncio"]
+    names = [
+        "",
+        "httpx",
+        "httpcore",
+        "httpcore.http11",
+        "httpcore.connection",
+        "opg_magic",
+        "asyncio",
+    ]
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -700,7 +764,9 @@ def no_secret_in(text: str) -> None:
     assert SESSION not in text
 
 
-async def test_attack_28_no_secret_is_logged_at_debug(pool: HostPool, tmp_path: Path, logged: io.StringIO) -> None:
+async def test_attack_28_no_secret_is_logged_at_debug(
+    pool: HostPool, tmp_path: Path, logged: io.StringIO
+) -> None:
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as server:
         first = await send(pool, server.entry(mine.der))
@@ -711,11 +777,15 @@ async def test_attack_28_no_secret_is_logged_at_debug(pool: HostPool, tmp_path: 
     assert CHAT_PATH in logged.getvalue()  # our own line is there, so the capture works
 
 
-async def test_others_still_get_their_logs_of_httpcore(pool: HostPool, tmp_path: Path, logged: io.StringIO) -> None:
+async def test_others_still_get_their_logs_of_httpcore(
+    pool: HostPool, tmp_path: Path, logged: io.StringIO
+) -> None:
     import httpx
 
     mine = identity()
-    async with tls_host(mine, answering(reply("200 OK", b"{}", "X-Other: theirs")), tmp_path) as server:
+    async with tls_host(
+        mine, answering(reply("200 OK", b"{}", "X-Other: theirs")), tmp_path
+    ) as server:
         await pool.client(server.entry(mine.der)).health()
         assert "X-Other" not in logged.getvalue()
         async with httpx.AsyncClient(verify=False) as other:
@@ -727,7 +797,9 @@ async def test_attack_28_no_secret_in_what_is_returned(pool: HostPool, tmp_path:
     """Not even where the host sends it back in a header or in its error."""
 
     async def echo(request: Request, writer: asyncio.StreamWriter) -> None:
-        error = json.dumps({"error": f"bad {request.headers['payment-signature']} {SESSION}"}).encode()
+        error = json.dumps(
+            {"error": f"bad {request.headers['payment-signature']} {SESSION}"}
+        ).encode()
         server = f"Server: {request.headers['payment-signature']} {SESSION}"
         writer.write(reply("500 Oops", error, server, f"X-Upto-Session: {SESSION}"))
 
@@ -756,12 +828,16 @@ def whole_traceback(error: BaseException) -> str:
             continue
         seen.add(id(one))
         pending += [one.__cause__, one.__context__]
-        shown += traceback.TracebackException.from_exception(one, capture_locals=True).format(chain=False)
+        shown += traceback.TracebackException.from_exception(one, capture_locals=True).format(
+            chain=False
+        )
         shown.append(repr(one))
     return "".join(shown)
 
 
-async def test_attack_28_no_secret_in_tracebacks_with_locals(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_28_no_secret_in_tracebacks_with_locals(
+    pool: HostPool, tmp_path: Path
+) -> None:
     mine, other = identity(), identity()
 
     async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -775,12 +851,18 @@ async def test_attack_28_no_secret_in_tracebacks_with_locals(pool: HostPool, tmp
     unreachable = await raised(lambda: send(pool, server.entry(mine.der)))
     assert isinstance(unreachable, SendFailed)
     broken = await raised(
-        lambda: send(pool, server.entry(mine.der), headers={"PAYMENT-SIGNATURE": Secret(PAYMENT.reveal() + "\r\nX: y")})
+        lambda: send(
+            pool,
+            server.entry(mine.der),
+            headers={"PAYMENT-SIGNATURE": Secret(PAYMENT.reveal() + "\r\nX: y")},
+        )
     )
     assert isinstance(broken, MalformedMessage)
     async with tls_host(mine, silent, tmp_path) as server:
         shown = asyncio.Event()
-        task = asyncio.create_task(send(pool, server.entry(mine.der), on_text=lambda *_: shown.set()))
+        task = asyncio.create_task(
+            send(pool, server.entry(mine.der), on_text=lambda *_: shown.set())
+        )
         await shown.wait()
         task.cancel()
         cancelled = await raised(lambda: task)
@@ -791,7 +873,9 @@ async def test_attack_28_no_secret_in_tracebacks_with_locals(pool: HostPool, tmp
         assert "httpcore" not in text.replace("import httpcore", "")
 
 
-async def test_attack_28_a_verbose_traceback_of_ipython_holds_no_secret(pool: HostPool, tmp_path: Path) -> None:
+async def test_attack_28_a_verbose_traceback_of_ipython_holds_no_secret(
+    pool: HostPool, tmp_path: Path
+) -> None:
     from IPython.core.ultratb import VerboseTB
 
     mine, other = identity(), identity()
@@ -813,7 +897,7 @@ async def test_attack_28_an_error_that_nobody_expects_shows_no_secret(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(f"opg_magic.hosts.transport.{where}", broken)
+    monkeypatch.setattr(f"opg_magic.network.transport.{where}", broken)
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as server:
         error = await raised(lambda: send(pool, server.entry(mine.der)))

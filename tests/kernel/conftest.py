@@ -1,4 +1,5 @@
-"""Real kernels on the real background process of the simulated network, in a home folder of this module's own."""
+"""Real kernels on the real background process of the simulated network, in a home folder of this
+module's own."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def kernel_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def notebook(kernel_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NotebookClient]:
+def notebook(
+    kernel_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., NotebookClient]:
     """A client for a notebook of these cells; nothing has run yet."""
     monkeypatch.setenv("OPG_HOME", str(kernel_home))
     monkeypatch.setenv("JPY_SESSION_NAME", "study.ipynb")
@@ -48,8 +51,12 @@ def notebook(kernel_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def make(*cells: str, **options: Any) -> NotebookClient:
         made = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in ("%load_ext opg_magic", *cells)],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            },
         )
-        return _Client(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}, **options)
+        return _Client(
+            made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}, **options
+        )
 
     return make

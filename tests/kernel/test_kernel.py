@@ -1,4 +1,5 @@
-"""What a notebook sees and saves: outputs, errors that stop it, the stop button, two kernels on one ledger."""
+"""What a notebook sees and saves: outputs, errors that stop it, the stop button, two kernels on one
+ledger."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from nbclient.exceptions import CellExecutionError
 from support.simnet import ProcessSimnet, isolated_home
 from support.waiting import until
 
-from opg_magic import simlink
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.ledger.store import Ledger
+from opg_magic.network import simulation
 
 pytestmark = [pytest.mark.kernel, pytest.mark.simnet]
 
@@ -31,7 +32,9 @@ def printed(cell):
 
 
 def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_path):
-    client = notebook(f"%%opg tee --model openai/gpt-5\n{QUESTION}", "print(repr(tee.text)); print(_ is tee)")
+    client = notebook(
+        f"%%opg tee --model openai/gpt-5\n{QUESTION}", "print(repr(tee.text)); print(_ is tee)"
+    )
     client.execute()
     cell, after = client.nb.cells[1:3]
     (bundle,) = cards(cell)
@@ -47,7 +50,7 @@ def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_
     saved = tmp_path / "study.ipynb"
     nbformat.write(client.nb, saved)
 
-    from opg_magic.cli import main
+    from opg_magic.shell.main import main
 
     assert main(["verify", str(saved), "--allow-simulated"]) == 0
     assert main(["verify", str(saved)]) == 3
@@ -58,15 +61,25 @@ def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_
     assert main(["verify", str(saved), "--allow-simulated"]) == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not tell how a process began")
-def test_a_notebook_s_env_loosens_nothing_even_before_the_extension_is_loaded(notebook, monkeypatch):
+@pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="the system does not tell how a process began"
+)
+def test_a_notebook_s_env_loosens_nothing_even_before_the_extension_is_loaded(
+    notebook, monkeypatch
+):
     monkeypatch.setenv("OPG_MAX_COST_PER_CALL", "0.05")
     client = notebook(
-        "from opg_magic.session import current_session as s; print(s().settings.get('max_cost_per_call'))"
+        "from opg_magic.call.session import current_session as s; "
+        "print(s().settings.get('max_cost_per_call'))"
     )
-    loosen = "%env OPG_MAX_COST_PER_CALL=100\n%env OPG_HOME=/tmp/of-a-notebook\n%env OPG_FACILITATORS=0x" + "11" * 20
+    loosen = (
+        "%env OPG_MAX_COST_PER_CALL=100\n%env OPG_HOME=/tmp/of-a-notebook\n%env OPG_FACILITATORS=0x"
+        + "11" * 20
+    )
     client.nb.cells.insert(0, nbformat.v4.new_code_cell(loosen))
-    client.nb.cells.append(nbformat.v4.new_code_cell("print(s().settings.get('facilitators'), s().ledger.path)"))
+    client.nb.cells.append(
+        nbformat.v4.new_code_cell("print(s().settings.get('facilitators'), s().ledger.path)")
+    )
     client.execute()
     assert printed(client.nb.cells[2]).split() == [str(5 * 10**16)]
     assert printed(client.nb.cells[3]).startswith("() ")
@@ -89,7 +102,7 @@ def test_a_failed_check_stops_the_notebook_and_keeps_the_old_value(notebook):
     (bundle,) = cards(failed)
     assert "FAILED" in bundle["text/plain"].upper()
     assert never["outputs"] == []
-    simlink.cheat("anna", "off")
+    simulation.cheat("anna", "off")
 
 
 def test_the_failed_cards_text_is_not_the_withheld_answer(notebook):
@@ -110,7 +123,10 @@ def test_the_failed_cards_text_is_not_the_withheld_answer(notebook):
 
 async def test_stop_cancels_at_once_and_says_what_was_charged(notebook):
     client = notebook(
-        "%opg simnet cheat bruno slow", f"%%opg late --host bruno\n{QUESTION}", "6 * 7", allow_errors=True
+        "%opg simnet cheat bruno slow",
+        f"%%opg late --host bruno\n{QUESTION}",
+        "6 * 7",
+        allow_errors=True,
     )
     client.create_kernel_manager()
     async with client.async_setup_kernel():
@@ -123,14 +139,14 @@ async def test_stop_cancels_at_once_and_says_what_was_charged(notebook):
         await client.km.interrupt_kernel()
         await running
         await client.async_execute_cell(client.nb.cells[3], 3)
-    simlink.cheat("bruno", "off")
+    simulation.cheat("bruno", "off")
     outputs = client.nb.cells[2]["outputs"]
     (error,) = [o for o in outputs if o["output_type"] == "error"]
     assert error["ename"] == "CallInterrupted"
     assert "unknown" in "\n".join(error["traceback"])
-    assert "not checked yet" not in json.dumps([o for o in outputs if o["output_type"] != "error"]) or "stopped" in (
-        json.dumps(outputs)
-    )
+    assert "not checked yet" not in json.dumps(
+        [o for o in outputs if o["output_type"] != "error"]
+    ) or "stopped" in (json.dumps(outputs))
     assert client.nb.cells[3]["outputs"][0]["data"]["text/plain"] == "42"
 
 
@@ -149,19 +165,31 @@ async def test_two_kernels_write_one_ledger(notebook, kernel_home: Path):
 def test_papermill_stops_at_a_failed_cell(notebook, tmp_path, kernel_home):
     import papermill
 
-    client = notebook("%opg simnet cheat chidi foreign-key", f"%%opg --host chidi\n{QUESTION}", "print('never')")
+    client = notebook(
+        "%opg simnet cheat chidi foreign-key", f"%%opg --host chidi\n{QUESTION}", "print('never')"
+    )
     source = tmp_path / "in.ipynb"
     nbformat.write(client.nb, source)
     with pytest.raises(papermill.PapermillExecutionError):
         papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), progress_bar=False)
-    simlink.cheat("chidi", "off")
+    simulation.cheat("chidi", "off")
 
 
 def test_attack_28_the_saved_notebook_holds_no_secret(notebook, kernel_home: Path):
-    client = notebook(f"%%opg tee\n{QUESTION}", "tee.receipt", "%opg wallet", "%opg config", "1/0", allow_errors=True)
+    client = notebook(
+        f"%%opg tee\n{QUESTION}",
+        "tee.receipt",
+        "%opg wallet",
+        "%opg config",
+        "1/0",
+        allow_errors=True,
+    )
     client.execute()
     text = nbformat.writes(client.nb)
-    keys = [p.read_text().strip().removeprefix("0x") for p in (kernel_home / "simnet" / "keys").glob("*.key")]
+    keys = [
+        p.read_text().strip().removeprefix("0x")
+        for p in (kernel_home / "simnet" / "keys").glob("*.key")
+    ]
     assert len(keys) >= 3
     assert not any(key in text for key in keys)
     assert "PAYMENT-SIGNATURE" not in text
@@ -188,7 +216,8 @@ def test_a_network_that_died_is_started_again_for_the_next_call(tmp_path, notebo
                 f"%%opg first\n{QUESTION}",
                 "%opg simnet down",
                 f"%%opg second\n{QUESTION}",
-                "first.receipt.document['network']['run_id'] == second.receipt.document['network']['run_id']",
+                "first.receipt.document['network']['run_id'] == "
+                "second.receipt.document['network']['run_id']",
             )
             client.execute()
             assert client.nb.cells[4]["outputs"][0]["data"]["text/plain"] == "False"
@@ -197,7 +226,9 @@ def test_a_network_that_died_is_started_again_for_the_next_call(tmp_path, notebo
 
 
 def test_a_killed_kernel_leaves_a_record_of_its_payment(notebook, kernel_home: Path):
-    client = notebook("%opg simnet cheat chidi slow", f"%%opg late --host chidi\n{QUESTION}", allow_errors=True)
+    client = notebook(
+        "%opg simnet cheat chidi slow", f"%%opg late --host chidi\n{QUESTION}", allow_errors=True
+    )
 
     async def kill_in_mid_answer():
         client.create_kernel_manager()
@@ -214,7 +245,7 @@ def test_a_killed_kernel_leaves_a_record_of_its_payment(notebook, kernel_home: P
         asyncio.run(kill_in_mid_answer())
     except Exception as problem:
         assert "died" in str(problem).lower() or "kernel" in str(problem).lower()
-    simlink.cheat("chidi", "off")
+    simulation.cheat("chidi", "off")
     ledger = Ledger(kernel_home / "ledger.sqlite")
     until(ledger.unfinished)
     assert [u.charge.value for u in ledger.unfinished()] == ["unknown"]
@@ -226,7 +257,8 @@ def test_honest_cells_of_every_form_are_sent_as_typed_and_verify_elsewhere(noteb
     cells = {
         "%%opg a\r\nline one\r\nline two\r\n": "line one\r\nline two",
         "    %%opg b\n    - one\n      - two\n    Explain.": "    - one\n      - two\n    Explain.",
-        "\n%%opg c\n>>> 1 + 1\n2\nWhat does this session show?": ">>> 1 + 1\n2\nWhat does this session show?",
+        "\n%%opg c\n>>> 1 + 1\n2\nWhat does this session show?": ">>> 1 + 1\n2\nWhat does this "
+        "session show?",
         "%%time\n%%opg d\nIs 7 prime?": "Is 7 prime?",
     }
     callback = (
@@ -247,12 +279,16 @@ def test_honest_cells_of_every_form_are_sent_as_typed_and_verify_elsewhere(noteb
         body = json.loads(bundle[MIME]["request"]["body"])
         assert [message["content"] for message in body["messages"]] == [prompt]
     assert "['Question A', 'Question B']" in printed(executed[-1])
-    honest = nbformat.v4.new_notebook(cells=[client.nb.cells[0], *executed[:4]], metadata=client.nb.metadata)
-    honest.cells[-1].outputs = [output for output in honest.cells[-1].outputs if output["output_type"] != "stream"]
+    honest = nbformat.v4.new_notebook(
+        cells=[client.nb.cells[0], *executed[:4]], metadata=client.nb.metadata
+    )
+    honest.cells[-1].outputs = [
+        output for output in honest.cells[-1].outputs if output["output_type"] != "stream"
+    ]
     saved = tmp_path / "honest.ipynb"
     saved.write_bytes(b"\xef\xbb\xbf" + nbformat.writes(honest).encode())
 
-    from opg_magic.cli import main
+    from opg_magic.shell.main import main
 
     assert main(["verify", str(saved), "--allow-simulated"]) == 0
     honest.cells[-1].source = "%%time\n%%opg d\nIs 9 prime?"

@@ -9,21 +9,23 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.fake_session import FakeSession, Screen, good_answer
 
-from opg_magic.config import Settings
+from opg_magic.settings.config import Settings
 
 
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    import opg_magic.session
+    import opg_magic.call.session
 
     settings = Settings(environ={}, user_file=tmp_path / "config.toml", project_dir=tmp_path)
     made = FakeSession(settings, good_answer())
-    monkeypatch.setattr(opg_magic.session, "current_session", lambda: made)
+    monkeypatch.setattr(opg_magic.call.session, "current_session", lambda: made)
     return made
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: FakeSession) -> Iterator[InteractiveShell]:
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: FakeSession
+) -> Iterator[InteractiveShell]:
     """A fresh shell with the extension loaded.  ``shell.display_pub`` is a :class:`Screen`."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     InteractiveShell.clear_instance()

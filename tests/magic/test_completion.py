@@ -8,9 +8,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from support import states
 from support.fake_session import FakeSession
 
-from opg_magic import completion
-from opg_magic.magic import COMMANDS
-from opg_magic.session import HostRow
+from opg_magic.call.session import HostRow
+from opg_magic.notebook import completion
+from opg_magic.notebook.magic import COMMANDS
 
 
 def offered(text: str) -> list[str] | None:
@@ -70,23 +70,23 @@ def test_a_flag_given_once_is_not_offered_again_but_stop_is() -> None:
 
 
 def test_hosts_are_those_last_read(monkeypatch: pytest.MonkeyPatch, session: FakeSession) -> None:
-    import opg_magic.session
+    import opg_magic.call.session
 
-    monkeypatch.setattr(opg_magic.session, "_current", None)
+    monkeypatch.setattr(opg_magic.call.session, "_current", None)
     assert offered("%%opg --host 0x2") == []
     session.known_hosts = (HostRow(states.HOST, True, "good", None, None, "honest-anna"),)
-    monkeypatch.setattr(opg_magic.session, "_current", session)
+    monkeypatch.setattr(opg_magic.call.session, "_current", session)
     assert offered("%%opg --host 0x2") == [states.HOST.tee_id]
     assert offered("%opg simnet cheat h") == ["honest-anna"]
 
 
 def test_tab_asks_nobody(monkeypatch: pytest.MonkeyPatch, session: FakeSession) -> None:
-    import opg_magic.session
+    import opg_magic.call.session
 
     def forbidden(*_: object) -> None:
         raise AssertionError("a Tab went to the session")
 
-    monkeypatch.setattr(opg_magic.session, "_current", session)
+    monkeypatch.setattr(opg_magic.call.session, "_current", session)
     for name in ("hosts", "models", "status", "ask"):
         monkeypatch.setattr(type(session), name, forbidden)
     for text in ("%%opg --host ", "%%opg --model ", "%opg ", "%opg use "):

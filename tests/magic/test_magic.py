@@ -13,7 +13,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from support import states
 from support.fake_session import FakeSession, Screen, good_answer
 
-from opg_magic import shown
 from opg_magic.errors import (
     AnswerWithheld,
     CallFailed,
@@ -23,8 +22,8 @@ from opg_magic.errors import (
     LimitExceeded,
     PromptError,
 )
-from opg_magic.models import Answer, Charge, Phase, Progress, VerdictStatus
-from opg_magic.secret import Secret
+from opg_magic.models import Answer, Charge, Phase, Progress, VerdictStatus, plain_text
+from opg_magic.models.secret import Secret
 
 RECEIPT = "application/vnd.opg.receipt.v1+json"
 
@@ -34,7 +33,9 @@ def run(shell: InteractiveShell, cell: str) -> Any:
 
 
 def withheld(streamed: str = "") -> Any:
-    verdict, receipt, cost = states.call(VerdictStatus.FAILED, states.TAMPERED, because=("response: differs",))
+    verdict, receipt, cost = states.call(
+        VerdictStatus.FAILED, states.TAMPERED, because=("response: differs",)
+    )
 
     def act(prompt: Any, options: Any, observer: Any) -> Answer:
         observer(Progress(Phase.ANSWER, text=streamed, tokens=1))
@@ -50,7 +51,7 @@ def withheld(streamed: str = "") -> Any:
     return act
 
 
-# ------------------------------------------------------------------------------------------------------------- asking
+# ------------------------------------------------------------------------------------------- asking
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,27 @@ def test_options_reach_the_call(shell: InteractiveShell, session: FakeSession) -
     shell.user_ns["liar"] = "27e3"
     run(
         shell,
-        "%%opg a --host {liar} --max-cost 0.1 --policy strict --timeout 9 --stop X --no-stream --system '{s}'\nhi",
+        "%%opg a --host {liar} --max-cost 0.1 --policy strict --timeout 9 --stop X --no-stream "
+        "--system '{s}'\nhi",
     )
     ((prompt, options),) = session.calls
-    assert (options.host, options.max_cost, options.policy, options.timeout) == ("27e3", 10**17, "strict", 9.0)
-    assert (prompt.stop, prompt.stream, prompt.system, prompt.settle) == (("X",), False, "{s}", "private")
+    assert (options.host, options.max_cost, options.policy, options.timeout) == (
+        "27e3",
+        10**17,
+        "strict",
+        9.0,
+    )
+    assert (prompt.stop, prompt.stream, prompt.system, prompt.settle) == (
+        ("X",),
+        False,
+        "{s}",
+        "private",
+    )
 
 
-def test_variables_are_filled_on_request_only(shell: InteractiveShell, session: FakeSession) -> None:
+def test_variables_are_filled_on_request_only(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     shell.user_ns.update(n=561, data="{{n}}")
     run(shell, "%%opg --vars\nIs {{n}} prime? {{data}}")
     prompt, _ = session.calls[0]
@@ -99,7 +113,9 @@ def test_variables_are_filled_on_request_only(shell: InteractiveShell, session: 
     assert prompt.variables == ("n", "data")
 
 
-def test_the_answer_goes_to_its_name_to_underscore_and_to_out(shell: InteractiveShell, session: FakeSession) -> None:
+def test_the_answer_goes_to_its_name_to_underscore_and_to_out(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     result = run(shell, "%%opg tee\nhi")
     answer = shell.user_ns["tee"]
     assert isinstance(answer, Answer)
@@ -113,7 +129,7 @@ def test_the_answer_is_shown_once_in_one_display(shell: InteractiveShell, screen
     assert len({one.id for one in screen.all}) == 1
     assert [one.update for one in screen.all] == [False] + [True] * (len(screen.all) - 1)
     assert set(screen.last) == {"text/plain", "text/markdown", "text/html", RECEIPT}
-    assert shown.shows(screen.last["text/plain"], states.TEXT)
+    assert plain_text.shows(screen.last["text/plain"], states.TEXT)
 
 
 def test_two_cells_have_two_displays(shell: InteractiveShell, screen: Screen) -> None:
@@ -125,7 +141,7 @@ def test_two_cells_have_two_displays(shell: InteractiveShell, screen: Screen) ->
 def test_the_name_alone_shows_the_card_again(shell: InteractiveShell) -> None:
     run(shell, "%%opg tee\nhi")
     formatted, _ = shell.display_formatter.format(shell.user_ns["tee"])
-    assert shown.shows(formatted["text/plain"], states.TEXT)
+    assert plain_text.shows(formatted["text/plain"], states.TEXT)
     assert "SIMULATED" in formatted["text/html"]
     assert formatted[RECEIPT]["id"] == "7Q4K2M9XTB"
 
@@ -138,7 +154,9 @@ def test_quiet_shows_the_card_only(shell: InteractiveShell, screen: Screen) -> N
     assert shell.user_ns["tee"].text == states.TEXT
 
 
-def test_dry_run_calls_nobody(shell: InteractiveShell, session: FakeSession, screen: Screen) -> None:
+def test_dry_run_calls_nobody(
+    shell: InteractiveShell, session: FakeSession, screen: Screen
+) -> None:
     run(shell, "%%opg tee --dry-run\nhi")
     assert session.calls == []
     assert "Dry run: nothing was paid" in screen.last["text/plain"]
@@ -148,9 +166,9 @@ def test_dry_run_calls_nobody(shell: InteractiveShell, session: FakeSession, scr
 def test_a_terminal_shows_first_and_last_state_only(
     shell: InteractiveShell, session: FakeSession, screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import opg_magic.display.live
+    import opg_magic.notebook.live
 
-    monkeypatch.setattr(opg_magic.display.live, "INTERVAL", 0.0)
+    monkeypatch.setattr(opg_magic.notebook.live, "INTERVAL", 0.0)
     run(shell, "%%opg tee\nhi")
     in_a_notebook = len(screen.all)
     screen.all.clear()
@@ -163,19 +181,30 @@ def test_a_terminal_shows_first_and_last_state_only(
     assert len(screen.all) == 2
 
 
-# ------------------------------------------------------------------------------------------------------------ refusing
+# ----------------------------------------------------------------------------------------- refusing
 
 
 @pytest.mark.parametrize("cell", ["%%opg", "%%opg\n", "%%opg tee\n   \n\t\n", "%%opg --vars"])
-def test_an_empty_cell_is_refused_unpaid(shell: InteractiveShell, session: FakeSession, cell: str) -> None:
+def test_an_empty_cell_is_refused_unpaid(
+    shell: InteractiveShell, session: FakeSession, cell: str
+) -> None:
     assert isinstance(run(shell, cell).error_in_exec, PromptError)
     assert session.calls == []
 
 
 @pytest.mark.parametrize(
-    "cell", ["%%opg --modle x\nhi", "%%opg a b\nhi", "%%opg class\nhi", "%%opg --host {missing}\nhi", "%opg statsu"]
+    "cell",
+    [
+        "%%opg --modle x\nhi",
+        "%%opg a b\nhi",
+        "%%opg class\nhi",
+        "%%opg --host {missing}\nhi",
+        "%opg statsu",
+    ],
 )
-def test_bad_lines_are_usage_errors_and_unpaid(shell: InteractiveShell, session: FakeSession, cell: str) -> None:
+def test_bad_lines_are_usage_errors_and_unpaid(
+    shell: InteractiveShell, session: FakeSession, cell: str
+) -> None:
     assert isinstance(run(shell, cell).error_in_exec, UsageError)
     assert session.calls == []
 
@@ -212,7 +241,7 @@ def test_a_terminal_still_waits_for_the_prompt(shell: InteractiveShell) -> None:
     assert shell.check_complete("%%opg tee\nhi\n\n")[0] == "complete"
 
 
-# ------------------------------------------------------------------------------------------------------------- failing
+# ------------------------------------------------------------------------------------------ failing
 
 
 def test_a_withheld_answer_raises_and_leaves_the_name_as_it_was(
@@ -231,9 +260,9 @@ def test_a_withheld_answer_raises_and_leaves_the_name_as_it_was(
 def test_text_that_was_on_show_is_said_to_have_been(
     shell: InteractiveShell, session: FakeSession, screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import opg_magic.display.live
+    import opg_magic.notebook.live
 
-    monkeypatch.setattr(opg_magic.display.live, "INTERVAL", 0.0)
+    monkeypatch.setattr(opg_magic.notebook.live, "INTERVAL", 0.0)
     session.act = withheld("streamed words")
     run(shell, "%%opg\nhi")
     assert "streamed words" in screen.all[1].data["text/plain"]
@@ -244,11 +273,15 @@ def test_text_that_was_on_show_is_said_to_have_been(
 
 @pytest.mark.parametrize("how", ["flag", "setting", "audit"])
 def test_under_strict_no_text_is_shown_before_the_verdict(
-    shell: InteractiveShell, session: FakeSession, screen: Screen, monkeypatch: pytest.MonkeyPatch, how: str
+    shell: InteractiveShell,
+    session: FakeSession,
+    screen: Screen,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
-    import opg_magic.display.live
+    import opg_magic.notebook.live
 
-    monkeypatch.setattr(opg_magic.display.live, "INTERVAL", 0.0)
+    monkeypatch.setattr(opg_magic.notebook.live, "INTERVAL", 0.0)
     session.act = withheld("unread words")
     if how == "setting":
         session.settings.set("policy", "strict")
@@ -263,15 +296,32 @@ def test_under_strict_no_text_is_shown_before_the_verdict(
 @pytest.mark.parametrize(
     ("problem", "headline", "money"),
     [
-        (LimitExceeded("the cap 0.1 OPG is over the limit 0.05 OPG"), "No answer", "nothing was paid"),
-        (CallFailed("stopped before anything was sent", charge=Charge.NONE), "No answer", "not charged"),
-        (CallInterrupted("stopped", charge=Charge.UNKNOWN, receipt_id="7Q4K"), "Stopped by you", "charge unknown"),
+        (
+            LimitExceeded("the cap 0.1 OPG is over the limit 0.05 OPG"),
+            "No answer",
+            "nothing was paid",
+        ),
+        (
+            CallFailed("stopped before anything was sent", charge=Charge.NONE),
+            "No answer",
+            "not charged",
+        ),
+        (
+            CallInterrupted("stopped", charge=Charge.UNKNOWN, receipt_id="7Q4K"),
+            "Stopped by you",
+            "charge unknown",
+        ),
         (KeyboardInterrupt(), "Stopped by you", "nothing was paid"),
         (RuntimeError("bug"), "No answer", "charge unknown"),
     ],
 )
 def test_whatever_ends_a_call_the_display_says_how(
-    shell: InteractiveShell, session: FakeSession, screen: Screen, problem: BaseException, headline: str, money: str
+    shell: InteractiveShell,
+    session: FakeSession,
+    screen: Screen,
+    problem: BaseException,
+    headline: str,
+    money: str,
 ) -> None:
     def act(*_: Any) -> Answer:
         raise problem
@@ -297,7 +347,9 @@ def test_a_host_that_reports_a_failure_has_its_receipt_in_the_notebook(
     receipt.document["payment"]["charge"] = Charge.NONE.value
 
     def act(*_: Any) -> Answer:
-        raise HostReportsFailure("host 27e3…6328 reports a failure", verdict=verdict, receipt=receipt, cost=cost)
+        raise HostReportsFailure(
+            "host 27e3…6328 reports a failure", verdict=verdict, receipt=receipt, cost=cost
+        )
 
     session.act = act
     run(shell, "%%opg\nhi")
@@ -334,7 +386,7 @@ def test_attack_28_no_secret_in_a_verbose_traceback(
     assert "deadbeef" not in out.out + out.err
 
 
-# ------------------------------------------------------------------------------------------------------------ commands
+# ----------------------------------------------------------------------------------------- commands
 
 
 def test_config_shows_and_sets_with_origin(
@@ -363,7 +415,9 @@ def test_config_says_when_a_looser_value_is_not_in_force(
     assert "loosen" not in capsys.readouterr().out
 
 
-def test_config_of_ipython_works_and_the_last_word_counts(shell: InteractiveShell, session: FakeSession) -> None:
+def test_config_of_ipython_works_and_the_last_word_counts(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     run(shell, "%config OpgMagics.model = 'x-ai/grok-4'")
     run(shell, "%config OpgMagics.max_cost_per_call = 0.05")
     run(shell, "%%opg\nhi")
@@ -378,7 +432,9 @@ def test_config_of_ipython_works_and_the_last_word_counts(shell: InteractiveShel
     assert session.calls[-1][0].model == "openai/gpt-5"
 
 
-def test_config_of_a_profile_is_heeded_from_the_first_call(shell: InteractiveShell, session: FakeSession) -> None:
+def test_config_of_a_profile_is_heeded_from_the_first_call(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     shell.run_line_magic("unload_ext", "opg_magic")
     shell.config.OpgMagics.policy = "strict"
     shell.run_line_magic("load_ext", "opg_magic")
@@ -386,7 +442,9 @@ def test_config_of_a_profile_is_heeded_from_the_first_call(shell: InteractiveShe
     assert session.settings.get("policy") == "strict"
 
 
-@pytest.mark.parametrize("cell", ["%opg config modle x", "%opg config timeout 9999", "%opg config policy lax"])
+@pytest.mark.parametrize(
+    "cell", ["%opg config modle x", "%opg config timeout 9999", "%opg config policy lax"]
+)
 def test_bad_settings_are_refused(shell: InteractiveShell, session: FakeSession, cell: str) -> None:
     from opg_magic.errors import ConfigError
 
@@ -433,18 +491,22 @@ def test_simnet_commands_take_variables_and_their_output_is_inert(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_show_rebuilds_an_answer_unpaid(shell: InteractiveShell, session: FakeSession, screen: Screen) -> None:
+def test_show_rebuilds_an_answer_unpaid(
+    shell: InteractiveShell, session: FakeSession, screen: Screen
+) -> None:
     answer = states.answer(simulated=True)
     session.ledger.receipts[answer.receipt.id] = answer.receipt
     run(shell, "%opg show last")
-    assert shown.shows(screen.last["text/plain"], states.TEXT)
+    assert plain_text.shows(screen.last["text/plain"], states.TEXT)
     assert shell.user_ns["_"].text == states.TEXT
     assert session.calls == []
     run(shell, "%opg show 7q4k")
-    assert shown.shows(screen.last["text/plain"], states.TEXT)
+    assert plain_text.shows(screen.last["text/plain"], states.TEXT)
 
 
-def test_show_withholds_unless_asked(shell: InteractiveShell, session: FakeSession, screen: Screen) -> None:
+def test_show_withholds_unless_asked(
+    shell: InteractiveShell, session: FakeSession, screen: Screen
+) -> None:
     failed = states.failed(text="561 is prime.")
     session.ledger.receipts[failed.receipt.id] = failed.receipt
     before = shell.user_ns.get("_")
@@ -463,7 +525,9 @@ def test_show_of_nothing_says_so(shell: InteractiveShell) -> None:
     assert isinstance(run(shell, "%opg show last --unverifid").error_in_exec, UsageError)
 
 
-def test_every_command_is_in_the_help(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_in_the_help(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(shell, "%opg help")
     out = capsys.readouterr().out
     for name in [
@@ -483,15 +547,19 @@ def test_every_command_is_in_the_help(shell: InteractiveShell, capsys: pytest.Ca
         assert f"  %opg {name}" in out
 
 
-# ------------------------------------------------------------------------------------------------------ load and unload
+# ---------------------------------------------------------------------------------- load and unload
 
 
 def test_loading_twice_registers_once(shell: InteractiveShell, session: FakeSession) -> None:
     shell.run_line_magic("reload_ext", "opg_magic")
     shell.run_line_magic("load_ext", "opg_magic")
-    from opg_magic import completion
+    from opg_magic.notebook import completion
 
-    ours = [m for m in shell.Completer.custom_matchers if getattr(m, "matcher_identifier", "") == completion.IDENTIFIER]
+    ours = [
+        m
+        for m in shell.Completer.custom_matchers
+        if getattr(m, "matcher_identifier", "") == completion.IDENTIFIER
+    ]
     assert len(ours) == 1
     run(shell, "%%opg\nhi")
     assert len(session.calls) == 1
@@ -501,7 +569,10 @@ def test_unloading_takes_all_away(shell: InteractiveShell) -> None:
     shell.run_line_magic("unload_ext", "opg_magic")
     assert shell.find_line_magic("opg") is None
     assert shell.find_cell_magic("opg") is None
-    assert shell.input_transformers_cleanup == type(shell)().input_transformer_manager.cleanup_transforms
+    assert (
+        shell.input_transformers_cleanup
+        == type(shell)().input_transformer_manager.cleanup_transforms
+    )
     assert not any(type(c).__name__ == "OpgMagics" for c in shell.configurables)
     shell.run_line_magic("load_ext", "opg_magic")
 
@@ -514,13 +585,16 @@ def test_loading_brings_neither_display_nor_anything_heavy() -> None:
         "s.run_line_magic('load_ext', 'opg_magic')\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in "
         "('pandas', 'web3', 'httpx', 'ipywidgets', 'cryptography', 'markdown_it', 'sqlite3x')"
-        " or m.startswith(('opg_magic.display', 'opg_magic.session', 'opg_magic.engine', 'opg_magic.verify'))]\n"
+        " or m.startswith(('opg_magic.display.', 'opg_magic.call.session', 'opg_magic.call.engine', "
+        "'opg_magic.verify')) and m != 'opg_magic.display.output']\n"
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_an_answer_of_a_later_cell_replaces_the_name(shell: InteractiveShell, session: FakeSession) -> None:
+def test_an_answer_of_a_later_cell_replaces_the_name(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     run(shell, "%%opg tee\nhi")
     session.act = good_answer("second")
     run(shell, "%%opg tee\nhi")
@@ -528,7 +602,9 @@ def test_an_answer_of_a_later_cell_replaces_the_name(shell: InteractiveShell, se
 
 
 @pytest.mark.parametrize("line", ["%%opg tee --quiet", "%%opg tee"])
-def test_a_display_that_fails_keeps_no_paid_answer_from_its_variable(shell, monkeypatch, capsys, line: str):
+def test_a_display_that_fails_keeps_no_paid_answer_from_its_variable(
+    shell, monkeypatch, capsys, line: str
+):
     def broken(*_args, **_given):
         raise UnicodeEncodeError("charmap", "✓", 0, 1, "character maps to <undefined>")
 
@@ -541,9 +617,12 @@ def test_a_display_that_fails_keeps_no_paid_answer_from_its_variable(shell, monk
 
 
 @pytest.mark.parametrize(
-    ("encoding", "errors"), [("ascii", "backslashreplace"), ("cp1252", "backslashreplace"), ("utf-8", "strict")]
+    ("encoding", "errors"),
+    [("ascii", "backslashreplace"), ("cp1252", "backslashreplace"), ("utf-8", "strict")],
 )
-def test_a_terminal_of_another_encoding_ends_no_answer_in_an_error(shell, monkeypatch, encoding: str, errors: str):
+def test_a_terminal_of_another_encoding_ends_no_answer_in_an_error(
+    shell, monkeypatch, encoding: str, errors: str
+):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr("sys.stdout", stream)
     shell.run_line_magic("reload_ext", "opg_magic")

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from opg_magic import magic_line
+from opg_magic.cells import magic_line
+from opg_magic.cells.magic_line import LineError, fill, parse, prompt_text
 from opg_magic.errors import PromptError
-from opg_magic.magic_line import LineError, fill, parse, prompt_text
 
 
 def test_every_option_in_any_order() -> None:
     line = parse(
-        "--stop END --model openai/gpt-5 --temperature 0.5 answer --max-tokens 100 --system 'Be terse.' --stop=--x "
-        "--no-stream --settle private --host 27e3 --network sim --max-cost 0.1 --dry-run --policy strict --timeout 30 "
+        "--stop END --model openai/gpt-5 --temperature 0.5 answer --max-tokens 100 --system 'Be "
+        "terse.' --stop=--x "
+        "--no-stream --settle private --host 27e3 --network sim --max-cost 0.1 --dry-run --policy "
+        "strict --timeout 30 "
         "--vars --quiet"
     )
     assert line.name == "answer"
@@ -112,12 +114,18 @@ def test_help_and_documentation_name_every_option() -> None:
         assert option.help in shown
 
 
-# -------------------------------------------------------------------------------------------------------------- prompt
+# ------------------------------------------------------------------------------------------- prompt
 
 
 @pytest.mark.parametrize(
     ("body", "prompt"),
-    [("hi\n", "hi"), ("hi\n\n", "hi\n"), ("  hi  \n", "  hi  "), ("a\n\nb\n", "a\n\nb"), ("hi", "hi")],
+    [
+        ("hi\n", "hi"),
+        ("hi\n\n", "hi\n"),
+        ("  hi  \n", "  hi  "),
+        ("a\n\nb\n", "a\n\nb"),
+        ("hi", "hi"),
+    ],
 )
 def test_exactly_one_newline_is_taken_off(body: str, prompt: str) -> None:
     assert prompt_text(body) == prompt
@@ -186,14 +194,27 @@ def test_a_name_of_pythons_own_is_refused_before_payment(word):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(np.int64(3), "3"), (np.uint8(7), "7"), (np.float32(0.1), "0.1"), (np.float64(0.5), "0.5"), (np.str_("a"), "a")],
+    [
+        (np.int64(3), "3"),
+        (np.uint8(7), "7"),
+        (np.float32(0.1), "0.1"),
+        (np.float64(0.5), "0.5"),
+        (np.str_("a"), "a"),
+    ],
 )
 def test_numpy_scalars_are_filled_in_as_the_values_that_they_are(value: object, text: str) -> None:
     assert fill("{{n}}", {"n": value})[0] == text
 
 
 @pytest.mark.parametrize(
-    "value", [np.bool_(True), np.timedelta64(5, "s"), np.datetime64("2026-01-01"), np.array([1]), np.array(1)]
+    "value",
+    [
+        np.bool_(True),
+        np.timedelta64(5, "s"),
+        np.datetime64("2026-01-01"),
+        np.array([1]),
+        np.array(1),
+    ],
 )
 def test_other_values_of_numpy_are_none(value: object) -> None:
     with pytest.raises(PromptError, match="a str, int or float is needed"):

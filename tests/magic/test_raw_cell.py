@@ -1,4 +1,5 @@
-"""What goes out is the cell as typed if the call comes from that cell, and what was passed in every other case."""
+"""What goes out is the cell as typed if the call comes from that cell, and what was passed in every
+other case."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.fake_session import FakeSession
 
-from opg_magic import grammar
+from opg_magic.cells import grammar
 
 MAGIC = "get_ipython().run_cell_magic('opg', {!r}, {!r})"
 
@@ -24,8 +25,14 @@ def sent(session: FakeSession) -> list[str]:
 @pytest.mark.parametrize(
     ("cell", "prompt"),
     [
-        ("    %%opg a\n    - one\n      - two\n    Explain.", "    - one\n      - two\n    Explain."),
-        ("\n%%opg a\n>>> 1 + 1\n2\nWhat does this session show?", ">>> 1 + 1\n2\nWhat does this session show?"),
+        (
+            "    %%opg a\n    - one\n      - two\n    Explain.",
+            "    - one\n      - two\n    Explain.",
+        ),
+        (
+            "\n%%opg a\n>>> 1 + 1\n2\nWhat does this session show?",
+            ">>> 1 + 1\n2\nWhat does this session show?",
+        ),
         ("%%opg a\r\nline one\r\nline two\r\n", "line one\r\nline two"),
         ("\r\n%%opg a\r\n>>> x\r\n", ">>> x"),
         ("%%opg a\n   \nafter a line of spaces", "   \nafter a line of spaces"),
@@ -86,10 +93,18 @@ def test_the_refusal_shows_what_cannot_be_seen(
 
 
 @pytest.mark.parametrize(
-    "last", ["%%opg --quiet\nQuestion B", "%%opg --quiet\n>>> Question A", "    %%opg --quiet\n    Question A"]
+    "last",
+    [
+        "%%opg --quiet\nQuestion B",
+        "%%opg --quiet\n>>> Question A",
+        "    %%opg --quiet\n    Question A",
+    ],
 )
-def test_a_call_from_elsewhere_sends_what_was_passed(shell: InteractiveShell, session: FakeSession, last: str) -> None:
-    """A thread, a task and a button's callback run beside the cell that was executed last, or after it."""
+def test_a_call_from_elsewhere_sends_what_was_passed(
+    shell: InteractiveShell, session: FakeSession, last: str
+) -> None:
+    """A thread, a task and a button's callback run beside the cell that was executed last, or after
+    it."""
     ask: Any = lambda: shell.run_cell_magic("opg", "--quiet", "Question A")  # noqa: E731
     shell.run_cell(last)
     session.calls.clear()
@@ -106,7 +121,9 @@ def test_a_call_from_elsewhere_sends_what_was_passed(shell: InteractiveShell, se
     assert {prompt.source for prompt, _ in session.calls} == {"%%opg --quiet\nQuestion A"}
 
 
-def test_a_call_within_another_cell_sends_what_was_passed(shell: InteractiveShell, session: FakeSession) -> None:
+def test_a_call_within_another_cell_sends_what_was_passed(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
     inside = MAGIC.format("--quiet", "Question A")
     for cell in (inside, f"%%time\n{inside}", f"\n{inside}\nx = 1", f"def f():\n    {inside}\nf()"):
         assert shell.run_cell(cell).success
@@ -120,7 +137,9 @@ def test_a_thread_that_a_call_starts_beside_itself_sends_its_own_prompt(
 
     def act(prompt: Any, options: Any, observer: Any) -> Any:
         if prompt.text == ">>> outer":
-            thread = threading.Thread(target=shell.run_cell_magic, args=("opg", "--quiet", "outer\n"))
+            thread = threading.Thread(
+                target=shell.run_cell_magic, args=("opg", "--quiet", "outer\n")
+            )
             thread.start()
             thread.join()
         return answer(prompt, options, observer)
@@ -134,7 +153,13 @@ def test_cells_of_another_notebook_that_is_run_go_out_as_typed(
     shell: InteractiveShell, session: FakeSession, tmp_path: Path
 ) -> None:
     cells = [
-        {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": source,
+        }
         for source in ("    %%opg a\n    >>> x", "%%opg b\n>>> y")
     ]
     notebook = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}

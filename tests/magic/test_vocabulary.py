@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from opg_magic import magic_line, prices
+from opg_magic.cells import magic_line
+from opg_magic.settings import prices
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -14,7 +15,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 def test_the_extensions_word_list_is_up_to_date() -> None:
     import vocabulary
 
-    assert vocabulary.TARGET.read_text("utf-8") == vocabulary.source(), "run: python scripts/vocabulary.py"
+    assert vocabulary.TARGET.read_text("utf-8") == vocabulary.source(), (
+        "run: python scripts/vocabulary.py"
+    )
 
 
 def test_every_flag_and_model_is_in_it() -> None:
@@ -30,4 +33,6 @@ def test_every_flag_and_model_is_in_it() -> None:
 def test_flags_with_listed_values_name_their_list() -> None:
     import vocabulary
 
-    assert set(vocabulary.SOURCES) <= {option.flag for option in magic_line.OPTIONS if option.metavar}
+    assert set(vocabulary.SOURCES) <= {
+        option.flag for option in magic_line.OPTIONS if option.metavar
+    }

@@ -1,4 +1,5 @@
-"""``scripts/floors.py`` reads every lower bound that pyproject.toml declares; ``make floors`` tries them."""
+"""``scripts/floors.py`` reads every lower bound that pyproject.toml declares; ``make floors`` tries
+them."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_every_dependency_of_the_project_has_a_floor(floors: ModuleType, pyproject: dict[str, Any]) -> None:
+def test_every_dependency_of_the_project_has_a_floor(
+    floors: ModuleType, pyproject: dict[str, Any]
+) -> None:
     found = floors.floors(pyproject)
     names = {re.split(r"[\[<>=]", one)[0] for one in pyproject["project"]["dependencies"]}
     assert names <= set(found) and len(names) > 10
@@ -36,7 +39,9 @@ def test_every_dependency_of_the_project_has_a_floor(floors: ModuleType, pyproje
     assert all(re.fullmatch(r"\d[\w.]*", lowest) for lowest in found.values())
 
 
-@pytest.mark.parametrize("requirement", ["web3", "web3<9", "web3~=8.0", "web3>8", "web3>=8; os_name=='posix'", "x @ y"])
+@pytest.mark.parametrize(
+    "requirement", ["web3", "web3<9", "web3~=8.0", "web3>8", "web3>=8; os_name=='posix'", "x @ y"]
+)
 def test_a_dependency_without_a_floor_is_refused(
     floors: ModuleType, pyproject: dict[str, Any], requirement: str
 ) -> None:
@@ -51,5 +56,9 @@ def test_one_dependency_has_one_floor(floors: ModuleType, pyproject: dict[str, A
         floors.floors(pyproject)
 
 
-def test_no_extra_that_a_user_installs_is_left_out(floors: ModuleType, pyproject: dict[str, Any]) -> None:
-    assert {*floors.EXTRAS, "build", "test", "lint"} == set(pyproject["project"]["optional-dependencies"])
+def test_no_extra_that_a_user_installs_is_left_out(
+    floors: ModuleType, pyproject: dict[str, Any]
+) -> None:
+    assert {*floors.EXTRAS, "build", "test", "lint"} == set(
+        pyproject["project"]["optional-dependencies"]
+    )

@@ -1,4 +1,5 @@
-"""The JupyterLab extension as the wheel brings it, built from what git tracks; and what a clone without Node gets."""
+"""The JupyterLab extension as the wheel brings it, built from what git tracks; and what a clone
+without Node gets."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node
 
 def clone_to(target: Path) -> Path:
     """What git tracks, as in a fresh clone."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
         if source.is_file():
@@ -41,7 +44,9 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     out = tmp_path_factory.mktemp("dist")
     env = {key: value for key, value in os.environ.items() if key != "SKIP_JUPYTER_BUILDER"}
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(clone)]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     shutil.rmtree(clone, ignore_errors=True)
     assert done.returncode == 0, done.stdout[-4000:]
     (wheel,) = out.glob("*.whl")
@@ -50,7 +55,9 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
-def labextension(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labextension(
+    distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The prebuilt extension as the wheel brings it, in a share/jupyter folder."""
     share = tmp_path_factory.mktemp("share")
     with zipfile.ZipFile(distributions[0]) as archive:
@@ -64,7 +71,9 @@ def labextension(distributions: tuple[Path, Path], tmp_path_factory: pytest.Temp
 
 
 @needs_node
-def test_wheel_and_sdist_bring_the_prebuilt_labextension(distributions: tuple[Path, Path], labextension: Path) -> None:
+def test_wheel_and_sdist_bring_the_prebuilt_labextension(
+    distributions: tuple[Path, Path], labextension: Path
+) -> None:
     built = labextension / "labextensions" / "opg-magic"
     assert list(built.glob("static/remoteEntry.*.js"))
     assert json.loads((built / "install.json").read_text())["packageName"] == "opg_magic"
@@ -83,11 +92,19 @@ def test_labextension_is_small(labextension: Path) -> None:
 
 @needs_node
 def test_jupyter_lists_the_labextension_as_good(labextension: Path) -> None:
-    env = {**os.environ, "JUPYTER_PATH": str(labextension.parent / labextension.name), "JUPYTER_PREFER_ENV_PATH": "0"}
+    env = {
+        **os.environ,
+        "JUPYTER_PATH": str(labextension.parent / labextension.name),
+        "JUPYTER_PREFER_ENV_PATH": "0",
+    }
     command = [sys.executable, "-m", "jupyter", "labextension", "list"]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    done = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
     _, _, ours = done.stdout.partition(str(labextension))
-    (line,) = [line for line in ours.split("labextensions\n")[1].splitlines() if "opg-magic v" in line][:1]
+    (line,) = [
+        line for line in ours.split("labextensions\n")[1].splitlines() if "opg-magic v" in line
+    ][:1]
     assert "enabled" in line and "OK" in line, done.stdout
 
 
@@ -99,8 +116,11 @@ def test_labextension_has_the_package_s_version_and_no_addresses() -> None:
 
 
 @needs_node
-def test_the_one_orig_file_is_the_one_that_jupyterlab_reads(distributions: tuple[Path, Path]) -> None:
-    """JupyterLab's builder puts it beside the schemas, and its server looks there for their version."""
+def test_the_one_orig_file_is_the_one_that_jupyterlab_reads(
+    distributions: tuple[Path, Path],
+) -> None:
+    """JupyterLab's builder puts it beside the schemas, and its server looks there for their
+    version."""
     with zipfile.ZipFile(distributions[0]) as wheel, tarfile.open(distributions[1]) as sdist:
         for names in (wheel.namelist(), sdist.getnames()):
             (one,) = [name for name in names if name.endswith((".orig", ".rej", "~"))]
@@ -114,9 +134,13 @@ def test_a_build_without_node_says_what_to_do(tmp_path: Path) -> None:
     clone = clone_to(tmp_path / "clone")
     bare = tmp_path / "bin"
     bare.mkdir()
-    env = {key: value for key, value in os.environ.items() if key != "SKIP_JUPYTER_BUILDER"} | {"PATH": str(bare)}
+    env = {key: value for key, value in os.environ.items() if key != "SKIP_JUPYTER_BUILDER"} | {
+        "PATH": str(bare)
+    }
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", str(clone)]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert done.returncode != 0
     assert "Node is not on the PATH" in done.stdout and "SKIP_JUPYTER_BUILDER=1" in done.stdout
     assert "Traceback" not in done.stdout
@@ -129,7 +153,9 @@ def test_a_clone_without_node_installs_without_the_labextension(tmp_path: Path) 
     bare.mkdir()
     env = {**os.environ, "SKIP_JUPYTER_BUILDER": "1", "PATH": str(bare)}
     build = "from hatchling.build import build_wheel; print(build_wheel('.'))"
-    subprocess.run([sys.executable, "-c", build], cwd=clone, env=env, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", build], cwd=clone, env=env, check=True, capture_output=True
+    )
     (wheel,) = clone.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

@@ -35,14 +35,20 @@ print(json.dumps(sorted(sys.modules)))
 
 def in_fresh_process(tmp_path: Path, script: str) -> set[str]:
     """The names that ``script`` prints as JSON on its last line."""
-    env = {**os.environ, "OPG_HOME": str(tmp_path / "home"), "IPYTHONDIR": str(tmp_path / "ipython")}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    env = {
+        **os.environ,
+        "OPG_HOME": str(tmp_path / "home"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_load_ext_brings_in_no_heavy_module(tmp_path: Path) -> None:
     loaded = in_fresh_process(tmp_path, SCRIPT)
-    assert "opg_magic.magic" in loaded
+    assert "opg_magic.notebook.magic" in loaded
     assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()
 
 

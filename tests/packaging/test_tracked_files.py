@@ -1,4 +1,5 @@
-"""The project speaks of itself alone: nothing tracked names a machine, an index of packages or a secret."""
+"""The project speaks of itself alone: nothing tracked names a machine, an index of packages or a
+secret."""
 
 from __future__ import annotations
 
@@ -18,9 +19,12 @@ FORBIDDEN = {
     ),
     "the path of this clone": re.compile(re.escape(str(ROOT)) + r"\b"),
     "an index of packages": re.compile(
-        r"python[h]osted\.org|[p]ypi\.org/simple|registry\.[n]pmjs\.org|registry\.[y]arnpkg\.com", re.IGNORECASE
+        r"python[h]osted\.org|[p]ypi\.org/simple|registry\.[n]pmjs\.org|registry\.[y]arnpkg\.com",
+        re.IGNORECASE,
     ),
-    "a trailer of some tool": re.compile(r"[c]o-authored-by:|[g]enerated (?:with|by) (?:claude|chatgpt|copilot)", re.I),
+    "a trailer of some tool": re.compile(
+        r"[c]o-authored-by:|[g]enerated (?:with|by) (?:claude|chatgpt|copilot)", re.I
+    ),
     "an unfinished merge": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),
     "a private key in PEM": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE [K]EY-----"),
 }
@@ -29,7 +33,9 @@ LARGE = 1_500_000
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -41,13 +47,21 @@ def test_no_tracked_text_holds(what: str) -> None:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        found += [f"{path.relative_to(ROOT)}: {match.group(0)!r}" for match in FORBIDDEN[what].finditer(text)]
+        found += [
+            f"{path.relative_to(ROOT)}: {match.group(0)!r}"
+            for match in FORBIDDEN[what].finditer(text)
+        ]
     assert found == []
 
 
 def test_the_patterns_find_what_they_are_for() -> None:
     path, index, key = (
-        FORBIDDEN[n] for n in ("an absolute path of some machine", "an index of packages", "a private key in PEM")
+        FORBIDDEN[n]
+        for n in (
+            "an absolute path of some machine",
+            "an index of packages",
+            "a private key in PEM",
+        )
     )
     for folder in ("root", "home/build", "Users/build"):
         assert path.search(f'x = "/{folder}/file"')
@@ -67,7 +81,9 @@ def test_screenshots_are_small() -> None:
 
 
 def test_example_notebooks_are_valid_and_without_outputs() -> None:
-    notebooks = [path for path in tracked() if path.suffix == ".ipynb" and path.parent.name == "examples"]
+    notebooks = [
+        path for path in tracked() if path.suffix == ".ipynb" and path.parent.name == "examples"
+    ]
     assert {path.name for path in notebooks} >= {"quickstart.ipynb", "catch_a_lying_host.ipynb"}
     for path in notebooks:
         notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
@@ -75,7 +91,9 @@ def test_example_notebooks_are_valid_and_without_outputs() -> None:
         assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
         for cell in notebook.cells:
             if cell.cell_type == "code":
-                assert cell.outputs == [] and cell.execution_count is None, f"{path.name}: outputs in {cell.id}"
+                assert cell.outputs == [] and cell.execution_count is None, (
+                    f"{path.name}: outputs in {cell.id}"
+                )
 
 
 def test_make_targets_and_ci_are_what_the_documents_say() -> None:

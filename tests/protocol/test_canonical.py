@@ -43,11 +43,13 @@ def chat(text: str, version: str = CANONICALISER) -> str:
 
 def with_message(message: str, version: str = CANONICALISER) -> str:
     whole = chat('{"model":"m","messages":[' + message + "]}", version)
-    assert whole.startswith('{"messages": [') and whole.endswith('], "model": "m", "temperature": 0.0}')
+    assert whole.startswith('{"messages": [') and whole.endswith(
+        '], "model": "m", "temperature": 0.0}'
+    )
     return whole[len('{"messages": [') : -len('], "model": "m", "temperature": 0.0}')]
 
 
-# ----------------------------------------------------------------------------------------------------------- numbers
+# ------------------------------------------------------------------------------------------ numbers
 
 
 @pytest.mark.parametrize(
@@ -73,21 +75,40 @@ def test_attack_16_temperature_is_always_a_float_in_python_s_words(sent: str, ha
 
 @pytest.mark.parametrize(
     ("number", "hashed"),
-    [("0", "0"), ("0.0", "0.0"), ("-0", "0"), ("-0.0", "-0.0"), ("1e-7", "1e-07"), ("1E5", "100000.0")],
+    [
+        ("0", "0"),
+        ("0.0", "0.0"),
+        ("-0", "0"),
+        ("-0.0", "-0.0"),
+        ("1e-7", "1e-07"),
+        ("1E5", "100000.0"),
+    ],
 )
 def test_attack_16_numbers_inside_tools_keep_their_type(number: str, hashed: str) -> None:
     text = '{"model":"m","messages":[],"tools":[{"b":' + number + ',"a":null}]}'
     assert chat(text) == (
-        '{"messages": [], "model": "m", "temperature": 0.0, "tools": [{"a": null, "b": ' + hashed + "}]}"
+        '{"messages": [], "model": "m", "temperature": 0.0, "tools": [{"a": null, "b": '
+        + hashed
+        + "}]}"
     )
 
 
 def test_attack_16_composed_and_decomposed_letters_hash_differently() -> None:
     nfc, nfd = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
-    assert with_message(json.dumps({"role": "user", "content": nfc})) == '{"content": "\\u00e9", "role": "user"}'
-    assert with_message(json.dumps({"role": "user", "content": nfd})) == '{"content": "e\\u0301", "role": "user"}'
-    assert output_hash(nfc).hex() == "e9076b2429006c3cfc23780a3ab7db373ff2200f3ee9a6c58ef84bd1c9118372"
-    assert output_hash(nfd).hex() == "a06e9f5487b3aaae3568df886912a848c792a24dab3e3d42eb0077671680f132"
+    assert (
+        with_message(json.dumps({"role": "user", "content": nfc}))
+        == '{"content": "\\u00e9", "role": "user"}'
+    )
+    assert (
+        with_message(json.dumps({"role": "user", "content": nfd}))
+        == '{"content": "e\\u0301", "role": "user"}'
+    )
+    assert (
+        output_hash(nfc).hex() == "e9076b2429006c3cfc23780a3ab7db373ff2200f3ee9a6c58ef84bd1c9118372"
+    )
+    assert (
+        output_hash(nfd).hex() == "a06e9f5487b3aaae3568df886912a848c792a24dab3e3d42eb0077671680f132"
+    )
 
 
 @pytest.mark.parametrize("temperature", ["true", '"0.5"', "[]", "1" + "0" * 400])
@@ -96,7 +117,7 @@ def test_a_temperature_that_is_no_number_has_no_canonical_form(temperature: str)
         chat('{"model":"m","messages":[],"temperature":' + temperature + "}")
 
 
-# -------------------------------------------------------------------------------------------------------------- keys
+# --------------------------------------------------------------------------------------------- keys
 
 
 @pytest.mark.parametrize(
@@ -151,9 +172,20 @@ def test_keys_that_no_signature_covers_are_named() -> None:
         '"user":"u","stream":true,"max_completion_tokens":9,"web_search":true}'
     )
     assert chat(text) == "{" + HI + ', "temperature": 0.0}'
-    dropped = ("max_completion_tokens", "n", "seed", "stream", "tool_choice", "top_p", "user", "web_search")
+    dropped = (
+        "max_completion_tokens",
+        "n",
+        "seed",
+        "stream",
+        "tool_choice",
+        "top_p",
+        "user",
+        "web_search",
+    )
     assert unsigned_keys("chat", json.loads(text)) == dropped
-    assert unsigned_keys("chat", json.loads(text), NEWER) == tuple(key for key in dropped if key != "web_search")
+    assert unsigned_keys("chat", json.loads(text), NEWER) == tuple(
+        key for key in dropped if key != "web_search"
+    )
 
 
 def test_parts_of_messages_that_no_signature_covers_are_named() -> None:
@@ -162,20 +194,35 @@ def test_parts_of_messages_that_no_signature_covers_are_named() -> None:
         "seed": 1,
         "messages": [
             {"role": "system", "content": "s", "name": "n"},
-            {"role": "assistant", "tool_calls": [{"id": "1", "index": 0, "function": {"name": "f", "strict": True}}]},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "1", "index": 0, "function": {"name": "f", "strict": True}}],
+            },
             {"role": "tool", "tool_call_id": "1", "content": "c", "is_error": False},
             {
                 "role": "user",
-                "content": [{"type": "text", "text": "t", "cache": 1}, {"type": "image_url", "image_url": {}}, {}, "x"],
+                "content": [
+                    {"type": "text", "text": "t", "cache": 1},
+                    {"type": "image_url", "image_url": {}},
+                    {},
+                    "x",
+                ],
             },
         ],
     }
-    dropped = {"seed", "messages.name", "messages.tool_calls.index", "messages.tool_calls.function.strict"}
+    dropped = {
+        "seed",
+        "messages.name",
+        "messages.tool_calls.index",
+        "messages.tool_calls.function.strict",
+    }
     dropped |= {"messages.is_error"}
     assert set(unsigned_parts("chat", body)) == dropped
     newer = {"messages.content.cache", "messages.image_url", "messages.content"}
     assert set(unsigned_parts("chat", body, NEWER)) == dropped | newer
-    assert unsigned_parts("completion", {"model": "m", "prompt": "p", "n": 2, "messages": [{"x": 1}]}) == (
+    assert unsigned_parts(
+        "completion", {"model": "m", "prompt": "p", "n": 2, "messages": [{"x": 1}]}
+    ) == (
         "messages",
         "n",
     )
@@ -188,7 +235,7 @@ def test_newer_hosts_cover_web_search_when_it_is_true() -> None:
     assert chat(text % "false", NEWER) == "{" + HI + ', "temperature": 0.0}'
 
 
-# ---------------------------------------------------------------------------------------------------------- messages
+# ----------------------------------------------------------------------------------------- messages
 
 
 @pytest.mark.parametrize(
@@ -196,14 +243,23 @@ def test_newer_hosts_cover_web_search_when_it_is_true() -> None:
     [
         ('{"role":"system","content":"s","name":"n"}', '{"content": "s", "role": "system"}'),
         ('{"role":"user","name":"n","content":"u"}', '{"content": "u", "role": "user"}'),
-        ('{"role":"assistant","content":null,"refusal":"no"}', '{"content": "", "role": "assistant"}'),
+        (
+            '{"role":"assistant","content":null,"refusal":"no"}',
+            '{"content": "", "role": "assistant"}',
+        ),
         ('{"role":"assistant"}', '{"content": "", "role": "assistant"}'),
-        ('{"role":"assistant","content":"a","tool_calls":[]}', '{"content": "a", "role": "assistant"}'),
+        (
+            '{"role":"assistant","content":"a","tool_calls":[]}',
+            '{"content": "a", "role": "assistant"}',
+        ),
         (
             '{"role":"tool","tool_call_id":"c1","content":"t","name":"n"}',
             '{"content": "t", "role": "tool", "tool_call_id": "c1"}',
         ),
-        ('{"role":"function","name":"f","content":"r"}', '{"content": "r", "name": "f", "role": "function"}'),
+        (
+            '{"role":"function","name":"f","content":"r"}',
+            '{"content": "r", "name": "f", "role": "function"}',
+        ),
         (
             '{"role":"user","content":"\\u2028\\ud83d\\ude00\\"\\u007f"}',
             '{"content": "\\u2028\\ud83d\\ude00\\"\\u007f", "role": "user"}',
@@ -221,7 +277,8 @@ def test_messages_are_reduced_by_role(message: str, hashed: str) -> None:
 def test_an_assistant_s_tool_calls_are_reduced_to_what_hosts_keep() -> None:
     message = (
         '{"role":"assistant","content":"","tool_calls":[{"index":0,"type":"function","id":"c1",'
-        '"function":{"arguments":"{\\"a\\": 1}","name":"f","strict":true},"extra":1},{"function":{"name":"g"}}]}'
+        '"function":{"arguments":"{\\"a\\": '
+        '1}","name":"f","strict":true},"extra":1},{"function":{"name":"g"}}]}'
     )
     assert with_message(message) == (
         '{"content": "", "role": "assistant", "tool_calls": ['
@@ -237,9 +294,13 @@ def test_april_hosts_hash_a_content_list_as_python_prints_it() -> None:
     )
     printed = (
         "[{'type': 'text', 'text': 'it\\\\'s \\\"\\u00e9\\\"'}, {'text': 'b', 'type': 'text'}, "
-        "{'type': 'image_url', 'image_url': {'url': 'data:,x', 'detail': None, 'n': 1.0, 't': True}}]"
+        "{'type': 'image_url', 'image_url': {'url': 'data:,x', 'detail': None, 'n': 1.0, 't': "
+        "True}}]"
     )
-    assert with_message('{"role":"user","content":' + parts + "}") == '{"content": "' + printed + '", "role": "user"}'
+    assert (
+        with_message('{"role":"user","content":' + parts + "}")
+        == '{"content": "' + printed + '", "role": "user"}'
+    )
 
 
 def test_newer_hosts_hash_a_reduced_content_list() -> None:
@@ -248,8 +309,10 @@ def test_newer_hosts_hash_a_reduced_content_list() -> None:
         '{"type":"file","file":{"filename":"f.pdf","file_data":"QQ=="}},{"type":"file","filename":"g.pdf"}]'
     )
     assert with_message('{"role":"user","content":' + parts + "}", NEWER) == (
-        '{"content": [{"text": "a", "type": "text"}, {"text": "", "type": "text"}, {"text": "plain", "type": "text"}, '
-        '{"type": "image_url"}, {"filename": "f.pdf", "type": "file"}, {"filename": "g.pdf", "type": "file"}], '
+        '{"content": [{"text": "a", "type": "text"}, {"text": "", "type": "text"}, {"text": '
+        '"plain", "type": "text"}, '
+        '{"type": "image_url"}, {"filename": "f.pdf", "type": "file"}, {"filename": "g.pdf", '
+        '"type": "file"}], '
         '"role": "user"}'
     )
 
@@ -290,16 +353,25 @@ def test_an_unknown_version_is_refused() -> None:
     assert canonicalisers("chat")[-1] == canonicalisers("completion")[-1] == CANONICALISER
 
 
-# ------------------------------------------------------------------------------------------------------- completions
+# -------------------------------------------------------------------------------------- completions
 
 
 @pytest.mark.parametrize(
     ("sent", "hashed"),
     [
         ("", '{"max_tokens": 16, "model": "m", "prompt": "p", "temperature": 1.0}'),
-        (',"max_tokens":null,"temperature":null', '{"model": "m", "prompt": "p", "temperature": 0.0}'),
-        (',"max_tokens":0,"temperature":0', '{"max_tokens": 0, "model": "m", "prompt": "p", "temperature": 0.0}'),
-        (',"temperature":1,"stop":""', '{"max_tokens": 16, "model": "m", "prompt": "p", "temperature": 1.0}'),
+        (
+            ',"max_tokens":null,"temperature":null',
+            '{"model": "m", "prompt": "p", "temperature": 0.0}',
+        ),
+        (
+            ',"max_tokens":0,"temperature":0',
+            '{"max_tokens": 0, "model": "m", "prompt": "p", "temperature": 0.0}',
+        ),
+        (
+            ',"temperature":1,"stop":""',
+            '{"max_tokens": 16, "model": "m", "prompt": "p", "temperature": 1.0}',
+        ),
         (
             ',"stop":["x"],"top_p":1,"max_tokens":7',
             '{"max_tokens": 7, "model": "m", "prompt": "p", "stop": ["x"], "temperature": 1.0}',
@@ -310,21 +382,34 @@ def test_completion_defaults(sent: str, hashed: str) -> None:
     assert canonical_completion(json.loads('{"model":"m","prompt":"p"' + sent + "}")) == hashed
 
 
-# ------------------------------------------------------------------------------------------------------------ hashes
+# ------------------------------------------------------------------------------------------- hashes
 
 
 def test_hashes_are_ethereum_s_keccak() -> None:
-    assert output_hash("").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-    assert request_hash("abc").hex() == "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"
+    assert (
+        output_hash("").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    )
+    assert (
+        request_hash("abc").hex()
+        == "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"
+    )
     assert tee_id(b"abc") == "0x4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"
 
 
-@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.integers(0, 2**256 - 1))
-def test_the_signed_digest_agrees_with_a_peer(request: bytes, output: bytes, timestamp: int) -> None:
-    assert signed_digest(request, output, timestamp) == keccak(request + output + timestamp.to_bytes(32, "big"))
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+    st.integers(0, 2**256 - 1),
+)
+def test_the_signed_digest_agrees_with_a_peer(
+    request: bytes, output: bytes, timestamp: int
+) -> None:
+    assert signed_digest(request, output, timestamp) == keccak(
+        request + output + timestamp.to_bytes(32, "big")
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ what is sent
+# ------------------------------------------------------------------------------------- what is sent
 
 
 def test_models_are_sent_without_their_provider() -> None:
@@ -336,9 +421,12 @@ def test_models_are_sent_without_their_provider() -> None:
 
 
 def test_a_prompt_becomes_exact_bytes() -> None:
-    prompt = Prompt("hé 😀", "openai/gpt-5", system="be brief", max_tokens=9, stop=("X",), temperature=0)
+    prompt = Prompt(
+        "hé 😀", "openai/gpt-5", system="be brief", max_tokens=9, stop=("X",), temperature=0
+    )
     assert build_body(prompt).decode() == (
-        '{"model":"gpt-5","messages":[{"role":"system","content":"be brief"},{"role":"user","content":"hé 😀"}],'
+        '{"model":"gpt-5","messages":[{"role":"system","content":"be '
+        'brief"},{"role":"user","content":"hé 😀"}],'
         '"max_tokens":9,"temperature":0.0,"stop":["X"],"stream":true}'
     )
     assert build_body(Prompt("p", "m", stream=False)).decode() == (
@@ -350,15 +438,29 @@ def test_a_prompt_becomes_exact_bytes() -> None:
 
 
 def test_minus_zero_is_sent_as_zero() -> None:
-    assert math.copysign(1, json.loads(build_body(Prompt("p", "m", temperature=-0.0)))["temperature"]) == 1
+    assert (
+        math.copysign(1, json.loads(build_body(Prompt("p", "m", temperature=-0.0)))["temperature"])
+        == 1
+    )
 
 
 def test_null_keys_are_left_out() -> None:
-    body = json.loads(build_body(Prompt("p", "m", extra={"tools": None, "seed": None, "top_p": 0.5})))
+    body = json.loads(
+        build_body(Prompt("p", "m", extra={"tools": None, "seed": None, "top_p": 0.5}))
+    )
     assert "tools" not in body and "seed" not in body and body["top_p"] == 0.5
-    messages = ({"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {}}], "refusal": None},)
+    messages = (
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "function": {}}],
+            "refusal": None,
+        },
+    )
     body = json.loads(build_body(Prompt("", "m", messages=messages)))
-    assert body["messages"] == [{"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {}}]}]
+    assert body["messages"] == [
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {}}]}
+    ]
 
 
 def loop() -> list[Any]:
@@ -415,7 +517,11 @@ def loop() -> list[Any]:
         {"extra": {"response_format": {"type": "json_schema"}}},
         {"extra": {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}},
         # JSON would write 1 as "1" and None as "null": not what was passed.
-        {"extra": {"tools": [{"type": "function", "function": {"name": "f", "parameters": {1: "a"}}}]}},
+        {
+            "extra": {
+                "tools": [{"type": "function", "function": {"name": "f", "parameters": {1: "a"}}}]
+            }
+        },
         {"extra": {"metadata": {None: "a"}}},
         {"messages": ({"role": "user", "content": "x", 5: "y"},)},
         {"extra": {"response_format": "json"}},
@@ -432,11 +538,19 @@ def test_what_hosts_refuse_or_hash_ambiguously_is_not_sent(changes: dict[str, An
         build_body(Prompt(**({"text": "p", "model": "openai/gpt-5"} | changes)))
 
 
-@given(st.text(), st.none() | st.text(), st.floats(0, 2), st.none() | st.integers(1, 10**6), st.booleans())
+@given(
+    st.text(),
+    st.none() | st.text(),
+    st.floats(0, 2),
+    st.none() | st.integers(1, 10**6),
+    st.booleans(),
+)
 def test_whatever_is_sent_has_its_evidence(
     text: str, system: str | None, temperature: float, max_tokens: int | None, stream: bool
 ) -> None:
-    prompt = Prompt(text, "m", system, temperature=temperature, max_tokens=max_tokens, stream=stream)
+    prompt = Prompt(
+        text, "m", system, temperature=temperature, max_tokens=max_tokens, stream=stream
+    )
     body = build_body(prompt)
     kept = request_evidence(body, "chat")
     assert kept.body.encode() == body
@@ -446,12 +560,21 @@ def test_whatever_is_sent_has_its_evidence(
 
 def test_what_no_signature_covers_is_named_by_its_path() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:"}}
-    call = {"id": "c", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}", "strict": True}}
+    call = {
+        "id": "c",
+        "type": "function",
+        "index": 0,
+        "function": {"name": "f", "arguments": "{}", "strict": True},
+    }
     body: dict[str, Any] = {
         "model": "m",
         "seed": 7,
         "messages": [
-            {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "a", "cache": 1}, image]},
+            {
+                "role": "user",
+                "name": "Ada",
+                "content": [{"type": "text", "text": "a", "cache": 1}, image],
+            },
             {"role": "assistant", "content": "", "tool_calls": [call], "refusal": None},
             {"role": "function", "name": "f", "content": "x"},
         ],

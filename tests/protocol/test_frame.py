@@ -22,13 +22,19 @@ GOOD: dict[str, Any] = {
 
 
 def read(**changes: Any) -> SignedFields | Problem:
-    return read_signed_fields(json.dumps({key: value for key, value in (GOOD | changes).items() if value is not ...}))
+    return read_signed_fields(
+        json.dumps({key: value for key, value in (GOOD | changes).items() if value is not ...})
+    )
 
 
 def test_good_fields_are_read_exactly() -> None:
-    expected = SignedFields(b"\x0a" * 32, b"\x0b" * 32, 1_790_000_000, "0x" + "0c" * 32, b"\x00\x01\x02")
+    expected = SignedFields(
+        b"\x0a" * 32, b"\x0b" * 32, 1_790_000_000, "0x" + "0c" * 32, b"\x00\x01\x02"
+    )
     assert read(choices=[], model="m") == expected
-    assert read(tee_timestamp=0) == SignedFields(b"\x0a" * 32, b"\x0b" * 32, 0, "0x" + "0c" * 32, b"\x00\x01\x02")
+    assert read(tee_timestamp=0) == SignedFields(
+        b"\x0a" * 32, b"\x0b" * 32, 0, "0x" + "0c" * 32, b"\x00\x01\x02"
+    )
     assert isinstance(read(tee_timestamp=2**256 - 1), SignedFields)
 
 
@@ -41,7 +47,19 @@ def test_attack_13_a_timestamp_that_is_no_uint256(bad: Any) -> None:
 @pytest.mark.parametrize("key", ["tee_request_hash", "tee_output_hash"])
 @pytest.mark.parametrize(
     "bad",
-    ["", "0a" * 31, "0a" * 33, "0x" + "0a" * 32, "0A" * 32, "0g" * 32, " " + "0a" * 32, "0a" * 32 + "\n", 1, None, ...],
+    [
+        "",
+        "0a" * 31,
+        "0a" * 33,
+        "0x" + "0a" * 32,
+        "0A" * 32,
+        "0g" * 32,
+        " " + "0a" * 32,
+        "0a" * 32 + "\n",
+        1,
+        None,
+        ...,
+    ],
 )
 def test_a_hash_that_is_no_hash(key: str, bad: Any) -> None:
     found = read(**{key: bad})
@@ -49,7 +67,18 @@ def test_a_hash_that_is_no_hash(key: str, bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "0c" * 32, "0x" + "0C" * 32, "0X" + "0c" * 32, "0x" + "0c" * 31, "0x" + "0c" * 32 + "\n", 7, None, ...]
+    "bad",
+    [
+        "",
+        "0c" * 32,
+        "0x" + "0C" * 32,
+        "0X" + "0c" * 32,
+        "0x" + "0c" * 31,
+        "0x" + "0c" * 32 + "\n",
+        7,
+        None,
+        ...,
+    ],
 )
 def test_an_id_that_is_none(bad: Any) -> None:
     found = read(tee_id=bad)
@@ -108,7 +137,9 @@ def test_attack_16_a_frame_that_cannot_be_read(frame: str, code: str) -> None:
     assert isinstance(found, Problem) and found.code == code
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80)
+)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), scalars | st.lists(scalars), max_size=5))

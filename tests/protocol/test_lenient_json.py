@@ -1,4 +1,5 @@
-"""JSON that is only shown: read as Python does, and harmless where the recursion limit was raised."""
+"""JSON that is only shown: read as Python does, and harmless where the recursion limit was
+raised."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from opg_magic.protocol.strict_json import loads_leniently
 DEEP = """
 import sys
 sys.setrecursionlimit(10**7)
-from opg_magic.receipts.receipt import signature_of, signed_prompt
+from opg_magic.receipt.document import signature_of, signed_prompt
 deep = '{"messages": ' + "[" * 200_000
 assert signed_prompt("chat", deep) is None and signature_of(deep) is None
 """

@@ -1,4 +1,5 @@
-"""The relay's Merkle tree: OpenZeppelin's own package, golden values, and whatever a blob may hold."""
+"""The relay's Merkle tree: OpenZeppelin's own package, golden values, and whatever a blob may
+hold."""
 
 from __future__ import annotations
 
@@ -17,7 +18,15 @@ from hypothesis import strategies as st
 from opg_magic.errors import MalformedMessage
 from opg_magic.protocol import merkle
 from opg_magic.protocol.keccak import keccak256
-from opg_magic.protocol.merkle import BatchItem, Tree, leaf_hash, node_hash, read_dump, verify_proof, write_dump
+from opg_magic.protocol.merkle import (
+    BatchItem,
+    Tree,
+    leaf_hash,
+    node_hash,
+    read_dump,
+    verify_proof,
+    write_dump,
+)
 
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / "tests" / "support" / "merkle_peer"
@@ -25,12 +34,19 @@ CACHE = ROOT / ".venvs" / "npm-merkle"
 
 WORDS = st.binary(min_size=32, max_size=32)
 ITEMS = st.builds(
-    BatchItem, WORDS, WORDS, WORDS, st.binary(max_size=300), st.integers(0, 2**256 - 1) | st.just(1_777_777_777)
+    BatchItem,
+    WORDS,
+    WORDS,
+    WORDS,
+    st.binary(max_size=300),
+    st.integers(0, 2**256 - 1) | st.just(1_777_777_777),
 )
 
 
 def item(number: int, signature: bytes = b"\x01" * 256) -> BatchItem:
-    return BatchItem(*(bytes([k]) * 31 + bytes([number]) for k in (1, 2, 3)), signature, 1_777_000_000 + number)
+    return BatchItem(
+        *(bytes([k]) * 31 + bytes([number]) for k in (1, 2, 3)), signature, 1_777_000_000 + number
+    )
 
 
 def refused(text: str | bytes, code: str) -> None:
@@ -39,7 +55,7 @@ def refused(text: str | bytes, code: str) -> None:
     assert caught.value.code == code
 
 
-# ------------------------------------------------------------------------------------------------------------- the tree
+# ----------------------------------------------------------------------------------------- the tree
 
 
 def test_a_leaf_is_the_double_hash_of_its_abi_encoding() -> None:
@@ -54,8 +70,14 @@ def test_a_leaf_is_the_double_hash_of_its_abi_encoding() -> None:
 def test_golden_values() -> None:
     items = [item(n) for n in range(5)]
     assert items[0].leaf.hex() == "06fa4d7b40c5fcbc2878680478574051eace58546e0ba454b3659f6988c7d4cc"
-    assert Tree(i.leaf for i in items).root.hex() == "282820784426ca6a47d4aafbc80511f8d33b0b867b68874d46c2e9daeaac3f31"
-    assert item(0, b"\xd3").leaf.hex() == "b292feee6c3e512e704fb41c027f2d3728d50e953f92e5984347689447ac7cab"
+    assert (
+        Tree(i.leaf for i in items).root.hex()
+        == "282820784426ca6a47d4aafbc80511f8d33b0b867b68874d46c2e9daeaac3f31"
+    )
+    assert (
+        item(0, b"\xd3").leaf.hex()
+        == "b292feee6c3e512e704fb41c027f2d3728d50e953f92e5984347689447ac7cab"
+    )
 
 
 def test_a_tree_of_one_leaf_is_that_leaf() -> None:
@@ -65,7 +87,9 @@ def test_a_tree_of_one_leaf_is_that_leaf() -> None:
 
 
 @given(st.lists(WORDS, min_size=1, max_size=40), st.randoms(use_true_random=False))
-def test_every_leaf_has_a_proof_and_the_order_given_does_not_matter(leaves: list[bytes], by: random.Random) -> None:
+def test_every_leaf_has_a_proof_and_the_order_given_does_not_matter(
+    leaves: list[bytes], by: random.Random
+) -> None:
     tree = Tree(leaves)
     shuffled = list(leaves)
     by.shuffle(shuffled)
@@ -111,7 +135,7 @@ def test_what_is_no_tree_is_refused() -> None:
             leaf_hash(*bad)
 
 
-# ------------------------------------------------------------------------------------------------------------ the dump
+# ----------------------------------------------------------------------------------------- the dump
 
 
 @settings(deadline=None)
@@ -203,12 +227,13 @@ def test_what_is_no_dump_is_refused_by_name(text: str | bytes, code: str) -> Non
     refused(text, code)
 
 
-# -------------------------------------------------------------------------------------------------------------- a peer
+# ------------------------------------------------------------------------------------------- a peer
 
 
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which npm has put OpenZeppelin's package, by the lock file; kept between runs."""
+    """The folder in which npm has put OpenZeppelin's package, by the lock file; kept between
+    runs."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are needed to ask OpenZeppelin's own package")
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -234,11 +259,31 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_tree_agrees_with_openzeppelins_on_random_batches(peer: Path) -> None:
     by = random.Random(20260504)
-    sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 19, 20, 20, 33, 64, *(by.randint(1, 40) for _ in range(26))]
+    sizes = [
+        1,
+        2,
+        3,
+        4,
+        5,
+        7,
+        8,
+        9,
+        16,
+        19,
+        20,
+        20,
+        33,
+        64,
+        *(by.randint(1, 40) for _ in range(26)),
+    ]
     batches = [[random_item(by) for _ in range(size)] for size in sizes]
     asked = json.dumps([[as_values(one) for one in batch] for batch in batches])
     run = subprocess.run(
-        ["node", str(PEER / "trees.mjs"), str(peer)], input=asked, capture_output=True, text=True, timeout=120
+        ["node", str(PEER / "trees.mjs"), str(peer)],
+        input=asked,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
     answers = json.loads(run.stdout)

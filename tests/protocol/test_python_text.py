@@ -7,7 +7,13 @@ import unicodedata
 
 import pytest
 
-from opg_magic.protocol.canonical import CANONICALISER, NEWER, canonicalise, canonicalisers, unsigned_keys
+from opg_magic.protocol.canonical import (
+    CANONICALISER,
+    NEWER,
+    canonicalise,
+    canonicalisers,
+    unsigned_keys,
+)
 from opg_magic.protocol.python_text import NEWER as NEWER_UNICODE
 from opg_magic.protocol.python_text import OLDEST, python_text, varies
 
@@ -46,14 +52,22 @@ def test_each_version_shows_what_it_added_and_escapes_the_rest() -> None:
 
 def test_there_is_a_version_of_the_rules_for_each_where_they_differ() -> None:
     def body(content: object) -> dict[str, object]:
-        return {"model": "m", "messages": [{"role": "user", "content": content}], "web_search": True}
+        return {
+            "model": "m",
+            "messages": [{"role": "user", "content": content}],
+            "web_search": True,
+        }
 
     new = body([["\u1c89"]])
     versions = canonicalisers("chat", new)
     assert versions[:2] == (NEWER, CANONICALISER) and len(versions) == 2 + 2 * len(NEWER_UNICODE)
     forms = {version: canonicalise("chat", new, version) for version in versions}
     assert len(set(forms.values())) == 4
-    assert forms[CANONICALISER] == forms[f"{CANONICALISER}+unicode-15.1"] != forms[f"{CANONICALISER}+unicode-16.0"]
+    assert (
+        forms[CANONICALISER]
+        == forms[f"{CANONICALISER}+unicode-15.1"]
+        != forms[f"{CANONICALISER}+unicode-16.0"]
+    )
     assert forms[f"{NEWER}+unicode-16.0"] == forms[f"{NEWER}+unicode-18.0"] != forms[NEWER]
     assert unsigned_keys("chat", new, f"{NEWER}+unicode-16.0") == ()
     for plain in ("\u1c89", ["\u00e9"], None):

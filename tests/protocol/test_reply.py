@@ -30,8 +30,18 @@ def with_choice(**changes: Any) -> str:
 def test_a_chat_answer_is_read_whole() -> None:
     raw = reply(ANNA, text="hé")
     found = read_reply(raw)
-    assert (found.text, found.tool_calls, found.finish_reason, found.problem) == ("hé", None, "stop", None)
-    assert (found.stream, found.frame, found.model, found.raw_size) == (False, raw, "gpt-5", len(raw.encode()))
+    assert (found.text, found.tool_calls, found.finish_reason, found.problem) == (
+        "hé",
+        None,
+        "stop",
+        None,
+    )
+    assert (found.stream, found.frame, found.model, found.raw_size) == (
+        False,
+        raw,
+        "gpt-5",
+        len(raw.encode()),
+    )
     assert found.usage == {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
     assert read_reply(raw.encode()) == found
 
@@ -43,10 +53,16 @@ def test_a_completion_is_its_text() -> None:
 
 
 def test_tool_calls_are_kept_as_the_host_dumps_them() -> None:
-    call = {"type": "function", "id": "é", "function": {"name": "f", "arguments": '{"a": 1}'}, "own": 0.0}
+    call = {
+        "type": "function",
+        "id": "é",
+        "function": {"name": "f", "arguments": '{"a": 1}'},
+        "own": 0.0,
+    }
     found = read_reply(reply(ANNA, tool_calls=[call], shown="beside"))
     assert found.tool_calls == (
-        '[{"function": {"arguments": "{\\"a\\": 1}", "name": "f"}, "id": "\\u00e9", "own": 0.0, "type": "function"}]'
+        '[{"function": {"arguments": "{\\"a\\": 1}", "name": "f"}, "id": "\\u00e9", "own": 0.0, '
+        '"type": "function"}]'
     )
     assert (found.text, found.unsigned_text, found.problem) == (None, "beside", None)
 
@@ -65,7 +81,9 @@ def test_attack_10_an_unsigned_answer() -> None:
     assert (found.text, found.frame) == ("hi there", None)
 
 
-@pytest.mark.parametrize("error", ['{"error": "Request processing failed"}', '{"error": {"message": "x"}, "a": 1}'])
+@pytest.mark.parametrize(
+    "error", ['{"error": "Request processing failed"}', '{"error": {"message": "x"}, "a": 1}']
+)
 def test_the_host_s_own_failure(error: str) -> None:
     assert code(error) == "host-failure"
 
@@ -106,7 +124,9 @@ def test_attack_11_a_body_of_another_form(raw: str) -> None:
     assert code(raw) == "framing"
 
 
-@pytest.mark.parametrize("raw", ['{"a": 1, "a": 1}', '{"a": NaN}', '"\\ud800"', b'"\xff"', '"\ud800"', "[" * 9999])
+@pytest.mark.parametrize(
+    "raw", ['{"a": 1, "a": 1}', '{"a": NaN}', '"\\ud800"', b'"\xff"', '"\ud800"', "[" * 9999]
+)
 def test_attack_16_a_body_with_two_readings(raw: str | bytes) -> None:
     assert code(raw) == "ambiguous-json"
 

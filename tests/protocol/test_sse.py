@@ -40,7 +40,7 @@ def fragment(index: Any = 0, **changes: Any) -> dict[str, Any]:
     return {"index": index, "type": "function", **changes}
 
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 def test_a_signed_stream_is_read_whole() -> None:
@@ -102,7 +102,9 @@ def test_harmless_forms_of_the_same_stream(raw: bytes) -> None:
 
 
 def test_content_in_parts_and_in_the_final_chunk_is_text_too() -> None:
-    parts = chunk({"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"text": "b"}, "c"]})
+    parts = chunk(
+        {"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"text": "b"}, "c"]}
+    )
     last = {**FINAL, "choices": [{"index": 0, "delta": {"content": "d"}, "finish_reason": "stop"}]}
     assert read_stream(sse(parts, last)).text == "abcd"
 
@@ -111,7 +113,7 @@ def test_chunks_without_a_choice_carry_no_text() -> None:
     assert read_stream(sse({"status": "searching"}, chunk(), {"choices": []}, *CHUNKS)).text == TEXT
 
 
-# ----------------------------------------------------------------------------------------------------------- tool calls
+# --------------------------------------------------------------------------------------- tool calls
 
 
 def test_tool_calls_are_assembled_by_index() -> None:
@@ -123,7 +125,8 @@ def test_tool_calls_are_assembled_by_index() -> None:
     )
     assert assembled == (
         '[{"function": {"arguments": "", "name": "f"}, "id": "a", "type": "function"}, '
-        '{"function": {"arguments": "{\\"\\u00e9\\": 1}", "name": "g"}, "id": "b", "type": "function"}]'
+        '{"function": {"arguments": "{\\"\\u00e9\\": 1}", "name": "g"}, "id": "b", "type": '
+        '"function"}]'
     )
 
 
@@ -139,7 +142,10 @@ def test_calls_without_index_merge() -> None:
         fragment(None, id="a", function={"name": "f", "arguments": "1"}),
         fragment(None, id="b", function={"name": "g", "arguments": "2"}),
     )
-    assert assembled == '[{"function": {"arguments": "12", "name": "g"}, "id": "b", "type": "function"}]'
+    assert (
+        assembled
+        == '[{"function": {"arguments": "12", "name": "g"}, "id": "b", "type": "function"}]'
+    )
 
 
 def test_a_missing_index_is_zero() -> None:
@@ -148,7 +154,10 @@ def test_a_missing_index_is_zero() -> None:
         fragment(0, function={"arguments": "2"}),
         fragment(0),
     )
-    assert assembled == '[{"function": {"arguments": "12", "name": "f"}, "id": "a", "type": "function"}]'
+    assert (
+        assembled
+        == '[{"function": {"arguments": "12", "name": "f"}, "id": "a", "type": "function"}]'
+    )
 
 
 def test_ids_and_names_are_set_when_present_and_arguments_stay_raw() -> None:
@@ -158,7 +167,8 @@ def test_ids_and_names_are_set_when_present_and_arguments_stay_raw() -> None:
         fragment(id="z", function={"name": "h"}),
     )
     assert assembled == (
-        '[{"function": {"arguments": "{\\"a\\":1e5, \\"b\\" :0}", "name": "h"}, "id": "z", "type": "function"}]'
+        '[{"function": {"arguments": "{\\"a\\":1e5, \\"b\\" :0}", "name": "h"}, "id": "z", "type": '
+        '"function"}]'
     )
 
 
@@ -186,11 +196,17 @@ def test_a_malformed_tool_call_is_refused(bad: Any) -> None:
 
 
 def test_numbered_and_unnumbered_calls_do_not_mix() -> None:
-    assert code(sse(chunk({"tool_calls": [fragment(0, id="a"), fragment(None, id="b")]}), FINAL)) == "framing"
-    assert code(sse(chunk({"tool_calls": [fragment(None, id="a"), fragment(1, id="b")]}), FINAL)) == "framing"
+    assert (
+        code(sse(chunk({"tool_calls": [fragment(0, id="a"), fragment(None, id="b")]}), FINAL))
+        == "framing"
+    )
+    assert (
+        code(sse(chunk({"tool_calls": [fragment(None, id="a"), fragment(1, id="b")]}), FINAL))
+        == "framing"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ attacks 9 to 11
+# ---------------------------------------------------------------------------------- attacks 9 to 11
 
 
 def test_attack_09_every_cut_is_noticed() -> None:
@@ -198,7 +214,8 @@ def test_attack_09_every_cut_is_noticed() -> None:
     for size in range(whole):
         found = read_stream(RAW[:size])
         assert found.problem is not None, size
-        # A cut in the middle of a line leaves a line that is no JSON; elsewhere the stream just ends too early.
+        # A cut in the middle of a line leaves a line that is no JSON; elsewhere the stream just
+        # ends too early.
         assert found.problem.code in {"truncated", "framing"}, size
     assert read_stream(RAW[:whole]).problem is None
 
@@ -233,7 +250,9 @@ def test_attack_09_the_partial_text_is_kept_for_whoever_labels_it() -> None:
     ],
 )
 @pytest.mark.parametrize("tail", [b"", b"data: [DONE]\n\n"])
-def test_attack_09_the_host_s_own_error_frame_is_a_failure_of_its_own(error: dict[str, Any], tail: bytes) -> None:
+def test_attack_09_the_host_s_own_error_frame_is_a_failure_of_its_own(
+    error: dict[str, Any], tail: bytes
+) -> None:
     found = read_stream(sse(*CHUNKS[:2], error, done=False) + tail)
     assert found.problem is not None and found.problem.code == "host-failure"
     assert found.frame is None
@@ -306,7 +325,7 @@ def test_attack_16_a_line_with_two_readings(line: bytes) -> None:
     assert code(duplicate) == "ambiguous-json"
 
 
-# --------------------------------------------------------------------------------------------------------------- bounds
+# ------------------------------------------------------------------------------------------- bounds
 
 
 def test_an_endless_line_is_not_kept() -> None:
@@ -344,7 +363,7 @@ def test_too_many_tool_calls_are_refused() -> None:
     assert code(sse(chunk({"tool_calls": many}), FINAL)) == "framing"
 
 
-# -------------------------------------------------------------------------------------------------------- never raises
+# ------------------------------------------------------------------------------------- never raises
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8), st.booleans())
@@ -367,7 +386,18 @@ def test_a_changed_byte_never_raises(at: int, value: int) -> None:
 
 
 keys = st.sampled_from(
-    ["choices", "delta", "content", "tool_calls", "index", "id", "function", "error", "tee_id", "usage"]
+    [
+        "choices",
+        "delta",
+        "content",
+        "tool_calls",
+        "index",
+        "id",
+        "function",
+        "error",
+        "tee_id",
+        "usage",
+    ]
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -42,7 +42,8 @@ def test_attack_16_text_with_two_readings_is_ambiguous(text: str | bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "{'a': 1}", "[1,]", '{"a": 01}', "{} {}", "\ufeff{}", '"a\nb"', b"\x00", "9" * 9999]
+    "text",
+    ["", "{", "{'a': 1}", "[1,]", '{"a": 01}', "{} {}", "\ufeff{}", '"a\nb"', b"\x00", "9" * 9999],
 )
 def test_what_is_no_json_is_malformed(text: str | bytes) -> None:
     with pytest.raises(MalformedMessage) as caught:
@@ -66,8 +67,12 @@ def test_brackets_inside_text_are_not_nesting() -> None:
         assert loads(json.dumps({"a": text})) == {"a": text}
 
 
-@pytest.mark.parametrize("text", ["[" * 10**6, '{"a":' * 10**6, '["' + '\\"[' * 10**6, "]" * 10**6 + "[" * 10**6])
-def test_no_nesting_overflows_the_stack_even_where_the_recursion_limit_was_raised(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["[" * 10**6, '{"a":' * 10**6, '["' + '\\"[' * 10**6, "]" * 10**6 + "[" * 10**6]
+)
+def test_no_nesting_overflows_the_stack_even_where_the_recursion_limit_was_raised(
+    text: str,
+) -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(10**6)
     try:
@@ -87,7 +92,11 @@ def test_numbers_keep_their_type() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from opg_magic.errors import MalformedMessage, PaymentRefused
 from opg_magic.models import Authorisation, Host, PaymentTerms
-from opg_magic.networks import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.networks import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.secret import Secret
 from opg_magic.protocol import x402
-from opg_magic.secret import Secret
 
 KEY = b"\x17" * 32
 PAYER = Account.from_key(KEY).address
@@ -70,7 +70,11 @@ def required(*offers: Mapping[str, Any], **more: Any) -> str:
     message = {
         "x402Version": 2,
         "error": "Payment required",
-        "resource": {"url": "https://host.example/v1/chat/completions", "description": "", "mimeType": "x"},
+        "resource": {
+            "url": "https://host.example/v1/chat/completions",
+            "description": "",
+            "mimeType": "x",
+        },
         "accepts": list(offers),
         **more,
     }
@@ -78,7 +82,9 @@ def required(*offers: Mapping[str, Any], **more: Any) -> str:
 
 
 def choose(*offers: Mapping[str, Any], network: Network = NETWORK, **options: Any) -> PaymentTerms:
-    terms, _ = x402.choose_terms(x402.parse_payment_required(required(*offers)), network, host(), **options)
+    terms, _ = x402.choose_terms(
+        x402.parse_payment_required(required(*offers)), network, host(), **options
+    )
     return terms
 
 
@@ -86,7 +92,7 @@ def authorised(terms: PaymentTerms | None = None) -> Authorisation:
     return x402.authorise(terms or choose(offer()), NETWORK, PAYER, now=NOW, nonce=2**255 + 7)
 
 
-# ----------------------------------------------------------------------------------------------------------- attack 21
+# ---------------------------------------------------------------------------------------- attack 21
 
 
 def refused(changed: Mapping[str, Any], theirs: str, ours: str, **options: Any) -> None:
@@ -145,7 +151,9 @@ def test_attack_21_another_transfer_method_is_refused() -> None:
     "cap", ["50000000000000000", "100000000000000000", "1000000000000000000", "5000000000000000000"]
 )
 @pytest.mark.parametrize("seconds", [300, 600, 900, 3600, 10**30])
-def test_attack_21_every_cap_and_deadline_seen_is_read_and_a_long_deadline_is_cut(cap: str, seconds: int) -> None:
+def test_attack_21_every_cap_and_deadline_seen_is_read_and_a_long_deadline_is_cut(
+    cap: str, seconds: int
+) -> None:
     auth = authorised(choose(offer(amount=cap, maxTimeoutSeconds=seconds)))
     assert (auth.cap, auth.deadline) == (int(cap), NOW + min(seconds, 600))
 
@@ -163,11 +171,16 @@ def test_a_deadline_too_short_to_be_of_use_is_refused() -> None:
 
 
 def test_of_two_offers_with_one_cap_the_longer_deadline_is_taken() -> None:
-    assert choose(offer(maxTimeoutSeconds=200), offer(maxTimeoutSeconds=900)).max_timeout_seconds == 900
+    assert (
+        choose(offer(maxTimeoutSeconds=200), offer(maxTimeoutSeconds=900)).max_timeout_seconds
+        == 900
+    )
 
 
 def test_attack_21_of_several_offers_the_allowed_one_is_chosen() -> None:
-    terms = choose(offer(network="eip155:1"), offer(payTo=OTHER), offer(amount="7"), offer(scheme="exact"))
+    terms = choose(
+        offer(network="eip155:1"), offer(payTo=OTHER), offer(amount="7"), offer(scheme="exact")
+    )
     assert terms.amount == 7
     assert terms.pay_to == PAYEE
 
@@ -193,7 +206,9 @@ def test_attack_21_extensions_are_never_signed_nor_sent_back() -> None:
     assert OTHER not in json.dumps([header, x402.typed_data(auth, NETWORK)])
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1.0", "1e17", "0x10", "01", " 1", "", 100, 1.0, True, None, "1" * 79])
+@pytest.mark.parametrize(
+    "amount", ["0", "-1", "1.0", "1e17", "0x10", "01", " 1", "", 100, 1.0, True, None, "1" * 79]
+)
 def test_attack_21_a_cap_that_is_no_decimal_string_is_refused(amount: object) -> None:
     with pytest.raises(PaymentRefused):
         choose(offer(amount=amount))
@@ -230,12 +245,14 @@ def test_attack_21_an_extra_that_is_no_object_is_refused(extra: object) -> None:
         {"amount": 0},
     ],
 )
-def test_attack_21_terms_that_were_altered_after_the_choice_are_not_authorised(change: dict[str, Any]) -> None:
+def test_attack_21_terms_that_were_altered_after_the_choice_are_not_authorised(
+    change: dict[str, Any],
+) -> None:
     with pytest.raises(PaymentRefused):
         authorised(replace(choose(offer()), **change))
 
 
-# ------------------------------------------------------------------------------------------------------------ allowed
+# ------------------------------------------------------------------------------------------ allowed
 
 
 def test_a_pinned_payee_is_allowed_and_said_to_differ() -> None:
@@ -256,8 +273,12 @@ def test_a_pinned_facilitator_is_allowed() -> None:
 
 def test_another_resource_than_asked_is_said() -> None:
     parsed = x402.parse_payment_required(required(offer()))
-    _, same = x402.choose_terms(parsed, NETWORK, host(), resource_url="https://host.example/v1/chat/completions")
-    _, other = x402.choose_terms(parsed, NETWORK, host(), resource_url="https://host.example/v1/completions")
+    _, same = x402.choose_terms(
+        parsed, NETWORK, host(), resource_url="https://host.example/v1/chat/completions"
+    )
+    _, other = x402.choose_terms(
+        parsed, NETWORK, host(), resource_url="https://host.example/v1/completions"
+    )
     assert same == ()
     assert "v1/completions" in other[0]
 
@@ -269,7 +290,7 @@ def test_a_hosts_control_characters_do_not_reach_a_message() -> None:
     assert "\u202e" not in str(error.value)
 
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 @pytest.mark.parametrize(
@@ -287,7 +308,9 @@ def test_a_hosts_control_characters_do_not_reach_a_message() -> None:
         base64.b64encode(b'{"x402Version":2,"accepts":[{}],"resource":3}').decode(),
         base64.b64encode(b'{"x402Version":2,"accepts":[{}],"error":{}}').decode(),
         base64.b64encode(b'{"x402Version":2,"accepts":[{"amount":NaN}]}').decode(),
-        base64.b64encode(b'{"x402Version":2,"accepts":[' + b",".join([b"{}"] * 17) + b"]}").decode(),
+        base64.b64encode(
+            b'{"x402Version":2,"accepts":[' + b",".join([b"{}"] * 17) + b"]}"
+        ).decode(),
         base64.b64encode(b'{"x402Version":2,"accepts":[{}]' + b" " * 60_000 + b"}").decode(),
     ],
 )
@@ -308,7 +331,10 @@ def test_no_bytes_crash_the_reader(raw: bytes) -> None:
         st.sampled_from(list(offer())),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+            ),
             max_leaves=6,
         ),
         min_size=1,
@@ -325,7 +351,7 @@ def test_no_offer_crashes_the_choice(changes: dict[str, Any]) -> None:
     assert terms.pay_to == PAYEE
 
 
-# ------------------------------------------------------------------------------------------------------------- signing
+# ------------------------------------------------------------------------------------------ signing
 
 
 def sign(auth: Authorisation) -> Secret[str]:
@@ -335,7 +361,9 @@ def sign(auth: Authorisation) -> Secret[str]:
 
 def recover(auth: Authorisation, signature: str) -> str:
     message = encode_typed_data(full_message=x402.typed_data(auth, NETWORK))
-    return str(Account.recover_message(message, signature=bytes.fromhex(signature.removeprefix("0x"))))
+    return str(
+        Account.recover_message(message, signature=bytes.fromhex(signature.removeprefix("0x")))
+    )
 
 
 def test_the_signature_over_the_typed_data_recovers_to_the_payer() -> None:
@@ -356,7 +384,9 @@ def test_the_signature_over_the_typed_data_recovers_to_the_payer() -> None:
         {"token": OTHER},
     ],
 )
-def test_every_field_of_an_authorisation_is_covered_by_its_signature(change: dict[str, Any]) -> None:
+def test_every_field_of_an_authorisation_is_covered_by_its_signature(
+    change: dict[str, Any],
+) -> None:
     auth = authorised()
     assert recover(replace(auth, **change), sign(auth).reveal()) != PAYER
 
@@ -389,7 +419,10 @@ def test_attack_28_the_payment_header_is_a_secret() -> None:
 
 def test_a_public_authorisation_reads_back_as_it_was() -> None:
     auth = authorised()
-    assert x402.read_public_authorisation(json.loads(json.dumps(x402.public_authorisation(auth)))) == auth
+    assert (
+        x402.read_public_authorisation(json.loads(json.dumps(x402.public_authorisation(auth))))
+        == auth
+    )
 
 
 @pytest.mark.parametrize(
@@ -404,7 +437,9 @@ def test_a_public_authorisation_reads_back_as_it_was() -> None:
         lambda d: d["witness"].pop("to"),
     ],
 )
-def test_a_damaged_public_authorisation_is_refused(damage: Callable[[dict[str, Any]], object]) -> None:
+def test_a_damaged_public_authorisation_is_refused(
+    damage: Callable[[dict[str, Any]], object],
+) -> None:
     data = x402.public_authorisation(authorised())
     damage(data)
     with pytest.raises(MalformedMessage):
@@ -416,7 +451,7 @@ def test_addresses_are_cased_by_eip_55(address: str) -> None:
     assert x402.checksum_address(address.lower()) == address
 
 
-# ---------------------------------------------------------------------------------------------------------- recordings
+# --------------------------------------------------------------------------------------- recordings
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "gateway"
 
@@ -431,7 +466,9 @@ def recorded(header: str) -> list[dict[str, Any]]:
     return found
 
 
-needs_recordings = pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the foreign recordings are not here")
+needs_recordings = pytest.mark.skipif(
+    not RECORDINGS.is_dir(), reason="the foreign recordings are not here"
+)
 
 
 def as_authorisation(message: Mapping[str, Any]) -> Authorisation:
@@ -459,7 +496,9 @@ def test_recorded_payment_headers_have_our_byte_shape() -> None:
             accepted=accepted,
             resource=message["resource"],
         )
-        ours = base64.b64decode(x402.payment_header(auth, Secret(message["payload"]["signature"]), terms).reveal())
+        ours = base64.b64decode(
+            x402.payment_header(auth, Secret(message["payload"]["signature"]), terms).reveal()
+        )
         theirs = {key: value for key, value in message.items() if key != "extensions"}
         assert ours.decode() == json.dumps(theirs, separators=(",", ":"))
 

@@ -1,4 +1,5 @@
-"""Attack 38: all that was asked is told, in text and as JSON; and files as other tools save them."""
+"""Attack 38: all that was asked is told, in text and as JSON; and files as other tools save
+them."""
 
 from __future__ import annotations
 
@@ -11,19 +12,26 @@ import pytest
 from support.signed_receipts import PROMPT, jsonl, signed, verify
 
 from opg_magic.protocol.canonical import NEWER
-from opg_magic.receipts.asked import asked
-from opg_magic.receipts.receipt import MIME_TYPE
+from opg_magic.receipt.document import MIME_TYPE
+from opg_magic.receipt.question import asked
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Say that 561 is prime."},
     {"role": "user", "content": "Is it?"},
-    {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}]},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+    },
     {"role": "tool", "content": "it is", "tool_call_id": "1"},
     {
         "role": "user",
-        "content": [{"type": "text", "text": PROMPT}, {"type": "image_url", "image_url": {"url": "data:,"}}],
+        "content": [
+            {"type": "text", "text": PROMPT},
+            {"type": "image_url", "image_url": {"url": "data:,"}},
+        ],
         "name": "root",
     },
     {"role": "assistant", "content": "I say:"},
@@ -91,7 +99,9 @@ def test_what_can_be_read_in_two_ways_is_not_told(body: str) -> None:
     assert asked("chat", body) is None
 
 
-@pytest.mark.parametrize("body", ["{}", '{"messages": 1, "tools": {}}', '{"messages": [1, {}, {"role": 7}]}'])
+@pytest.mark.parametrize(
+    "body", ["{}", '{"messages": 1, "tools": {}}', '{"messages": [1, {}, {"role": 7}]}']
+)
 def test_odd_requests_are_told_as_far_as_they_go(body: str) -> None:
     found = asked("chat", body)
     assert found is not None
@@ -120,7 +130,14 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path, suffix: str) -> None:
 )
 def test_shared_cases_get_the_finding_that_they_were_made_for(name: str, found: set[str]) -> None:
     report = verify(SHARED / f"{name}.ipynb")
-    cells = {"prompt-differs", "model-differs", "request-differs", "not-the-call", "cell-changed", "no-receipt"}
+    cells = {
+        "prompt-differs",
+        "model-differs",
+        "request-differs",
+        "not-the-call",
+        "cell-changed",
+        "no-receipt",
+    }
     assert {f.code for f in report.findings} & cells == found, report.to_text()
     assert report.exit_code != 0
     assert MIME_TYPE in (SHARED / f"{name}.ipynb").read_text("utf-8")

@@ -14,21 +14,21 @@ from support import signing
 from support.receipts import NOW, SIM, authorisation
 from support.signed_receipts import jsonl, redigested, signed, verify
 
+from opg_magic.audit.judgement import RECORDED
+from opg_magic.ledger.export import export
+from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import SettlementTx, Status, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP
-from opg_magic.receipts.audit import RECORDED
-from opg_magic.receipts.export import export
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import Receipt, new_id, supplement_json, supplemented
-from opg_magic.receipts.spendable import HoldsSecret
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.models.secret import Secret
+from opg_magic.receipt.document import Receipt, new_id, supplement_json, supplemented
+from opg_magic.receipt.spendable import HoldsSecret
+from opg_magic.settings.limits import Limits
 from opg_magic.verify import judge
-from opg_magic.wallet.limits import Limits
 
 SECRET = "0x" + "5ec3e7" * 21 + "1b"
 
 
-# ------------------------------------------------------------------------------------------------------------ 14 replay
+# ---------------------------------------------------------------------------------------- 14 replay
 
 
 def test_attack_14_replayed_answer_is_found_through_the_ledger(tmp_path: Path) -> None:
@@ -48,8 +48,12 @@ def signed_again(first: Receipt) -> Receipt:
     return Receipt(redigested({**first.document, "id": new_id()}))
 
 
-@pytest.mark.parametrize("spelling", [lambda s: s, lambda s: s.rstrip("="), lambda s: s[:9] + "\n" + s[9:]])
-def test_attack_14_another_spelling_of_the_signature_is_the_same(tmp_path: Path, spelling: Any) -> None:
+@pytest.mark.parametrize(
+    "spelling", [lambda s: s, lambda s: s.rstrip("="), lambda s: s[:9] + "\n" + s[9:]]
+)
+def test_attack_14_another_spelling_of_the_signature_is_the_same(
+    tmp_path: Path, spelling: Any
+) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     first = signed()
     ledger.save(first)
@@ -61,16 +65,24 @@ def test_attack_14_another_spelling_of_the_signature_is_the_same(tmp_path: Path,
 
 def test_attack_14_two_receipts_with_one_signature_fail_in_a_file(tmp_path: Path) -> None:
     first = signed()
-    report = verify(jsonl(tmp_path, first, signed_again(first), signed(text="another")), allow_simulated=True)
+    report = verify(
+        jsonl(tmp_path, first, signed_again(first), signed(text="another")), allow_simulated=True
+    )
     assert report.exit_code == 1
-    assert [c.verdict.claims["freshness"].code for c in report.checked] == ["replayed", "replayed", None]
+    assert [c.verdict.claims["freshness"].code for c in report.checked] == [
+        "replayed",
+        "replayed",
+        None,
+    ]
 
 
-# ------------------------------------------------------------------------------------------------- 25 an edited receipt
+# ----------------------------------------------------------------------------- 25 an edited receipt
 
 SIGNED_EDITS = {
     "response": lambda d: d["response"].update(text="I confess."),
-    "request": lambda d: d["request"].update(canonical=d["request"]["canonical"].replace("Say hi", "Say no")),
+    "request": lambda d: d["request"].update(
+        canonical=d["request"]["canonical"].replace("Say hi", "Say no")
+    ),
     "body": lambda d: d["request"].update(body=d["request"]["body"].replace("Say hi", "Say no")),
     "frame": lambda d: d["response"].update(
         frame=d["response"]["frame"].replace('"tee_timestamp": 1', '"tee_timestamp": 2')
@@ -78,7 +90,9 @@ SIGNED_EDITS = {
     "key": lambda d: d.update(signing_key=signed_by_another()),
     "attestation": lambda d: d["attestation"].update(nonce="00" * 20),
     "certificate": lambda d: d["channel"].update(certificate_sha256="00" * 32),
-    "sent later": lambda d: d.update(sent_at="2026-05-04T13:00:00.000000Z", received_at="2026-05-04T13:00:01.000000Z"),
+    "sent later": lambda d: d.update(
+        sent_at="2026-05-04T13:00:00.000000Z", received_at="2026-05-04T13:00:01.000000Z"
+    ),
     "prompt": lambda d: d["prompt"].update(text="Say no"),
 }
 
@@ -90,7 +104,9 @@ def signed_by_another() -> str:
 
 
 @pytest.mark.parametrize("edit", SIGNED_EDITS)
-def test_attack_25_receipt_edited_in_what_is_signed_fails_even_with_a_new_digest(tmp_path: Path, edit: str) -> None:
+def test_attack_25_receipt_edited_in_what_is_signed_fails_even_with_a_new_digest(
+    tmp_path: Path, edit: str
+) -> None:
     document = json.loads(signed().to_json())
     before = json.dumps(document)
     SIGNED_EDITS[edit](document)
@@ -103,7 +119,9 @@ def test_attack_25_receipt_edited_in_what_is_signed_fails_even_with_a_new_digest
 @pytest.mark.parametrize(
     "field", ["software", "payment.cost_usd", "response.model", "checked.verdict", "notebook.name"]
 )
-def test_attack_25_edit_without_a_new_digest_is_told_whatever_the_field(tmp_path: Path, field: str) -> None:
+def test_attack_25_edit_without_a_new_digest_is_told_whatever_the_field(
+    tmp_path: Path, field: str
+) -> None:
     document = json.loads(signed().to_json())
     *way, key = field.split(".")
     holder = document
@@ -154,18 +172,25 @@ def test_every_recorded_field_is_a_field_of_the_document() -> None:
             holder = holder[step]
 
 
-# ----------------------------------------------------------------------------------------------------------- 28 secrets
+# --------------------------------------------------------------------------------------- 28 secrets
 
 
 def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) -> None:
-    """The host echoes payment signature and session id wherever it can; nothing on disk or in a message holds them."""
+    """The host echoes payment signature and session id wherever it can; nothing on disk or in a
+    message holds them."""
     session = "5f0c7e0a-1111-2222-3333-444455556666"
     echo = f"thanks for {SECRET} and {session}"
 
     def echoed(e: Any) -> Any:
         return replace(
             e,
-            response=replace(e.response, text=echo, frame=json.dumps({"x": echo}), model=echo, finish_reason=echo[:60]),
+            response=replace(
+                e.response,
+                text=echo,
+                frame=json.dumps({"x": echo}),
+                model=echo,
+                finish_reason=echo[:60],
+            ),
         )
 
     ledger = Ledger(tmp_path / "ledger.sqlite")
@@ -185,7 +210,12 @@ def test_attack_28_no_secret_reaches_receipt_ledger_or_export(tmp_path: Path) ->
         content = subprocess.run(["cat", file], capture_output=True, check=True).stdout
         for secret in (SECRET, session):
             assert secret.encode() not in content, file.name
-    for shown in (repr(receipt), repr(ledger), str(receipt.answer(include_withheld=True)), str(refused.value)):
+    for shown in (
+        repr(receipt),
+        repr(ledger),
+        str(receipt.answer(include_withheld=True)),
+        str(refused.value),
+    ):
         assert SECRET not in shown
         assert session not in shown
 
@@ -208,7 +238,7 @@ def test_attack_28_receipt_has_no_place_for_a_signature_of_a_payment() -> None:
     assert not [key for key in payment if "sign" in key or "session" in key]
 
 
-# ---------------------------------------------------------------------------------- 36 a stated digest decides nothing
+# --------------------------------------------------------------- 36 a stated digest decides nothing
 
 
 def invented(id: str, **changes: Any) -> str:
@@ -246,8 +276,11 @@ def test_attack_36_invented_receipt_cannot_hide_behind_the_stated_digest_of_anot
     assert report.exit_code == 1 and len(report.checked) == 2
 
 
-def test_attack_36_a_receipt_that_claims_to_supersede_another_excuses_only_its_own_original(tmp_path: Path) -> None:
-    """A later version that is itself altered, or whose own digest is wrong, lets none stand aside."""
+def test_attack_36_a_receipt_that_claims_to_supersede_another_excuses_only_its_own_original(
+    tmp_path: Path,
+) -> None:
+    """A later version that is itself altered, or whose own digest is wrong, lets none stand
+    aside."""
     one = signed()
     for changes in ({"software": "another"}, {"digest": one.digest}):
         document = json.loads(later_version(one).to_json()) | changes
@@ -256,6 +289,8 @@ def test_attack_36_a_receipt_that_claims_to_supersede_another_excuses_only_its_o
 
 
 def test_attack_36_a_failed_receipt_never_stands_aside(tmp_path: Path) -> None:
-    failed = signed(change=lambda e: replace(e, response=replace(e.response, text="something else")))
+    failed = signed(
+        change=lambda e: replace(e, response=replace(e.response, text="something else"))
+    )
     report = verify(jsonl(tmp_path, failed, later_version(failed)), allow_simulated=True)
     assert report.exit_code == 1 and len(report.checked) == 2

@@ -12,20 +12,23 @@ import pytest
 from support import signing
 from support.signed_receipts import PROMPT, jsonl, redigested, signed, verify
 
+from opg_magic.audit.judgement import Report, shown_text_matches
 from opg_magic.display.bundle import answer_bundle, settled_bundle
 from opg_magic.display.card import of_answer
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Evidence, Prompt, RegistryEvidence, Trust, VerdictStatus
-from opg_magic.networks import OPENGRADIENT
-from opg_magic.receipts.audit import Report, shown_text_matches
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt
+from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.receipt.document import MIME_TYPE, Receipt
 from opg_magic.verify import STRICT
 
 Cell = tuple[str, Any]
 
 
 def cell(source: str, *bundles: Any, run: bool = True) -> dict[str, Any]:
-    outputs = [{"output_type": "display_data", "metadata": {}, "data": json.loads(json.dumps(b))} for b in bundles]
+    outputs = [
+        {"output_type": "display_data", "metadata": {}, "data": json.loads(json.dumps(b))}
+        for b in bundles
+    ]
     return {
         "cell_type": "code",
         "metadata": {},
@@ -38,7 +41,9 @@ def cell(source: str, *bundles: Any, run: bool = True) -> dict[str, Any]:
 def notebook(tmp_path: Path, *cells: dict[str, Any]) -> Path:
     path = tmp_path / "study.ipynb"
     text = {"cell_type": "markdown", "metadata": {}, "source": ["# A study"]}
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [text, *cells]}))
+    path.write_text(
+        json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [text, *cells]})
+    )
     return path
 
 
@@ -50,7 +55,7 @@ def codes(report: Report, level: str | None = None) -> list[str]:
     return [f.code for f in report.findings if level in (None, f.level)]
 
 
-# ----------------------------------------------------------------------------------------------------- verdict and exit
+# --------------------------------------------------------------------------------- verdict and exit
 
 
 def test_simulated_receipt_under_this_installations_root_needs_the_flag(tmp_path: Path) -> None:
@@ -61,7 +66,11 @@ def test_simulated_receipt_under_this_installations_root_needs_the_flag(tmp_path
     data = report.to_json()
     assert data["simulated"] is True
     assert data["receipts"][0]["simulated"] is True
-    verdicts = {data["verdict"], data["receipts"][0]["verdict"], data["receipts"][0]["at_creation"]["verdict"]}
+    verdicts = {
+        data["verdict"],
+        data["receipts"][0]["verdict"],
+        data["receipts"][0]["at_creation"]["verdict"],
+    }
     assert "VERIFIED" not in verdicts
     assert all(v.startswith("SIMULATED") for v in verdicts)
     assert "Accepted as simulated" in report.to_text()
@@ -75,7 +84,9 @@ def test_simulated_receipt_of_a_strangers_root_is_never_accepted(tmp_path: Path)
 
 
 def test_flag_does_not_excuse_what_a_policy_demands_beyond(tmp_path: Path) -> None:
-    lonely = signed(change=lambda e: replace(e, registry=replace(e.registry, rpcs=("127.0.0.1:1",))))
+    lonely = signed(
+        change=lambda e: replace(e, registry=replace(e.registry, rpcs=("127.0.0.1:1",)))
+    )
     path = jsonl(tmp_path, lonely)
     assert verify(path, allow_simulated=True).exit_code == 0
     assert verify(path, allow_simulated=True, policy=STRICT).exit_code == 3
@@ -132,7 +143,9 @@ def test_registry_that_answers_otherwise_fails_the_receipt(tmp_path: Path) -> No
 def test_registry_that_cannot_be_asked_leaves_the_claim_recorded(tmp_path: Path) -> None:
     receipt = signed(network=OPENGRADIENT, trust=signing.as_aws())
     report = verify(
-        jsonl(tmp_path, receipt), trust=signing.as_aws(reader=True), rpc_reader=Asker(NetworkUnavailable("down"))
+        jsonl(tmp_path, receipt),
+        trust=signing.as_aws(reader=True),
+        rpc_reader=Asker(NetworkUnavailable("down")),
     )
     assert (report.exit_code, report.label, codes(report)) == (3, "PARTIAL", ["registry-not-asked"])
 
@@ -143,19 +156,29 @@ def test_json_file_holds_one_receipt(tmp_path: Path) -> None:
     assert verify(path, allow_simulated=True).exit_code == 0
 
 
-def test_report_for_people_has_every_claim_in_words_and_no_control_character(tmp_path: Path) -> None:
+def test_report_for_people_has_every_claim_in_words_and_no_control_character(
+    tmp_path: Path,
+) -> None:
     receipt = signed()
     hostile = json.loads(receipt.to_json())
     hostile["checked"]["by"] = "author's \x1b[2J kernel"
     text = verify(jsonl(tmp_path, json.dumps(redigested(hostile)))).to_text()
     assert "\x1b" not in text
-    for name in ("request", "response", "signature", "freshness", "attestation", "registry", "channel"):
+    for name in (
+        "request",
+        "response",
+        "signature",
+        "freshness",
+        "attestation",
+        "registry",
+        "channel",
+    ):
         assert f"✓ {name}" in text
     assert "Not proven: which weights" in text
     assert f"receipt {receipt.id} (line 1): SIMULATED" in text
 
 
-# ----------------------------------------------------------------------------------------------- unreadable, incomplete
+# --------------------------------------------------------------------------- unreadable, incomplete
 
 
 @pytest.mark.parametrize("name", ["absent.json", "x.txt", "folder.json"])
@@ -169,7 +192,8 @@ def test_what_cannot_be_read_is_exit_2(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.ipynb"])
 @pytest.mark.parametrize(
-    "content", [b"{", b"\xff\xfe\x00", b"[1]", b'{"a": 1, "a": 2}', b'{"cells": [1]}', b'{"cells": 3}']
+    "content",
+    [b"{", b"\xff\xfe\x00", b"[1]", b'{"a": 1, "a": 2}', b'{"cells": [1]}', b'{"cells": 3}'],
 )
 def test_garbage_is_exit_2(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
@@ -212,13 +236,17 @@ def test_copies_count_once_and_are_told(tmp_path: Path) -> None:
     assert (report.exit_code, codes(report), len(report.checked)) == (3, ["twice"], 1)
 
 
-# ------------------------------------------------------------------------------------------------------------ notebooks
+# ---------------------------------------------------------------------------------------- notebooks
 
 
 def test_honest_notebook_passes(tmp_path: Path) -> None:
     one, two = (
         signed(),
-        signed(text="second", prompt="Another\n\nquestion", cell="%%opg --model gpt-5\nAnother\n\nquestion\n"),
+        signed(
+            text="second",
+            prompt="Another\n\nquestion",
+            cell="%%opg --model gpt-5\nAnother\n\nquestion\n",
+        ),
     )
     path = notebook(
         tmp_path,
@@ -234,7 +262,13 @@ def test_honest_notebook_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["# T\n\n- a\n- `b`\n\n~~~text\nx\n~~~\n", "$x$ \x1b[31m \u202e", "", "──── opg receipt 1 ────"]
+    "text",
+    [
+        "# T\n\n- a\n- `b`\n\n~~~text\nx\n~~~\n",
+        "$x$ \x1b[31m \u202e",
+        "",
+        "──── opg receipt 1 ────",
+    ],
 )
 def test_answers_of_every_shape_are_recognised(tmp_path: Path, text: str) -> None:
     one = signed(text=text)
@@ -243,7 +277,9 @@ def test_answers_of_every_shape_are_recognised(tmp_path: Path, text: str) -> Non
     assert report.exit_code == 0, report.to_text()
 
 
-def test_withheld_answer_shows_no_text_and_an_explicitly_shown_one_is_recognised(tmp_path: Path) -> None:
+def test_withheld_answer_shows_no_text_and_an_explicitly_shown_one_is_recognised(
+    tmp_path: Path,
+) -> None:
     failed = signed(change=tampered)
     verdict = failed.verdict_at_creation
     assert verdict is not None
@@ -251,7 +287,9 @@ def test_withheld_answer_shows_no_text_and_an_explicitly_shown_one_is_recognised
     answer = failed.answer(include_withheld=True)
     assert shown_text_matches(settled_bundle(of_answer(answer), receipt=failed), failed)
     assert shown_text_matches(answer_bundle(answer), failed)
-    path = notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", settled_bundle(of_answer(answer), receipt=failed)))
+    path = notebook(
+        tmp_path, cell(f"%%opg hi\n{PROMPT}", settled_bundle(of_answer(answer), receipt=failed))
+    )
     report = verify(path, allow_simulated=True)
     assert (report.exit_code, codes(report, "failed")) == (1, [])
 
@@ -307,7 +345,9 @@ def test_answer_shown_in_one_form_only_is_found() -> None:
     receipt = signed()
     quiet = answer_bundle(receipt.answer(), show_text=False)
     assert shown_text_matches(quiet, receipt)
-    assert not shown_text_matches({**quiet, "text/markdown": shown(receipt)["text/markdown"]}, receipt)
+    assert not shown_text_matches(
+        {**quiet, "text/markdown": shown(receipt)["text/markdown"]}, receipt
+    )
 
 
 def test_cells_without_receipt_are_reported(tmp_path: Path) -> None:
@@ -349,7 +389,9 @@ def test_two_versions_of_one_receipt_are_found(tmp_path: Path) -> None:
         ("%%opg hello\nSay hi", "cell-changed", 3),
     ],
 )
-def test_prompt_that_is_not_the_cells_is_found(tmp_path: Path, source: str, code: str, exit_code: int) -> None:
+def test_prompt_that_is_not_the_cells_is_found(
+    tmp_path: Path, source: str, code: str, exit_code: int
+) -> None:
     report = verify(notebook(tmp_path, cell(source, shown(signed()))), allow_simulated=True)
     assert (report.exit_code, codes(report)) == (exit_code, [code])
 
@@ -382,7 +424,7 @@ def signed_with(prompt: Prompt) -> Receipt:
 
 
 def signed_prompt_part(prompt: Prompt) -> dict[str, Any]:
-    from opg_magic.receipts.receipt import source_sha256
+    from opg_magic.receipt.document import source_sha256
 
     return {
         "text": prompt.text,
@@ -394,7 +436,12 @@ def signed_prompt_part(prompt: Prompt) -> dict[str, Any]:
 
 def test_unreadable_receipt_in_a_notebook_is_exit_2(tmp_path: Path) -> None:
     bundle = {**shown(signed()), MIME_TYPE: {"type": "opg-receipt"}}
-    assert verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", bundle)), allow_simulated=True).exit_code == 2
+    assert (
+        verify(
+            notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", bundle)), allow_simulated=True
+        ).exit_code
+        == 2
+    )
 
 
 def test_nothing_in_a_receipt_is_contacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,18 +453,23 @@ def test_nothing_in_a_receipt_is_contacted(tmp_path: Path, monkeypatch: pytest.M
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    receipt = signed(change=lambda e: replace(e, host=replace(e.host, endpoint="https://evil.example/beacon")))
+    receipt = signed(
+        change=lambda e: replace(e, host=replace(e.host, endpoint="https://evil.example/beacon"))
+    )
     report = verify(jsonl(tmp_path, receipt), allow_simulated=True)
     assert len(report.checked) == 1
 
 
 def test_words_of_the_authors_kernel_are_not_covered_by_a_verdict_of_now(tmp_path: Path) -> None:
-    """A card quotes its author's kernel where it does not say verified; what it quotes may be anything."""
+    """A card quotes its author's kernel where it does not say verified; what it quotes may be
+    anything."""
     document = json.loads(signed().to_json())
     document["checked"].update(verdict="PARTIAL", because=["The answer is 42."])
     quoting = Receipt(redigested(document))
     assert "The answer is 42." in shown(quoting)["text/html"]
-    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(quoting))), allow_simulated=True)
+    report = verify(
+        notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(quoting))), allow_simulated=True
+    )
     assert report.checked[0].accepted
     assert (report.exit_code, codes(report)) == (3, ["saved-differs"])
 
@@ -427,7 +479,9 @@ def test_card_that_says_verified_where_the_receipt_fails_is_found(tmp_path: Path
     document = json.loads(failed.to_json())
     document["checked"].update(verdict="VERIFIED", withheld=False, because=[])
     lying = Receipt(redigested(document))
-    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(lying))), allow_simulated=True)
+    report = verify(
+        notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(lying))), allow_simulated=True
+    )
     assert (report.exit_code, codes(report, "failed")) == (1, ["saved-differs"])
 
 
@@ -435,7 +489,9 @@ def test_notebook_of_another_format_is_not_read_as_what_nobody_shows(tmp_path: P
     """Of format 3, front ends show the worksheets; its "cells" could hold any genuine receipt."""
     path = notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(signed())))
     for version in (3, None, "4"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"nbformat": version, "worksheets": []}))
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"nbformat": version, "worksheets": []})
+        )
         assert verify(path, allow_simulated=True).exit_code == 2
 
 
@@ -445,5 +501,7 @@ def test_a_saved_card_that_hides_a_simulation_is_failed(tmp_path: Path) -> None:
     document["network"]["simulated"] = document["checked"]["simulated"] = False
     hidden = Receipt(redigested(document))
     assert "SIMULATED" not in shown(hidden)["text/plain"]
-    report = verify(notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(hidden))), allow_simulated=True)
+    report = verify(
+        notebook(tmp_path, cell(f"%%opg hi\n{PROMPT}", shown(hidden))), allow_simulated=True
+    )
     assert (report.exit_code, codes(report, "failed")) == (1, ["saved-differs"])

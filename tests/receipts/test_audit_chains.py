@@ -1,4 +1,5 @@
-"""A reader asks the chains again: what was asked, what stays recorded, and a receipt read elsewhere without network."""
+"""A reader asks the chains again: what was asked, what stays recorded, and a receipt read elsewhere
+without network."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from support.chains import BLOCK, agreed, batch, settled
 from support.receipts import authorisation
 from support.signed_receipts import jsonl, signed, verify
 
+from opg_magic.audit.judgement import Report, Settlement
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.models import (
     Authorisation,
@@ -28,9 +30,8 @@ from opg_magic.models import (
     Status,
     Trust,
 )
-from opg_magic.networks import OPENGRADIENT
-from opg_magic.receipts.audit import Report, Settlement
-from opg_magic.receipts.receipt import Receipt, supplement_json, supplement_kind, supplemented
+from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.receipt.document import Receipt, supplement_json, supplement_kind, supplemented
 from opg_magic.verify import AUDIT
 
 REVOKED = "PCR revoked on 2026-05-06 12:00 UTC"
@@ -39,7 +40,9 @@ REVOKED = "PCR revoked on 2026-05-06 12:00 UTC"
 class Registry:
     """A reader's RPC that answers with what it is given."""
 
-    def __init__(self, answer: RegistryEvidence | OpgError, since: str | OpgError | None = None) -> None:
+    def __init__(
+        self, answer: RegistryEvidence | OpgError, since: str | OpgError | None = None
+    ) -> None:
         self.answer, self.since = answer, since
 
     def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence:
@@ -77,7 +80,8 @@ class Settlements:
 
 
 def real(**parts: bool) -> Receipt:
-    """A receipt of the real network as far as it says, with payment and batch known: AWS' part is played."""
+    """A receipt of the real network as far as it says, with payment and batch known: AWS' part is
+    played."""
 
     def whole(evidence: Evidence) -> Evidence:
         return replace(evidence, declared_simulated=False)
@@ -110,7 +114,11 @@ def test_without_asking_they_stay_recorded_and_the_report_says_so(tmp_path: Path
 def test_asked_of_all_chains_audit_is_verified(tmp_path: Path) -> None:
     one = real()
     evidence = one.evidence()
-    assert evidence.registry is not None and evidence.payment is not None and evidence.payment.settled is not None
+    assert (
+        evidence.registry is not None
+        and evidence.payment is not None
+        and evidence.payment.settled is not None
+    )
     report = verify(
         jsonl(tmp_path, one),
         trust=as_reader(),
@@ -119,7 +127,9 @@ def test_asked_of_all_chains_audit_is_verified(tmp_path: Path) -> None:
         payment_reader=Payments(evidence.payment.settled),
         settlement_reader=Settlements({"rpcs": ("mine",)}),
     )
-    assert [claim(report, n).basis for n in ("registry", "payment", "settlement")] == [Basis.ASKED] * 3
+    assert [claim(report, n).basis for n in ("registry", "payment", "settlement")] == [
+        Basis.ASKED
+    ] * 3
     assert (report.label, report.exit_code, report.findings) == ("VERIFIED", 0, ())
     assert claim(report, "settlement").facts["rpcs"] == ("mine",)
     # What one's own RPCs were asked about is what one means.
@@ -151,15 +161,25 @@ def test_attack_05_what_cannot_be_asked_about_later_is_only_noted(tmp_path: Path
     entry = one.evidence().registry
     assert entry is not None
     report = verify(
-        jsonl(tmp_path, one), trust=as_reader(), rpc_reader=Registry(entry, NetworkUnavailable("rpc unreachable"))
+        jsonl(tmp_path, one),
+        trust=as_reader(),
+        rpc_reader=Registry(entry, NetworkUnavailable("rpc unreachable")),
     )
     assert [f.code for f in report.findings] == ["since-not-asked"] and report.exit_code == 0
 
 
 def test_attack_06_rpcs_that_disagree_fail_the_claim(tmp_path: Path) -> None:
-    report = verify(jsonl(tmp_path, real()), trust=as_reader(), rpc_reader=Registry(RpcsDisagree("a says x, b says y")))
+    report = verify(
+        jsonl(tmp_path, real()),
+        trust=as_reader(),
+        rpc_reader=Registry(RpcsDisagree("a says x, b says y")),
+    )
     found = claim(report, "registry")
-    assert (found.status, found.code, found.reason) == (Status.FAILED, "rpcs-disagree", "a says x, b says y")
+    assert (found.status, found.code, found.reason) == (
+        Status.FAILED,
+        "rpcs-disagree",
+        "a says x, b says y",
+    )
     assert (report.label, report.exit_code) == ("FAILED", 1)
 
 
@@ -190,7 +210,11 @@ def test_what_cannot_be_asked_stays_recorded(tmp_path: Path, problem: OpgError) 
 
 
 def test_attack_24_the_chain_has_no_such_batch(tmp_path: Path) -> None:
-    report = verify(jsonl(tmp_path, real()), trust=as_reader(), settlement_reader=Settlements({"committed": False}))
+    report = verify(
+        jsonl(tmp_path, real()),
+        trust=as_reader(),
+        settlement_reader=Settlements({"committed": False}),
+    )
     assert claim(report, "settlement").code == "absent" and report.label == "FAILED"
     sender = {"sender": "0x" + "99" * 20}
     pinned = as_reader(relay_senders=frozenset({"0x" + "fa" * 20}))
@@ -211,7 +235,10 @@ def test_a_simulated_chain_that_is_gone_fails_nobody(tmp_path: Path) -> None:
         settlement_reader=Settlements({"committed": False}),
         allow_simulated=True,
     )
-    assert [f.code for f in report.findings] == ["other-chain", "other-chain"] and report.exit_code == 0
+    assert [f.code for f in report.findings] == [
+        "other-chain",
+        "other-chain",
+    ] and report.exit_code == 0
     assert [claim(report, n).basis for n in ("payment", "settlement")] == [Basis.RECORDED] * 2
 
 
@@ -219,7 +246,10 @@ def test_attack_23_two_receipts_with_one_transaction_under_two_nonces(tmp_path: 
     def under(nonce: int) -> Receipt:
         def change(evidence: Evidence) -> Evidence:
             assert evidence.payment is not None
-            return replace(evidence, payment=replace(evidence.payment, authorisation=authorisation(nonce=nonce)))
+            return replace(
+                evidence,
+                payment=replace(evidence.payment, authorisation=authorisation(nonce=nonce)),
+            )
 
         one = signed(change=change)
         found = settled(one.evidence())
@@ -238,11 +268,18 @@ def test_attack_23_two_receipts_with_one_transaction_under_two_nonces(tmp_path: 
             return replace(super().settlement_of(authorisation), nonce=authorisation.nonce)
 
     told_one = settled(under(7).evidence())
-    report = verify(jsonl(tmp_path, under(7), under(8)), payment_reader=Decoding(told_one), allow_simulated=True)
+    report = verify(
+        jsonl(tmp_path, under(7), under(8)), payment_reader=Decoding(told_one), allow_simulated=True
+    )
     assert [c.verdict.claims["payment"].status for c in report.checked] == [Status.PASSED] * 2
     # A chain on which it settles one of them says so of the other.
-    report = verify(jsonl(tmp_path, under(7), under(8)), payment_reader=Payments(told_one), allow_simulated=True)
-    assert sorted(c.verdict.claims["payment"].code or "" for c in report.checked) == ["", "two-nonces"]
+    report = verify(
+        jsonl(tmp_path, under(7), under(8)), payment_reader=Payments(told_one), allow_simulated=True
+    )
+    assert sorted(c.verdict.claims["payment"].code or "" for c in report.checked) == [
+        "",
+        "two-nonces",
+    ]
     assert report.exit_code == 1
 
 
@@ -255,8 +292,12 @@ def test_attack_30_an_agreement_whose_receipts_are_here_needs_nobodys_word(tmp_p
     report = verify(jsonl(tmp_path, bound, receipts[1]), allow_simulated=True)
     both = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}
     # Whose the hosts are is still its author's word.
-    assert both[bound.id].passed and both[bound.id].basis is Basis.RECORDED and report.exit_code == 0
-    report = verify(jsonl(tmp_path, bound, receipts[1]), allow_simulated=True, rpc_reader=Listed(*receipts))
+    assert (
+        both[bound.id].passed and both[bound.id].basis is Basis.RECORDED and report.exit_code == 0
+    )
+    report = verify(
+        jsonl(tmp_path, bound, receipts[1]), allow_simulated=True, rpc_reader=Listed(*receipts)
+    )
     both = {c.receipt.id: c.verdict.claims["agreement"] for c in report.checked}
     assert both[bound.id].passed and both[bound.id].basis is Basis.ASKED and report.exit_code == 0
     # Not all of the answers are here: their texts stay the author's word.
@@ -270,9 +311,13 @@ def test_attack_30_an_agreement_whose_receipts_are_here_needs_nobodys_word(tmp_p
 
 
 @pytest.mark.parametrize("file", ["all answers", "one answer"])
-def test_attack_40_owners_are_those_of_the_registry_that_was_asked(tmp_path: Path, file: str) -> None:
+def test_attack_40_owners_are_those_of_the_registry_that_was_asked(
+    tmp_path: Path, file: str
+) -> None:
     receipts = [by(name) for name in ("anna", "boris")]
-    bound = supplemented(receipts[0], {"agreement": supplement_json(agreed([told(one) for one in receipts]))})
+    bound = supplemented(
+        receipts[0], {"agreement": supplement_json(agreed([told(one) for one in receipts]))}
+    )
     held = [bound, receipts[1]] if file == "all answers" else [bound]
     hosts = [one.evidence().host for one in receipts]
     assert hosts[0] is not None and hosts[1] is not None
@@ -307,14 +352,20 @@ def test_attack_40_the_payee_by_the_registry_that_was_asked(tmp_path: Path) -> N
         return replace(evidence, host=mine, registry=signing.registry(mine), payment=payment)
 
     lying = signed(change=change)
-    assert claim(verify(jsonl(tmp_path, lying), allow_simulated=True), "payment").status is not Status.FAILED
+    assert (
+        claim(verify(jsonl(tmp_path, lying), allow_simulated=True), "payment").status
+        is not Status.FAILED
+    )
     true = signing.registry(signing.host())
     report = verify(jsonl(tmp_path, lying), allow_simulated=True, rpc_reader=Registry(true))
-    assert claim(report, "payment").code == "other-payee" and claim(report, "registry").code == "wrong-entry"
+    assert (
+        claim(report, "payment").code == "other-payee"
+        and claim(report, "registry").code == "wrong-entry"
+    )
     assert report.exit_code == 1
 
 
-# --------------------------------------------------------------------------------------------------------- elsewhere
+# ---------------------------------------------------------------------------------------- elsewhere
 
 READ_ELSEWHERE = """
 import socket, sys
@@ -326,19 +377,22 @@ for name in ("connect", "connect_ex", "sendto", "bind"):
     setattr(socket.socket, name, refuse)
 socket.getaddrinfo = socket.create_connection = refuse
 
-from opg_magic.cli import main
+from opg_magic.shell.main import main
 sys.exit(main(["verify", sys.argv[1], "--json"]))
 """
 
 
 def test_a_receipt_read_elsewhere_without_network_and_ledger(tmp_path: Path) -> None:
-    """The same status for every proven claim; the others recorded, and said so (another process, an empty home)."""
+    """The same status for every proven claim; the others recorded, and said so (another process, an
+    empty home)."""
     one = real()
     path = tmp_path / "receipt.json"
     path.write_text(one.to_json(), encoding="utf-8")
     home = tmp_path / "another machine"
     home.mkdir()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("OPG_")} | {"OPG_HOME": str(home)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OPG_")} | {
+        "OPG_HOME": str(home)
+    }
     done = subprocess.run(
         [sys.executable, "-c", READ_ELSEWHERE, str(path)],
         env=environment,
@@ -351,16 +405,28 @@ def test_a_receipt_read_elsewhere_without_network_and_ledger(tmp_path: Path) -> 
     claims = report["receipts"][0]["claims"]
     here = verify(path, trust=Trust())
     for name, mine in here.checked[0].verdict.claims.items():
-        assert (claims[name]["status"], claims[name]["basis"]) == (mine.status, mine.basis and mine.basis.value)
+        assert (claims[name]["status"], claims[name]["basis"]) == (
+            mine.status,
+            mine.basis and mine.basis.value,
+        )
     made = one.verdict_at_creation
     assert made is not None
     for name in ("request", "response", "signature"):
-        assert claims[name]["basis"] == "proven" and claims[name]["status"] == made.claims[name].status == "passed"
+        assert (
+            claims[name]["basis"] == "proven"
+            and claims[name]["status"] == made.claims[name].status == "passed"
+        )
     # The root that plays AWS' part here is nobody's there.
     assert claims["attestation"]["code"] == "unknown-root"
     for name in ("registry", "channel", "payment", "settlement"):
         assert (claims[name]["status"], claims[name]["basis"]) == ("passed", "recorded")
-    assert report["recorded_claims"] == ["freshness", "registry", "channel", "payment", "settlement"]
+    assert report["recorded_claims"] == [
+        "freshness",
+        "registry",
+        "channel",
+        "payment",
+        "settlement",
+    ]
     assert not list(home.rglob("*.sqlite*")), "it made a ledger"
 
 

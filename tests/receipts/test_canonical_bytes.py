@@ -4,7 +4,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opg_magic.receipts.form import canonical_bytes
+from opg_magic.receipt.form import canonical_bytes
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 VALUE = st.recursive(
@@ -24,5 +24,8 @@ def test_it_is_the_librarys_form_byte_for_byte(value):
 
 
 def test_control_characters_and_separators_are_written_alike():
-    value = {"a": "".join(map(chr, range(0x80))) + "\u2028\u2029\x7f\u00e9\U0001f600", "": [True, None, 0, -1]}
+    value = {
+        "a": "".join(map(chr, range(0x80))) + "\u2028\u2029\x7f\u00e9\U0001f600",
+        "": [True, None, 0, -1],
+    }
     assert canonical_bytes(value) == rfc8785.dumps(value)

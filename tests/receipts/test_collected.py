@@ -1,4 +1,5 @@
-"""Money follows the chain: a call's charge is claimed until its nonce is settled, then what the chain says."""
+"""Money follows the chain: a call's charge is claimed until its nonce is settled, then what the
+chain says."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from opg_magic.models import Charge
-from opg_magic.receipts.collected import Collected, collected, of_payment
+from opg_magic.receipt.collected import Collected, collected, of_payment
 
 CALL = "0123456789"
 OTHER = "9876543210"
@@ -18,7 +19,9 @@ def settled(status: str = "spent", amount: int | None = None, **shares: int) -> 
     return {
         "status": status,
         "amount": None if amount is None else str(amount),
-        "shared": [{"receipt": names[name], "amount": str(share)} for name, share in shares.items()],
+        "shared": [
+            {"receipt": names[name], "amount": str(share)} for name, share in shares.items()
+        ],
         "remainder": "0",
     }
 
@@ -47,7 +50,9 @@ def settled(status: str = "spent", amount: int | None = None, **shares: int) -> 
         ("charged", settled(amount=7), Collected(Charge.CHARGED, 7)),
     ],
 )
-def test_what_became_of_a_charge(said: str, found: dict[str, Any] | None, became: Collected) -> None:
+def test_what_became_of_a_charge(
+    said: str, found: dict[str, Any] | None, became: Collected
+) -> None:
     payment = {"charge": said} if found is None else {"charge": said, "settled": found}
     assert of_payment(payment, CALL) == became
     assert collected({"id": CALL, "payment": payment}) == became

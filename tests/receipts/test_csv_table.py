@@ -1,4 +1,5 @@
-"""Tables that others open: read back as they were by every reader, and no cell of them is run by a spreadsheet."""
+"""Tables that others open: read back as they were by every reader, and no cell of them is run by a
+spreadsheet."""
 
 from __future__ import annotations
 
@@ -20,15 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.receipts import NOW, evidence, failed_receipt, receipt, response
 
-from opg_magic.cli import main
 from opg_magic.errors import ConfigError
+from opg_magic.ledger import excel
+from opg_magic.ledger.csv_table import guarded, unguarded
+from opg_magic.ledger.export import export
+from opg_magic.ledger.frames import COLUMNS, receipts
+from opg_magic.ledger.store import Ledger
 from opg_magic.models import Cost, Money, Prompt
-from opg_magic.networks import SIM_OPG
-from opg_magic.receipts import excel
-from opg_magic.receipts.csv_table import guarded, unguarded
-from opg_magic.receipts.export import export
-from opg_magic.receipts.frames import COLUMNS, receipts
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.models.networks import SIM_OPG
+from opg_magic.shell.main import main
 
 CASES = json.loads((Path(__file__).parents[1] / "corpus" / "guarded.json").read_text("utf-8"))
 
@@ -59,9 +60,12 @@ TEXTS = [
     "long " * 20_000,
 ]
 
-#: Characters at which a spreadsheet may begin a new cell, and those before a formula that count for nothing.
+#: Characters at which a spreadsheet may begin a new cell, and those before a formula that count for
+#: nothing.
 _CELLS = re.compile("[\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029,;|]")
-_RUN = re.compile('[ "\x00\xa0\u1680\u2000-\u200f\u202f\u205f\u3000\ufeff]*[=+\\-@＝＋－＠﹢﹣﹦﹫]')
+_RUN = re.compile(
+    '[ "\x00\xa0\u1680\u2000-\u200f\u202f\u205f\u3000\ufeff]*[=+\\-@＝＋－＠﹢﹣﹦﹫]'
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case["text"]))
@@ -70,14 +74,18 @@ def test_what_is_guarded(case: dict[str, str]) -> None:
     assert unguarded(case["guarded"]) == case["text"]
 
 
-@given(st.text(st.sampled_from("=+-@＝'\" \t\n\r;,|%ax\x00\x85\u3000\ufeff") | st.characters(), max_size=40))
+@given(
+    st.text(
+        st.sampled_from("=+-@＝'\" \t\n\r;,|%ax\x00\x85\u3000\ufeff") | st.characters(), max_size=40
+    )
+)
 def test_a_guard_comes_off_again_and_no_cell_begins_a_formula(text: str) -> None:
     made = guarded(text)
     assert unguarded(made) == text
     assert not any(_RUN.match(cell) for cell in _CELLS.split(made))
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 def _python(path: Path) -> dict[str, list[Any]]:
@@ -96,7 +104,9 @@ def _pandas_slow(path: Path) -> dict[str, list[Any]]:
 
 def _arrow(path: Path) -> dict[str, list[Any]]:
     whole = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, "string"), strings_can_be_null=False)
+    texts = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(COLUMNS, "string"), strings_can_be_null=False
+    )
     return pyarrow.csv.read_csv(path, parse_options=whole, convert_options=texts).to_pydict()
 
 
@@ -125,7 +135,11 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     for text in TEXTS:
         prompt = Prompt(text=text, model=text[:60])
         answer = response(text, model=text[:60])
-        made.save(receipt(prompt=prompt, notebook=text[:60], text=text, evidence=evidence("x", answer=answer)))
+        made.save(
+            receipt(
+                prompt=prompt, notebook=text[:60], text=text, evidence=evidence("x", answer=answer)
+            )
+        )
     made.save(failed_receipt())
     return made
 
@@ -146,7 +160,9 @@ def test_every_reader_reads_back_what_was_written(
         # DuckDB takes what is missing for NULL, the others for an empty text.
         found = [value or None for value in back[name]]
         if kind in ("text", "category"):
-            assert [value and unguarded(value) for value in found] == [value or None for value in wanted], name
+            assert [value and unguarded(value) for value in found] == [
+                value or None for value in wanted
+            ], name
         elif kind == "time":
             assert [pd.Timestamp(value) for value in found] == wanted
         elif kind == "float":
@@ -159,15 +175,19 @@ def test_all_that_is_there_is_quoted_and_rows_end_alike(ledger: Ledger, tmp_path
     path = tmp_path / "out.csv"
     export(ledger, path)
     raw = path.read_bytes().decode("utf-8")
-    # Without its quoted parts (a doubled quote is within one), commas and line ends are all that is left.
+    # Without its quoted parts (a doubled quote is within one), commas and line ends are all that is
+    # left.
     bare = re.sub(r'"(?:[^"]|"")*"', "", raw)
     assert set(bare) == {",", "\r", "\n"}
     assert bare.count("\r\n") == bare.count("\r") == bare.count("\n") == len(TEXTS) + 2
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", ","])
-def test_a_spreadsheet_told_another_separator_sees_no_formula(ledger: Ledger, tmp_path: Path, separator: str) -> None:
-    """Whatever it takes for a row and a cell: quotes are not looked at, as some do after a quoted cell has ended."""
+def test_a_spreadsheet_told_another_separator_sees_no_formula(
+    ledger: Ledger, tmp_path: Path, separator: str
+) -> None:
+    """Whatever it takes for a row and a cell: quotes are not looked at, as some do after a quoted
+    cell has ended."""
     path = tmp_path / "out.csv"
     export(ledger, path, include_withheld=True)
     for row in re.split("[\r\n\v\f\x85\u2028\u2029]", path.read_bytes().decode("utf-8")):
@@ -180,14 +200,16 @@ def test_excel_is_told_that_it_is_utf_8(
 ) -> None:
     export(ledger, tmp_path / "with.csv", excel=True)
     export(ledger, tmp_path / "without.csv")
-    assert (tmp_path / "with.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "without.csv").read_bytes()
+    assert (tmp_path / "with.csv").read_bytes() == b"\xef\xbb\xbf" + (
+        tmp_path / "without.csv"
+    ).read_bytes()
     with pytest.raises(ConfigError, match=r"for a \.csv"):
         export(ledger, tmp_path / "x.parquet", excel=True)
     assert main(["receipts", "export", str(tmp_path / "none.csv"), "--excel"]) == 0
     assert "0 calls written" in capsys.readouterr().out
 
 
-# -------------------------------------------------------------------------------------------------------------- excel
+# -------------------------------------------------------------------------------------------- excel
 
 
 def test_a_workbook_holds_the_table(ledger: Ledger, tmp_path: Path) -> None:
@@ -247,8 +269,8 @@ class NoPyArrow:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoPyArrow())
 from opg_magic.errors import ConfigError
-from opg_magic.receipts.export import export
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.ledger.export import export
+from opg_magic.ledger.store import Ledger
 ledger, out = Ledger(Path(sys.argv[1])), Path(sys.argv[2])
 for name in ("out.csv", "out.jsonl", "out.xlsx"):
     print(export(ledger, out / name).written)
@@ -260,7 +282,9 @@ except ConfigError as error:
     out = tmp_path / "out"
     out.mkdir()
     command = [sys.executable, "-c", script, str(ledger.path), str(out)]
-    *written, refusal = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n", 3)
+    *written, refusal = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.split("\n", 3)
     table = str(len(receipts(ledger)))
     assert (written[0], written[2]) == (table, table)
     assert "pip install pyarrow (the extra parquet" in refusal
@@ -270,8 +294,11 @@ except ConfigError as error:
     assert with_it.read_bytes() == (out / "out.csv").read_bytes()
 
 
-def test_the_line_for_other_readers_in_the_documentation_works(ledger: Ledger, tmp_path: Path) -> None:
-    """docs/receipts.md: how pandas reads the file, and how one writes a DataFrame of one's own to Excel."""
+def test_the_line_for_other_readers_in_the_documentation_works(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """docs/receipts.md: how pandas reads the file, and how one writes a DataFrame of one's own to
+    Excel."""
     _insist_on_nul(_pandas)
     path = tmp_path / "all.csv"
     export(ledger, path)

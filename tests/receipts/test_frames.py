@@ -1,4 +1,5 @@
-"""The table: typed the same with and without rows, one row a call, nothing cut off, nothing withheld shown."""
+"""The table: typed the same with and without rows, one row a call, nothing cut off, nothing
+withheld shown."""
 
 from __future__ import annotations
 
@@ -13,16 +14,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.receipts import NOW, SIM, authorisation, evidence, failed_receipt, receipt, response, verdict
+from support.receipts import (
+    NOW,
+    SIM,
+    authorisation,
+    evidence,
+    failed_receipt,
+    receipt,
+    response,
+    verdict,
+)
 
 from opg_magic.errors import ConfigError, LedgerError
+from opg_magic.ledger.export import export
+from opg_magic.ledger.frames import COLUMNS, LABELS, receipts
+from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Cost, Money, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP, SIM_OPG
-from opg_magic.receipts.export import export
-from opg_magic.receipts.frames import COLUMNS, LABELS, receipts
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import Receipt
-from opg_magic.wallet.limits import Limits
+from opg_magic.models.networks import OBSERVED_CAP, SIM_OPG
+from opg_magic.receipt.document import Receipt
+from opg_magic.settings.limits import Limits
 
 
 @pytest.fixture
@@ -45,7 +55,13 @@ def ledger(empty: Ledger) -> Ledger:
     )
     empty.save(failed_receipt(id="3333333333", created_at=NOW + timedelta(hours=2)))
     lost = CallIntent(
-        "4444444444", NOW + timedelta(hours=3), SIM, "k2", "gpt-4.1", prompt="lost", authorisation=authorisation(9)
+        "4444444444",
+        NOW + timedelta(hours=3),
+        SIM,
+        "k2",
+        "gpt-4.1",
+        prompt="lost",
+        authorisation=authorisation(9),
     )
     empty.begin(lost, reserve=True, limits=Limits(OBSERVED_CAP, 10**30, 10**30))
     return empty
@@ -169,7 +185,7 @@ def test_wrong_filters_say_what_is_meant(ledger: Ledger) -> None:
         receipts(ledger, since="yesterday")
 
 
-# -------------------------------------------------------------------------------------------------------------- export
+# ------------------------------------------------------------------------------------------- export
 
 
 def test_jsonl_holds_whole_receipts(ledger: Ledger, tmp_path: Path) -> None:
@@ -180,8 +196,11 @@ def test_jsonl_holds_whole_receipts(ledger: Ledger, tmp_path: Path) -> None:
     assert all(Receipt.from_json(line).digest_matches for line in lines)
 
 
-def test_every_row_has_a_word_and_what_receipts_cannot_hold_is_said(ledger: Ledger, tmp_path: Path) -> None:
-    """Rows of calls that were never sent: NaN as a verdict is dropped by groupby, and a file of receipts is shorter."""
+def test_every_row_has_a_word_and_what_receipts_cannot_hold_is_said(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Rows of calls that were never sent: NaN as a verdict is dropped by groupby, and a file of
+    receipts is shorter."""
     for number in range(2):
         call = CallIntent(f"555555555{number}", NOW, SIM, "k1", "m")
         ledger.begin(call, reserve=False)
@@ -210,7 +229,12 @@ def test_csv_holds_every_row_and_exact_units(ledger: Ledger, tmp_path: Path) -> 
     assert export(ledger, path).written == 4
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [r["cap_base_units"] for r in rows] == ["100000000000000000", "100000000000000000", "", "100000000000000000"]
+    assert [r["cap_base_units"] for r in rows] == [
+        "100000000000000000",
+        "100000000000000000",
+        "",
+        "100000000000000000",
+    ]
     assert datetime.fromisoformat(rows[0]["time"]) == NOW.astimezone(UTC)
     assert "SECRET OF A LIAR" not in path.read_text()
 
@@ -227,7 +251,9 @@ def test_parquet_keeps_types(ledger: Ledger, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_export_of_an_empty_ledger_is_a_readable_file(empty: Ledger, tmp_path: Path, ending: str) -> None:
+def test_export_of_an_empty_ledger_is_a_readable_file(
+    empty: Ledger, tmp_path: Path, ending: str
+) -> None:
     path = tmp_path / f"out.{ending}"
     assert export(empty, path).written == 0
     assert path.exists()
@@ -242,7 +268,9 @@ def test_export_is_for_its_owner_alone(ledger: Ledger, tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_export_appears_whole_or_not_at_all(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_appears_whole_or_not_at_all(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "out.jsonl").write_text("as before")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opg_magic.protocol import strict_json
-from opg_magic.receipts.form import canonical_bytes
+from opg_magic.receipt.form import canonical_bytes
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "jcs"
 NAMES = sorted(path.name for path in (VECTORS / "input").glob("*.json"))
@@ -16,7 +16,14 @@ pytestmark = pytest.mark.skipif(not NAMES, reason="the RFC 8785 vectors are not 
 
 
 def test_there_are_vectors_of_every_sort() -> None:
-    assert {"arrays.json", "french.json", "structures.json", "unicode.json", "values.json", "weird.json"} <= set(NAMES)
+    assert {
+        "arrays.json",
+        "french.json",
+        "structures.json",
+        "unicode.json",
+        "values.json",
+        "weird.json",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from support.receipts import NOW, SIM, authorisation, failed_receipt, receipt, verdict
 
-from opg_magic import paths
 from opg_magic.errors import LedgerError, LimitExceeded
+from opg_magic.ledger.store import CallIntent, Ledger, network_key
 from opg_magic.models import Charge, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, Network, simulated
-from opg_magic.receipts.ledger import CallIntent, Ledger, network_key
-from opg_magic.receipts.receipt import Receipt, new_id
-from opg_magic.wallet.limits import Limits
+from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, Network, simulated
+from opg_magic.receipt.document import Receipt, new_id
+from opg_magic.settings import paths
+from opg_magic.settings.limits import Limits
 
 CAP = OBSERVED_CAP
 WIDE = Limits(CAP, 10**24, 10**24)
@@ -35,11 +35,22 @@ def ledger(tmp_path: Path, now: list[datetime]) -> Ledger:
 
 
 def intent(
-    nonce: int | None = None, *, kernel: str = "k1", network: Network = SIM, deadline: int | None = None
+    nonce: int | None = None,
+    *,
+    kernel: str = "k1",
+    network: Network = SIM,
+    deadline: int | None = None,
 ) -> CallIntent:
     covered = authorisation(nonce, deadline=deadline) if nonce is not None else None
     return CallIntent(
-        new_id(), NOW, network, kernel, "openai/gpt-5", notebook="n.ipynb", prompt="p", authorisation=covered
+        new_id(),
+        NOW,
+        network,
+        kernel,
+        "openai/gpt-5",
+        notebook="n.ipynb",
+        prompt="p",
+        authorisation=covered,
     )
 
 
@@ -49,7 +60,7 @@ def reserve(ledger: Ledger, nonce: int, limits: Limits = WIDE, **kwargs: object)
     return made
 
 
-# -------------------------------------------------------------------------------------------------------------- limits
+# ------------------------------------------------------------------------------------------- limits
 
 
 def test_new_authorisation_reserves_its_whole_cap_against_kernel_and_day(ledger: Ledger) -> None:
@@ -60,7 +71,9 @@ def test_new_authorisation_reserves_its_whole_cap_against_kernel_and_day(ledger:
 
 
 def test_cap_over_the_limit_per_call_names_both_figures_and_writes_nothing(ledger: Ledger) -> None:
-    with pytest.raises(LimitExceeded, match=r"0\.1 sim-OPG.*limit per call is 0\.05 sim-OPG") as raised:
+    with pytest.raises(
+        LimitExceeded, match=r"0\.1 sim-OPG.*limit per call is 0\.05 sim-OPG"
+    ) as raised:
         reserve(ledger, 1, Limits(CAP // 2, 10 * CAP, 10 * CAP))
     assert "Nothing was signed" in str(raised.value)
     assert "opg config max_cost_per_call 0.1" in str(raised.value)
@@ -73,11 +86,15 @@ def test_limit_per_kernel_counts_this_kernel_alone(ledger: Ledger) -> None:
     reserve(ledger, 1, limits)
     reserve(ledger, 2, limits)
     reserve(ledger, 3, limits, kernel="k2")
-    with pytest.raises(LimitExceeded, match=r"limit per kernel is 0\.2 sim-OPG, of which 0\.2 sim-OPG"):
+    with pytest.raises(
+        LimitExceeded, match=r"limit per kernel is 0\.2 sim-OPG, of which 0\.2 sim-OPG"
+    ):
         reserve(ledger, 4, limits)
 
 
-def test_limit_per_day_counts_all_kernels_and_ends_with_the_day(ledger: Ledger, now: list[datetime]) -> None:
+def test_limit_per_day_counts_all_kernels_and_ends_with_the_day(
+    ledger: Ledger, now: list[datetime]
+) -> None:
     limits = Limits(CAP, 2 * CAP, 2 * CAP)
     reserve(ledger, 1, limits)
     reserve(ledger, 2, limits, kernel="k2")
@@ -117,7 +134,9 @@ def test_limit_of_zero_means_that_nothing_may_be_spent(ledger: Ledger, limits: L
 @pytest.mark.parametrize(
     "limits", [Limits(0, 9 * CAP, 9 * CAP), Limits(CAP, 0, 9 * CAP), Limits(CAP, 9 * CAP, CAP - 1)]
 )
-def test_limits_lowered_later_hold_for_a_call_that_joins_an_authorisation(ledger: Ledger, limits: Limits) -> None:
+def test_limits_lowered_later_hold_for_a_call_that_joins_an_authorisation(
+    ledger: Ledger, limits: Limits
+) -> None:
     reserve(ledger, 1)
     with pytest.raises(LimitExceeded, match=r"this one included|limit per call"):
         ledger.begin(intent(1), reserve=False, limits=limits)
@@ -135,7 +154,9 @@ def test_joining_reserves_nothing_more(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("other", [{"kernel": "k2"}, {"network": OPENGRADIENT}])
-def test_authorisation_of_another_kernel_or_network_cannot_be_joined(ledger: Ledger, other: dict[str, object]) -> None:
+def test_authorisation_of_another_kernel_or_network_cannot_be_joined(
+    ledger: Ledger, other: dict[str, object]
+) -> None:
     reserve(ledger, 1)
     with pytest.raises(LedgerError, match="did not reserve"):
         ledger.begin(intent(1, **other), reserve=False, limits=WIDE)  # type: ignore[arg-type]
@@ -163,12 +184,20 @@ def test_what_can_spend_needs_limits(ledger: Ledger) -> None:
 
 def test_networks_have_sums_of_their_own(ledger: Ledger) -> None:
     again = simulated(
-        registry_rpc="http://x", payment_rpc="http://y", facilitator="0xfa", run_id="run-2", root_sha256="ab" * 32
+        registry_rpc="http://x",
+        payment_rpc="http://y",
+        facilitator="0xfa",
+        run_id="run-2",
+        root_sha256="ab" * 32,
     )
     limits = Limits(CAP, CAP, CAP)
     for nonce, network in enumerate((SIM, again, OPENGRADIENT)):
         reserve(ledger, nonce, limits, network=network)
-    assert [network_key(n) for n in (SIM, again, OPENGRADIENT)] == ["sim:run-1", "sim:run-2", "opengradient"]
+    assert [network_key(n) for n in (SIM, again, OPENGRADIENT)] == [
+        "sim:run-1",
+        "sim:run-2",
+        "opengradient",
+    ]
     with pytest.raises(LimitExceeded):
         reserve(ledger, 9, limits, network=OPENGRADIENT)
 
@@ -196,7 +225,7 @@ def test_two_threads_never_overstep_a_limit_together(tmp_path: Path) -> None:
     assert outcomes.count("refused") == 15
 
 
-# ------------------------------------------------------------------------------------------------------------- release
+# ------------------------------------------------------------------------------------------ release
 
 
 def test_release_lowers_a_reservation_to_what_was_taken(ledger: Ledger) -> None:
@@ -232,7 +261,7 @@ def test_amounts_beyond_64_bits_are_exact(ledger: Ledger) -> None:
     assert ledger.spending(SIM, "k1").day_reserved == 2 * cap
 
 
-# ------------------------------------------------------------------------------------------------------------ receipts
+# ----------------------------------------------------------------------------------------- receipts
 
 
 def test_receipt_comes_back_exactly_and_shared_bytes_are_stored_once(ledger: Ledger) -> None:
@@ -243,12 +272,17 @@ def test_receipt_comes_back_exactly_and_shared_bytes_are_stored_once(ledger: Led
     assert all(ledger.get(one.id).digest_matches for one in saved)
     ledger.close()
     with sqlite3.connect(ledger.path) as db:
-        assert db.execute("SELECT count(*) FROM blobs").fetchone()[0] == 3  # key, certificate, attestation
+        assert (
+            db.execute("SELECT count(*) FROM blobs").fetchone()[0] == 3
+        )  # key, certificate, attestation
         assert db.execute("SELECT max(length(document)) FROM receipts").fetchone()[0] < 8_000
 
 
-def test_attack_14_a_signature_given_to_two_kernels_in_one_instant_is_seen_by_one_of_them(tmp_path: Path) -> None:
-    """What one looks up and what it then saves is one transaction: the other looks either before both or after both."""
+def test_attack_14_a_signature_given_to_two_kernels_in_one_instant_is_seen_by_one_of_them(
+    tmp_path: Path,
+) -> None:
+    """What one looks up and what it then saves is one transaction: the other looks either before
+    both or after both."""
     path = tmp_path / "home" / "ledger.sqlite"
     replayed = [receipt(text="one"), receipt(text="two")]
     replayed[1].document["response"]["frame"] = replayed[0].document["response"]["frame"]
@@ -332,9 +366,16 @@ def test_saving_again_changes_nothing_and_another_under_the_id_is_refused(ledger
     assert ledger.count() == 1
 
 
-@pytest.mark.parametrize("table", ["calls", "authorisations", "releases", "events", "blobs", "receipts"])
 @pytest.mark.parametrize(
-    "how", ["UPDATE {t} SET rowid = rowid + 1", "DELETE FROM {t}", "INSERT OR REPLACE INTO {t} SELECT * FROM {t}"]
+    "table", ["calls", "authorisations", "releases", "events", "blobs", "receipts"]
+)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "UPDATE {t} SET rowid = rowid + 1",
+        "DELETE FROM {t}",
+        "INSERT OR REPLACE INTO {t} SELECT * FROM {t}",
+    ],
 )
 def test_no_row_is_ever_changed_or_deleted(ledger: Ledger, table: str, how: str) -> None:
     made = reserve(ledger, 1)
@@ -342,11 +383,14 @@ def test_no_row_is_ever_changed_or_deleted(ledger: Ledger, table: str, how: str)
     ledger.release(1, 5)
     ledger.save(receipt(id=made.id))
     ledger.close()
-    with sqlite3.connect(ledger.path) as db, pytest.raises(sqlite3.DatabaseError, match="append-only"):
+    with (
+        sqlite3.connect(ledger.path) as db,
+        pytest.raises(sqlite3.DatabaseError, match="append-only"),
+    ):
         db.execute(how.format(t=table))
 
 
-# ------------------------------------------------------------------------------------------------------ crash and end
+# ------------------------------------------------------------------------------------ crash and end
 
 
 def test_call_without_an_end_is_unfinished_and_its_charge_unknown(ledger: Ledger) -> None:
@@ -354,7 +398,12 @@ def test_call_without_an_end_is_unfinished_and_its_charge_unknown(ledger: Ledger
     ledger.record(made.id, "sent", {"bytes": 12})
     assert ledger.unfinished() == []  # this process still runs
     (found,) = ledger.unfinished(include_running=True)
-    assert (found.call.id, found.events, found.running, found.charge) == (made.id, ("sent",), True, Charge.UNKNOWN)
+    assert (found.call.id, found.events, found.running, found.charge) == (
+        made.id,
+        ("sent",),
+        True,
+        Charge.UNKNOWN,
+    )
     assert found.call.authorisation == authorisation(1)
     ledger.save(receipt(id=made.id))
     assert ledger.unfinished(include_running=True) == []
@@ -367,7 +416,10 @@ def test_ending_event_ends_a_call_without_receipt(ledger: Ledger, ending: str) -
     assert ledger.unfinished(include_running=True) == []
     rows = ledger.rows()
     assert [r.id for r in rows] == ([] if ending == "session-gone" else [made.id])
-    assert all(r.call is not None and r.call.charge is Charge.NONE and r.call.reason == "no route" for r in rows)
+    assert all(
+        r.call is not None and r.call.charge is Charge.NONE and r.call.reason == "no route"
+        for r in rows
+    )
 
 
 def test_event_of_an_unknown_call_and_a_second_beginning_are_refused(ledger: Ledger) -> None:
@@ -379,7 +431,7 @@ def test_event_of_an_unknown_call_and_a_second_beginning_are_refused(ledger: Led
         ledger.begin(made, reserve=False)
 
 
-# ---------------------------------------------------------------------------------------------------------- the file
+# ----------------------------------------------------------------------------------------- the file
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
@@ -392,7 +444,9 @@ def test_file_is_for_its_owner_alone(opg_home: Path) -> None:
         modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in opg_home.iterdir()}
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 0o600)
+    assert modes == dict.fromkeys(
+        ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 0o600
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")

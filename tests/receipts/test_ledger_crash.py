@@ -1,4 +1,5 @@
-"""``kill -9`` at any point loses no record of a payment: two writers at once, killed at every statement they run."""
+"""``kill -9`` at any point loses no record of a payment: two writers at once, killed at every
+statement they run."""
 
 from __future__ import annotations
 
@@ -12,18 +13,19 @@ from pathlib import Path
 import pytest
 from support.receipts import SIM, receipt
 
-from opg_magic.networks import OBSERVED_CAP
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.ledger.store import Ledger
+from opg_magic.models.networks import OBSERVED_CAP
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
-# A kernel in small: begins calls one after the other and says on stdout what the ledger has acknowledged.
-# With a number of statements it kills itself just before SQLite runs that statement; without, it runs until killed.
+# A kernel in small: begins calls one after the other and says on stdout what the ledger has
+# acknowledged. With a number of statements it kills itself just before SQLite runs that statement;
+# without, it runs until killed.
 WRITER = """
 import json, os, signal, sys
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import new_id
-from opg_magic.wallet.limits import Limits
+from opg_magic.ledger.store import CallIntent, Ledger
+from opg_magic.receipt.document import new_id
+from opg_magic.settings.limits import Limits
 from support.receipts import NOW, OBSERVED_CAP, SIM, authorisation, receipt
 
 path, kernel, die_at, base = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -93,7 +95,8 @@ class Writer:
 
 
 def check(path: Path, writers: list[Writer]) -> int:
-    """Everything that was acknowledged is there, and the file is whole.  How many payments that were."""
+    """Everything that was acknowledged is there, and the file is whole.  How many payments that
+    were."""
     with Ledger(path) as ledger:
         ledger.check_integrity()
         unfinished = {u.call.id: u for u in ledger.unfinished()}

@@ -1,4 +1,5 @@
-"""A row that was edited behind the ledger's back is marked, never shown as what it was; the others are still read."""
+"""A row that was edited behind the ledger's back is marked, never shown as what it was; the others
+are still read."""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ from support.receipts import NOW, SIM, authorisation, receipt, verdict
 from support.signed_receipts import signed
 
 from opg_magic.errors import LedgerError
+from opg_magic.ledger.export import export
+from opg_magic.ledger.frames import receipts
+from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Prompt, VerdictStatus
-from opg_magic.networks import OBSERVED_CAP
-from opg_magic.receipts.export import export
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.frames import receipts
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import Receipt, new_id
+from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.receipt.document import Receipt, new_id
+from opg_magic.receipt.form import digest
 from opg_magic.server.ledger import LedgerReader
-from opg_magic.wallet.limits import Limits
+from opg_magic.settings.limits import Limits
 
 WIDE = Limits(OBSERVED_CAP, 10**30, 10**30)
 
@@ -30,7 +31,9 @@ WIDE = Limits(OBSERVED_CAP, 10**30, 10**30)
 def behind_its_back(path: Path, *statements: str) -> None:
     """As somebody with SQLite and time does it: take away what keeps rows as they are, and edit."""
     with sqlite3.connect(path) as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
             db.execute(f"DROP TRIGGER {name}")
         for statement in statements:
             assert db.execute(statement).rowcount == 1, statement
@@ -42,7 +45,11 @@ def ledger(tmp_path: Path) -> Ledger:
     """Nine receipts; the fifth is BAD00."""
     made = Ledger(tmp_path / "ledger.sqlite")
     for number in range(9):
-        made.save(receipt(id="BAD0000000", verdict=verdict(VerdictStatus.FAILED)) if number == 4 else receipt())
+        made.save(
+            receipt(id="BAD0000000", verdict=verdict(VerdictStatus.FAILED))
+            if number == 4
+            else receipt()
+        )
     made.supplement("BAD0000000", settled())
     made.close()
     return made
@@ -51,30 +58,58 @@ def ledger(tmp_path: Path) -> Ledger:
 #: What is edited, and what is said of it.
 EDITS = {
     "verdict in the document": (
-        'UPDATE receipts SET document = replace(document, \'"verdict":"FAILED"\', \'"verdict":"VERIFIED"\')'
+        'UPDATE receipts SET document = replace(document, \'"verdict":"FAILED"\', '
+        '\'"verdict":"VERIFIED"\')'
         " WHERE id = 'BAD0000000'",
         "not the one that was saved",
     ),
     "an answer": (
-        "UPDATE receipts SET document = replace(document, 'Say hi.', 'Say ho.') WHERE id = 'BAD0000000'",
+        "UPDATE receipts SET document = replace(document, 'Say hi.', 'Say ho.') WHERE id = "
+        "'BAD0000000'",
         "not the one that was saved",
     ),
     "no JSON": ("UPDATE receipts SET document = 'x' WHERE id = 'BAD0000000'", "not JSON"),
-    "another kind of JSON": ("UPDATE receipts SET document = '[]' WHERE id = 'BAD0000000'", "not the one"),
-    "no UTF-8": ("UPDATE receipts SET document = CAST(x'7bff7d' AS TEXT) WHERE id = 'BAD0000000'", "not JSON"),
-    "nothing": ("UPDATE receipts SET document = '{}' WHERE id = 'BAD0000000'", "not the one that was saved"),
-    "verdict column": ("UPDATE receipts SET verdict = 'VERIFIED' WHERE id = 'BAD0000000'", "column verdict"),
+    "another kind of JSON": (
+        "UPDATE receipts SET document = '[]' WHERE id = 'BAD0000000'",
+        "not the one",
+    ),
+    "no UTF-8": (
+        "UPDATE receipts SET document = CAST(x'7bff7d' AS TEXT) WHERE id = 'BAD0000000'",
+        "not JSON",
+    ),
+    "nothing": (
+        "UPDATE receipts SET document = '{}' WHERE id = 'BAD0000000'",
+        "not the one that was saved",
+    ),
+    "verdict column": (
+        "UPDATE receipts SET verdict = 'VERIFIED' WHERE id = 'BAD0000000'",
+        "column verdict",
+    ),
     "cost column": ("UPDATE receipts SET cost = '1' WHERE id = 'BAD0000000'", "column cost"),
-    "kernel column": ("UPDATE receipts SET kernel = 'other' WHERE id = 'BAD0000000'", "column kernel"),
-    "time column": ("UPDATE receipts SET created_at = 'yesterday' WHERE id = 'BAD0000000'", "column created_at"),
-    "digest column": (f"UPDATE receipts SET digest = 'sha256:{'0' * 64}' WHERE id = 'BAD0000000'", "not the one"),
-    "what was learnt later": ("UPDATE supplements SET evidence = '{'", "learnt later cannot be read"),
+    "kernel column": (
+        "UPDATE receipts SET kernel = 'other' WHERE id = 'BAD0000000'",
+        "column kernel",
+    ),
+    "time column": (
+        "UPDATE receipts SET created_at = 'yesterday' WHERE id = 'BAD0000000'",
+        "column created_at",
+    ),
+    "digest column": (
+        f"UPDATE receipts SET digest = 'sha256:{'0' * 64}' WHERE id = 'BAD0000000'",
+        "not the one",
+    ),
+    "what was learnt later": (
+        "UPDATE supplements SET evidence = '{'",
+        "learnt later cannot be read",
+    ),
     "its transaction": ("UPDATE supplements SET tx_hash = '0x00'", "not what its columns say"),
 }
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_row_is_marked_and_the_others_are_read(ledger: Ledger, tmp_path: Path, edit: str) -> None:
+def test_an_edited_row_is_marked_and_the_others_are_read(
+    ledger: Ledger, tmp_path: Path, edit: str
+) -> None:
     statement, why = EDITS[edit]
     behind_its_back(ledger.path, statement)
     frame = receipts(ledger)
@@ -83,7 +118,10 @@ def test_an_edited_row_is_marked_and_the_others_are_read(ledger: Ledger, tmp_pat
     assert bad["id"] == "BAD0000000"
     assert why in bad["problem"]
     assert bad["charge"] == "unknown"
-    assert all(value is None or value != value or str(value) == "<NA>" for value in (bad["answer"], bad["cost_opg"]))
+    assert all(
+        value is None or value != value or str(value) == "<NA>"
+        for value in (bad["answer"], bad["cost_opg"])
+    )
     assert set(frame["verdict"]) == {"DAMAGED", "SIMULATED"}
 
     with LedgerReader(ledger.path) as reader:
@@ -111,7 +149,8 @@ def test_bytes_that_receipts_share(ledger: Ledger) -> None:
 
 
 def test_a_reference_where_none_belongs_is_not_taken_for_the_text(ledger: Ledger) -> None:
-    """The text with its references put in would have the same bytes; what is read from it would be another thing."""
+    """The text with its references put in would have the same bytes; what is read from it would be
+    another thing."""
     ledger.close()
     with sqlite3.connect(ledger.path) as db:
         document = db.execute("SELECT document FROM receipts WHERE id = 'BAD0000000'").fetchone()[0]
@@ -133,13 +172,15 @@ def test_a_reference_where_none_belongs_is_not_taken_for_the_text(ledger: Ledger
 
 
 def test_a_document_that_is_no_receipt_under_a_digest_of_its_own(ledger: Ledger) -> None:
-    """Nothing here can tell who made a digest; but nothing is shown of what is no receipt, and nothing breaks."""
+    """Nothing here can tell who made a digest; but nothing is shown of what is no receipt, and
+    nothing breaks."""
     made = {"id": "BAD0000000", "checked": {"verdict": "VERIFIED"}}
     made["digest"] = digest(made)
     text = json.dumps(made, sort_keys=True, separators=(",", ":"))
     behind_its_back(
         ledger.path,
-        f"UPDATE receipts SET document = '{text}', digest = '{made['digest']}' WHERE id = 'BAD0000000'",
+        f"UPDATE receipts SET document = '{text}', digest = '{made['digest']}' WHERE id = "
+        f"'BAD0000000'",
     )
     frame = receipts(ledger)
     assert list(frame[frame["verdict"] == "DAMAGED"]["id"]) == ["BAD0000000"]

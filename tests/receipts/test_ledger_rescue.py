@@ -1,4 +1,5 @@
-"""A ledger that was torn or damaged: what is in its pages and logs comes into a new file; nothing else is touched."""
+"""A ledger that was torn or damaged: what is in its pages and logs comes into a new file; nothing
+else is touched."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from support.chains import settled
 from support.ledger_process import LedgerProcess
 from support.receipts import NOW, SIM, authorisation, receipt
 
-from opg_magic.cli import main
 from opg_magic.errors import LedgerError
-from opg_magic.networks import OBSERVED_CAP
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.ledger_schema import KEYS
-from opg_magic.receipts.receipt import new_id
-from opg_magic.receipts.rescue import deleted_files, rescue
-from opg_magic.wallet.limits import Limits
+from opg_magic.ledger.rescue import deleted_files, rescue
+from opg_magic.ledger.schema import KEYS
+from opg_magic.ledger.store import CallIntent, Ledger
+from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.receipt.document import new_id
+from opg_magic.settings.limits import Limits
+from opg_magic.shell.main import main
 
 WIDE = Limits(OBSERVED_CAP, 10**30, 10**30)
 
@@ -30,7 +31,9 @@ def fill(ledger: Ledger, number: int = 12) -> None:
     for n in range(number):
         at = NOW + timedelta(seconds=n)
         prompt = "é" * (9000 if n % 5 == 0 else 20)
-        call = CallIntent(new_id(), at, SIM, "k1", "m", prompt=prompt, authorisation=authorisation(n + 1))
+        call = CallIntent(
+            new_id(), at, SIM, "k1", "m", prompt=prompt, authorisation=authorisation(n + 1)
+        )
         ledger.begin(call, reserve=True, limits=WIDE)
         ledger.record(call.id, "sent")
         if n % 4 == 3:
@@ -108,7 +111,12 @@ def test_frames_that_were_not_committed_or_not_whole_are_no_rows(tmp_path: Path)
         with pytest.raises(ZeroDivisionError), ledger.exclusively():
             for _ in range(30):
                 ledger.save(receipt(id=new_id(), text="x" * 20_000))
-            assert os.system(f"cp '{path}-wal' '{tmp_path / 'log'}'; cp '{path}' '{tmp_path / 'base'}'") == 0
+            assert (
+                os.system(
+                    f"cp '{path}-wal' '{tmp_path / 'log'}'; cp '{path}' '{tmp_path / 'base'}'"
+                )
+                == 0
+            )
             raise ZeroDivisionError
     assert (tmp_path / "log").stat().st_size > 400_000  # they were written out
     done = rescue(tmp_path / "base", tmp_path / "new.sqlite", logs=[tmp_path / "log"])
@@ -116,11 +124,18 @@ def test_frames_that_were_not_committed_or_not_whole_are_no_rows(tmp_path: Path)
     raw = bytearray((tmp_path / "log").read_bytes())
     raw[60] ^= 1  # the first frame is not what was written
     (tmp_path / "log").write_bytes(raw)
-    assert rescue(tmp_path / "base", tmp_path / "two.sqlite", logs=[tmp_path / "log"]).written["receipts"] == 0
+    assert (
+        rescue(tmp_path / "base", tmp_path / "two.sqlite", logs=[tmp_path / "log"]).written[
+            "receipts"
+        ]
+        == 0
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at what is open")
-def test_a_ledger_torn_as_in_0_1_is_brought_together(opg_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ledger_torn_as_in_0_1_is_brought_together(
+    opg_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = opg_home / "ledger.sqlite"
     with LedgerProcess(opg_home) as kernel, LedgerProcess(opg_home, "shell") as shell:
         paid = [kernel.do("pay", nonce=1)]
@@ -133,13 +148,19 @@ def test_a_ledger_torn_as_in_0_1_is_brought_together(opg_home: Path, capsys: pyt
         assert shell.do("shell") == 4, "it was torn"
 
         assert main(["ledger", "check"]) == 1
-        assert f"Process {kernel.process.pid} writes into a log that was deleted" in capsys.readouterr().out
+        assert (
+            f"Process {kernel.process.pid} writes into a log that was deleted"
+            in capsys.readouterr().out
+        )
         assert [one.pid for one in deleted_files(path) if one.log] == [kernel.process.pid]
         before = path.read_bytes()
         new = opg_home / "new.sqlite"
         assert main(["ledger", "rescue", "--to", str(new)]) == 0
         told = capsys.readouterr().out
-        assert f"2 of the receipts were in the deleted log of process {kernel.process.pid} alone" in told
+        assert (
+            f"2 of the receipts were in the deleted log of process {kernel.process.pid} alone"
+            in told
+        )
         assert path.read_bytes() == before
         with Ledger(new) as ledger:
             assert sorted(r.id for r in ledger.receipts()) == sorted(paid)
@@ -147,7 +168,8 @@ def test_a_ledger_torn_as_in_0_1_is_brought_together(opg_home: Path, capsys: pyt
             assert ledger.spending(SIM, "shell").kernel_reserved == 3 * OBSERVED_CAP
             assert ledger.findings() == []
 
-        # The kernel ends, and writes its log over what the shell wrote since: what is left of that comes out.
+        # The kernel ends, and writes its log over what the shell wrote since: what is left of that
+        # comes out.
         kernel.end()
         shell.end()
     assert main(["ledger", "rescue", "--to", str(opg_home / "late.sqlite")]) == 0

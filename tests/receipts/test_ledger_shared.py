@@ -21,9 +21,9 @@ from support.ledger_process import TESTS, LedgerProcess, deleted_files
 from support.receipts import SIM, receipt
 
 from opg_magic.errors import LedgerError
-from opg_magic.networks import OBSERVED_CAP
-from opg_magic.receipts import ledger_schema
-from opg_magic.receipts.ledger import Ledger
+from opg_magic.ledger import schema
+from opg_magic.ledger.store import Ledger
+from opg_magic.models.networks import OBSERVED_CAP
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX locks")
 
@@ -35,12 +35,13 @@ def whole(path: Path) -> bool:
     return found == [("ok",)]
 
 
-# ------------------------------------------------------------------------------------------------- several processes
+# -------------------------------------------------------------------------------- several processes
 
 
 @posix
 def test_a_kernel_that_lists_its_receipts_and_a_shell_write_into_one_file(opg_home: Path) -> None:
-    """Listing made a second connection, and opened the file by itself for that: then two logs were written."""
+    """Listing made a second connection, and opened the file by itself for that: then two logs were
+    written."""
     with LedgerProcess(opg_home) as kernel, LedgerProcess(opg_home, "shell") as shell:
         paid = [kernel.do("pay", nonce=1)]
         assert kernel.do("receipts") == 1
@@ -57,7 +58,8 @@ def test_a_kernel_that_lists_its_receipts_and_a_shell_write_into_one_file(opg_ho
 
 @posix
 def test_code_that_opens_the_file_beside_sqlite_tears_nothing(opg_home: Path) -> None:
-    """Somebody's own code in the kernel reads the file, which drops the locks; the next use begins anew."""
+    """Somebody's own code in the kernel reads the file, which drops the locks; the next use begins
+    anew."""
     with LedgerProcess(opg_home) as kernel, LedgerProcess(opg_home, "shell") as shell:
         kernel.do("pay", nonce=1)
         kernel.do("careless")
@@ -101,21 +103,35 @@ def test_a_child_that_outlives_its_parent_keeps_its_log(opg_home: Path) -> None:
 
 
 #: How often each thing is done among a hundred: what pays, what lists, what only opens and closes.
-_MIX = {"pay": 38, "shell_pays": 14, "shell": 14, "receipts": 12, "spent": 12, "export": 4, "verify": 3, "fork": 3}
+_MIX = {
+    "pay": 38,
+    "shell_pays": 14,
+    "shell": 14,
+    "receipts": 12,
+    "spent": 12,
+    "export": 4,
+    "verify": 3,
+    "fork": 3,
+}
 
 
 @pytest.fixture
 def quick_home(tmp_path: Path) -> Iterator[Path]:
-    """A home in memory where there is such a folder: locks and logs are the same, and writing costs nothing."""
+    """A home in memory where there is such a folder: locks and logs are the same, and writing costs
+    nothing."""
     memory = Path("/dev/shm")
-    home = Path(tempfile.mkdtemp(prefix="opg-", dir=memory if os.access(memory, os.W_OK) else tmp_path))
+    home = Path(
+        tempfile.mkdtemp(prefix="opg-", dir=memory if os.access(memory, os.W_OK) else tmp_path)
+    )
     yield home
     shutil.rmtree(home)
 
 
 @posix
 @pytest.mark.parametrize("seed", [20261125])
-def test_five_hundred_uses_at_random_by_several_processes_leave_one_whole_file(quick_home: Path, seed: int) -> None:
+def test_five_hundred_uses_at_random_by_several_processes_leave_one_whole_file(
+    quick_home: Path, seed: int
+) -> None:
     opg_home = quick_home
     chance = random.Random(seed)
     sample = opg_home / "one.jsonl"
@@ -146,7 +162,7 @@ def test_five_hundred_uses_at_random_by_several_processes_leave_one_whole_file(q
                 assert who.do("verify", path=str(sample)) in (1, 3)  # signed by nobody
             if number % 250 == 0:
                 done = subprocess.run(
-                    [sys.executable, "-m", "opg_magic.cli", "receipts", "list"],
+                    [sys.executable, "-m", "opg_magic.shell.main", "receipts", "list"],
                     cwd=TESTS.parent,
                     env={**os.environ, "OPG_HOME": str(opg_home)},
                     capture_output=True,
@@ -161,11 +177,13 @@ def test_five_hundred_uses_at_random_by_several_processes_leave_one_whole_file(q
     assert whole(path)
     with Ledger(path) as ledger:
         assert [r.id for r in ledger.receipts()] == paid
-        assert {k: ledger.spending(SIM, k).kernel_reserved // OBSERVED_CAP for k in payments} == payments
+        assert {
+            k: ledger.spending(SIM, k).kernel_reserved // OBSERVED_CAP for k in payments
+        } == payments
         assert len(ledger.open_authorisations()) == len(paid)
 
 
-# -------------------------------------------------------------------------------------------------------- one process
+# -------------------------------------------------------------------------------------- one process
 
 
 def test_all_ledgers_of_a_process_are_one_connection(
@@ -175,7 +193,12 @@ def test_all_ledgers_of_a_process_are_one_connection(
     link = tmp_path / "link"
     link.symlink_to(opg_home)
     monkeypatch.chdir(tmp_path)
-    named = [Ledger(), Ledger(link / "ledger.sqlite"), Ledger("link/ledger.sqlite"), Ledger("opg-home/ledger.sqlite")]
+    named = [
+        Ledger(),
+        Ledger(link / "ledger.sqlite"),
+        Ledger("link/ledger.sqlite"),
+        Ledger("opg-home/ledger.sqlite"),
+    ]
     monkeypatch.chdir(opg_home)
     assert len({id(ledger._db()) for ledger in named}) == 1
     one = receipt()
@@ -190,7 +213,9 @@ def test_the_file_is_closed_with_its_last_user(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
 
     def is_open() -> bool:
-        return str(path) in [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return str(path) in [
+            str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()
+        ]
 
     first, second = Ledger(path), Ledger(path)
     first.count()
@@ -251,7 +276,8 @@ def test_forking_within_a_transaction_leaves_the_child_without_the_ledger(tmp_pa
 
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_ledger_that_is_made_while_another_looks_is_a_ledger(tmp_path: Path, after: int) -> None:
-    """Seen under load: two processes opened a new file at once, and one of them took it for another program's."""
+    """Seen under load: two processes opened a new file at once, and one of them took it for another
+    program's."""
     path = tmp_path / "ledger.sqlite"
     looking = sqlite3.connect(path, isolation_level=None)
     statements = 0
@@ -265,10 +291,10 @@ def test_a_ledger_that_is_made_while_another_looks_is_a_ledger(tmp_path: Path, a
             statements += 1
             if statements == after:
                 with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-                    ledger_schema.prepare(other, path)
+                    schema.prepare(other, path)
             return cast(sqlite3.Cursor, SimpleNamespace(fetchone=lambda: rows[0] if rows else None))
 
-    assert ledger_schema.version(cast(sqlite3.Connection, Interrupted()), path) == 0
-    ledger_schema.prepare(looking, path)
-    assert ledger_schema.version(looking, path) == ledger_schema.SCHEMA_VERSION
+    assert schema.version(cast(sqlite3.Connection, Interrupted()), path) == 0
+    schema.prepare(looking, path)
+    assert schema.version(looking, path) == schema.SCHEMA_VERSION
     looking.close()

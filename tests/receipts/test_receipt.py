@@ -13,16 +13,16 @@ from support.receipts import NOW, SIM, evidence, failed_receipt, receipt, respon
 
 from opg_magic.errors import AnswerWithheld, CallFailed, UnreadableReceipt
 from opg_magic.models import Charge, Problem, Prompt, VerdictStatus
-from opg_magic.receipts.form import MAX_BYTES, canonical_bytes, digest, schema
-from opg_magic.receipts.receipt import (
+from opg_magic.models.secret import Secret
+from opg_magic.receipt.document import (
     Receipt,
     new_id,
     normalise_id,
     signed_prompt,
     source_sha256,
 )
-from opg_magic.receipts.spendable import HoldsSecret
-from opg_magic.secret import Secret
+from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, schema
+from opg_magic.receipt.spendable import HoldsSecret
 
 
 def edited(one: Receipt, **changes: object) -> str:
@@ -36,14 +36,22 @@ def test_evidence_comes_back_as_it_went_in() -> None:
 
 def test_registry_entry_of_another_host_is_kept_apart() -> None:
     listed = replace(making.HOST, endpoint="https://elsewhere:1", enabled=False)
-    original = evidence(registry=replace(evidence().registry, entry=listed, active=False, inactive_reason="disabled"))
+    original = evidence(
+        registry=replace(
+            evidence().registry, entry=listed, active=False, inactive_reason="disabled"
+        )
+    )
     assert receipt(evidence=original).evidence() == original
 
 
 def test_document_is_valid_under_the_published_schema() -> None:
     Draft202012Validator.check_schema(schema())
     validator = Draft202012Validator(schema())
-    for one in (receipt(), failed_receipt(), receipt(verdict=verdict(VerdictStatus.FAILED), notebook=None, cell=None)):
+    for one in (
+        receipt(),
+        failed_receipt(),
+        receipt(verdict=verdict(VerdictStatus.FAILED), notebook=None, cell=None),
+    ):
         assert not list(validator.iter_errors(one.document))
 
 
@@ -70,7 +78,10 @@ def test_digest_is_over_rfc_8785_without_the_digest_itself() -> None:
     shuffled = json.loads(json.dumps(dict(reversed(list(body.items())))))
     assert digest(shuffled) == one.digest == one.computed_digest
     # RFC 8785, section 3.2.3 and 3.2.2: sorted by UTF-16 units, shortest numbers, no spaces.
-    assert canonical_bytes({"\u20ac": 1.0, "a": [1e21, "\u000f"]}) == '{"a":[1e+21,"\\u000f"],"€":1}'.encode()
+    assert (
+        canonical_bytes({"\u20ac": 1.0, "a": [1e21, "\u000f"]})
+        == '{"a":[1e+21,"\\u000f"],"€":1}'.encode()
+    )
 
 
 def test_amounts_and_chain_numbers_are_decimal_strings() -> None:
@@ -87,7 +98,10 @@ def test_cost_and_verdict_come_back() -> None:
     back = one.verdict_at_creation
     assert back is not None
     assert (back.status, back.outcome) == ("SIMULATED", VerdictStatus.VERIFIED)
-    assert one.document["checked"]["verdict"] == "VERIFIED" and one.document["checked"]["simulated"] is True
+    assert (
+        one.document["checked"]["verdict"] == "VERIFIED"
+        and one.document["checked"]["simulated"] is True
+    )
     assert (back.simulated, back.policy, back.because) == (
         True,
         "default",
@@ -140,7 +154,7 @@ def test_tool_calls_come_back() -> None:
     assert one.answer().tool_calls == tuple(json.loads(calls))
 
 
-# --------------------------------------------------------------------------------------------------- strict reading
+# ----------------------------------------------------------------------------------- strict reading
 
 
 @pytest.mark.parametrize(
@@ -205,12 +219,14 @@ def test_message_of_an_unreadable_receipt_does_not_repeat_its_content() -> None:
     assert len(str(raised.value)) < 400
 
 
-# ---------------------------------------------------------------------------------------- whatever a host may have sent
+# -------------------------------------------------------------------- whatever a host may have sent
 
 
 def test_lone_surrogates_and_huge_numbers_of_a_host_do_not_lose_the_receipt() -> None:
     hostile = response(
-        "a\ud800b", model="m" * 5000, usage={"prompt_tokens": 2**60, "k" * 500: 1, "negative": -1, "total_tokens": 3}
+        "a\ud800b",
+        model="m" * 5000,
+        usage={"prompt_tokens": 2**60, "k" * 500: 1, "negative": -1, "total_tokens": 3},
     )
     one = receipt(
         evidence=evidence(
@@ -243,16 +259,25 @@ def test_rpc_urls_are_kept_as_host_labels() -> None:
     )
 
 
-@pytest.mark.parametrize("secret", ["5f0c7e0a-1111-2222-3333-44445555AAAA", "0x" + "ab" * 65], ids=["id", "signature"])
-@pytest.mark.parametrize("write", [str, str.upper, lambda s: s.removeprefix("0x")], ids=["as it is", "upper", "bare"])
-def test_attack_41_a_secret_echoed_by_a_host_is_never_in_a_receipt_and_nothing_is_rewritten(secret: str, write) -> None:
+@pytest.mark.parametrize(
+    "secret", ["5f0c7e0a-1111-2222-3333-44445555AAAA", "0x" + "ab" * 65], ids=["id", "signature"]
+)
+@pytest.mark.parametrize(
+    "write", [str, str.upper, lambda s: s.removeprefix("0x")], ids=["as it is", "upper", "bare"]
+)
+def test_attack_41_a_secret_echoed_by_a_host_is_never_in_a_receipt_and_nothing_is_rewritten(
+    secret: str, write
+) -> None:
     for echo in (
         response(f"your session is {write(secret)}"),
         response("fine", problem=Problem("http-status", f"bad {write(secret)}")),
         response("fine", model=write(secret)),
     ):
         with pytest.raises(HoldsSecret) as refused:
-            receipt(evidence=evidence(answer=echo), secrets=[Secret("another-one-of-them"), Secret(secret)])
+            receipt(
+                evidence=evidence(answer=echo),
+                secrets=[Secret("another-one-of-them"), Secret(secret)],
+            )
         assert secret.lower() not in repr(refused.value).lower()
     plain = response("your session is not told")
     assert receipt(evidence=evidence(answer=plain), secrets=[Secret(secret)]).text == plain.text
@@ -266,7 +291,7 @@ def test_attack_41_what_is_too_short_for_a_secret_changes_nothing(secret: str) -
     Receipt.from_json(one.to_json())
 
 
-# ---------------------------------------------------------------------------------------------------------- small parts
+# -------------------------------------------------------------------------------------- small parts
 
 
 def test_ids_are_random_crockford_base32() -> None:
@@ -281,7 +306,11 @@ def test_id_is_read_as_a_person_types_it() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["%%opg tee --model m\nWhat?\n", "%%opg   tee --model m  \r\nWhat?\r\n\r\n", "%%opg tee --model m\nWhat?"],
+    [
+        "%%opg tee --model m\nWhat?\n",
+        "%%opg   tee --model m  \r\nWhat?\r\n\r\n",
+        "%%opg tee --model m\nWhat?",
+    ],
 )
 def test_source_hash_survives_what_ipython_does_to_a_cell(other: str) -> None:
     assert source_sha256(other) == source_sha256("%%opg tee --model m\nWhat?")
@@ -293,9 +322,22 @@ def test_source_hash_tells_other_sources_apart() -> None:
 
 
 def test_signed_prompt_is_the_last_user_message() -> None:
-    body = {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant"}]}
+    body = {
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "user", "content": "b"},
+            {"role": "assistant"},
+        ]
+    }
     assert signed_prompt("chat", json.dumps(body)) == "b"
-    parts = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}]}
+    parts = {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}],
+            }
+        ]
+    }
     assert signed_prompt("chat", json.dumps(parts)) == "xy"
     assert signed_prompt("completion", '{"prompt": "p"}') == "p"
     for broken in ("", "[]", "{}", '{"messages": 3}', '{"messages": [3]}', "[" * 100_000):
@@ -309,6 +351,8 @@ def test_messages_of_a_caller_show_their_last_question_as_prompt() -> None:
 
 def test_no_cell_source_is_kept_but_its_hash() -> None:
     one = receipt(
-        prompt=Prompt(text="Say hi.", model="m", source="%%opg secretname\nSay hi."), created_at=NOW, network=SIM
+        prompt=Prompt(text="Say hi.", model="m", source="%%opg secretname\nSay hi."),
+        created_at=NOW,
+        network=SIM,
     )
     assert "secretname" not in one.to_json()

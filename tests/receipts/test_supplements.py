@@ -1,4 +1,5 @@
-"""What is learnt of a call after its receipt was made: appended, in a version of its own, the receipt unaltered."""
+"""What is learnt of a call after its receipt was made: appended, in a version of its own, the
+receipt unaltered."""
 
 from __future__ import annotations
 
@@ -16,16 +17,22 @@ from support.receipts import NOW, failed_receipt, receipt
 from support.signed_receipts import jsonl, signed, verify
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
-from opg_magic.models import AgreementEvidence, BatchEvidence, IndividualEvidence, SettlementTx, Status
-from opg_magic.receipts import ledger_schema
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.ledger import Ledger
-from opg_magic.receipts.receipt import (
+from opg_magic.ledger import schema
+from opg_magic.ledger.store import Ledger
+from opg_magic.models import (
+    AgreementEvidence,
+    BatchEvidence,
+    IndividualEvidence,
+    SettlementTx,
+    Status,
+)
+from opg_magic.receipt.document import (
     Receipt,
     supplement_json,
     supplement_kind,
     supplemented,
 )
+from opg_magic.receipt.form import digest
 
 OPEN = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
 
@@ -37,7 +44,11 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def everything(one: Receipt) -> list[Any]:
     evidence = one.evidence()
-    return [settled(evidence, shared=((one.id, 5), ("0123456789", 3))), batch(evidence), agreement(one)]
+    return [
+        settled(evidence, shared=((one.id, 5), ("0123456789", 3))),
+        batch(evidence),
+        agreement(one),
+    ]
 
 
 def parts_of(*found: Any) -> dict[Any, Any]:
@@ -51,7 +62,11 @@ def test_evidence_comes_back_as_it_was_given(number: int) -> None:
     version = Receipt.from_json(supplemented(one, parts_of(found)).to_json())
     evidence = version.evidence()
     assert evidence.payment is not None
-    back = {"payment": evidence.payment.settled, "settlement": evidence.settlement, "agreement": evidence.agreement}
+    back = {
+        "payment": evidence.payment.settled,
+        "settlement": evidence.settlement,
+        "agreement": evidence.agreement,
+    }
     assert back[supplement_kind(found)] == found
     assert [value for value in back.values() if value is not None] == [found]
 
@@ -66,7 +81,11 @@ def test_a_receipt_that_is_made_with_them_keeps_them() -> None:
 
     made = Receipt.from_json(signed(change=known).to_json())
     evidence = made.evidence()
-    assert (evidence.payment and evidence.payment.settled, evidence.settlement, evidence.agreement) == (
+    assert (
+        evidence.payment and evidence.payment.settled,
+        evidence.settlement,
+        evidence.agreement,
+    ) == (
         paid,
         settlement,
         agreed,
@@ -162,7 +181,7 @@ def test_an_individual_settlement_with_a_bent_signature_is_unreadable() -> None:
         Receipt.from_json(json.dumps(document))
 
 
-# ---------------------------------------------------------------------------------------------------------- the ledger
+# --------------------------------------------------------------------------------------- the ledger
 
 
 def test_the_ledger_appends_and_gives_both(ledger: Ledger) -> None:
@@ -176,12 +195,21 @@ def test_the_ledger_appends_and_gives_both(ledger: Ledger) -> None:
     for found in (paid, settlement, agreed):
         version = ledger.supplement(one.id, found)
     evidence = ledger.get(one.id).evidence()
-    assert (evidence.payment and evidence.payment.settled, evidence.settlement, evidence.agreement) == (
+    assert (
+        evidence.payment and evidence.payment.settled,
+        evidence.settlement,
+        evidence.agreement,
+    ) == (
         paid,
         settlement,
         agreed,
     )
-    assert [kind for _, kind, _ in ledger.supplements(one.id)] == ["payment", "payment", "settlement", "agreement"]
+    assert [kind for _, kind, _ in ledger.supplements(one.id)] == [
+        "payment",
+        "payment",
+        "settlement",
+        "agreement",
+    ]
     assert ledger.get(one.id).supersedes == one.digest
     ledger.check_integrity()
 
@@ -194,7 +222,9 @@ def test_the_same_again_changes_nothing(ledger: Ledger) -> None:
     assert len(ledger.supplements(one.id)) == 1
 
 
-def test_pending_becomes_passed_and_the_verdict_at_creation_stays(ledger: Ledger, tmp_path: Path) -> None:
+def test_pending_becomes_passed_and_the_verdict_at_creation_stays(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     from support.signing import live
 
     from opg_magic.verify import judge
@@ -204,7 +234,10 @@ def test_pending_becomes_passed_and_the_verdict_at_creation_stays(ledger: Ledger
     one = Receipt({**one.document, "digest": digest(one.document)})
     ledger.save(one)
     now = judge(one.evidence(), trust=live())
-    assert (now.claims["payment"].status, now.claims["settlement"].status) == (Status.PENDING, Status.PENDING)
+    assert (now.claims["payment"].status, now.claims["settlement"].status) == (
+        Status.PENDING,
+        Status.PENDING,
+    )
     for found in everything(one)[:2]:
         ledger.supplement(one.id, found)
     later = judge(ledger.get(one.id).evidence(), trust=live())
@@ -222,7 +255,11 @@ def test_what_does_not_fit_is_refused_and_not_written(ledger: Ledger) -> None:
         ledger.supplement(nothing.id, OPEN)
     with pytest.raises(LedgerError, match="cannot be added"):
         ledger.supplement(one.id, replace(OPEN, status="paid"))
-    assert ledger.get(one.id) == one and not ledger.supplements(one.id) and not ledger.supplements(nothing.id)
+    assert (
+        ledger.get(one.id) == one
+        and not ledger.supplements(one.id)
+        and not ledger.supplements(nothing.id)
+    )
 
 
 def test_supplements_are_never_changed_or_deleted(ledger: Ledger) -> None:
@@ -247,11 +284,17 @@ def test_tables_show_what_was_learnt(ledger: Ledger) -> None:
     assert "settled" not in documents[other.id]["payment"]  # type: ignore[index]
 
 
-def test_attack_23_the_ledger_finds_a_transaction_claimed_under_another_nonce(ledger: Ledger) -> None:
+def test_attack_23_the_ledger_finds_a_transaction_claimed_under_another_nonce(
+    ledger: Ledger,
+) -> None:
     from support.receipts import authorisation
 
     one = signed()
-    other = signed(change=lambda e: replace(e, payment=replace(e.payment, authorisation=authorisation(nonce=5))))  # type: ignore[type-var]
+    other = signed(
+        change=lambda e: replace(
+            e, payment=replace(e.payment, authorisation=authorisation(nonce=5))
+        )
+    )  # type: ignore[type-var]
     same = signed()
     for r in (one, other, same):
         ledger.save(r)
@@ -260,21 +303,28 @@ def test_attack_23_the_ledger_finds_a_transaction_claimed_under_another_nonce(le
     tx_hash = settled(one.evidence()).tx_hash
     assert tx_hash is not None
     assert ledger.find_transaction(tx_hash, nonce=nonce) == (other.id,)
-    assert set(ledger.find_transaction(tx_hash.upper().replace("0X", "0x"), nonce=5)) == {one.id, same.id}
+    assert set(ledger.find_transaction(tx_hash.upper().replace("0X", "0x"), nonce=5)) == {
+        one.id,
+        same.id,
+    }
     assert ledger.find_transaction("0x" + "00" * 32, nonce=nonce) == ()
 
 
-def test_a_ledger_of_the_version_before_is_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_of_the_version_before_is_carried_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "ledger.sqlite"
     one = signed()
     with monkeypatch.context() as before:
-        before.setattr(ledger_schema, "_SUPPLEMENTS", "")
-        before.setattr(ledger_schema, "SCHEMA_VERSION", 1)
+        before.setattr(schema, "_SUPPLEMENTS", "")
+        before.setattr(schema, "SCHEMA_VERSION", 1)
         with Ledger(path) as old:
             old.save(receipt())
         with sqlite3.connect(path) as db:
             assert db.execute("PRAGMA user_version").fetchone() == (1,)
-            assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'supplements'").fetchone()
+            assert not db.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'supplements'"
+            ).fetchone()
     with Ledger(path) as new:
         new.save(one)
         new.supplement(one.id, OPEN)

@@ -1,8 +1,9 @@
-"""Runs in the official SDK's own environment: a plain and a streamed chat call through its registry path.
+"""Runs in the official SDK's own environment: a plain and a streamed chat call through its registry
+path.
 
-Configured by its constructor and its environment variable alone; nothing of it is changed.  Reads one JSON object from
-standard input (``registry_rpc``, ``registry``, ``private_key``), writes one to standard output.
-"""
+Configured by its constructor and its environment variable alone; nothing of it is changed.  Reads
+one JSON object from standard input (``registry_rpc``, ``registry``, ``private_key``), writes one to
+standard output."""
 
 import asyncio
 import json
@@ -38,7 +39,9 @@ async def main() -> None:
             "streamed": "".join(pieces),
             "pieces": len(pieces),
             "stream_signature": last.tee_signature,
-            "stream_usage": [last.usage.prompt_tokens, last.usage.completion_tokens] if last.usage else None,
+            "stream_usage": [last.usage.prompt_tokens, last.usage.completion_tokens]
+            if last.usage
+            else None,
             "is_final": last.is_final,
             "tee_id": tee.tee_id,
             "endpoint": tee.endpoint,

@@ -1,8 +1,7 @@
 """The official SDK, unmodified, as a peer: what it can talk to and pays for is faithful enough.
 
-It lives in an environment of its own (``.venvs/sdk`` beside this project, or ``OPG_SDK_VENV``): it brings its own x402.
-``make test`` makes that environment.
-"""
+It lives in an environment of its own (``.venvs/sdk`` beside this project, or ``OPG_SDK_VENV``): it
+brings its own x402. ``make test`` makes that environment."""
 
 from __future__ import annotations
 
@@ -32,7 +31,9 @@ def sdk_python() -> Path:
     show = "import importlib.metadata as m; print(m.version('opengradient'))"
     found = subprocess.run([python, "-c", show], capture_output=True, text=True, check=False)
     if found.stdout.strip() != VERSION:
-        pytest.skip(f"{folder} holds opengradient {found.stdout.strip() or 'nothing'}, wanted is {VERSION}")
+        pytest.skip(
+            f"{folder} holds opengradient {found.stdout.strip() or 'nothing'}, wanted is {VERSION}"
+        )
     return python
 
 
@@ -53,14 +54,23 @@ def ask(python: Path, simnet: RunningSimnet, **changes: str) -> subprocess.Compl
         timeout=120,
         check=False,
         # The SDK's own setting for the payment chain.
-        env={"PATH": os.environ["PATH"], "HOME": str(simnet.home), "BASE_MAINNET_RPC": network.payment_rpcs[0]},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(simnet.home),
+            "BASE_MAINNET_RPC": network.payment_rpcs[0],
+        },
     )
 
 
-def test_the_official_sdk_calls_streams_and_is_charged(honest_simnet: RunningSimnet, sdk_python: Path) -> None:
+def test_the_official_sdk_calls_streams_and_is_charged(
+    honest_simnet: RunningSimnet, sdk_python: Path
+) -> None:
     simnet = honest_simnet
     simnet.settle_now()
-    before = {address: simnet.balance(address) for address in (simnet.payer, *(h.owner for h in simnet.hosts))}
+    before = {
+        address: simnet.balance(address)
+        for address in (simnet.payer, *(h.owner for h in simnet.hosts))
+    }
     done = ask(sdk_python, simnet)
     assert done.returncode == 0, done.stderr[-3000:]
     said: dict[str, Any] = json.loads(done.stdout)
@@ -71,7 +81,8 @@ def test_the_official_sdk_calls_streams_and_is_charged(honest_simnet: RunningSim
     assert said["is_final"]
     assert said["plain_signature"] and said["stream_signature"]
 
-    # It took its host from the registry, with the certificate that is listed there: it trusts no other.
+    # It took its host from the registry, with the certificate that is listed there: it trusts no
+    # other.
     (host,) = [h for h in simnet.hosts if h.endpoint == said["endpoint"]]
     assert host.tee_id.removeprefix("0x") == said["tee_id"].removeprefix("0x")
 
@@ -88,7 +99,8 @@ def test_the_official_sdk_calls_streams_and_is_charged(honest_simnet: RunningSim
 def test_the_official_sdk_refuses_a_certificate_that_is_not_registered(
     honest_simnet: RunningSimnet, sdk_python: Path
 ) -> None:
-    """Its pinning works against our hosts: so the call above really went through the registered certificate."""
+    """Its pinning works against our hosts: so the call above really went through the registered
+    certificate."""
     for host in honest_simnet.hosts:
         honest_simnet.cheat(host.name, "wrong-certificate")
     done = ask(sdk_python, honest_simnet)

@@ -20,11 +20,11 @@ import pytest
 from support.receipts import SIM, authorisation, failed_receipt, receipt, verdict
 from support.simnet import ProcessSimnet, isolated_home
 
+from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import VerdictStatus
-from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT
-from opg_magic.receipts.ledger import CallIntent, Ledger
-from opg_magic.receipts.receipt import new_id
-from opg_magic.wallet.limits import Limits
+from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT
+from opg_magic.receipt.document import new_id
+from opg_magic.settings.limits import Limits
 
 TEE = "0x" + "ab" * 32
 WIDE = Limits(OBSERVED_CAP, 10**24, 10**24)
@@ -56,7 +56,11 @@ class Server:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Jupyter Server as a user starts it: nothing on its command line names the extension."""
     scratch = tmp_path_factory.mktemp("server")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPG_", "JUPYTER"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OPG_", "JUPYTER"))
+    }
     environment = kept | {
         "OPG_HOME": str(scratch / "home"),
         "JUPYTER_CONFIG_DIR": str(scratch / "config"),
@@ -71,7 +75,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "jupyter_server",
+                    "--no-browser",
+                    "--allow-root",
+                    "--ip=127.0.0.1",
+                ),
                 f"--port={port}",
                 "--ServerApp.port_retries=0",
                 f"--IdentityProvider.token={token}",
@@ -93,7 +104,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             process.wait(timeout=60)
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], client: httpx.Client, url: str, log: Path) -> None:
+def _wait_until_up(
+    process: subprocess.Popen[bytes], client: httpx.Client, url: str, log: Path
+) -> None:
     end = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < end:
         try:
@@ -113,10 +126,12 @@ def server(running: Server) -> Server:
     return running
 
 
-# ------------------------------------------------------------------------------------------------------- who may read
+# ------------------------------------------------------------------------------------- who may read
 
 
-@pytest.mark.parametrize("path", ["status", "ledger", "receipt/0123456789", f"registry?tee_id={TEE}&block=1"])
+@pytest.mark.parametrize(
+    "path", ["status", "ledger", "receipt/0123456789", f"registry?tee_id={TEE}&block=1"]
+)
 def test_without_the_servers_token_nothing_is_told(server: Server, path: str) -> None:
     address = f"{server.url}/opg-magic/{path}"
     assert server.client.get(address).status_code == 403
@@ -127,7 +142,10 @@ def test_without_the_servers_token_nothing_is_told(server: Server, path: str) ->
 @pytest.mark.parametrize("path", ["status", "ledger", "receipt/0123456789", "registry"])
 def test_nothing_can_be_changed(server: Server, method: str, path: str) -> None:
     answer = server.client.request(
-        method, f"{server.url}/opg-magic/{path}", headers={"Authorization": f"token {server.token}"}, json={}
+        method,
+        f"{server.url}/opg-magic/{path}",
+        headers={"Authorization": f"token {server.token}"},
+        json={},
     )
     assert answer.status_code == 405
 
@@ -138,7 +156,7 @@ def test_answers_are_not_kept_by_the_browser(server: Server) -> None:
     assert answer.headers["Content-Type"].startswith("application/json")
 
 
-# ---------------------------------------------------------------------------------------------------------- the ledger
+# --------------------------------------------------------------------------------------- the ledger
 
 
 def test_reading_makes_no_ledger(server: Server) -> None:
@@ -150,7 +168,10 @@ def test_reading_makes_no_ledger(server: Server) -> None:
 
 def test_pages_hold_every_call_once_newest_first(server: Server) -> None:
     start = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    made = [receipt(text=f"Question {n}", created_at=start + timedelta(seconds=n // 2)) for n in range(7)]
+    made = [
+        receipt(text=f"Question {n}", created_at=start + timedelta(seconds=n // 2))
+        for n in range(7)
+    ]
     died = CallIntent(new_id(), start + timedelta(seconds=9), SIM, "k", "openai/gpt-5", prompt="p")
     with server.ledger as ledger:
         for one in made:
@@ -169,7 +190,11 @@ def test_pages_hold_every_call_once_newest_first(server: Server) -> None:
     assert sorted(row["id"] for row in seen) == sorted([*(one.id for one in made), died.id])
     assert [row["time"] for row in seen] == sorted((row["time"] for row in seen), reverse=True)
     assert seen[0]["id"] == died.id
-    assert (seen[0]["has_receipt"], seen[0]["verdict"], seen[0]["prompt"]) == (False, "UNFINISHED", "p")
+    assert (seen[0]["has_receipt"], seen[0]["verdict"], seen[0]["prompt"]) == (
+        False,
+        "UNFINISHED",
+        "p",
+    )
     assert seen[1]["has_receipt"]
 
 
@@ -224,8 +249,12 @@ def test_malformed_arguments_are_refused(server: Server, arguments: dict[str, st
 
 
 @pytest.mark.parametrize("saved", [False, True])
-@pytest.mark.parametrize("after", ["soon~0123456789", "2026-11-25", "2026-11-25~", "~0123456789", "2026-11-25~a~b"])
-def test_a_place_that_no_page_gave_is_refused_and_told(server: Server, after: str, saved: bool) -> None:
+@pytest.mark.parametrize(
+    "after", ["soon~0123456789", "2026-11-25", "2026-11-25~", "~0123456789", "2026-11-25~a~b"]
+)
+def test_a_place_that_no_page_gave_is_refused_and_told(
+    server: Server, after: str, saved: bool
+) -> None:
     if saved:
         with server.ledger as ledger:
             ledger.save(receipt())
@@ -244,38 +273,49 @@ def test_a_place_that_no_page_gave_is_refused_and_told(server: Server, after: st
         f"registry?tee_id={TEE}&block=1&chain_id=x", f"registry?tee_id={TEE}&block=1&run_id=%ff",
     ],
 )  # fmt: skip
-def test_odd_questions_are_the_callers_fault_and_never_the_servers(server: Server, query: str) -> None:
-    answer = server.client.get(f"{server.url}/opg-magic/{query}", headers={"Authorization": f"token {server.token}"})
+def test_odd_questions_are_the_callers_fault_and_never_the_servers(
+    server: Server, query: str
+) -> None:
+    answer = server.client.get(
+        f"{server.url}/opg-magic/{query}", headers={"Authorization": f"token {server.token}"}
+    )
     assert answer.status_code == 400
     assert answer.json()["message"]
 
 
 @pytest.mark.parametrize(
-    "name", ["%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff", "0123456789%00", "..%2f..%2fx", "0123456789a", "%20" * 10]
+    "name",
+    ["%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff", "0123456789%00", "..%2f..%2fx", "0123456789a", "%20" * 10],
 )
 def test_an_odd_id_is_not_found(server: Server, name: str) -> None:
     with server.ledger as ledger:
         ledger.save(receipt())
     address = f"{server.url}/opg-magic/receipt/{name}"
-    assert server.client.get(address, headers={"Authorization": f"token {server.token}"}).status_code in (400, 404)
+    assert server.client.get(
+        address, headers={"Authorization": f"token {server.token}"}
+    ).status_code in (400, 404)
 
 
 def test_a_damaged_ledger_is_told_and_not_replaced(server: Server) -> None:
     server.home.mkdir(exist_ok=True)
-    (server.home / "ledger.sqlite").write_bytes(b"not a database, and long enough to look like one" * 100)
+    (server.home / "ledger.sqlite").write_bytes(
+        b"not a database, and long enough to look like one" * 100
+    )
     answer = server.get("ledger")
     assert answer.status_code == 500
     assert "ledger" in answer.json()["message"]
     assert (server.home / "ledger.sqlite").read_bytes().startswith(b"not a database")
 
 
-# ---------------------------------------------------------------------------------------------------------- the status
+# --------------------------------------------------------------------------------------- the status
 
 
 def test_status_tells_limits_and_what_the_day_took(server: Server) -> None:
     server.settings('network = "opengradient"\nmax_cost_per_day = "2.5"\npolicy = "strict"\n')
     covered = authorisation(7, deadline=int(time.time()) + 300)
-    call = CallIntent(new_id(), datetime.now(UTC), OPENGRADIENT, "k", "openai/gpt-5", authorisation=covered)
+    call = CallIntent(
+        new_id(), datetime.now(UTC), OPENGRADIENT, "k", "openai/gpt-5", authorisation=covered
+    )
     with server.ledger as ledger:
         ledger.begin(call, reserve=True, limits=WIDE)
         status = server.get("status").json()
@@ -316,7 +356,7 @@ def test_no_secret_is_in_the_status(server: Server) -> None:
     assert server.get("status").json()["registry_rpcs"] == 1
 
 
-# -------------------------------------------------------------------------------------------------------- the registry
+# ------------------------------------------------------------------------------------- the registry
 
 
 @pytest.mark.parametrize(
@@ -331,7 +371,9 @@ def test_no_secret_is_in_the_status(server: Server) -> None:
         {"tee_id": TEE, "block": "1", "rpc": "http://127.0.0.1:1/"},
     ],
 )
-def test_the_registry_is_asked_well_formed_questions_only(server: Server, arguments: dict[str, str]) -> None:
+def test_the_registry_is_asked_well_formed_questions_only(
+    server: Server, arguments: dict[str, str]
+) -> None:
     assert server.get("registry", **arguments).status_code == 400
 
 
@@ -379,7 +421,9 @@ def _block(server: Server, url: str) -> int:
 
 
 @pytest.mark.simnet
-def test_the_registry_of_the_users_own_simulated_network(server: Server, simulated: dict[str, Any]) -> None:
+def test_the_registry_of_the_users_own_simulated_network(
+    server: Server, simulated: dict[str, Any]
+) -> None:
     host, block = simulated["hosts"][0], _block(server, simulated["registry_rpc"])
     question = {"tee_id": host["tee_id"], "block": block, "chain_id": 10740}
     # JupyterLab's requests bear the time, so that no cache answers.
@@ -399,7 +443,11 @@ def test_the_registry_of_the_users_own_simulated_network(server: Server, simulat
     assert told["registry"].pop("rpcs")
     assert through_settings == told
     unlisted = server.get("registry", **{**question, "tee_id": TEE}).json()["registry"]
-    assert (unlisted["active"], unlisted["entry"], unlisted["inactive_reason"]) == (False, None, "not listed")
+    assert (unlisted["active"], unlisted["entry"], unlisted["inactive_reason"]) == (
+        False,
+        None,
+        "not listed",
+    )
     future = server.get("registry", **{**question, "block": block + 10**6})
     assert future.status_code == 502
 

@@ -9,8 +9,8 @@ import pytest
 from eth_account import Account
 from eth_utils import keccak
 
-from opg_magic.networks import OPG_ADDRESS
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPG_ADDRESS
+from opg_magic.models.secret import Secret
 from opg_magic.simnet import chain as chain_module
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import BLOCK_SECONDS, Chain, Reverted
@@ -53,7 +53,9 @@ def ask(chain: Chain, method: str, *params: Any) -> Any:
 
 
 def refusal(chain: Chain, method: str, *params: Any) -> dict[str, Any]:
-    error: dict[str, Any] = chain.handle({"jsonrpc": "2.0", "id": 7, "method": method, "params": list(params)})["error"]
+    error: dict[str, Any] = chain.handle(
+        {"jsonrpc": "2.0", "id": 7, "method": method, "params": list(params)}
+    )["error"]
     return error
 
 
@@ -75,7 +77,7 @@ def word(address: str) -> str:
     return "0x" + address[2:].lower().rjust(64, "0")
 
 
-# ------------------------------------------------------------------------------------------------------- block clock
+# -------------------------------------------------------------------------------------- block clock
 
 
 def test_an_idle_chain_shows_a_recent_block(chain: Chain, clock: Clock) -> None:
@@ -118,11 +120,15 @@ def test_transactions_of_one_second_do_not_push_the_clock_ahead(chain: Chain) ->
 
 
 def test_blocks_form_a_chain(chain: Chain) -> None:
-    blocks = [ask(chain, "eth_getBlockByNumber", hex(n), False) for n in range(chain.block_number + 1)]
+    blocks = [
+        ask(chain, "eth_getBlockByNumber", hex(n), False) for n in range(chain.block_number + 1)
+    ]
     assert [b["parentHash"] for b in blocks[1:]] == [b["hash"] for b in blocks[:-1]]
 
 
-def test_contracts_see_the_time_of_the_block_that_is_asked_about(chain: Chain, clock: Clock) -> None:
+def test_contracts_see_the_time_of_the_block_that_is_asked_about(
+    chain: Chain, clock: Clock
+) -> None:
     # TIMESTAMP PUSH1 0 MSTORE PUSH1 32 PUSH1 0 RETURN
     probe = "0x" + "55" * 20
     chain.put_code(probe, bytes.fromhex("4260005260206000f3"))
@@ -132,7 +138,7 @@ def test_contracts_see_the_time_of_the_block_that_is_asked_about(chain: Chain, c
     assert int.from_bytes(chain.call(probe, b"", block=then), "big") == START
 
 
-# ------------------------------------------------------------------------------------------------------------ history
+# ------------------------------------------------------------------------------------------ history
 
 
 def test_state_is_read_as_it_was_at_a_block(chain: Chain) -> None:
@@ -151,18 +157,29 @@ def test_state_is_read_as_it_was_at_a_block(chain: Chain) -> None:
 
 def test_a_block_that_is_not_there_is_an_error_for_state(chain: Chain) -> None:
     for selector in (hex(10**6), {"blockHash": "0x" + "00" * 32}):
-        assert refusal(chain, "eth_getBalance", OPG_ADDRESS, selector)["message"] == "header not found"
+        assert (
+            refusal(chain, "eth_getBalance", OPG_ADDRESS, selector)["message"] == "header not found"
+        )
 
 
 def test_a_call_leaves_no_trace(chain: Chain) -> None:
     token = deploy.opg(chain)
     data = "0x" + token.encode("mint", deploy.address_of(ANNA), 5).hex()
-    ask(chain, "eth_call", {"from": deploy.address_of(ADMIN), "to": OPG_ADDRESS, "data": data}, "latest")
-    ask(chain, "eth_estimateGas", {"from": deploy.address_of(ADMIN), "to": OPG_ADDRESS, "data": data})
+    ask(
+        chain,
+        "eth_call",
+        {"from": deploy.address_of(ADMIN), "to": OPG_ADDRESS, "data": data},
+        "latest",
+    )
+    ask(
+        chain,
+        "eth_estimateGas",
+        {"from": deploy.address_of(ADMIN), "to": OPG_ADDRESS, "data": data},
+    )
     assert token.read("totalSupply") == 0
 
 
-# ------------------------------------------------------------------------------------------------------- transactions
+# ------------------------------------------------------------------------------------- transactions
 
 
 def test_a_transaction_can_be_looked_up(chain: Chain) -> None:
@@ -180,9 +197,17 @@ def test_a_transaction_can_be_looked_up(chain: Chain) -> None:
 
 
 def test_legacy_and_access_list_transactions_are_taken(chain: Chain) -> None:
-    fields = {"chainId": 8453, "to": "0x" + "77" * 20, "value": 1, "gas": 30_000, "gasPrice": 3 * 10**9}
+    fields = {
+        "chainId": 8453,
+        "to": "0x" + "77" * 20,
+        "value": 1,
+        "gas": 30_000,
+        "gasPrice": 3 * 10**9,
+    }
     for nonce, extra in enumerate(({}, {"type": 1, "accessList": []})):
-        raw = Account.sign_transaction(fields | {"nonce": nonce} | extra, ANNA.reveal()).raw_transaction.hex()
+        raw = Account.sign_transaction(
+            fields | {"nonce": nonce} | extra, ANNA.reveal()
+        ).raw_transaction.hex()
         identity = ask(chain, "eth_sendRawTransaction", "0x" + raw)
         assert ask(chain, "eth_getTransactionReceipt", identity)["status"] == "0x1"
         assert ask(chain, "eth_getTransactionByHash", identity)["type"] == hex(nonce)
@@ -197,9 +222,14 @@ def test_legacy_and_access_list_transactions_are_taken(chain: Chain) -> None:
         ({"gas": 10**9}, "exceeds block gas limit"),
     ],
 )
-def test_a_bad_transaction_is_refused_and_nothing_is_mined(chain: Chain, changes: dict[str, Any], message: str) -> None:
+def test_a_bad_transaction_is_refused_and_nothing_is_mined(
+    chain: Chain, changes: dict[str, Any], message: str
+) -> None:
     before = chain.block_number
-    assert refusal(chain, "eth_sendRawTransaction", signed(chain, ANNA, **changes))["message"] == message
+    assert (
+        refusal(chain, "eth_sendRawTransaction", signed(chain, ANNA, **changes))["message"]
+        == message
+    )
     assert chain.block_number == before
     assert ask(chain, "eth_sendRawTransaction", signed(chain, ANNA))  # the chain goes on
 
@@ -227,16 +257,25 @@ def test_without_a_gas_limit_a_refusal_costs_nothing(chain: Chain) -> None:
 def test_a_revert_carries_its_data(chain: Chain) -> None:
     token = deploy.opg(chain)
     data = "0x" + token.encode("transfer", deploy.address_of(BERT), 9).hex()
-    error = refusal(chain, "eth_call", {"from": deploy.address_of(ANNA), "to": OPG_ADDRESS, "data": data}, "latest")
+    error = refusal(
+        chain,
+        "eth_call",
+        {"from": deploy.address_of(ANNA), "to": OPG_ADDRESS, "data": data},
+        "latest",
+    )
     assert error["code"] == 3
-    assert error["data"].startswith("0x" + keccak(text="InsufficientBalance(address,uint256,uint256)")[:4].hex())
+    assert error["data"].startswith(
+        "0x" + keccak(text="InsufficientBalance(address,uint256,uint256)")[:4].hex()
+    )
 
 
 def test_an_endless_loop_ends_with_the_gas(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_module, "GAS_LIMIT", 200_000)
     loop = "0x" + "66" * 20
     chain.put_code(loop, bytes.fromhex("5b600056"))  # JUMPDEST PUSH1 0 JUMP
-    assert refusal(chain, "eth_call", {"to": loop, "gas": hex(10**9)}, "latest")["message"].endswith("OutOfGas")
+    assert refusal(chain, "eth_call", {"to": loop, "gas": hex(10**9)}, "latest")[
+        "message"
+    ].endswith("OutOfGas")
 
 
 def test_contracts_calling_themselves_for_ever_are_stopped(chain: Chain) -> None:
@@ -258,7 +297,7 @@ def test_keys_are_not_shown_by_a_failing_transaction(chain: Chain) -> None:
     assert repr(BERT.reveal()) not in shown
 
 
-# --------------------------------------------------------------------------------------------------------------- logs
+# --------------------------------------------------------------------------------------------- logs
 
 
 def test_logs_are_found_by_address_topics_and_range(chain: Chain) -> None:
@@ -270,7 +309,9 @@ def test_logs_are_found_by_address_topics_and_range(chain: Chain) -> None:
     token.send(ANNA, "approve", bert, 1)
 
     def amounts(**wanted: Any) -> list[int]:
-        return [int(log["data"], 16) for log in ask(chain, "eth_getLogs", {"fromBlock": "0x0"} | wanted)]
+        return [
+            int(log["data"], 16) for log in ask(chain, "eth_getLogs", {"fromBlock": "0x0"} | wanted)
+        ]
 
     assert amounts(address=OPG_ADDRESS) == [10, 3, 1]
     assert amounts(address=[OPG_ADDRESS, bert], topics=[TRANSFER]) == [10, 3]
@@ -285,10 +326,12 @@ def test_logs_are_found_by_address_topics_and_range(chain: Chain) -> None:
     assert amounts(fromBlock="latest") == [1]
     assert amounts(toBlock=hex(10**6)) == [10, 3, 1]
     pinned = ask(chain, "eth_getBlockByNumber", hex(first), False)["hash"]
-    assert [int(log["data"], 16) for log in ask(chain, "eth_getLogs", {"blockHash": pinned})] == [10]
+    assert [int(log["data"], 16) for log in ask(chain, "eth_getLogs", {"blockHash": pinned})] == [
+        10
+    ]
 
 
-# ----------------------------------------------------------------------------------------------------------- requests
+# ----------------------------------------------------------------------------------------- requests
 
 
 def test_a_batch_is_answered_in_order_and_notifications_are_not(chain: Chain) -> None:
@@ -332,16 +375,26 @@ def test_malformed_params_are_said_to_be_so(chain: Chain, method: str, params: l
 
 def test_fees_are_enough_for_the_next_block(chain: Chain, clock: Clock) -> None:
     history = ask(chain, "eth_feeHistory", "0x5", "latest", [50])
-    assert len(history["baseFeePerGas"]) == len(history["gasUsedRatio"]) + 1 == len(history["reward"]) + 1
+    assert (
+        len(history["baseFeePerGas"])
+        == len(history["gasUsedRatio"]) + 1
+        == len(history["reward"]) + 1
+    )
     price = int(ask(chain, "eth_gasPrice"), 16)
     tip = int(ask(chain, "eth_maxPriorityFeePerGas"), 16)
     assert price >= int(history["baseFeePerGas"][-1], 16) + tip
-    ask(chain, "eth_sendRawTransaction", signed(chain, ANNA, maxFeePerGas=price, maxPriorityFeePerGas=tip))
+    ask(
+        chain,
+        "eth_sendRawTransaction",
+        signed(chain, ANNA, maxFeePerGas=price, maxPriorityFeePerGas=tip),
+    )
 
 
 def test_threads_share_one_chain(chain: Chain) -> None:
     token, bert = deploy.opg(chain), deploy.address_of(BERT)
-    threads = [threading.Thread(target=lambda: token.send(ADMIN, "mint", bert, 1)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: token.send(ADMIN, "mint", bert, 1)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -349,7 +402,9 @@ def test_threads_share_one_chain(chain: Chain) -> None:
     assert token.read("balanceOf", bert) == 8
 
 
-def test_a_busy_chain_says_so_instead_of_blocking(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_chain_says_so_instead_of_blocking(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "LOCK_SECONDS", 0.0)
     held, done = threading.Event(), threading.Event()
 

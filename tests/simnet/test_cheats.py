@@ -1,4 +1,5 @@
-"""Each cheat, played by a host on the wire: what it does is caught by the check that it is meant for."""
+"""Each cheat, played by a host on the wire: what it does is caught by the check that it is meant
+for."""
 
 from __future__ import annotations
 
@@ -25,8 +26,11 @@ from opg_magic.wallet.bounds import Bounds
 QUESTION = "What does a TEE protect against?"
 
 
-async def exchange(simnet: RunningSimnet, mode: str, *, stream: bool, name: str = "anna") -> tuple[Client, Any, Any]:
-    """One paid call to a host in that mode: the client, the verdict on the bytes that came, and the response."""
+async def exchange(
+    simnet: RunningSimnet, mode: str, *, stream: bool, name: str = "anna"
+) -> tuple[Client, Any, Any]:
+    """One paid call to a host in that mode: the client, the verdict on the bytes that came, and the
+    response."""
     simnet.cheat(name, mode)
     body = chat(QUESTION, stream=True) if stream else chat(QUESTION)
     async with client(simnet, name) as c:
@@ -34,7 +38,9 @@ async def exchange(simnet: RunningSimnet, mode: str, *, stream: bool, name: str 
         answer = await c.pay(body)
         key = simnet.listed(c.host).public_key
     assert answer.status_code == 200, (answer.status_code, answer.text)
-    verdict = verify_exchange(body, answer.text, signing_key=key, sent_at=sent, received_at=time.time())
+    verdict = verify_exchange(
+        body, answer.text, signing_key=key, sent_at=sent, received_at=time.time()
+    )
     return c, verdict, answer
 
 
@@ -50,7 +56,8 @@ async def test_off_is_honest(honest_simnet: RunningSimnet, stream: bool) -> None
     assert verdict.claims["signature"].status == "passed"
 
 
-#: mode -> the claims of which at least one fails (that a later claim cannot be judged then is not our matter here).
+#: mode -> the claims of which at least one fails (that a later claim cannot be judged then is not
+#: our matter here).
 CAUGHT_BY_BYTES = {
     "change-byte": {"response"},
     "sign-other-request": {"request"},
@@ -71,7 +78,9 @@ CAUGHT_BY_BYTES = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("mode", CAUGHT_BY_BYTES)
-async def test_a_lie_in_the_answer_fails(honest_simnet: RunningSimnet, mode: str, stream: bool) -> None:
+async def test_a_lie_in_the_answer_fails(
+    honest_simnet: RunningSimnet, mode: str, stream: bool
+) -> None:
     _, verdict, _ = await exchange(honest_simnet, mode, stream=stream)
     assert verdict.status == "FAILED"
     failed = {claim.name for claim in verdict.failed_claims}
@@ -79,7 +88,9 @@ async def test_a_lie_in_the_answer_fails(honest_simnet: RunningSimnet, mode: str
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_unsigned_is_unverified_and_charged(honest_simnet: RunningSimnet, stream: bool) -> None:
+async def test_unsigned_is_unverified_and_charged(
+    honest_simnet: RunningSimnet, stream: bool
+) -> None:
     c, verdict, _ = await exchange(honest_simnet, "unsigned-stream", stream=stream)
     assert verdict.status == "UNVERIFIED"
     assert verdict.claims["signature"].status == "missing"
@@ -87,7 +98,9 @@ async def test_unsigned_is_unverified_and_charged(honest_simnet: RunningSimnet, 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_replay_gives_the_first_answer_again(honest_simnet: RunningSimnet, stream: bool) -> None:
+async def test_replay_gives_the_first_answer_again(
+    honest_simnet: RunningSimnet, stream: bool
+) -> None:
     simnet = honest_simnet
     simnet.cheat("anna", "replay")
     async with client(simnet) as c:
@@ -98,7 +111,9 @@ async def test_replay_gives_the_first_answer_again(honest_simnet: RunningSimnet,
         replayed = await c.ask(other)
         key = simnet.listed(c.host).public_key
     assert first.content == same.content == replayed.content
-    verdict = verify_exchange(other, replayed.text, signing_key=key, sent_at=sent, received_at=time.time())
+    verdict = verify_exchange(
+        other, replayed.text, signing_key=key, sent_at=sent, received_at=time.time()
+    )
     assert verdict.claims["request"].status == "failed"
     assert verdict.claims["signature"].status == "passed"
 
@@ -111,7 +126,9 @@ async def test_script_output_is_hostile_and_correctly_signed(honest_simnet: Runn
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_cut_stream_breaks_off_and_is_not_charged(honest_simnet: RunningSimnet, stream: bool) -> None:
+async def test_cut_stream_breaks_off_and_is_not_charged(
+    honest_simnet: RunningSimnet, stream: bool
+) -> None:
     honest_simnet.cheat("anna", "cut-stream")
     received = b""
     async with client(honest_simnet) as c:
@@ -127,7 +144,9 @@ async def test_cut_stream_breaks_off_and_is_not_charged(honest_simnet: RunningSi
     assert charged(c) == 0
 
 
-async def test_error_mid_stream_is_the_recorded_frame_and_not_charged(honest_simnet: RunningSimnet) -> None:
+async def test_error_mid_stream_is_the_recorded_frame_and_not_charged(
+    honest_simnet: RunningSimnet,
+) -> None:
     c, verdict, answer = await exchange(honest_simnet, "error-mid-stream", stream=True)
     assert answer.text.endswith('data: {"error": "Stream processing failed"}\n\n')
     assert "[DONE]" not in answer.text
@@ -135,7 +154,7 @@ async def test_error_mid_stream_is_the_recorded_frame_and_not_charged(honest_sim
     assert charged(c) == 0
 
 
-# ------------------------------------------------------------------------------------------------------------- payment
+# ------------------------------------------------------------------------------------------ payment
 
 REFUSED_TERMS = {
     "other-payee": "asks to pay",
@@ -148,7 +167,9 @@ REFUSED_TERMS = {
 
 
 @pytest.mark.parametrize("mode", REFUSED_TERMS)
-async def test_lying_terms_are_refused_before_signing(honest_simnet: RunningSimnet, mode: str) -> None:
+async def test_lying_terms_are_refused_before_signing(
+    honest_simnet: RunningSimnet, mode: str
+) -> None:
     honest_simnet.cheat("anna", mode)
     async with client(honest_simnet) as c:
         with pytest.raises(PaymentRefused, match=REFUSED_TERMS[mode]):
@@ -186,12 +207,17 @@ async def test_expired_session_refuses_every_session(honest_simnet: RunningSimne
     async with client(honest_simnet) as c:
         await c.pay(chat("x"))
         answer = await c.ask(chat("y"))
-        assert (answer.status_code, answer.json()) == (402, {"error": "Session expired or exhausted"})
+        assert (answer.status_code, answer.json()) == (
+            402,
+            {"error": "Session expired or exhausted"},
+        )
         assert (await c.pay(chat("z"))).status_code == 200
 
 
 @pytest.mark.parametrize(("mode", "takes"), [("hang", False), ("take-and-hang", True)])
-async def test_a_hanging_host_never_answers(honest_simnet: RunningSimnet, mode: str, takes: bool) -> None:
+async def test_a_hanging_host_never_answers(
+    honest_simnet: RunningSimnet, mode: str, takes: bool
+) -> None:
     simnet = honest_simnet
     simnet.settle_now()
     simnet.cheat("anna", mode)
@@ -214,7 +240,9 @@ async def test_a_hanging_host_never_answers(honest_simnet: RunningSimnet, mode: 
         assert (await call).status_code == 500
 
 
-async def test_http_500_comes_after_the_payment_and_costs_nothing(honest_simnet: RunningSimnet) -> None:
+async def test_http_500_comes_after_the_payment_and_costs_nothing(
+    honest_simnet: RunningSimnet,
+) -> None:
     honest_simnet.cheat("anna", "http-500")
     async with client(honest_simnet) as c:
         assert (await c.unpaid(chat("x"))).status_code == 402
@@ -223,13 +251,15 @@ async def test_http_500_comes_after_the_payment_and_costs_nothing(honest_simnet:
     assert charged(c) == 0
 
 
-async def test_slow_still_answers_correctly(honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_still_answers_correctly(
+    honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(MODES["slow"], "pause", 0.001)
     _, verdict, _ = await exchange(honest_simnet, "slow", stream=True)
     assert verdict.claims["signature"].status == "passed"
 
 
-# ---------------------------------------------------------------------------------------------------------- connection
+# --------------------------------------------------------------------------------------- connection
 
 
 async def presented(simnet: RunningSimnet, name: str) -> bytes:
@@ -282,7 +312,7 @@ async def test_redirect_points_to_another_host(honest_simnet: RunningSimnet) -> 
     assert not answer.headers["Location"].startswith(c.host.endpoint)
 
 
-# --------------------------------------------------------------------------------------------------------- attestation
+# -------------------------------------------------------------------------------------- attestation
 
 
 async def attested(simnet: RunningSimnet) -> httpx.Response:
@@ -327,7 +357,7 @@ async def test_no_attestation_is_404(honest_simnet: RunningSimnet) -> None:
     assert (await attested(honest_simnet)).status_code == 404
 
 
-# --------------------------------------------------------------------------------------------------------------- names
+# -------------------------------------------------------------------------------------------- names
 
 
 def test_every_mode_says_what_it_does_in_one_line() -> None:

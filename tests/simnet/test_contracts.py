@@ -1,4 +1,5 @@
-"""The contracts of the simulated network: what they allow and refuse, and that they are built from their sources.
+"""The contracts of the simulated network: what they allow and refuse, and that they are built from
+their sources.
 
 Payments are signed here from the facts of protocol section 6, with eth-account and no code of ours.
 """
@@ -23,8 +24,8 @@ from cryptography.x509.oid import NameOID
 from eth_account import Account
 from eth_utils import keccak
 
-from opg_magic.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.models.secret import Secret
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Chain, Reverted
 from opg_magic.simnet.deploy import Contract, RegistryAdmin
@@ -32,7 +33,7 @@ from opg_magic.simnet.nitro import Authority
 
 CONTRACTS = Path(deploy.__file__).parent / "contracts"
 STUB = Path(__file__).parents[1] / "support" / "contracts" / "VerifierStub.json"
-CLIENT_ABI = Path(deploy.__file__).parents[1] / "hosts" / "abi.json"
+CLIENT_ABI = Path(deploy.__file__).parents[1] / "network" / "abi.json"
 
 ADMIN = Secret(b"\x11" * 32)
 PAYER = Secret(b"\x12" * 32)
@@ -56,14 +57,18 @@ def clock() -> Clock:
     return Clock(time.time())
 
 
-# ------------------------------------------------------------------------------------------------------------ payments
+# ----------------------------------------------------------------------------------------- payments
 
 
 @pytest.fixture
 def chain(clock: Clock) -> Chain:
     made = Chain(8453, now=clock)
     deploy.deploy_payment_chain(
-        made, admin_key=ADMIN, payer_key=PAYER, payer_grant=GRANT, facilitator=deploy.address_of(FACILITATOR)
+        made,
+        admin_key=ADMIN,
+        payer_key=PAYER,
+        payer_grant=GRANT,
+        facilitator=deploy.address_of(FACILITATOR),
     )
     made.fund(deploy.address_of(STRANGER), 10**20)
     return made
@@ -106,7 +111,10 @@ class Payment:
                     {"name": "deadline", "type": "uint256"},
                     {"name": "witness", "type": "Witness"},
                 ],
-                "TokenPermissions": [{"name": "token", "type": "address"}, {"name": "amount", "type": "uint256"}],
+                "TokenPermissions": [
+                    {"name": "token", "type": "address"},
+                    {"name": "amount", "type": "uint256"},
+                ],
                 "Witness": [
                     {"name": "to", "type": "address"},
                     {"name": "facilitator", "type": "address"},
@@ -118,7 +126,11 @@ class Payment:
                 "spender": f["spender"],
                 "nonce": f["nonce"],
                 "deadline": f["deadline"],
-                "witness": {"to": f["to"], "facilitator": f["facilitator"], "validAfter": f["validAfter"]},
+                "witness": {
+                    "to": f["to"],
+                    "facilitator": f["facilitator"],
+                    "validAfter": f["validAfter"],
+                },
             },
         }
         return bytes(Account.sign_typed_data(key.reveal(), full_message=message).signature)
@@ -155,7 +167,9 @@ def test_every_contract_stands_at_its_address(chain: Chain) -> None:
 
 def test_a_signed_payment_settles_for_what_was_used(chain: Chain) -> None:
     payment = Payment(chain)
-    receipt = deploy.upto_proxy(chain).send(FACILITATOR, "settle", *payment.arguments(CAP // 4, payment.sign()))
+    receipt = deploy.upto_proxy(chain).send(
+        FACILITATOR, "settle", *payment.arguments(CAP // 4, payment.sign())
+    )
     assert receipt["status"] == 1
     assert balance(chain, PAYEE) == CAP // 4
     assert balance(chain, deploy.address_of(PAYER)) == GRANT - CAP // 4
@@ -204,13 +218,19 @@ def test_a_nonce_that_its_owner_withdrew_pays_nothing(chain: Chain) -> None:
 def test_more_than_the_cap_is_refused(chain: Chain) -> None:
     payment = Payment(chain)
     arguments = payment.arguments(CAP + 1, payment.sign())
-    assert refused(deploy.upto_proxy(chain), FACILITATOR, "settle", *arguments) == "AmountExceedsPermitted"
+    assert (
+        refused(deploy.upto_proxy(chain), FACILITATOR, "settle", *arguments)
+        == "AmountExceedsPermitted"
+    )
 
 
 def test_only_the_named_facilitator_settles(chain: Chain) -> None:
     payment = Payment(chain)
     arguments = payment.arguments(1, payment.sign())
-    assert refused(deploy.upto_proxy(chain), STRANGER, "settle", *arguments) == "UnauthorizedFacilitator"
+    assert (
+        refused(deploy.upto_proxy(chain), STRANGER, "settle", *arguments)
+        == "UnauthorizedFacilitator"
+    )
     # Nor by naming oneself: the witness is signed.
     arguments = payment.arguments(1, payment.sign(), facilitator=deploy.address_of(STRANGER))
     assert refused(deploy.upto_proxy(chain), STRANGER, "settle", *arguments) == "InvalidSigner"
@@ -226,7 +246,9 @@ def test_the_deadline_is_inclusive_and_final(chain: Chain, clock: Clock) -> None
     receipt = proxy.send(FACILITATOR, "settle", *late.arguments(1, late.sign()), gas=300_000)
     assert receipt["status"] == 0
     clock.now += 10
-    assert refused(proxy, FACILITATOR, "settle", *late.arguments(1, late.sign())) == "SignatureExpired"
+    assert (
+        refused(proxy, FACILITATOR, "settle", *late.arguments(1, late.sign())) == "SignatureExpired"
+    )
     assert chain.time > late.fields["deadline"]
     assert deploy.permit2(chain).read("nonceBitmap", deploy.address_of(PAYER), 0) == 1 << 2
 
@@ -252,7 +274,9 @@ def test_not_before_valid_after(chain: Chain, clock: Clock) -> None:
     ],
     ids=lambda shown: next(iter(shown)),
 )
-def test_nothing_signed_can_be_changed_by_the_facilitator(chain: Chain, shown: dict[str, Any]) -> None:
+def test_nothing_signed_can_be_changed_by_the_facilitator(
+    chain: Chain, shown: dict[str, Any]
+) -> None:
     payment = Payment(chain)
     arguments = payment.arguments(1, payment.sign(), **shown)
     assert refused(deploy.upto_proxy(chain), FACILITATOR, "settle", *arguments) == "InvalidSigner"
@@ -279,7 +303,11 @@ def test_a_foreign_or_malformed_signature_is_refused(chain: Chain) -> None:
     payment, proxy = Payment(chain), deploy.upto_proxy(chain)
     good = payment.sign()
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-    twin = good[:32] + (order - int.from_bytes(good[32:64], "big")).to_bytes(32, "big") + bytes([good[64] ^ 7])
+    twin = (
+        good[:32]
+        + (order - int.from_bytes(good[32:64], "big")).to_bytes(32, "big")
+        + bytes([good[64] ^ 7])
+    )
     for signature, reason in [
         (payment.sign(STRANGER), "InvalidSigner"),
         (good[:64], "InvalidSignatureLength"),
@@ -299,7 +327,12 @@ def test_without_balance_or_allowance_nothing_is_spent(chain: Chain) -> None:
     token.send(PAYER, "approve", PERMIT2, CAP)
     token.send(PAYER, "transfer", PAYEE, GRANT - 1)
     assert refused(proxy, FACILITATOR, "settle", *arguments) == "TransferFailed"
-    assert deploy.permit2(chain).read("nonceBitmap", deploy.address_of(PAYER), payment.fields["nonce"] >> 8) == 0
+    assert (
+        deploy.permit2(chain).read(
+            "nonceBitmap", deploy.address_of(PAYER), payment.fields["nonce"] >> 8
+        )
+        == 0
+    )
 
 
 def test_a_limited_allowance_is_counted_down(chain: Chain) -> None:
@@ -335,10 +368,12 @@ def test_permit2_itself_holds_spenders_to_the_signed_amount(chain: Chain) -> Non
 def test_only_the_admin_mints_and_the_admin_is_set_once(chain: Chain) -> None:
     token = deploy.opg(chain)
     assert refused(token, STRANGER, "mint", PAYEE, 1) == "NotAdmin"
-    assert refused(token, STRANGER, "initialize", deploy.address_of(STRANGER)) == "AlreadyInitialized"
+    assert (
+        refused(token, STRANGER, "initialize", deploy.address_of(STRANGER)) == "AlreadyInitialized"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ registry
+# ----------------------------------------------------------------------------------------- registry
 
 PCRS = {0: b"\x01" * 48, 1: b"\x02" * 48, 2: b"\x03" * 48}
 PCR_HASH = keccak(b"".join(PCRS[i] for i in range(3)))
@@ -356,7 +391,9 @@ class Enclave:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "host")])
         now = datetime.now(UTC)
         certificate = (
-            x509.CertificateBuilder(name, name, tls.public_key(), 1, now - timedelta(1), now + timedelta(1))
+            x509.CertificateBuilder(
+                name, name, tls.public_key(), 1, now - timedelta(1), now + timedelta(1)
+            )
         ).sign(tls, hashes.SHA256())
         self.certificate = certificate.public_bytes(serialization.Encoding.DER)
 
@@ -370,7 +407,9 @@ class Enclave:
         return authority.document(**(fields | changes))
 
     def sign(self, digest: bytes) -> bytes:
-        return self.key.sign(digest, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+        return self.key.sign(
+            digest, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
+        )
 
 
 @cache
@@ -389,7 +428,9 @@ def registry(clock: Clock) -> RegistryAdmin:
     return deploy.deploy_registry_chain(chain, admin_key=ADMIN)
 
 
-def register(registry: RegistryAdmin, clock: Clock, host: Enclave | None = None, **changes: Any) -> str:
+def register(
+    registry: RegistryAdmin, clock: Clock, host: Enclave | None = None, **changes: Any
+) -> str:
     host = host or enclave()
     document = changes.pop("document", None) or host.document(authority(), clock)
     arguments: dict[str, Any] = {
@@ -400,7 +441,9 @@ def register(registry: RegistryAdmin, clock: Clock, host: Enclave | None = None,
     return registry.register(STRANGER, PAYEE, "https://127.0.0.1:1", **(arguments | changes))
 
 
-def test_a_registered_host_is_active_and_listed_with_everything(registry: RegistryAdmin, clock: Clock) -> None:
+def test_a_registered_host_is_active_and_listed_with_everything(
+    registry: RegistryAdmin, clock: Clock
+) -> None:
     registry.approve_pcr(PCR_HASH, "v1.2")
     tee_id = register(registry, clock)
     assert tee_id == "0x" + keccak(enclave().public_key).hex()
@@ -462,7 +505,9 @@ def test_registration_needs_an_approved_measurement(registry: RegistryAdmin, clo
     assert register(registry, clock, tee_type=1)
 
 
-def test_registration_needs_a_genuine_document_about_these_keys(registry: RegistryAdmin, clock: Clock) -> None:
+def test_registration_needs_a_genuine_document_about_these_keys(
+    registry: RegistryAdmin, clock: Clock
+) -> None:
     registry.approve_pcr(PCR_HASH, "v1")
     registry.approve_pcr(keccak(bytes(144)), "debug")
     good = enclave().document(authority(), clock)
@@ -473,7 +518,11 @@ def test_registration_needs_a_genuine_document_about_these_keys(registry: Regist
         "changed byte": {"document": good[:-1] + bytes([good[-1] ^ 1])},
         "trailing byte": {"document": good + b"\0"},
         "debug mode": {"document": enclave().document(authority(), clock, pcrs={})},
-        "too old": {"document": enclave().document(authority(), clock, timestamp_ms=int((clock.now - 90_000) * 1000))},
+        "too old": {
+            "document": enclave().document(
+                authority(), clock, timestamp_ms=int((clock.now - 90_000) * 1000)
+            )
+        },
         "nothing": {"document": b"\0"},
     }
     for name, changes in bad.items():
@@ -490,7 +539,11 @@ def test_disabling_shows_from_its_block_on_only(registry: RegistryAdmin, clock: 
     before = registry.chain.block_number
     registry.disable(tee_id)
     assert not registry.is_active(tee_id)
-    assert registry.contract.read("getActiveTEEs", 0) == registry.contract.read("getEnabledTEEs", 0) == ()
+    assert (
+        registry.contract.read("getActiveTEEs", 0)
+        == registry.contract.read("getEnabledTEEs", 0)
+        == ()
+    )
     assert len(registry.contract.read("getTEEsByType", 0)) == 1
     assert registry.is_active(tee_id, block=before)
     assert len(registry.contract.read("getActiveTEEs", 0, block=before)) == 1
@@ -500,7 +553,9 @@ def test_disabling_shows_from_its_block_on_only(registry: RegistryAdmin, clock: 
     assert registry.is_active(tee_id)
 
 
-def test_revoking_a_measurement_ends_its_hosts_at_once(registry: RegistryAdmin, clock: Clock) -> None:
+def test_revoking_a_measurement_ends_its_hosts_at_once(
+    registry: RegistryAdmin, clock: Clock
+) -> None:
     registry.approve_pcr(PCR_HASH, "v1")
     tee_id = register(registry, clock)
     before = registry.chain.block_number
@@ -572,7 +627,9 @@ def test_only_owner_and_admin_act_on_a_host_and_only_the_admin_on_measurements(
         ("setHeartbeatMaxAge", (1,)),
     ):
         assert refused(contract, STRANGER, function, *arguments) == "NotAdmin"
-    assert refused(contract, PAYER, "initialize", deploy.address_of(PAYER), 1) == "AlreadyInitialized"
+    assert (
+        refused(contract, PAYER, "initialize", deploy.address_of(PAYER), 1) == "AlreadyInitialized"
+    )
     contract.send(STRANGER, "disableTEE", identity)
     assert not registry.is_active(tee_id)
 
@@ -580,7 +637,9 @@ def test_only_owner_and_admin_act_on_a_host_and_only_the_admin_on_measurements(
 def test_an_ohttp_key_is_shown_with_its_host(registry: RegistryAdmin, clock: Clock) -> None:
     registry.approve_pcr(PCR_HASH, "v1")
     tee_id = register(registry, clock)
-    registry.contract.send(STRANGER, "setOHTTPConfig", bytes.fromhex(tee_id[2:]), 1, 32, 1, 3, b"\x07" * 32, b"\x08")
+    registry.contract.send(
+        STRANGER, "setOHTTPConfig", bytes.fromhex(tee_id[2:]), 1, 32, 1, 3, b"\x07" * 32, b"\x08"
+    )
     (entry,) = registry.contract.read("getActiveTEEs", 0)
     assert entry[10] == (1, 32, 1, 3, b"\x07" * 32, b"\x08", int(clock.now))
 
@@ -591,19 +650,27 @@ def test_an_unknown_host_is_not_active(registry: RegistryAdmin) -> None:
         registry.contract.read("getTEE", bytes(32))
 
 
-# ---------------------------------------------------------------------------------------------------------- precompile
+# --------------------------------------------------------------------------------------- precompile
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01\x02\x03\x04", keccak(text="verifyRSAPSS(bytes,bytes32,bytes)")[:4]])
-def test_the_precompile_reverts_on_what_it_does_not_understand(registry: RegistryAdmin, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data", [b"", b"\x01\x02\x03\x04", keccak(text="verifyRSAPSS(bytes,bytes32,bytes)")[:4]]
+)
+def test_the_precompile_reverts_on_what_it_does_not_understand(
+    registry: RegistryAdmin, data: bytes
+) -> None:
     with pytest.raises(Reverted):
         registry.chain.call("0x" + "0900".rjust(40, "0"), data)
 
 
 @pytest.mark.parametrize("salt", [0, 20, 32])
-def test_the_precompile_takes_pss_with_a_salt_of_32_bytes_only(registry: RegistryAdmin, salt: int) -> None:
+def test_the_precompile_takes_pss_with_a_salt_of_32_bytes_only(
+    registry: RegistryAdmin, salt: int
+) -> None:
     digest = bytes(range(32))
-    signature = enclave().key.sign(digest, padding.PSS(padding.MGF1(hashes.SHA256()), salt), hashes.SHA256())
+    signature = enclave().key.sign(
+        digest, padding.PSS(padding.MGF1(hashes.SHA256()), salt), hashes.SHA256()
+    )
     assert pss(registry, enclave().public_key, digest, signature) is (salt == 32)
 
 
@@ -611,7 +678,12 @@ def test_the_precompile_says_no_to_other_keys(registry: RegistryAdmin) -> None:
     digest = bytes(32)
     curve = ec.generate_private_key(ec.SECP256R1()).public_key()
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    keys = [b"", b"\x30\x00", enclave(1).public_key, curve.public_bytes(serialization.Encoding.DER, spki)]
+    keys = [
+        b"",
+        b"\x30\x00",
+        enclave(1).public_key,
+        curve.public_bytes(serialization.Encoding.DER, spki),
+    ]
     signature = enclave().sign(digest)
     assert [pss(registry, key, digest, signature) for key in keys] == [False] * 4
 
@@ -626,7 +698,7 @@ def pss(registry: RegistryAdmin, key: bytes, digest: bytes, signature: bytes) ->
     return bool(int.from_bytes(answer, "big"))
 
 
-# ----------------------------------------------------------------------------------------------------------- artefacts
+# ---------------------------------------------------------------------------------------- artefacts
 
 
 def test_artefacts_were_built_from_these_sources() -> None:
@@ -641,7 +713,11 @@ def test_artefacts_were_built_from_these_sources() -> None:
 @pytest.mark.skipif(not shutil.which("npm"), reason="Node and npm are not installed")
 def test_rebuilding_gives_the_committed_artefacts(tmp_path: Path) -> None:
     # As deep as in the project: the stub's source is looked for from there.
-    work, stub, out = tmp_path / "opg_magic/simnet/contracts", tmp_path / "tests/support/contracts", tmp_path / "out"
+    work, stub, out = (
+        tmp_path / "opg_magic/simnet/contracts",
+        tmp_path / "tests/support/contracts",
+        tmp_path / "out",
+    )
     for folder in (work, stub, out):
         folder.mkdir(parents=True)
     shutil.copy(STUB.with_suffix(".sol"), stub)
@@ -659,7 +735,8 @@ def test_rebuilding_gives_the_committed_artefacts(tmp_path: Path) -> None:
 
 
 def test_every_client_function_is_one_of_the_contracts() -> None:
-    """What clients decode with is what the contracts answer; the older tuple differs by its last member alone."""
+    """What clients decode with is what the contracts answer; the older tuple differs by its last
+    member alone."""
     client = json.loads(CLIENT_ABI.read_text())
     owners = {
         "registry": "TEERegistry",
@@ -681,7 +758,8 @@ def test_every_client_function_is_one_of_the_contracts() -> None:
         assert old[name]["inputs"] == new[name]["inputs"]
 
 
-#: The SDK's view functions, as (name, inputs, outputs): the wire that the registry must keep (protocol section 2).
+#: The SDK's view functions, as (name, inputs, outputs): the wire that the registry must keep
+#: (protocol section 2).
 _OHTTP = "(uint8,uint16,uint16,uint16,bytes,bytes,uint256)"
 _TEE = f"(address,address,string,bytes,bytes,bytes32,uint8,bool,uint256,uint256,{_OHTTP})"
 SDK_VIEWS = {
@@ -695,9 +773,15 @@ SDK_VIEWS = {
 
 
 def test_the_registry_speaks_the_abi_of_the_official_sdk() -> None:
-    functions = [e for e in json.loads(CLIENT_ABI.read_text())["registry"] if e["type"] == "function"]
+    functions = [
+        e for e in json.loads(CLIENT_ABI.read_text())["registry"] if e["type"] == "function"
+    ]
     spoken = {
-        (e["name"], ",".join(map(deploy._type, e["inputs"])), ",".join(map(deploy._type, e["outputs"])))
+        (
+            e["name"],
+            ",".join(map(deploy._type, e["inputs"])),
+            ",".join(map(deploy._type, e["outputs"])),
+        )
         for e in functions
     }
     assert spoken >= SDK_VIEWS

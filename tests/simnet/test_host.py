@@ -1,4 +1,5 @@
-"""A host on the wire: the 402 flow, sessions, answers, streams, refusals; in the shape that was recorded."""
+"""A host on the wire: the 402 flow, sessions, answers, streams, refusals; in the shape that was
+recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from support.simnet import Client, RunningSimnet, chat, client
 
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH
-from opg_magic.networks import OBSERVED_CAP, OPG_ADDRESS
+from opg_magic.models.networks import OBSERVED_CAP, OPG_ADDRESS
 from opg_magic.protocol import canonical
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
@@ -28,7 +29,11 @@ TOOL = {
     "function": {
         "name": "get_weather",
         "description": "The weather of a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -41,7 +46,9 @@ def recorded(name: str) -> list[dict[str, Any]]:
     return exchanges
 
 
-def assert_signed(simnet: RunningSimnet, name: str, frame: str, kind: Any, body: dict[str, Any], output: str) -> None:
+def assert_signed(
+    simnet: RunningSimnet, name: str, frame: str, kind: Any, body: dict[str, Any], output: str
+) -> None:
     """The frame bears the host's own signature over exactly this request and this output."""
     fields = read_signed_fields(frame)
     assert isinstance(fields, SignedFields), fields
@@ -79,7 +86,7 @@ def our_header_names(response: httpx.Response) -> set[str]:
     return {name.lower() for name in response.headers} - {"server", "date", "connection"}
 
 
-# ------------------------------------------------------------------------------------------------------- small answers
+# ------------------------------------------------------------------------------------ small answers
 
 
 async def test_health_gives_the_price_feed(simnet: RunningSimnet) -> None:
@@ -99,7 +106,9 @@ async def test_signing_key_is_the_registered_one(simnet: RunningSimnet) -> None:
     assert said["wallet_address"].lower() == listed.payment_address.lower()
 
 
-async def test_attestation_is_genuine_fresh_and_binds_key_and_certificate(simnet: RunningSimnet) -> None:
+async def test_attestation_is_genuine_fresh_and_binds_key_and_certificate(
+    simnet: RunningSimnet,
+) -> None:
     nonce = bytes(range(20))
     async with client(simnet) as c:
         answer = await c.http.get("/enclave/attestation", params={"nonce": nonce.hex()})
@@ -119,14 +128,19 @@ async def test_attestation_is_genuine_fresh_and_binds_key_and_certificate(simnet
 @pytest.mark.parametrize("nonce", ["", "00", "zz" * 20, "00" * 21])
 async def test_attestation_needs_a_nonce_of_twenty_bytes(simnet: RunningSimnet, nonce: str) -> None:
     async with client(simnet) as c:
-        assert (await c.http.get("/enclave/attestation", params={"nonce": nonce})).status_code == 400
+        assert (
+            await c.http.get("/enclave/attestation", params={"nonce": nonce})
+        ).status_code == 400
 
 
 async def test_small_answers_have_the_recorded_shape(simnet: RunningSimnet) -> None:
     async with client(simnet) as c:
         for exchange in recorded("01_before_keys"):
             url = httpx.URL(exchange["request"]["url"])
-            if exchange["request"]["method"] != "GET" or url.path in ("/enclave/attestation", "/heartbeat/status"):
+            if exchange["request"]["method"] != "GET" or url.path in (
+                "/enclave/attestation",
+                "/heartbeat/status",
+            ):
                 continue
             answer = await c.http.get(url.path)
             assert answer.status_code == exchange["response"]["status"], url.path
@@ -137,7 +151,7 @@ async def test_small_answers_have_the_recorded_shape(simnet: RunningSimnet) -> N
                 assert answer.text == exchange["response"]["body"]
 
 
-# ------------------------------------------------------------------------------------------------------------- the 402
+# ------------------------------------------------------------------------------------------ the 402
 
 
 async def test_the_first_call_is_answered_402_with_terms(simnet: RunningSimnet) -> None:
@@ -149,7 +163,11 @@ async def test_the_first_call_is_answered_402_with_terms(simnet: RunningSimnet) 
     (offer,) = required["accepts"]
     assert required["error"] == "Payment required"
     assert required["resource"]["url"] == c.host.endpoint + CHAT_PATH
-    assert (offer["scheme"], offer["network"], offer["asset"]) == ("upto", "eip155:8453", OPG_ADDRESS)
+    assert (offer["scheme"], offer["network"], offer["asset"]) == (
+        "upto",
+        "eip155:8453",
+        OPG_ADDRESS,
+    )
     assert (offer["amount"], offer["maxTimeoutSeconds"]) == (str(OBSERVED_CAP), 300)
     assert offer["payTo"].lower() == payment_address.lower()
     assert offer["extra"]["facilitatorAddress"] == simnet.net.facilitator
@@ -185,7 +203,10 @@ async def test_an_unreadable_payment_is_answered_like_none(simnet: RunningSimnet
     async with client(simnet) as c:
         answer = await c.pay(chat("hello"), header="!!!notbase64")
     assert answer.status_code == 402
-    assert json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["error"] == "Payment required"
+    assert (
+        json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["error"]
+        == "Payment required"
+    )
 
 
 async def test_an_unknown_session_is_answered_402_without_terms(simnet: RunningSimnet) -> None:
@@ -197,7 +218,9 @@ async def test_an_unknown_session_is_answered_402_without_terms(simnet: RunningS
     assert "PAYMENT-REQUIRED" not in answer.headers
 
 
-async def test_without_authorisation_401_comes_after_the_payment_and_costs_nothing(simnet: RunningSimnet) -> None:
+async def test_without_authorisation_401_comes_after_the_payment_and_costs_nothing(
+    simnet: RunningSimnet,
+) -> None:
     async with client(simnet) as c:
         c.headers = {}
         assert (await c.unpaid(chat("hello"))).status_code == 402
@@ -221,7 +244,7 @@ async def test_refusals_after_payment_have_the_recorded_bodies(simnet: RunningSi
     assert simnet.host("anna").failure().text == by_status[500]["response"]["body"]
 
 
-# ------------------------------------------------------------------------------------------------------------- answers
+# ------------------------------------------------------------------------------------------ answers
 
 
 def charged(c: Client) -> int:
@@ -301,7 +324,11 @@ async def test_a_tool_call_is_signed_as_it_is_read(simnet: RunningSimnet, stream
 
 
 async def test_after_a_tool_call_its_result_is_used(simnet: RunningSimnet) -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": "{}"},
+    }
     body = chat("What is the weather in Nairobi?", tools=[TOOL])
     body["messages"] += [
         {"role": "assistant", "content": "", "tool_calls": [call]},
@@ -338,7 +365,7 @@ async def test_the_answer_says_which_model_answered(simnet: RunningSimnet) -> No
     assert answer.json()["model"] == "scripted-model"
 
 
-# ---------------------------------------------------------------------------------------------------------- validation
+# --------------------------------------------------------------------------------------- validation
 
 
 USER = {"role": "user", "content": "x"}
@@ -367,36 +394,71 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "empty content list": (
         said({"role": "user", "content": []}),
-        "{'role': 'user', 'content': []} is not valid under any of the given schemas - 'messages.0'",
+        "{'role': 'user', 'content': []} is not valid under any of the given schemas - "
+        "'messages.0'",
     ),
-    "a file part": (said({"role": "user", "content": [{"type": "file", "file": {}}]}), " - 'messages.0'"),
-    "an image without its URL": (said({"role": "user", "content": [{"type": "image_url"}]}), " - 'messages.0'"),
+    "a file part": (
+        said({"role": "user", "content": [{"type": "file", "file": {}}]}),
+        " - 'messages.0'",
+    ),
+    "an image without its URL": (
+        said({"role": "user", "content": [{"type": "image_url"}]}),
+        " - 'messages.0'",
+    ),
     "an unknown role": (
         said({"role": "wizard", "content": "x"}),
-        "{'role': 'wizard', 'content': 'x'} is not valid under any of the given schemas - 'messages.0'",
+        "{'role': 'wizard', 'content': 'x'} is not valid under any of the given schemas - "
+        "'messages.0'",
     ),
     "an unknown role later": (said(USER, {"role": "User", "content": "x"}), " - 'messages.1'"),
     "no content": (said({"role": "user"}), " - 'messages.0'"),
     "null content": (said({"role": "user", "content": None}), " - 'messages.0'"),
-    "a tool's word without its call": (said(USER, {"role": "tool", "content": "x"}), " - 'messages.1'"),
+    "a tool's word without its call": (
+        said(USER, {"role": "tool", "content": "x"}),
+        " - 'messages.1'",
+    ),
     "a tool call without its id": (
         said(USER, {"role": "assistant", "tool_calls": [{**CALL, "id": None}]}),
         " - 'messages.1'",
     ),
-    "temperature as text": ({**chat("x"), "temperature": "0.5"}, "'0.5' is not of type 'number' - 'temperature'"),
-    "temperature as bool": ({**chat("x"), "temperature": True}, "True is not of type 'number' - 'temperature'"),
-    "temperature too high": ({**chat("x"), "temperature": 3}, "3 is greater than the maximum of 2 - 'temperature'"),
-    "temperature below zero": ({**chat("x"), "temperature": -1}, "-1 is less than the minimum of 0 - 'temperature'"),
-    "max_tokens as float": (chat("x", max_tokens=100.0), "100.0 is not of type 'integer' - 'max_tokens'"),
+    "temperature as text": (
+        {**chat("x"), "temperature": "0.5"},
+        "'0.5' is not of type 'number' - 'temperature'",
+    ),
+    "temperature as bool": (
+        {**chat("x"), "temperature": True},
+        "True is not of type 'number' - 'temperature'",
+    ),
+    "temperature too high": (
+        {**chat("x"), "temperature": 3},
+        "3 is greater than the maximum of 2 - 'temperature'",
+    ),
+    "temperature below zero": (
+        {**chat("x"), "temperature": -1},
+        "-1 is less than the minimum of 0 - 'temperature'",
+    ),
+    "max_tokens as float": (
+        chat("x", max_tokens=100.0),
+        "100.0 is not of type 'integer' - 'max_tokens'",
+    ),
     "n too high": (chat("x", n=200), "200 is greater than the maximum of 128 - 'n'"),
     "n of zero": (chat("x", n=0), "0 is less than the minimum of 1 - 'n'"),
     "stream as text": (chat("x", stream="yes"), "'yes' is not of type 'boolean' - 'stream'"),
     "logit_bias as text": (chat("x", logit_bias="x"), "'x' is not of type 'object' - 'logit_bias'"),
     "seed as text": (chat("x", seed="x"), "'x' is not of type 'integer' - 'seed'"),
     "top_p too high": (chat("x", top_p=1.5), "1.5 is greater than the maximum of 1 - 'top_p'"),
-    "another kind of tool": (chat("x", tools=[{"type": "x"}]), "'x' is not one of ['function'] - 'tools.0.type'"),
-    "a tool without a name": (chat("x", tools=[{"type": "function", "function": {}}]), "'tools.0.function'"),
-    "null messages": ({"model": "gpt-5", "messages": None}, "None is not of type 'array' - 'messages'"),
+    "another kind of tool": (
+        chat("x", tools=[{"type": "x"}]),
+        "'x' is not one of ['function'] - 'tools.0.type'",
+    ),
+    "a tool without a name": (
+        chat("x", tools=[{"type": "function", "function": {}}]),
+        "'tools.0.function'",
+    ),
+    "null messages": (
+        {"model": "gpt-5", "messages": None},
+        "None is not of type 'array' - 'messages'",
+    ),
     "no messages": (said(), " - 'messages'"),
     "no model": ({"messages": [USER]}, "'model' is a required property"),
     "a number as model": ({"model": 5, "messages": [USER]}, " - 'model'"),
@@ -404,7 +466,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-async def test_what_hosts_refuse_is_refused_and_not_charged(simnet: RunningSimnet, case: str) -> None:
+async def test_what_hosts_refuse_is_refused_and_not_charged(
+    simnet: RunningSimnet, case: str
+) -> None:
     body, words = BAD[case]
     async with client(simnet) as c:
         answer = await c.pay(body)
@@ -427,12 +491,23 @@ async def test_what_hosts_refuse_is_refused_and_not_charged(simnet: RunningSimne
         chat("x", temperature=1),
         chat("x", tools=[]),
         chat("x", n=2, web_search=True, foo=1),
-        said({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+        said(
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            }
+        ),
         said({**USER, "name": "bob"}),
-        said(USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "a", "content": "r"}),
+        said(
+            USER,
+            {"role": "assistant", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "a", "content": "r"},
+        ),
     ],
 )
-async def test_what_hosts_take_is_answered_and_signed(simnet: RunningSimnet, body: dict[str, Any]) -> None:
+async def test_what_hosts_take_is_answered_and_signed(
+    simnet: RunningSimnet, body: dict[str, Any]
+) -> None:
     async with client(simnet) as c:
         answer = await c.pay(body)
     evidence = read_reply(answer.content)
@@ -440,16 +515,21 @@ async def test_what_hosts_take_is_answered_and_signed(simnet: RunningSimnet, bod
 
 
 @pytest.mark.parametrize(
-    ("prompt", "status"), [("x", 200), (5, 400), (None, 500), (["a"], 500), ([1, 2], 500), ([[]], 400)]
+    ("prompt", "status"),
+    [("x", 200), (5, 400), (None, 500), (["a"], 500), ([1, 2], 500), ([[]], 400)],
 )
-async def test_a_completions_prompt_is_a_text(simnet: RunningSimnet, prompt: Any, status: int) -> None:
+async def test_a_completions_prompt_is_a_text(
+    simnet: RunningSimnet, prompt: Any, status: int
+) -> None:
     async with client(simnet) as c:
         answer = await c.pay({"model": "gpt-5", "prompt": prompt, "max_tokens": 5}, COMPLETION_PATH)
     assert answer.status_code == status
     assert (charged(c) > 0) == (status == 200)
 
 
-async def test_odd_bodies_get_the_status_that_a_real_gateway_gave_them(simnet: RunningSimnet) -> None:
+async def test_odd_bodies_get_the_status_that_a_real_gateway_gave_them(
+    simnet: RunningSimnet,
+) -> None:
     exchanges = recorded("30_validation")
     theirs = {e["name"]: e["response"] for e in exchanges}
     ours: dict[str, httpx.Response] = {}
@@ -460,9 +540,14 @@ async def test_odd_bodies_get_the_status_that_a_real_gateway_gave_them(simnet: R
             c.session = sessions.get(exchange["path"])
             ours[exchange["name"]] = await c.ask(exchange["body"], exchange["path"])
             sessions[exchange["path"]] = c.session
-    assert {name: a.status_code for name, a in ours.items()} == {name: r["status"] for name, r in theirs.items()}
+    assert {name: a.status_code for name, a in ours.items()} == {
+        name: r["status"] for name, r in theirs.items()
+    }
     for name, response in theirs.items():
-        assert ours[name].headers["Content-Type"].partition(";")[0] == response["headers"]["content-type"], name
+        assert (
+            ours[name].headers["Content-Type"].partition(";")[0]
+            == response["headers"]["content-type"]
+        ), name
         if response["status"] != 200:
             assert ours[name].json() == json.loads(response["body"]), name
 
@@ -474,15 +559,19 @@ async def test_a_body_that_is_no_json_is_400(simnet: RunningSimnet) -> None:
 
 async def test_the_developer_role_fails_as_observed(simnet: RunningSimnet) -> None:
     async with client(simnet) as c:
-        answer = await c.pay({"model": "gpt-5", "messages": [{"role": "developer", "content": "x"}]})
+        answer = await c.pay(
+            {"model": "gpt-5", "messages": [{"role": "developer", "content": "x"}]}
+        )
     assert (answer.status_code, answer.json()) == (500, {"error": "Request processing failed"})
     assert charged(c) == 0
 
 
-# ------------------------------------------------------------------------------------------------------------ sessions
+# ----------------------------------------------------------------------------------------- sessions
 
 
-async def test_a_session_pays_for_later_calls_and_is_settled_once(honest_simnet: RunningSimnet) -> None:
+async def test_a_session_pays_for_later_calls_and_is_settled_once(
+    honest_simnet: RunningSimnet,
+) -> None:
     simnet = honest_simnet
     simnet.settle_now()
     async with client(simnet) as c:
@@ -494,7 +583,9 @@ async def test_a_session_pays_for_later_calls_and_is_settled_once(honest_simnet:
         assert "PAYMENT-RESPONSE" not in second.headers
         usages = [first.json()["usage"], events(second.text)[-2]["usage"]]
         # gpt-5: 1.25 and 10 USD a million tokens; 0.1 USD an OPG.
-        cost = sum(u["prompt_tokens"] * 125 + u["completion_tokens"] * 1000 for u in usages) * 10**11
+        cost = (
+            sum(u["prompt_tokens"] * 125 + u["completion_tokens"] * 1000 for u in usages) * 10**11
+        )
         assert charged(c) == cost
         assert len(simnet.settle_now()) == 1
         assert simnet.balance(simnet.payer) == before[0] - cost
@@ -507,7 +598,9 @@ async def test_a_session_pays_for_later_calls_and_is_settled_once(honest_simnet:
 async def test_a_session_is_bound_to_its_path(simnet: RunningSimnet) -> None:
     async with client(simnet) as c:
         await c.pay(chat("hello"))
-        answer = await c.ask({"model": "gpt-5", "prompt": "x", "max_tokens": 5, "temperature": 0.0}, COMPLETION_PATH)
+        answer = await c.ask(
+            {"model": "gpt-5", "prompt": "x", "max_tokens": 5, "temperature": 0.0}, COMPLETION_PATH
+        )
     assert (answer.status_code, answer.json()) == (402, {"error": "Session expired or exhausted"})
 
 
@@ -535,7 +628,7 @@ async def test_a_cost_above_the_remainder_is_not_charged(simnet: RunningSimnet) 
         session.charged = 0
 
 
-# -------------------------------------------------------------------------------------------------------- what is paid
+# ------------------------------------------------------------------------------------- what is paid
 
 
 async def refusal(c: Client, **changes: Any) -> str:
@@ -586,10 +679,11 @@ async def test_a_signature_by_another_key_is_refused(simnet: RunningSimnet) -> N
 
 
 async def test_a_users_own_key_is_refused(simnet: RunningSimnet) -> None:
-    """Its signature would be valid on the real chain: it must not be taken, whatever it owns here."""
+    """Its signature would be valid on the real chain: it must not be taken, whatever it owns
+    here."""
     from eth_account import Account
 
-    from opg_magic.secret import Secret
+    from opg_magic.models.secret import Secret
 
     own = Account.create()
     async with client(simnet) as c:
@@ -611,8 +705,10 @@ async def test_a_spent_nonce_is_refused(honest_simnet: RunningSimnet) -> None:
     assert error == "permit2_invalid_nonce"
 
 
-async def test_too_little_allowance_or_balance_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from opg_magic.networks import PERMIT2
+async def test_too_little_allowance_or_balance_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opg_magic.models.networks import PERMIT2
     from opg_magic.simnet import deploy
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
@@ -622,5 +718,10 @@ async def test_too_little_allowance_or_balance_is_refused(tmp_path: Path, monkey
             token.send(simnet.wallet_key, "approve", PERMIT2, OBSERVED_CAP - 1)
             assert await refusal(c) == "permit2_allowance_required"
             token.send(simnet.wallet_key, "approve", PERMIT2, OBSERVED_CAP)
-            token.send(simnet.wallet_key, "transfer", STRANGER, simnet.balance(simnet.payer) - OBSERVED_CAP + 1)
+            token.send(
+                simnet.wallet_key,
+                "transfer",
+                STRANGER,
+                simnet.balance(simnet.payer) - OBSERVED_CAP + 1,
+            )
             assert await refusal(c) == "permit2_insufficient_balance"

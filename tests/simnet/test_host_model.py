@@ -1,4 +1,5 @@
-"""The scripted model: deterministic, honest about itself, valid for tools and schemas; and the relay to a server."""
+"""The scripted model: deterministic, honest about itself, valid for tools and schemas; and the
+relay to a server."""
 
 from __future__ import annotations
 
@@ -29,8 +30,14 @@ from opg_magic.simnet.upstream import Upstream
         ("Is 0 prime?", "No. 0 is not prime: primes begin at 2."),
         ("Is 2 prime?", "Yes. 2 is prime: no number from 2 to 1 divides it."),
         ("Is 91 a prime number?", "No. 91 is not prime: 91 = 7 × 13."),
-        ("Is 999999999999999989 prime", "Yes. 999999999999999989 is prime: no number from 2 to 999999999 divides it."),
-        ("Is 1000036000099 prime?", "No. 1000036000099 is not prime: 1000036000099 = 1000003 × 1000033."),
+        (
+            "Is 999999999999999989 prime",
+            "Yes. 999999999999999989 is prime: no number from 2 to 999999999 divides it.",
+        ),
+        (
+            "Is 1000036000099 prime?",
+            "No. 1000036000099 is not prime: 1000036000099 = 1000003 × 1000033.",
+        ),
         ("What is 12 * 13 + 1?", "12 * 13 + 1 = 157"),
         ("2 plus 2", "2 + 2 = 4"),
         ("What is 7 / 2?", "7 / 2 = 3.5"),
@@ -45,7 +52,12 @@ def test_known_answers(question: str, expected: str) -> None:
 
 
 def test_it_says_what_it_is() -> None:
-    for question in ("Who are you?", "Which model is this?", "Are you GPT-5?", "What is your name?"):
+    for question in (
+        "Who are you?",
+        "Which model is this?",
+        "Are you GPT-5?",
+        "What is your name?",
+    ):
         assert "scripted model" in reply_to(question, "")
     assert "scripted model" in reply_to("What will the weather be like in ten years?", "")
 
@@ -59,7 +71,10 @@ def test_a_division_by_zero_or_a_huge_power_is_no_arithmetic() -> None:
 @given(st.text(max_size=300), st.integers(min_value=0, max_value=40))
 def test_equal_requests_get_equal_answers(question: str, limit: int) -> None:
     body = chat(question, max_tokens=limit)
-    first, second = answer(body, "chat"), answer({**body, "temperature": 1.9, "stop": ["a"]}, "chat")
+    first, second = (
+        answer(body, "chat"),
+        answer({**body, "temperature": 1.9, "stop": ["a"]}, "chat"),
+    )
     assert first == second
     assert len(first.pieces) <= (limit or 4096)
     assert first.usage.completion_tokens == len(first.pieces)
@@ -81,7 +96,9 @@ def test_a_system_prompt_is_honoured_lightly() -> None:
     whole = answer(body, "chat").text
 
     def under(system: str) -> str:
-        return answer({**body, "messages": [{"role": "system", "content": system}, *body["messages"]]}, "chat").text
+        return answer(
+            {**body, "messages": [{"role": "system", "content": system}, *body["messages"]]}, "chat"
+        ).text
 
     assert under("Be brief.") == whole[: whole.index(". ") + 1]
     assert under("Answer in capitals.") == whole.upper()
@@ -89,8 +106,13 @@ def test_a_system_prompt_is_honoured_lightly() -> None:
 
 
 def test_images_are_dropped_as_observed() -> None:
-    parts = [{"type": "text", "text": "Is 97 prime?"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
-    assert answer({"messages": [{"role": "user", "content": parts}]}, "chat").text.startswith("Yes. 97")
+    parts = [
+        {"type": "text", "text": "Is 97 prime?"},
+        {"type": "image_url", "image_url": {"url": "data:,"}},
+    ]
+    assert answer({"messages": [{"role": "user", "content": parts}]}, "chat").text.startswith(
+        "Yes. 97"
+    )
 
 
 async def test_a_stream_says_the_same_as_the_whole() -> None:
@@ -143,7 +165,10 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "null"},
     {"anyOf": [{"type": "string"}, {"type": "integer"}]},
     {"oneOf": [{"type": "integer"}, {"type": "string"}]},
-    {"allOf": [CITY, {"properties": {"n": {"type": "integer"}}, "required": ["n"]}], "type": "object"},
+    {
+        "allOf": [CITY, {"properties": {"n": {"type": "integer"}}, "required": ["n"]}],
+        "type": "object",
+    },
     {
         "type": "object",
         "properties": {"tree": {"$ref": "#/$defs/node"}},
@@ -183,7 +208,7 @@ def test_json_object_gives_an_object() -> None:
     assert json.loads(text)["answer"].startswith("Yes.")
 
 
-# ------------------------------------------------------------------------------------------------------------ upstream
+# ----------------------------------------------------------------------------------------- upstream
 
 
 class Server:
@@ -203,7 +228,12 @@ class Server:
             return web.Response(status=500)
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if body.get("tools"):
-            call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+            call = {
+                "index": 0,
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "f", "arguments": '{"a":1}'},
+            }
             message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
         else:
             message = {"role": "assistant", "content": "Hello, world"}
@@ -212,15 +242,22 @@ class Server:
             return web.json_response({"model": "tiny:1b", "choices": [choice], "usage": usage})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        deltas: list[Any] = [message] if body.get("tools") else [{"content": "Hello, "}, {"content": "world"}]
+        deltas: list[Any] = (
+            [message] if body.get("tools") else [{"content": "Hello, "}, {"content": "world"}]
+        )
         for delta in deltas:
-            chunk = {"model": "tiny:1b", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+            chunk = {
+                "model": "tiny:1b",
+                "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+            }
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
         if self.broken == "mid-stream":
             return response
         last = {"model": "tiny:1b", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         await response.write(f"data: {json.dumps(last)}\n\n".encode())
-        await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n".encode())
+        await response.write(
+            f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n".encode()
+        )
         return response
 
     async def completion(self, request: web.Request) -> web.Response:
@@ -243,7 +280,9 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def relayed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningSimnet]:
+async def relayed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RunningSimnet]:
     import asyncio
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
@@ -254,7 +293,9 @@ async def relayed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     await asyncio.to_thread(running.__exit__)
 
 
-async def test_an_upstream_answers_and_the_host_signs(relayed: RunningSimnet, server: Server) -> None:
+async def test_an_upstream_answers_and_the_host_signs(
+    relayed: RunningSimnet, server: Server
+) -> None:
     body = {"model": "tiny:1b", "messages": [{"role": "user", "content": "x"}], "temperature": 0.0}
     async with client(relayed) as c:
         plain = read_reply((await c.pay(body)).content)
@@ -264,7 +305,11 @@ async def test_an_upstream_answers_and_the_host_signs(relayed: RunningSimnet, se
         stream_call = read_stream((await c.ask({**tools, "stream": True})).content)
     for evidence in (plain, stream):
         assert evidence.problem is None
-        assert (evidence.text, evidence.model, evidence.finish_reason) == ("Hello, world", "tiny:1b", "stop")
+        assert (evidence.text, evidence.model, evidence.finish_reason) == (
+            "Hello, world",
+            "tiny:1b",
+            "stop",
+        )
         assert dict(evidence.usage or {})["completion_tokens"] == 2
     for evidence in (plain_call, stream_call):
         assert evidence.problem is None
@@ -283,17 +328,24 @@ async def test_an_upstream_completes(relayed: RunningSimnet, server: Server) -> 
     assert read_reply(answer_.content, "completion").text == " upon a time"
 
 
-async def test_an_upstream_that_is_down_is_http_500_or_an_error_frame(relayed: RunningSimnet, server: Server) -> None:
+async def test_an_upstream_that_is_down_is_http_500_or_an_error_frame(
+    relayed: RunningSimnet, server: Server
+) -> None:
     server.broken = "500"
     async with client(relayed) as c:
         whole = await c.pay(chat("x"))
         streamed = await c.pay(chat("x", stream=True))
         assert c.host.sessions._by_id[c.session or ""].charged == 0
     assert (whole.status_code, whole.json()) == (500, {"error": "Request processing failed"})
-    assert (streamed.status_code, streamed.text) == (200, 'data: {"error": "Stream processing failed"}\n\n')
+    assert (streamed.status_code, streamed.text) == (
+        200,
+        'data: {"error": "Stream processing failed"}\n\n',
+    )
 
 
-async def test_an_upstream_that_breaks_off_is_the_recorded_error_frame(relayed: RunningSimnet, server: Server) -> None:
+async def test_an_upstream_that_breaks_off_is_the_recorded_error_frame(
+    relayed: RunningSimnet, server: Server
+) -> None:
     server.broken = "mid-stream"
     async with client(relayed) as c:
         answer_ = await c.pay(chat("x", stream=True))

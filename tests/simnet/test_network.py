@@ -13,14 +13,21 @@ from urllib.parse import urlsplit
 import pytest
 from support.simnet import RunningSimnet, chat, client
 
-from opg_magic import simlink
 from opg_magic.errors import SimnetError
-from opg_magic.networks import OPG_ADDRESS, PAYMENT_CHAIN_ID, REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
+from opg_magic.models.networks import (
+    OPG_ADDRESS,
+    PAYMENT_CHAIN_ID,
+    REGISTRY_ADDRESS,
+    REGISTRY_CHAIN_ID,
+)
+from opg_magic.network import simulation
 from opg_magic.protocol.keccak import keccak256
 
 
-def control(simnet: RunningSimnet, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    return simlink.control(simnet.net.state, method, path, body)
+def control(
+    simnet: RunningSimnet, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return simulation.control(simnet.net.state, method, path, body)
 
 
 def test_three_hosts_of_different_owners_are_active(honest_simnet: RunningSimnet) -> None:
@@ -39,11 +46,17 @@ def test_three_hosts_of_different_owners_are_active(honest_simnet: RunningSimnet
 def test_the_profile_has_the_real_ids_and_addresses_and_local_rpcs(simnet: RunningSimnet) -> None:
     network = simnet.network
     assert network.simulated
-    assert (network.registry_chain_id, network.payment_chain_id) == (REGISTRY_CHAIN_ID, PAYMENT_CHAIN_ID)
+    assert (network.registry_chain_id, network.payment_chain_id) == (
+        REGISTRY_CHAIN_ID,
+        PAYMENT_CHAIN_ID,
+    )
     assert (network.registry_address, network.token.address) == (REGISTRY_ADDRESS, OPG_ADDRESS)
     assert network.facilitators == (simnet.net.facilitator,)
     assert network.simulated_roots == {simnet.net.keys.authority.root_sha256}
-    for url, chain_id in ((network.registry_rpcs[0], REGISTRY_CHAIN_ID), (network.payment_rpcs[0], PAYMENT_CHAIN_ID)):
+    for url, chain_id in (
+        (network.registry_rpcs[0], REGISTRY_CHAIN_ID),
+        (network.payment_rpcs[0], PAYMENT_CHAIN_ID),
+    ):
         where = urlsplit(url)
         assert where.hostname == "127.0.0.1"
         connection = HTTPConnection("127.0.0.1", where.port or 0, timeout=10)
@@ -56,8 +69,10 @@ def test_the_profile_has_the_real_ids_and_addresses_and_local_rpcs(simnet: Runni
 def test_state_holds_what_a_client_needs(simnet: RunningSimnet) -> None:
     state = simnet.net.state
     assert state["version"] == 1
-    assert simlink.network(state) == simnet.network
-    assert int(simlink.wallet_key(state).reveal(), 16) == int.from_bytes(simnet.wallet_key.reveal(), "big")
+    assert simulation.network(state) == simnet.network
+    assert int(simulation.wallet_key(state).reveal(), 16) == int.from_bytes(
+        simnet.wallet_key.reveal(), "big"
+    )
     assert [h["name"] for h in state["hosts"]] == ["anna", "bruno", "chidi"]
 
 
@@ -71,7 +86,9 @@ def test_secrets_are_private_files(simnet: RunningSimnet) -> None:
 
 def test_revoking_a_build_ends_only_the_hosts_that_run_it(honest_simnet: RunningSimnet) -> None:
     honest_simnet.registry("chidi", "revoke")
-    active = {host.name: honest_simnet.net.registry.is_active(host.tee_id) for host in honest_simnet.hosts}
+    active = {
+        host.name: honest_simnet.net.registry.is_active(host.tee_id) for host in honest_simnet.hosts
+    }
     assert active == {"anna": True, "bruno": True, "chidi": False}
     honest_simnet.registry("chidi", "approve")
     assert honest_simnet.net.registry.is_active(honest_simnet.host("chidi").tee_id)
@@ -100,13 +117,13 @@ def test_a_host_answers_to_the_beginning_of_its_tee_id(simnet: RunningSimnet) ->
     assert simnet.host(host.tee_id[2:12].upper()) is host
 
 
-# ------------------------------------------------------------------------------------------------------ control address
+# ---------------------------------------------------------------------------------- control address
 
 
 def test_control_needs_its_token(simnet: RunningSimnet) -> None:
     state = {**simnet.net.state, "control_token": "guess"}
     with pytest.raises(SimnetError, match="X-Control-Token"):
-        simlink.control(state, "GET", "/status")
+        simulation.control(state, "GET", "/status")
 
 
 def test_control_shows_status_without_secrets(honest_simnet: RunningSimnet) -> None:
@@ -145,12 +162,14 @@ async def test_control_settles(honest_simnet: RunningSimnet) -> None:
     assert control(honest_simnet, "POST", "/settle", {"idle_seconds": 50})["settle_idle"] == 50
 
 
-def test_control_reports_clients_and_the_wish_to_end(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_reports_clients_and_the_wish_to_end(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
     seen: list[int] = []
     ended = threading.Event()
     with RunningSimnet(on_client=seen.append, on_down=ended.set) as own:
-        simlink.lease(own.net.state, pid=4321)
+        simulation.lease(own.net.state, pid=4321)
         with pytest.raises(SimnetError, match="malformed"):
             control(own, "POST", "/clients", {"pid": "1"})
         control(own, "POST", "/down")
@@ -158,7 +177,9 @@ def test_control_reports_clients_and_the_wish_to_end(tmp_path: Any, monkeypatch:
     assert seen == [4321]
 
 
-def test_each_start_is_another_run_of_the_same_installation(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_start_is_another_run_of_the_same_installation(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
     with RunningSimnet() as first:
         before = first.net.state
@@ -170,7 +191,9 @@ def test_each_start_is_another_run_of_the_same_installation(tmp_path: Any, monke
         assert before[kept] == after[kept]
 
 
-def test_without_the_extra_the_error_names_the_pip_command(monkeypatch: pytest.MonkeyPatch, opg_home: Any) -> None:
+def test_without_the_extra_the_error_names_the_pip_command(
+    monkeypatch: pytest.MonkeyPatch, opg_home: Any
+) -> None:
     from opg_magic.simnet import network
 
     monkeypatch.setattr(network, "missing_packages", lambda: ["aiohttp", "py-evm"])
@@ -195,7 +218,8 @@ def test_a_host_that_falls_silent_stops_being_active_until_it_speaks(
         assert own.net.registry.is_active(tee_id)
         spoken = own.listed(own.host("bruno")).last_heartbeat_at
         assert spoken >= before
-        # None is refused within one second, though the registry wants each to be a second later than the last.
+        # None is refused within one second, though the registry wants each to be a second later
+        # than the last.
         for _ in range(3):
             own.registry("bruno", "heartbeat")
         assert own.listed(own.host("bruno")).last_heartbeat_at >= spoken

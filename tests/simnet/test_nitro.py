@@ -1,4 +1,5 @@
-"""The simulated attestation authority: documents of genuine shape under a root of its own, kept privately."""
+"""The simulated attestation authority: documents of genuine shape under a root of its own, kept
+privately."""
 
 from __future__ import annotations
 
@@ -28,7 +29,11 @@ def authority() -> Authority:
 
 
 def bound(authority: Authority, timestamp_ms: int = MS, **changes: object) -> bytes:
-    arguments: dict[str, object] = {"pcrs": PCRS, "signing_key_der": KEY, "tls_certificate_der": CERTIFICATE}
+    arguments: dict[str, object] = {
+        "pcrs": PCRS,
+        "signing_key_der": KEY,
+        "tls_certificate_der": CERTIFICATE,
+    }
     return authority.document(timestamp_ms=timestamp_ms, **(arguments | changes))  # type: ignore[arg-type]
 
 
@@ -38,7 +43,9 @@ def payload(document: bytes) -> dict[str, object]:
 
 def path(document: bytes) -> list[x509.Certificate]:
     fields = payload(document)
-    return [x509.load_der_x509_certificate(der) for der in [*fields["cabundle"], fields["certificate"]]]
+    return [
+        x509.load_der_x509_certificate(der) for der in [*fields["cabundle"], fields["certificate"]]
+    ]
 
 
 def test_document_has_the_genuine_fields_in_their_order(authority: Authority) -> None:
@@ -62,11 +69,17 @@ def test_document_has_the_genuine_fields_in_their_order(authority: Authority) ->
 def test_path_has_genuine_depth_and_lives(authority: Authority) -> None:
     root, region, zonal, instance, leaf = path(bound(authority))
     assert root.public_bytes(Encoding.DER) == authority.root_der
-    lives = [c.not_valid_after_utc - c.not_valid_before_utc for c in (region, zonal, instance, leaf)]
+    lives = [
+        c.not_valid_after_utc - c.not_valid_before_utc for c in (region, zonal, instance, leaf)
+    ]
     assert lives == [timedelta(days=20), timedelta(days=6), timedelta(days=1), timedelta(hours=3)]
-    depths = [c.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length for c in (region, zonal)]
+    depths = [
+        c.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+        for c in (region, zonal)
+    ]
     assert depths == [2, 1]
-    # Genuine enclave certificates have no authority key identifier; a stricter shape would hide that trap.
+    # Genuine enclave certificates have no authority key identifier; a stricter shape would hide
+    # that trap.
     with pytest.raises(x509.ExtensionNotFound):
         leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
 
@@ -162,11 +175,17 @@ class TestRegistration:
             {"now": NOW.timestamp() - 600},
         ],
     )
-    def test_a_foreign_or_stale_one_gives_nothing(self, authority: Authority, changes: dict[str, object]) -> None:
+    def test_a_foreign_or_stale_one_gives_nothing(
+        self, authority: Authority, changes: dict[str, object]
+    ) -> None:
         assert self.attest(authority, bound(authority), **changes) is None
 
-    @pytest.mark.parametrize(("seconds", "good"), [(-301, False), (-300, True), (86400, True), (86401, False)])
-    def test_a_clock_may_be_so_far_off_and_no_further(self, authority: Authority, seconds: int, good: bool) -> None:
+    @pytest.mark.parametrize(
+        ("seconds", "good"), [(-301, False), (-300, True), (86400, True), (86401, False)]
+    )
+    def test_a_clock_may_be_so_far_off_and_no_further(
+        self, authority: Authority, seconds: int, good: bool
+    ) -> None:
         document = bound(authority)
         made = examine(document).document
         assert made is not None

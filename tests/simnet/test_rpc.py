@@ -1,4 +1,5 @@
-"""A chain's JSON-RPC over HTTP, used as clients use it: with web3.py, sync and async, and with plain requests."""
+"""A chain's JSON-RPC over HTTP, used as clients use it: with web3.py, sync and async, and with
+plain requests."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from eth_account import Account
 from web3 import AsyncHTTPProvider, AsyncWeb3, HTTPProvider, Web3
 from web3.exceptions import ContractCustomError, TransactionNotFound
 
-from opg_magic.networks import OPG_ADDRESS, PERMIT2
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPG_ADDRESS, PERMIT2
+from opg_magic.models.secret import Secret
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.rpc import MAX_BATCH, MAX_REQUEST_BYTES, RpcServer
@@ -30,7 +31,9 @@ TOKEN_ABI = deploy.artifacts()["contracts"]["OPGToken"]["abi"]
 @pytest.fixture
 async def server() -> AsyncIterator[RpcServer]:
     chain = Chain(8453)
-    deploy.deploy_payment_chain(chain, admin_key=ADMIN, payer_key=PAYER, payer_grant=10**20, facilitator=FACILITATOR)
+    deploy.deploy_payment_chain(
+        chain, admin_key=ADMIN, payer_key=PAYER, payer_grant=10**20, facilitator=FACILITATOR
+    )
     made = RpcServer(chain)
     await made.start()
     yield made
@@ -52,7 +55,9 @@ async def post(server: RpcServer, body: Any, **options: Any) -> tuple[int, Any]:
         session.post(str(server.url), data=data, headers=headers, **options) as answer,
     ):
         text = await answer.text()
-        return answer.status, json.loads(text) if answer.content_type == "application/json" else text
+        return answer.status, json.loads(
+            text
+        ) if answer.content_type == "application/json" else text
 
 
 async def test_async_web3_reads_one_pinned_block(server: RpcServer, w3: AsyncWeb3[Any]) -> None:
@@ -91,19 +96,25 @@ async def test_async_web3_builds_signs_sends_and_finds(w3: AsyncWeb3[Any]) -> No
         await w3.eth.get_transaction_receipt(b"\0" * 32)
 
 
-async def test_async_web3_filters_logs_by_topic_and_range(server: RpcServer, w3: AsyncWeb3[Any]) -> None:
+async def test_async_web3_filters_logs_by_topic_and_range(
+    server: RpcServer, w3: AsyncWeb3[Any]
+) -> None:
     token = w3.eth.contract(address=OPG_ADDRESS, abi=TOKEN_ABI)
     payer = deploy.address_of(PAYER)
     first = await w3.eth.block_number
     for amount in (3, 4):
-        await asyncio.to_thread(deploy.opg(server.chain).send, PAYER, "transfer", FACILITATOR, amount)
+        await asyncio.to_thread(
+            deploy.opg(server.chain).send, PAYER, "transfer", FACILITATOR, amount
+        )
     last = await w3.eth.block_number
     mine = await token.events.Transfer.get_logs(from_block=0, argument_filters={"from": payer})
     assert [event["args"]["value"] for event in mine] == [3, 4]
     one = await token.events.Transfer.get_logs(from_block=first + 1, to_block=first + 1)
     assert [event["args"]["value"] for event in one] == [3]
     assert await token.events.Transfer.get_logs(from_block=last + 1, to_block=last + 50) == []
-    none = await token.events.Transfer.get_logs(from_block=0, argument_filters={"from": FACILITATOR})
+    none = await token.events.Transfer.get_logs(
+        from_block=0, argument_filters={"from": FACILITATOR}
+    )
     assert none == []
 
 
@@ -126,7 +137,11 @@ async def test_sync_web3_works_too(server: RpcServer) -> None:
     def use() -> tuple[int, int, str]:
         w3 = Web3(HTTPProvider(server.url))
         token = w3.eth.contract(address=OPG_ADDRESS, abi=TOKEN_ABI)
-        return w3.eth.chain_id, token.functions.balanceOf(deploy.address_of(PAYER)).call(), w3.net.version
+        return (
+            w3.eth.chain_id,
+            token.functions.balanceOf(deploy.address_of(PAYER)).call(),
+            w3.net.version,
+        )
 
     assert await asyncio.to_thread(use) == (8453, 10**20, "8453")
 
@@ -170,7 +185,9 @@ async def test_it_listens_on_loopback_only_and_lets_the_port_go(server: RpcServe
     assert await server.start(port) == f"http://127.0.0.1:{port}"
 
 
-async def test_the_event_loop_is_free_while_the_chain_works(server: RpcServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_event_loop_is_free_while_the_chain_works(
+    server: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, go_on = threading.Event(), threading.Event()
     handle = server.chain.handle
 
@@ -189,7 +206,9 @@ async def test_the_event_loop_is_free_while_the_chain_works(server: RpcServer, m
 
 async def test_head_and_body_leave_in_one_piece(server: RpcServer) -> None:
     """A small answer split over two packets waits for the peer's delayed acknowledgement."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(str(server.url).rsplit(":", 1)[1]))
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", int(str(server.url).rsplit(":", 1)[1])
+    )
     body = b'{"id":1,"method":"eth_chainId"}'
     head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     writer.write((head % len(body)).encode() + body)

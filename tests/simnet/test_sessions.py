@@ -1,4 +1,5 @@
-"""When the simulated hosts collect, and when they fail to: as real gateways do it, under each set of terms."""
+"""When the simulated hosts collect, and when they fail to: as real gateways do it, under each set
+of terms."""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 from support.simnet import Client, RunningSimnet, chat, client
 
-from opg_magic import simlink
 from opg_magic.errors import SimnetError
 from opg_magic.models import CHAT_PATH, Authorisation
-from opg_magic.networks import OBSERVED_CAP
+from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.models.secret import Secret
+from opg_magic.network import simulation
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.secret import Secret
 from opg_magic.simnet import deploy, terms
 from opg_magic.simnet.__main__ import parser
 from opg_magic.simnet.facilitator import PaymentInvalid, SignedPayment
@@ -37,7 +38,9 @@ class Net:
         self.now = 1_800_000_000.0
         self.settled: list[tuple[float, int]] = []
         self.answer = answer
-        self.sessions = Sessions(self._settle, rhythm=lambda: rhythm(self.terms, pace=pace), clock=lambda: self.now)
+        self.sessions = Sessions(
+            self._settle, rhythm=lambda: rhythm(self.terms, pace=pace), clock=lambda: self.now
+        )
 
     async def _settle(self, payment: SignedPayment, amount: int) -> str | None:
         if payment.authorisation.deadline < self.now + 6:
@@ -117,7 +120,11 @@ async def test_what_the_facilitator_refuses_is_not_tried_again() -> None:
     session = net.join()
     net.sessions.charge(session, 7)
     await net.look(125)
-    assert (session.closed, session.failure, session.transaction) == (True, "permit2_simulation_failed", None)
+    assert (session.closed, session.failure, session.transaction) == (
+        True,
+        "permit2_simulation_failed",
+        None,
+    )
     net.answer = None
     await net.look(250)
     assert net.settled == []
@@ -141,8 +148,13 @@ async def test_parallel_calls_do_not_reserve_the_remainder() -> None:
     net = Net()
     session = net.join()
     assert net.sessions.charge(session, net.terms.cap - 10)
-    # Both were let in while something was left; the second finds too little of it, and is answered all the same.
-    assert net.sessions.join(net.payment(), *CHAT) is net.sessions.join(net.payment(), *CHAT) is session
+    # Both were let in while something was left; the second finds too little of it, and is answered
+    # all the same.
+    assert (
+        net.sessions.join(net.payment(), *CHAT)
+        is net.sessions.join(net.payment(), *CHAT)
+        is session
+    )
     assert net.sessions.charge(session, 8)
     assert not net.sessions.charge(session, 8)
     assert session.charged == net.terms.cap - 2
@@ -174,7 +186,7 @@ def test_each_set_of_terms_is_one_that_was_seen() -> None:
         terms_named("May")
 
 
-# ------------------------------------------------------------------------------------------------------- whole networks
+# ----------------------------------------------------------------------------------- whole networks
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +194,10 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A network with later terms, whose clock and balances these tests may change."""
     from support.simnet import isolated_home
 
-    with isolated_home(tmp_path_factory.mktemp("own")), RunningSimnet(terms=terms_named("2026-07")) as running:
+    with (
+        isolated_home(tmp_path_factory.mktemp("own")),
+        RunningSimnet(terms=terms_named("2026-07")) as running,
+    ):
         yield running
 
 
@@ -191,11 +206,15 @@ async def test_the_terms_are_offered_and_told(own: RunningSimnet) -> None:
         answer = await c.unpaid(chat("x"))
     (offer,) = json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["accepts"]
     assert (offer["amount"], offer["maxTimeoutSeconds"]) == (str(5 * 10**18), 600)
-    assert simlink.network(own.net.state) == own.network
+    assert simulation.network(own.net.state) == own.network
     assert own.network.session_idle == 60.0
-    status = simlink.control(own.net.state, "GET", "/status")
+    status = simulation.control(own.net.state, "GET", "/status")
     assert status["terms"] == own.net.state["terms"]
-    assert (status["terms"]["name"], status["terms"]["cap"], status["settle_idle"]) == ("2026-07", 5 * 10**18, 60.0)
+    assert (status["terms"]["name"], status["terms"]["cap"], status["settle_idle"]) == (
+        "2026-07",
+        5 * 10**18,
+        60.0,
+    )
 
 
 async def test_of_two_authorisations_on_a_balance_for_one_the_second_stays_unpaid(
@@ -205,7 +224,9 @@ async def test_of_two_authorisations_on_a_balance_for_one_the_second_stays_unpai
     with RunningSimnet() as simnet:
         token = deploy.opg(simnet.net.payment_chain)
         stranger = "0x00000000000000000000000000000000DeaDBeef"
-        token.send(simnet.wallet_key, "transfer", stranger, simnet.balance(simnet.payer) - OBSERVED_CAP)
+        token.send(
+            simnet.wallet_key, "transfer", stranger, simnet.balance(simnet.payer) - OBSERVED_CAP
+        )
         async with client(simnet) as c, client(simnet, "bruno") as d:
             one, two = await c.pay(chat("hello")), await d.pay(chat("hello"))
             assert one.status_code == two.status_code == 200
@@ -221,14 +242,17 @@ async def test_of_two_authorisations_on_a_balance_for_one_the_second_stays_unpai
 async def test_a_restart_through_the_control_address(own: RunningSimnet) -> None:
     async with client(own) as c:
         assert (await c.pay(chat("hello"))).status_code == 200
-        assert simlink.control(own.net.state, "POST", "/restart", {"host": "anna"}) == {"host": "anna", "lost": 1}
+        assert simulation.control(own.net.state, "POST", "/restart", {"host": "anna"}) == {
+            "host": "anna",
+            "lost": 1,
+        }
         gone = await c.ask(chat("again"))
     assert (gone.status_code, gone.json()) == (402, {"error": "Session expired or exhausted"})
     assert own.settle_now() == []
     assert own.net.registry.is_active(own.host("anna").tee_id)
 
 
-# --------------------------------------------------------------------------------------------------- what befalls hosts
+# ------------------------------------------------------------------------------- what befalls hosts
 
 
 @pytest.fixture
@@ -289,12 +313,16 @@ async def test_without_its_facilitator_a_host_fails_with_a_page_and_collects_not
     assert owed.charged > 0 and owed.closed and owed.transaction is None
 
 
-async def test_a_dead_gateway_leaves_its_front_which_still_attests(honest_simnet: RunningSimnet, anna: Client) -> None:
+async def test_a_dead_gateway_leaves_its_front_which_still_attests(
+    honest_simnet: RunningSimnet, anna: Client
+) -> None:
     honest_simnet.cheat("anna", "gateway-down")
     for path in ("/health", "/signing-key", "/v1/models"):
         assert (await anna.http.get(path)).status_code == 502
     assert (await anna.unpaid(chat("x"))).status_code == 502
-    assert (await anna.http.get("/enclave/attestation", params={"nonce": "00" * 20})).status_code == 200
+    assert (
+        await anna.http.get("/enclave/attestation", params={"nonce": "00" * 20})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("version", [1, 3, "2", None, True])
@@ -302,23 +330,36 @@ async def test_a_payment_of_another_version_is_no_payment(anna: Client, version:
     terms = await anna.terms()
     message = json.loads(base64.b64decode(anna.payment(terms, anna.authorise(terms))))
     message["x402Version"] = version
-    answer = await anna.pay(chat("x"), header=base64.b64encode(json.dumps(message).encode()).decode())
+    answer = await anna.pay(
+        chat("x"), header=base64.b64encode(json.dumps(message).encode()).decode()
+    )
     assert answer.status_code == 402
-    assert json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["error"] == "Payment required"
+    assert (
+        json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["error"]
+        == "Payment required"
+    )
 
 
-# ---------------------------------------------------------------------------------------------------- the command line
+# --------------------------------------------------------------------------------- the command line
 
 
 def test_up_takes_terms_and_their_parts() -> None:
     from opg_magic.simnet.__main__ import _serve_flags, _terms
 
-    given = parser().parse_args(["up", "--terms", "dev8", "--cap", "0.05", "--deadline", "900", "--pace", "25"])
+    given = parser().parse_args(
+        ["up", "--terms", "dev8", "--cap", "0.05", "--deadline", "900", "--pace", "25"]
+    )
     assert _terms(given) == terms_named("dev8", cap=5 * 10**16, deadline=900)
     again = parser().parse_args(["serve", *_serve_flags(given)])
     assert _terms(again) == _terms(given)
     assert again.pace == 25
     assert _terms(parser().parse_args(["up"])) is None
-    for bad in (["--terms", "may"], ["--cap", "x"], ["--cap", "0"], ["--deadline", "-5"], ["--pace", "0"]):
+    for bad in (
+        ["--terms", "may"],
+        ["--cap", "x"],
+        ["--cap", "0"],
+        ["--deadline", "-5"],
+        ["--pace", "0"],
+    ):
         with pytest.raises(SimnetError):
             _terms(parser().parse_args(["up", *bad]))

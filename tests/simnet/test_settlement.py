@@ -1,4 +1,5 @@
-"""What the simulated network puts on record of its answers: batches, single settlements, blobs, and lies about them."""
+"""What the simulated network puts on record of its answers: batches, single settlements, blobs, and
+lies about them."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import httpx
 import pytest
 from support.simnet import RunningSimnet, chat, client
 
-from opg_magic import simlink
-from opg_magic.networks import UPTO_PROXY
+from opg_magic.models.networks import UPTO_PROXY
+from opg_magic.network import simulation
 from opg_magic.protocol import merkle
 from opg_magic.simnet import deploy
 from opg_magic.simnet.settlement import UNSIGNED, Batch, BatchLimits, BlobStore, Settler
@@ -34,7 +35,9 @@ def patient(honest_simnet: RunningSimnet) -> Iterator[None]:
     settler.limits = before
 
 
-async def ask(simnet: RunningSimnet, kind: str | None, *, cheat: str = "off", **more: Any) -> httpx.Response:
+async def ask(
+    simnet: RunningSimnet, kind: str | None, *, cheat: str = "off", **more: Any
+) -> httpx.Response:
     simnet.cheat("anna", cheat)
     async with client(simnet) as anna:
         if kind is None:
@@ -69,10 +72,12 @@ def events(simnet: RunningSimnet, tx_hash: str) -> list[dict[str, Any]]:
     return logs
 
 
-# ------------------------------------------------------------------------------------------------------------- batches
+# ------------------------------------------------------------------------------------------ batches
 
 
-@pytest.mark.parametrize(("kind", "collected"), [("batch", 1), (None, 1), ("whatever", 1), ("private", 0)])
+@pytest.mark.parametrize(
+    ("kind", "collected"), [("batch", 1), (None, 1), ("whatever", 1), ("private", 0)]
+)
 async def test_an_answer_is_collected_unless_its_caller_says_private(
     honest_simnet: RunningSimnet, kind: str | None, collected: int
 ) -> None:
@@ -100,7 +105,9 @@ async def test_a_batch_holds_the_answers_leaf_under_the_root_that_the_relay_logs
     assert int(log["data"][2:66], 16) == batch.size == 3
 
 
-async def test_an_unsigned_answer_is_recorded_with_a_placeholder(honest_simnet: RunningSimnet) -> None:
+async def test_an_unsigned_answer_is_recorded_with_a_placeholder(
+    honest_simnet: RunningSimnet,
+) -> None:
     await ask(honest_simnet, "batch", cheat="unsigned-stream", stream=True)
     (batch,) = honest_simnet.run(honest_simnet.net.settle_batch())
     (item,) = merkle.read_dump(honest_simnet.net.blobs.get(batch.blob_id) or b"").items
@@ -123,7 +130,9 @@ async def test_anyone_may_commit_a_batch_as_on_the_real_relay(honest_simnet: Run
 
 
 @pytest.mark.parametrize("limit", ["size", "idle", "age"])
-async def test_a_batch_is_committed_when_a_limit_is_reached(honest_simnet: RunningSimnet, limit: str) -> None:
+async def test_a_batch_is_committed_when_a_limit_is_reached(
+    honest_simnet: RunningSimnet, limit: str
+) -> None:
     limits = {
         "size": BatchLimits(size=2, idle=3600, age=3600),
         "idle": BatchLimits(size=100, idle=0.01, age=3600),
@@ -151,17 +160,24 @@ async def test_a_batch_is_committed_when_a_limit_is_reached(honest_simnet: Runni
     assert batch.size == 2
 
 
-async def test_limits_are_set_and_a_batch_asked_for_through_the_control_address(honest_simnet: RunningSimnet) -> None:
+async def test_limits_are_set_and_a_batch_asked_for_through_the_control_address(
+    honest_simnet: RunningSimnet,
+) -> None:
     state = honest_simnet.net.state
     loop = asyncio.get_running_loop()
 
     def control(body: dict[str, Any] | None = None) -> Any:
-        return loop.run_in_executor(None, simlink.control, state, "POST", "/settle_batch", body)
+        return loop.run_in_executor(None, simulation.control, state, "POST", "/settle_batch", body)
 
     set_to = await control({"size": 5, "idle_seconds": 60, "age_seconds": 90})
     assert set_to == {"limits": {"size": 5, "idle": 60.0, "age": 90.0}}
     await ask(honest_simnet, "batch")
-    assert honest_simnet.net.status()["batch"] == {"size": 5, "idle": 60.0, "age": 90.0, "waiting": 1}
+    assert honest_simnet.net.status()["batch"] == {
+        "size": 5,
+        "idle": 60.0,
+        "age": 90.0,
+        "waiting": 1,
+    }
     (batch,) = (await control())["batches"]
     assert batch["size"] == 1
     assert honest_simnet.net.status()["batch"]["waiting"] == 0
@@ -173,10 +189,10 @@ def test_the_state_names_relay_sender_and_blob_store(simnet: RunningSimnet) -> N
     assert network.settlement_senders == (state["settlement_sender"],)
     assert network.blob_aggregators == (state["blob_store"],)
     assert state["settlement_sender"] not in {state["facilitator"], state["payer"]}
-    assert simlink.network(state) == network
+    assert simulation.network(state) == network
 
 
-# -------------------------------------------------------------------------------------------------------------- single
+# ------------------------------------------------------------------------------------------- single
 
 
 @pytest.mark.parametrize("word", ["individual", "Individual", "never heard of", None])
@@ -192,7 +208,9 @@ async def test_attack_42_a_word_that_is_not_known_means_a_batch_and_publishes_no
     honest_simnet.settle_batch()
 
 
-async def test_the_relay_refuses_times_beyond_the_chains_bounds(honest_simnet: RunningSimnet) -> None:
+async def test_the_relay_refuses_times_beyond_the_chains_bounds(
+    honest_simnet: RunningSimnet,
+) -> None:
     net = honest_simnet.net
     relay, anna = deploy.settlement_relay(net.registry_chain), honest_simnet.host("anna")
     from opg_magic.protocol import canonical
@@ -212,23 +230,37 @@ async def test_the_relay_refuses_times_beyond_the_chains_bounds(honest_simnet: R
             settle(shift)
 
 
-# -------------------------------------------------------------------------------------------------------------- cheats
+# ------------------------------------------------------------------------------------------- cheats
 
 
 async def test_attack_24_lies_about_batches_are_on_the_chain(honest_simnet: RunningSimnet) -> None:
     net = honest_simnet.net
     made: dict[str, tuple[Batch, bytes]] = {}
-    for mode in ("batch-omit-leaf", "batch-wrong-root", "batch-foreign-relay", "batch-other-sender"):
+    for mode in (
+        "batch-omit-leaf",
+        "batch-wrong-root",
+        "batch-foreign-relay",
+        "batch-other-sender",
+    ):
         answer = await ask(honest_simnet, "batch", cheat=mode)
         (batch,) = honest_simnet.run(net.settle_batch())
         made[mode] = (batch, item_of(answer).leaf)
-    dumps = {mode: merkle.read_dump(net.blobs.get(batch.blob_id) or b"") for mode, (batch, _) in made.items()}
-    holds = {mode: made[mode][1] in {item.leaf for item in dump.items} for mode, dump in dumps.items()}
+    dumps = {
+        mode: merkle.read_dump(net.blobs.get(batch.blob_id) or b"")
+        for mode, (batch, _) in made.items()
+    }
+    holds = {
+        mode: made[mode][1] in {item.leaf for item in dump.items} for mode, dump in dumps.items()
+    }
     rooted = {mode: "0x" + dump.root.hex() == made[mode][0].root for mode, dump in dumps.items()}
     assert [mode for mode, there in holds.items() if not there] == ["batch-omit-leaf"]
     assert [mode for mode, same in rooted.items() if not same] == ["batch-wrong-root"]
-    assert [m for m, (b, _) in made.items() if b.relay != deploy.SETTLEMENT_RELAY] == ["batch-foreign-relay"]
-    assert [m for m, (b, _) in made.items() if b.sender != net.settler.address] == ["batch-other-sender"]
+    assert [m for m, (b, _) in made.items() if b.relay != deploy.SETTLEMENT_RELAY] == [
+        "batch-foreign-relay"
+    ]
+    assert [m for m, (b, _) in made.items() if b.sender != net.settler.address] == [
+        "batch-other-sender"
+    ]
     for batch, _ in made.values():
         (log,) = events(honest_simnet, batch.tx_hash)
         assert log["address"] == batch.relay.lower()
@@ -273,11 +305,18 @@ async def test_attack_23_settle_other_payee_pays_a_stranger_and_leaves_the_proxy
     assert len(honest_simnet.settle_now()) == 1
     assert honest_simnet.balance(STRANGER) > before[0]
     assert honest_simnet.balance(payee) == before[1]
-    code = honest_simnet.net.payment_chain.w3.eth.get_code(deploy.upto_proxy(honest_simnet.net.payment_chain).address)
-    assert code.to_0x_hex() == deploy.artifacts()["contracts"]["X402UptoPermit2Proxy"]["runtimeBytecode"]
+    code = honest_simnet.net.payment_chain.w3.eth.get_code(
+        deploy.upto_proxy(honest_simnet.net.payment_chain).address
+    )
+    assert (
+        code.to_0x_hex()
+        == deploy.artifacts()["contracts"]["X402UptoPermit2Proxy"]["runtimeBytecode"]
+    )
 
 
-async def test_attack_23_double_nonce_charges_one_call_to_two_authorisations(honest_simnet: RunningSimnet) -> None:
+async def test_attack_23_double_nonce_charges_one_call_to_two_authorisations(
+    honest_simnet: RunningSimnet,
+) -> None:
     payee = honest_simnet.host("anna").payment_address
     honest_simnet.settle_now()
     before = honest_simnet.balance(payee)
@@ -292,7 +331,7 @@ async def test_attack_23_double_nonce_charges_one_call_to_two_authorisations(hon
     assert honest_simnet.balance(payee) > before
 
 
-# --------------------------------------------------------------------------------------------------------------- blobs
+# -------------------------------------------------------------------------------------------- blobs
 
 
 async def test_the_blob_store_has_walrus_two_routes(honest_simnet: RunningSimnet) -> None:
@@ -307,7 +346,9 @@ async def test_the_blob_store_has_walrus_two_routes(honest_simnet: RunningSimnet
         assert (got.status_code, got.content) == (200, b"some blob")
         assert (await http.get("/v1/blobs/" + "A" * 43)).status_code == 404
         for epochs in ("0", "-1", "x", "54", "1e3"):
-            assert (await http.put("/v1/blobs", params={"epochs": epochs}, content=b"x")).status_code == 400
+            assert (
+                await http.put("/v1/blobs", params={"epochs": epochs}, content=b"x")
+            ).status_code == 400
         foreign = await http.get(f"/v1/blobs/{blob_id}", headers={"Host": "walrus.example"})
         assert foreign.status_code == 403
 

@@ -1,4 +1,5 @@
-"""The background process: one for all, private, gone when nobody uses it, and a crash blocks nothing."""
+"""The background process: one for all, private, gone when nobody uses it, and a crash blocks
+nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from typing import Any
 import pytest
 from support.simnet import ProcessSimnet
 
-from opg_magic import simlink
 from opg_magic.errors import SimnetError
+from opg_magic.network import simulation
 from opg_magic.simnet import supervisor
 
 
@@ -35,45 +36,49 @@ def wait_gone(pid: int, timeout: float = 30.0) -> None:
 
 
 def test_up_starts_one_private_process_and_down_ends_it(simnet_process: ProcessSimnet) -> None:
-    assert simlink.read_state() is None
-    assert simlink.status() is None
+    assert simulation.read_state() is None
+    assert simulation.status() is None
     state = simnet_process.up()
     pid = state["pid"]
     assert pid != os.getpid()
     assert os.getpgid(pid) == pid != os.getpgid(0)
-    assert stat.S_IMODE(simlink.state_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(simulation.state_file().stat().st_mode) == 0o600
     assert stat.S_IMODE(supervisor.log_file().stat().st_mode) == 0o600
-    assert simlink.still_runs(state)
+    assert simulation.still_runs(state)
     assert simnet_process.up() == state
-    assert simlink.ensure_up() == state
-    network = simlink.network(state)
-    assert network.simulated_roots == {state["root_sha256"]} == simlink.own_roots()
+    assert simulation.ensure_up() == state
+    network = simulation.network(state)
+    assert network.simulated_roots == {state["root_sha256"]} == simulation.own_roots()
     assert network.run_id == state["run_id"]
 
-    assert simlink.cheat("anna", "slow")["mode"] == "slow"
-    status = simlink.status()
+    assert simulation.cheat("anna", "slow")["mode"] == "slow"
+    status = simulation.status()
     assert status is not None
     assert [h["cheat"] for h in status["hosts"]] == ["slow", "off", "off"]
 
-    assert simlink.down() is True
+    assert simulation.down() is True
     wait_gone(pid)
-    assert not simlink.state_file().exists()
-    assert simlink.read_state() is None
-    assert not simlink.still_runs(state)
-    assert simlink.down() is False
+    assert not simulation.state_file().exists()
+    assert simulation.read_state() is None
+    assert not simulation.still_runs(state)
+    assert simulation.down() is False
     with pytest.raises(SimnetError, match="opg simnet up"):
-        simlink.cheat("anna", "off")
+        simulation.cheat("anna", "off")
 
 
 def test_two_starts_at_once_make_one_network(simnet_process: ProcessSimnet) -> None:
     states: list[dict[str, Any]] = []
-    starts = [threading.Thread(target=lambda: states.append(simlink.ensure_up())) for _ in range(3)]
+    starts = [
+        threading.Thread(target=lambda: states.append(simulation.ensure_up())) for _ in range(3)
+    ]
     for start in starts:
         start.start()
     for start in starts:
         start.join()
     assert len(states) == 3
-    assert len({state["run_id"] for state in states}) == len({state["pid"] for state in states}) == 1
+    assert (
+        len({state["run_id"] for state in states}) == len({state["pid"] for state in states}) == 1
+    )
     assert supervisor.is_locked()
 
 
@@ -81,8 +86,8 @@ def test_a_crash_blocks_nothing(simnet_process: ProcessSimnet) -> None:
     first = simnet_process.up()
     os.kill(first["pid"], signal.SIGKILL)
     wait_gone(first["pid"])
-    assert simlink.state_file().exists()
-    assert simlink.read_state() is None
+    assert simulation.state_file().exists()
+    assert simulation.read_state() is None
     assert not supervisor.is_locked()
     second = simnet_process.up()
     assert second["run_id"] != first["run_id"]
@@ -93,7 +98,7 @@ def test_it_ends_when_its_last_client_has_ended(simnet_process: ProcessSimnet) -
     state = simnet_process.up("--idle-exit", "1")
     client = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        simlink.lease(state, pid=client.pid)
+        simulation.lease(state, pid=client.pid)
         handle = os.pidfd_open(state["pid"])
         # Longer than the idle time: it would be gone if the living client did not count.
         assert not select.select([handle], [], [], 2.5)[0]
@@ -101,13 +106,21 @@ def test_it_ends_when_its_last_client_has_ended(simnet_process: ProcessSimnet) -
     finally:
         client.communicate(b"\n")
     wait_gone(state["pid"])
-    assert not simlink.state_file().exists()
+    assert not simulation.state_file().exists()
     assert "Traceback" not in supervisor.log_file().read_text("utf-8")
 
 
-def test_a_users_secrets_do_not_reach_it(simnet_process: ProcessSimnet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_secrets_do_not_reach_it(
+    simnet_process: ProcessSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = "0x" + "5a" * 32
-    for name in ("OPG_PRIVATE_KEY", "OPG_KEYSTORE_PASSWORD", "ETH_PRIVATE_KEY", "MNEMONIC", "OPENAI_API_KEY"):
+    for name in (
+        "OPG_PRIVATE_KEY",
+        "OPG_KEYSTORE_PASSWORD",
+        "ETH_PRIVATE_KEY",
+        "MNEMONIC",
+        "OPENAI_API_KEY",
+    ):
         monkeypatch.setenv(name, secret)
     monkeypatch.setenv("HARMLESS", "stays")
     state = simnet_process.up()
@@ -121,8 +134,8 @@ def test_a_users_secrets_do_not_reach_it(simnet_process: ProcessSimnet, monkeypa
 
 def test_its_log_holds_no_secret(simnet_process: ProcessSimnet) -> None:
     state = simnet_process.up()
-    key = simlink.wallet_key(state).reveal()
-    simlink.down()
+    key = simulation.wallet_key(state).reveal()
+    simulation.down()
     log = supervisor.log_file().read_text("utf-8")
     assert state["run_id"] in log
     assert key.removeprefix("0x") not in log
@@ -133,26 +146,35 @@ def test_a_failed_start_shows_the_end_of_the_log(simnet_process: ProcessSimnet) 
     keys = simnet_process.home / "simnet" / "keys"
     keys.mkdir(parents=True)
     (keys / "payer.key").write_text("not a key")
-    with pytest.raises(SimnetError, match=r"ended while starting[\s\S]*payer.key does not hold a key"):
-        simlink.ensure_up()
-    assert simlink.read_state() is None
+    with pytest.raises(
+        SimnetError, match=r"ended while starting[\s\S]*payer.key does not hold a key"
+    ):
+        simulation.ensure_up()
+    assert simulation.read_state() is None
 
 
 def test_a_state_file_that_points_elsewhere_gets_no_token(opg_home: Path) -> None:
-    state = {"control": "http://192.0.2.1:80", "control_token": "x", "pid": os.getpid(), "run_id": "a"}
+    state = {
+        "control": "http://192.0.2.1:80",
+        "control_token": "x",
+        "pid": os.getpid(),
+        "run_id": "a",
+    }
     with pytest.raises(SimnetError, match="not on this machine"):
-        simlink.control(state, "GET", "/status")
-    simlink.state_file().write_text(json.dumps(state))
-    assert simlink.read_state() is None
+        simulation.control(state, "GET", "/status")
+    simulation.state_file().write_text(json.dumps(state))
+    assert simulation.read_state() is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "run_id": "a"}'])
 def test_a_damaged_state_file_counts_as_none(opg_home: Path, text: str) -> None:
-    simlink.state_file().write_text(text)
-    assert simlink.read_state() is None
+    simulation.state_file().write_text(text)
+    assert simulation.read_state() is None
 
 
-def test_a_living_client_keeps_the_network_and_a_dead_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_living_client_keeps_the_network_and_a_dead_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     leases = supervisor.Leases()
@@ -175,8 +197,8 @@ def test_an_ended_process_does_not_run_though_nobody_waited_for_it(opg_home: Pat
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     state = {"pid": child.pid, "run_id": "a"}
-    simlink.state_file().write_text(json.dumps(state))
-    assert not simlink.still_runs(state)
+    simulation.state_file().write_text(json.dumps(state))
+    assert not simulation.still_runs(state)
     child.wait()
 
 
@@ -184,14 +206,18 @@ def test_only_one_process_holds_the_lock(opg_home: Path) -> None:
     with supervisor.running_lock() as mine:
         assert mine
         code = "from opg_magic.simnet import supervisor; raise SystemExit(supervisor.serve())"
-        other = subprocess.run([sys.executable, "-c", code], env=simlink.clean_environment(), check=False)
+        other = subprocess.run(
+            [sys.executable, "-c", code], env=simulation.clean_environment(), check=False
+        )
         assert other.returncode == supervisor.ALREADY
     assert not supervisor.is_locked()
 
 
-def test_without_the_extra_starting_names_the_pip_command(opg_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simlink, "missing_packages", lambda: ["py-evm"])
-    for start in (simlink.ensure_up, supervisor.up):
+def test_without_the_extra_starting_names_the_pip_command(
+    opg_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation, "missing_packages", lambda: ["py-evm"])
+    for start in (simulation.ensure_up, supervisor.up):
         with pytest.raises(SimnetError, match=r'py-evm[\s\S]*pip install "py-evm'):
             start()
 
@@ -199,7 +225,7 @@ def test_without_the_extra_starting_names_the_pip_command(opg_home: Path, monkey
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "opg_magic.simnet", *arguments],
-        env=simlink.clean_environment(),
+        env=simulation.clean_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ from support.signed_receipts import signed
 
 from opg_magic.errors import OpgError
 from opg_magic.models import AgreementMember, Evidence, RegistryEvidence, VerdictStatus
-from opg_magic.receipts.receipt import Receipt
+from opg_magic.receipt.document import Receipt
 from opg_magic.verify import agreement
 
 
@@ -19,7 +19,9 @@ class Listed:
     """A reader's RPC that lists the hosts of these receipts."""
 
     def __init__(self, *receipts: Receipt, change: dict[str, Any] | None = None) -> None:
-        self.entries = {one.evidence().host.tee_id: one.evidence().host for one in receipts} | (change or {})  # type: ignore[union-attr]
+        self.entries = {one.evidence().host.tee_id: one.evidence().host for one in receipts} | (
+            change or {}
+        )  # type: ignore[union-attr]
         self.known = receipts[0].evidence().registry
 
     def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence:
@@ -35,7 +37,9 @@ def by(name: str) -> Receipt:
 
     def change(evidence: Evidence) -> Evidence:
         body = json.loads(evidence.request.body)
-        own = signing.evidence(signing.stream(signer, body, pieces=("hi", " there")), body, by=signer)
+        own = signing.evidence(
+            signing.stream(signer, body, pieces=("hi", " there")), body, by=signer
+        )
         entry = replace(signing.host(signer), owner="0x" + name.encode().hex().rjust(40, "0"))
         entry = replace(entry, tls_certificate=own.host.tls_certificate if own.host else b"")
         return replace(

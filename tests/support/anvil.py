@@ -1,8 +1,8 @@
-"""Foundry's anvil in place of the embedded chains: another EVM, written by others, behind the same Python interface.
+"""Foundry's anvil in place of the embedded chains: another EVM, written by others, behind the same
+Python interface.
 
-anvil has nothing at 0x…0900: a stub stands there (``contracts/VerifierStub.sol``) that accepts the attestations it was
-told of, and every RSA-PSS signature but those it was told to refuse.
-"""
+anvil has nothing at 0x…0900: a stub stands there (``contracts/VerifierStub.sol``) that accepts the
+attestations it was told of, and every RSA-PSS signature but those it was told to refuse."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from opg_magic.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID
+from opg_magic.models.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID
+from opg_magic.models.secret import Secret
 from opg_magic.protocol.keccak import keccak256
-from opg_magic.secret import Secret
 from opg_magic.simnet.chain import Receipt, Reverted, revert_reason
 from opg_magic.simnet.network import SimNetwork
 
@@ -35,14 +35,18 @@ BLOCK_SECONDS = 1
 
 
 def binary() -> Path:
-    """The program itself, without the Node script around it; the test is skipped where it is not installed."""
+    """The program itself, without the Node script around it; the test is skipped where it is not
+    installed."""
     for found in sorted(INSTALLED.glob("anvil-*/bin/anvil*")):
         return found
-    pytest.skip("anvil is not installed: scripts/need_anvil.sh .venvs/npm-anvil (npm could not fetch it?)")
+    pytest.skip(
+        "anvil is not installed: scripts/need_anvil.sh .venvs/npm-anvil (npm could not fetch it?)"
+    )
 
 
 class AnvilChain:
-    """A running anvil with the interface of :class:`opg_magic.simnet.chain.Chain`, so that what serves one serves both.
+    """A running anvil with the interface of :class:`opg_magic.simnet.chain.Chain`, so that what
+    serves one serves both.
 
     ``now`` moves its clock: see :meth:`follow_clock`.
     """
@@ -56,7 +60,9 @@ class AnvilChain:
             *("--accounts", "0", "--hardfork", "shanghai", "--timestamp", str(int(now()))),
             *("--block-time", str(BLOCK_SECONDS), "--mixed-mining"),
         ]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         assert self._process.stdout is not None
         said: list[str] = []
         for line in self._process.stdout:
@@ -74,12 +80,14 @@ class AnvilChain:
         self._process.terminate()
         self._process.wait(10)
 
-    # -------------------------------------------------------------------------------------------------------- JSON-RPC
+    # ------------------------------------------------------------------------------------- JSON-RPC
 
     def handle(self, request: Any) -> Any:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", "/", json.dumps(request), {"Content-Type": "application/json"})
+            connection.request(
+                "POST", "/", json.dumps(request), {"Content-Type": "application/json"}
+            )
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -88,12 +96,18 @@ class AnvilChain:
         answer = self.handle({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
         if "error" in answer:
             data = bytes.fromhex(str(answer["error"].get("data") or "0x")[2:])
-            raise Reverted(revert_reason(data), data) if data else RuntimeError(f"{method}: {answer['error']}")
+            raise (
+                Reverted(revert_reason(data), data)
+                if data
+                else RuntimeError(f"{method}: {answer['error']}")
+            )
         return answer["result"]
 
-    # ------------------------------------------------------------------------------------------------- as Chain has it
+    # ------------------------------------------------------------------------------ as Chain has it
 
-    def put_code(self, address: str, runtime_bytecode: bytes, storage: Mapping[int, int] | None = None) -> None:
+    def put_code(
+        self, address: str, runtime_bytecode: bytes, storage: Mapping[int, int] | None = None
+    ) -> None:
         with self._lock:
             self.rpc("anvil_setCode", address, "0x" + runtime_bytecode.hex())
             for slot, value in (storage or {}).items():
@@ -105,7 +119,13 @@ class AnvilChain:
             self.rpc("anvil_setBalance", address, hex(self.balance(address) + wei))
 
     def transact(
-        self, private_key: Secret[bytes] | bytes, to: str, data: bytes, *, value: int = 0, gas: int | None = None
+        self,
+        private_key: Secret[bytes] | bytes,
+        to: str,
+        data: bytes,
+        *,
+        value: int = 0,
+        gas: int | None = None,
     ) -> Receipt:
         from eth_account import Account
         from eth_utils.address import to_checksum_address
@@ -149,9 +169,13 @@ class AnvilChain:
             ],
         }
 
-    def call(self, to: str, data: bytes, *, block: int | None = None, sender: str | None = None) -> bytes:
+    def call(
+        self, to: str, data: bytes, *, block: int | None = None, sender: str | None = None
+    ) -> bytes:
         message = {"to": to, "data": "0x" + data.hex(), **({"from": sender} if sender else {})}
-        return bytes.fromhex(self.rpc("eth_call", message, "latest" if block is None else hex(block))[2:])
+        return bytes.fromhex(
+            self.rpc("eth_call", message, "latest" if block is None else hex(block))[2:]
+        )
 
     def balance(self, address: str) -> int:
         return int(self.rpc("eth_getBalance", address, "latest"), 16)
@@ -178,7 +202,7 @@ class AnvilChain:
                 self.rpc("evm_mine")
 
 
-# ---------------------------------------------------------------------------------------------------------------- stub
+# --------------------------------------------------------------------------------------------- stub
 
 
 @cache
@@ -213,7 +237,8 @@ class Stub:
 
 
 class AnvilNetwork(SimNetwork):
-    """The whole simulated network on two anvils.  Hosts, facilitator and blob store are the same."""
+    """The whole simulated network on two anvils.  Hosts, facilitator and blob store are the
+    same."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -232,7 +257,9 @@ class AnvilNetwork(SimNetwork):
 
     def _register_all(self) -> None:
         for host in self.hosts:
-            self.stub.attest_to(host.signer.der, keccak256(host.pcrs[0] + host.pcrs[1] + host.pcrs[2]))
+            self.stub.attest_to(
+                host.signer.der, keccak256(host.pcrs[0] + host.pcrs[1] + host.pcrs[2])
+            )
         super()._register_all()
 
     def advance(self, seconds: float) -> None:

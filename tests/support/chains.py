@@ -1,4 +1,5 @@
-"""What chains and other hosts show of a signed call, made here: payment, batch, individual settlement, agreement."""
+"""What chains and other hosts show of a signed call, made here: payment, batch, individual
+settlement, agreement."""
 
 from __future__ import annotations
 
@@ -22,10 +23,10 @@ from opg_magic.models import (
     SettlementTx,
     VerdictStatus,
 )
-from opg_magic.networks import OBSERVED_CAP, REGISTRY_CHAIN_ID, SIM_OPG, UPTO_PROXY
+from opg_magic.models.networks import OBSERVED_CAP, REGISTRY_CHAIN_ID, SIM_OPG, UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.protocol.frame import SignedFields
-from opg_magic.receipts.receipt import Receipt
+from opg_magic.receipt.document import Receipt
 from opg_magic.verify import agreement as agreements
 from opg_magic.verify._claims import fields_of
 from opg_magic.verify.settlement import leaf_of
@@ -57,13 +58,19 @@ def authorisation(**changes: Any) -> Authorisation:
 
 
 def payment(**changes: Any) -> PaymentEvidence:
-    made = PaymentEvidence("eip155:8453", authorisation(), SIM_OPG, first_call=True, charge=Charge.CHARGED)
+    made = PaymentEvidence(
+        "eip155:8453", authorisation(), SIM_OPG, first_call=True, charge=Charge.CHARGED
+    )
     return replace(made, **changes)
 
 
 def settled(evidence: Evidence | None = None, **changes: Any) -> SettlementTx:
     """The transaction that settled the evidence's authorisation, as the payment chain shows it."""
-    auth = evidence.payment.authorisation if evidence is not None and evidence.payment is not None else authorisation()
+    auth = (
+        evidence.payment.authorisation
+        if evidence is not None and evidence.payment is not None
+        else authorisation()
+    )
     shares = sum(share for _, share in changes.get("shared", ()))
     made = SettlementTx(
         status="spent",
@@ -136,19 +143,32 @@ def individual(evidence: Evidence, **changes: Any) -> IndividualEvidence:
 
 
 def member(
-    name: str, text: str | None = "hi there", owner: str | None = None, verdict: VerdictStatus = VerdictStatus.VERIFIED
+    name: str,
+    text: str | None = "hi there",
+    owner: str | None = None,
+    verdict: VerdictStatus = VerdictStatus.VERIFIED,
 ) -> AgreementMember:
     """The answer of the host with that signer's key; its owner is its own unless named."""
-    host = signing.host(signing.signer(name), owner=owner or "0x" + name.encode().hex().rjust(40, "0"))
+    host = signing.host(
+        signing.signer(name), owner=owner or "0x" + name.encode().hex().rjust(40, "0")
+    )
     number = sum(name.encode()) % 10
     return agreements.member_of(
-        receipt_id=f"{number}" * 10, digest="sha256:" + f"{number}" * 64, host=host, text=text, verdict=verdict
+        receipt_id=f"{number}" * 10,
+        digest="sha256:" + f"{number}" * 64,
+        host=host,
+        text=text,
+        verdict=verdict,
     )
 
 
-def agreed(members: Iterable[AgreementMember], quorum: int = 2, asked: int | None = None) -> AgreementEvidence:
+def agreed(
+    members: Iterable[AgreementMember], quorum: int = 2, asked: int | None = None
+) -> AgreementEvidence:
     answers = tuple(members)
-    return AgreementEvidence(asked=asked or len(answers), quorum=quorum, group="GR0VP00001", answers=answers)
+    return AgreementEvidence(
+        asked=asked or len(answers), quorum=quorum, group="GR0VP00001", answers=answers
+    )
 
 
 def agreement(one: Receipt) -> AgreementEvidence:

@@ -1,4 +1,5 @@
-"""An HTTP proxy on loopback that keeps what it was asked for; it can refuse, say nothing, or pretend to be the host."""
+"""An HTTP proxy on loopback that keeps what it was asked for; it can refuse, say nothing, or
+pretend to be the host."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from support.tls_host import Identity
 
 @dataclass
 class ConnectProxy:
-    """``asked``: the heads of the requests that came.  Tunnels all lead to ``target`` on this machine, whatever name
-    was asked for: names need not exist.  ``heard``: what a proxy that lies could read after its own TLS handshake."""
+    """``asked``: the heads of the requests that came.  Tunnels all lead to ``target`` on this
+    machine, whatever name was asked for: names need not exist.  ``heard``: what a proxy that lies
+    could read after its own TLS handshake."""
 
     port: int
     target: int = 0
@@ -57,7 +59,9 @@ class ConnectProxy:
         theirs, ours = await asyncio.open_connection("127.0.0.1", self.target)
         await asyncio.gather(_pipe(reader, ours), _pipe(theirs, writer))
 
-    async def _forward(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """A plain request: its head names the whole URL.  Sent on as it is, one exchange."""
         theirs, ours = await asyncio.open_connection("127.0.0.1", self.target)
         ours.write(head.encode("latin-1"))

@@ -10,13 +10,13 @@ from typing import Any
 from IPython.core.displaypub import DisplayPublisher
 from support import states
 
-from opg_magic.config import Settings
+from opg_magic.call.session import HostRow, ModelRow, Spending
 from opg_magic.errors import LedgerError
 from opg_magic.models import Answer, Money, Phase, Progress, Prompt, Quote
-from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, OPG
-from opg_magic.prices import load as load_prices
-from opg_magic.receipts.receipt import Receipt
-from opg_magic.session import HostRow, ModelRow, Spending
+from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, OPG
+from opg_magic.receipt.document import Receipt
+from opg_magic.settings.config import Settings
+from opg_magic.settings.prices import load as load_prices
 
 
 class FakeLedger:
@@ -65,7 +65,9 @@ class FakeSession:
     def hosts(self) -> list[HostRow]:
         rows = [
             HostRow(states.HOST, True, "good", None, None, "honest-anna"),
-            HostRow(states.HOST, False, "refused", "debug <b>PCRs</b>", "the answer failed", "sly-bob"),
+            HostRow(
+                states.HOST, False, "refused", "debug <b>PCRs</b>", "the answer failed", "sly-bob"
+            ),
         ]
         self.known_hosts = tuple(rows)
         return rows
@@ -104,7 +106,11 @@ class FakeSession:
         return {"address": "0x" + "0a" * 20, "key": "keystore", "balance": Money(10**18, OPG)}
 
     def status(self) -> dict[str, Any]:
-        return {"network": "sim (simulated)", "model": self.settings.get("model"), "running calls": 0}
+        return {
+            "network": "sim (simulated)",
+            "model": self.settings.get("model"),
+            "running calls": 0,
+        }
 
     def simnet(self, command: list[str]) -> str:
         self.simnet_commands.append(command)
@@ -123,9 +129,17 @@ class Screen(DisplayPublisher):
         self.all: list[SimpleNamespace] = []
 
     def publish(
-        self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any
+        self,
+        data: Any,
+        metadata: Any = None,
+        *,
+        transient: Any = None,
+        update: bool = False,
+        **_: Any,
     ) -> None:
-        self.all.append(SimpleNamespace(data=data, id=(transient or {}).get("display_id"), update=update))
+        self.all.append(
+            SimpleNamespace(data=data, id=(transient or {}).get("display_id"), update=update)
+        )
 
     @property
     def last(self) -> dict[str, Any]:

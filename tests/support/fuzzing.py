@@ -1,4 +1,5 @@
-"""Hypothesis strategies for hostile input: bytes spoilt here and there, JSON with parts replaced, and rubbish."""
+"""Hypothesis strategies for hostile input: bytes spoilt here and there, JSON with parts replaced,
+and rubbish."""
 
 from __future__ import annotations
 
@@ -49,26 +50,56 @@ _EDITS = st.tuples(
     st.sampled_from(PIECES) | st.binary(max_size=40),
 )
 
-#: Numbers that are no ordinary ones, texts that are no ordinary ones, and whatever else JSON can hold.
+#: Numbers that are no ordinary ones, texts that are no ordinary ones, and whatever else JSON can
+#: hold.
 ODD: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
-    | st.sampled_from([-1, 0, 2**53, 2**63, 2**256, -(2**256), 10**400, 0.5, -0.0, 1e300, "", "0x", "-1", "1" * 90])
-    | st.sampled_from(["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.000000Z", "2026-05-04T12:00:00.000000Z"])
+    | st.sampled_from(
+        [
+            -1,
+            0,
+            2**53,
+            2**63,
+            2**256,
+            -(2**256),
+            10**400,
+            0.5,
+            -0.0,
+            1e300,
+            "",
+            "0x",
+            "-1",
+            "1" * 90,
+        ]
+    )
+    | st.sampled_from(
+        [
+            "9999-12-31T23:59:59.999999Z",
+            "0001-01-01T00:00:00.000000Z",
+            "2026-05-04T12:00:00.000000Z",
+        ]
+    )
     | st.sampled_from(["1" * 78, "0", "spent", "batch", "individual", "https://a@b/c", "x\n"])
     | st.text(max_size=30)
     | st.binary(max_size=12).map(lambda raw: "0x" + raw.hex()),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
 
 def spoilt(*seeds: bytes) -> st.SearchStrategy[bytes]:
-    """One of the seeds with a few edits, two of them spliced together, or bytes of no sense at all."""
+    """One of the seeds with a few edits, two of them spliced together, or bytes of no sense at
+    all."""
     seed = st.sampled_from(seeds)
     edited = st.builds(edit, seed, st.lists(_EDITS, min_size=1, max_size=5))
     spliced = st.builds(
-        lambda one, other, at: one[: int(at * len(one))] + other[int(at * len(other)) :], seed, seed, st.floats(0, 1)
+        lambda one, other, at: one[: int(at * len(one))] + other[int(at * len(other)) :],
+        seed,
+        seed,
+        st.floats(0, 1),
     )
     return edited | spliced | st.binary(max_size=200) | st.sampled_from(PIECES)
 
@@ -96,7 +127,12 @@ def edit(raw: bytes, edits: list[Edit]) -> bytes:
 def replaced(*documents: Any) -> st.SearchStrategy[Any]:
     """A JSON value with some of its parts replaced, taken away, doubled, or added."""
     changes = st.lists(
-        st.tuples(st.sampled_from(["set", "drop", "add", "swap"]), st.integers(0, 10**6), st.integers(0, 10**6), ODD),
+        st.tuples(
+            st.sampled_from(["set", "drop", "add", "swap"]),
+            st.integers(0, 10**6),
+            st.integers(0, 10**6),
+            ODD,
+        ),
         min_size=1,
         max_size=3,
     )
@@ -125,7 +161,13 @@ def _change(document: Any, changes: list[tuple[str, int, int, Any]]) -> Any:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items: Any = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in list(items):
         yield value, key
         yield from _places(inner)

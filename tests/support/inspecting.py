@@ -1,4 +1,5 @@
-"""Reads produced HTML as a browser would, and says whether it holds anything but what a card and an answer may hold."""
+"""Reads produced HTML as a browser would, and says whether it holds anything but what a card and an
+answer may hold."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class Inspector(HTMLParser):
         for name, value in attrs:
             if name not in allowed:
                 self.wrong.append(f"{tag} {name}={value!r}")
-            if name == "style" and any(word in (value or "") for word in ("url(", "expression", "position", "@", "/*")):
+            if name == "style" and any(
+                word in (value or "") for word in ("url(", "expression", "position", "@", "/*")
+            ):
                 self.wrong.append(f"style {value!r}")
             if name == "href":
                 self.links.append(value or "")

@@ -1,4 +1,5 @@
-"""Notebooks as a stranger sends them: cells, answers as the kernel showed them, and what can be wrong with either."""
+"""Notebooks as a stranger sends them: cells, answers as the kernel showed them, and what can be
+wrong with either."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from support.signed_receipts import redigested, signed
 
 from opg_magic.display import bundle
 from opg_magic.models import Verdict, VerdictStatus
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.receipt import MIME_TYPE, Receipt
+from opg_magic.receipt.document import MIME_TYPE, Receipt
+from opg_magic.receipt.form import digest
 from opg_magic.verify import judge
 
 MARKDOWN = """A *TEE* keeps code and data **sealed**:
@@ -56,12 +57,16 @@ def shown(receipt: Receipt) -> dict[str, Any]:
 
 def notebook(calls: Iterable[tuple[str, Receipt]], *, title: str = "Answers") -> NotebookNode:
     made = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
     )
     made.cells.append(nbformat.v4.new_markdown_cell(f"# {title}"))
     for number, (source, receipt) in enumerate(calls, 1):
         output = nbformat.v4.new_output("display_data", shown(receipt))
-        made.cells.append(nbformat.v4.new_code_cell(source, execution_count=number, outputs=[output]))
+        made.cells.append(
+            nbformat.v4.new_code_cell(source, execution_count=number, outputs=[output])
+        )
     return made
 
 
@@ -72,7 +77,8 @@ def document(made: NotebookNode, cell: int) -> dict[str, Any]:
 
 
 def tampered(made: NotebookNode, cell: int) -> NotebookNode:
-    """A copy of which one character of one answer was changed, wherever it stands, and the digest made to fit."""
+    """A copy of which one character of one answer was changed, wherever it stands, and the digest
+    made to fit."""
     changed = copy.deepcopy(made)
     data = changed.cells[cell].outputs[0].data
     text = data[MIME_TYPE]["response"]["text"]

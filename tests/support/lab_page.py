@@ -43,7 +43,8 @@ CONTRASTS = """card => {
 
 @dataclass
 class Lab:
-    """A running server: its folder of notebooks, its address, and the environment that its kernels have."""
+    """A running server: its folder of notebooks, its address, and the environment that its kernels
+    have."""
 
     root: Path
     url: str
@@ -55,8 +56,10 @@ class Lab:
 
     def opg(self, *arguments: str) -> str:
         """The command line of the server's user; what it prints."""
-        command = [sys.executable, "-m", "opg_magic.cli", *arguments]
-        done = subprocess.run(command, env=self.env, check=True, capture_output=True, text=True, timeout=60)
+        command = [sys.executable, "-m", "opg_magic.shell.main", *arguments]
+        done = subprocess.run(
+            command, env=self.env, check=True, capture_output=True, text=True, timeout=60
+        )
         return done.stdout
 
 
@@ -83,7 +86,9 @@ class Eyes:
         )
 
     def command(self, name: str, **arguments: Any) -> None:
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+        self.page.evaluate(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments]
+        )
 
     def begin(self, name: str) -> None:
         """A command that ends only when its dialog does."""
@@ -96,14 +101,17 @@ class Eyes:
 
     def screenshot(self, name: str) -> Path:
         UI.mkdir(parents=True, exist_ok=True)
-        self.page.wait_for_timeout(400)  # for fonts and the theme's own transition; nothing is asserted on it
+        self.page.wait_for_timeout(
+            400
+        )  # for fonts and the theme's own transition; nothing is asserted on it
         path = UI / name
         self.page.screenshot(path=str(path), animations="disabled")
         return path
 
 
 def put(lab: Lab, made: nbformat.NotebookNode, name: str, *, kernel: bool = False) -> str:
-    """Lay a notebook into the server's folder, unsigned, as a stranger's; without a kernel unless told."""
+    """Lay a notebook into the server's folder, unsigned, as a stranger's; without a kernel unless
+    told."""
     if not kernel:
         made = nbformat.from_dict(json.loads(json.dumps(made)))
         made.metadata.pop("kernelspec", None)
@@ -129,7 +137,8 @@ def read(page: Any, lab: Lab, name: str) -> Any:
 
 
 def judged(page: Any, *words: str) -> str:
-    """The whole line of the notebook's mark, once nothing is left to check and it says these words."""
+    """The whole line of the notebook's mark, once nothing is left to check and it says these
+    words."""
     says = """words => {
         const title = document.querySelector('.opg-mark')?.title ?? '';
         return words.every(word => title.includes(word));
@@ -146,7 +155,9 @@ def judged(page: Any, *words: str) -> str:
 def write(lab: Lab, name: str, *sources: str) -> None:
     """A notebook with these code cells."""
     notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
     )
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(notebook, lab.root / name)

@@ -1,7 +1,8 @@
-"""A process that works with the ledger as a kernel, a shell command or a careless program does, told line by line.
+"""A process that works with the ledger as a kernel, a shell command or a careless program does,
+told line by line.
 
-Run as a program it reads one JSON command a line (``{"do": name, …}``) and answers each with one JSON line.
-"""
+Run as a program it reads one JSON command a line (``{"do": name, …}``) and answers each with one
+JSON line."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ class LedgerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OPG_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
+            env={
+                **os.environ,
+                "OPG_HOME": str(home),
+                "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+            },
         )
 
     def __enter__(self) -> LedgerProcess:
@@ -76,7 +81,7 @@ def deleted_files(pid: int) -> list[str]:
 
 class _Worker:
     def __init__(self, kernel: str) -> None:
-        from opg_magic.receipts.ledger import Ledger
+        from opg_magic.ledger.store import Ledger
 
         self.kernel = kernel
         self.ledger = Ledger(timeout=60)
@@ -85,12 +90,14 @@ class _Worker:
         """One paid call, from its reservation to its receipt."""
         from support.receipts import NOW, SIM, authorisation, receipt
 
-        from opg_magic.networks import OBSERVED_CAP
-        from opg_magic.receipts.ledger import CallIntent
-        from opg_magic.receipts.receipt import new_id
-        from opg_magic.wallet.limits import Limits
+        from opg_magic.ledger.store import CallIntent
+        from opg_magic.models.networks import OBSERVED_CAP
+        from opg_magic.receipt.document import new_id
+        from opg_magic.settings.limits import Limits
 
-        call = CallIntent(new_id(), NOW, SIM, self.kernel, "m", prompt="p", authorisation=authorisation(nonce))
+        call = CallIntent(
+            new_id(), NOW, SIM, self.kernel, "m", prompt="p", authorisation=authorisation(nonce)
+        )
         self.ledger.begin(call, reserve=True, limits=Limits(OBSERVED_CAP, 10**30, 10**30))
         self.ledger.save(receipt(id=call.id, kernel=self.kernel, text=f"prompt {nonce}"))
         return call.id
@@ -111,7 +118,7 @@ class _Worker:
 
     def shell(self) -> int:
         """As a command in a shell does it, from the opening to the closing of the ledger."""
-        from opg_magic.receipts.ledger import Ledger
+        from opg_magic.ledger.store import Ledger
 
         with Ledger(timeout=60) as ledger:
             ledger.last()
@@ -124,7 +131,7 @@ class _Worker:
             self.ledger.close()
 
     def export(self, path: str) -> int:
-        from opg_magic.receipts.export import export
+        from opg_magic.ledger.export import export
 
         export(self.ledger, path)
         return self.ledger.count()
@@ -134,7 +141,7 @@ class _Worker:
         import contextlib
         import io
 
-        from opg_magic.cli import main
+        from opg_magic.shell.main import main
 
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return main(["verify", path])
@@ -166,7 +173,7 @@ class _Worker:
 
     def as_in_0_1(self) -> None:
         """From here on this process does not notice that its log was taken away."""
-        from opg_magic.receipts.ledger_file import LedgerFile
+        from opg_magic.ledger.file import LedgerFile
 
         LedgerFile._identity = lambda _self: ((0, 0), (0, 0))  # type: ignore[method-assign]
         self.ledger.close()

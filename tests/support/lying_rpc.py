@@ -1,4 +1,5 @@
-"""A reader's RPC on loopback that passes questions on to an honest one, and answers some of them otherwise."""
+"""A reader's RPC on loopback that passes questions on to an honest one, and answers some of them
+otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Receipts and their parts for tests, with evidence that is shaped like a real call's but signed by nobody."""
+"""Receipts and their parts for tests, with evidence that is shaped like a real call's but signed by
+nobody."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ from opg_magic.models import (
     Verdict,
     VerdictStatus,
 )
-from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, SIM_OPG, simulated
-from opg_magic.receipts.receipt import Receipt, build_receipt, new_id
+from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, SIM_OPG, simulated
+from opg_magic.receipt.document import Receipt, build_receipt, new_id
 
 NOW = datetime(2026, 11, 20, 22, 10, 40, 123456, tzinfo=UTC)
 
@@ -61,7 +62,9 @@ HOST = Host(
 )
 
 
-def authorisation(nonce: int = 2**255 + 7, cap: int = OBSERVED_CAP, *, deadline: int | None = None) -> Authorisation:
+def authorisation(
+    nonce: int = 2**255 + 7, cap: int = OBSERVED_CAP, *, deadline: int | None = None
+) -> Authorisation:
     return Authorisation(
         chain_id=8453,
         payer="0x" + "0a" * 20,
@@ -77,14 +80,25 @@ def authorisation(nonce: int = 2**255 + 7, cap: int = OBSERVED_CAP, *, deadline:
 
 
 def request(text: str = "Say hi.") -> RequestEvidence:
-    body = {"model": "gpt-5", "messages": [{"role": "user", "content": text}], "temperature": 0.0, "stream": True}
-    return RequestEvidence("chat", json.dumps(body, ensure_ascii=False), json.dumps(body, sort_keys=True), "2026-04")
+    body = {
+        "model": "gpt-5",
+        "messages": [{"role": "user", "content": text}],
+        "temperature": 0.0,
+        "stream": True,
+    }
+    return RequestEvidence(
+        "chat", json.dumps(body, ensure_ascii=False), json.dumps(body, sort_keys=True), "2026-04"
+    )
 
 
 def response(
-    text: str | None = "Hi! — ünïcode \u0000 \U0001f600", signature: str = "c2lnbmF0dXJl", **changes: Any
+    text: str | None = "Hi! — ünïcode \u0000 \U0001f600",
+    signature: str = "c2lnbmF0dXJl",
+    **changes: Any,
 ) -> ResponseEvidence:
-    frame = json.dumps({"tee_signature": signature, "tee_timestamp": 1795212642, "choices": [], "usage": {"x": 1}})
+    frame = json.dumps(
+        {"tee_signature": signature, "tee_timestamp": 1795212642, "choices": [], "usage": {"x": 1}}
+    )
     made = ResponseEvidence(
         stream=True,
         text=text,
@@ -99,7 +113,9 @@ def response(
     return replace(made, **changes)
 
 
-def evidence(text: str = "Say hi.", answer: ResponseEvidence | None = None, **changes: Any) -> Evidence:
+def evidence(
+    text: str = "Say hi.", answer: ResponseEvidence | None = None, **changes: Any
+) -> Evidence:
     made = Evidence(
         request=request(text),
         response=answer or response(),
@@ -107,7 +123,9 @@ def evidence(text: str = "Say hi.", answer: ResponseEvidence | None = None, **ch
         received_at=NOW + timedelta(seconds=1.8),
         signing_key=HOST.public_key,
         host=HOST,
-        attestation=AttestationEvidence(document=b"\xd2" + b"d" * 5000, nonce=b"\x01" * 20, fetched_at=NOW),
+        attestation=AttestationEvidence(
+            document=b"\xd2" + b"d" * 5000, nonce=b"\x01" * 20, fetched_at=NOW
+        ),
         registry=RegistryEvidence(
             chain_id=10740,
             contract=SIM.registry_address,
@@ -135,7 +153,10 @@ def evidence(text: str = "Say hi.", answer: ResponseEvidence | None = None, **ch
 
 
 def verdict(
-    status: VerdictStatus = VerdictStatus.VERIFIED, *, simulated: bool = True, withheld: bool | None = None
+    status: VerdictStatus = VerdictStatus.VERIFIED,
+    *,
+    simulated: bool = True,
+    withheld: bool | None = None,
 ) -> Verdict:
     claims = {}
     for name in CLAIM_NAMES[:7]:
@@ -149,7 +170,9 @@ def verdict(
             facts={"root_sha256": "ab" * 32} if name == "attestation" else {},
         )
     failed = status is VerdictStatus.FAILED
-    return Verdict(status, simulated, claims, "default", ("why",), failed if withheld is None else withheld)
+    return Verdict(
+        status, simulated, claims, "default", ("why",), failed if withheld is None else withheld
+    )
 
 
 def cost() -> Cost:
@@ -195,7 +218,13 @@ def failed_receipt(**changes: Any) -> Receipt:
     )
     return receipt(
         evidence=evidence(
-            answer=nothing, attestation=None, registry=None, channel=None, payment=None, host=None, signing_key=None
+            answer=nothing,
+            attestation=None,
+            registry=None,
+            channel=None,
+            payment=None,
+            host=None,
+            signing_key=None,
         ),
         verdict=None,
         cost=None,

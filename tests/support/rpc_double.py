@@ -1,4 +1,5 @@
-"""A chain's RPC on loopback whose answers a test may alter: for endpoints that lie, lag, or speak nonsense."""
+"""A chain's RPC on loopback whose answers a test may alter: for endpoints that lie, lag, or speak
+nonsense."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-#: Gets method, params and the honest answer (with ``result`` or ``error``), and gives what is answered.
+#: Gets method, params and the honest answer (with ``result`` or ``error``), and gives what is
+#: answered.
 Edit = Callable[[str, list[Any], dict[str, Any]], Any]
 
 
@@ -26,7 +28,11 @@ class RpcDouble:
         message = await request.json()
         self.asked.append(message["method"])
         honest = await asyncio.to_thread(self._chain.handle, message)
-        told = honest if self._edit is None else self._edit(message["method"], message["params"], honest)
+        told = (
+            honest
+            if self._edit is None
+            else self._edit(message["method"], message["params"], honest)
+        )
         if isinstance(told, web.Response):
             return told
         if asyncio.iscoroutine(told):

@@ -10,12 +10,12 @@ from typing import Any
 from support import signing
 from support.receipts import SIM, authorisation, cost
 
+from opg_magic.audit.judgement import Report, verify_path
 from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
-from opg_magic.networks import SIM_OPG, Network
+from opg_magic.models.networks import SIM_OPG, Network
 from opg_magic.protocol.canonical import CANONICALISER
-from opg_magic.receipts.audit import Report, verify_path
-from opg_magic.receipts.form import digest
-from opg_magic.receipts.receipt import Receipt, build_receipt, new_id
+from opg_magic.receipt.document import Receipt, build_receipt, new_id
+from opg_magic.receipt.form import digest
 from opg_magic.verify import DEFAULT, judge
 
 PROMPT = "Say hi"
@@ -33,16 +33,29 @@ def signed(
     version: str = CANONICALISER,
     **more: Any,
 ) -> Receipt:
-    """A receipt of a call that was really signed, attested under a simulated root, and judged by its kernel.
+    """A receipt of a call that was really signed, attested under a simulated root, and judged by
+    its kernel.
 
-    ``asked`` is put over the request's usual keys; ``version``: the rules by which the host hashed it.
-    """
+    ``asked`` is put over the request's usual keys; ``version``: the rules by which the host hashed
+    it."""
     messages = [{"role": "user", "content": prompt}]
-    body = {"model": "gpt-5", "messages": messages, "temperature": 0.0, "stream": True, **(asked or {})}
+    body = {
+        "model": "gpt-5",
+        "messages": messages,
+        "temperature": 0.0,
+        "stream": True,
+        **(asked or {}),
+    }
     raw = signing.stream(signing.signer(), body, pieces=(text[:3], text[3:]), version=version)
-    payment = PaymentEvidence("eip155:8453", authorisation(), SIM_OPG, first_call=True, charge=Charge.CHARGED)
+    payment = PaymentEvidence(
+        "eip155:8453", authorisation(), SIM_OPG, first_call=True, charge=Charge.CHARGED
+    )
     evidence = change(
-        replace(signing.evidence(raw, body, version=version), payment=payment, declared_simulated=network.simulated)
+        replace(
+            signing.evidence(raw, body, version=version),
+            payment=payment,
+            declared_simulated=network.simulated,
+        )
     )
     verdict = judge(evidence, trust=trust or signing.live())
     given: dict[str, Any] = {
@@ -50,7 +63,9 @@ def signed(
         "created_at": signing.SENT,
         "checked_at": signing.RECEIVED,
         "network": network,
-        "prompt": Prompt(prompt, "openai/gpt-5", source=cell if cell is not None else f"%%opg hi\n{prompt}"),
+        "prompt": Prompt(
+            prompt, "openai/gpt-5", source=cell if cell is not None else f"%%opg hi\n{prompt}"
+        ),
         "evidence": evidence,
         "verdict": verdict,
         "cost": cost(),
@@ -72,5 +87,8 @@ def verify(path: Path, **options: Any) -> Report:
 
 def jsonl(tmp_path: Path, *receipts: Receipt | str) -> Path:
     path = tmp_path / "some.jsonl"
-    path.write_text("".join((r if isinstance(r, str) else r.to_json()) + "\n" for r in receipts), encoding="utf-8")
+    path.write_text(
+        "".join((r if isinstance(r, str) else r.to_json()) + "\n" for r in receipts),
+        encoding="utf-8",
+    )
     return path

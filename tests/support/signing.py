@@ -1,7 +1,8 @@
-"""Signed exchanges made here, with keys made here: plain, streamed, and whole evidence that is VERIFIED (simulated).
+"""Signed exchanges made here, with keys made here: plain, streamed, and whole evidence that is
+VERIFIED (simulated).
 
-Everything can be changed on the way, so that an attack is one argument: see ``tests/verify/test_attacks.py``.
-"""
+Everything can be changed on the way, so that an attack is one argument: see
+``tests/verify/test_attacks.py``."""
 
 from __future__ import annotations
 
@@ -29,12 +30,12 @@ from opg_magic.models import (
     ResponseEvidence,
     Trust,
 )
-from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network
+from opg_magic.models.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network
+from opg_magic.models.secret import Secret
 from opg_magic.protocol import canonical, strict_json, x402
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.secret import Secret
 from opg_magic.simnet.nitro import Authority
 from opg_magic.wallet.bounds import Bounds
 from opg_magic.wallet.keys import Wallet
@@ -54,7 +55,12 @@ CHAT: Mapping[str, Any] = {
     "temperature": 0.0,
     "max_tokens": 50,
 }
-COMPLETION: Mapping[str, Any] = {"model": "gpt-5", "prompt": "Once upon", "max_tokens": 100, "temperature": 0.0}
+COMPLETION: Mapping[str, Any] = {
+    "model": "gpt-5",
+    "prompt": "Once upon",
+    "max_tokens": 100,
+    "temperature": 0.0,
+}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 TOOL_CALL = {
     "id": "call_1",
@@ -63,7 +69,7 @@ TOOL_CALL = {
 }
 
 
-# ---------------------------------------------------------------------------------------------------------------- keys
+# --------------------------------------------------------------------------------------------- keys
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,11 @@ class Signer:
 
     @property
     def pem(self) -> str:
-        return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return (
+            self.key.public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
 
     @property
     def tee_id(self) -> str:
@@ -105,10 +115,12 @@ def authority() -> Authority:
     return Authority.create(now=SENT)
 
 
-# ------------------------------------------------------------------------------------------------------------ answers
+# ------------------------------------------------------------------------------------------ answers
 
 
-def canonical_of(body: Mapping[str, Any], kind: Kind = "chat", version: str = canonical.CANONICALISER) -> str:
+def canonical_of(
+    body: Mapping[str, Any], kind: Kind = "chat", version: str = canonical.CANONICALISER
+) -> str:
     return canonical.canonicalise(kind, json.loads(json.dumps(body)), version)
 
 
@@ -123,7 +135,8 @@ def signed_keys(
     salt: int = 32,
     **edits: Any,
 ) -> dict[str, Any]:
-    """The five signed fields over a request and an output; ``edits`` replace fields after signing (``...`` drops)."""
+    """The five signed fields over a request and an output; ``edits`` replace fields after signing
+    (``...`` drops)."""
     request = canonical.request_hash(canonical_of(body, kind, version))
     answer = canonical.output_hash(output)
     fields: dict[str, Any] = {
@@ -149,7 +162,8 @@ def reply(
     extra: Mapping[str, Any] | None = None,
     **signing: Any,
 ) -> str:
-    """A whole JSON answer.  ``shown`` is what it displays where that differs from the ``text`` that is signed."""
+    """A whole JSON answer.  ``shown`` is what it displays where that differs from the ``text`` that
+    is signed."""
     output = text if tool_calls is None else json.dumps(tool_calls, sort_keys=True)
     message: dict[str, Any] = {"role": "assistant", "content": text if shown is None else shown}
     if tool_calls is not None:
@@ -158,14 +172,24 @@ def reply(
     choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "message": message}
     if kind == "completion":
         choice = {"index": 0, "finish_reason": reason, "text": message["content"]}
-    answer: dict[str, Any] = {"id": "x", "object": "chat.completion", "created": SIGNED, "model": body["model"]}
-    answer |= {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}}
+    answer: dict[str, Any] = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": SIGNED,
+        "model": body["model"],
+    }
+    answer |= {
+        "choices": [choice],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16},
+    }
     if signed:
         answer |= signed_keys(by, body, output, kind=kind, **signing)
     return json.dumps(answer | dict(extra or {}), indent=2)
 
 
-def chunk(delta: Mapping[str, Any] | None = None, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
+def chunk(
+    delta: Mapping[str, Any] | None = None, finish_reason: str | None = None, **more: Any
+) -> dict[str, Any]:
     """One chunk of a stream."""
     choice = {"delta": dict(delta or {}), "index": 0, "finish_reason": finish_reason}
     return {"choices": [choice], "model": "gpt-5", **more}
@@ -192,22 +216,27 @@ def chunks(
 ) -> list[dict[str, Any]]:
     """The chunks of a stream, the signed one last.
 
-    ``fragments`` are tool call deltas, one a chunk; ``output`` is the exact string signed, where it is not the text.
-    """
+    ``fragments`` are tool call deltas, one a chunk; ``output`` is the exact string signed, where it
+    is not the text."""
     found = [chunk({"content": piece, "role": "assistant"}) for piece in pieces]
     found += [chunk({"role": "assistant", "tool_calls": [fragment]}) for fragment in fragments]
     text = "".join(pieces) if output is None else output
     final = signed_keys(by, body, text, **signing) if signed else {}
     usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
-    return [*found, chunk({}, finish_reason or ("tool_calls" if fragments else "stop"), **final, usage=usage)]
+    return [
+        *found,
+        chunk({}, finish_reason or ("tool_calls" if fragments else "stop"), **final, usage=usage),
+    ]
 
 
-def stream(by: Signer, body: Mapping[str, Any] = CHAT, *, done: bool = True, **options: Any) -> bytes:
+def stream(
+    by: Signer, body: Mapping[str, Any] = CHAT, *, done: bool = True, **options: Any
+) -> bytes:
     """A whole signed stream; options as for :func:`chunks`."""
     return sse(*chunks(by, body, **options), done=done)
 
 
-# ------------------------------------------------------------------------------------------------------------ evidence
+# ----------------------------------------------------------------------------------------- evidence
 
 
 def host(by: Signer | None = None, **changes: Any) -> Host:
@@ -247,7 +276,8 @@ def registry(entry: Host | None, **changes: Any) -> RegistryEvidence:
 
 
 def attestation(entry: Host, **changes: Any) -> AttestationEvidence:
-    """A fresh document of that host's enclave, under :func:`authority`; ``changes`` go to ``Authority.document``."""
+    """A fresh document of that host's enclave, under :func:`authority`; ``changes`` go to
+    ``Authority.document``."""
     arguments: dict[str, Any] = {
         "pcrs": PCRS,
         "nonce": NONCE,
@@ -274,10 +304,11 @@ def evidence(
     version: str = canonical.CANONICALISER,
     **changes: Any,
 ) -> Evidence:
-    """Whole evidence of one call to host ``by``: as it stands, VERIFIED (simulated) for the kernel that made the call.
+    """Whole evidence of one call to host ``by``: as it stands, VERIFIED (simulated) for the kernel
+    that made the call.
 
-    ``raw`` is the answer, a signed stream if left out; ``changes`` replace fields of :class:`Evidence`.
-    """
+    ``raw`` is the answer, a signed stream if left out; ``changes`` replace fields of
+    :class:`Evidence`."""
     by = by or signer()
     sent = body if isinstance(body, bytes | str) else json.dumps(body)
     if raw is None:
@@ -309,12 +340,14 @@ def reader(**changes: Any) -> Trust:
 
 
 def as_aws(**changes: Any) -> Trust:
-    """A kernel for which the root made here plays AWS' part: the only way to a VERIFIED that is not simulated."""
+    """A kernel for which the root made here plays AWS' part: the only way to a VERIFIED that is not
+    simulated."""
     return replace(Trust(aws_root_sha256=authority().root_sha256, reader=False), **changes)
 
 
 def sign_when_made(wallet: Wallet, auth: Authorisation, network: Network) -> Secret[str]:
-    """The wallet's signature, as if it were asked for in the second in which the authorisation was made."""
+    """The wallet's signature, as if it were asked for in the second in which the authorisation was
+    made."""
     bounds = Bounds(
         frozenset({auth.pay_to.lower()}),
         frozenset({auth.facilitator.lower()}),

@@ -1,8 +1,8 @@
-"""The simulated network for tests: in a background thread, or as its real process; and a bare client that pays.
+"""The simulated network for tests: in a background thread, or as its real process; and a bare
+client that pays.
 
-The client is written against the protocol alone (httpx, the project's x402 messages, eth-account), so that it shows
-what a host does without the engine between.
-"""
+The client is written against the protocol alone (httpx, the project's x402 messages, eth-account),
+so that it shows what a host does without the engine between."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 
 import httpx
 
-from opg_magic import models, simlink
+from opg_magic import models
 from opg_magic.models import CHAT_PATH, Authorisation
-from opg_magic.networks import Network
+from opg_magic.models.networks import Network
+from opg_magic.models.secret import Secret
+from opg_magic.network import simulation
 from opg_magic.protocol import x402
-from opg_magic.secret import Secret
 from opg_magic.simnet import deploy
 from opg_magic.simnet.host import Host
 from opg_magic.simnet.network import SimNetwork
@@ -36,7 +37,8 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def isolated_home(home: Path) -> Iterator[Path]:
-    """``OPG_HOME`` set to a folder while it lasts (for fixtures that live longer than ``monkeypatch``)."""
+    """``OPG_HOME`` set to a folder while it lasts (for fixtures that live longer than
+    ``monkeypatch``)."""
     before = os.environ.get("OPG_HOME")
     os.environ["OPG_HOME"] = str(home)
     try:
@@ -51,9 +53,8 @@ def isolated_home(home: Path) -> Iterator[Path]:
 class RunningSimnet:
     """A :class:`SimNetwork` on an event loop in a thread of its own; safe to use from any test.
 
-    ``net`` is the network itself; everything that changes it goes through :meth:`run` or the methods here, which run on
-    its loop.  The scripted model answers without delay.
-    """
+    ``net`` is the network itself; everything that changes it goes through :meth:`run` or the
+    methods here, which run on its loop.  The scripted model answers without delay."""
 
     def __init__(self, *, made_by: Callable[..., SimNetwork] = SimNetwork, **options: Any) -> None:
         self._options = {"token_delay": 0.0, **options}
@@ -92,7 +93,7 @@ class RunningSimnet:
 
         return self.run(call())
 
-    # ------------------------------------------------------------------------------------------------- what it is
+    # ----------------------------------------------------------------------------------- what it is
 
     @property
     def network(self) -> Network:
@@ -135,7 +136,7 @@ class RunningSimnet:
         """Base units of the token that an address owns on the payment chain."""
         return int(deploy.opg(self.net.payment_chain).read("balanceOf", address))
 
-    # ----------------------------------------------------------------------------------------------- what one does
+    # -------------------------------------------------------------------------------- what one does
 
     def cheat(self, host: str, mode: str) -> None:
         self._call(lambda: self.net.cheat(host, mode))
@@ -173,30 +174,32 @@ class RunningSimnet:
 
 
 class ProcessSimnet:
-    """The real background process, in the home folder of ``OPG_HOME``, through :mod:`opg_magic.simlink` alone."""
+    """The real background process, in the home folder of ``OPG_HOME``, through
+    :mod:`opg_magic.network.simulation` alone."""
 
     def __init__(self) -> None:
         self.home = Path(os.environ["OPG_HOME"])
 
     def up(self, *flags: str) -> dict[str, Any]:
         """Start it with a fast model, unless it runs; the state."""
-        simlink.command(["up", "--token-delay", "0", *flags])
-        state = simlink.read_state()
+        simulation.command(["up", "--token-delay", "0", *flags])
+        state = simulation.read_state()
         assert state is not None
         return state
 
     def end(self) -> None:
         """End it, whatever became of it."""
         with contextlib.suppress(Exception):
-            simlink.down()
+            simulation.down()
 
 
-# -------------------------------------------------------------------------------------------------------- a bare client
+# ------------------------------------------------------------------------------------ a bare client
 
 
 @dataclass
 class Client:
-    """A payer that speaks to one host over TLS pinned to its registered certificate, and does what the host asks."""
+    """A payer that speaks to one host over TLS pinned to its registered certificate, and does what
+    the host asks."""
 
     simnet: RunningSimnet
     host: Host
@@ -211,7 +214,9 @@ class Client:
 
     async def terms(self, path: str = CHAT_PATH) -> models.PaymentTerms:
         """The terms that the host asks for, checked as the project checks them."""
-        answer = await self.unpaid({"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}, path)
+        answer = await self.unpaid(
+            {"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}, path
+        )
         required = x402.parse_payment_required(answer.headers["PAYMENT-REQUIRED"])
         terms, _ = x402.choose_terms(required, self.simnet.network, self.simnet.listed(self.host))
         return terms
@@ -221,20 +226,31 @@ class Client:
         from dataclasses import replace
 
         auth = x402.authorise(
-            terms, self.simnet.network, self.simnet.payer, now=int(time.time()), nonce=secrets.randbits(256)
+            terms,
+            self.simnet.network,
+            self.simnet.payer,
+            now=int(time.time()),
+            nonce=secrets.randbits(256),
         )
         return replace(auth, **changes)
 
-    def payment(self, terms: models.PaymentTerms, auth: Authorisation, key: Secret[bytes] | None = None) -> str:
+    def payment(
+        self, terms: models.PaymentTerms, auth: Authorisation, key: Secret[bytes] | None = None
+    ) -> str:
         """The header ``PAYMENT-SIGNATURE``, signed by the network's own payer or by ``key``."""
         from eth_account import Account
 
         data = x402.typed_data(auth, self.simnet.network)
-        signed = Account.sign_typed_data((key or self.simnet.wallet_key).reveal(), full_message=data)
+        signed = Account.sign_typed_data(
+            (key or self.simnet.wallet_key).reveal(), full_message=data
+        )
         return x402.payment_header(auth, Secret("0x" + signed.signature.hex()), terms).reveal()
 
-    async def pay(self, body: Any, path: str = CHAT_PATH, *, header: str | None = None) -> httpx.Response:
-        """A call with a payment of its own (or with a header given); the session that it opens is kept."""
+    async def pay(
+        self, body: Any, path: str = CHAT_PATH, *, header: str | None = None
+    ) -> httpx.Response:
+        """A call with a payment of its own (or with a header given); the session that it opens is
+        kept."""
         if header is None:
             terms = await self.terms(path)
             header = self.payment(terms, self.authorise(terms))
@@ -242,7 +258,11 @@ class Client:
         answer = await self.http.post(
             path,
             content=content,
-            headers={**self.headers, "Content-Type": "application/json", "PAYMENT-SIGNATURE": header},
+            headers={
+                **self.headers,
+                "Content-Type": "application/json",
+                "PAYMENT-SIGNATURE": header,
+            },
         )
         self.session = answer.headers.get("X-Upto-Session", self.session)
         return answer
@@ -251,7 +271,9 @@ class Client:
         """A call in the open session, or with a payment where there is none."""
         if self.session is None:
             return await self.pay(body, path)
-        return await self.http.post(path, json=body, headers={**self.headers, "X-Upto-Session": self.session})
+        return await self.http.post(
+            path, json=body, headers={**self.headers, "X-Upto-Session": self.session}
+        )
 
 
 @contextlib.asynccontextmanager
@@ -259,11 +281,18 @@ async def client(simnet: RunningSimnet, host: str = "anna") -> AsyncIterator[Cli
     """A client of that host; it trusts exactly the certificate that the registry lists."""
     target = simnet.host(host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(simnet.listed(target).tls_certificate))
+    context.load_verify_locations(
+        cadata=ssl.DER_cert_to_PEM_cert(simnet.listed(target).tls_certificate)
+    )
     async with httpx.AsyncClient(base_url=target.endpoint, verify=context, timeout=30) as http:
         yield Client(simnet, target, http)
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:
     """A chat body as a client sends it."""
-    return {"model": "gpt-5", "messages": [{"role": "user", "content": text}], "temperature": 0.0, **more}
+    return {
+        "model": "gpt-5",
+        "messages": [{"role": "user", "content": text}],
+        "temperature": 0.0,
+        **more,
+    }

@@ -1,4 +1,5 @@
-"""Calls in every state that a person can meet, for tests and for the gallery: receipts shaped like real ones."""
+"""Calls in every state that a person can meet, for tests and for the gallery: receipts shaped like
+real ones."""
 
 from __future__ import annotations
 
@@ -25,11 +26,12 @@ from opg_magic.models import (
     Verdict,
     VerdictStatus,
 )
-from opg_magic.networks import OBSERVED_CAP, OPENGRADIENT, OPG, SIM_OPG
-from opg_magic.receipts.receipt import Receipt
+from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, OPG, SIM_OPG
+from opg_magic.receipt.document import Receipt
 
 TEXT = (
-    "It keeps code and data inside a **sealed part of the processor**, so that not even the machine's owner can read "
+    "It keeps code and data inside a **sealed part of the processor**, so that not even the "
+    "machine's owner can read "
     "or change them while they are in use.\n\n1. The enclave is *measured* when it starts.\n"
     "2. Its key is born inside.\n\n"
     "```python\nassert tee_id == keccak256(public_key)\n```\n"
@@ -40,7 +42,8 @@ PASSED = {
     "response": "The text above is the text that was signed, to the byte.",
     "signature": "Signed by the key of host 27e3…6328 at 2026-11-20 22:10:42 UTC.",
     "freshness": "Signed between sending and receiving; the signature is in no other receipt.",
-    "attestation": "The host's signing key and TLS certificate belong to code 0x8082af22… in an AWS Nitro enclave.",
+    "attestation": "The host's signing key and TLS certificate belong to code 0x8082af22… in an "
+    "AWS Nitro enclave.",
     "registry": "The host was active in the registry of chain 10740 at block 4,182,077.",
     "channel": "The connection ended in exactly the certificate that the registry names.",
 }
@@ -72,10 +75,18 @@ TAMPERED = Claim(
     code="output-hash",
 )
 UNATTESTED = Claim(
-    "attestation", Status.MISSING, None, "No attestation of the host's enclave was to be had.", reason="none offered"
+    "attestation",
+    Status.MISSING,
+    None,
+    "No attestation of the host's enclave was to be had.",
+    reason="none offered",
 )
 UNSIGNED = Claim(
-    "signature", Status.MISSING, None, "The host did not sign this answer.", reason="the final frame bears no signature"
+    "signature",
+    Status.MISSING,
+    None,
+    "The host did not sign this answer.",
+    reason="the final frame bears no signature",
 )
 
 
@@ -84,7 +95,12 @@ def cost(token: Any = OPG, charge: Charge = Charge.CLAIMED) -> Cost:
         amount=Money(4_100_000_000_000_000, token),
         cap=Money(OBSERVED_CAP, token),
         usd=Decimal("0.00041"),
-        price=ModelPrice(Decimal("1.25"), Decimal(10), "2026-04", "price table of the gateway software, April 2026"),
+        price=ModelPrice(
+            Decimal("1.25"),
+            Decimal(10),
+            "2026-04",
+            "price table of the gateway software, April 2026",
+        ),
         token_usd=Decimal("0.1"),
         charge=charge,
     )
@@ -116,14 +132,20 @@ def call(
     paid = cost(SIM_OPG if simulated else OPG, charge)
     made = evidence(
         "In one sentence: what does a TEE protect against?",
-        response(text, model=model or ("scripted-model" if simulated else "gpt-5-2025-08-07"), problem=problem),
+        response(
+            text,
+            model=model or ("scripted-model" if simulated else "gpt-5-2025-08-07"),
+            problem=problem,
+        ),
         declared_simulated=simulated,
     )
     receipt = make_receipt(
         id=id,
         created_at=NOW + timedelta(seconds=2),
         network=SIM if simulated else OPENGRADIENT,
-        prompt=Prompt(text="In one sentence: what does a TEE protect against?", model="openai/gpt-5"),
+        prompt=Prompt(
+            text="In one sentence: what does a TEE protect against?", model="openai/gpt-5"
+        ),
         evidence=made,
         verdict=verdict if judged else None,
         cost=paid,
@@ -141,7 +163,10 @@ def answer(*args: Any, **kwargs: Any) -> Answer:
 
 def failed(**kwargs: Any) -> Answer:
     return answer(
-        VerdictStatus.FAILED, TAMPERED, because=("response: received text hashes to 5e0c41…; signed ee2791…",), **kwargs
+        VerdictStatus.FAILED,
+        TAMPERED,
+        because=("response: received text hashes to 5e0c41…; signed ee2791…",),
+        **kwargs,
     )
 
 
@@ -151,7 +176,9 @@ def quote(**changes: Any) -> Quote:
         model="anthropic/claude-sonnet-4-5",
         model_sent="claude-sonnet-4-5",
         cap=Money(OBSERVED_CAP, OPG),
-        price=ModelPrice(Decimal(3), Decimal(15), "2026-04", "price table of the gateway software, April 2026"),
+        price=ModelPrice(
+            Decimal(3), Decimal(15), "2026-04", "price table of the gateway software, April 2026"
+        ),
         estimate=Money(61 * 10**15, OPG),
         token_usd=Decimal("0.1"),
         prompt_tokens=14,

@@ -36,7 +36,9 @@ class Identity:
         pem.write_bytes(
             self.certificate.public_bytes(serialization.Encoding.PEM)
             + self.key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
             )
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -52,7 +54,8 @@ def identity(
     begins: timedelta = timedelta(days=-1),
     ends: timedelta = timedelta(days=1),
 ) -> Identity:
-    """A certificate that is self-signed, or issued by ``issuer``; valid from and to are counted from now."""
+    """A certificate that is self-signed, or issued by ``issuer``; valid from and to are counted
+    from now."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a leaf" if issuer else "host")])
     now = datetime.now(UTC)
@@ -64,7 +67,10 @@ def identity(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + begins)
         .not_valid_after(now + ends)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(issuer.key if issuer else key, hashes.SHA256())
     )
@@ -94,7 +100,9 @@ class TlsHost:
     #: Set whenever a connection's handler has ended.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def entry(self, certificate: bytes, *, endpoint: str | None = None, tee_id: str = "0x" + "ab" * 32) -> Host:
+    def entry(
+        self, certificate: bytes, *, endpoint: str | None = None, tee_id: str = "0x" + "ab" * 32
+    ) -> Host:
         """A registry entry that names this server with ``certificate``."""
         return Host(
             tee_id=tee_id,
@@ -126,7 +134,10 @@ async def tls_host(shown: Identity, answer: Answer, folder: Path) -> AsyncIterat
                 head = await reader.readuntil(b"\r\n\r\n")
                 host.received += head
                 lines = head.decode("latin-1").split("\r\n")
-                headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
+                headers = {
+                    k.lower(): v.strip()
+                    for k, _, v in (line.partition(":") for line in lines[1:] if line)
+                }
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 host.received += body
                 request = Request(lines[0], headers, body)
@@ -163,5 +174,12 @@ def chunk(data: bytes) -> bytes:
 
 
 def stream_head(*headers: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", *headers, "", ""]
+    lines = [
+        "HTTP/1.1 200 OK",
+        "Content-Type: text/event-stream",
+        "Transfer-Encoding: chunked",
+        *headers,
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode()

@@ -1,7 +1,8 @@
-"""The attacks of the verification design, by number, against crafted bytes: never a crash, never a green.
+"""The attacks of the verification design, by number, against crafted bytes: never a crash, never a
+green.
 
-Each runs on whole evidence that is VERIFIED (simulated) before the attack, so that what turns it is the attack.
-"""
+Each runs on whole evidence that is VERIFIED (simulated) before the attack, so that what turns it is
+the attack."""
 
 from __future__ import annotations
 
@@ -47,14 +48,18 @@ ANNA, BORIS = signer("anna"), signer("boris")
 WITH_TOOLS = {**CHAT, "tools": TOOLS}
 CALLS_TEXT = json.dumps([TOOL_CALL], sort_keys=True)
 FORMS = pytest.mark.parametrize("answer", [reply, stream], ids=["plain", "stream"])
-POLICIES = pytest.mark.parametrize("policy", [DEFAULT, STRICT, AUDIT], ids=lambda policy: policy.name)
+POLICIES = pytest.mark.parametrize(
+    "policy", [DEFAULT, STRICT, AUDIT], ids=lambda policy: policy.name
+)
 
 
 def verdict(found: Evidence, trust: Trust | None = None, policy: Policy = DEFAULT) -> Verdict:
     return judge(found, trust=trust or live(), policy=policy)
 
 
-def assert_failed(found: Evidence, claim: str, code: str | None = None, trust: Trust | None = None) -> None:
+def assert_failed(
+    found: Evidence, claim: str, code: str | None = None, trust: Trust | None = None
+) -> None:
     """FAILED by exactly that claim, for every policy, withheld, never a green label."""
     for policy in (DEFAULT, STRICT, AUDIT):
         result = verdict(found, trust, policy)
@@ -71,12 +76,18 @@ def assert_failed(found: Evidence, claim: str, code: str | None = None, trust: T
 def test_before_any_attack_the_evidence_is_verified() -> None:
     for raw in (reply(ANNA), stream(ANNA)):
         result = verdict(evidence(raw), policy=STRICT)
-        assert (result.status, result.simulated, result.label) == (SimulatedStatus.SIMULATED, True, "SIMULATED")
-        assert all(claim.passed for name, claim in result.claims.items() if name in DEFAULT.required)
+        assert (result.status, result.simulated, result.label) == (
+            SimulatedStatus.SIMULATED,
+            True,
+            "SIMULATED",
+        )
+        assert all(
+            claim.passed for name, claim in result.claims.items() if name in DEFAULT.required
+        )
         assert not result.withheld and not result.because
 
 
-# ------------------------------------------------------------------------------------------------------------- 1 to 5
+# ------------------------------------------------------------------------------------------- 1 to 5
 
 
 def test_attack_01_one_output_byte_changed_in_a_stream() -> None:
@@ -93,7 +104,9 @@ def test_attack_01_one_output_byte_changed_in_an_answer() -> None:
 
 def test_attack_01_one_byte_of_a_tool_call_changed() -> None:
     fragments = ({"index": 0, **TOOL_CALL},)
-    raw = stream(ANNA, WITH_TOOLS, pieces=(), fragments=fragments, output=CALLS_TEXT.replace("Graz", "Linz"))
+    raw = stream(
+        ANNA, WITH_TOOLS, pieces=(), fragments=fragments, output=CALLS_TEXT.replace("Graz", "Linz")
+    )
     assert_failed(evidence(raw, WITH_TOOLS), "response", "other-output")
 
 
@@ -135,8 +148,12 @@ def test_attack_04_a_key_that_is_not_in_the_registry() -> None:
     assert_failed(evidence(registry=registry(None)), "registry", "not-listed")
     # Another host's entry does not vouch for this key, nor an entry whose id does not fit its key.
     assert_failed(evidence(registry=registry(host(BORIS))), "registry", "not-listed")
-    assert_failed(evidence(registry=registry(host(ANNA, tee_id=BORIS.tee_id))), "registry", "wrong-entry")
-    assert_failed(evidence(registry=registry(host(ANNA, tls_certificate=b"other"))), "registry", "wrong-entry")
+    assert_failed(
+        evidence(registry=registry(host(ANNA, tee_id=BORIS.tee_id))), "registry", "wrong-entry"
+    )
+    assert_failed(
+        evidence(registry=registry(host(ANNA, tls_certificate=b"other"))), "registry", "wrong-entry"
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,16 +177,24 @@ def test_attack_05_disabled_or_revoked_at_that_block(changes: dict[str, Any], co
 
 def test_attack_05_active_at_its_block_stays_verified_whatever_came_later() -> None:
     # Evidence of the block before the call; what the registry says now is not part of it.
-    assert verdict(evidence(), reader(asked=frozenset({"registry"}))).outcome is VerdictStatus.VERIFIED
+    assert (
+        verdict(evidence(), reader(asked=frozenset({"registry"}))).outcome is VerdictStatus.VERIFIED
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ 9 to 11
+# ------------------------------------------------------------------------------------------ 9 to 11
 
 
 @POLICIES
 def test_attack_09_a_truncated_stream_is_withheld(policy: Policy) -> None:
     found = chunks(ANNA)
-    for raw in (sse(*found[:-1], done=False), sse(*found, done=False), sse(*found[:-1]), b"", sse(*found)[:-20]):
+    for raw in (
+        sse(*found[:-1], done=False),
+        sse(*found, done=False),
+        sse(*found[:-1]),
+        b"",
+        sse(*found)[:-20],
+    ):
         result = verdict(evidence(raw), policy=policy)
         assert (result.status, result.withheld) == (VerdictStatus.FAILED, True)
         assert result.claims["response"].code in {"truncated", "framing"}
@@ -177,7 +202,9 @@ def test_attack_09_a_truncated_stream_is_withheld(policy: Policy) -> None:
 
 @POLICIES
 @pytest.mark.parametrize("before", [0, 1, 2])
-def test_attack_09_a_host_s_own_error_is_no_failure_of_the_check(policy: Policy, before: int) -> None:
+def test_attack_09_a_host_s_own_error_is_no_failure_of_the_check(
+    policy: Policy, before: int
+) -> None:
     raw = sse(*chunks(ANNA)[:before], {"error": "Stream processing failed"}, done=False)
     result = verdict(evidence(raw), policy=policy)
     assert result.status is VerdictStatus.UNVERIFIED
@@ -212,7 +239,7 @@ def test_attack_11_bad_framing(spoil: Any) -> None:
     assert (result.status, result.claims["response"].code) == (VerdictStatus.FAILED, "framing")
 
 
-# ----------------------------------------------------------------------------------------------------------- 12 to 14
+# ----------------------------------------------------------------------------------------- 12 to 14
 
 
 @FORMS
@@ -236,7 +263,9 @@ def test_attack_12_a_time_outside_the_call(answer: Any, timestamp: int, good: bo
 
 
 @pytest.mark.parametrize(
-    ("age", "good"), [(3600, True), (3601, False), (-300, True), (-301, False)], ids=lambda value: str(value)
+    ("age", "good"),
+    [(3600, True), (3601, False), (-300, True), (-301, False)],
+    ids=lambda value: str(value),
 )
 def test_attack_12_the_chain_s_own_bounds_hold_whatever_the_skew(age: int, good: bool) -> None:
     signed = int(RECEIVED.timestamp()) - age
@@ -255,7 +284,9 @@ def test_attack_12_the_skew_is_a_setting() -> None:
 
 
 @FORMS
-@pytest.mark.parametrize("bad", [-1, 2**256, str(SIGNED), float(SIGNED), True, False, [SIGNED], ...])
+@pytest.mark.parametrize(
+    "bad", [-1, 2**256, str(SIGNED), float(SIGNED), True, False, [SIGNED], ...]
+)
 def test_attack_13_a_timestamp_of_another_form(answer: Any, bad: Any) -> None:
     assert_failed(evidence(answer(ANNA, tee_timestamp=bad)), "signature", "format")
 
@@ -265,12 +296,14 @@ def test_attack_14_an_old_answer_replayed(answer: Any) -> None:
     assert_failed(evidence(answer(ANNA), signature_seen_in=("01J0",)), "freshness", "replayed")
     # On a fresh ledger its time gives it away.
     later = timedelta(hours=2)
-    old = evidence(answer(ANNA), sent_at=SENT + later, received_at=RECEIVED + later, attestation=None)
+    old = evidence(
+        answer(ANNA), sent_at=SENT + later, received_at=RECEIVED + later, attestation=None
+    )
     result = verdict(replace(old, registry=registry(host(ANNA), block_time=SENT + later)))
     assert (result.status, result.claims["freshness"].code) == (VerdictStatus.FAILED, "stale-time")
 
 
-# ----------------------------------------------------------------------------------------------------------- 15 and 16
+# ---------------------------------------------------------------------------------------- 15 and 16
 
 
 def junk(signature: str) -> dict[str, Any]:
@@ -304,7 +337,12 @@ def test_attack_15_a_salt_of_another_length(salt: int) -> None:
 
 def attested_key(der: bytes) -> dict[str, Any]:
     entry = host(ANNA, public_key=der, tee_id=canonical.tee_id(der))
-    return {"host": entry, "signing_key": der, "registry": registry(entry), "attestation": attestation(entry)}
+    return {
+        "host": entry,
+        "signing_key": der,
+        "registry": registry(entry),
+        "attestation": attestation(entry),
+    }
 
 
 def test_attack_15_a_key_of_less_than_2048_bits() -> None:
@@ -319,7 +357,9 @@ def test_attack_15_a_key_that_is_not_rsa() -> None:
     assert_failed(evidence(raw, **attested_key(der)), "signature", "wrong-key")
 
 
-@pytest.mark.parametrize("der", [b"", b"junk", b"0\x82", signer("anna").der + b"\0", signer("anna").pem.encode()])
+@pytest.mark.parametrize(
+    "der", [b"", b"junk", b"0\x82", signer("anna").der + b"\0", signer("anna").pem.encode()]
+)
 def test_attack_15_a_key_that_is_not_canonical_der(der: bytes) -> None:
     raw = stream(ANNA, tee_id=canonical.tee_id(der))
     assert_failed(evidence(raw, **attested_key(der)), "signature", "wrong-key")
@@ -341,7 +381,10 @@ def test_attack_16_an_answer_with_two_readings(spoil: Any) -> None:
     for raw in (stream(ANNA), reply(ANNA).encode()):
         assert spoil(raw) != raw
         result = verdict(evidence(spoil(raw)))
-        assert (result.status, result.claims["response"].code) == (VerdictStatus.FAILED, "ambiguous-json")
+        assert (result.status, result.claims["response"].code) == (
+            VerdictStatus.FAILED,
+            "ambiguous-json",
+        )
 
 
 @pytest.mark.parametrize(
@@ -386,7 +429,9 @@ def test_attack_16_two_ways_to_say_one_request_hash_alike(sent: str, signed: str
         ('"temperature": 0, "stop": [""]', '"temperature": 0'),
     ],
 )
-def test_attack_16_two_requests_that_only_look_alike_hash_differently(sent: str, signed: str) -> None:
+def test_attack_16_two_requests_that_only_look_alike_hash_differently(
+    sent: str, signed: str
+) -> None:
     whole = '{"model": "gpt-5", "messages": [{"role": "user", "content": "x"}], %s}'
     found = evidence(stream(ANNA, json.loads(whole % signed)), whole % sent)
     assert_failed(found, "request", "other-request")
@@ -399,7 +444,7 @@ def test_attack_16_composed_and_decomposed_text_are_two_texts() -> None:
     assert_failed(evidence(stream(ANNA, one), other), "request", "other-request")
 
 
-# ------------------------------------------------------------------------------------------------------------------ 17
+# ----------------------------------------------------------------------------------------------- 17
 
 
 @pytest.mark.parametrize(
@@ -424,14 +469,22 @@ def test_attack_17_unsigned_keys_of_the_request_are_named() -> None:
     assert result.outcome is VerdictStatus.VERIFIED
     claim = result.claims["request"]
     assert claim.facts["not_signed"] == ("seed", "stream", "top_p")
-    assert claim.sentence == "The host signed the request, but not all of it: no signature covers seed, top_p."
+    assert (
+        claim.sentence
+        == "The host signed the request, but not all of it: no signature covers seed, top_p."
+    )
     plain = verdict(evidence(stream(ANNA), {**CHAT, "stream": True})).claims["request"]
     assert plain.sentence == "The host signed the request that was sent."
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
-def test_attack_17_another_finish_reason_of_a_text_is_only_the_host_s_word(finish_reason: str) -> None:
-    assert verdict(evidence(reply(ANNA, finish_reason=finish_reason))).outcome is VerdictStatus.VERIFIED
+def test_attack_17_another_finish_reason_of_a_text_is_only_the_host_s_word(
+    finish_reason: str,
+) -> None:
+    assert (
+        verdict(evidence(reply(ANNA, finish_reason=finish_reason))).outcome
+        is VerdictStatus.VERIFIED
+    )
 
 
 @pytest.mark.parametrize(
@@ -444,13 +497,20 @@ def test_attack_17_another_finish_reason_of_a_text_is_only_the_host_s_word(finis
         (reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], finish_reason="stop"), WITH_TOOLS),
         # Tool calls that nobody offered: a text that the model wrote, dressed up.
         (reply(ANNA, CHAT, tool_calls=[TOOL_CALL]), CHAT),
-        (stream(ANNA, CHAT, pieces=(), fragments=({"index": 0, **TOOL_CALL},), output=CALLS_TEXT), CHAT),
+        (
+            stream(
+                ANNA, CHAT, pieces=(), fragments=({"index": 0, **TOOL_CALL},), output=CALLS_TEXT
+            ),
+            CHAT,
+        ),
         # Signed tool calls shown as text.
         (reply(ANNA, WITH_TOOLS, text=CALLS_TEXT), WITH_TOOLS),
         (stream(ANNA, WITH_TOOLS, pieces=(CALLS_TEXT,)), WITH_TOOLS),
     ],
 )
-def test_attack_17_text_and_tool_calls_are_never_mistaken_for_each_other(raw: Any, body: dict[str, Any]) -> None:
+def test_attack_17_text_and_tool_calls_are_never_mistaken_for_each_other(
+    raw: Any, body: dict[str, Any]
+) -> None:
     assert_failed(evidence(raw, body), "response", "ambiguous-reading")
 
 
@@ -458,7 +518,11 @@ def test_attack_17_each_reading_by_itself_is_verified() -> None:
     fragments = ({"index": 0, **TOOL_CALL},)
     for raw, body, reading in (
         (reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL]), WITH_TOOLS, "tool_calls"),
-        (stream(ANNA, WITH_TOOLS, pieces=(), fragments=fragments, output=CALLS_TEXT), WITH_TOOLS, "tool_calls"),
+        (
+            stream(ANNA, WITH_TOOLS, pieces=(), fragments=fragments, output=CALLS_TEXT),
+            WITH_TOOLS,
+            "tool_calls",
+        ),
         (reply(ANNA, text=CALLS_TEXT), CHAT, "text"),
         (reply(ANNA, WITH_TOOLS), WITH_TOOLS, "text"),
     ):
@@ -471,18 +535,21 @@ def test_attack_17_the_host_s_two_renderings_of_a_tool_call_hash_differently() -
     raw_arguments = {**TOOL_CALL, "function": {"name": "weather", "arguments": '{"city":"Graz"}'}}
     signed = json.dumps([raw_arguments], sort_keys=True)
     found = evidence(
-        stream(ANNA, WITH_TOOLS, pieces=(), fragments=({"index": 0, **TOOL_CALL},), output=signed), WITH_TOOLS
+        stream(ANNA, WITH_TOOLS, pieces=(), fragments=({"index": 0, **TOOL_CALL},), output=signed),
+        WITH_TOOLS,
     )
     assert_failed(found, "response", "other-output")
 
 
 def test_attack_17_text_beside_tool_calls_is_not_signed() -> None:
-    result = verdict(evidence(reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], shown="trust me"), WITH_TOOLS))
+    result = verdict(
+        evidence(reply(ANNA, WITH_TOOLS, tool_calls=[TOOL_CALL], shown="trust me"), WITH_TOOLS)
+    )
     assert result.outcome is VerdictStatus.VERIFIED
     assert "text beside tool calls" in result.claims["response"].facts["not_signed"]
 
 
-# ------------------------------------------------------------------------------------------------------------------ 25
+# ----------------------------------------------------------------------------------------------- 25
 
 
 FOUND = evidence(reply(ANNA))
@@ -516,13 +583,17 @@ def frame_with(found: Evidence, **changes: Any) -> str:
         lambda found: edited(found, frame=frame_with(found, tee_signature="AAAA")),
         lambda found: edited(found, frame="{"),
         lambda found: edited(found, frame='{"tee_id": "a", "tee_id": "b"}'),
-        lambda found: replace(found, request=replace(found.request, body='{"model": "gpt-5", "messages": []}')),
+        lambda found: replace(
+            found, request=replace(found.request, body='{"model": "gpt-5", "messages": []}')
+        ),
         lambda found: replace(found, request=replace(found.request, body="[]")),
         lambda found: replace(found, request=replace(found.request, canonical="x")),
         lambda found: replace(found, request=replace(found.request, kind="completion")),
         lambda found: replace(found, signing_key=BORIS.der),
         lambda found: replace(found, host=host(BORIS)),
-        lambda found: replace(found, sent_at=SENT + timedelta(hours=1), received_at=RECEIVED + timedelta(hours=1)),
+        lambda found: replace(
+            found, sent_at=SENT + timedelta(hours=1), received_at=RECEIVED + timedelta(hours=1)
+        ),
         lambda found: replace(found, attestation=attestation(host(BORIS))),
     ],
 )
@@ -551,7 +622,9 @@ def test_a_stranger_s_own_key_and_registry_never_verify() -> None:
     mallory = signer("mallory")
     found = evidence(by=mallory)
     for trust in (Trust(), Trust(reader=True, simulated_roots=frozenset())):
-        assert verdict(found, trust).status is VerdictStatus.FAILED  # an attestation under no known root
+        assert (
+            verdict(found, trust).status is VerdictStatus.FAILED
+        )  # an attestation under no known root
         bare = verdict(replace(found, attestation=None), trust)
         assert bare.status is VerdictStatus.PARTIAL
         declared = verdict(replace(found, declared_simulated=True), trust)

@@ -1,4 +1,5 @@
-"""Attacks 5 (since), 6, 22, 23, 24, 30: what chains and other hosts show of a call, against what was signed."""
+"""Attacks 5 (since), 6, 22, 23, 24, 30: what chains and other hosts show of a call, against what
+was signed."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ from opg_magic.models import (
     Trust,
     VerdictStatus,
 )
-from opg_magic.networks import REGISTRY_CHAIN_ID, SIM_OPG
+from opg_magic.models.networks import REGISTRY_CHAIN_ID, SIM_OPG
 from opg_magic.protocol import merkle
 from opg_magic.verify import AUDIT, DEFAULT, STRICT, judge, requiring
 from opg_magic.verify.agreement import independent, normalise
@@ -88,13 +89,21 @@ def paid(**changes: Any) -> Evidence:
 
 def test_before_any_attack_audit_is_met() -> None:
     whole = replace(BATCHED, payment=payment(settled=settled()))
-    verdict = judge(whole, policy=AUDIT, trust=as_aws(relay=MEANT.relay, relay_senders=MEANT.relay_senders))
-    assert (verdict.status, verdict.label, verdict.because) == (VerdictStatus.VERIFIED, "VERIFIED", ())
+    verdict = judge(
+        whole, policy=AUDIT, trust=as_aws(relay=MEANT.relay, relay_senders=MEANT.relay_senders)
+    )
+    assert (verdict.status, verdict.label, verdict.because) == (
+        VerdictStatus.VERIFIED,
+        "VERIFIED",
+        (),
+    )
     names = ("payment", "settlement")
-    assert all(verdict.claims[name].passed and verdict.claims[name].basis is Basis.ASKED for name in names)
+    assert all(
+        verdict.claims[name].passed and verdict.claims[name].basis is Basis.ASKED for name in names
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ registry
+# ----------------------------------------------------------------------------------------- registry
 
 
 def test_attack_05_what_was_revoked_since_is_said_and_undoes_nothing() -> None:
@@ -102,7 +111,10 @@ def test_attack_05_what_was_revoked_since_is_said_and_undoes_nothing() -> None:
     found = evidence(registry=registry(host(), since=since))
     verdict = judge(found, trust=reader(asked=frozenset({"registry"})))
     assert verdict.outcome is VerdictStatus.VERIFIED
-    assert since in verdict.claims["registry"].sentence and verdict.claims["registry"].facts["since"] == since
+    assert (
+        since in verdict.claims["registry"].sentence
+        and verdict.claims["registry"].facts["since"] == since
+    )
 
 
 @pytest.mark.parametrize("trust", [live(), reader(asked=frozenset({"registry"})), reader()])
@@ -120,7 +132,7 @@ def test_attack_06_a_single_rpc_is_said() -> None:
     assert (verdict.status, verdict.withheld) == (VerdictStatus.PARTIAL, True)
 
 
-# ------------------------------------------------------------------------------------------------------------- payment
+# ------------------------------------------------------------------------------------------ payment
 
 
 def test_a_payment_as_signed_passes_and_says_what_was_paid() -> None:
@@ -129,11 +141,15 @@ def test_a_payment_as_signed_passes_and_says_what_was_paid() -> None:
     assert good.sentence == "0.0041 sim-OPG (at most 0.1 sim-OPG) was paid to 0x2222…2222."
     assert good.facts["amount"] == 4_100_000_000_000_000 and good.facts["block_number"] == 91
     assert claim(PAID, "payment", reader()).basis is Basis.RECORDED
-    assert claim(PAID, "payment", reader(asked=frozenset({"payment", "registry"}))).basis is Basis.ASKED
+    assert (
+        claim(PAID, "payment", reader(asked=frozenset({"payment", "registry"}))).basis
+        is Basis.ASKED
+    )
 
 
 def test_attack_40_the_chain_tells_of_a_payment_and_not_whose_payee_it_is() -> None:
-    """The payment chain was asked, the registry was not: that the payee is this host's is its author's word."""
+    """The payment chain was asked, the registry was not: that the payee is this host's is its
+    author's word."""
     alone = reader(asked=frozenset({"payment"}))
     assert claim(PAID, "payment", alone).basis is Basis.RECORDED
     assert claim(PAID, "payment", replace(alone, payees=frozenset({PAYEE}))).basis is Basis.ASKED
@@ -165,17 +181,23 @@ def test_attack_23_absent_past_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("charge", list(Charge))
-@pytest.mark.parametrize("trust", [live(), as_aws(reader=True, asked=frozenset({"registry", "payment"}))])
+@pytest.mark.parametrize(
+    "trust", [live(), as_aws(reader=True, asked=frozenset({"registry", "payment"}))]
+)
 def test_what_a_host_did_not_collect_never_fails_its_answer(charge: Charge, trust: Trust) -> None:
     unspent = settled(status="unspent", tx_hash=None, amount=None)
     found = replace(BATCHED, payment=payment(settled=unspent, charge=charge))
     spared = claim(found, "payment", trust)
     assert (spared.status, spared.code) == (Status.NOT_APPLICABLE, "unspent")
-    assert spared.sentence == "Nothing was taken for this call." and "nothing was taken" in (spared.reason or "")
+    assert spared.sentence == "Nothing was taken for this call." and "nothing was taken" in (
+        spared.reason or ""
+    )
     assert judge(found, trust=trust).outcome is VerdictStatus.VERIFIED
     audit = judge(found, policy=AUDIT, trust=trust)
     assert audit.status is VerdictStatus.PARTIAL and not audit.withheld
-    assert [reason.partition(":")[0] for reason in audit.because if "payment" in reason] == ["payment"]
+    assert [reason.partition(":")[0] for reason in audit.because if "payment" in reason] == [
+        "payment"
+    ]
 
 
 def test_an_answer_whose_payment_nobody_looked_up_in_time_is_not_withheld() -> None:
@@ -189,18 +211,27 @@ def test_an_answer_whose_payment_nobody_looked_up_in_time_is_not_withheld() -> N
 def test_attack_40_a_payment_to_another_payee(trust: Trust) -> None:
     elsewhere = payment(authorisation=authorisation(pay_to=OTHER), settled=settled(payee=OTHER))
     found = assert_failed(evidence(payment=elsewhere), "payment", "other-payee", trust)
-    assert OTHER in (found.reason or "") and PAYEE in (found.reason or "") and "payees" in (found.reason or "")
+    assert (
+        OTHER in (found.reason or "")
+        and PAYEE in (found.reason or "")
+        and "payees" in (found.reason or "")
+    )
     # The verifier's own pin is of an address, however it is written.
     known = replace(trust, payees=frozenset({OTHER.upper().replace("X", "x")}))
     assert claim(evidence(payment=elsewhere), "payment", known).status is not Status.FAILED
 
 
 @pytest.mark.parametrize("trust", [live(), reader(), reader(asked=frozenset({"payment"}))])
-def test_a_payment_elsewhere_of_which_nothing_was_taken_vouches_for_nothing_and_accuses_nobody(trust: Trust) -> None:
-    """An operator may be paid elsewhere than the registry says; the author pinned that address, the reader did not."""
+def test_a_payment_elsewhere_of_which_nothing_was_taken_vouches_for_nothing_and_accuses_nobody(
+    trust: Trust,
+) -> None:
+    """An operator may be paid elsewhere than the registry says; the author pinned that address, the
+    reader did not."""
     elsewhere = payment(authorisation=authorisation(pay_to=OTHER))
     found = claim(evidence(payment=elsewhere), "payment", trust)
-    assert (found.status, found.code) == (Status.MISSING, "other-payee") and "payees" in (found.reason or "")
+    assert (found.status, found.code) == (Status.MISSING, "other-payee") and "payees" in (
+        found.reason or ""
+    )
     for nothing in (
         replace(elsewhere, charge=Charge.NONE),
         replace(elsewhere, settled=settled(status="unspent", tx_hash=None, amount=None)),
@@ -211,7 +242,11 @@ def test_a_payment_elsewhere_of_which_nothing_was_taken_vouches_for_nothing_and_
 def test_attack_40_the_payee_is_that_of_the_registry_s_entry() -> None:
     """A receipt's host may say what it likes: the entry that was asked counts."""
     mine = host(payment_address=OTHER)
-    told = evidence(host=mine, registry=registry(host()), payment=payment(authorisation=authorisation(pay_to=OTHER)))
+    told = evidence(
+        host=mine,
+        registry=registry(host()),
+        payment=payment(authorisation=authorisation(pay_to=OTHER)),
+    )
     assert claim(told, "payment").code == "other-payee"
     bare = replace(told, registry=None)
     assert claim(bare, "payment").status is Status.PENDING
@@ -236,7 +271,11 @@ def test_attack_40_a_payment_of_another_time() -> None:
         assert claim(evidence(payment=bound), "payment").code == code, window
     exact = live(skew_seconds=0)
     assert (
-        claim(evidence(payment=payment(authorisation=authorisation(valid_after=sent))), "payment", exact).code
+        claim(
+            evidence(payment=payment(authorisation=authorisation(valid_after=sent))),
+            "payment",
+            exact,
+        ).code
         == "not-yet"
     )
     # A block before the call has not paid for it.
@@ -264,14 +303,18 @@ def test_attack_40_a_payment_of_another_time() -> None:
     ],
 )
 @pytest.mark.parametrize("trust", [live(), reader()], ids=["kernel", "reader"])
-def test_attack_23_a_payment_that_is_not_what_was_signed(change: dict[str, Any], code: str, trust: Trust) -> None:
+def test_attack_23_a_payment_that_is_not_what_was_signed(
+    change: dict[str, Any], code: str, trust: Trust
+) -> None:
     found = settled(**({"amount": 11} if "shared" in change else {}) | change)
     assert_failed(evidence(payment=payment(settled=found)), "payment", code, trust)
 
 
 def test_attack_23_the_token_shown_is_the_token_signed() -> None:
     other = replace(SIM_OPG, address=OTHER)
-    assert_failed(evidence(payment=payment(token=other, settled=settled())), "payment", "wrong-token")
+    assert_failed(
+        evidence(payment=payment(token=other, settled=settled())), "payment", "wrong-token"
+    )
 
 
 def test_attack_23_one_transaction_claimed_under_two_nonces() -> None:
@@ -280,11 +323,24 @@ def test_attack_23_one_transaction_claimed_under_two_nonces() -> None:
 
 
 @pytest.mark.parametrize(
-    "lacking", ["token", "payer", "payee", "facilitator", "nonce", "cap", "block_number", "block_hash", "block_time"]
+    "lacking",
+    [
+        "token",
+        "payer",
+        "payee",
+        "facilitator",
+        "nonce",
+        "cap",
+        "block_number",
+        "block_hash",
+        "block_time",
+    ],
 )
 def test_what_was_not_decoded_is_not_taken_as_compared(lacking: str) -> None:
     found = claim(paid(**{lacking: None}), "payment")
-    assert (found.status, found.code) == (Status.MISSING, "incomplete") and lacking in (found.reason or "")
+    assert (found.status, found.code) == (Status.MISSING, "incomplete") and lacking in (
+        found.reason or ""
+    )
 
 
 def test_a_spent_nonce_without_its_transaction_is_missing() -> None:
@@ -303,19 +359,24 @@ def test_calls_of_one_session_share_one_nonce_and_one_transaction() -> None:
     assert good.passed and "for 2 calls of one session" in good.sentence
     assert str(Money(10, SIM_OPG)) in good.sentence and good.facts["remainder"] == 10
     # What does not divide is nobody's, and not worth a word.
-    dust = claim(paid(amount=100, shared=(("0123456789", 40), ("9876543210", 59)), remainder=1), "payment")
+    dust = claim(
+        paid(amount=100, shared=(("0123456789", 40), ("9876543210", 59)), remainder=1), "payment"
+    )
     assert dust.passed and "no call" not in dust.sentence
 
 
 def test_attack_22_an_unknown_payment_is_found_by_its_nonce_later() -> None:
     nothing = evidence(stream(signer(), signed=False), payment=payment(charge=Charge.UNKNOWN))
     verdict = judge(nothing, trust=live())
-    assert verdict.status is VerdictStatus.UNVERIFIED and verdict.claims["payment"].status is Status.PENDING
+    assert (
+        verdict.status is VerdictStatus.UNVERIFIED
+        and verdict.claims["payment"].status is Status.PENDING
+    )
     later = replace(nothing, payment=payment(charge=Charge.UNKNOWN, settled=settled()))
     assert judge(later, trust=live()).claims["payment"].passed
 
 
-# ---------------------------------------------------------------------------------------------------------- settlement
+# --------------------------------------------------------------------------------------- settlement
 
 
 @pytest.mark.parametrize("found", [BATCHED, ALONE], ids=["batch", "individual"])
@@ -330,7 +391,10 @@ def test_a_settlement_passes_and_says_what_it_was_compared_with(found: Evidence)
 
 def test_a_private_call_has_no_settlement_and_the_default_policy_does_not_mind() -> None:
     verdict = judge(evidence(), trust=live())
-    assert verdict.claims["settlement"].status is Status.NOT_APPLICABLE and verdict.outcome is VerdictStatus.VERIFIED
+    assert (
+        verdict.claims["settlement"].status is Status.NOT_APPLICABLE
+        and verdict.outcome is VerdictStatus.VERIFIED
+    )
     audit = judge(PAID, policy=AUDIT, trust=live())
     assert (audit.status, audit.withheld) == (VerdictStatus.PARTIAL, False)
     assert audit.because == ("settlement: it was asked to be private",)
@@ -342,8 +406,14 @@ def test_attack_24_not_yet_batched_is_pending_with_an_expiry(mode: Any) -> None:
     waiting = claim(found, "settlement")
     assert (waiting.status, waiting.expires) == (Status.PENDING, RECEIVED + PENDING)
     expired = claim(found, "settlement", live(now=RECEIVED + PENDING + timedelta(seconds=1)))
-    assert (expired.status, expired.code) == (Status.MISSING, "expired") and "lost" in expired.sentence
-    assert claim(evidence(stream(signer(), signed=False), settlement_mode=mode), "settlement").code == "unsigned"
+    assert (expired.status, expired.code) == (
+        Status.MISSING,
+        "expired",
+    ) and "lost" in expired.sentence
+    assert (
+        claim(evidence(stream(signer(), signed=False), settlement_mode=mode), "settlement").code
+        == "unsigned"
+    )
 
 
 WORD = "0x" + "5a" * 32
@@ -371,10 +441,16 @@ GOOD = batch(CALL)
     ],
 )
 @pytest.mark.parametrize("trust", [MEANT, replace(MEANT, reader=True)], ids=["kernel", "reader"])
-def test_attack_24_a_batch_that_is_not_the_call_s(change: dict[str, Any], code: str, trust: Trust) -> None:
-    found = assert_failed(replace(BATCHED, settlement=replace(GOOD, **change)), "settlement", code, trust)
+def test_attack_24_a_batch_that_is_not_the_call_s(
+    change: dict[str, Any], code: str, trust: Trust
+) -> None:
+    found = assert_failed(
+        replace(BATCHED, settlement=replace(GOOD, **change)), "settlement", code, trust
+    )
     by_mathematics = code in ("wrong-proof", "wrong-leaf", "format")
-    assert found.basis is (Basis.PROVEN if by_mathematics else Basis.RECORDED if trust.reader else Basis.ASKED)
+    assert found.basis is (
+        Basis.PROVEN if by_mathematics else Basis.RECORDED if trust.reader else Basis.ASKED
+    )
 
 
 def test_attack_24_a_leaf_of_another_call_in_a_true_batch() -> None:
@@ -418,13 +494,18 @@ def test_no_proof_but_the_right_one_passes(junk: bytes, position: int, size: int
 
 def test_a_private_call_that_was_batched_all_the_same_is_checked() -> None:
     assert claim(replace(CALL, settlement=GOOD), "settlement").passed
-    assert claim(replace(CALL, settlement=replace(GOOD, leaf=WORD)), "settlement").status is Status.FAILED
+    assert (
+        claim(replace(CALL, settlement=replace(GOOD, leaf=WORD)), "settlement").status
+        is Status.FAILED
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------- agreement
+# ---------------------------------------------------------------------------------------- agreement
 
 
-def together(*members: AgreementMember, quorum: int = 2, asked: int | None = None, text: str = "hi there") -> Evidence:
+def together(
+    *members: AgreementMember, quorum: int = 2, asked: int | None = None, text: str = "hi there"
+) -> Evidence:
     raw = reply(signer(), text=text)
     return evidence(raw, agreement=agreed(members, quorum, asked))
 
@@ -434,7 +515,10 @@ ANNA, BORIS, CARLA = member("anna"), member("boris"), member("carla")
 
 def test_independent_hosts_that_say_the_same_agree() -> None:
     good = claim(together(ANNA, BORIS, member("carla", "no")), "agreement")
-    assert good.passed and good.sentence == "2 of 3 independent hosts gave the same answer, byte for byte."
+    assert (
+        good.passed
+        and good.sentence == "2 of 3 independent hosts gave the same answer, byte for byte."
+    )
     assert good.facts["groups"] == ((ANNA.receipt_id, BORIS.receipt_id), (CARLA.receipt_id,))
     assert claim(together(ANNA, BORIS), "agreement", reader()).basis is Basis.RECORDED
     assert claim(evidence(), "agreement").status is Status.NOT_APPLICABLE
@@ -457,9 +541,17 @@ def test_attack_30_the_same_host_or_owner_twice_counts_once() -> None:
 def test_attack_30_disagreement_is_no_failure() -> None:
     verdict = judge(together(ANNA, member("boris", "no"), member("carla", "perhaps")), trust=live())
     found = verdict.claims["agreement"]
-    assert (found.status, found.code, found.sentence) == (Status.MISSING, "hosts-disagree", "The hosts disagree.")
+    assert (found.status, found.code, found.sentence) == (
+        Status.MISSING,
+        "hosts-disagree",
+        "The hosts disagree.",
+    )
     assert verdict.outcome is VerdictStatus.VERIFIED and not verdict.withheld
-    required = judge(together(ANNA, member("boris", "no")), policy=requiring(DEFAULT, ["agreement"]), trust=live())
+    required = judge(
+        together(ANNA, member("boris", "no")),
+        policy=requiring(DEFAULT, ["agreement"]),
+        trust=live(),
+    )
     assert required.status is VerdictStatus.PARTIAL and not required.withheld
 
 
@@ -478,8 +570,13 @@ def test_who_is_outvoted_is_told_so() -> None:
 def test_white_space_and_unicode_forms_do_not_count_but_case_does() -> None:
     text = "Caf\u00e9  au lait\n"
     assert normalise(text) == normalise(" Cafe\u0301 au\tlait") == "Caf\u00e9 au lait"
-    good = claim(together(member("anna", text), member("boris", "Cafe\u0301 au lait"), text=text), "agreement")
-    assert good.passed and good.facts["way"] == "normalised" and "but for white space" in good.sentence
+    good = claim(
+        together(member("anna", text), member("boris", "Cafe\u0301 au lait"), text=text),
+        "agreement",
+    )
+    assert (
+        good.passed and good.facts["way"] == "normalised" and "but for white space" in good.sentence
+    )
     other = claim(together(member("anna", "Yes"), member("boris", "yes"), text="Yes"), "agreement")
     assert other.code == "hosts-disagree"
 
@@ -488,7 +585,10 @@ def test_json_is_compared_by_value() -> None:
     one, other = '{"a": 1, "b": [1.0, 2]}', '{"b":[1,2.0],"a":1}'
     good = claim(together(member("anna", one), member("boris", other), text=one), "agreement")
     assert good.passed and good.facts["way"] == "json"
-    differs = claim(together(member("anna", one), member("boris", other.replace("2.0", "3")), text=one), "agreement")
+    differs = claim(
+        together(member("anna", one), member("boris", other.replace("2.0", "3")), text=one),
+        "agreement",
+    )
     assert differs.code == "hosts-disagree"
     # What has two readings, or numbers that doubles do not hold, is compared as text alone.
     for odd in ('{"a": 1, "a": 2}', '{"a": 9007199254740993}', "[NaN]", "plain"):
@@ -519,7 +619,9 @@ def test_answers_that_were_not_good_themselves_do_not_count() -> None:
         (agreed([replace(ANNA, normal_sha256="00" * 32), BORIS]), "not-ours"),
     ],
 )
-def test_attack_30_an_agreement_about_another_answer_fails(given_: AgreementEvidence, code: str) -> None:
+def test_attack_30_an_agreement_about_another_answer_fails(
+    given_: AgreementEvidence, code: str
+) -> None:
     found = replace(together(ANNA, BORIS), agreement=given_)
     assert_failed(found, "agreement", code)
 
@@ -537,7 +639,10 @@ def test_facts_of_these_claims_are_plain_data() -> None:
 
     for found in (PAID, BATCHED, ALONE, together(ANNA, BORIS)):
         for one in judge(found, trust=MEANT).claims.values():
-            json.dumps(dict(one.facts), default=lambda value: list(value) if isinstance(value, tuple) else str(value))
+            json.dumps(
+                dict(one.facts),
+                default=lambda value: list(value) if isinstance(value, tuple) else str(value),
+            )
     assert PAYEE
 
 

@@ -85,7 +85,9 @@ def host(**changes: Any) -> Host:
 
 
 def registry(entry: Host | None) -> RegistryEvidence:
-    return RegistryEvidence(10740, "0x" + "33" * 20, 7, "0x" + "44" * 32, NOW, entry, True, True, "v1", ("rpc",))
+    return RegistryEvidence(
+        10740, "0x" + "33" * 20, 7, "0x" + "44" * 32, NOW, entry, True, True, "v1", ("rpc",)
+    )
 
 
 def evidence(raw: bytes | None = GOOD, **changes: Any) -> Evidence:
@@ -112,7 +114,9 @@ def claim(raw: bytes | None = GOOD, trust: Trust = TRUST, **changes: Any) -> Cla
 
 
 def refused(claim: Claim, code: str) -> None:
-    assert (claim.name, claim.status, claim.code) == ("attestation", Status.FAILED, code), claim.reason
+    assert (claim.name, claim.status, claim.code) == ("attestation", Status.FAILED, code), (
+        claim.reason
+    )
     assert claim.reason
 
 
@@ -130,11 +134,13 @@ def _usage(*, ca: bool, digital_signature: bool) -> x509.KeyUsage:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- what holds
+# --------------------------------------------------------------------------------------- what holds
 
 
 def test_every_step_of_a_good_document_passes() -> None:
-    report = examine(GOOD, simulated_roots=ROOTS, nonce=NONCE, signing_key=KEY, tls_certificate=CERTIFICATE)
+    report = examine(
+        GOOD, simulated_roots=ROOTS, nonce=NONCE, signing_key=KEY, tls_certificate=CERTIFICATE
+    )
     assert [step.name for step in report.steps] == [
         "form",
         "root",
@@ -212,7 +218,7 @@ def test_the_cache_does_not_carry_an_answer_to_other_keys() -> None:
     assert not examine(GOOD, signing_key=KEY).accepted
 
 
-# ----------------------------------------------------------------------------------------------------------- attack 18
+# ---------------------------------------------------------------------------------------- attack 18
 
 
 def test_attack_18_no_document_is_missing() -> None:
@@ -313,13 +319,21 @@ BOUND = user_data_for(KEY, CERTIFICATE)
 
 @pytest.mark.parametrize(
     "user_data",
-    [None, b"", b"hello", bytes(68), BOUND + b"\0", b"\x12\x21" + BOUND[2:], BOUND[:34] + b"\x13\x20" + BOUND[36:]],
+    [
+        None,
+        b"",
+        b"hello",
+        bytes(68),
+        BOUND + b"\0",
+        b"\x12\x21" + BOUND[2:],
+        BOUND[:34] + b"\x13\x20" + BOUND[36:],
+    ],
 )
 def test_attack_18_document_that_binds_no_key(user_data: bytes | None) -> None:
     refused(claim(document(user_data=user_data)), "wrong-key")
 
 
-# ------------------------------------------------------------------------------------------ beside the numbered attacks
+# ---------------------------------------------------------------------- beside the numbered attacks
 
 
 def test_signature_by_another_enclave_is_refused() -> None:
@@ -348,7 +362,8 @@ def test_bundle_out_of_order_or_with_strangers_is_refused() -> None:
 
 
 def test_an_enclave_cannot_issue_enclaves() -> None:
-    """A leaf that signs a further certificate: its key is an enclave's, so anybody who rents one could do it."""
+    """A leaf that signs a further certificate: its key is an enclave's, so anybody who rents one
+    could do it."""
     renter = AUTHORITY._leaf("i-5-enc5", NOW)
     key = ec.generate_private_key(ec.SECP384R1())
     issuer = x509.load_der_x509_certificate(renter.certificate)
@@ -421,7 +436,9 @@ def test_a_field_of_another_type_or_size_is_refused(fields: dict[str, Any]) -> N
     assert claim(document(fields=fields)).status is Status.FAILED
 
 
-@pytest.mark.parametrize("header", [{1: -7}, {1: -36}, {}, {1: -35, 4: b"kid"}, {"1": -35}, {1: "ES384"}])
+@pytest.mark.parametrize(
+    "header", [{1: -7}, {1: -36}, {}, {1: -35, 4: b"kid"}, {"1": -35}, {1: "ES384"}]
+)
 def test_another_algorithm_is_refused(header: dict[Any, Any]) -> None:
     report = examine(document(protected=header), simulated_roots=ROOTS)
     assert [(step.name, step.code) for step in report.failures] == [("form", "header")]
@@ -486,9 +503,12 @@ def test_unreadable_bytes_say_so_and_fail_the_claim(raw: bytes) -> None:
     refused(claim(raw), "unreadable")
 
 
-@pytest.mark.parametrize("tagged", [b"\xc1\x1a\x00\x00\x00\x01", b"\xc2\x41\x05", b"\xd8\x1c\x01", b"\xd8\x23\x61a"])
+@pytest.mark.parametrize(
+    "tagged", [b"\xc1\x1a\x00\x00\x00\x01", b"\xc2\x41\x05", b"\xd8\x1c\x01", b"\xd8\x23\x61a"]
+)
 def test_tags_inside_the_payload_are_not_followed(tagged: bytes) -> None:
-    """CBOR tags turn into dates, big numbers, references, regular expressions: none is decoded, not even unused."""
+    """CBOR tags turn into dates, big numbers, references, regular expressions: none is decoded, not
+    even unused."""
     envelope = cbor2.loads(GOOD)
     placed = envelope[2][:-1] + cbor2.dumps("more") + tagged + b"\xff"
     with pytest.raises(MalformedMessage, match="tag"):
@@ -515,7 +535,11 @@ def test_more_bytes_than_a_document_has_are_not_read() -> None:
         (ec.SECP256R1(), x509.BasicConstraints(ca=False, path_length=None), True),
         (ec.SECP384R1(), x509.BasicConstraints(ca=True, path_length=None), True),
         (ec.SECP384R1(), _usage(ca=True, digital_signature=False), True),
-        (ec.SECP384R1(), x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True),
+        (
+            ec.SECP384R1(),
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"),
+            True,
+        ),
     ],
     ids=["another curve", "a CA", "a key that may not sign", "an unknown critical extension"],
 )
@@ -544,7 +568,13 @@ def test_any_single_changed_byte_is_refused_or_unreadable(position: int, flip: i
     raw = bytearray(GOOD)
     raw[position] ^= flip
     try:
-        report = examine(bytes(raw), simulated_roots=ROOTS, nonce=NONCE, signing_key=KEY, tls_certificate=CERTIFICATE)
+        report = examine(
+            bytes(raw),
+            simulated_roots=ROOTS,
+            nonce=NONCE,
+            signing_key=KEY,
+            tls_certificate=CERTIFICATE,
+        )
     except MalformedMessage:
         return
     assert not report.accepted
@@ -571,7 +601,7 @@ def test_random_bytes_never_crash(raw: bytes) -> None:
     assert claim(b"\x84\x44\xa1\x01\x38\x22\xa0\x58" + raw).status is Status.FAILED
 
 
-# ------------------------------------------------------------------------------------- the claim against other evidence
+# ----------------------------------------------------------------- the claim against other evidence
 
 
 def test_a_reader_of_a_foreign_simulation_is_told_so() -> None:
@@ -614,8 +644,15 @@ def test_code_hash_compares_without_regard_to_case() -> None:
 
 
 def test_the_users_allow_list_must_name_the_code() -> None:
-    assert claim(trust=dataclasses.replace(TRUST, pinned_pcrs=frozenset({PCR_HASH.upper().replace("X", "x")}))).passed
-    refused(claim(trust=dataclasses.replace(TRUST, pinned_pcrs=frozenset({"0x" + "00" * 32}))), "not-pinned")
+    assert claim(
+        trust=dataclasses.replace(
+            TRUST, pinned_pcrs=frozenset({PCR_HASH.upper().replace("X", "x")})
+        )
+    ).passed
+    refused(
+        claim(trust=dataclasses.replace(TRUST, pinned_pcrs=frozenset({"0x" + "00" * 32}))),
+        "not-pinned",
+    )
 
 
 def test_document_older_than_a_day_is_refused() -> None:
@@ -642,7 +679,9 @@ def test_presented_certificate_counts_where_no_entry_is_known() -> None:
     found = claim(host=None, registry=None)
     assert found.passed
     assert found.facts["binds_certificate"] is True
-    refused(claim(host=None, registry=None, channel=ChannelEvidence("ab" * 32)), "wrong-certificate")
+    refused(
+        claim(host=None, registry=None, channel=ChannelEvidence("ab" * 32)), "wrong-certificate"
+    )
 
 
 def test_key_alone_is_claimed_where_no_certificate_is_known() -> None:
@@ -651,7 +690,7 @@ def test_key_alone_is_claimed_where_no_certificate_is_known() -> None:
     assert found.facts["binds_certificate"] is False
 
 
-# --------------------------------------------------------------------------------------------------- genuine documents
+# -------------------------------------------------------------------------------- genuine documents
 
 
 def vector(name: str) -> bytes:
@@ -675,7 +714,9 @@ def test_genuine_recorded_document_holds_under_the_aws_root() -> None:
 
 
 def test_genuine_recorded_document_binds_no_other_key() -> None:
-    report = examine(vector("opengradient_2026-02-12.bin"), signing_key=KEY, tls_certificate=CERTIFICATE)
+    report = examine(
+        vector("opengradient_2026-02-12.bin"), signing_key=KEY, tls_certificate=CERTIFICATE
+    )
     assert [step.name for step in report.failures] == ["signing_key", "tls_certificate"]
     assert not report.genuine
 
@@ -714,7 +755,7 @@ def test_simulated_documents_have_the_shape_of_genuine_ones() -> None:
         assert extensions(theirs) == extensions(ours)
 
 
-# ------------------------------------------------------------------------------------------------------------- helpers
+# ------------------------------------------------------------------------------------------ helpers
 
 
 def _bundle(raw: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from opg_magic.cli_attestation import run
+from opg_magic.shell.attestation import run
 from opg_magic.simnet.nitro import Authority
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
@@ -79,7 +79,9 @@ def test_unknown_root_is_refused(files: Path, capsys: pytest.CaptureFixture[str]
     assert "GENUINE" not in out
 
 
-def test_own_root_is_good_and_never_called_genuine(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_root_is_good_and_never_called_genuine(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(arguments(files, "good.bin", "--root", "root.pem")) == 0
     out = capsys.readouterr().out
     assert "OTHER ROOT" in out
@@ -91,19 +93,33 @@ def test_another_own_root_is_refused(files: Path) -> None:
     assert run(arguments(files, "good.bin", "--root", "other.pem")) == 1
 
 
-def test_shows_module_time_measurements_and_every_step(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_module_time_measurements_and_every_step(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(arguments(files, "good.bin", "--root", "root.pem"))
     out = capsys.readouterr().out
     assert "i-00000000000000000-enc0000000000000000" in out
     assert f"{NOW:%Y-%m-%d %H:%M:%S} UTC" in out
     for value in PCRS.values():
         assert value.hex() in out
-    for name in ("form", "root", "path", "signature", "measurements", "nonce", "binding", "signing key", "TLS cert"):
+    for name in (
+        "form",
+        "root",
+        "path",
+        "signature",
+        "measurements",
+        "nonce",
+        "binding",
+        "signing key",
+        "TLS cert",
+    ):
         assert name in out
 
 
 @pytest.mark.parametrize("form", ["pem", "der"])
-def test_given_keys_are_compared(files: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_keys_are_compared(
+    files: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = arguments(files, "good.bin", "--root", "root.pem", "--signing-key", f"key.{form}")
     words += arguments(files, "--tls-cert", f"cert.{form}", "--nonce", NONCE.hex(), "--json")
     assert run(words) == 0
@@ -180,10 +196,12 @@ def test_a_text_that_is_none_of_the_forms_is_unreadable(files: Path, spoil: Any)
     assert run(arguments(files, "bad.b64", "--root", "root.pem")) == 2
 
 
-# ------------------------------------------------------------------------------------------ of somebody else's program
+# ----------------------------------------------------------------------- of somebody else's program
 
 
-@pytest.mark.parametrize("user_data", [None, b"", b"another application's", b"\x12\x20" + b"\x01" * 32])
+@pytest.mark.parametrize(
+    "user_data", [None, b"", b"another application's", b"\x12\x20" + b"\x01" * 32]
+)
 @pytest.mark.parametrize("genuine", [True, False])
 def test_a_genuine_document_of_another_application_is_no_gateways_and_not_refused(
     files: Path,
@@ -193,7 +211,7 @@ def test_a_genuine_document_of_another_application_is_no_gateways_and_not_refuse
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if genuine:
-        monkeypatch.setattr("opg_magic.cli_attestation.AWS_ROOT_SHA256", AUTHORITY.root_sha256)
+        monkeypatch.setattr("opg_magic.shell.attestation.AWS_ROOT_SHA256", AUTHORITY.root_sha256)
     (files / "theirs.bin").write_bytes(document(fields={"user_data": user_data}))
     words = arguments(files, "theirs.bin", *([] if genuine else ["--root", "root.pem"]))
     assert run(words) == 3
@@ -202,7 +220,11 @@ def test_a_genuine_document_of_another_application_is_no_gateways_and_not_refuse
     assert ("GENUINE" in out) == genuine
     assert run([*words, "--json"]) == 3
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["result"], shown["genuine"], shown["simulated"]) == ("not-a-gateways", False, not genuine)
+    assert (shown["result"], shown["genuine"], shown["simulated"]) == (
+        "not-a-gateways",
+        False,
+        not genuine,
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,16 +247,16 @@ def test_another_applications_document_with_a_fault_is_refused(
 
 
 def test_the_group_of_commands_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    from opg_magic import cli
+    from opg_magic.shell import main
 
     for words in (["--help"], ["-h"], ["verify", "--help"]):
         with pytest.raises(SystemExit) as ended:
-            raise SystemExit(cli.main(["attestation", *words]))
+            raise SystemExit(main.main(["attestation", *words]))
         assert ended.value.code == 0
         assert "verify" in capsys.readouterr().out
     for words in ([], ["nonsense"]):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["attestation", *words])
+            main.main(["attestation", *words])
         assert ended.value.code == 2
         assert "usage: opg attestation" in capsys.readouterr().err
 
@@ -264,7 +286,15 @@ def test_documents_that_break_a_rule_are_refused(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello, world!", b"abcd\x00", b"\x84\x00", b"\xff" * 100, b"A" * 200_000, cbor2.dumps([1, 2, 3, 4])],
+    [
+        b"",
+        b"hello, world!",
+        b"abcd\x00",
+        b"\x84\x00",
+        b"\xff" * 100,
+        b"A" * 200_000,
+        cbor2.dumps([1, 2, 3, 4]),
+    ],
 )
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_what_is_no_document_is_unreadable(
@@ -278,7 +308,9 @@ def test_what_is_no_document_is_unreadable(
         assert json.loads(captured.out)["result"] == "unreadable"
 
 
-def test_files_that_are_not_what_they_should_be_are_unreadable(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_what_they_should_be_are_unreadable(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(arguments(files, "absent.bin")) == 2
     assert run([str(files)]) == 2
     assert run(arguments(files, "good.bin", "--root", "key.pem")) == 2
@@ -287,7 +319,9 @@ def test_files_that_are_not_what_they_should_be_are_unreadable(files: Path, caps
     assert capsys.readouterr().err.count("unreadable") == 5
 
 
-def test_a_private_key_by_mistake_is_not_shown(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_private_key_by_mistake_is_not_shown(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pem = _KEY.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (files / "private.pem").write_bytes(pem)
     assert run(arguments(files, "good.bin", "--signing-key", "private.pem")) == 2
@@ -296,7 +330,9 @@ def test_a_private_key_by_mistake_is_not_shown(files: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("words", [[], ["--no-such-flag", "x"], ["x", "--nonce", "zz"], ["x", "y"]])
-def test_a_wrong_command_line_exits_with_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_exits_with_two(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(words) == 2
     assert "usage" in capsys.readouterr().err
 
@@ -308,12 +344,12 @@ def test_help_exits_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_module_is_light_until_it_runs() -> None:
     heavy = "{'cryptography', 'cbor2', 'Crypto'} & set(sys.modules)"
-    code = f"import sys, opg_magic.cli_attestation; print(sorted({heavy}))"
+    code = f"import sys, opg_magic.shell.attestation; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-# --------------------------------------------------------------------------------------------------- genuine documents
+# -------------------------------------------------------------------------------- genuine documents
 
 
 def recorded(name: str) -> str:

@@ -27,7 +27,7 @@ from support.signing import (
 )
 
 from opg_magic.models import Basis, ChannelEvidence, Claim, Problem, Status, VerdictStatus
-from opg_magic.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
+from opg_magic.models.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
 from opg_magic.protocol.canonical import CANONICALISER, NEWER
 from opg_magic.verify import channel, freshness, judge, request, response, signature
 from opg_magic.verify import registry as registry_claim
@@ -35,13 +35,20 @@ from opg_magic.verify import registry as registry_claim
 ANNA = signer()
 LIST_BODY = {
     **CHAT,
-    "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}]}],
+    "messages": [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}],
+        }
+    ],
 }
 
 
 @pytest.mark.parametrize("recorded", [CANONICALISER, NEWER])
 @pytest.mark.parametrize("signed", [CANONICALISER, NEWER])
-def test_the_request_is_tried_under_every_version_and_the_match_is_recorded(recorded: str, signed: str) -> None:
+def test_the_request_is_tried_under_every_version_and_the_match_is_recorded(
+    recorded: str, signed: str
+) -> None:
     found = evidence(stream(ANNA, LIST_BODY, version=signed), LIST_BODY, version=recorded)
     claim = request.check(found, live())
     assert (claim.status, claim.basis) == (Status.PASSED, Basis.PROVEN)
@@ -68,16 +75,22 @@ def test_a_request_that_no_host_takes_fails() -> None:
     assert (claim.status, claim.code) == (Status.FAILED, "request")
 
 
-@pytest.mark.parametrize("code", ["unsigned", "host-failure", "http-status", "timeout", "interrupted"])
+@pytest.mark.parametrize(
+    "code", ["unsigned", "host-failure", "http-status", "timeout", "interrupted"]
+)
 def test_where_nothing_was_signed_nothing_fails(code: str) -> None:
     found = evidence()
-    broken = replace(found, response=replace(found.response, frame=None, problem=Problem(code, "why")))
+    broken = replace(
+        found, response=replace(found.response, frame=None, problem=Problem(code, "why"))
+    )
     for check in (request.check, response.check, signature.check, freshness.check):
         claim = check(broken, live())
         assert (claim.status, claim.code, claim.reason) == (Status.MISSING, code, "why")
 
 
-@pytest.mark.parametrize("code", ["truncated", "framing", "ambiguous-json", "format", "too-large", "news-to-us"])
+@pytest.mark.parametrize(
+    "code", ["truncated", "framing", "ambiguous-json", "format", "too-large", "news-to-us"]
+)
 def test_every_other_problem_fails_the_response(code: str) -> None:
     found = evidence()
     broken = replace(found, response=replace(found.response, problem=Problem(code, "why")))
@@ -89,8 +102,14 @@ def test_a_host_s_own_words_are_bounded_and_carry_no_control_characters() -> Non
     raw = json.dumps({"error": "\x1b[2J\x1b]0;x\x07\n" + "x" * 10_000})
     reason = response.check(evidence(raw), live()).reason or ""
     assert reason.isprintable() and len(reason) < 300
-    spoilt = response.check(evidence(reply(ANNA, finish_reason="\x1b" * 9999, tool_calls=[{"function": {}}])), live())
-    assert spoilt.status is Status.FAILED and (spoilt.reason or "").isprintable() and len(spoilt.reason or "") < 300
+    spoilt = response.check(
+        evidence(reply(ANNA, finish_reason="\x1b" * 9999, tool_calls=[{"function": {}}])), live()
+    )
+    assert (
+        spoilt.status is Status.FAILED
+        and (spoilt.reason or "").isprintable()
+        and len(spoilt.reason or "") < 300
+    )
 
 
 def test_an_empty_answer_is_an_answer() -> None:
@@ -109,7 +128,13 @@ def test_larger_keys_are_good() -> None:
     assert claim.passed and claim.facts["key_bits"] == 3072
 
 
-RSA_PSS = Path(__file__).parents[3] / "shared" / "vectors" / "rsa_pss" / "rsa_pss_2048_sha256_mgf1_32_test.json"
+RSA_PSS = (
+    Path(__file__).parents[3]
+    / "shared"
+    / "vectors"
+    / "rsa_pss"
+    / "rsa_pss_2048_sha256_mgf1_32_test.json"
+)
 
 
 @pytest.mark.skipif(not RSA_PSS.is_file(), reason="the RSA-PSS vectors are not here")
@@ -117,7 +142,9 @@ def test_pss_agrees_with_foreign_vectors() -> None:
     seen = {"valid": 0, "invalid": 0, "acceptable": 0}
     for group in json.loads(RSA_PSS.read_text())["testGroups"]:
         key = signature.load_key(
-            bytes.fromhex(group["publicKeyAsn"] if "publicKeyDer" not in group else group["publicKeyDer"])
+            bytes.fromhex(
+                group["publicKeyAsn"] if "publicKeyDer" not in group else group["publicKeyDer"]
+            )
         )
         for case in group["tests"]:
             holds = signature.pss_holds(key, bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"]))
@@ -128,7 +155,9 @@ def test_pss_agrees_with_foreign_vectors() -> None:
 
 def test_freshness_relies_on_one_s_own_clock_or_on_the_receipt_s_times() -> None:
     own = freshness.check(evidence(), live())
-    assert own.basis is Basis.ASKED and own.sentence.startswith("The host signed it during the call")
+    assert own.basis is Basis.ASKED and own.sentence.startswith(
+        "The host signed it during the call"
+    )
     theirs = freshness.check(evidence(), reader())
     assert theirs.passed and theirs.basis is Basis.RECORDED
     assert "is proven; that it fell inside the call is the author's word" in theirs.sentence
@@ -160,7 +189,10 @@ def test_freshness_says_between_which_blocks_that_were_asked_about() -> None:
 def test_for_a_reader_freshness_neither_makes_nor_breaks_a_verdict() -> None:
     asked = as_aws(reader=True, asked=frozenset({"registry"}))
     verdict = judge(evidence(), trust=asked)
-    assert (verdict.status, verdict.claims["freshness"].basis) == (VerdictStatus.VERIFIED, Basis.RECORDED)
+    assert (verdict.status, verdict.claims["freshness"].basis) == (
+        VerdictStatus.VERIFIED,
+        Basis.RECORDED,
+    )
     recorded = judge(evidence(), trust=as_aws(reader=True))
     assert (recorded.status, recorded.because) == (
         VerdictStatus.PARTIAL,
@@ -172,7 +204,9 @@ def test_a_fraction_of_a_second_is_not_lost_at_the_edges() -> None:
     half = timedelta(seconds=0.5)
     found = evidence(stream(ANNA, timestamp=int(SENT.timestamp()) - 300), sent_at=SENT + half)
     assert freshness.check(found, live()).code == "stale-time"
-    found = evidence(stream(ANNA, timestamp=int(RECEIVED.timestamp()) - 3600), received_at=RECEIVED + half)
+    found = evidence(
+        stream(ANNA, timestamp=int(RECEIVED.timestamp()) - 3600), received_at=RECEIVED + half
+    )
     assert freshness.check(found, live(skew_seconds=9999)).passed
 
 
@@ -183,10 +217,14 @@ def test_a_receipt_received_long_before_it_was_sent_fails() -> None:
 
 def test_a_registry_entry_of_another_time_does_not_count() -> None:
     for block_time in (SENT - timedelta(seconds=2101), RECEIVED + timedelta(seconds=2101)):
-        claim = registry_claim.check(evidence(registry=registry(host(), block_time=block_time)), live())
+        claim = registry_claim.check(
+            evidence(registry=registry(host(), block_time=block_time)), live()
+        )
         assert (claim.status, claim.code) == (Status.MISSING, "stale")
     for block_time in (SENT - timedelta(seconds=2100), RECEIVED + timedelta(seconds=2100)):
-        assert registry_claim.check(evidence(registry=registry(host(), block_time=block_time)), live()).passed
+        assert registry_claim.check(
+            evidence(registry=registry(host(), block_time=block_time)), live()
+        ).passed
 
 
 def test_the_registry_that_is_meant_must_have_been_asked() -> None:
@@ -208,7 +246,10 @@ def test_the_registry_claim_stands_without_an_exchange() -> None:
 
 def test_how_many_rpcs_agreed_is_said() -> None:
     one = registry_claim.check(evidence(registry=registry(host(), rpcs=("a",))), live())
-    assert "one RPC says so" in one.sentence and "2 RPCs agree" in registry_claim.check(evidence(), live()).sentence
+    assert (
+        "one RPC says so" in one.sentence
+        and "2 RPCs agree" in registry_claim.check(evidence(), live()).sentence
+    )
 
 
 def test_a_validator_s_entry_is_no_host_for_prompts() -> None:
@@ -223,7 +264,9 @@ def test_without_key_and_host_there_is_nobody_to_look_for() -> None:
 
 
 def test_an_unknown_approval_is_not_a_refusal() -> None:
-    assert registry_claim.check(evidence(registry=registry(host(), pcr_approved=None)), live()).passed
+    assert registry_claim.check(
+        evidence(registry=registry(host(), pcr_approved=None)), live()
+    ).passed
 
 
 def test_the_channel_is_the_registered_certificate_exactly() -> None:
@@ -241,9 +284,20 @@ def test_the_channel_is_the_registered_certificate_exactly() -> None:
 
 def test_facts_hold_no_secret_and_no_bytes() -> None:
     found = evidence()
-    for check in (request.check, response.check, signature.check, freshness.check, registry_claim.check, channel.check):
+    for check in (
+        request.check,
+        response.check,
+        signature.check,
+        freshness.check,
+        registry_claim.check,
+        channel.check,
+    ):
         json.dumps(dict(check(found, live()).facts))
-    assert signature.check(found, live()).facts == {"tee_id": ANNA.tee_id, "timestamp": SIGNED, "key_bits": 2048}
+    assert signature.check(found, live()).facts == {
+        "tee_id": ANNA.tee_id,
+        "timestamp": SIGNED,
+        "key_bits": 2048,
+    }
 
 
 def test_a_host_of_the_right_name_with_another_key_is_refused() -> None:

@@ -1,4 +1,5 @@
-"""``verify_exchange``: one exchange and a key; agreement with the recordings of the real gateway."""
+"""``verify_exchange``: one exchange and a key; agreement with the recordings of the real
+gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.signing import CHAT, COMPLETION, RECEIVED, SENT, TOOL_CALL, TOOLS, reply, signer, stream
+from support.signing import (
+    CHAT,
+    COMPLETION,
+    RECEIVED,
+    SENT,
+    TOOL_CALL,
+    TOOLS,
+    reply,
+    signer,
+    stream,
+)
 
 from opg_magic.models import Basis, Status, Verdict, VerdictStatus
 from opg_magic.verify import verify_exchange
@@ -27,22 +38,39 @@ def verify(response: Any, request: Any = CHAT, **changes: Any) -> Verdict:
 
 def assert_good(verdict: Verdict) -> None:
     assert (verdict.status, verdict.simulated) == (VerdictStatus.UNVERIFIED, False)
-    assert (verdict.claims["freshness"].status, verdict.claims["freshness"].basis) == (Status.PASSED, Basis.ASKED)
+    assert (verdict.claims["freshness"].status, verdict.claims["freshness"].basis) == (
+        Status.PASSED,
+        Basis.ASKED,
+    )
     for name in PROVEN:
-        assert (verdict.claims[name].status, verdict.claims[name].basis) == (Status.PASSED, Basis.PROVEN)
+        assert (verdict.claims[name].status, verdict.claims[name].basis) == (
+            Status.PASSED,
+            Basis.PROVEN,
+        )
     for name in ("attestation", "registry", "channel"):
         assert (verdict.claims[name].status, verdict.claims[name].basis) == (Status.MISSING, None)
 
 
-@pytest.mark.parametrize("key", [ANNA.der, ANNA.pem, ANNA.pem.encode(), "\n" + ANNA.pem.replace("\n", "\r\n") + "\n"])
+@pytest.mark.parametrize(
+    "key", [ANNA.der, ANNA.pem, ANNA.pem.encode(), "\n" + ANNA.pem.replace("\n", "\r\n") + "\n"]
+)
 def test_all_forms_of_key_and_answer(key: bytes | str) -> None:
-    for response in (reply(ANNA), json.loads(reply(ANNA)), "\n " + reply(ANNA), stream(ANNA).decode()):
+    for response in (
+        reply(ANNA),
+        json.loads(reply(ANNA)),
+        "\n " + reply(ANNA),
+        stream(ANNA).decode(),
+    ):
         assert_good(verify(response, signing_key=key))
 
 
 def test_completions_and_tool_calls() -> None:
     assert_good(verify(reply(ANNA, COMPLETION, kind="completion"), COMPLETION, kind="completion"))
-    assert_good(verify(reply(ANNA, {**CHAT, "tools": TOOLS}, tool_calls=[TOOL_CALL]), {**CHAT, "tools": TOOLS}))
+    assert_good(
+        verify(
+            reply(ANNA, {**CHAT, "tools": TOOLS}, tool_calls=[TOOL_CALL]), {**CHAT, "tools": TOOLS}
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +87,10 @@ def test_completions_and_tool_calls() -> None:
 )
 def test_another_key_or_none_fails(key: bytes | str) -> None:
     verdict = verify(reply(ANNA), signing_key=key)
-    assert (verdict.status, verdict.claims["signature"].status) == (VerdictStatus.FAILED, Status.FAILED)
+    assert (verdict.status, verdict.claims["signature"].status) == (
+        VerdictStatus.FAILED,
+        Status.FAILED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,16 +111,29 @@ def test_another_key_or_none_fails(key: bytes | str) -> None:
 )
 def test_malformed_answers_fail_and_do_not_raise(response: Any) -> None:
     verdict = verify(response)
-    assert (verdict.status, verdict.claims["response"].status) == (VerdictStatus.FAILED, Status.FAILED)
+    assert (verdict.status, verdict.claims["response"].status) == (
+        VerdictStatus.FAILED,
+        Status.FAILED,
+    )
 
 
 @pytest.mark.parametrize(
     "request_body",
-    [{}, {"messages": []}, {"a": math.inf}, {"a": b"bytes"}, {"messages": [{"role": "x"}]}, {"a": "\ud800"}],
+    [
+        {},
+        {"messages": []},
+        {"a": math.inf},
+        {"a": b"bytes"},
+        {"messages": [{"role": "x"}]},
+        {"a": "\ud800"},
+    ],
 )
 def test_malformed_requests_fail_and_do_not_raise(request_body: Any) -> None:
     verdict = verify(reply(ANNA), request_body)
-    assert (verdict.status, verdict.claims["request"].status) == (VerdictStatus.FAILED, Status.FAILED)
+    assert (verdict.status, verdict.claims["request"].status) == (
+        VerdictStatus.FAILED,
+        Status.FAILED,
+    )
 
 
 def test_an_endlessly_nested_answer_fails() -> None:
@@ -105,12 +149,18 @@ def test_a_time_that_is_none_is_the_caller_s_mistake(time: float) -> None:
         verify(reply(ANNA), sent_at=time)
 
 
-@given(st.text() | st.dictionaries(st.text(), st.none() | st.integers() | st.text()), st.binary() | st.text())
+@given(
+    st.text() | st.dictionaries(st.text(), st.none() | st.integers() | st.text()),
+    st.binary() | st.text(),
+)
 def test_any_answer_and_key_give_a_verdict(response: Any, key: Any) -> None:
-    assert verify(response, signing_key=key).status in {VerdictStatus.FAILED, VerdictStatus.UNVERIFIED}
+    assert verify(response, signing_key=key).status in {
+        VerdictStatus.FAILED,
+        VerdictStatus.UNVERIFIED,
+    }
 
 
-# ----------------------------------------------------------------------------------------------------------- recordings
+# --------------------------------------------------------------------------------------- recordings
 
 
 def recorded() -> list[Any]:
@@ -126,7 +176,10 @@ def recorded() -> list[Any]:
 @pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings of the gateway are not here")
 def test_there_are_recordings_of_every_form() -> None:
     paths = {
-        (e.values[0]["request"]["url"].rsplit("/", 2)[-2:][0], "data:" in e.values[0]["response"]["body"])
+        (
+            e.values[0]["request"]["url"].rsplit("/", 2)[-2:][0],
+            "data:" in e.values[0]["response"]["body"],
+        )
         for e in recorded()
     }
     assert len(recorded()) >= 6 and paths == {("chat", False), ("chat", True), ("v1", False)}
@@ -135,7 +188,11 @@ def test_there_are_recordings_of_every_form() -> None:
 @pytest.mark.parametrize("exchange", recorded())
 def test_the_recordings_are_as_the_gateway_signed_them(exchange: dict[str, Any]) -> None:
     keys = json.loads((RECORDINGS / "01_before_keys.json").read_text())["exchanges"]
-    key = next(json.loads(e["response"]["body"])["public_key"] for e in keys if "signing-key" in e["request"]["url"])
+    key = next(
+        json.loads(e["response"]["body"])["public_key"]
+        for e in keys
+        if "signing-key" in e["request"]["url"]
+    )
     body, answer = exchange["request"]["body"], exchange["response"]["body"]
     arguments = {
         "signing_key": key,
@@ -152,5 +209,7 @@ def test_the_recordings_are_as_the_gateway_signed_them(exchange: dict[str, Any])
     assert [claim.name for claim in verdict.failed_claims] == ["request"]
     verdict = verify_exchange(json.loads(body), answer, **{**arguments, "signing_key": ANNA.der})
     assert [claim.name for claim in verdict.failed_claims] == ["signature"]
-    verdict = verify_exchange(json.loads(body), answer, **{**arguments, "sent_at": exchange["t0"] + 1000})
+    verdict = verify_exchange(
+        json.loads(body), answer, **{**arguments, "sent_at": exchange["t0"] + 1000}
+    )
     assert "freshness" in [claim.name for claim in verdict.failed_claims]

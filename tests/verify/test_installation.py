@@ -1,4 +1,5 @@
-"""A library that does not do its work says nothing about anyone's document: an error of its own, never a claim."""
+"""A library that does not do its work says nothing about anyone's document: an error of its own,
+never a claim."""
 
 from __future__ import annotations
 
@@ -17,7 +18,16 @@ from support.signing import CHAT, SIGNED, authority, evidence, host, live, reply
 
 from opg_magic.errors import InstallationError, MalformedMessage
 from opg_magic.models import Status
-from opg_magic.verify import _cbor, _cose, _works, _x509, attestation, judge, signature, verify_exchange
+from opg_magic.verify import (
+    _cbor,
+    _cose,
+    _works,
+    _x509,
+    attestation,
+    judge,
+    signature,
+    verify_exchange,
+)
 
 #: One call, signed and attested before anything is broken.
 CALL = evidence(reply(signer()))
@@ -52,7 +62,9 @@ BROKEN: dict[str, tuple[Any, str, Exception]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_decoder_is_no_verdict(what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_decoder_is_no_verdict(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = jsonl(tmp_path, signed())
     attestation._inspect.cache_clear()
     module, name, error = BROKEN[what]
@@ -72,7 +84,9 @@ class Refusing:
         raise InvalidSignature
 
 
-def test_signatures_that_nothing_passes_are_the_library_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signatures_that_nothing_passes_are_the_library_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     good = signature.load_key(signer().der)
     monkeypatch.setattr(signature, "load_key", lambda _: Refusing())
     with pytest.raises(InstallationError):
@@ -96,7 +110,9 @@ def test_keys_that_nothing_reads_are_the_library_s_fault(monkeypatch: pytest.Mon
 
 
 def test_what_must_be_taken_is_taken() -> None:
-    assert _cbor._takes_what_it_must() and _x509._takes_what_it_must() and _cose._takes_what_it_must()
+    assert (
+        _cbor._takes_what_it_must() and _x509._takes_what_it_must() and _cose._takes_what_it_must()
+    )
     key = signature.load_key(_works.rsa_key())
     assert isinstance(key, rsa.RSAPublicKey)
     assert signature.pss_holds(key, _works.RSA_MESSAGE, _works.rsa_signature())

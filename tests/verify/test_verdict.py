@@ -10,11 +10,42 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.signing import CHAT, PCR_HASH, as_aws, evidence, host, live, reader, registry, reply, signer, stream
+from support.signing import (
+    CHAT,
+    PCR_HASH,
+    as_aws,
+    evidence,
+    host,
+    live,
+    reader,
+    registry,
+    reply,
+    signer,
+    stream,
+)
 
 from opg_magic.errors import ConfigError
-from opg_magic.models import AWS_ROOT_SHA256, CLAIM_NAMES, Basis, Claim, SimulatedStatus, Status, Trust, VerdictStatus
-from opg_magic.verify import AUDIT, DEFAULT, STRICT, Policy, combine, decide, judge, policy, requiring
+from opg_magic.models import (
+    AWS_ROOT_SHA256,
+    CLAIM_NAMES,
+    Basis,
+    Claim,
+    SimulatedStatus,
+    Status,
+    Trust,
+    VerdictStatus,
+)
+from opg_magic.verify import (
+    AUDIT,
+    DEFAULT,
+    STRICT,
+    Policy,
+    combine,
+    decide,
+    judge,
+    policy,
+    requiring,
+)
 
 SEVEN = ("request", "response", "signature", "freshness", "attestation", "registry", "channel")
 FACTS: Mapping[str, Mapping[str, Any]] = {
@@ -36,7 +67,11 @@ def claims(basis: Basis = Basis.ASKED, **changes: Status | Claim) -> dict[str, C
         own = basis if name in {"registry", "channel"} else Basis.PROVEN
         found[name] = Claim(name, Status.PASSED, own, f"{name} holds.", facts=FACTS.get(name, {}))
     for name, change in changes.items():
-        found[name] = change if isinstance(change, Claim) else Claim(name, change, None, f"{name}?", f"why {name}")
+        found[name] = (
+            change
+            if isinstance(change, Claim)
+            else Claim(name, change, None, f"{name}?", f"why {name}")
+        )
     return found
 
 
@@ -44,7 +79,7 @@ def status(found: Mapping[str, Claim], trust: Trust = LIVE, by: Policy = DEFAULT
     return decide(found, policy=by, trust=trust, simulated=False).status
 
 
-# ----------------------------------------------------------------------------------------------------------- the order
+# ---------------------------------------------------------------------------------------- the order
 
 
 def test_all_passed_under_the_pinned_root_is_verified() -> None:
@@ -58,12 +93,16 @@ def test_all_passed_under_the_pinned_root_is_verified() -> None:
 
 
 @pytest.mark.parametrize("name", CLAIM_NAMES)
-def test_one_failed_claim_is_failed_whatever_else_holds_and_whether_required_or_not(name: Any) -> None:
+def test_one_failed_claim_is_failed_whatever_else_holds_and_whether_required_or_not(
+    name: Any,
+) -> None:
     found = claims(**{name: Status.FAILED})
     verdict = decide(found, policy=DEFAULT, trust=LIVE, simulated=False)
     assert (verdict.status, verdict.withheld) == (VerdictStatus.FAILED, True)
     assert verdict.because == (f"{name}: why {name}",)
-    assert status(claims(**{"signature": Status.MISSING, name: Status.FAILED})) is VerdictStatus.FAILED
+    assert (
+        status(claims(**{"signature": Status.MISSING, name: Status.FAILED})) is VerdictStatus.FAILED
+    )
 
 
 @pytest.mark.parametrize("other", [Status.MISSING, Status.PENDING, Status.NOT_APPLICABLE])
@@ -80,7 +119,9 @@ def test_without_registry_and_attestation_it_is_unverified() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SEVEN if name != "signature"])
 @pytest.mark.parametrize("other", [Status.MISSING, Status.PENDING])
-def test_a_required_claim_that_is_open_makes_it_partial_and_is_named(name: Any, other: Status) -> None:
+def test_a_required_claim_that_is_open_makes_it_partial_and_is_named(
+    name: Any, other: Status
+) -> None:
     verdict = decide(claims(**{name: other}), policy=DEFAULT, trust=LIVE, simulated=False)
     assert (verdict.status, verdict.because) == (VerdictStatus.PARTIAL, (f"{name}: why {name}",))
     assert not verdict.withheld
@@ -88,12 +129,15 @@ def test_a_required_claim_that_is_open_makes_it_partial_and_is_named(name: Any, 
 
 def test_several_open_claims_are_all_named() -> None:
     verdict = decide(
-        claims(channel=Status.MISSING, request=Status.PENDING), policy=DEFAULT, trust=LIVE, simulated=False
+        claims(channel=Status.MISSING, request=Status.PENDING),
+        policy=DEFAULT,
+        trust=LIVE,
+        simulated=False,
     )
     assert verdict.because == ("request: why request", "channel: why channel")
 
 
-# -------------------------------------------------------------------------------------------------------- attestation
+# -------------------------------------------------------------------------------------- attestation
 
 
 @pytest.mark.parametrize(
@@ -119,7 +163,11 @@ def test_a_policy_cannot_do_without_attestation() -> None:
 def test_simulated_is_a_flag_that_nothing_unsets() -> None:
     found = evidence()
     verdict = judge(found, trust=live())
-    assert (verdict.status, verdict.simulated, verdict.label) == (SimulatedStatus.SIMULATED, True, "SIMULATED")
+    assert (verdict.status, verdict.simulated, verdict.label) == (
+        SimulatedStatus.SIMULATED,
+        True,
+        "SIMULATED",
+    )
     declared = judge(replace(found, declared_simulated=True), trust=as_aws())
     assert declared.simulated and declared.label == "SIMULATED"
     bare = judge(replace(found, declared_simulated=True, attestation=None), trust=live())
@@ -135,16 +183,21 @@ def test_the_real_profile_pointed_at_a_simulator_does_not_turn_green() -> None:
     assert bare.status is VerdictStatus.PARTIAL
 
 
-# -------------------------------------------------------------------------------------------------------------- readers
+# ------------------------------------------------------------------------------------------ readers
 
 
 def test_for_a_reader_what_is_only_recorded_is_partial() -> None:
     verdict = decide(claims(Basis.RECORDED), policy=DEFAULT, trust=READER, simulated=False)
     assert verdict.status is VerdictStatus.PARTIAL
     assert verdict.because == ("registry: only recorded by the author of the receipt",)
-    # The enclave itself names the certificate: the channel needs no witness. Without that it is only recorded too.
-    unbound = replace(claims()["attestation"], facts={**FACTS["attestation"], "binds_certificate": False})
-    verdict = decide(claims(Basis.RECORDED, attestation=unbound), policy=DEFAULT, trust=READER, simulated=False)
+    # The enclave itself names the certificate: the channel needs no witness. Without that it is
+    # only recorded too.
+    unbound = replace(
+        claims()["attestation"], facts={**FACTS["attestation"], "binds_certificate": False}
+    )
+    verdict = decide(
+        claims(Basis.RECORDED, attestation=unbound), policy=DEFAULT, trust=READER, simulated=False
+    )
     assert [text.split(":")[0] for text in verdict.because] == ["registry", "channel"]
 
 
@@ -153,7 +206,10 @@ def test_a_reader_who_asked_the_registry_has_it_verified() -> None:
     verdict = judge(evidence(), trust=trust)
     assert verdict.outcome is VerdictStatus.VERIFIED
     assert verdict.claims["registry"].basis is Basis.ASKED
-    assert (verdict.claims["channel"].status, verdict.claims["channel"].basis) == (Status.PASSED, Basis.RECORDED)
+    assert (verdict.claims["channel"].status, verdict.claims["channel"].basis) == (
+        Status.PASSED,
+        Basis.RECORDED,
+    )
 
 
 @pytest.mark.parametrize("pinned", [PCR_HASH, PCR_HASH.upper().replace("0X", "0x")])
@@ -161,18 +217,23 @@ def test_a_pinned_code_hash_stands_for_the_registry(pinned: str) -> None:
     trust = reader(pinned_pcrs=frozenset({pinned}))
     assert judge(evidence(), trust=trust).outcome is VerdictStatus.VERIFIED
     assert judge(evidence(registry=None), trust=trust).outcome is VerdictStatus.VERIFIED
-    assert judge(evidence(registry=None), trust=trust, policy=STRICT).outcome is VerdictStatus.VERIFIED
+    assert (
+        judge(evidence(registry=None), trust=trust, policy=STRICT).outcome is VerdictStatus.VERIFIED
+    )
 
 
 def test_a_pinned_code_hash_excuses_no_failure_and_needs_a_proven_attestation() -> None:
     trust = reader(pinned_pcrs=frozenset({PCR_HASH}))
     assert judge(evidence(registry=registry(None)), trust=trust).status is VerdictStatus.FAILED
-    assert judge(evidence(registry=None, attestation=None), trust=trust).status is VerdictStatus.UNVERIFIED
+    assert (
+        judge(evidence(registry=None, attestation=None), trust=trust).status
+        is VerdictStatus.UNVERIFIED
+    )
     other = reader(pinned_pcrs=frozenset({"0x" + "00" * 32}))
     assert judge(evidence(), trust=other).status is VerdictStatus.FAILED
 
 
-# ------------------------------------------------------------------------------------------------------------- policies
+# ----------------------------------------------------------------------------------------- policies
 
 
 def test_strict_wants_two_rpcs_that_agree() -> None:
@@ -186,7 +247,9 @@ def test_strict_wants_two_rpcs_that_agree() -> None:
 
 
 @pytest.mark.parametrize("by", [STRICT, AUDIT])
-def test_strict_and_audit_withhold_what_lacks_evidence_but_not_what_can_still_come(by: Policy) -> None:
+def test_strict_and_audit_withhold_what_lacks_evidence_but_not_what_can_still_come(
+    by: Policy,
+) -> None:
     extra = {} if by is STRICT else {"payment": Status.PENDING, "settlement": Status.PENDING}
     for other, withheld in ((Status.MISSING, True), (Status.PENDING, False)):
         verdict = decide(claims(channel=other, **extra), policy=by, trust=LIVE, simulated=False)
@@ -197,19 +260,28 @@ def test_strict_and_audit_withhold_what_lacks_evidence_but_not_what_can_still_co
 
 def test_audit_wants_payment_and_settlement() -> None:
     verdict = judge(evidence(), trust=live(), policy=AUDIT)
-    assert (verdict.status, verdict.withheld, verdict.policy) == (VerdictStatus.PARTIAL, True, "audit")
+    assert (verdict.status, verdict.withheld, verdict.policy) == (
+        VerdictStatus.PARTIAL,
+        True,
+        "audit",
+    )
     assert [text.split(":")[0] for text in verdict.because] == ["payment", "settlement"]
     assert verdict.claims["payment"].status is Status.MISSING
-    # A private call is settled nowhere: whoever requires settlement cannot have it so, but nothing is withheld for it.
+    # A private call is settled nowhere: whoever requires settlement cannot have it so, but nothing
+    # is withheld for it.
     assert verdict.claims["settlement"].status is Status.NOT_APPLICABLE
-    private = claims(payment=Claim("payment", Status.PASSED, Basis.PROVEN, ""), settlement=Status.NOT_APPLICABLE)
+    private = claims(
+        payment=Claim("payment", Status.PASSED, Basis.PROVEN, ""), settlement=Status.NOT_APPLICABLE
+    )
     verdict = decide(private, policy=AUDIT, trust=LIVE, simulated=False)
     assert (verdict.status, verdict.withheld, verdict.because) == (
         VerdictStatus.PARTIAL,
         False,
         ("settlement: why settlement",),
     )
-    paid = {name: Claim(name, Status.PASSED, Basis.PROVEN, "") for name in ("payment", "settlement")}  # type: ignore[arg-type]
+    paid = {
+        name: Claim(name, Status.PASSED, Basis.PROVEN, "") for name in ("payment", "settlement")
+    }  # type: ignore[arg-type]
     assert status(claims(**paid), by=AUDIT) is VerdictStatus.VERIFIED
 
 
@@ -240,7 +312,11 @@ def test_policies_by_name_and_combined() -> None:
 
 
 policies = st.builds(
-    Policy, st.just("p"), st.frozensets(st.sampled_from(CLAIM_NAMES)), st.integers(0, 3), st.booleans()
+    Policy,
+    st.just("p"),
+    st.frozensets(st.sampled_from(CLAIM_NAMES)),
+    st.integers(0, 3),
+    st.booleans(),
 )
 
 
@@ -268,7 +344,11 @@ def test_combining_only_tightens(one: Policy, other: Policy) -> None:
 
 any_claims = st.fixed_dictionaries(
     {name: st.tuples(st.sampled_from(Status), st.sampled_from(Basis)) for name in SEVEN}
-).map(lambda found: {n: Claim(n, s, b, f"{n}.", facts=FACTS.get(n, {})) for n, (s, b) in found.items()})  # type: ignore[arg-type]
+).map(
+    lambda found: {
+        n: Claim(n, s, b, f"{n}.", facts=FACTS.get(n, {})) for n, (s, b) in found.items()
+    }
+)  # type: ignore[arg-type]
 
 
 @given(any_claims, st.booleans(), policies, st.booleans())
@@ -303,7 +383,11 @@ def test_claims_come_in_their_usual_order_with_one_sentence_each() -> None:
         assert list(verdict.claims) == [name for name in CLAIM_NAMES if name in verdict.claims]
         for name, claim in verdict.claims.items():
             assert claim.name == name
-            assert claim.sentence.endswith(".") and claim.sentence[0].isupper() and "\n" not in claim.sentence
+            assert (
+                claim.sentence.endswith(".")
+                and claim.sentence[0].isupper()
+                and "\n" not in claim.sentence
+            )
             assert claim.passed or (claim.reason and claim.code)
             assert (claim.basis is None) is (claim.status not in (Status.PASSED, Status.FAILED))
 
@@ -313,13 +397,17 @@ def test_the_plain_comparison_says_what_the_label_says() -> None:
     simulated, real = judge(evidence(), trust=live()), judge(evidence(), trust=as_aws())
     assert real.status == "VERIFIED" == real.label and real.outcome is VerdictStatus.VERIFIED
     assert simulated.status != "VERIFIED" and simulated.status != VerdictStatus.VERIFIED
-    assert simulated.status == "SIMULATED" == simulated.label and f"{simulated.status}" == "SIMULATED"
+    assert (
+        simulated.status == "SIMULATED" == simulated.label and f"{simulated.status}" == "SIMULATED"
+    )
     assert json.loads(json.dumps({"status": simulated.status})) == {"status": "SIMULATED"}
     # However it is made, and whatever is replaced in it later.
     assert replace(real, simulated=True).status == "SIMULATED"
     assert replace(simulated, because=("why",)).outcome is VerdictStatus.VERIFIED
     # A failure is one on both: nobody should miss it for a flag.
-    failed = judge(evidence(attestation=None, registry=registry(None)), trust=live(simulated_roots=frozenset()))
+    failed = judge(
+        evidence(attestation=None, registry=registry(None)), trust=live(simulated_roots=frozenset())
+    )
     assert replace(failed, simulated=True).status == "FAILED"
 
 

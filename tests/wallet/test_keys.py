@@ -23,12 +23,18 @@ from support import signing
 
 from opg_magic.errors import PaymentRefused, WalletError
 from opg_magic.models import Authorisation
-from opg_magic.networks import OPENGRADIENT, Network, simulated
+from opg_magic.models.networks import OPENGRADIENT, Network, simulated
+from opg_magic.models.secret import Secret
 from opg_magic.protocol import x402
-from opg_magic.secret import Secret
 from opg_magic.wallet import keys
 from opg_magic.wallet.bounds import Bounds
-from opg_magic.wallet.keys import Wallet, create_keystore, keystore_address, open_wallet, read_keystore
+from opg_magic.wallet.keys import (
+    Wallet,
+    create_keystore,
+    keystore_address,
+    open_wallet,
+    read_keystore,
+)
 
 HEX = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 KEY = bytes.fromhex(HEX)
@@ -40,7 +46,9 @@ PAYEE = "0x9deEBB5D1b22e4a6e027977CeAd13893A7E4cC1a"
 STRANGER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 NOW = 1_795_212_678
 NETWORK = replace(OPENGRADIENT, facilitators=(FACILITATOR,))
-BOUNDS = Bounds(frozenset({PAYEE.lower()}), frozenset({FACILITATOR.lower()}), max_cap=10**17, max_seconds=300)
+BOUNDS = Bounds(
+    frozenset({PAYEE.lower()}), frozenset({FACILITATOR.lower()}), max_cap=10**17, max_seconds=300
+)
 SIMULATED = simulated(
     registry_rpc="http://127.0.0.1:1",
     payment_rpc="http://127.0.0.1:1",
@@ -82,7 +90,7 @@ def sign(auth: Authorisation, bounds: Bounds = BOUNDS) -> Secret[str]:
     return wallet().sign_permit(auth, NETWORK, bounds, clock=lambda: NOW)
 
 
-# -------------------------------------------------------------------------------------------------------------- signing
+# ------------------------------------------------------------------------------------------ signing
 
 
 def test_a_permit_signed_recovers_to_the_wallet() -> None:
@@ -104,17 +112,25 @@ def test_a_permit_signed_recovers_to_the_wallet() -> None:
         ({"cap": 0}, "0 OPG"),
         ({"cap": -1}, "-0.000000000000000001 OPG"),
         ({"pay_to": STRANGER}, f"payee {STRANGER}; this wallet signs for {PAYEE.lower()}"),
-        ({"facilitator": STRANGER}, f"facilitator {STRANGER}; this wallet signs for {FACILITATOR.lower()}"),
+        (
+            {"facilitator": STRANGER},
+            f"facilitator {STRANGER}; this wallet signs for {FACILITATOR.lower()}",
+        ),
         ({"deadline": NOW + 301}, "301 s from now; at most 300 s"),
         # The span is as long as ever, and lies somewhere else in time.
-        ({"deadline": NOW + 100_300, "valid_after": NOW + 99_400}, "100300 s from now; at most 300 s"),
+        (
+            {"deadline": NOW + 100_300, "valid_after": NOW + 99_400},
+            "100300 s from now; at most 300 s",
+        ),
         ({"deadline": NOW - 1, "valid_after": NOW - 901}, "passed 1 s ago"),
         ({"deadline": NOW}, "passed 0 s ago"),
         ({"valid_after": NOW + 1}, "only in 1 s"),
         ({"valid_after": NOW - 700}, "made 100 s ago"),
     ],
 )
-def test_attack_21_the_wallet_itself_refuses_what_it_was_not_told_to_sign(changes: dict[str, Any], theirs: str) -> None:
+def test_attack_21_the_wallet_itself_refuses_what_it_was_not_told_to_sign(
+    changes: dict[str, Any], theirs: str
+) -> None:
     with pytest.raises(PaymentRefused, match=theirs):
         sign(authorisation(**changes))
 
@@ -126,21 +142,32 @@ def test_attack_21_without_a_pinned_facilitator_the_wallet_signs_nothing() -> No
 
 def test_what_may_be_signed_comes_from_registry_profile_and_pins_alone() -> None:
     host = signing.host(payment_address=PAYEE)
-    bounds = Bounds.of(replace(NETWORK, payees=("0xAA",)), host, max_cap=5, payees=("0xBB",), facilitators=("0xCC",))
+    bounds = Bounds.of(
+        replace(NETWORK, payees=("0xAA",)),
+        host,
+        max_cap=5,
+        payees=("0xBB",),
+        facilitators=("0xCC",),
+    )
     assert bounds.payees == {PAYEE.lower(), "0xaa", "0xbb"}
     assert bounds.facilitators == {FACILITATOR.lower(), "0xcc"}
     assert (bounds.max_cap, bounds.max_seconds) == (5, 600)
 
 
 def test_an_approval_is_for_permit2_the_token_and_the_amount_asked_for() -> None:
-    raw = wallet().sign_approval(NETWORK, amount=5, nonce=3, gas=60_000, max_fee=10, max_priority_fee=1)
+    raw = wallet().sign_approval(
+        NETWORK, amount=5, nonce=3, gas=60_000, max_fee=10, max_priority_fee=1
+    )
     assert Account.recover_transaction(raw) == ADDRESS
     digits = raw.hex()
     assert NETWORK.token.address[2:].lower() in digits
-    assert "095ea7b3" + NETWORK.permit2[2:].lower().rjust(64, "0") + hex(5)[2:].rjust(64, "0") in digits
+    assert (
+        "095ea7b3" + NETWORK.permit2[2:].lower().rjust(64, "0") + hex(5)[2:].rjust(64, "0")
+        in digits
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------- sources
+# ------------------------------------------------------------------------------------------ sources
 
 
 def test_the_environments_key_opens_a_wallet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +203,9 @@ def test_without_any_source_it_is_said_what_to_do() -> None:
         open_wallet(NETWORK)
 
 
-def test_the_environment_comes_before_the_keystore(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_the_environment_comes_before_the_keystore(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     other = create_keystore(passphrase=Secret(PASSPHRASE), iterations=2)
     monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
     assert open_wallet(NETWORK).address == other
@@ -190,10 +219,12 @@ def test_an_unknown_source_is_refused() -> None:
         open_wallet(NETWORK, source="clipboard")  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------ the simulated network
+# ---------------------------------------------------------------------------- the simulated network
 
 
-def test_a_simulated_network_uses_the_simulators_key_even_if_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulated_network_uses_the_simulators_key_even_if_there_are_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv(keys.KEY_VARIABLE, HEX)
     opened = open_wallet(SIMULATED, simulated_key=Secret(SIM))
     assert opened.address == Account.from_key("0x" + SIM).address
@@ -202,7 +233,11 @@ def test_a_simulated_network_uses_the_simulators_key_even_if_there_are_others(mo
 
 def test_a_simulated_network_refuses_a_users_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(keys.KEY_VARIABLE, HEX)
-    for options in ({}, {"source": "environment"}, {"source": "environment", "simulated_key": Secret(SIM)}):
+    for options in (
+        {},
+        {"source": "environment"},
+        {"source": "environment", "simulated_key": Secret(SIM)},
+    ):
         with pytest.raises(WalletError, match="only the key that the simulator made"):
             open_wallet(SIMULATED, **options)  # type: ignore[arg-type]
     with pytest.raises(WalletError, match="your own key"):
@@ -222,7 +257,7 @@ def test_a_wallet_signs_only_in_its_own_world(of: Network, on: Network) -> None:
         wallet(of).sign_approval(on, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1)
 
 
-# ------------------------------------------------------------------------------------------------------------ keystore
+# ----------------------------------------------------------------------------------------- keystore
 
 
 def test_a_keystore_is_private_encrypted_and_opens_with_its_passphrase(
@@ -249,7 +284,9 @@ def test_a_keystore_is_never_overwritten(home: Path) -> None:
     assert list(home.iterdir()) == [path]
 
 
-def test_a_wrong_passphrase_is_refused_without_repeating_anything(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_passphrase_is_refused_without_repeating_anything(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = home / "keystore.json"
     create_keystore(path, passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2)
     monkeypatch.setenv(keys.PASSWORD_VARIABLE, "not the right one at all")
@@ -261,7 +298,9 @@ def test_a_wrong_passphrase_is_refused_without_repeating_anything(home: Path, mo
 @pytest.mark.parametrize(
     "content", ["", "[]", "junk", "{}", '{"version": 3}', '{"crypto": {"kdf": "x"}, "version": 3}']
 )
-def test_a_file_that_is_no_keystore_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+def test_a_file_that_is_no_keystore_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
     monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
     path = home / "keystore.json"
     path.touch(0o600)
@@ -270,7 +309,9 @@ def test_a_file_that_is_no_keystore_is_refused(home: Path, monkeypatch: pytest.M
         read_keystore(path)
 
 
-def test_a_keystore_that_others_can_read_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keystore_that_others_can_read_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
     path = home / "keystore.json"
     create_keystore(path, passphrase=Secret(PASSPHRASE), iterations=2)
@@ -285,7 +326,9 @@ def test_a_short_passphrase_is_refused(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_without_a_terminal_nothing_is_prompted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_nothing_is_prompted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def prompted(*args: object) -> str:
         raise AssertionError("a prompt without a terminal")
 
@@ -297,7 +340,9 @@ def test_without_a_terminal_nothing_is_prompted(home: Path, monkeypatch: pytest.
             open_wallet(NETWORK)
 
 
-def test_on_a_terminal_the_passphrase_is_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_passphrase_is_asked_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -309,7 +354,7 @@ def test_on_a_terminal_the_passphrase_is_asked_for(home: Path, monkeypatch: pyte
     assert open_wallet(NETWORK).address == address
 
 
-# ------------------------------------------------------------------------------------------------------------- keyring
+# ------------------------------------------------------------------------------------------ keyring
 
 
 class FakeKeyring:
@@ -337,7 +382,9 @@ def test_the_keyring_is_used_only_when_it_is_named(monkeypatch: pytest.MonkeyPat
     assert open_wallet(NETWORK, source="keyring").address == ADDRESS
 
 
-def test_a_key_put_into_the_keyring_is_read_back_and_never_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_put_into_the_keyring_is_read_back_and_never_overwritten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     use_keyring(monkeypatch, FakeKeyring())
     with pytest.raises(WalletError, match="holds no key"):
         keys.read_keyring()
@@ -369,7 +416,9 @@ def _plaintext_elsewhere() -> Any:
 
 
 def _chain(*members: Any) -> Any:
-    return type("ChainerBackend", (), {"__module__": "keyring.backends.chainer", "backends": members})()
+    return type(
+        "ChainerBackend", (), {"__module__": "keyring.backends.chainer", "backends": members}
+    )()
 
 
 @pytest.mark.parametrize(
@@ -392,13 +441,17 @@ def test_a_keyring_that_keeps_no_secrets_is_refused(
             use()
 
 
-def test_of_a_chain_of_keyrings_only_one_that_keeps_secrets_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_chain_of_keyrings_only_one_that_keeps_secrets_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain, good = _plaintext(), FakeKeyring(wallet=SIM)
     use_keyring(monkeypatch, _chain(plain, good))
     assert keys.read_keyring().reveal().hex() == SIM
 
 
-def test_a_keyring_that_waits_for_a_person_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyring_that_waits_for_a_person_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = threading.Event()
 
     class Locked(FakeKeyring):
@@ -424,7 +477,7 @@ def test_a_keyring_that_fails_says_so_without_its_words(monkeypatch: pytest.Monk
     assert HEX not in shown_with_locals(refused.value)
 
 
-# ----------------------------------------------------------------------------------------------------------- attack 28
+# ---------------------------------------------------------------------------------------- attack 28
 
 
 def shown_with_locals(error: BaseException) -> str:
@@ -476,8 +529,12 @@ def test_attack_28_no_error_of_the_wallet_carries_the_key(
             patch.setattr(f"eth_account.Account.{name}", broken)
             for act in (
                 lambda: opened.sign_permit(authorisation(), NETWORK, BOUNDS, clock=lambda: NOW),
-                lambda: opened.sign_approval(NETWORK, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1),
-                lambda: create_keystore(passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2),
+                lambda: opened.sign_approval(
+                    NETWORK, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1
+                ),
+                lambda: create_keystore(
+                    passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2
+                ),
                 lambda: open_wallet(NETWORK),
             ):
                 try:

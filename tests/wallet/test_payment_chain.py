@@ -1,4 +1,5 @@
-"""What became of a payment, asked of a real EVM: reconciliation by nonce (attack 22), approval, wrong chains."""
+"""What became of a payment, asked of a real EVM: reconciliation by nonce (attack 22), approval,
+wrong chains."""
 
 from __future__ import annotations
 
@@ -15,17 +16,19 @@ from support.rpc_double import Edit, result, rpc_double
 from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
-from opg_magic.hosts.abi import event_topic, function
 from opg_magic.models import Authorisation
-from opg_magic.networks import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY, Network
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.secret import Secret
+from opg_magic.network.abi import event_topic, function
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.deploy import MAX_UINT256, deploy_payment_chain, opg
 from opg_magic.wallet.chain import PaymentChain
 from opg_magic.wallet.keys import Wallet
 
 ADMIN, PAYER, FACILITATOR = (Secret(bytes([n]) * 32) for n in (0x11, 0x12, 0x13))
-PAYER_ADDRESS, FACILITATOR_ADDRESS = (Account.from_key(k.reveal()).address for k in (PAYER, FACILITATOR))
+PAYER_ADDRESS, FACILITATOR_ADDRESS = (
+    Account.from_key(k.reveal()).address for k in (PAYER, FACILITATOR)
+)
 PAYEE = Account.from_key(b"\x15" * 32).address
 GRANT = 10**20
 CAP = 10**17
@@ -47,7 +50,11 @@ class World:
         self.clock = Clock()
         self.chain = Chain(8453, now=self.clock)
         deploy_payment_chain(
-            self.chain, admin_key=ADMIN, payer_key=PAYER, payer_grant=GRANT, facilitator=FACILITATOR_ADDRESS
+            self.chain,
+            admin_key=ADMIN,
+            payer_key=PAYER,
+            payer_grant=GRANT,
+            facilitator=FACILITATOR_ADDRESS,
         )
         self.wallet = Wallet(PAYER, simulated=False, source="test")
 
@@ -71,7 +78,9 @@ class World:
         signature = bytes.fromhex(sign_when_made(self.wallet, auth, NETWORK).reveal()[2:])
         permit = ((auth.token, auth.cap), auth.nonce, auth.deadline)
         witness = (auth.pay_to, auth.facilitator, auth.valid_after)
-        return function("upto_proxy", "settle").encode(permit, amount, auth.payer, witness, signature)
+        return function("upto_proxy", "settle").encode(
+            permit, amount, auth.payer, witness, signature
+        )
 
     def settle(self, auth: Authorisation, amount: int) -> str:
         receipt = self.chain.transact(FACILITATOR, UPTO_PROXY, self.calldata(auth, amount))
@@ -90,8 +99,13 @@ class Doubles:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> PaymentChain:
-        self.doubles = [await self._stack.enter_async_context(rpc_double(self._world.chain, e)) for e in self._edits]
-        chain = PaymentChain(replace(self._network, payment_rpcs=tuple(d.url for d in self.doubles)))
+        self.doubles = [
+            await self._stack.enter_async_context(rpc_double(self._world.chain, e))
+            for e in self._edits
+        ]
+        chain = PaymentChain(
+            replace(self._network, payment_rpcs=tuple(d.url for d in self.doubles))
+        )
         self._stack.push_async_callback(chain.aclose)
         return chain
 
@@ -105,7 +119,9 @@ async def chain(world: World) -> AsyncIterator[PaymentChain]:
         yield chain
 
 
-async def test_balance_allowance_and_clock_are_the_chains_own(world: World, chain: PaymentChain) -> None:
+async def test_balance_allowance_and_clock_are_the_chains_own(
+    world: World, chain: PaymentChain
+) -> None:
     await chain.check()
     assert await chain.balance(PAYER_ADDRESS) == GRANT
     assert await chain.balance(PAYEE) == 0
@@ -116,7 +132,7 @@ async def test_balance_allowance_and_clock_are_the_chains_own(world: World, chai
     assert (await chain.clock()).timestamp() == int(world.clock.now)
 
 
-# ---------------------------------------------------------------------------------------------------------- settlement
+# --------------------------------------------------------------------------------------- settlement
 
 
 async def test_an_authorisation_not_used_yet_is_open_until_its_deadline_passed_on_the_chain(
@@ -135,7 +151,12 @@ async def test_attack_22_past_its_deadline_an_unused_authorisation_can_never_be_
     world.clock.now = auth.deadline + 2
     found = await chain.find_settlement(auth)
     assert (found.status, found.amount) == ("unspent", None)
-    assert world.chain.transact(FACILITATOR, UPTO_PROXY, world.calldata(auth, 1), gas=500_000)["status"] == 0
+    assert (
+        world.chain.transact(FACILITATOR, UPTO_PROXY, world.calldata(auth, 1), gas=500_000)[
+            "status"
+        ]
+        == 0
+    )
 
 
 @pytest.mark.parametrize("amount", [1, 12_345, CAP])
@@ -171,7 +192,11 @@ async def test_a_settlement_is_found_among_many_blocks_and_others_of_the_same_pa
         assert world.chain.block_number
     for number, auth in enumerate(auths):
         found = await chain.find_settlement(auth)
-        assert (found.status, found.amount, found.tx_hash) == ("spent", 100 + number, hashes[number])
+        assert (found.status, found.amount, found.tx_hash) == (
+            "spent",
+            100 + number,
+            hashes[number],
+        )
     assert (await chain.find_settlement(world.authorise(nonce=7))).status == "open"
 
 
@@ -226,12 +251,14 @@ async def test_the_amount_is_what_was_moved_not_what_was_asked_for(world: World)
         assert (await chain.find_settlement(auth)).amount == 49
 
 
-async def test_an_authorisation_of_another_chain_is_refused(world: World, chain: PaymentChain) -> None:
+async def test_an_authorisation_of_another_chain_is_refused(
+    world: World, chain: PaymentChain
+) -> None:
     with pytest.raises(WrongChain, match=r"chain 1;.* chain 8453"):
         await chain.find_settlement(replace(world.authorise(), chain_id=1))
 
 
-# -------------------------------------------------------------------------------------------------------- several RPCs
+# ------------------------------------------------------------------------------------- several RPCs
 
 
 def hiding(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
@@ -262,7 +289,10 @@ async def test_an_rpc_that_names_another_amount_is_noticed(world: World) -> None
 
     def more(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
         if method == "eth_getTransactionReceipt":
-            logs = [{**log, "data": "0x" + (51).to_bytes(32, "big").hex()} for log in answer["result"]["logs"]]
+            logs = [
+                {**log, "data": "0x" + (51).to_bytes(32, "big").hex()}
+                for log in answer["result"]["logs"]
+            ]
             return result(answer, {**answer["result"], "logs": logs})
         return answer
 
@@ -279,7 +309,12 @@ async def test_an_rpc_that_is_down_is_left_out_and_the_rest_is_named(world: Worl
         assert (found.amount, len(found.rpcs)) == (50, 1)
         assert await chain.balance(PAYEE) == 50
     async with Doubles(world, down) as chain:
-        for ask in (chain.check, chain.clock, lambda: chain.balance(PAYEE), lambda: chain.find_settlement(auth)):
+        for ask in (
+            chain.check,
+            chain.clock,
+            lambda: chain.balance(PAYEE),
+            lambda: chain.find_settlement(auth),
+        ):
             with pytest.raises(NetworkUnavailable, match="payment chain unreachable") as refused:
                 await ask()
             assert "an-api-key" not in str(refused.value)
@@ -291,12 +326,19 @@ async def test_attack_08_another_chain_or_no_contract_is_refused(world: World) -
 
     auth = world.authorise()
     async with Doubles(world, ethereum) as chain:
-        for ask in (chain.check, chain.clock, lambda: chain.balance(PAYEE), lambda: chain.find_settlement(auth)):
+        for ask in (
+            chain.check,
+            chain.clock,
+            lambda: chain.balance(PAYEE),
+            lambda: chain.find_settlement(auth),
+        ):
             with pytest.raises(WrongChain, match=r"serves chain 1; .* chain 8453"):
                 await ask()
     for address in (OPG_ADDRESS, PERMIT2, UPTO_PROXY):
 
-        def missing(method: str, params: list[Any], answer: dict[str, Any], gone: str = address) -> Any:
+        def missing(
+            method: str, params: list[Any], answer: dict[str, Any], gone: str = address
+        ) -> Any:
             return result(answer, "0x") if method == "eth_getCode" and params[0] == gone else answer
 
         async with Doubles(world, missing) as chain:
@@ -304,7 +346,7 @@ async def test_attack_08_another_chain_or_no_contract_is_refused(world: World) -
                 await chain.check()
 
 
-# ------------------------------------------------------------------------------------------------------------- approve
+# ------------------------------------------------------------------------------------------ approve
 
 
 async def test_approve_allows_exactly_what_was_asked_for(world: World, chain: PaymentChain) -> None:
@@ -322,11 +364,15 @@ async def test_approve_without_coin_for_gas_says_so_and_sends_nothing(world: Wor
     async with doubles as chain:
         with pytest.raises(WalletError) as refused:
             await chain.approve(poor, CAP)
-        assert poor.address in refused.value.message or "refused by the chain" in refused.value.message
+        assert (
+            poor.address in refused.value.message or "refused by the chain" in refused.value.message
+        )
         assert "eth_sendRawTransaction" not in doubles.doubles[0].asked
 
 
-async def test_an_approval_that_is_never_mined_ends_in_an_error_and_is_sent_once(world: World) -> None:
+async def test_an_approval_that_is_never_mined_ends_in_an_error_and_is_sent_once(
+    world: World,
+) -> None:
     def pending(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
         return result(answer, None) if method == "eth_getTransactionReceipt" else answer
 

@@ -1,4 +1,5 @@
-"""What is read out of the transaction that settled a payment, and what is not believed of it (attack 23)."""
+"""What is read out of the transaction that settled a payment, and what is not believed of it
+(attack 23)."""
 
 from __future__ import annotations
 
@@ -15,17 +16,19 @@ from support.rpc_double import Edit, result, rpc_double
 from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
-from opg_magic.hosts.abi import event_topic, function
 from opg_magic.models import Authorisation
-from opg_magic.networks import OPENGRADIENT, OPG_ADDRESS, UPTO_PROXY
-from opg_magic.secret import Secret
+from opg_magic.models.networks import OPENGRADIENT, OPG_ADDRESS, UPTO_PROXY
+from opg_magic.models.secret import Secret
+from opg_magic.network.abi import event_topic, function
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.deploy import Contract, deploy_payment_chain, permit2, upto_proxy
 from opg_magic.wallet.chain import MAX_BUNDLED, PaymentChain, settle_calls
 from opg_magic.wallet.keys import Wallet
 
 ADMIN, PAYER, FACILITATOR = (Secret(bytes([n]) * 32) for n in (0x41, 0x42, 0x43))
-PAYER_ADDRESS, FACILITATOR_ADDRESS = (Account.from_key(k.reveal()).address for k in (PAYER, FACILITATOR))
+PAYER_ADDRESS, FACILITATOR_ADDRESS = (
+    Account.from_key(k.reveal()).address for k in (PAYER, FACILITATOR)
+)
 PAYEE = Account.from_key(b"\x45" * 32).address
 STRANGER = "0x00000000000000000000000000000000DeaDBeef"
 CAP = 10**17
@@ -35,7 +38,9 @@ SETTLE = function("upto_proxy", "settle")
 @pytest.fixture
 def chain() -> Chain:
     made = Chain(8453)
-    deploy_payment_chain(made, admin_key=ADMIN, payer_key=PAYER, payer_grant=10**20, facilitator=FACILITATOR_ADDRESS)
+    deploy_payment_chain(
+        made, admin_key=ADMIN, payer_key=PAYER, payer_grant=10**20, facilitator=FACILITATOR_ADDRESS
+    )
     return made
 
 
@@ -70,7 +75,9 @@ def calldata(auth: Authorisation, amount: int, signature: bytes | None = None) -
 @asynccontextmanager
 async def reading(chain: Chain, *edits: Edit | None) -> AsyncIterator[PaymentChain]:
     async with AsyncExitStack() as stack:
-        doubles = [await stack.enter_async_context(rpc_double(chain, edit)) for edit in edits or (None,)]
+        doubles = [
+            await stack.enter_async_context(rpc_double(chain, edit)) for edit in edits or (None,)
+        ]
         made = PaymentChain(replace(OPENGRADIENT, payment_rpcs=tuple(d.url for d in doubles)))
         stack.push_async_callback(made.aclose)
         yield made
@@ -81,11 +88,19 @@ async def test_the_figures_are_those_of_calldata_and_log(chain: Chain) -> None:
     receipt = chain.transact(FACILITATOR, UPTO_PROXY, calldata(auth, 12_345))
     async with reading(chain, None, None) as payments:
         found = await payments.payment_evidence(auth)
-    assert (found.status, found.amount, found.cap, found.nonce) == ("spent", 12_345, CAP, auth.nonce)
+    assert (found.status, found.amount, found.cap, found.nonce) == (
+        "spent",
+        12_345,
+        CAP,
+        auth.nonce,
+    )
     assert (found.token, found.payer, found.payee) == (OPG_ADDRESS, PAYER_ADDRESS, PAYEE)
     assert found.facilitator == FACILITATOR_ADDRESS
     assert found.tx_hash == receipt["transactionHash"].to_0x_hex()
-    assert (found.block_number, found.block_hash) == (receipt["blockNumber"], receipt["blockHash"].to_0x_hex())
+    assert (found.block_number, found.block_hash) == (
+        receipt["blockNumber"],
+        receipt["blockHash"].to_0x_hex(),
+    )
     assert len(found.rpcs) == 2
     assert (found.shared, found.remainder) == ((), 0)
 
@@ -103,7 +118,9 @@ async def test_attack_23_a_crooked_proxys_payee_is_the_one_in_the_log(chain: Cha
 async def test_a_nonce_that_its_owner_gave_up_is_spent_by_no_payment(chain: Chain) -> None:
     """``invalidateUnorderedNonces`` sets the bit, too: there is nothing to be shown then."""
     auth = authorise()
-    permit2(chain).send(PAYER, "invalidateUnorderedNonces", auth.nonce >> 8, 1 << (auth.nonce & 0xFF))
+    permit2(chain).send(
+        PAYER, "invalidateUnorderedNonces", auth.nonce >> 8, 1 << (auth.nonce & 0xFF)
+    )
     async with reading(chain) as payments:
         found = await payments.payment_evidence(auth)
     assert (found.status, found.amount, found.tx_hash) == ("spent", None, None)
@@ -138,18 +155,23 @@ async def test_attack_06_an_rpc_that_names_another_payee_is_noticed(chain: Chain
 async def test_a_receipt_of_another_block_than_the_chains_is_not_used(chain: Chain) -> None:
     auth = authorise()
     chain.transact(FACILITATOR, UPTO_PROXY, calldata(auth, 50))
-    async with reading(chain, told_receipts(lambda r: {**r, "blockHash": "0x" + "ab" * 32})) as payments:
+    async with reading(
+        chain, told_receipts(lambda r: {**r, "blockHash": "0x" + "ab" * 32})
+    ) as payments:
         with pytest.raises(NetworkUnavailable, match="replaced block"):
             await payments.payment_evidence(auth)
 
 
-# ------------------------------------------------------------------------------------------------------------- calldata
+# ----------------------------------------------------------------------------------------- calldata
 
 
 def test_calls_inside_another_call_are_read(chain: Chain) -> None:
     first, second = authorise(), authorise()
     bundle = b"\x12\x34\x56\x78" + bytes(64) + calldata(first, 1) + bytes(28) + calldata(second, 2)
-    assert [(terms.nonce, terms.amount) for terms in settle_calls(bundle)] == [(first.nonce, 1), (second.nonce, 2)]
+    assert [(terms.nonce, terms.amount) for terms in settle_calls(bundle)] == [
+        (first.nonce, 1),
+        (second.nonce, 2),
+    ]
     assert [terms.settles(second) for terms in settle_calls(bundle)] == [False, True]
 
 

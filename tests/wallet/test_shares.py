@@ -1,4 +1,5 @@
-"""A session's settled sum over its calls: whole base units that add up exactly, in proportion to what was claimed."""
+"""A session's settled sum over its calls: whole base units that add up exactly, in proportion to
+what was claimed."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from opg_magic.wallet.shares import share_out
         (10, {"a": 1, "b": 1, "c": 1}, {"a": 4, "b": 3, "c": 3}),
         (2030, {"a": 1000, "b": 1000, "c": 1065}, {"a": 662, "b": 662, "c": 706}),
         (0, {"a": 40, "b": 50}, {"a": 0, "b": 0}),
-        # A provider without usage: what the others claimed is all, or the token's price moved a little meanwhile.
+        # A provider without usage: what the others claimed is all, or the token's price moved a
+        # little meanwhile.
         (40, {"a": 40, "b": None}, {"a": 40, "b": 0}),
         (1010, {"a": 1000, "b": None}, {"a": 1010, "b": 0}),
         # Well above what the others claimed: that call's.
@@ -38,7 +40,10 @@ def test_without_any_call_the_sum_is_left() -> None:
     assert share_out(7, {}) == ((), 7)
 
 
-@given(st.integers(0, 10**20), st.dictionaries(st.text(max_size=3), st.none() | st.integers(0, 10**20), min_size=1))
+@given(
+    st.integers(0, 10**20),
+    st.dictionaries(st.text(max_size=3), st.none() | st.integers(0, 10**20), min_size=1),
+)
 def test_shares_always_add_up(amount: int, claimed: dict[str, int | None]) -> None:
     shares, left = share_out(amount, claimed)
     assert left == 0

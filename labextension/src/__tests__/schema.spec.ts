@@ -18,6 +18,6 @@ function stripped(value: unknown): unknown {
 }
 
 test('the bundle holds the published schema, all but its descriptions', () => {
-  const published = join(__dirname, '../../../opg_magic/receipts/schema/receipt-v1.json');
+  const published = join(__dirname, '../../../opg_magic/receipt/schema/receipt-v1.json');
   expect(stripped(RECEIPT_SCHEMA)).toEqual(stripped(JSON.parse(readFileSync(published, 'utf8'))));
 });

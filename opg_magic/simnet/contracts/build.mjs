@@ -1,4 +1,4 @@
-// Compiles the contracts beside this file into artifacts.json, and the ABI that clients use into ../../hosts/abi.json.
+// Compiles the contracts beside this file into artifacts.json, and the ABI that clients use into ../../network/abi.json.
 // A stub that tests alone use goes beside its source in tests/support/contracts, where that folder is there.
 // Run: npm ci && npm run build.   A folder as argument receives all files instead (the test compares them).
 import { createHash } from "node:crypto";
@@ -10,7 +10,7 @@ import solc from "solc";
 const here = dirname(fileURLToPath(import.meta.url));
 const [out] = process.argv.slice(2);
 const artifactsFile = join(out ?? here, "artifacts.json");
-const clientFile = join(out ?? join(here, "..", "..", "hosts"), "abi.json");
+const clientFile = join(out ?? join(here, "..", "..", "network"), "abi.json");
 
 const names = readdirSync(here).filter((name) => name.endsWith(".sol")).sort();
 const sources = Object.fromEntries(names.map((name) => [name, { content: readFileSync(join(here, name), "utf8") }]));

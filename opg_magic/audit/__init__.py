@@ -1,0 +1,2 @@
+"""Reading what others made: receipts and notebooks, judged from what they hold and what the reader
+asks for."""

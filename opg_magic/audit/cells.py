@@ -1,0 +1,265 @@
+"""A notebook's cell: whether it is a ``%%opg`` call, and whether it is the one that a receipt
+answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from opg_magic.audit.report import Level
+from opg_magic.cells import grammar, magic_line
+from opg_magic.cells.magic_line import Line, LineError, Named
+from opg_magic.receipt.document import Receipt, source_sha256
+from opg_magic.receipt.question import Asked, asked
+
+#: ``call``: a ``%%opg`` call to the letter, which is paid; ``free``: one that pays nothing (a dry
+#: run, its help, no prompt); ``unclear``: a ``%%opg`` cell whose line no kernel would take;
+#: ``other``: all else.
+Kind = Literal["call", "free", "unclear", "other"]
+_SHOW = re.compile(r"%opg show (last|[0-9A-Za-z]{4,10})")
+#: (level, code, words)
+Fault = tuple[Level, str, str]
+
+
+def joined(value: Any) -> str | None:
+    """Text as notebooks hold it: a string, or a list of lines; None of what is neither."""
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return "".join(value)
+    return value if isinstance(value, str) else None
+
+
+# --------------------------------------------------------------------------------------- what it is
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as it reads.  ``head`` is None for ``other``; ``line`` is None for ``other`` and
+    ``unclear``."""
+
+    kind: Kind
+    head: grammar.Head | None = None
+    line: Line | None = None
+
+
+def read_cell(source: str) -> Cell:
+    """What a cell is, by its text alone."""
+    head = grammar.head(source)
+    if head is None:
+        return Cell("other")
+    try:
+        line = magic_line.read(head.line)
+    except LineError:
+        return Cell("unclear", head)
+    free = line.get("dry_run") or line.get("help") or grammar.is_blank(head.body)
+    return Cell("free" if free else "call", head, line)
+
+
+def asks(source: str) -> bool:
+    """Whether a cell is a ``%%opg`` call to the letter, which is paid: not its help, and not a dry
+    run."""
+    return read_cell(source).kind == "call"
+
+
+def wants_receipt(source: str) -> bool:
+    """Whether a cell begins with ``%%opg``, also with a line that no kernel takes, and is neither
+    dry run nor help."""
+    cell = read_cell(source)
+    return cell.head is not None and not (
+        cell.line and (cell.line.get("dry_run") or cell.line.get("help"))
+    )
+
+
+def lacks_receipt(source: str, *, run: bool, shows: bool) -> str | None:
+    """What is to be said of a cell that bears no receipt.  ``run``: it was run; ``shows``: it has
+    output."""
+    if wants_receipt(source):
+        return "This %%opg cell has no receipt" + ("." if run else ": it was not run.")
+    if shows and read_cell(source).head is None:
+        if grammar.reads_like_a_call(source):
+            return "This cell reads like a %%opg call, is none, and shows output without a receipt."
+        if _SHOW.fullmatch(grammar.normal(source)):
+            return "This cell shows output without a receipt, and says that it shows one."
+    return None
+
+
+# -------------------------------------------------------------------------------- against a receipt
+
+
+def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
+    """What sets this cell apart from the call that the receipt answers; nothing if it is that call
+    to the letter.
+
+    Where the cell is no call, all that can be said is that it was not compared: that is said,
+    whatever it holds."""
+    cell = read_cell(source)
+    request = receipt.document["request"]
+    found = asked(request["kind"], request["body"], request["canonicaliser"])
+    if cell.head is not None and found is not None:
+        template = cell.line is not None and cell.line.get("vars")
+        prompt = found.prompt
+        same = prompt is not None and (
+            grammar.fills(cell.head.body, prompt)
+            if template
+            else grammar.normal(cell.head.body) == grammar.normal(prompt)
+        )
+        if not same:
+            message = "The prompt in the cell is not the one that this answer was given to."
+            return [("failed", "prompt-differs", message)]
+    if cell.kind != "call" or cell.head is None or cell.line is None or found is None:
+        message = (
+            "This cell is not the call that the receipt answers: what it says was not compared."
+        )
+        return [("incomplete", "not-the-call", message)]
+    return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
+
+
+def shows_again(source: str, id: str, names: Collection[str | None]) -> bool:
+    """Whether a cell does no more than show an answer again: by ``%opg show``, or by the name that
+    its call gave it."""
+    text = grammar.normal(source)
+    shown = _SHOW.fullmatch(text)
+    return (
+        text in names or text == "_"
+        if shown is None
+        else shown[1] == "last" or id.startswith(shown[1].upper())
+    )
+
+
+def _faults_of_call(
+    head: grammar.Head, line: Line, source: str, found: Asked, receipt: Receipt
+) -> Iterator[Fault]:
+    wanted = line.get("model")
+    differs = False
+    # Of the request, which is signed; what the receipt says of it beside is its author's word.
+    if isinstance(wanted, str) and (found.model is None or _bare(wanted) != _bare(found.model)):
+        yield (
+            "failed",
+            "model-differs",
+            f"The cell asks for {wanted}; {found.model or 'no model'} was asked.",
+        )
+        differs = True
+    more = list(_not_in_the_cell(line, found))
+    if more:
+        message = (
+            f"The request that was signed is not what the cell asks: it has {', '.join(more)}."
+        )
+        yield "failed", "request-differs", message
+        differs = True
+    hosts = _other_hosts(line, receipt)
+    if hosts is not None:
+        yield hosts
+        differs = True
+    was = receipt.document["prompt"]
+    recorded = was["source_sha256"]
+    if (
+        not differs
+        and recorded is not None
+        and recorded not in _hashes(source, head, was["template"] or found.prompt)
+    ):
+        yield (
+            "incomplete",
+            "cell-changed",
+            "The cell was changed after the call (its prompt was not).",
+        )
+    names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
+    names += [value.variable for value in line.given.values() if isinstance(value, Named)]
+    if names:
+        listed = ", ".join(dict.fromkeys(names))
+        yield "note", "from-variables", f"Filled in from variables, and not in the cell: {listed}."
+
+
+def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
+    """What a request holds and the cell does not, or the other way round, in words."""
+    if found.kind != "chat":
+        yield "another form (a completion)"
+    system = line.get("system")
+    if found.system != (() if system is None else (system,)):
+        if system is None:
+            yield (
+                "a system message"
+                if len(found.system) == 1
+                else f"{len(found.system)} system messages"
+            )
+        else:
+            yield "another system message" if found.system else "no system message"
+    for turns, where in ((found.earlier, "before"), (found.after, "after")):
+        if turns:
+            yield f"{len(turns)} message{'' if len(turns) == 1 else 's'} {where} the prompt"
+    if found.attachments:
+        yield f"attachments ({', '.join(found.attachments)})"
+    if found.tools:
+        yield f"tools ({', '.join(found.tools)})"
+    said = line.get("temperature", "0")
+    if not isinstance(said, Named) and not _is_number(found.options.get("temperature", 0), said):
+        yield "another temperature"
+    said, sent = line.get("max_tokens"), found.options.get("max_tokens")
+    if not isinstance(said, Named) and (
+        sent is not None if said is None else not _is_number(sent, said)
+    ):
+        yield "another max_tokens"
+    stop = found.options.get("stop", [])
+    if list(line.get("stop", ())) != ([stop] if isinstance(stop, str) else stop):
+        yield "another stop"
+    for key in ("response_format", "web_search"):
+        if key in found.options:
+            yield key
+    if found.not_signed:
+        yield f"what nobody signed ({', '.join(found.not_signed)})"
+
+
+def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:
+    """What the line says of the hosts that were asked, and the receipt does not."""
+    wanted, host = line.get("host"), receipt.document["host"]
+    if isinstance(wanted, str) and host is not None:
+        digits = wanted.strip(" ").lower().removeprefix("0x")
+        if not host["tee_id"].lower().startswith("0x" + digits):
+            return (
+                "failed",
+                "hosts-differ",
+                f"The cell asks host {wanted}; host {host['tee_id']} answered.",
+            )
+    count, quorum, agreement = line.get("hosts"), line.get("quorum"), receipt.document["agreement"]
+    if not isinstance(count, str) or isinstance(quorum, Named):
+        return None
+    if agreement is None:
+        if receipt.withheld:
+            return None
+        return (
+            "incomplete",
+            "hosts-differ",
+            f"The cell asks {count} hosts; the receipt tells of no comparison.",
+        )
+    asked = int(count)
+    if (agreement["asked"], agreement["quorum"]) != (
+        asked,
+        asked // 2 + 1 if quorum is None else int(quorum),
+    ):
+        return (
+            "failed",
+            "hosts-differ",
+            "The cell asks other numbers of hosts than the receipt tells of.",
+        )
+    return None
+
+
+def _is_number(sent: Any, said: str) -> bool:
+    return isinstance(sent, int | float) and not isinstance(sent, bool) and sent == float(said)
+
+
+def _bare(model: str) -> str:
+    return model.rpartition("/")[2].strip(" \t")
+
+
+def _hashes(source: str, head: grammar.Head, sent: str | None) -> Iterator[str]:
+    """What a call's source may have come to.
+
+    Older versions took a call under ``%%time`` from its ``%%opg`` line on; and tools take white
+    space off a cell's end, which is no part of what is compared of a prompt: it is put back from
+    what was sent."""
+    whole = grammar.newlines(source)
+    for above in (whole[: len(whole) - len(head.body)], f"%%opg {head.line}\n"):
+        yield source_sha256(above + head.body)
+        if sent is not None:
+            yield source_sha256(above + sent)

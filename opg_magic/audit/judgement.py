@@ -1,0 +1,441 @@
+"""Judging receipts again, as a reader: in a ``.json``, a ``.jsonl``, or a notebook.
+
+Every verdict is recomputed from the evidence; the one in the receipt is history.  What a file says
+is data: no URL in it is ever contacted, and a registry is asked only through RPCs that the reader
+names."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from opg_magic.audit.agreement import compare_answers
+from opg_magic.audit.asking import (
+    Asking,
+    PaymentReader,
+    RegistryReader,
+    Settlement,
+    SettlementReader,
+)
+from opg_magic.audit.cells import asks, cell_faults, lacks_receipt, read_cell, shows_again
+from opg_magic.audit.notebook import Cell, Display, cells_of
+from opg_magic.audit.report import RECORDED, Checked, Finding, Level, Report
+from opg_magic.audit.showing import saved_fault, shown_faults, shown_text_matches
+from opg_magic.cells import grammar
+from opg_magic.errors import UnreadableReceipt
+from opg_magic.models import Trust, Verdict, VerdictStatus
+from opg_magic.receipt.document import Receipt, normalise_id, signature_key
+from opg_magic.receipt.parts import clip
+from opg_magic.receipt.question import asked
+from opg_magic.verify.policy import Policy
+from opg_magic.verify.verdict import decide, judge
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "RECORDED",
+    "Checked",
+    "Finding",
+    "Level",
+    "PaymentReader",
+    "RegistryReader",
+    "Report",
+    "Settlement",
+    "SettlementReader",
+    "shown_text_matches",
+    "verify_path",
+]
+
+#: Longest notebook or ``.jsonl`` file that is read, in bytes.
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+
+def verify_path(
+    path: str | Path,
+    *,
+    policy: Policy,
+    trust: Trust,
+    rpc_reader: RegistryReader | None = None,
+    payment_reader: PaymentReader | None = None,
+    settlement_reader: SettlementReader | None = None,
+    allow_simulated: bool = False,
+    receipt: str | None = None,
+) -> Report:
+    """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
+
+    ``trust`` is the reader's: pinned roots, allowed PCRs, the relay.  ``rpc_reader``,
+    ``payment_reader`` and ``settlement_reader`` ask the reader's own RPCs, so that these claims are
+    asked and not merely recorded; without them nothing is contacted.  ``allow_simulated`` accepts
+    receipts of a simulated network whose root is in ``trust.simulated_roots`` if all that the
+    policy requires passed, be it by the author's word.  ``receipt`` (an id or its beginning) looks
+    at that one alone.
+
+    Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
+    """
+    source = Path(path)
+    if trust.now is None:
+        trust = replace(trust, now=datetime.now(UTC))
+    audit = _Audit(
+        policy=policy,
+        trust=trust,
+        rpc_reader=rpc_reader,
+        payment_reader=payment_reader,
+        settlement_reader=settlement_reader,
+        allow_simulated=allow_simulated,
+        only=normalise_id(receipt) if receipt else None,
+    )
+    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
+    reader = readers.get(source.suffix.lower())
+    try:
+        if reader is None:
+            raise UnreadableReceipt(f"It does not end in {', '.join(readers)}.")
+        found = reader(_bytes_of(source), audit)
+    except UnreadableReceipt as error:
+        found = []
+        audit.say("unreadable", "unreadable", str(error.message))
+    return audit.report(str(path), found)
+
+
+# ------------------------------------------------------------------------------------ reading files
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a receipt stands; in a notebook with its cell and its display.  ``asks``: that cell is
+    a ``%%opg`` call."""
+
+    receipt: Receipt
+    where: str
+    cell: Cell | None = None
+    display: Display | None = None
+    asks: bool = False
+
+
+class _Index:
+    """What all receipts of a file have in common, looked up once for all of them."""
+
+    def __init__(self, receipts: Iterable[Receipt]) -> None:
+        #: By the digest of the receipt as it was made.
+        self.by_digest: dict[str, Receipt] = {}
+        signatures: dict[str, set[tuple[str, str]]] = {}
+        transactions: dict[str, set[tuple[str, str]]] = {}
+        for receipt in receipts:
+            call = receipt.original().computed_digest
+            self.by_digest[call] = receipt
+            key = signature_key(receipt.signature)
+            if key is not None:
+                signatures.setdefault(key, set()).add((receipt.id, call))
+            paid = _transaction(receipt)
+            if paid is not None:
+                transactions.setdefault(paid[0], set()).add((receipt.id, paid[1]))
+        self._signatures = {key: sorted(found) for key, found in signatures.items()}
+        self._transactions = {key: sorted(found) for key, found in transactions.items()}
+
+    def signed_elsewhere(self, receipt: Receipt) -> list[str]:
+        """Ids of other calls' receipts that bear this one's signature (attack 14); of very many the
+        first."""
+        found = self._signatures.get(signature_key(receipt.signature) or "", [])
+        return _of_others(found, receipt.original().computed_digest)
+
+    def paid_elsewhere(self, receipt: Receipt) -> list[str]:
+        """Ids of receipts that claim this one's payment transaction under another nonce (attack
+        23)."""
+        paid = _transaction(receipt)
+        return [] if paid is None else _of_others(self._transactions.get(paid[0], []), paid[1])
+
+
+#: Of receipts that share what they should not, so many are named: a file may hold ten thousand
+#: copies.
+_MOST_NAMED = 8
+
+
+def _of_others(found: list[tuple[str, str]], own: str) -> list[str]:
+    """Ids of those (id, what it is) that are something else."""
+    others: list[str] = []
+    for id, what in found:
+        if what != own and id not in others:
+            others.append(id)
+            if len(others) == _MOST_NAMED:
+                break
+    return others
+
+
+@dataclass
+class _Audit(Asking):
+    policy: Policy
+    allow_simulated: bool
+    only: str | None
+
+    def read(self, text: str | bytes | Mapping[str, Any] | None, where: str) -> Receipt | None:
+        try:
+            if isinstance(text, (str, bytes)):
+                return Receipt.from_json(text)
+            return Receipt.from_document(text)
+        except UnreadableReceipt as error:
+            # Beside the one receipt that was asked for, others are of no concern.
+            self.say("note" if self.only else "unreadable", "unreadable", error.message, where)
+            return None
+
+    def report(self, path: str, places: list[_Place]) -> Report:
+        wanted = [p for p in places if self.only is None or p.receipt.id.startswith(self.only)]
+        if self.only is not None and places and not wanted:
+            self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
+        self._duplicates(wanted)
+        index = _Index(p.receipt for p in places)
+        judged = [self._check(p, index) for p in _each_once(wanted)]
+        checked = self._settled(judged)
+        now = {one.receipt.computed_digest: one for one in judged}
+        compared = _compared(places)
+        for place in wanted:
+            self._notebook(place, now[place.receipt.computed_digest], compared)
+        for where in dict.fromkeys(p.where for p in wanted if p.cell is not None and p.cell.beside):
+            self.say(
+                "incomplete", "beside", "This cell also shows output that no receipt covers.", where
+            )
+        if not places and not self.findings:
+            self.say(
+                "incomplete", "no-receipt", "It holds no receipt, so nothing can be said about it."
+            )
+        return Report(path, self.policy.name, checked, tuple(self.findings), self.only)
+
+    # ---------------------------------------------------------------------------------- one receipt
+
+    def _check(self, place: _Place, index: _Index) -> Checked:
+        receipt = place.receipt
+        evidence = receipt.evidence(
+            seen_in=index.signed_elsewhere(receipt), paid_in=index.paid_elsewhere(receipt)
+        )
+        evidence, trust = self.ask_registry(evidence, place.where, receipt.id)
+        evidence, trust = self.ask_payment(evidence, trust, place.where, receipt.id)
+        evidence, trust = self.ask_settlement(evidence, trust, place.where, receipt.id)
+        evidence, trust = compare_answers(
+            self, evidence, trust, index.by_digest, place.where, receipt.id
+        )
+        if receipt.simulated:
+            # Pins are of real builds.  What calls itself simulated gains nothing by it: it is never
+            # VERIFIED.
+            trust = replace(trust, pinned_pcrs=frozenset())
+        verdict = judge(evidence, policy=self.policy, trust=trust)
+        self._document(receipt, place.where)
+        return Checked(receipt, place.where, verdict, *self._accepted(verdict, trust))
+
+    def _document(self, receipt: Receipt, where: str) -> None:
+        """What the document says about itself and about what was signed."""
+        if not receipt.digest_matches:
+            message = (
+                "The receipt was altered after it was made: its digest is not that of its content."
+            )
+            self.say("failed", "altered", message, where, receipt.id)
+        elif not receipt.is_faithful:
+            message = "More sets this receipt apart from the one that it supersedes than what was learnt later."
+            self.say("failed", "altered", message, where, receipt.id)
+        prompt, request = receipt.document["prompt"], receipt.document["request"]
+        sent = asked(request["kind"], request["body"])
+        if sent is not None and sent.prompt is not None and prompt["text"] != sent.prompt:
+            message = (
+                "The prompt that the receipt shows is not the one in the request that was sent."
+            )
+            self.say("failed", "prompt-altered", message, where, receipt.id)
+        if sent is not None and request["model_sent"] != clip(sent.model, 256):
+            message = (
+                "The model that the receipt names is not the one in the request that was sent."
+            )
+            self.say("failed", "model-altered", message, where, receipt.id)
+        if prompt["template"] is not None and not grammar.fills(prompt["template"], prompt["text"]):
+            message = "The prompt that was sent cannot have come from the template that the receipt shows."
+            self.say("failed", "template-altered", message, where, receipt.id)
+
+    def _accepted(self, verdict: Verdict, trust: Trust) -> tuple[bool, tuple[str, ...]]:
+        """Whether it counts as good, and which required claims were excused for that."""
+        if not verdict.simulated:
+            return verdict.status is VerdictStatus.VERIFIED, ()
+        facts = verdict.claims["attestation"].facts if "attestation" in verdict.claims else {}
+        own_root = (
+            facts.get("simulated") is True and facts.get("root_sha256") in trust.simulated_roots
+        )
+        if not (self.allow_simulated and own_root):
+            return False, ()
+        # A simulated chain does not outlive its run, so what it shows can be recorded at best: that
+        # alone is excused.
+        as_author = decide(
+            verdict.claims, policy=self.policy, trust=replace(trust, reader=False), simulated=True
+        )
+        if as_author.outcome is not VerdictStatus.VERIFIED:
+            return False, ()
+        return True, tuple(reason.partition(":")[0] for reason in verdict.because)
+
+    # ------------------------------------------------------------------------------ several of them
+
+    def _settled(self, found: list[Checked]) -> tuple[Checked, ...]:
+        """Without receipts of which the file holds a later version as well; each was judged, and
+        none that failed goes.
+
+        Only the receipt that the later version was made from stands aside, by its own computed
+        digest."""
+        later = {
+            (c.receipt.id, c.receipt.supersedes)
+            for c in found
+            if c.receipt.supersedes and _is_whole(c.receipt)
+        }
+        kept = []
+        for one in found:
+            receipt = one.receipt
+            superseded = (
+                receipt.supersedes is None and (receipt.id, receipt.computed_digest) in later
+            )
+            if superseded and _is_whole(receipt) and one.verdict.status is not VerdictStatus.FAILED:
+                message = (
+                    "A later version of this receipt is there too, and is the one that counts."
+                )
+                self.say("note", "later-version", message, one.where, receipt.id)
+            else:
+                kept.append(one)
+        return tuple(kept)
+
+    def _duplicates(self, places: list[_Place]) -> None:
+        ids: dict[str, dict[str, list[_Place]]] = {}
+        for p in places:
+            # A later version is the same receipt as long as only what was learnt since sets it
+            # apart.
+            ids.setdefault(p.receipt.id, {}).setdefault(
+                p.receipt.original().computed_digest, []
+            ).append(p)
+        for id, calls in ids.items():
+            if len(calls) > 1:
+                where = _listed([p for same in calls.values() for p in same])
+                self.say(
+                    "failed",
+                    "two-versions",
+                    f"There are {len(calls)} different receipts with one id.",
+                    where,
+                    id,
+                )
+            for same in calls.values():
+                asking = {p.where for p in same if p.asks}
+                if len(asking) > 1:
+                    message = f"One call is shown as the answer of {len(asking)} cells."
+                    self.say("failed", "shown-twice", message, _listed(same), id)
+                else:
+                    self._again(same, id)
+
+    def _again(self, places: list[_Place], id: str) -> None:
+        """Of one call: what is there more than once."""
+        by_digest: dict[str, list[_Place]] = {}
+        for p in places:
+            by_digest.setdefault(p.receipt.computed_digest, []).append(p)
+        for same in by_digest.values():
+            if len(same) > 1 and same[0].cell is None:
+                message = f"This receipt is there {len(same)} times; it counts once."
+                self.say("incomplete", "twice", message, _listed(same), id)
+            elif len({p.where for p in same}) > 1:
+                self.say("note", "shown-again", _SHOWN_AGAIN, _listed(same), id)
+
+    def _notebook(
+        self, place: _Place, now: Checked, compared: Mapping[str, set[str | None]]
+    ) -> None:
+        if place.cell is None or place.display is None:
+            return
+        told = saved_fault(place.receipt, now)
+        for level, code, message in (
+            *shown_faults(place.display, place.receipt),
+            *([told] if told else []),
+        ):
+            self.say(level, code, message, place.where, place.receipt.id)
+        names = compared.get(place.receipt.original().computed_digest)
+        if names is not None and shows_again(place.cell.source, place.receipt.id, names):
+            self.say("note", "shown-again", _SHOWN_AGAIN, place.where, place.receipt.id)
+            return
+        for level, code, message in cell_faults(place.cell.source, place.receipt):
+            self.say(level, code, message, place.where, place.receipt.id)
+
+
+def _listed(places: list[_Place]) -> str:
+    return ", ".join(dict.fromkeys(p.where for p in places))
+
+
+_SHOWN_AGAIN = "This receipt is shown again in another cell."
+
+
+def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
+    """Of each call that stands in its own cell, to the letter: the names that its answer was
+    given."""
+    found: dict[str, set[str | None]] = {}
+    for place in places:
+        if place.cell is not None and place.asks:
+            line = read_cell(place.cell.source).line
+            if line is not None and all(
+                level == "note" for level, *_ in cell_faults(place.cell.source, place.receipt)
+            ):
+                found.setdefault(place.receipt.original().computed_digest, set()).add(line.name)
+    return found
+
+
+def _transaction(receipt: Receipt) -> tuple[str, str] | None:
+    """(transaction, nonce that was signed) of a receipt's payment."""
+    payment = receipt.document["payment"]
+    settled = (payment or {}).get("settled")
+    if settled is None or settled["tx_hash"] is None:
+        return None
+    return settled["tx_hash"], payment["authorisation"]["nonce"]
+
+
+def _each_once(places: list[_Place]) -> Iterator[_Place]:
+    """Copies once.  One whose stated digest is not its own is no copy of anything."""
+    seen = set()
+    for place in places:
+        digest = place.receipt.computed_digest
+        if digest not in seen or not place.receipt.digest_matches:
+            yield place
+        if place.receipt.digest_matches:
+            seen.add(digest)
+
+
+def _is_whole(receipt: Receipt) -> bool:
+    return receipt.digest_matches and receipt.is_faithful
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            # What is no file says nothing of its size, and may never end.
+            raw = file.read(MAX_FILE_BYTES + 1) if path.stat().st_size <= MAX_FILE_BYTES else b""
+            longer = len(raw) > MAX_FILE_BYTES or path.stat().st_size > MAX_FILE_BYTES
+    except OSError as error:
+        raise UnreadableReceipt(f"It cannot be read: {error.strerror or error}.") from None
+    if longer:
+        raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
+    # A byte order mark says nothing here, and is no part of JSON.
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+def _read_json(raw: bytes, audit: _Audit) -> list[_Place]:
+    receipt = audit.read(raw, "the file")
+    return [] if receipt is None else [_Place(receipt, "the file")]
+
+
+def _read_jsonl(raw: bytes, audit: _Audit) -> list[_Place]:
+    places = []
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if line.strip():
+            receipt = audit.read(line, f"line {number}")
+            if receipt is not None:
+                places.append(_Place(receipt, f"line {number}"))
+    return places
+
+
+def _read_notebook(raw: bytes, audit: _Audit) -> list[_Place]:
+    places: list[_Place] = []
+    for cell in cells_of(raw):
+        calls = asks(cell.source)
+        found = len(places)
+        for display in cell.displays:
+            receipt = audit.read(display.held, cell.where)
+            if receipt is not None:
+                places.append(_Place(receipt, cell.where, cell, display, calls))
+        lacks = lacks_receipt(cell.source, run=cell.run, shows=cell.beside)
+        if lacks is not None and not places[found:] and audit.only is None:
+            audit.say("incomplete", "no-receipt", lacks, cell.where)
+    return places

@@ -1,0 +1,1 @@
+"""One call from prompt to receipt.  ``engine`` is the file to read first."""

@@ -1,0 +1,226 @@
+"""One prompt to several independent hosts at once, and what their answers have in common.
+
+All of them are covered, and their caps reserved against the limits, before the prompt goes to the
+first: the user is asked for the sum or not at all.  Each answer has a receipt of its own; the
+comparison is appended to every one of them, with the digests of the others, so that each binds all
+(verification, "agreement" and attack 30)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from opg_magic import errors
+from opg_magic.models import (
+    AgreementEvidence,
+    Answer,
+    Charge,
+    Claim,
+    Cost,
+    Money,
+    Phase,
+    Progress,
+    Prompt,
+    Verdict,
+    arguments,
+)
+
+if TYPE_CHECKING:
+    from opg_magic.call.engine import Covered, Engine
+    from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.receipt.document import Receipt
+
+log = logging.getLogger(__name__)
+
+#: Most hosts that one cell may ask.
+MAX_HOSTS = 16
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Several hosts' answers to one prompt.
+
+    ``answer`` is the one that the quorum gave, ``claim`` says how many gave it and in which sense
+    the same; ``answers`` are all that came, ``failures`` what came instead of the others, ``cap``
+    the most that all may cost together."""
+
+    answer: Answer
+    claim: Claim
+    answers: tuple[Answer, ...]
+    failures: tuple[errors.OpgError, ...]
+    cap: Money
+
+    @property
+    def text(self) -> str:
+        """The text that the quorum agrees on, as the chosen host gave it."""
+        return self.answer.text
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the chosen host's answer; its claim ``agreement`` is :attr:`claim`."""
+        return self.answer.verdict
+
+    @property
+    def receipt(self) -> Receipt:
+        """The chosen host's receipt, which binds all the others by their digests."""
+        return self.answer.receipt
+
+    @property
+    def cost(self) -> Cost:
+        """What all answers cost together; unknown where one of them is."""
+        known = [answer.cost.amount for answer in self.answers]
+        total = None if None in known else Money(sum(a.amount for a in known if a), self.cap.token)
+        return replace(self.answer.cost, amount=total, cap=self.cap, usd=None)
+
+    def __str__(self) -> str:
+        return self.answer.text
+
+    def __repr__(self) -> str:
+        return f"<Agreement {len(self.answers)} answers: {self.claim.sentence}>"
+
+
+async def agree(
+    engine: Engine,
+    prompt: Prompt,
+    options: CallOptions,
+    settings: EngineSettings,
+    *,
+    hosts: int,
+    quorum: int | None = None,
+    observer: Callable[[Progress], None] | None = None,
+) -> Agreement:
+    """Ask ``hosts`` hosts of as many owners; ``quorum`` of them must give one answer (left out:
+    more than half).
+
+    Raises what a single call raises before anything was sent;
+    :class:`opg_magic.errors.HostsDisagree` where no answer reaches the quorum: the receipts are
+    kept, and every answer was paid for."""
+    from opg_magic.verify.policy import combine, policy
+
+    hosts, wanted = counts(hosts, quorum)
+    if options.host is not None:
+        raise errors.ConfigError(
+            "--host names one host; --hosts asks several", hint="Use one of the two."
+        )
+    if options.policy is not None:
+        settings = replace(settings, policy=combine(settings.policy, policy(options.policy)))
+    show = observer or (lambda _: None)
+    show(Progress(Phase.QUOTE))
+    calls = await engine.cover_all(prompt, options, settings, count=hosts, observer=show)
+    cap = Money(sum(call.cap for call in calls), engine.network.token)
+    show(Progress(Phase.ANSWER, cap=cap, note=f"{hosts} hosts"))
+    running = [asyncio.ensure_future(call.send()) for call in calls]
+    try:
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+    except asyncio.CancelledError:
+        raise _stopped(calls, running) from None
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    failures = tuple(
+        _failure(outcome) for outcome in outcomes if isinstance(outcome, BaseException)
+    )
+    show(Progress(Phase.CHECK, cap=cap))
+    return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+def _failure(problem: BaseException) -> errors.OpgError:
+    """What one of the calls ended with.  Not even an unexpected end of one hides the others, which
+    are paid for too."""
+    if isinstance(problem, errors.OpgError):
+        return problem
+    if not isinstance(problem, Exception):
+        raise problem
+    log.warning("one of several calls ended unexpectedly", exc_info=problem)
+    return errors.CallFailed(
+        f"one of the calls ended unexpectedly ({type(problem).__name__})",
+        hint="What was recorded: %opg receipts",
+        charge=Charge.UNKNOWN,
+    )
+
+
+def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
+    """How many hosts, and how many of them must agree (left out: more than half); ConfigError if
+    that cannot be."""
+    hosts = arguments.whole("hosts", hosts, 0)
+    wanted = hosts // 2 + 1 if quorum is None else arguments.whole("quorum", quorum, 0)
+    if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
+        many, most = arguments.shown(hosts), arguments.shown(wanted)
+        raise errors.ConfigError(
+            f"{many} host{'s' * (hosts != 1)} and a quorum of {most} make no agreement",
+            hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
+        )
+    return hosts, wanted
+
+
+def _stopped(calls: Sequence[Covered], running: Sequence[asyncio.Future[Answer]]) -> BaseException:
+    """What a stop of all calls at once says; each has ended by now, and those that were sent wrote
+    down how."""
+    receipts: list[str] = []
+    charges: set[Charge] = set()
+    for call, task in zip(calls, running, strict=True):
+        if task.cancelled():
+            call.abandon("it was stopped before it was sent")
+            continue
+        problem = task.exception()
+        if problem is None:
+            receipts.append(task.result().receipt.id)
+            charges.add(task.result().cost.charge)
+        elif isinstance(problem, errors.OpgError):
+            receipts += [problem.receipt_id] if problem.receipt_id else []
+            charges |= {problem.charge} if problem.charge else set()
+        else:
+            charges.add(Charge.UNKNOWN)
+    charges.discard(Charge.NONE)
+    if not charges:
+        return asyncio.CancelledError()
+    return errors.CallFailed(
+        f"{len(calls)} hosts were being asked; what was sent may be charged, each up to its cap",
+        hint="Kept: " + ", ".join(f"%opg show {receipt_id}" for receipt_id in receipts)
+        if receipts
+        else None,
+        charge=charges.pop() if len(charges) == 1 else Charge.UNKNOWN,
+    )
+
+
+def _compare(
+    engine: Engine,
+    answers: list[Answer],
+    failures: tuple[errors.OpgError, ...],
+    settings: EngineSettings,
+    *,
+    asked: int,
+    quorum: int,
+    cap: Money,
+) -> Agreement:
+    from opg_magic.receipt.document import new_id
+    from opg_magic.verify.agreement import member_of
+
+    members = []
+    for answer in answers:
+        evidence = answer.receipt.evidence()
+        signed = evidence.response.tool_calls or evidence.response.text
+        members.append(
+            member_of(
+                receipt_id=answer.receipt.id,
+                digest=answer.receipt.digest,
+                host=evidence.host,
+                text=signed,
+                verdict=answer.verdict.outcome,
+            )
+        )
+    if not members:
+        raise failures[0]
+    compared = AgreementEvidence(asked=asked, quorum=quorum, group=new_id(), answers=tuple(members))
+    bound = [engine.bind(answer, compared, settings) for answer in answers]
+    best = max(bound, key=lambda answer: answer.verdict.claims["agreement"].passed)
+    claim = best.verdict.claims["agreement"]
+    if not claim.passed:
+        raise errors.HostsDisagree(
+            f"hosts disagree: {claim.reason or claim.sentence}",
+            hint="Every answer is kept: " + ", ".join(f"%opg show {a.receipt.id}" for a in bound),
+            answers=tuple(bound),
+            failures=failures,
+        )
+    return Agreement(best, claim, tuple(bound), failures, cap)

@@ -1,0 +1,166 @@
+"""A call on its way: what was asked for, under which settings, who may answer, and what pays for
+it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from opg_magic.models import (
+    AttestationEvidence,
+    Authorisation,
+    ChannelEvidence,
+    Host,
+    Progress,
+    Prompt,
+    RegistryEvidence,
+    RequestEvidence,
+    Trust,
+    arguments,
+)
+from opg_magic.models.networks import Network
+from opg_magic.models.secret import Secret
+from opg_magic.protocol.x402 import MAX_SECONDS
+from opg_magic.wallet.upto import UptoSession
+
+if TYPE_CHECKING:
+    from opg_magic.settings.limits import Limits
+    from opg_magic.verify.policy import Policy
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a call was made: kernel, notebook file name and cell number, as far as known."""
+
+    kernel_id: str
+    notebook: str | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call may differ in.  ``max_cost`` in base units; None means the settings' value."""
+
+    host: str | None = None
+    network: str | None = None
+    max_cost: int | None = None
+    policy: str | None = None
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        canonical = {
+            "host": arguments.optional_text("host", self.host),
+            "network": arguments.optional_text("network", self.network),
+            "max_cost": None
+            if self.max_cost is None
+            else arguments.whole("max_cost", self.max_cost, 0, 2**256 - 1),
+            "policy": None
+            if self.policy is None
+            else arguments.choice("policy", self.policy, arguments.POLICIES),
+            "timeout": None
+            if self.timeout is None
+            else arguments.number("timeout", self.timeout, 0.1, math.inf, unit="seconds"),
+        }
+        for name, value in canonical.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The settings that an engine works under, read once per call by the session."""
+
+    policy: Policy
+    limits: Limits
+    timeout: float = 120.0
+    #: The longest deadline that is signed, in seconds; a shorter offer is signed as it is.
+    max_deadline: int = MAX_SECONDS
+    skew: float = 300.0
+    registry_max_age: float = 60.0
+    attestation_max_age: float = 60.0
+    pinned_pcrs: frozenset[str] = frozenset()
+    payees: tuple[str, ...] = ()
+    facilitators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyHost:
+    """A host that may be paid: listed, its certificate seen, its attestation good, at
+    ``checked_at``."""
+
+    host: Host
+    registry: RegistryEvidence
+    channel: ChannelEvidence
+    attestation: AttestationEvidence | None
+    token_usd: Decimal | None
+    checked_at: datetime
+
+
+@dataclass(slots=True)
+class RunningCall:
+    """What is known so far of one running call."""
+
+    id: str
+    created_at: datetime
+    prompt: Prompt
+    model_sent: str
+    path: str
+    body: bytes
+    request: RequestEvidence
+    policy: Policy
+    limits: Limits
+    timeout: float
+    timeout_is_users: bool
+    observer: Observer
+    notes: list[str] = field(default_factory=list)
+    #: A payment header or a session id may have left this machine for this call.
+    spendable_left: bool = False
+    #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
+    rehearsed: bytes = b""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
+    """What the kernel that makes the calls relies on: it asks registry and channel itself."""
+    return Trust(
+        simulated_roots=network.simulated_roots,
+        pinned_pcrs=settings.pinned_pcrs,
+        skew_seconds=settings.skew,
+        reader=False,
+        asked=frozenset({"registry", "channel"}),
+        registry=(network.registry_chain_id, network.registry_address),
+        relay=(network.registry_chain_id, relay) if (relay := network.settlement_relay) else None,
+        relay_senders=frozenset(network.settlement_senders),
+        payees=frozenset({*network.payees, *settings.payees}),
+        now=utc_now(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What covers a call: an open session that it joins, or an authorisation of its own
+    (``session`` None).
+
+    ``name`` and ``value`` are the header that spends; ``signature`` is that of the authorisation of
+    its own."""
+
+    ready: ReadyHost
+    authorisation: Authorisation
+    session: UptoSession | None
+    path: str
+    name: str
+    value: Secret[str]
+    signature: Secret[str] | None = None
+
+
+class SessionGone(Exception):
+    """The host answered that the joined session is expired or exhausted: nothing charged for this
+    call."""

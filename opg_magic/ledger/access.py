@@ -1,0 +1,106 @@
+"""Access to the ledger's file: the connection that is shared, transactions, and errors said in
+words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from opg_magic.ledger.errors import readable_errors
+from opg_magic.ledger.file import ledger_file
+
+
+class LedgerAccess:
+    """One ledger as one object sees it; the file itself is shared by all objects of the process."""
+
+    _read_only: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        timeout: float = 10.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if path is None:
+            from opg_magic.settings import paths
+
+            path = paths.ledger_file()
+        # Not another file after a change of the working folder.
+        self.path = Path(path).absolute()
+        self._timeout = timeout
+        self._clock = clock
+        self._file = ledger_file(self.path)
+        self._user = object()
+        weakref.finalize(self, self._file.leave, self._user)
+
+    def __repr__(self) -> str:
+        return f"<Ledger {str(self.path)!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again."""
+        with self._file.lock:
+            self._file.leave(self._user)
+
+    def exclusively(self) -> contextlib.AbstractContextManager[object]:
+        """Nobody else writes meanwhile: what is looked up inside still holds when it is saved
+        there."""
+        return self._transaction()
+
+    def _query(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+        with self._guard():
+            db = self._db()
+            try:
+                return db.execute(sql, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+            # A text that is not UTF-8 was not written here; it must not keep the others from being
+            # read.
+            db.text_factory = _leniently
+            try:
+                return db.execute(sql, values).fetchall()
+            finally:
+                db.text_factory = str
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._file.lock, readable_errors(self.path):
+            yield
+            self._file.close_unused()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard():
+            db = self._db()
+            if db.in_transaction:  # inside of exclusively(), in this thread: the lock is held
+                yield db
+                return
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            self._file.confirm()
+
+    def _db(self) -> sqlite3.Connection:
+        return self._file.connection(self._user, read_only=self._read_only, timeout=self._timeout)
+
+
+def _leniently(text: bytes) -> str:
+    return text.decode("utf-8", "replace")

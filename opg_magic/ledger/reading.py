@@ -1,0 +1,384 @@
+"""What is in the ledger: receipts, calls and sums, each checked as it is read."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from opg_magic.errors import LedgerError
+from opg_magic.ledger import schema, sums
+from opg_magic.ledger.access import LedgerAccess
+from opg_magic.ledger.errors import DamagedLedger, DamagedReceipt, damaged, damaged_receipt
+from opg_magic.ledger.records import (
+    ENDINGS,
+    LedgerRow,
+    OpenAuthorisation,
+    Spending,
+    UnfinishedCall,
+    authorisation_of,
+    call_of,
+    day_of,
+    fits,
+    iso,
+    moment_of,
+    network_key,
+    process_lives,
+    time_of,
+    token_of,
+)
+from opg_magic.ledger.stored import Content, Damaged, later_parts, slim, whole, with_parts
+from opg_magic.models.networks import Network
+from opg_magic.receipt.document import (
+    Receipt,
+    SupplementKind,
+    normalise_id,
+    signature_key,
+    supplemented,
+)
+from opg_magic.receipt.form import short
+
+
+class LedgerReading(LedgerAccess):
+    """The part of the ledger that only reads."""
+
+    def _take_in(self) -> None:
+        """Save what could not be saved before; who only reads leaves it where it is."""
+
+    def get(self, id_or_prefix: str, *, as_made: bool = False) -> Receipt:
+        """The receipt with this id, or with the one id that begins so.  LedgerError names the
+        candidates if several.
+
+        With what was learnt since (:meth:`supplement`), unless ``as_made``.
+        """
+        prefix = normalise_id(id_or_prefix)
+        typed = repr(short(id_or_prefix.strip()))
+        if not prefix or not prefix.isalnum() or not prefix.isascii():
+            raise LedgerError(
+                f"{typed} is no receipt ID: one is ten letters and digits.",
+                hint="List IDs: %opg receipts",
+            )
+        self._take_in()
+        rows = self._query(
+            "SELECT * FROM receipts WHERE id >= ? AND id < ? ORDER BY seq DESC LIMIT 6",
+            (prefix, prefix + "~"),
+        )
+        if not rows:
+            raise LedgerError(f"No receipt ID starts with {typed}.", hint="List IDs: %opg receipts")
+        if len(rows) > 1:
+            ids = ", ".join(r["id"] for r in rows[:5]) + (", …" if len(rows) > 5 else "")
+            raise LedgerError(
+                f"Several receipt IDs start with {typed}: {ids}.", hint="Give more of the ID."
+            )
+        return self._inflate(rows[0]) if as_made else self._current(rows[0])
+
+    def last(self, kernel: str | None = None) -> Receipt | None:
+        """The receipt saved last, of one kernel or of all; None if there is none."""
+        self._take_in()
+        where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
+        rows = self._query(f"SELECT * FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
+        return self._current(rows[0]) if rows else None
+
+    def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
+        """Ids of the receipts that bear this signature (base64 or raw): more than the call's own is
+        a replay."""
+        key = signature_key(signature)
+        if key is None:
+            return ()
+        return tuple(
+            r["id"]
+            for r in self._query(
+                "SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,)
+            )
+        )
+
+    def find_transaction(self, tx_hash: str, *, nonce: int) -> tuple[str, ...]:
+        """Ids of the receipts that claim this payment transaction under another nonce than
+        ``nonce``: see attack 23."""
+        return tuple(
+            r["receipt"]
+            for r in self._query(
+                "SELECT DISTINCT receipt FROM supplements WHERE kind = 'payment' AND tx_hash = ? "
+                "AND nonce != ?"
+                " ORDER BY receipt",
+                (tx_hash.lower(), str(nonce)),
+            )
+        )
+
+    def supplements(self, receipt_id: str) -> list[tuple[datetime, SupplementKind, dict[str, Any]]]:
+        """All that was learnt of a call later, in order: when it was kept, its kind, and the part
+        of the document."""
+        rows = self._query(
+            "SELECT at, kind, evidence FROM supplements WHERE receipt = ? ORDER BY seq",
+            (receipt_id,),
+        )
+        return [(time_of(r["at"]), r["kind"], json.loads(r["evidence"])) for r in rows]
+
+    def count(self) -> int:
+        """How many receipts there are."""
+        self._take_in()
+        return int(self._query("SELECT count(*) FROM receipts", ())[0][0])
+
+    def spending(self, network: Network, kernel_id: str) -> Spending:
+        """What is used of the per-kernel and the per-day limit on one network, and what calls
+        cost."""
+        key, token, today = network_key(network), network.token, day_of(self._clock())
+        with self._guard():
+            db = self._db()
+            return Spending(
+                kernel_reserved=sums.reserved(db, key, token, "kernel =", kernel_id),
+                day_reserved=sums.reserved(db, key, token, "last_day >=", today),
+                kernel_cost=sums.cost(db, key, token, "kernel =", kernel_id),
+                day_cost=sums.cost(db, key, token, "created_at >=", today),
+            )
+
+    def held(self, network: Network, payer: str, at: datetime) -> int:
+        """What open authorisations of this payer may still take, in base units: all kernels, at the
+        chain's time."""
+        with self._guard():
+            return sums.held(self._db(), network_key(network), payer, at)
+
+    def open_authorisations(
+        self, *, kernel: str | None = None, network: str | None = None
+    ) -> list[OpenAuthorisation]:
+        """Authorisations that no release has closed, oldest first: to be reconciled by nonce."""
+        where, values = _where({"a.kernel": kernel, "a.network": network})
+        rows = self._query(
+            "SELECT a.*, (SELECT json_group_array(id) FROM calls WHERE calls.nonce = a.nonce) AS "
+            "calls"  # noqa: S608
+            " FROM authorisations a WHERE NOT EXISTS (SELECT 1 FROM releases r WHERE r.nonce = "
+            "a.nonce)"
+            f"{where} ORDER BY a.created_at, a.rowid",
+            values,
+        )
+        return [
+            OpenAuthorisation(
+                authorisation=authorisation_of(r["authorisation"]),
+                token=token_of(r),
+                network=r["network"],
+                kernel=r["kernel"],
+                created_at=time_of(r["created_at"]),
+                calls=tuple(json.loads(r["calls"])),
+            )
+            for r in rows
+        ]
+
+    def released(self, nonce: int) -> int | None:
+        """What was really taken under an authorisation (base units), or None while that is not
+        known."""
+        amounts = [
+            int(r["amount"])
+            for r in self._query("SELECT amount FROM releases WHERE nonce = ?", (str(nonce),))
+        ]
+        return min(amounts) if amounts else None
+
+    def unfinished(
+        self, *, include_running: bool = False, network: Network | None = None
+    ) -> list[UnfinishedCall]:
+        """Calls that were begun and never ended, because their kernel died; oldest first.
+
+        Calls of processes that still run on this machine are left out unless ``include_running``.
+        """
+        found = []
+        for row in self._without_receipt({"c.network": network_key(network) if network else None}):
+            running = process_lives(row["process"])
+            if row["ending"] is not None or (running and not include_running):
+                continue
+            kinds = self._query("SELECT kind FROM events WHERE call = ? ORDER BY seq", (row["id"],))
+            found.append(UnfinishedCall(call_of(row), tuple(k["kind"] for k in kinds), running))
+        return found
+
+    def rows(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        kernel: str | None = None,
+    ) -> list[LedgerRow]:
+        """Every call in the time span (``since`` ≤ begun < ``until``), oldest first; none is left
+        out silently.
+
+        A call that went on under another id (``session-gone``) is one call, told by the later id.
+        Documents hold what was learnt since; their ``digest`` is that of the receipt as it was
+        made."""
+        self._take_in()
+        first, last = since and iso(since), until and iso(until)
+        where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
+        later: dict[str, list[sqlite3.Row]] = {}
+        for r in self._query("SELECT * FROM supplements ORDER BY seq", ()):
+            later.setdefault(r["receipt"], []).append(r)
+        content = self._contents()
+        rows = [
+            self._listed(r, later.get(r["id"], []), content)
+            for r in self._query(f"SELECT * FROM receipts WHERE TRUE{where} ORDER BY seq", values)  # noqa: S608
+        ]
+        for r in self._without_receipt(
+            {"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}
+        ):
+            if r["ending"] != "session-gone":
+                rows.append(self._begun(r))  # noqa: PERF401
+        rows.sort(key=lambda r: r.created_at)
+        return rows
+
+    def receipts(
+        self,
+        ids: list[str] | None = None,
+        *,
+        as_made: bool = False,
+        on_damage: Callable[[str, str], object] | None = None,
+    ) -> Iterator[Receipt]:
+        """Whole receipts, oldest first: all, or those with these ids.
+
+        With what was learnt since, unless ``as_made``.  One that is damaged is an error, or, with
+        ``on_damage``, left out after it was told its id and what is wrong."""
+        if ids is None:
+            ids = [r["id"] for r in self._query("SELECT id FROM receipts ORDER BY seq", ())]
+        for one in ids:
+            rows = self._query("SELECT * FROM receipts WHERE id = ?", (one,))
+            try:
+                found = [self._inflate(r) if as_made else self._current(r) for r in rows]
+            except DamagedReceipt as damage:
+                if on_damage is None:
+                    raise
+                on_damage(one, damage.what)
+                continue
+            yield from found
+
+    def findings(self) -> list[str]:
+        """What is wrong with the file or with what it holds, a sentence each; all of it is read for
+        that."""
+        found = [
+            f"SQLite finds the file damaged: {r[0]}"
+            for r in self._query("PRAGMA integrity_check(5)", ())
+        ]
+        found = [one for one in found if not one.endswith(": ok")]
+        for r in self._query("PRAGMA foreign_key_check", ()):
+            found.append(f"A row of {r['table']} refers to one of {r['parent']} that is not there.")
+        guards = {
+            r["name"]
+            for r in self._query("SELECT name FROM sqlite_master WHERE type = 'trigger'", ())
+        }
+        missing = sorted(schema.trigger_names() - guards)
+        if missing:
+            found.append(
+                f"What keeps rows from being changed has been removed: {', '.join(missing)}."
+            )
+        for _ in self.receipts(on_damage=lambda one, what: found.append(f"Receipt {one}: {what}.")):
+            pass
+        for r in self._without_receipt({}):
+            row = self._begun(r)
+            if row.damage is not None:
+                found.append(f"Call {row.id}: {row.damage}.")
+        for r in self._query("SELECT nonce, cap, authorisation FROM authorisations", ()):
+            if not fits(r):  # type: ignore[arg-type]
+                found.append(
+                    f"The authorisation with nonce {r['nonce']} is not what its columns say."
+                )
+        return found
+
+    def check_integrity(self) -> None:
+        """Raises :class:`LedgerError` if there are :meth:`findings`."""
+        for one in self.findings():
+            raise damaged(self.path, one[0].lower() + one[1:].rstrip("."))
+
+    def is_whole(self, *, at_most: int | None = None) -> bool:
+        """Whether SQLite finds the file whole; one of more bytes than ``at_most`` is not read for
+        that."""
+        try:
+            pages, size = (
+                self._query(f"PRAGMA {name}", ())[0][0] for name in ("page_count", "page_size")
+            )
+            if at_most is not None and pages * size > at_most:
+                return True
+            return bool(self._query("PRAGMA quick_check(1)", ())[0][0] == "ok")
+        except DamagedLedger:
+            return False
+
+    # --------------------------------------------------------------------------------------- inside
+
+    @staticmethod
+    def _listed(row: sqlite3.Row, later: list[sqlite3.Row], content: Content) -> LedgerRow:
+        """A row of ``receipts`` for a table, with what was learnt since, checked."""
+        moment = moment_of(row["created_at"])
+        try:
+            document = slim(row, content)  # type: ignore[arg-type]
+            return LedgerRow(row["id"], moment, with_parts(document, later_parts(later, document)))  # type: ignore[arg-type]
+        except Damaged as damage:
+            return LedgerRow(row["id"], moment, None, damage=str(damage))
+
+    @staticmethod
+    def _begun(row: sqlite3.Row) -> LedgerRow:
+        """A call without receipt for a table."""
+        moment = moment_of(row["begun_at"])
+        try:
+            return LedgerRow(row["id"], moment, None, call_of(row))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return LedgerRow(
+                row["id"], moment, None, damage="what was written when it began cannot be read"
+            )
+
+    def _contents(self) -> Content:
+        """The shared bytes by their SHA-256, as base64; what was asked for once is kept."""
+
+        @functools.lru_cache(maxsize=512)
+        def content(sha256: str) -> str | None:
+            found = self._query("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
+            return base64.b64encode(found[0]["content"]).decode() if found else None
+
+        return content
+
+    def _without_receipt(self, conditions: Mapping[str, Any]) -> list[sqlite3.Row]:
+        where, values = _where(conditions)
+        marks = ", ".join("?" * len(ENDINGS))
+        return self._query(
+            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, "
+            "e.data,"  # noqa: S608
+            " (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = c.nonce) AS "
+            "releases,"
+            " (SELECT count(*) FROM calls o WHERE o.nonce = c.nonce) AS sharing"
+            " FROM calls c LEFT JOIN authorisations a ON a.nonce = c.nonce LEFT JOIN events e ON "
+            "e.seq ="
+            f" (SELECT min(seq) FROM events WHERE call = c.id AND kind IN ({marks}))"
+            " WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)"
+            f"{where} ORDER BY c.begun_at, c.rowid",
+            (*ENDINGS, *values),
+        )
+
+    def _parts(self, receipt_id: str) -> dict[SupplementKind, dict[str, Any]]:
+        """The last of each kind that was learnt later."""
+        return {kind: evidence for _, kind, evidence in self.supplements(receipt_id)}
+
+    def _inflate(self, row: sqlite3.Row) -> Receipt:
+        try:
+            return Receipt(whole(row, self._contents()))  # type: ignore[arg-type]
+        except Damaged as damage:
+            raise damaged_receipt(self.path, row["id"], str(damage)) from None
+
+    def _current(self, row: sqlite3.Row) -> Receipt:
+        """The receipt with what was learnt since."""
+        receipt = self._inflate(row)
+        later = self._query(
+            "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (row["id"],)
+        )
+        try:
+            return supplemented(receipt, later_parts(later, receipt.document))  # type: ignore[arg-type]
+        except ValueError as damage:
+            why = (
+                str(damage)
+                if isinstance(damage, Damaged)
+                else "what was learnt later does not fit it"
+            )
+            raise damaged_receipt(self.path, row["id"], why) from None
+
+
+def _where(conditions: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """Column (with an operator, else equality) to value; None leaves a condition out.  Columns are
+    never user input."""
+    used = {k: v for k, v in conditions.items() if v is not None}
+    return "".join(f" AND {k} {'' if k[-1] in '<=>' else '='} ?" for k in used), tuple(
+        used.values()
+    )

@@ -1,0 +1,114 @@
+"""What travels through one call, from the prompt to the verdict.
+
+Frozen dataclasses, no I/O, no heavy import.  Money is an integer of base units with its token;
+times are aware UTC."""
+
+from __future__ import annotations
+
+from opg_magic.models.answers import (
+    Answer,
+    Phase,
+    Progress,
+)
+from opg_magic.models.evidence import (
+    AgreementEvidence,
+    AgreementMember,
+    AttestationEvidence,
+    BatchEvidence,
+    ChannelEvidence,
+    Evidence,
+    IndividualEvidence,
+    PaymentEvidence,
+    Problem,
+    RegistryEvidence,
+    RequestEvidence,
+    ResponseEvidence,
+    SettlementTx,
+)
+from opg_magic.models.hosts import (
+    Host,
+)
+from opg_magic.models.money import (
+    Charge,
+    Cost,
+    ModelPrice,
+    Money,
+    format_units,
+    parse_units,
+    significant,
+)
+from opg_magic.models.payments import (
+    Authorisation,
+    PaymentTerms,
+    Quote,
+)
+from opg_magic.models.prompts import (
+    CHAT_PATH,
+    COMPLETION_PATH,
+    MAX_TEMPERATURE,
+    MAX_TOKENS,
+    Kind,
+    Prompt,
+    SettleChoice,
+    SettlementMode,
+)
+from opg_magic.models.verdicts import (
+    AWS_ROOT_SHA256,
+    CLAIM_NAMES,
+    Basis,
+    Claim,
+    ClaimName,
+    SimulatedStatus,
+    Status,
+    Trust,
+    Verdict,
+    VerdictStatus,
+)
+
+__all__ = [
+    "AWS_ROOT_SHA256",
+    "AgreementEvidence",
+    "AgreementMember",
+    "Answer",
+    "AttestationEvidence",
+    "Authorisation",
+    "Basis",
+    "BatchEvidence",
+    "CHAT_PATH",
+    "CLAIM_NAMES",
+    "COMPLETION_PATH",
+    "ChannelEvidence",
+    "Charge",
+    "Claim",
+    "ClaimName",
+    "Cost",
+    "Evidence",
+    "Host",
+    "IndividualEvidence",
+    "Kind",
+    "MAX_TEMPERATURE",
+    "MAX_TOKENS",
+    "ModelPrice",
+    "Money",
+    "PaymentEvidence",
+    "PaymentTerms",
+    "Phase",
+    "Problem",
+    "Progress",
+    "Prompt",
+    "Quote",
+    "RegistryEvidence",
+    "RequestEvidence",
+    "ResponseEvidence",
+    "SettleChoice",
+    "SettlementMode",
+    "SettlementTx",
+    "SimulatedStatus",
+    "Status",
+    "Trust",
+    "Verdict",
+    "VerdictStatus",
+    "format_units",
+    "parse_units",
+    "significant",
+]

@@ -1,0 +1,145 @@
+"""One event loop on a background thread; the main thread only waits, so a kernel's interrupt is
+seen at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a cancelled call may take to write down what happened: longer than the ledger waits
+#: for a lock.
+GRACE_SECONDS = 12.0
+
+
+class Stopped(Exception):
+    """The user's interrupt ended the wait.
+
+    ``ended``: the coroutine has ended, with ``outcome`` raised on its way out, or else with
+    ``result``: it may have been done already.  Not ``ended``: it did not within the grace time, or
+    a second interrupt cut that short; it goes on by itself, and what became of it is not known
+    here."""
+
+    def __init__(
+        self, outcome: BaseException | None, *, ended: bool = True, result: Any = None
+    ) -> None:
+        super().__init__("stopped")
+        self.outcome = outcome
+        self.ended = ended
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True)
+class _Item(Generic[P]):
+    value: P
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[T]):
+    result: T | None
+    problem: BaseException | None
+
+
+class BackgroundLoop:
+    """A daemon thread that runs one asyncio loop until :meth:`close`."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="opg_magic", daemon=True)
+        self._thread.start()
+
+    def run(
+        self,
+        make: Callable[[Callable[[P], None]], Coroutine[Any, Any, T]],
+        on_item: Callable[[P], None] | None = None,
+    ) -> T:
+        """Run ``make(emit)`` to its end; hand emitted items to ``on_item`` on the calling thread,
+        the newest of a pile.
+
+        An ``on_item`` that fails is not called again: whoever watches must not lose what is being
+        paid for. ``KeyboardInterrupt`` cancels the coroutine, lets it write down what happened, and
+        raises :class:`Stopped`."""
+        inbox: queue.SimpleQueue[_Item[P] | _Ended[T]] = queue.SimpleQueue()
+        task: list[asyncio.Task[None]] = []
+
+        async def body() -> None:
+            # Whatever ends the coroutine goes through the inbox: let into a task, a
+            # KeyboardInterrupt stops the loop.
+            try:
+                ended: _Ended[T] = _Ended(await make(lambda item: inbox.put(_Item(item))), None)
+            except BaseException as problem:
+                ended = _Ended(None, problem)
+            inbox.put(ended)
+
+        try:
+            self.loop.call_soon_threadsafe(lambda: task.append(self.loop.create_task(body())))
+            ended = _drain(inbox, on_item)
+        except KeyboardInterrupt:
+            self.loop.call_soon_threadsafe(lambda: [t.cancel() for t in task])
+            raise _wait_for_end(inbox) from None
+        if ended.problem is not None:
+            try:
+                raise ended.problem
+            finally:
+                del ended  # no cycle between the exception's traceback and this frame
+        return ended.result  # type: ignore[return-value]
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Run on the background loop and await the outcome on the caller's own loop."""
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+    def close(self) -> None:
+        """Stop the loop and its thread.  Harmless when called twice."""
+        if self.loop.is_closed():
+            return
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None) -> _Ended[Any]:
+    while True:
+        newest: _Item[Any] | None = None
+        ended: _Ended[Any] | None = None
+        entry = inbox.get()
+        while entry is not None:
+            if isinstance(entry, _Ended):
+                ended = entry
+                break
+            newest = entry
+            entry = None if inbox.empty() else inbox.get()
+        if newest is not None and on_item is not None:
+            try:
+                on_item(newest.value)
+            except Exception:
+                on_item = None
+                log.warning(
+                    "what shows a running call failed; the call goes on without", exc_info=True
+                )
+        if ended is not None:
+            return ended
+
+
+def _wait_for_end(inbox: queue.SimpleQueue[Any]) -> Stopped:
+    """How the cancelled coroutine ended, as far as that is known within the grace time or until
+    another interrupt."""
+    end = time.monotonic() + GRACE_SECONDS
+    try:
+        while (left := end - time.monotonic()) > 0:
+            entry = inbox.get(timeout=left)
+            if isinstance(entry, _Ended):
+                return Stopped(entry.problem, result=entry.result)
+    except (queue.Empty, KeyboardInterrupt):
+        pass
+    return Stopped(None, ended=False)

@@ -1,0 +1,47 @@
+"""Silence for other libraries' loggers while they handle our secrets.
+
+At DEBUG httpcore prints response headers (the session id among them) and web3 prints RPC URLs (an
+API key may be in one).  What they log of anyone else's work is left alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+# A filter works only on the logger it hangs on, not on its children: hence every logger by its
+# name.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+    "web3.providers.AsyncHTTPProvider",
+    "web3.RequestManager",
+    "web3._utils.http_session_manager.HTTPSessionManager",
+)
+
+_quiet: ContextVar[bool] = ContextVar("opg_magic_quiet", default=False)
+
+
+class _Silence(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _quiet.get()
+
+
+_silence = _Silence()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Within it, in this task alone, the HTTP and RPC libraries log nothing."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_silence)  # adding it twice has no effect
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)

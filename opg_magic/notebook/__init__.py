@@ -1,0 +1,1 @@
+"""IPython and Jupyter: the magics, completion, the live card, the dashboard."""

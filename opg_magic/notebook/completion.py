@@ -1,0 +1,146 @@
+"""Completion by Tab for ``%%opg`` and ``%opg``: flags, models, hosts, commands.  Nothing here goes
+to the network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from opg_magic.cells import grammar
+from opg_magic.cells.magic_line import OPTIONS
+
+#: How IPython tells our matcher from others.
+IDENTIFIER = "opg_magic"
+
+_LINE = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?%opg(?P<rest>[ \t].*)$")
+_FLAGS = {option.flag: option for option in OPTIONS}
+
+
+def candidates(text: str, offset: int, commands: Iterable[str]) -> tuple[str, list[str]] | None:
+    """(the word under the cursor, what could stand there), or None where the cursor is in no line
+    of ours.
+
+    ``text`` is the whole cell, ``offset`` the cursor in it.
+    """
+    if (line := _cell_line(text[:offset])) is not None:
+        found = grammar.words(line)
+        if found.is_open or found.comment is not None:
+            return None
+        last = found.words[-1] if found.words and found.words[-1].end == len(line) else None
+        word = line[last.start :] if last else ""
+        offered = _of_cell(word, [w.value for w in found.words if w is not last])
+    else:
+        match = _LINE.match(text[text.rfind("\n", 0, offset) + 1 : offset])
+        if match is None:
+            return None
+        words = match["rest"].split(" ")
+        word = words[-1]
+        offered = _of_line(word, [w for w in words[:-1] if w], list(commands))
+    return word, [text for text in offered if text.startswith(word)]
+
+
+def _cell_line(before: str) -> str | None:
+    """What stands after ``%%opg `` and before the cursor; None if the cursor is not in that
+    line."""
+    line = before.rpartition("\n")[2].lstrip(" \t")
+    head = grammar.head(before)
+    return (
+        line.removeprefix("%%opg")
+        if head is not None and line.startswith("%%opg ") and not head.body
+        else None
+    )
+
+
+def _of_cell(word: str, before: list[str]) -> list[str]:
+    option = _FLAGS.get(before[-1]) if before else None
+    if option is not None and option.metavar is not None:
+        return list(option.choices) or _values(option.flag)
+    if "=" in word and word.startswith("--"):
+        flag = word.partition("=")[0]
+        known = _FLAGS.get(flag)
+        return [f"{flag}={v}" for v in ((known.choices or _values(flag)) if known else ())]
+    given = {word.partition("=")[0] for word in before}
+    return [o.flag for o in OPTIONS if o.repeat or o.flag not in given]
+
+
+def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
+    if not before:
+        return commands
+    if before == ["config"]:
+        from opg_magic.settings.config import OPTIONS as SETTINGS
+
+        return [setting.key for setting in SETTINGS]
+    if before == ["config", "model"]:
+        return _values("--model")
+    if before == ["config", "policy"]:
+        return list(_FLAGS["--policy"].choices)
+    if before == ["use"]:
+        return _values("--network")
+    if before[0] == "show":
+        return ["--unverified"] if len(before) > 1 else ["last", "--unverified"]
+    if before == ["simnet"]:
+        return ["status", "up", "down", "cheat"]
+    if before[:2] == ["simnet", "cheat"] and len(before) == 2:
+        return [row.name for row in _known_hosts() if row.name]
+    return []
+
+
+def _values(flag: str) -> list[str]:
+    source: Callable[[], list[str]] | None = {
+        "--model": _models,
+        "--host": _hosts,
+        "--network": networks,
+    }.get(flag)
+    return source() if source is not None else []
+
+
+def _models() -> list[str]:
+    from opg_magic.settings import prices
+
+    return list(prices.load().models)
+
+
+def networks() -> list[str]:
+    """Names of the networks there are."""
+    from opg_magic.models.networks import OPENGRADIENT
+
+    return ["sim", OPENGRADIENT.name]
+
+
+def _hosts() -> list[str]:
+    return [row.host.tee_id for row in _known_hosts()]
+
+
+def _known_hosts() -> tuple[Any, ...]:
+    # The session as it is, if there is one: a Tab neither makes one nor asks the registry.
+    module = sys.modules.get("opg_magic.call.session")
+    session = getattr(module, "_current", None)
+    return tuple(getattr(session, "known_hosts", ()))
+
+
+def matcher(commands: Iterable[str]) -> Callable[[Any], Any]:
+    """The matcher for ``ip.Completer.custom_matchers``."""
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    known = tuple(commands)
+
+    @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
+    def opg_matcher(context: Any) -> Any:
+        lines = context.full_text.split("\n")
+        offset = (
+            sum(len(line) + 1 for line in lines[: context.cursor_line]) + context.cursor_position
+        )
+        found = candidates(context.full_text, offset, known)
+        if found is None:
+            return {"completions": []}
+        word, values = found
+        return {
+            "completions": [SimpleCompletion(text=value, type="opg") for value in values],
+            "matched_fragment": word,
+            "ordered": True,
+            "suppress": True,
+        }
+
+    return cast("Callable[[Any], Any]", opg_matcher)

@@ -1,0 +1,305 @@
+"""What is alive in this kernel: hosts, spending against each limit, receipts to filter and open.
+
+Every figure here also stands elsewhere (``%opg hosts``, ``%opg cost``, ``%opg receipts``): a widget
+is gone with its kernel and is never the only bearer of a fact."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from opg_magic.display import bundle, card, html, words
+from opg_magic.display.style import BORDER, FAINT, MONO, TEXT, TONES
+from opg_magic.errors import OpgError
+from opg_magic.notebook.live import Later, timer
+
+if TYPE_CHECKING:
+    from opg_magic.call.session import HostRow, Session, Spending
+    from opg_magic.models import Money
+
+#: Seconds between two refreshes of the figures.
+INTERVAL = 0.5
+
+#: At most this many receipts are listed; the line above the list says how many there are.
+LISTED = 200
+
+_NONE = ("open one…", "")
+_VERDICTS = (
+    "VERIFIED",
+    "SIMULATED",
+    "PARTIAL",
+    "UNVERIFIED",
+    "FAILED",
+    "UNCHECKED",
+    "NOT SENT",
+    "UNFINISHED",
+    "DAMAGED",
+)
+_CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;border-bottom:1px solid {BORDER}"
+
+
+def hosts_html(rows: list[HostRow]) -> str:
+    """The hosts as a table: mark, name, id, what the registry and the attestation say, and why one
+    is not used."""
+    if not rows:
+        return f'<div style="{FAINT}">No host is listed.</div>'
+    body = "".join(map(_host_row, rows))
+    head = "".join(
+        f'<th style="{_CELL};font-weight:600;{FAINT}">{h}</th>'
+        for h in ("host", "id", "registry", "attestation", "note")
+    )
+    return f'<table style="border-collapse:collapse;font-size:13px;color:{TEXT}"><tr>{head}</tr>{body}</table>'
+
+
+def _host_row(row: HostRow) -> str:
+    usable = row.active and row.attestation == "good" and row.set_aside is None
+    tone, mark = (TONES["ok"], "✓ usable") if usable else (TONES["bad"], "✗ not used")
+    if (
+        not usable
+        and row.active
+        and row.attestation not in ("good", "refused", "unreachable")
+        and row.set_aside is None
+    ):
+        tone, mark = TONES["warn"], "○ unproven"
+    why = "; ".join(words.one_line(w, 200) for w in (row.set_aside, row.reason) if w)
+    cells = (
+        f'<span style="color:{tone}">{mark}</span> {html.text(words.one_line(row.name or "", 60))}',
+        f'<span style="{MONO}">{html.text(row.host.short_id)}</span>',
+        "active" if row.active else "not active",
+        html.text(words.one_line(row.attestation, 60)),
+        f'<span style="{FAINT}">{html.text(why)}</span>',
+    )
+    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def share(used: Money, limit: Money) -> float:
+    """How much of a limit is used, 0 to 1; a limit of nothing is used up."""
+    if limit.amount <= 0:
+        return 1.0
+    return min(1.0, used.amount / limit.amount)
+
+
+def _percent(used: Money, limit: Money) -> str:
+    """How much of a limit is used, in words; over it where a limit was lowered since."""
+    if limit.amount <= 0:
+        return "none is left" if used.amount else "nothing is allowed"
+    return f"{used.amount / limit.amount:.0%}"
+
+
+def dashboard(
+    session: Session | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    later: Later = timer,
+) -> Any:
+    """A widget: hosts with their verification state, spending against each limit, receipts to
+    filter and open.
+
+    Its figures move while calls run; its inputs act when the kernel is free, and it says so.
+    ``session`` left out is this kernel's own."""
+    from opg_magic.call.session import current_session
+
+    return _Dashboard(session or current_session(), clock, later).box
+
+
+class _Dashboard:
+    def __init__(self, session: Session, clock: Callable[[], float], later: Later) -> None:
+        import ipywidgets as widgets
+
+        self._w = widgets
+        self._session = session
+        self._clock = clock
+        self._later = later
+        self._refreshed_at: float | None = None
+        self._pending = False
+        self._lock = threading.RLock()
+
+        self._running = widgets.HTML()
+        self._hosts = widgets.HTML(f'<div style="{FAINT}">Not asked yet.</div>')
+        self._ask_hosts = widgets.Button(
+            description="Check hosts now", icon="refresh", layout={"width": "160px"}
+        )
+        self._ask_hosts.on_click(lambda _button: self.check_hosts())
+        self._bars = {over: self._bar() for over in ("kernel", "day")}
+        self._call = widgets.HTML()
+        self._words = widgets.Text(
+            placeholder="model, notebook, host or id", layout={"width": "260px"}
+        )
+        self._verdict = widgets.Dropdown(
+            options=[("any verdict", ""), *((v, v) for v in _VERDICTS)], layout={"width": "160px"}
+        )
+        self._list = widgets.Select(options=[_NONE], rows=8, layout={"width": "98%"})
+        self._count = widgets.HTML()
+        self._open = widgets.HTML()
+        self._words.observe(lambda _change: self.list_receipts(), "value")
+        self._verdict.observe(lambda _change: self.list_receipts(), "value")
+        self._list.observe(lambda change: self.open(change["new"]), "value")
+        self.box = widgets.VBox(
+            [
+                widgets.HTML(
+                    f'<div style="font-size:12px;{FAINT}">Figures move while calls run. Buttons '
+                    f"and filters act when "
+                    "the kernel is free. The same facts: %opg hosts, %opg cost, %opg "
+                    "receipts.</div>"
+                ),
+                self._title("Spending"),
+                self._call,
+                *(widgets.HBox(pair) for pair in self._bars.values()),
+                self._running,
+                self._title("Hosts"),
+                self._hosts,
+                self._ask_hosts,
+                self._title("Receipts"),
+                widgets.HBox([self._words, self._verdict]),
+                self._count,
+                self._list,
+                self._open,
+            ]
+        )
+        self._follow()
+        self.refresh()
+        if session.known_hosts:
+            self._hosts.value = hosts_html(list(session.known_hosts))
+
+    def _title(self, words: str) -> Any:
+        return self._w.HTML(
+            f'<div style="font-size:14px;font-weight:600;margin:10px 0 '
+            f'2px;color:{TEXT}">{words}</div>'
+        )
+
+    def _bar(self) -> list[Any]:
+        return [
+            self._w.HTML(layout={"width": "110px"}),
+            self._w.FloatProgress(min=0.0, max=1.0, layout={"width": "220px"}),
+            self._w.HTML(),
+        ]
+
+    def _follow(self) -> None:
+        """Hear of changes for as long as the widget lives: the session must not keep it alive."""
+        me = weakref.WeakMethod(self.changed)
+        # The box keeps this object; when the front end closes the box, both go.
+        self.box._opg_dashboard = self
+
+        def heard() -> None:
+            method = me()
+            if method is not None:
+                method()
+            else:
+                end()
+
+        end = self._session.on_change(heard)
+
+    def changed(self) -> None:
+        """Spending or receipts changed.  Who says so is in the middle of a call: the work waits for
+        another thread."""
+        with self._lock:
+            if self._pending:
+                return
+            self._pending = True
+            wait = (
+                0.0 if self._refreshed_at is None else self._refreshed_at + INTERVAL - self._clock()
+            )
+            self._later(max(0.0, wait), self._catch_up)
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._pending = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Spending and the list of receipts, from the ledger."""
+        with self._lock:
+            self._refreshed_at = self._clock()
+            try:
+                self._show_spending(self._session.spending())
+            except OpgError as problem:
+                self._call.value = _problem(problem)
+            self.list_receipts()
+
+    def _show_spending(self, spent: Spending) -> None:
+        running = (
+            "no call is running"
+            if not spent.running
+            else f"{words.plural(spent.running, 'call')} running"
+        )
+        self._running.value = f'<div style="font-size:12px;{FAINT}">{running}</div>'
+        self._call.value = f'<div style="font-size:13px;color:{TEXT}">One call may put {spent.call_limit} at risk.</div>'
+        for over, label, used, cost, limit in (
+            ("kernel", "this kernel", spent.kernel_reserved, spent.kernel_cost, spent.kernel_limit),
+            ("day", "today (UTC)", spent.day_reserved, spent.day_cost, spent.day_limit),
+        ):
+            name, bar, figures = self._bars[over]
+            bar.value = share(used, limit)
+            bar.bar_style = (
+                "danger" if bar.value >= 1 else "warning" if bar.value >= 0.8 else "info"
+            )
+            name.value = f'<span style="font-size:13px;color:{TEXT}">{label}</span>'
+            figures.value = (
+                f'<span style="font-size:13px;color:{TEXT}">{used} of {limit}, '
+                f"{_percent(used, limit)}</span>"
+                f'<span style="font-size:12px;{FAINT}"> · settled, or claimed by hosts: '
+                f"{words.figure(cost)}</span>"
+            )
+
+    def check_hosts(self) -> None:
+        """Ask registry and hosts now."""
+        try:
+            self._hosts.value = hosts_html(self._session.hosts())
+        except OpgError as problem:
+            self._hosts.value = _problem(problem)
+
+    def list_receipts(self) -> None:
+        """The receipts that match the filters, newest first."""
+        try:
+            frame = self._session.receipts(verdict=self._verdict.value or None)
+        except OpgError as problem:
+            self._count.value = _problem(problem)
+            return
+        text = self._words.value.strip().lower()
+        found = [
+            (line, row["id"])
+            for row in frame.iloc[::-1].to_dict("records")
+            if text in (line := _line(row)).lower()
+        ]
+        more = f", the newest {LISTED} listed" if len(found) > LISTED else ""
+        self._count.value = (
+            f'<div style="font-size:12px;{FAINT}">{words.plural(len(found), "receipt")}{more}</div>'
+        )
+        options = (_NONE, *found[:LISTED])
+        if tuple(self._list.options) != options:
+            chosen = self._list.value
+            self._list.options = options
+            self._list.value = chosen if chosen in [id for _, id in options] else ""
+
+    def open(self, receipt_id: str | None) -> None:
+        """Show one receipt: its answer unless withheld, and its card."""
+        if not receipt_id:
+            self._open.value = ""
+            return
+        try:
+            receipt = self._session.ledger.get(receipt_id)
+        except OpgError as problem:
+            self._open.value = _problem(problem)
+            return
+        verdict = receipt.verdict_at_creation
+        it = card.settled(verdict, receipt, receipt.cost)
+        text = receipt.text if verdict is not None and not verdict.withheld else None
+        self._open.value = bundle.settled_bundle(it, text=text)["text/html"]
+
+
+def _line(row: Mapping[Any, Any]) -> str:
+    """A receipt in one line; what is not known is left out."""
+    when = f"{row['time']:%Y-%m-%d %H:%M:%S}"
+    known = [
+        row[c]
+        for c in ("verdict", "model", "host", "notebook", "charge")
+        if isinstance(row[c], str) and row[c]
+    ]
+    return " · ".join(words.one_line(part, 60) for part in (when, row["id"], *known))
+
+
+def _problem(problem: OpgError) -> str:
+    return f'<div style="font-size:13px;color:{TONES["bad"]}">{html.text(words.one_line(str(problem)))}</div>'

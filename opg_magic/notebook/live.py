@@ -1,0 +1,186 @@
+"""One display, kept up to date while a call runs, at most ten times a second, and settled once."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opg_magic.display import words
+from opg_magic.display.bundle import Bundle, running_bundle
+from opg_magic.models import Phase, Progress
+
+if TYPE_CHECKING:
+    from opg_magic.models import Money
+
+#: Seconds between two updates.
+INTERVAL = 0.1
+
+_STEPS: tuple[tuple[Phase, str], ...] = (
+    (Phase.QUOTE, "quote"),
+    (Phase.PAY, "pay"),
+    (Phase.ANSWER, "answer"),
+    (Phase.CHECK, "check"),
+    (Phase.DONE, "done"),
+)
+_ORDER = [phase for phase, _ in _STEPS]
+
+
+class Publish(Protocol):
+    """Shows a bundle: first as a new display, then (``update``) in its place; ``running``: more
+    will follow."""
+
+    def __call__(self, bundle: Bundle, *, update: bool, running: bool) -> None: ...
+
+
+#: Calls back after so many seconds; what it returns is called to call it off.
+Later = Callable[[float, Callable[[], None]], Callable[[], None]]
+
+
+def timer(seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+    """Calls ``callback`` once, on a thread of its own; what is returned calls it off."""
+    timer = threading.Timer(seconds, callback)
+    timer.daemon = True
+    timer.start()
+    return timer.cancel
+
+
+class LiveDisplay:
+    """Takes the :class:`Progress` of one call, from any thread, and shows it.
+
+    ``show_text`` False keeps unverified text off the display (policies strict and audit).
+    ``first_and_last`` shows no state in between (a terminal prints every update).  ``clock`` is
+    monotonic seconds; ``later`` a timer."""
+
+    def __init__(
+        self,
+        publish: Publish,
+        *,
+        model: str,
+        simulated: bool = False,
+        show_text: bool = True,
+        first_and_last: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        later: Later = timer,
+        started: datetime | None = None,
+    ) -> None:
+        self._publish = publish
+        self._model = words.one_line(model, 80)
+        self._simulated = simulated
+        self._show_text = show_text
+        self._quiet_between = first_and_last
+        self._clock = clock
+        self._later = later
+        self._started = started or datetime.now(UTC)
+        # Output belongs to the cell that began the call, whichever thread reports its progress.
+        self._context = contextvars.copy_context()
+        self._lock = threading.RLock()
+        self._progress = Progress(Phase.QUOTE)
+        self._cap: Money | None = None
+        self._shown_at: float | None = None
+        self._call_off: Callable[[], None] | None = None
+        self._settled = False
+        self.text_was_shown = False
+
+    def start(self) -> None:
+        """Show the first state."""
+        with self._lock:
+            self._show(update=False)
+
+    def update(self, progress: Progress) -> None:
+        """One step of the call; shown at once, or as soon as the last one has stood for
+        :data:`INTERVAL`."""
+        with self._lock:
+            if self._settled:
+                return
+            self._progress = progress
+            self._cap = progress.cap or self._cap
+            if self._quiet_between or self._call_off is not None:
+                return
+            wait = 0.0 if self._shown_at is None else self._shown_at + INTERVAL - self._clock()
+            if wait <= 0:
+                self._show(update=True)
+            else:
+                self._call_off = self._later(wait, self._catch_up)
+
+    def settle(self, bundle: Bundle) -> None:
+        """Show the last state; whatever comes later is dropped."""
+        with self._lock:
+            if self._settled:
+                return
+            self._settled = True
+            if self._call_off is not None:
+                self._call_off()
+                self._call_off = None
+            self._publish(bundle, update=True, running=False)
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._call_off = None
+            if not self._settled:
+                self._context.run(self._show, update=True)
+
+    def _show(self, *, update: bool) -> None:
+        text = self._progress.text if self._show_text else ""
+        self.text_was_shown = self.text_was_shown or bool(text)
+        self._shown_at = self._clock()
+        bundle = running_bundle(
+            self._steps(), text=text, notes=self._notes(text), simulated=self._simulated
+        )
+        self._publish(bundle, update=update, running=True)
+
+    def _steps(self) -> tuple[tuple[str, str], ...]:
+        now = _ORDER.index(self._progress.phase)
+        return tuple(
+            (
+                "done" if place < now else "now" if place == now else "next",
+                self._label(phase, label, place <= now),
+            )
+            for place, (phase, label) in enumerate(_STEPS)
+        )
+
+    def _label(self, phase: Phase, label: str, reached: bool) -> str:
+        if phase is Phase.PAY and reached and self._cap is not None:
+            return f"pay ≤ {self._cap}"
+        if phase is Phase.ANSWER and self._progress.phase is phase and self._progress.tokens:
+            return f"answering, {words.plural(self._progress.tokens, 'token')}"
+        return label
+
+    def _notes(self, text: str) -> tuple[str, ...]:
+        host = self._progress.host
+        notes = [f"{self._model} via host {host.short_id}" if host is not None else self._model]
+        if self._progress.note:
+            notes.append(words.one_line(self._progress.note, 160))
+        notes.append(
+            "not checked yet"
+            if text
+            else "no text before the check"
+            if not self._show_text
+            else "running"
+        )
+        # A kernel that dies leaves this state behind: it must not look as if something still ran.
+        notes.append(f"begun {words.clock(self._started)}; how it ended: %opg receipts")
+        return tuple(notes)
+
+
+def ipython_publisher(shell: Any) -> Publish:
+    """Publishes into the running cell under one ``display_id``.
+
+    A file does not keep that id; while the call runs it stands in the metadata too, so that a page
+    that is loaded anew meanwhile finds the display again."""
+    import secrets
+
+    display_id = "opg-" + secrets.token_hex(8)
+
+    def publish(bundle: Bundle, *, update: bool, running: bool) -> None:
+        shell.display_pub.publish(
+            data=bundle,
+            metadata={"opg": {"display": display_id}} if running else {},
+            transient={"display_id": display_id},
+            update=update,
+        )
+
+    return publish

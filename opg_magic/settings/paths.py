@@ -1,0 +1,86 @@
+"""Where this user's files live.  ``OPG_HOME`` moves all of it to one folder (tests, shared
+machines)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opg_magic.errors import ConfigError
+from opg_magic.settings import environment
+
+
+def home() -> Path:
+    """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
+    return _made(_data_folder())
+
+
+def existing(*names: str) -> Path | None:
+    """A file in the data folder, for who only reads: nothing is made.  None where it is not there,
+    or cannot be."""
+    try:
+        found = _data_folder().joinpath(*names)
+        return found if found.exists() else None
+    except (ConfigError, OSError):
+        return None
+
+
+def _data_folder() -> Path:
+    override = environment.home()
+    if override is not None:
+        return override
+    return _own_folder("user_data_dir")
+
+
+def _own_folder(kind: str) -> Path:
+    """A folder of this user's on this platform.
+
+    Without HOME and without an entry in the list of users there is none: platformdirs says so, or
+    leaves "~" as it is."""
+    import platformdirs
+
+    try:
+        path = Path(getattr(platformdirs, kind)("opg_magic", appauthor=False))
+    except (RuntimeError, KeyError):
+        path = Path("~")
+    if not path.is_absolute():
+        raise ConfigError(
+            "No home folder is known for this user: HOME is not set, and the system's list of "
+            "users has none.",
+            hint="Set OPG_HOME to a folder for your settings and your ledger.",
+        )
+    return path
+
+
+def _made(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"the folder {path} cannot be made: {problem.strerror or problem}",
+            hint="Set OPG_HOME to a folder where you may write.",
+        ) from None
+    return path
+
+
+def config_file() -> Path:
+    """The user's own settings (TOML).  Beside the data under ``OPG_HOME``, else in the platform's
+    config folder.
+
+    Raises ConfigError where no home folder is known for this user.
+    """
+    override = environment.home()
+    if override is not None:
+        return override / "config.toml"
+    return _own_folder("user_config_dir") / "config.toml"
+
+
+def ledger_file() -> Path:
+    return home() / "ledger.sqlite"
+
+
+def keystore_file() -> Path:
+    return home() / "keystore.json"
+
+
+def simnet_dir() -> Path:
+    return _made(home() / "simnet")

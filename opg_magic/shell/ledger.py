@@ -1,0 +1,96 @@
+"""``opg ledger``: is it whole, and what it holds as it was saved (``check``); save what can be read
+(``rescue``)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """The commands of ``opg ledger``."""
+    ledger = commands.add_parser("ledger", help="the ledger's file").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = ledger.add_parser("check", help="read all of the ledger, and say what is damaged")
+    check.add_argument("path", nargs="?", type=Path, help="another file than your ledger")
+    check.set_defaults(handler=_check)
+    rescue = ledger.add_parser(
+        "rescue", help="bring what can be read of a damaged ledger into a new file"
+    )
+    rescue.add_argument("path", nargs="?", type=Path, help="another file than your ledger")
+    rescue.add_argument(
+        "--to", type=Path, metavar="NEW", help="the new file; it must not be there yet"
+    )
+    rescue.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a log (-wal) that was kept elsewhere",
+    )
+    rescue.set_defaults(handler=_rescue)
+
+
+def _path(options: argparse.Namespace) -> Path:
+    from opg_magic.settings import paths
+
+    chosen: Path | None = options.path
+    return chosen if chosen is not None else paths.ledger_file()
+
+
+def _check(options: argparse.Namespace) -> int:
+    from opg_magic.errors import LedgerError
+    from opg_magic.server.ledger import LedgerReader
+
+    path = _path(options)
+    with LedgerReader(path) as ledger:
+        if not ledger.exists:
+            raise LedgerError(
+                f"There is no ledger {path}.", hint="One is made with the first call."
+            )
+        findings = [*_torn(path), *ledger.findings()]
+        number = None if findings else ledger.count()
+    if findings:
+        print("\n".join(f"✗ {one}" for one in findings))
+        print(
+            f"{path} is damaged. What can be read is exported all the same, and can be saved: opg "
+            f"ledger rescue"
+        )
+        return 1
+    print(
+        f"{path} is whole: {number} receipt{'s' * (number != 1)}, as "
+        f"{'it was' if number == 1 else 'they were'} saved."
+    )
+    return 0
+
+
+def _torn(path: Path) -> list[str]:
+    from opg_magic.ledger.rescue import deleted_files
+
+    return [
+        f"Process {one.pid} writes into a {'log' if one.log else 'ledger'} that was deleted. Do "
+        f"not end it before: "
+        "opg ledger rescue"
+        for one in deleted_files(path)
+    ]
+
+
+def _rescue(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from opg_magic.ledger.rescue import rescue
+
+    path = _path(options)
+    target = options.to or path.with_name(
+        f"{path.stem}-rescued-{datetime.now(UTC):%Y%m%d-%H%M%S}.sqlite"
+    )
+    print(rescue(path, target, logs=options.log))
+    print(
+        f"{path} is as it was. To use the new file: end all kernels; move {path.name}, "
+        f"{path.name}-wal and "
+        f"{path.name}-shm away, then {target.name} to {path}."
+    )
+    return 0

@@ -80,7 +80,7 @@ class LedgerReading(LedgerAccess):
         """The receipt saved last, of one kernel or of all; None if there is none."""
         self._take_in()
         where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
-        rows = self._query(f"SELECT * FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)  # noqa: S608
+        rows = self._query(f"SELECT * FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)
         return self._current(rows[0]) if rows else None
 
     def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ class LedgerReading(LedgerAccess):
         where, values = _where({"a.kernel": kernel, "a.network": network})
         rows = self._query(
             "SELECT a.*, (SELECT json_group_array(id) FROM calls WHERE calls.nonce = a.nonce) AS "
-            "calls"  # noqa: S608
+            "calls"
             " FROM authorisations a WHERE NOT EXISTS (SELECT 1 FROM releases r WHERE r.nonce = "
             "a.nonce)"
             f"{where} ORDER BY a.created_at, a.rowid",
@@ -214,7 +214,7 @@ class LedgerReading(LedgerAccess):
         content = self._contents()
         rows = [
             self._listed(r, later.get(r["id"], []), content)
-            for r in self._query(f"SELECT * FROM receipts WHERE TRUE{where} ORDER BY seq", values)  # noqa: S608
+            for r in self._query(f"SELECT * FROM receipts WHERE TRUE{where} ORDER BY seq", values)
         ]
         for r in self._without_receipt(
             {"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}
@@ -336,7 +336,7 @@ class LedgerReading(LedgerAccess):
         marks = ", ".join("?" * len(ENDINGS))
         return self._query(
             "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, "
-            "e.data,"  # noqa: S608
+            "e.data,"
             " (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = c.nonce) AS "
             "releases,"
             " (SELECT count(*) FROM calls o WHERE o.nonce = c.nonce) AS sharing"

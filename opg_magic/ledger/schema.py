@@ -169,7 +169,7 @@ def triggers(tables: list[str]) -> Iterator[str]:
             )
         # INSERT OR REPLACE would delete without asking the trigger above.
         yield (
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "  # noqa: S608
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
             f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "
             f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
         )

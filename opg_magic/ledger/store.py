@@ -279,7 +279,7 @@ class Ledger(LedgerReading):
                 if not db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone():
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
             marks = ", ".join(f":{name}" for name in columns)
-            db.execute(f"INSERT INTO receipts ({', '.join(columns)}) VALUES ({marks})", columns)  # noqa: S608
+            db.execute(f"INSERT INTO receipts ({', '.join(columns)}) VALUES ({marks})", columns)
 
     def keep_aside(self, receipt: Receipt, problem: LedgerError) -> str:
         """Keep what was paid for and could not be saved, in a file beside the ledger; returns why,

@@ -36,7 +36,7 @@ def cost(db: sqlite3.Connection, network: str, token: Token, condition: str, val
     """
     rows = db.execute(
         "SELECT id, cost, (SELECT evidence FROM supplements s WHERE s.receipt = receipts.id AND "
-        "s.kind = 'payment'"  # noqa: S608
+        "s.kind = 'payment'"
         f" ORDER BY s.seq DESC LIMIT 1) AS settled FROM receipts WHERE network = ? AND token = ? "
         f"AND {condition} ?",
         (network, token_key(token), value),
@@ -53,7 +53,7 @@ def reserved(db: sqlite3.Connection, network: str, token: Token, condition: str,
     free anything."""
     rows = db.execute(
         "SELECT cap, (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = a.nonce) AS "
-        "releases"  # noqa: S608
+        "releases"
         f" FROM authorisations a WHERE network = ? AND token = ? AND {condition} ?",
         (network, token_key(token), value),
     )

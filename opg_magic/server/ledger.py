@@ -53,7 +53,7 @@ class LedgerReader(LedgerReading):
             return Page((), None, 0)
         found = self._query(
             f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC "
-            f"LIMIT ?",  # noqa: S608
+            f"LIMIT ?",
             (at, at, seen, limit + 1),
         )
         rows: list[LedgerRow] = []
@@ -66,7 +66,7 @@ class LedgerReader(LedgerReading):
             rows.append(self._row(entry, content))
         more = len(rows) < len(found)
         last = found[len(rows) - 1] if rows else None
-        total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]  # noqa: S608
+        total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]
         return Page(
             tuple(rows),
             f"{last['at']}~{last['id']}" if more and last is not None else None,

@@ -12,8 +12,9 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
+from opg_magic.call import reconciling
 from opg_magic.call.session import Session
-from opg_magic.call.state import CallOptions, reconciling
+from opg_magic.call.state import CallOptions
 from opg_magic.models import (
     Answer,
     Authorisation,

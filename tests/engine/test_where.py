@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from opg_magic.call.session import Session, execution_count, notebook_name
 from opg_magic.call import session as sessions
+from opg_magic.call.session import Session, execution_count, notebook_name
 from opg_magic.models import Prompt
 
 

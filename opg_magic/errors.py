@@ -1,31 +1,64 @@
 """Expected failures, each with a short message that a person can act on.
 
-Every class renders itself as one short paragraph in a notebook (``_render_traceback_``), while the
-cell still fails, so that nbclient and papermill stop.  No message ever holds a key, a payment
-signature or a session id."""
+The tree:
+
+* OpgError
+  · ConfigError
+  · PromptError
+    + RequestError
+      - ArgumentError  (a ConfigError and a ValueError, too)
+  · MalformedMessage  (a ValueError, too)
+  · NetworkUnavailable
+    + WrongChain
+    + RpcsDisagree
+  · HostUnavailable
+    + ChannelRefused
+    + AttestationRefused
+  · ClockSkew
+  · PaymentRefused
+    + LimitExceeded
+  · WalletError
+  · CallFailed
+    + HostReportsFailure
+    + AnswerWithheld
+  · HostsDisagree
+  · LedgerError
+  · InstallationError
+  · UnreadableReceipt
+  · SimnetError
+
+KeyboardInterrupt
+
+* CallInterrupted
+
+Each renders itself as one short paragraph in a notebook (``_render_traceback_``), and the cell
+still fails, so that nbclient and papermill stop.  No message holds a key, a payment signature or a
+session id.
+
+This file imports nothing of the package, so every part of it can raise these errors.  What an error
+carries of a call is therefore named in words: ``charge`` is a :class:`opg_magic.models.Charge`,
+``verdict`` a :class:`opg_magic.models.Verdict`, ``cost`` a :class:`opg_magic.models.Cost`,
+``receipt`` a :class:`opg_magic.receipt.document.Receipt`, and each of ``answers`` an
+:class:`opg_magic.models.Answer`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from opg_magic.models import Answer, Charge, Cost, Verdict
-    from opg_magic.receipt.document import Receipt
+from typing import Any
 
 
 class OpgError(Exception):
     """Base of all expected failures.
 
-    ``message`` says what happened, ``hint`` what to do about it, ``charge`` whether money moved
-    (None: no payment was begun), ``receipt_id`` where the record of the call is kept."""
+    ``message`` says what happened and ``hint`` what to do about it.  ``charge`` says whether money
+    was taken (None: no payment was begun), ``receipt_id`` which receipt holds the call."""
 
     def __init__(
         self,
         message: str,
         *,
         hint: str | None = None,
-        charge: Charge | None = None,
+        charge: str | None = None,
         receipt_id: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -63,21 +96,20 @@ class ConfigError(OpgError):
 
 
 class PromptError(OpgError):
-    """The prompt cannot be sent: empty, not representable as JSON, or naming a variable that is not
-    there."""
+    """The prompt cannot be sent: it is empty, has no JSON form, or names a variable that does not
+    exist."""
 
 
 class RequestError(PromptError):
-    """The request would be refused or hashed ambiguously by a host (protocol section 3)."""
+    """A host would refuse the request, or hash it in more than one way.  Nothing was sent."""
 
 
 class ArgumentError(RequestError, ConfigError, ValueError):
-    """An argument of a function or option has another type, choice or range than it may have.
-    Nothing was sent."""
+    """An argument or option has a type, value or range that is not allowed.  Nothing was sent."""
 
 
 class MalformedMessage(OpgError, ValueError):
-    """Bytes from outside do not have the documented form.  ``code`` is a short word for
+    """Bytes from outside do not have the documented form.  ``code`` names the fault for
     programs."""
 
     def __init__(self, message: str, *, code: str = "malformed", **kwargs: Any) -> None:
@@ -86,8 +118,8 @@ class MalformedMessage(OpgError, ValueError):
 
 
 class NetworkUnavailable(OpgError):
-    """The network cannot be used now: registry unreachable, no active host, simulated network not
-    startable."""
+    """The network cannot be used now: the registry is unreachable or lists no active host, or the
+    simulated network does not start."""
 
 
 class WrongChain(NetworkUnavailable):
@@ -120,10 +152,10 @@ class PaymentRefused(OpgError):
 
 
 class LimitExceeded(PaymentRefused):
-    """A spending limit of the user's forbids it.  Nothing was signed.
+    """The call would exceed one of the user's spending limits.  Nothing was signed.
 
-    ``cap`` is what was asked for, ``room`` the most that the limit still allows, in base units
-    where known."""
+    ``cap`` is what the host asked for, ``room`` the most that the limit still allows; both in base
+    units, None where unknown."""
 
     def __init__(
         self, message: str, *, cap: int | None = None, room: int | None = None, **kwargs: Any
@@ -134,23 +166,22 @@ class LimitExceeded(PaymentRefused):
 
 
 class WalletError(OpgError):
-    """No usable key, a refused key store, or not enough balance or allowance."""
+    """There is no usable key, a keystore was refused, or balance or allowance are too low."""
 
 
 class CallFailed(OpgError):
-    """The call ended without a usable answer.  ``charge`` says whether it was paid for.
+    """The call ended without a usable answer.  ``charge`` says whether money was taken.
 
-    ``verdict``, ``receipt`` and ``cost`` are set as far as the call came, for whoever shows it.
-    ``came`` holds what the host sent where no receipt of it could be made: it was paid for, and
-    nothing is proven of it."""
+    ``verdict``, ``receipt`` and ``cost`` are set as far as the call got.  ``came`` holds what the
+    host sent where no receipt of it could be made: it may be paid for, and nothing is proven."""
 
     def __init__(
         self,
         message: str,
         *,
-        verdict: Verdict | None = None,
-        receipt: Receipt | None = None,
-        cost: Cost | None = None,
+        verdict: Any | None = None,
+        receipt: Any | None = None,
+        cost: Any | None = None,
         came: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -162,23 +193,24 @@ class CallFailed(OpgError):
 
 
 class HostReportsFailure(CallFailed):
-    """The host itself said that it could not answer (an HTTP error, or its error frame in
-    mid-stream)."""
+    """The host said that it could not answer: an HTTP error, or an error within its stream."""
 
 
 class AnswerWithheld(CallFailed):
-    """An answer came but did not pass; it is kept with its receipt and was not assigned."""
+    """An answer came and did not pass.  Its receipt is kept; the answer was not assigned."""
 
 
 class HostsDisagree(OpgError):
-    """No answer reached the quorum.  Nobody need have lied: ``answers`` are all kept, ``failures``
-    came instead."""
+    """No answer reached the quorum, which does not mean that a host lied.
+
+    ``answers`` are those that came, each with its receipt; ``failures`` the errors of the other
+    hosts."""
 
     def __init__(
         self,
         message: str,
         *,
-        answers: tuple[Answer, ...],
+        answers: tuple[Any, ...],
         failures: tuple[OpgError, ...],
         **kwargs: Any,
     ) -> None:
@@ -188,15 +220,15 @@ class HostsDisagree(OpgError):
 
 
 class CallInterrupted(KeyboardInterrupt):
-    """The user pressed stop.  ``charge`` says whether the call was paid for."""
+    """The user pressed stop.  ``charge`` says whether money was taken."""
 
     def __init__(
         self,
         message: str,
         *,
-        charge: Charge | None = None,
+        charge: str | None = None,
         receipt_id: str | None = None,
-        receipt: Receipt | None = None,
+        receipt: Any | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -213,8 +245,7 @@ class LedgerError(OpgError):
 
 
 class InstallationError(OpgError):
-    """A library does not do its work here.  That is no evidence about anything, so nothing is
-    judged."""
+    """A library does not work on this machine.  Nothing was checked, so there is no verdict."""
 
 
 class UnreadableReceipt(OpgError):

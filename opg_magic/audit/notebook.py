@@ -8,7 +8,7 @@ from typing import Any
 
 from opg_magic.audit.cells import joined
 from opg_magic.errors import MalformedMessage, UnreadableReceipt
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 from opg_magic.receipt.document import MIME_TYPE
 
 #: What a front end shows by its MIME types; every other kind of output it shows by other means.

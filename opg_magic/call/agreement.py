@@ -17,6 +17,7 @@ from opg_magic import errors
 from opg_magic.models import (
     AgreementEvidence,
     Answer,
+    CallReceipt,
     Charge,
     Claim,
     Cost,
@@ -31,7 +32,6 @@ from opg_magic.models import (
 if TYPE_CHECKING:
     from opg_magic.call.engine import Covered, Engine
     from opg_magic.call.state import CallOptions, EngineSettings
-    from opg_magic.receipt.document import Receipt
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Agreement:
         return self.answer.verdict
 
     @property
-    def receipt(self) -> Receipt:
+    def receipt(self) -> CallReceipt:
         """The chosen host's receipt, which binds all the others by their digests."""
         return self.answer.receipt
 
@@ -169,7 +169,7 @@ def _stopped(calls: Sequence[Covered], running: Sequence[asyncio.Future[Answer]]
             charges.add(task.result().cost.charge)
         elif isinstance(problem, errors.OpgError):
             receipts += [problem.receipt_id] if problem.receipt_id else []
-            charges |= {problem.charge} if problem.charge else set()
+            charges |= {Charge(problem.charge)} if problem.charge else set()
         else:
             charges.add(Charge.UNKNOWN)
     charges.discard(Charge.NONE)

@@ -304,7 +304,7 @@ class Engine:
     ) -> Answer:
         """The answer with what several hosts' answers have in common: appended to its receipt, and
         judged again."""
-        from opg_magic.receipt.document import supplement_json, supplemented
+        from opg_magic.receipt.document import receipt_of, supplement_json, supplemented
         from opg_magic.verify.verdict import judge
 
         notes = answer.notes
@@ -317,7 +317,7 @@ class Engine:
                 if isinstance(problem, errors.LedgerError)
                 else type(problem).__name__
             )
-            receipt = supplemented(answer.receipt, {"agreement": supplement_json(agreement)})
+            receipt = supplemented(receipt_of(answer), {"agreement": supplement_json(agreement)})
             notes = (*notes, f"the comparison of the hosts is not in the ledger: {why}")
         verdict = judge(
             receipt.evidence(), policy=settings.policy, trust=kernel_trust(self.network, settings)

@@ -28,7 +28,9 @@ def answer_bundle(answer: Answer, *, show_text: bool = True) -> Bundle:
 
     The card is the receipt's own (:mod:`opg_magic.receipt.face`), which every reader can make anew
     and compare.  Only where there is more to say than the receipt holds, it is a card in words."""
-    receipt = answer.receipt
+    from opg_magic.receipt.document import receipt_of
+
+    receipt = receipt_of(answer)
     remarks = _remarks(answer.notes)
     if remarks is not None and _says_the_same(answer):
         return receipt_bundle(receipt, show_text=show_text, remarks=remarks)

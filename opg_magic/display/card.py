@@ -131,8 +131,10 @@ _IMITATES = re.compile(
 
 def of_answer(answer: Answer) -> Card:
     """The card of an answer, also of a withheld one that was asked for explicitly."""
+    from opg_magic.receipt.document import receipt_of
+
     card = settled(
-        answer.verdict, answer.receipt, answer.cost, shown_anyway=answer.verdict.withheld
+        answer.verdict, receipt_of(answer), answer.cost, shown_anyway=answer.verdict.withheld
     )
     said = tuple(Note(_sentence(words.one_line(note))) for note in answer.notes)
     return replace(card, notes=(*said, *card.notes))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from opg_magic.models.answers import (
     Answer,
+    CallReceipt,
     Phase,
     Progress,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Authorisation",
     "Basis",
     "BatchEvidence",
+    "CallReceipt",
     "ChannelEvidence",
     "Charge",
     "Claim",

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, NetworkUnavailable
+from opg_magic.models import strict_json
 from opg_magic.models.proxy import Proxy, proxy_for
 from opg_magic.network.quiet import quiet_libraries
-from opg_magic.protocol import strict_json
 
 if TYPE_CHECKING:
     from web3.providers.rpc import AsyncHTTPProvider

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from opg_magic.errors import MalformedMessage, RequestError
-from opg_magic.models import Kind, Prompt, RequestEvidence
-from opg_magic.protocol import python_text, strict_json
+from opg_magic.models import Kind, Prompt, RequestEvidence, strict_json
+from opg_magic.protocol import python_text
 from opg_magic.protocol.keccak import keccak256
 
 #: The rules of the hosts of April 2026, which the recordings show.

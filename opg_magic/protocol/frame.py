@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Problem
-from opg_magic.protocol import strict_json
+from opg_magic.models import Problem, strict_json
 
 #: The keys that carry a host's signature, in a reply or in the last chunk of a stream.
 SIGNED_KEYS = ("tee_signature", "tee_request_hash", "tee_output_hash", "tee_timestamp", "tee_id")

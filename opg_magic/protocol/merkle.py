@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 from opg_magic.protocol.keccak import keccak256
 
 FORMAT = "standard-v1"

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Kind, Problem, ResponseEvidence
-from opg_magic.protocol import strict_json
+from opg_magic.models import Kind, Problem, ResponseEvidence, strict_json
 from opg_magic.protocol.frame import carries_signature
 
 #: The longest body, or stream, that is read.

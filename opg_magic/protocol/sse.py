@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Problem, ResponseEvidence
-from opg_magic.protocol import strict_json
+from opg_magic.models import Problem, ResponseEvidence, strict_json
 from opg_magic.protocol.frame import carries_signature
 from opg_magic.protocol.reply import (
     MAX_BODY_BYTES,

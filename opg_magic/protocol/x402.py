@@ -90,7 +90,7 @@ def parse_payment_required(header: str) -> PaymentRequired:
 
     Raises :class:`MalformedMessage` if it is too long, not base64, not unambiguous JSON, of another
     x402 version, or without a list of offers."""
-    from opg_magic.protocol import strict_json
+    from opg_magic.models import strict_json
 
     if len(header) > MAX_HEADER_CHARS:
         raise MalformedMessage(

@@ -37,10 +37,10 @@ from opg_magic.models import (
     SettlementTx,
     Verdict,
     VerdictStatus,
+    strict_json,
 )
 from opg_magic.models.networks import Network, Token
 from opg_magic.models.secret import Secret
-from opg_magic.protocol import strict_json
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, fault, has_form, parse, short
 from opg_magic.receipt.parts import (
     b64,
@@ -527,6 +527,14 @@ def supplemented(original: Receipt, parts: Mapping[SupplementKind, Mapping[str, 
     document["supersedes"] = original.digest
     document["digest"] = digest(document)
     return Receipt(document)
+
+
+def receipt_of(answer: Answer) -> Receipt:
+    """An answer's receipt as the class that it is; TypeError where an answer was made with
+    another."""
+    if not isinstance(answer.receipt, Receipt):
+        raise TypeError(f"the receipt of {answer!r} is not a Receipt")
+    return answer.receipt
 
 
 def withheld(document: Mapping[str, Any]) -> bool:

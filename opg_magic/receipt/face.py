@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from opg_magic.models import strict_json
 from opg_magic.models.plain_text import RULE, fenced, inert
-from opg_magic.protocol import strict_json
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import asked
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, cast
 
 from opg_magic.errors import MalformedMessage, UnreadableReceipt
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 
 #: Longest receipt that is read or made, in bytes of UTF-8.
 MAX_BYTES = 32 * 1024 * 1024

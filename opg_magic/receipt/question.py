@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.protocol import canonical, strict_json
+from opg_magic.models import strict_json
+from opg_magic.protocol import canonical
 
 _OPTIONS = ("temperature", "max_tokens", "stop", "response_format", "web_search")
 #: Longer texts are cut in a report for people; as JSON they are whole.

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.models import CHAT_PATH, COMPLETION_PATH, Kind, ModelPrice
-from opg_magic.protocol import canonical, strict_json
+from opg_magic.models import CHAT_PATH, COMPLETION_PATH, Kind, ModelPrice, strict_json
+from opg_magic.protocol import canonical
 from opg_magic.protocol.merkle import BatchItem
 from opg_magic.settings import prices
 from opg_magic.simnet import honest, responses

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 
 if TYPE_CHECKING:
     from aiohttp import web

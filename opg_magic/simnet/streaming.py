@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 from opg_magic.simnet import honest
 from opg_magic.simnet.model import Delta, ModelDown, Usage
 

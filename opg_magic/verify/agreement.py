@@ -26,8 +26,8 @@ from opg_magic.models import (
     Problem,
     Trust,
     VerdictStatus,
+    strict_json,
 )
-from opg_magic.protocol import strict_json
 from opg_magic.verify._claims import basis_of, failed, fields_of, missing, not_applicable, passed
 
 Way = Literal["exact", "normalised", "json"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Basis, Claim, Evidence, Problem, RequestEvidence, Trust
-from opg_magic.protocol import canonical, strict_json
+from opg_magic.models import Basis, Claim, Evidence, Problem, RequestEvidence, Trust, strict_json
+from opg_magic.protocol import canonical
 from opg_magic.verify._claims import failed, fields_of, missing, passed
 
 SENTENCE = "The host signed the request that was sent."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Basis, Claim, Evidence, Problem, ResponseEvidence, Trust
-from opg_magic.protocol import canonical, reply, strict_json
+from opg_magic.models import Basis, Claim, Evidence, Problem, ResponseEvidence, Trust, strict_json
+from opg_magic.protocol import canonical, reply
 from opg_magic.protocol.reply import BadShape, is_tool_call_text
 from opg_magic.verify._claims import NOTHING_SIGNED, failed, fields_of, missing, passed
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from opg_magic.protocol.strict_json import loads_leniently
+from opg_magic.models.strict_json import loads_leniently
 
 DEEP = """
 import sys

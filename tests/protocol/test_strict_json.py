@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.protocol.strict_json import MAX_DEPTH, dumps_python, loads
+from opg_magic.models.strict_json import MAX_DEPTH, dumps_python, loads
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opg_magic.protocol import strict_json
+from opg_magic.models import strict_json
 from opg_magic.receipt.form import canonical_bytes
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "jcs"

@@ -29,10 +29,11 @@ from opg_magic.models import (
     RegistryEvidence,
     ResponseEvidence,
     Trust,
+    strict_json,
 )
 from opg_magic.models.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network
 from opg_magic.models.secret import Secret
-from opg_magic.protocol import canonical, strict_json, x402
+from opg_magic.protocol import canonical, x402
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream

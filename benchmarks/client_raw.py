@@ -16,20 +16,20 @@ import httpx
 
 async def main() -> None:
     setup = json.loads(sys.stdin.readline())
-    from opg_magic.network import simulation
+    from opg_magic.network import profiles, simnet_client
     from opg_magic.network.registry import RegistryReader
     from opg_magic.protocol import x402
     from opg_magic.wallet.bounds import Bounds
     from opg_magic.wallet.keys import open_wallet
 
-    state = simulation.read_state()
+    state = simnet_client.read_state()
     assert state is not None
-    network = simulation.network(state)
+    network = profiles.of_state(state)
     reader = RegistryReader(network)
     snapshot = await reader.snapshot()
     (host,) = [host for host in snapshot.hosts if host.tee_id == setup["tee_id"]]
     await reader.aclose()
-    wallet = open_wallet(network, simulated_key=simulation.wallet_key(state))
+    wallet = open_wallet(network, simulated_key=simnet_client.wallet_key(state))
 
     # The registered certificate as the only root: pinned enough for a peer, and a fair handshake.
     context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(host.tls_certificate))

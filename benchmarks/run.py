@@ -37,12 +37,12 @@ def main(wanted: list[str]) -> int:
         print("Loading the extension in fresh processes ...", flush=True)
         figures += load_time.measure()
     if "call" in parts or "verify" in parts:
-        from opg_magic.network import simulation
+        from opg_magic.network import simnet_client
 
         print("Starting the simulated network ...", flush=True)
-        state = simulation.ensure_up()
+        state = simnet_client.ensure_up()
         try:
-            key = simulation.wallet_key(state).reveal()
+            key = simnet_client.wallet_key(state).reveal()
             if "call" in parts:
                 print("First answers of fresh kernels ...", flush=True)
                 figures += call_time.first_answer(state, key)

@@ -14,15 +14,15 @@ def measure(rounds: int = 60) -> list[Figure]:
     text."""
     import opg_magic
     from opg_magic.models import Trust
-    from opg_magic.network import simulation
+    from opg_magic.network import profiles, simnet_client
     from opg_magic.receipt.document import Receipt
     from opg_magic.verify import judge
 
     answer = opg_magic.ask("What does a trusted execution environment protect against?")
     text = answer.receipt.to_json()
-    state = simulation.read_state()
+    state = simnet_client.read_state()
     assert state is not None
-    trust = Trust(simulated_roots=simulation.network(state).simulated_roots)
+    trust = Trust(simulated_roots=profiles.of_state(state).simulated_roots)
 
     def verify() -> None:
         verdict = judge(Receipt.from_json(text).evidence(), trust=trust)
@@ -79,11 +79,11 @@ def many() -> list[Figure]:
     The peers do, for each receipt: its RSA-PSS check, its hashes, and every signature of its
     attestation; or the first two alone."""
     import opg_magic
-    from opg_magic.network import simulation
+    from opg_magic.network import profiles, simnet_client
 
-    state = simulation.read_state()
+    state = simnet_client.read_state()
     assert state is not None
-    roots = simulation.network(state).simulated_roots
+    roots = profiles.of_state(state).simulated_roots
     texts = [
         opg_magic.ask(f"Is {n} prime?", max_tokens=4, stream=False).receipt.to_json()
         for n in range(DISTINCT)

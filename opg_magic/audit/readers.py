@@ -17,13 +17,12 @@ from opg_magic.models import (
     RegistryEvidence,
     SettlementTx,
 )
-from opg_magic.models.networks import OPENGRADIENT, Network
+from opg_magic.models.networks import Network
 from opg_magic.network.background import BackgroundLoop
 
 if TYPE_CHECKING:
     from opg_magic.network.registry import RegistryReader
     from opg_magic.network.relay import SettlementReader
-    from opg_magic.settings.config import Settings
     from opg_magic.wallet.chain import PaymentChain
 
 T = TypeVar("T")
@@ -85,22 +84,6 @@ class SettlementAsker:
         return _run(self._loop, lambda: self._reader.committed(recorded))
 
 
-def profile_of(rpcs: Sequence[str], settings: Settings | None = None) -> Network:
-    """Whose contracts are meant: those of the simulated network where its own RPCs are named, else
-    the real ones.
-
-    ``settings``: the reader's own, which name the relay of a real network.
-    """
-    from opg_magic.network import simulation
-
-    state = simulation.read_state()
-    if state is not None and set(rpcs) & {str(state["registry_rpc"]), str(state["payment_rpc"])}:
-        return simulation.network(state)
-    keys = ("settlement_relay", "settlement_senders", "blob_aggregators", "proxy")
-    own = {} if settings is None else {key: value for key in keys if (value := settings.get(key))}
-    return replace(OPENGRADIENT, **own)
-
-
 @contextmanager
 def readers_of(
     *,
@@ -108,15 +91,17 @@ def readers_of(
     payment_rpcs: Sequence[str] = (),
     network: Network | None = None,
 ) -> Iterator[Readers]:
-    """Readers of a profile's contracts (:func:`profile_of`) through the RPCs named.
+    """Readers of a network's contracts through the RPCs named.
 
-    The relay is on the registry's chain.
+    ``network``: the one that the RPCs belong to unless given.  Its relay is on the registry's
+    chain.
     """
+    from opg_magic.network.profiles import resolve_by_rpcs
     from opg_magic.network.registry import RegistryReader
     from opg_magic.network.relay import SettlementReader
     from opg_magic.wallet.chain import PaymentChain
 
-    network = network or profile_of([*registry_rpcs, *payment_rpcs])
+    network = network or resolve_by_rpcs([*registry_rpcs, *payment_rpcs])
     network = replace(network, registry_rpcs=tuple(registry_rpcs), payment_rpcs=tuple(payment_rpcs))
     loop = BackgroundLoop()
 

@@ -25,9 +25,9 @@ from opg_magic.models import (
     Progress,
     Prompt,
     Quote,
-    networks,
 )
 from opg_magic.models.networks import Network
+from opg_magic.network import profiles
 from opg_magic.settings import paths
 from opg_magic.settings.config import Settings
 
@@ -213,37 +213,14 @@ class Session:
         return self._profile(self.settings.get("network"))
 
     def _profile(self, name: str) -> Network:
-        if name == "sim":
-            from opg_magic.network import simulation
-
+        if name == profiles.SIM:
             self._sim_state = self._simulator(self._sim_state)
-            network = simulation.network(self._sim_state)
-        elif name == networks.OPENGRADIENT.name:
-            network = networks.OPENGRADIENT
-        else:
-            raise errors.ConfigError(
-                f"no network is named {name[:40]!a}", hint="There are: sim, opengradient."
-            )
-        if network.simulated:
-            return network
-        keys = (
-            "registry_rpcs",
-            "payment_rpcs",
-            "facilitators",
-            "payees",
-            "settlement_relay",
-            "settlement_senders",
-            "blob_aggregators",
-            "session_idle",
-            "proxy",
-        )
-        own = {key: self.settings.get(key) for key in keys}
-        return replace(network, **{key: value for key, value in own.items() if value})
+        return profiles.resolve(name, self.settings, state=self._sim_state)
 
     def _engine(self, name: str | None, observer: Observer | None) -> Engine:
         wanted = name or self.settings.get("network")
         with self._lock:
-            if wanted == "sim" and self._sim_state is None and observer is not None:
+            if wanted == profiles.SIM and self._sim_state is None and observer is not None:
                 observer(Progress(Phase.QUOTE, note="starting the simulated network"))
             network = self._profile(wanted)
             known = self._engines.get(wanted)
@@ -262,7 +239,7 @@ class Session:
         ids = {row["name"]: row["tee_id"] for row in (self._sim_state or {}).get("hosts", ())}
         if wanted in ids:
             return replace(options, host=ids[wanted])
-        is_simulated = (options.network or self.settings.get("network")) == "sim"
+        is_simulated = (options.network or self.settings.get("network")) == profiles.SIM
         if wanted is not None and is_simulated and ids and not _HEX.fullmatch(wanted):
             near = get_close_matches(wanted, ids, n=1)
             raise errors.ConfigError(
@@ -302,11 +279,11 @@ class Session:
         from opg_magic.wallet.keys import open_wallet
 
         if network.simulated:
-            from opg_magic.network import simulation
+            from opg_magic.network import simnet_client
 
             if self._sim_state is None:
                 raise errors.SimnetError("the simulated network is not running")
-            return open_wallet(network, simulated_key=simulation.wallet_key(self._sim_state))
+            return open_wallet(network, simulated_key=simnet_client.wallet_key(self._sim_state))
         return open_wallet(network, source=self.settings.get("wallet"))
 
     def _engine_settings(self, network: Network) -> EngineSettings:
@@ -388,10 +365,10 @@ class Session:
 
     def simulated_roots(self) -> frozenset[str]:
         """Fingerprints of the attestation roots of this user's own simulated network."""
-        from opg_magic.network import simulation
+        from opg_magic.network import simnet_client
 
         running = (self._sim_state or {}).get("root_sha256")
-        return simulation.own_roots() | ({str(running)} if running else frozenset())
+        return simnet_client.own_roots() | ({str(running)} if running else frozenset())
 
     def spending(self) -> Spending:
         """Limits of this kernel and what is used of them, on the network in use."""
@@ -471,7 +448,7 @@ class Session:
             entry.authorisation.cap
             for entry in self.ledger.open_authorisations(network=network_key(network))
         ]
-        usual = min(self.settings.get("max_cost_per_call"), networks.OBSERVED_CAP)
+        usual = min(self.settings.get("max_cost_per_call"), profiles.OBSERVED_CAP)
         return Money(max(open_caps, default=usual), network.token)
 
     def status(self) -> dict[str, Any]:
@@ -489,7 +466,7 @@ class Session:
             left, at = allowance_words(seen.allowance, known[0]), f"{seen.at:%H:%M} UTC"
             wallet = f"{Money(seen.balance, known[0].token)}, allowance {left} (at {at})"
         return {
-            "network": name + (" (simulated)" if name == "sim" else ""),
+            "network": name + (" (simulated)" if name == profiles.SIM else ""),
             "simulated network": "in use" if running else "not started by this kernel",
             "model": self.settings.get("model"),
             "policy": self.settings.get("policy"),
@@ -623,9 +600,9 @@ class Session:
 
     def simnet(self, command: list[str]) -> str:
         """Run ``opg simnet COMMAND`` and return what it says."""
-        from opg_magic.network import simulation
+        from opg_magic.network import simnet_client
 
-        text = simulation.command(command)
+        text = simnet_client.command(command)
         if command and command[0] == "down":
             self._sim_state = None
         return text
@@ -686,9 +663,13 @@ class Session:
 
 
 def _running_simulator(known: dict[str, Any] | None) -> dict[str, Any]:
-    from opg_magic.network import simulation
+    from opg_magic.network import simnet_client
 
-    return known if known is not None and simulation.still_runs(known) else simulation.ensure_up()
+    return (
+        known
+        if known is not None and simnet_client.still_runs(known)
+        else simnet_client.ensure_up()
+    )
 
 
 def _host_row(
@@ -853,10 +834,10 @@ def reader_trust(settings: Settings) -> Any:
     """What this user relies on when reading someone's receipt: pinned roots and PCRs, the own
     simulation's root."""
     from opg_magic.models import Trust
-    from opg_magic.network import simulation
+    from opg_magic.network import simnet_client
 
     return Trust(
-        simulated_roots=simulation.own_roots(),
+        simulated_roots=simnet_client.own_roots(),
         pinned_pcrs=frozenset(settings.get("pinned_pcrs")),
         skew_seconds=settings.get("skew"),
         payees=frozenset(settings.get("payees")),

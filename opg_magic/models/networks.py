@@ -1,7 +1,5 @@
-"""Network profiles: chain ids, contract addresses, RPCs, and who may be paid.
-
-Source of the OpenGradient figures: protocol sections 1, 2 and 6.
-"""
+"""The types of a network and of its token.  The networks themselves are in
+:mod:`opg_magic.network.profiles`."""
 
 from __future__ import annotations
 
@@ -9,11 +7,11 @@ from dataclasses import dataclass
 
 from opg_magic.models.proxy import Proxy
 
+#: OPG is counted in units of 10⁻¹⁸.
 OPG_DECIMALS = 18
 
-#: The cap that hosts of April 2026 asked for, in base units (0.1 OPG).  Others ask for other caps:
-#: 0.05 to 5 OPG.
-OBSERVED_CAP = 10**17
+#: The simulated network's name, in settings and receipts.
+SIM = "sim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Everything that must be known of a network before a first byte is sent.
+    """Everything that must be known of a network before the first byte is sent.
 
-    ``facilitators`` are the only addresses that may be named as settling party, ``payees`` those
-    that may be paid besides a host's own registered payment address.  Empty ``facilitators`` means
-    that nothing can be paid until the user pins one."""
+    Only ``facilitators`` may be named as the settling party.  Only ``payees`` may be paid, besides
+    a host's own registered payment address.  While ``facilitators`` is empty, nothing can be paid:
+    the user must pin one first."""
 
     name: str
     title: str
@@ -47,79 +45,17 @@ class Network:
     upto_proxy: str
     facilitators: tuple[str, ...] = ()
     payees: tuple[str, ...] = ()
-    #: Seconds without a charge after which hosts settle a payment session, by their own clock (60
-    #: to 100 were seen).
+    #: Seconds without a charge after which hosts settle a payment session, by their own clock.
+    #: Observed: 60 to 100.
     session_idle: float = 100.0
-    #: Set for a simulated network: which start of it this is (its chains do not outlive it).
+    #: Set for a simulated network: identifies one start of it.  Its chains end with it.
     run_id: str | None = None
-    #: SHA-256 fingerprints (lower-case hex) of attestation roots that are known to be simulated.
+    #: SHA-256 fingerprints (lower-case hex) of attestation roots known to be simulated.
     simulated_roots: frozenset[str] = frozenset()
-    #: Settlement relay on the registry chain, who may commit to it (empty: not pinned), and where
-    #: blobs are fetched.
+    #: The settlement relay on the registry chain, who may commit to it (empty: anyone), and where
+    #: blobs are fetched from.
     settlement_relay: str | None = None
     settlement_senders: tuple[str, ...] = ()
     blob_aggregators: tuple[str, ...] = ()
-    #: What stands between this machine and all of it, by the user's own setting.
+    #: The user's own proxy for everything that is not on this machine.
     proxy: Proxy | None = None
-
-
-PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
-UPTO_PROXY = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"
-OPG_ADDRESS = "0xFbC2051AE2265686a469421b2C5A2D5462FbF5eB"
-REGISTRY_ADDRESS = "0x703cB174AEadB35D611858369B4b1111dC9Abda6"
-PAYMENT_CHAIN_ID = 8453
-REGISTRY_CHAIN_ID = 10740
-
-OPG = Token("OPG", OPG_ADDRESS, OPG_DECIMALS, PAYMENT_CHAIN_ID)
-SIM_OPG = Token("sim-OPG", OPG_ADDRESS, OPG_DECIMALS, PAYMENT_CHAIN_ID)
-
-OPENGRADIENT = Network(
-    name="opengradient",
-    title="OpenGradient",
-    simulated=False,
-    registry_chain_id=REGISTRY_CHAIN_ID,
-    registry_address=REGISTRY_ADDRESS,
-    registry_rpcs=("https://ogevmdevnet.opengradient.ai",),
-    payment_chain_id=PAYMENT_CHAIN_ID,
-    payment_rpcs=("https://mainnet.base.org",),
-    token=OPG,
-    permit2=PERMIT2,
-    upto_proxy=UPTO_PROXY,
-)
-
-
-def simulated(
-    *,
-    registry_rpc: str,
-    payment_rpc: str,
-    facilitator: str,
-    run_id: str,
-    root_sha256: str,
-    more_registry_rpcs: tuple[str, ...] = (),
-    settlement_relay: str | None = None,
-    settlement_senders: tuple[str, ...] = (),
-    blob_aggregators: tuple[str, ...] = (),
-    session_idle: float = 100.0,
-) -> Network:
-    """The simulated network as one start of it describes itself: real chain ids and addresses,
-    local RPCs."""
-    return Network(
-        name="sim",
-        title="Simulated network",
-        simulated=True,
-        registry_chain_id=REGISTRY_CHAIN_ID,
-        registry_address=REGISTRY_ADDRESS,
-        registry_rpcs=(registry_rpc, *more_registry_rpcs),
-        payment_chain_id=PAYMENT_CHAIN_ID,
-        payment_rpcs=(payment_rpc,),
-        token=SIM_OPG,
-        permit2=PERMIT2,
-        upto_proxy=UPTO_PROXY,
-        facilitators=(facilitator,),
-        run_id=run_id,
-        simulated_roots=frozenset({root_sha256}),
-        settlement_relay=settlement_relay,
-        settlement_senders=settlement_senders,
-        blob_aggregators=blob_aggregators,
-        session_idle=session_idle,
-    )

@@ -104,9 +104,9 @@ def _models() -> list[str]:
 
 def networks() -> list[str]:
     """Names of the networks there are."""
-    from opg_magic.models.networks import OPENGRADIENT
+    from opg_magic.network.profiles import NAMES
 
-    return ["sim", OPENGRADIENT.name]
+    return list(NAMES)
 
 
 def _hosts() -> list[str]:

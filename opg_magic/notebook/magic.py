@@ -154,7 +154,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
             quote = session.quote(prompt, options)
             if several is not None:
                 quote = _for_all(quote, several)
-            simulated = _network(session, line) == "sim"
+            simulated = _is_simulated(session, line)
             self._display(bundle.settled_bundle(card.of_quote(quote, simulated=simulated)))
             return
         if several is None:
@@ -244,7 +244,7 @@ class OpgMagics(Magics):  # type: ignore[misc]
         )
         live = self._live(
             prompt,
-            simulated=_network(session, line) == "sim",
+            simulated=_is_simulated(session, line),
             show_text=not required.withhold_missing,
         )
         live.start()
@@ -608,6 +608,12 @@ def _for_all(quote: Quote, hosts: int) -> Quote:
 
 def _network(session: Session, line: Line) -> str:
     return str(line.get("network") or session.settings.get("network"))
+
+
+def _is_simulated(session: Session, line: magic_line.Line) -> bool:
+    from opg_magic.models.networks import SIM
+
+    return _network(session, line) == SIM
 
 
 def _options(line: Line) -> Any:

@@ -95,10 +95,11 @@ class Reading:
         Sums are base units as decimal text.  ``today`` is None while a simulated network is not
         running: each start of it is a network of its own."""
         from opg_magic import __version__
-        from opg_magic.network import simulation
+        from opg_magic.network import profiles, simnet_client
 
         settings = _settings()
         name = settings.get("network")
+        token = profiles.token_of(name)
         network, hosts = self._network(name)
         today: dict[str, str] | None = (
             {"reserved": "0", "cost": "0"} if network is not None else None
@@ -114,14 +115,12 @@ class Reading:
             "version": __version__,
             "network": {
                 "name": name,
-                "title": network.title
-                if network is not None
-                else ("Simulated network" if name == "sim" else name),
-                "simulated": name == "sim",
+                "title": profiles.title_of(name),
+                "simulated": name == profiles.SIM,
                 "up": network is not None,
                 "run_id": network.run_id if network is not None else None,
             },
-            "token": _token(name),
+            "token": {"symbol": token.symbol, "decimals": token.decimals},
             "limits": {
                 "call": str(settings.get("max_cost_per_call")),
                 "kernel": str(settings.get("max_cost_per_kernel")),
@@ -133,7 +132,7 @@ class Reading:
             "model": settings.get("model"),
             "registry_rpcs": len(settings.get("registry_rpcs")),
             "hosts": hosts,
-            "simulated_roots": sorted(simulation.own_roots()),
+            "simulated_roots": sorted(simnet_client.own_roots()),
             "payees": sorted(settings.get("payees")),
         }
 
@@ -141,18 +140,15 @@ class Reading:
     def _network(name: str) -> tuple[Network | None, list[dict[str, str]]]:
         """The network of that name, None if it is simulated and not running; and its hosts where
         they are known."""
-        from opg_magic.models.networks import OPENGRADIENT
-        from opg_magic.network import simulation
+        from opg_magic.network import profiles, simnet_client
 
-        if name == OPENGRADIENT.name:
-            return OPENGRADIENT, []
-        state = simulation.read_state() if name == "sim" else None
+        state = simnet_client.read_state() if name == profiles.SIM else None
         if state is None:
-            return None, []
+            return (profiles.resolve(name) if name == profiles.OPENGRADIENT.name else None), []
         hosts = [
             {"name": str(h["name"]), "tee_id": str(h["tee_id"])} for h in state.get("hosts", ())
         ]
-        return simulation.network(state), hosts
+        return profiles.resolve(name, state=state), hosts
 
     # --------------------------------------------------------------------------------- the registry
 
@@ -224,28 +220,20 @@ def _settings() -> Settings:
     return Settings()
 
 
-def _token(network: str) -> dict[str, Any]:
-    from opg_magic.models.networks import OPG, SIM_OPG
-
-    token = SIM_OPG if network == "sim" else OPG
-    return {"symbol": token.symbol, "decimals": token.decimals}
-
-
 def _asked(run_id: str | None) -> Network:
     """The network whose registry is asked, with the user's own RPCs."""
     from dataclasses import replace
 
-    from opg_magic.audit.readers import profile_of
-    from opg_magic.network import simulation
+    from opg_magic.network import profiles, simnet_client
 
     if run_id is not None:
-        state = simulation.read_state()
+        state = simnet_client.read_state()
         if state is None or str(state["run_id"]) != run_id:
             raise NotConfigured(
                 "The simulated network of this receipt does not run here; its registry is gone "
                 "with that start of it."
             )
-        return simulation.network(state)
+        return profiles.resolve(profiles.SIM, state=state)
     settings = _settings()
     rpcs = settings.get("registry_rpcs")
     if not rpcs:
@@ -254,7 +242,7 @@ def _asked(run_id: str | None) -> Network:
             hint="Set registry_rpcs (see: %opg config).",
         )
     try:
-        return replace(profile_of(rpcs, settings), registry_rpcs=tuple(rpcs))
+        return replace(profiles.resolve_by_rpcs(rpcs, settings), registry_rpcs=tuple(rpcs))
     except SimnetError as problem:
         raise NetworkUnavailable(problem.message) from None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import ConfigError
-from opg_magic.models.networks import OPG_DECIMALS
+from opg_magic.models.networks import OPG_DECIMALS, SIM
 from opg_magic.models.proxy import Proxy, read_proxy
 from opg_magic.settings import environment, paths
 
@@ -110,6 +110,10 @@ class Option:
     gathered: bool = False
     #: Whether a malformed value is repeated in the error; not where a password may stand in it.
     echoed: bool = True
+    #: Replaces the field of the same name in a real network's profile.
+    of_network: bool = False
+    #: Set only in the user's own file or environment: a notebook may be a stranger's.
+    own: bool = False
 
 
 _POLICY_ORDER = ("default", "strict", "audit")
@@ -120,7 +124,7 @@ def _stricter(mine: str, theirs: str) -> str:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("network", _text, "sim", "which network answers: sim or opengradient"),
+    Option("network", _text, SIM, "which network answers: sim or opengradient"),
     Option("model", _text, "openai/gpt-5", "model asked for when a cell names none"),
     Option(
         "policy",
@@ -155,6 +159,8 @@ OPTIONS: tuple[Option, ...] = (
         _seconds(5, 600),
         None,
         "seconds after which hosts settle (empty: the network's own)",
+        of_network=True,
+        own=True,
     ),
     Option(
         "max_cost_per_call",
@@ -195,33 +201,77 @@ OPTIONS: tuple[Option, ...] = (
         _one_of("auto", "environment", "keystore", "keyring"),
         "auto",
         "where the key of a real network is",
+        own=True,
     ),
-    Option("registry_rpcs", _list, (), "RPC URLs of the registry chain (empty: the network's own)"),
-    Option("payment_rpcs", _list, (), "RPC URLs of the payment chain (empty: the network's own)"),
-    Option("facilitators", _list, (), "addresses that may settle payments, pinned by you"),
+    Option(
+        "registry_rpcs",
+        _list,
+        (),
+        "RPC URLs of the registry chain (empty: the network's own)",
+        of_network=True,
+        own=True,
+    ),
+    Option(
+        "payment_rpcs",
+        _list,
+        (),
+        "RPC URLs of the payment chain (empty: the network's own)",
+        of_network=True,
+        own=True,
+    ),
+    Option(
+        "facilitators",
+        _list,
+        (),
+        "addresses that may settle payments, pinned by you",
+        of_network=True,
+        own=True,
+    ),
     Option(
         "payees",
         _list,
         (),
         "addresses that may be paid besides a host's registered one, pinned by you",
+        of_network=True,
+        own=True,
     ),
     Option(
         "settlement_relay",
         _text,
         None,
         "contract that puts hashes on record (empty: the network's own)",
+        of_network=True,
+        own=True,
     ),
-    Option("settlement_senders", _list, (), "addresses whose batches count, pinned by you"),
-    Option("blob_aggregators", _list, (), "URLs that batches are fetched from"),
+    Option(
+        "settlement_senders",
+        _list,
+        (),
+        "addresses whose batches count, pinned by you",
+        of_network=True,
+        own=True,
+    ),
+    Option(
+        "blob_aggregators",
+        _list,
+        (),
+        "URLs that batches are fetched from",
+        of_network=True,
+        own=True,
+    ),
     Option(
         "proxy",
         _proxy,
         None,
         "HTTP proxy to hosts and RPCs, as http://name:port; never for this machine",
         echoed=False,
+        of_network=True,
+        own=True,
     ),
-    Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review"),
-    Option("prices_file", _text, None, "JSON file that overrides the built-in price list"),
+    Option("pinned_pcrs", _list, (), "PCR hashes that you trust by your own review", own=True),
+    Option(
+        "prices_file", _text, None, "JSON file that overrides the built-in price list", own=True
+    ),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
 
@@ -232,24 +282,11 @@ RETIRED = {
     "was removed",
 }
 
-#: What comes from the user's own file or environment alone: a notebook may be a stranger's, and may
-#: not set it.
-OWN = frozenset(
-    {
-        "wallet",
-        "registry_rpcs",
-        "payment_rpcs",
-        "facilitators",
-        "payees",
-        "settlement_relay",
-        "settlement_senders",
-        "blob_aggregators",
-        "session_idle",
-        "proxy",
-        "pinned_pcrs",
-        "prices_file",
-    }
-)
+#: The settings that replace fields of a real network's profile.
+NETWORK_KEYS = tuple(option.key for option in OPTIONS if option.of_network)
+
+#: The settings that a notebook cannot change.
+OWN = frozenset(option.key for option in OPTIONS if option.own)
 
 
 def option(key: str) -> Option:

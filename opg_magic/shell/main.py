@@ -273,13 +273,14 @@ def _verify(options: argparse.Namespace) -> int:
     readers: Any = None
     with contextlib.ExitStack() as stack:
         if options.rpc or options.payment_rpc:
-            from opg_magic.audit.readers import profile_of, readers_of
+            from opg_magic.audit.readers import readers_of
+            from opg_magic.network.profiles import resolve_by_rpcs
 
             readers = stack.enter_context(
                 readers_of(
                     registry_rpcs=options.rpc,
                     payment_rpcs=options.payment_rpc,
-                    network=profile_of([*options.rpc, *options.payment_rpc], settings),
+                    network=resolve_by_rpcs([*options.rpc, *options.payment_rpc], settings),
                 )
             )
         report = verify_path(
@@ -545,9 +546,11 @@ def _wallet_approve(options: argparse.Namespace) -> int:
 def _simnet(arguments: list[str]) -> int:
     import subprocess
 
-    from opg_magic.network import simulation
+    from opg_magic.network import simnet_client
 
-    return subprocess.call([*simulation.launcher(), *arguments], env=simulation.clean_environment())  # noqa: S603
+    return subprocess.call(
+        [*simnet_client.launcher(), *arguments], env=simnet_client.clean_environment()
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import output
 from opg_magic.errors import OpgError, SimnetError
-from opg_magic.network import simulation
+from opg_magic.network import simnet_client
 
 if TYPE_CHECKING:
     from opg_magic.simnet.terms import Terms
@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 print("The simulated network is already running.", file=sys.stderr)
             return code
         state = supervisor.up(timeout=arguments.timeout, arguments=_serve_flags(arguments))
-        running = simulation.control(state, "GET", "/status")
+        running = simnet_client.control(state, "GET", "/status")
         if arguments.upstream is not None and running["model"] != arguments.upstream:
             raise SimnetError(
                 f"The simulated network already runs with another model: {running['model']}.",
@@ -140,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_status(running)
         return 0
     if command == "status":
-        status = simulation.status()
+        status = simnet_client.status()
         if arguments.json:
             print(json.dumps(status, indent=2))
         elif status is None:
@@ -151,12 +151,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if command == "down":
         print(
             "The simulated network has ended."
-            if simulation.down()
+            if simnet_client.down()
             else "The simulated network was not running."
         )
         return 0
     if command == "cheat":
-        answer = simulation.cheat(arguments.host, arguments.mode)
+        answer = simnet_client.cheat(arguments.host, arguments.mode)
         print(f"{answer['host']} {answer['says']}.")
         return 0
     if command == "cheats":
@@ -167,18 +167,18 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"{mode:<{width}}  {cheat.says}")
         return 0
     if command == "restart":
-        answer = simulation.restart(arguments.host)
+        answer = simnet_client.restart(arguments.host)
         print(
             f"{answer['host']} has restarted: {_count(answer['lost'], 'open session')} forgotten, "
             f"never collected."
         )
         return 0
     if command == "settle":
-        done = simulation.settle()
+        done = simnet_client.settle()
         print(f"{_count(done['transactions'], 'payment')} settled.")
         print(f"{_count(done['batches'], 'batch', 'batches')} committed.")
         return 0
-    _print_status(simulation.registry(arguments.host, arguments.action))
+    _print_status(simnet_client.registry(arguments.host, arguments.action))
     return 0
 
 

@@ -12,8 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.protocol.keccak import keccak256
 
 if TYPE_CHECKING:

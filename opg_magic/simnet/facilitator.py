@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic.errors import MalformedMessage, SimnetError
 from opg_magic.models import Authorisation
-from opg_magic.models.networks import PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import PERMIT2, UPTO_PROXY
 from opg_magic.protocol import x402
 from opg_magic.simnet import deploy
 

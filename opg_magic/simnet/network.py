@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import __version__
 from opg_magic.errors import OpgError, SimnetError
-from opg_magic.models.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, Network, simulated
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
-from opg_magic.network.simulation import install_hint, missing_packages
+from opg_magic.network.profiles import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, simulated
+from opg_magic.network.simnet_client import install_hint, missing_packages
 from opg_magic.settings import paths
 from opg_magic.simnet import deploy
 from opg_magic.simnet.facilitator import Facilitator

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import SimnetError
-from opg_magic.network import simulation
+from opg_magic.network import simnet_client
 from opg_magic.settings import environment, paths
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def serve(
 
     ``options`` are those of :class:`~opg_magic.simnet.network.SimNetwork`.
     """
-    for name in set(os.environ) - set(simulation.clean_environment()):
+    for name in set(os.environ) - set(simnet_client.clean_environment()):
         del os.environ[name]
         environment.forget(name)
     os.umask(0o077)
@@ -137,7 +137,7 @@ def serve(
         if not mine:
             return ALREADY
         # A state file that is here now was left by a process that was killed.
-        simulation.state_file().unlink(missing_ok=True)
+        simnet_client.state_file().unlink(missing_ok=True)
         logging.basicConfig(
             stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
         )
@@ -147,7 +147,7 @@ def serve(
             print(error, file=sys.stderr)
             return 1
         finally:
-            simulation.state_file().unlink(missing_ok=True)
+            simnet_client.state_file().unlink(missing_ok=True)
     return 0
 
 
@@ -177,13 +177,13 @@ async def _serve(options: dict[str, Any], idle_seconds: float) -> None:
                 break
     finally:
         # First the file: whoever looks from here on must not find a network that is going.
-        simulation.state_file().unlink(missing_ok=True)
+        simnet_client.state_file().unlink(missing_ok=True)
         await network.stop()
 
 
 def write_state(network: SimNetwork) -> None:
     """Write the state file at once and whole, 0600."""
-    path = simulation.state_file()
+    path = simnet_client.state_file()
     draft = path.with_name(f".state.{os.getpid()}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(network.state, file, indent=1)
@@ -200,22 +200,22 @@ def up(*, timeout: float = 60.0, arguments: tuple[str, ...] = ()) -> dict[str, A
 
     ``arguments`` are flags of ``serve``.  SimnetError, with the end of the log, if it does not come
     up in time."""
-    state = simulation.read_state()
+    state = simnet_client.read_state()
     if state is not None:
         return state
-    missing = simulation.missing_packages()
+    missing = simnet_client.missing_packages()
     if missing:
         raise SimnetError(
-            f"The simulated network needs {', '.join(missing)}.", hint=simulation.install_hint()
+            f"The simulated network needs {', '.join(missing)}.", hint=simnet_client.install_hint()
         )
     deadline = time.monotonic() + timeout
     process = _spawn(arguments)
     while True:
-        state = simulation.read_state()
+        state = simnet_client.read_state()
         if state is not None:
             return state
         code = process.poll()
-        if code == ALREADY and not is_locked() and simulation.read_state() is None:
+        if code == ALREADY and not is_locked() and simnet_client.read_state() is None:
             # The other one ended before it was ready (killed, or told to): the place is free again.
             process, code = _spawn(arguments), None
         if code not in (None, ALREADY):
@@ -244,7 +244,7 @@ def _spawn(arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "opg_magic.simnet", "serve", *arguments],
-            env=simulation.clean_environment(),
+            env=simnet_client.clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

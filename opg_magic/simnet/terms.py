@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from opg_magic.errors import SimnetError
-from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.network.profiles import OBSERVED_CAP
 
 #: Hosts look for sessions to settle this often, in seconds.
 LOOK_SECONDS = 25.0

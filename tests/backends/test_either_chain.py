@@ -24,7 +24,7 @@ from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.models import Authorisation, Charge, Prompt
-from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
+from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.network.registry import RegistryReader
 from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle

@@ -35,7 +35,7 @@ from support.lab_page import (
 )
 from support.lying_rpc import Edit, listener, lying_rpc
 
-from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.network.profiles import OPENGRADIENT
 
 pytestmark = [
     pytest.mark.browser,

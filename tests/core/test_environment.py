@@ -27,7 +27,7 @@ shell = InteractiveShell.instance()
 shell.run_cell({before!r})
 shell.run_line_magic("load_ext", "opg_magic")
 shell.run_cell({after!r})
-from opg_magic.network import simulation as simlink
+from opg_magic.network import simnet_client
 from opg_magic.settings import environment, paths
 from opg_magic.settings.config import Settings
 from opg_magic.wallet import keys
@@ -36,7 +36,7 @@ key = environment.secret("OPG_PRIVATE_KEY")
 print(json.dumps({{
     "day": settings.get("max_cost_per_day"), "policy": settings.get("policy"), "rpcs": settings.get("registry_rpcs"),
     "claims": settings.get("required_claims"), "origin": settings.origin("policy"), "ignored": settings.ignored(),
-    "home": str(paths.home()), "passed_on": simlink.clean_environment(), "key": key.reveal() if key else None,
+    "home": str(paths.home()), "passed_on": simnet_client.clean_environment(), "key": key.reveal() if key else None,
     "password": environment.password().reveal() if environment.password() else None,
 }}))
 """

@@ -19,7 +19,8 @@ from opg_magic.models import (
     parse_units,
     significant,
 )
-from opg_magic.models.networks import OPG, SIM_OPG, Token
+from opg_magic.models.networks import Token
+from opg_magic.network.profiles import OPG, SIM_OPG
 
 
 @given(st.integers(min_value=0, max_value=2**256 - 1), st.integers(min_value=0, max_value=30))

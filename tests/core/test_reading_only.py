@@ -18,8 +18,8 @@ from support import signing
 from support.signed_receipts import jsonl, signed, verify
 
 from opg_magic.errors import ConfigError, InstallationError, NetworkUnavailable
-from opg_magic.models.networks import OPENGRADIENT
-from opg_magic.network import simulation
+from opg_magic.network import simnet_client
+from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.settings import paths
 from opg_magic.shell.main import main
 
@@ -109,7 +109,7 @@ def test_without_any_home_reading_works_and_writing_says_why(
         monkeypatch.setattr(platformdirs, kind, none)
     from opg_magic.settings.config import Settings, write_user
 
-    assert simulation.own_roots() == frozenset() and simulation.read_state() is None
+    assert simnet_client.own_roots() == frozenset() and simnet_client.read_state() is None
     assert paths.existing("ledger.sqlite") is None
     assert Settings().get("policy") == "default"
     for write in (paths.home, lambda: write_user("policy", "strict")):

@@ -27,13 +27,8 @@ from opg_magic.models import (
     Trust,
     VerdictStatus,
 )
-from opg_magic.models.networks import (
-    OPENGRADIENT,
-    REGISTRY_ADDRESS,
-    REGISTRY_CHAIN_ID,
-    Network,
-    simulated,
-)
+from opg_magic.models.networks import Network
+from opg_magic.network.profiles import OPENGRADIENT, REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, simulated
 from opg_magic.receipt.document import build_receipt
 from opg_magic.receipt.form import digest
 from opg_magic.verify import DEFAULT, Policy, judge

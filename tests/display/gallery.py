@@ -16,7 +16,7 @@ from support import states  # noqa: E402
 
 from opg_magic.display import bundle, card, html  # noqa: E402
 from opg_magic.models import Charge, Money, Phase, Problem, Progress, VerdictStatus  # noqa: E402
-from opg_magic.models.networks import OBSERVED_CAP, OPG  # noqa: E402
+from opg_magic.network.profiles import OBSERVED_CAP, OPG  # noqa: E402
 from opg_magic.notebook.live import LiveDisplay  # noqa: E402
 
 LIGHT = (

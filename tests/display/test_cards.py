@@ -13,7 +13,7 @@ from support.inspecting import inspect
 
 from opg_magic.display import bundle, card, plain, words
 from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus, plain_text
-from opg_magic.models.networks import OBSERVED_CAP, OPG
+from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.verify._claims import waiting
 
 EVERY_MIME = ("text/plain", "text/markdown", "text/html")

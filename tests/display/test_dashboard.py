@@ -18,7 +18,7 @@ from opg_magic.call.session import HostRow, Spending
 from opg_magic.errors import LedgerError, NetworkUnavailable
 from opg_magic.ledger.frames import COLUMNS
 from opg_magic.models import Money, VerdictStatus
-from opg_magic.models.networks import OBSERVED_CAP, OPG
+from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.notebook import dashboard as module
 from opg_magic.notebook.dashboard import dashboard, hosts_html, share
 

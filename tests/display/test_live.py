@@ -13,7 +13,7 @@ from support import states
 from support.inspecting import inspect
 
 from opg_magic.models import Money, Phase, Progress
-from opg_magic.models.networks import OBSERVED_CAP, OPG
+from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.notebook.live import INTERVAL, LiveDisplay, ipython_publisher
 
 

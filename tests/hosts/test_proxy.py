@@ -17,9 +17,9 @@ from support.tls_host import Request, chunk, identity, reply, stream_head, tls_h
 
 from opg_magic.errors import ChannelRefused, ConfigError, HostUnavailable, NetworkUnavailable
 from opg_magic.models import CHAT_PATH
-from opg_magic.models.networks import OPENGRADIENT
 from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for, read_proxy
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.network.relay import SettlementReader
 from opg_magic.network.rpc import Rpc
 from opg_magic.network.transport import HostPool, SendFailed
@@ -342,9 +342,9 @@ def test_this_machine_is_known_by_its_name_alone(host: str, here: bool) -> None:
 def test_a_session_carries_the_setting_to_the_real_network_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opg_magic.audit.readers import profile_of
+    from opg_magic.network.profiles import resolve_by_rpcs
 
     found = settings(tmp_path, user='proxy = "http://p.example:3128"')
-    monkeypatch.setattr("opg_magic.network.simulation.read_state", lambda: None)
-    assert profile_of((), found).proxy == Proxy("http://p.example:3128")
-    assert profile_of(()).proxy is None
+    monkeypatch.setattr("opg_magic.network.simnet_client.read_state", lambda: None)
+    assert resolve_by_rpcs((), found).proxy == Proxy("http://p.example:3128")
+    assert resolve_by_rpcs(()).proxy is None

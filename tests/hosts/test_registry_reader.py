@@ -29,10 +29,11 @@ from opg_magic.errors import (
     RpcsDisagree,
     WrongChain,
 )
-from opg_magic.models.networks import OPENGRADIENT, REGISTRY_ADDRESS, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network import abi
 from opg_magic.network.choice import order_hosts
+from opg_magic.network.profiles import OPENGRADIENT, REGISTRY_ADDRESS
 from opg_magic.network.registry import RegistryReader, RegistrySnapshot
 from opg_magic.network.rpc import Rpc
 from opg_magic.simnet.chain import Chain

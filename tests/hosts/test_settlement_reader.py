@@ -19,9 +19,10 @@ from support.rpc_double import Edit, error, result, rpc_double
 
 from opg_magic.errors import ConfigError, NetworkUnavailable, RpcsDisagree, WrongChain
 from opg_magic.models import BatchEvidence
-from opg_magic.models.networks import OPENGRADIENT, UPTO_PROXY, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network import relay
+from opg_magic.network.profiles import OPENGRADIENT, UPTO_PROXY
 from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
 from opg_magic.simnet import deploy

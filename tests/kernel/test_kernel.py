@@ -15,7 +15,7 @@ from support.simnet import ProcessSimnet, isolated_home
 from support.waiting import until
 
 from opg_magic.ledger.store import Ledger
-from opg_magic.network import simulation
+from opg_magic.network import simnet_client
 
 pytestmark = [pytest.mark.kernel, pytest.mark.simnet]
 
@@ -102,7 +102,7 @@ def test_a_failed_check_stops_the_notebook_and_keeps_the_old_value(notebook):
     (bundle,) = cards(failed)
     assert "FAILED" in bundle["text/plain"].upper()
     assert never["outputs"] == []
-    simulation.cheat("anna", "off")
+    simnet_client.cheat("anna", "off")
 
 
 def test_the_failed_cards_text_is_not_the_withheld_answer(notebook):
@@ -139,7 +139,7 @@ async def test_stop_cancels_at_once_and_says_what_was_charged(notebook):
         await client.km.interrupt_kernel()
         await running
         await client.async_execute_cell(client.nb.cells[3], 3)
-    simulation.cheat("bruno", "off")
+    simnet_client.cheat("bruno", "off")
     outputs = client.nb.cells[2]["outputs"]
     (error,) = [o for o in outputs if o["output_type"] == "error"]
     assert error["ename"] == "CallInterrupted"
@@ -172,7 +172,7 @@ def test_papermill_stops_at_a_failed_cell(notebook, tmp_path, kernel_home):
     nbformat.write(client.nb, source)
     with pytest.raises(papermill.PapermillExecutionError):
         papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), progress_bar=False)
-    simulation.cheat("chidi", "off")
+    simnet_client.cheat("chidi", "off")
 
 
 def test_attack_28_the_saved_notebook_holds_no_secret(notebook, kernel_home: Path):
@@ -245,7 +245,7 @@ def test_a_killed_kernel_leaves_a_record_of_its_payment(notebook, kernel_home: P
         asyncio.run(kill_in_mid_answer())
     except Exception as problem:
         assert "died" in str(problem).lower() or "kernel" in str(problem).lower()
-    simulation.cheat("chidi", "off")
+    simnet_client.cheat("chidi", "off")
     ledger = Ledger(kernel_home / "ledger.sqlite")
     until(ledger.unfinished)
     assert [u.charge.value for u in ledger.unfinished()] == ["unknown"]

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from opg_magic.errors import MalformedMessage, PaymentRefused
 from opg_magic.models import Authorisation, Host, PaymentTerms
-from opg_magic.models.networks import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY
 from opg_magic.protocol import x402
 
 KEY = b"\x17" * 32

@@ -17,7 +17,7 @@ from opg_magic.display.bundle import answer_bundle, settled_bundle
 from opg_magic.display.card import of_answer
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Evidence, Prompt, RegistryEvidence, Trust, VerdictStatus
-from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.receipt.document import MIME_TYPE, Receipt
 from opg_magic.verify import STRICT
 

@@ -30,7 +30,7 @@ from opg_magic.models import (
     Status,
     Trust,
 )
-from opg_magic.models.networks import OPENGRADIENT
+from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.receipt.document import Receipt, supplement_json, supplement_kind, supplemented
 from opg_magic.verify import AUDIT
 

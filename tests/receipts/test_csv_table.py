@@ -28,7 +28,7 @@ from opg_magic.ledger.export import export
 from opg_magic.ledger.frames import COLUMNS, receipts
 from opg_magic.ledger.store import Ledger
 from opg_magic.models import Cost, Money, Prompt
-from opg_magic.models.networks import SIM_OPG
+from opg_magic.network.profiles import SIM_OPG
 from opg_magic.shell.main import main
 
 CASES = json.loads((Path(__file__).parents[1] / "corpus" / "guarded.json").read_text("utf-8"))

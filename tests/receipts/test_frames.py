@@ -30,7 +30,7 @@ from opg_magic.ledger.export import export
 from opg_magic.ledger.frames import COLUMNS, LABELS, receipts
 from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Cost, Money, VerdictStatus
-from opg_magic.models.networks import OBSERVED_CAP, SIM_OPG
+from opg_magic.network.profiles import OBSERVED_CAP, SIM_OPG
 from opg_magic.receipt.document import Receipt
 from opg_magic.settings.limits import Limits
 

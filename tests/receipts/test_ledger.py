@@ -15,7 +15,8 @@ from support.receipts import NOW, SIM, authorisation, failed_receipt, receipt, v
 from opg_magic.errors import LedgerError, LimitExceeded
 from opg_magic.ledger.store import CallIntent, Ledger, network_key
 from opg_magic.models import Charge, VerdictStatus
-from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, Network, simulated
+from opg_magic.models.networks import Network
+from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT, simulated
 from opg_magic.receipt.document import Receipt, new_id
 from opg_magic.settings import paths
 from opg_magic.settings.limits import Limits

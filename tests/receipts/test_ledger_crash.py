@@ -14,7 +14,7 @@ import pytest
 from support.receipts import SIM, receipt
 
 from opg_magic.ledger.store import Ledger
-from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.network.profiles import OBSERVED_CAP
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 

@@ -19,7 +19,7 @@ from opg_magic.ledger.export import export
 from opg_magic.ledger.frames import receipts
 from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Prompt, VerdictStatus
-from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.receipt.document import Receipt, new_id
 from opg_magic.receipt.form import digest
 from opg_magic.server.ledger import LedgerReader

@@ -18,7 +18,7 @@ from opg_magic.errors import LedgerError
 from opg_magic.ledger.rescue import deleted_files, rescue
 from opg_magic.ledger.schema import KEYS
 from opg_magic.ledger.store import CallIntent, Ledger
-from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.receipt.document import new_id
 from opg_magic.settings.limits import Limits
 from opg_magic.shell.main import main

@@ -23,7 +23,7 @@ from support.receipts import SIM, receipt
 from opg_magic.errors import LedgerError
 from opg_magic.ledger import schema
 from opg_magic.ledger.store import Ledger
-from opg_magic.models.networks import OBSERVED_CAP
+from opg_magic.network.profiles import OBSERVED_CAP
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX locks")
 

@@ -22,7 +22,7 @@ from support.simnet import ProcessSimnet, isolated_home
 
 from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import VerdictStatus
-from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT
+from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT
 from opg_magic.receipt.document import new_id
 from opg_magic.settings.limits import Limits
 

@@ -9,8 +9,8 @@ import pytest
 from eth_account import Account
 from eth_utils import keccak
 
-from opg_magic.models.networks import OPG_ADDRESS
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPG_ADDRESS
 from opg_magic.simnet import chain as chain_module
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import BLOCK_SECONDS, Chain, Reverted

@@ -24,8 +24,8 @@ from cryptography.x509.oid import NameOID
 from eth_account import Account
 from eth_utils import keccak
 
-from opg_magic.models.networks import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Chain, Reverted
 from opg_magic.simnet.deploy import Contract, RegistryAdmin

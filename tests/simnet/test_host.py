@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from support.simnet import Client, RunningSimnet, chat, client
 
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH
-from opg_magic.models.networks import OBSERVED_CAP, OPG_ADDRESS
+from opg_magic.network.profiles import OBSERVED_CAP, OPG_ADDRESS
 from opg_magic.protocol import canonical
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
@@ -708,7 +708,7 @@ async def test_a_spent_nonce_is_refused(honest_simnet: RunningSimnet) -> None:
 async def test_too_little_allowance_or_balance_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opg_magic.models.networks import PERMIT2
+    from opg_magic.network.profiles import PERMIT2
     from opg_magic.simnet import deploy
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path))

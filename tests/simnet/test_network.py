@@ -14,20 +14,20 @@ import pytest
 from support.simnet import RunningSimnet, chat, client
 
 from opg_magic.errors import SimnetError
-from opg_magic.models.networks import (
+from opg_magic.network import profiles, simnet_client
+from opg_magic.network.profiles import (
     OPG_ADDRESS,
     PAYMENT_CHAIN_ID,
     REGISTRY_ADDRESS,
     REGISTRY_CHAIN_ID,
 )
-from opg_magic.network import simulation
 from opg_magic.protocol.keccak import keccak256
 
 
 def control(
     simnet: RunningSimnet, method: str, path: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    return simulation.control(simnet.net.state, method, path, body)
+    return simnet_client.control(simnet.net.state, method, path, body)
 
 
 def test_three_hosts_of_different_owners_are_active(honest_simnet: RunningSimnet) -> None:
@@ -69,8 +69,8 @@ def test_the_profile_has_the_real_ids_and_addresses_and_local_rpcs(simnet: Runni
 def test_state_holds_what_a_client_needs(simnet: RunningSimnet) -> None:
     state = simnet.net.state
     assert state["version"] == 1
-    assert simulation.network(state) == simnet.network
-    assert int(simulation.wallet_key(state).reveal(), 16) == int.from_bytes(
+    assert profiles.of_state(state) == simnet.network
+    assert int(simnet_client.wallet_key(state).reveal(), 16) == int.from_bytes(
         simnet.wallet_key.reveal(), "big"
     )
     assert [h["name"] for h in state["hosts"]] == ["anna", "bruno", "chidi"]
@@ -123,7 +123,7 @@ def test_a_host_answers_to_the_beginning_of_its_tee_id(simnet: RunningSimnet) ->
 def test_control_needs_its_token(simnet: RunningSimnet) -> None:
     state = {**simnet.net.state, "control_token": "guess"}
     with pytest.raises(SimnetError, match="X-Control-Token"):
-        simulation.control(state, "GET", "/status")
+        simnet_client.control(state, "GET", "/status")
 
 
 def test_control_shows_status_without_secrets(honest_simnet: RunningSimnet) -> None:
@@ -169,7 +169,7 @@ def test_control_reports_clients_and_the_wish_to_end(
     seen: list[int] = []
     ended = threading.Event()
     with RunningSimnet(on_client=seen.append, on_down=ended.set) as own:
-        simulation.lease(own.net.state, pid=4321)
+        simnet_client.lease(own.net.state, pid=4321)
         with pytest.raises(SimnetError, match="malformed"):
             control(own, "POST", "/clients", {"pid": "1"})
         control(own, "POST", "/down")

@@ -16,8 +16,8 @@ from eth_account import Account
 from web3 import AsyncHTTPProvider, AsyncWeb3, HTTPProvider, Web3
 from web3.exceptions import ContractCustomError, TransactionNotFound
 
-from opg_magic.models.networks import OPG_ADDRESS, PERMIT2
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2
 from opg_magic.simnet import deploy
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.rpc import MAX_BATCH, MAX_REQUEST_BYTES, RpcServer

@@ -15,9 +15,9 @@ from support.simnet import Client, RunningSimnet, chat, client
 
 from opg_magic.errors import SimnetError
 from opg_magic.models import CHAT_PATH, Authorisation
-from opg_magic.models.networks import OBSERVED_CAP
 from opg_magic.models.secret import Secret
-from opg_magic.network import simulation
+from opg_magic.network import profiles, simnet_client
+from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
@@ -206,9 +206,9 @@ async def test_the_terms_are_offered_and_told(own: RunningSimnet) -> None:
         answer = await c.unpaid(chat("x"))
     (offer,) = json.loads(base64.b64decode(answer.headers["PAYMENT-REQUIRED"]))["accepts"]
     assert (offer["amount"], offer["maxTimeoutSeconds"]) == (str(5 * 10**18), 600)
-    assert simulation.network(own.net.state) == own.network
+    assert profiles.of_state(own.net.state) == own.network
     assert own.network.session_idle == 60.0
-    status = simulation.control(own.net.state, "GET", "/status")
+    status = simnet_client.control(own.net.state, "GET", "/status")
     assert status["terms"] == own.net.state["terms"]
     assert (status["terms"]["name"], status["terms"]["cap"], status["settle_idle"]) == (
         "2026-07",
@@ -242,7 +242,7 @@ async def test_of_two_authorisations_on_a_balance_for_one_the_second_stays_unpai
 async def test_a_restart_through_the_control_address(own: RunningSimnet) -> None:
     async with client(own) as c:
         assert (await c.pay(chat("hello"))).status_code == 200
-        assert simulation.control(own.net.state, "POST", "/restart", {"host": "anna"}) == {
+        assert simnet_client.control(own.net.state, "POST", "/restart", {"host": "anna"}) == {
             "host": "anna",
             "lost": 1,
         }

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from support.simnet import RunningSimnet, chat, client
 
-from opg_magic.models.networks import UPTO_PROXY
-from opg_magic.network import simulation
+from opg_magic.network import profiles, simnet_client
+from opg_magic.network.profiles import UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.simnet import deploy
 from opg_magic.simnet.settlement import UNSIGNED, Batch, BatchLimits, BlobStore, Settler
@@ -167,7 +167,9 @@ async def test_limits_are_set_and_a_batch_asked_for_through_the_control_address(
     loop = asyncio.get_running_loop()
 
     def control(body: dict[str, Any] | None = None) -> Any:
-        return loop.run_in_executor(None, simulation.control, state, "POST", "/settle_batch", body)
+        return loop.run_in_executor(
+            None, simnet_client.control, state, "POST", "/settle_batch", body
+        )
 
     set_to = await control({"size": 5, "idle_seconds": 60, "age_seconds": 90})
     assert set_to == {"limits": {"size": 5, "idle": 60.0, "age": 90.0}}
@@ -189,7 +191,7 @@ def test_the_state_names_relay_sender_and_blob_store(simnet: RunningSimnet) -> N
     assert network.settlement_senders == (state["settlement_sender"],)
     assert network.blob_aggregators == (state["blob_store"],)
     assert state["settlement_sender"] not in {state["facilitator"], state["payer"]}
-    assert simulation.network(state) == network
+    assert profiles.of_state(state) == network
 
 
 # ------------------------------------------------------------------------------------------- single

@@ -19,7 +19,7 @@ import pytest
 from support.simnet import ProcessSimnet
 
 from opg_magic.errors import SimnetError
-from opg_magic.network import simulation
+from opg_magic.network import profiles, simnet_client
 from opg_magic.simnet import supervisor
 
 
@@ -36,40 +36,40 @@ def wait_gone(pid: int, timeout: float = 30.0) -> None:
 
 
 def test_up_starts_one_private_process_and_down_ends_it(simnet_process: ProcessSimnet) -> None:
-    assert simulation.read_state() is None
-    assert simulation.status() is None
+    assert simnet_client.read_state() is None
+    assert simnet_client.status() is None
     state = simnet_process.up()
     pid = state["pid"]
     assert pid != os.getpid()
     assert os.getpgid(pid) == pid != os.getpgid(0)
-    assert stat.S_IMODE(simulation.state_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(simnet_client.state_file().stat().st_mode) == 0o600
     assert stat.S_IMODE(supervisor.log_file().stat().st_mode) == 0o600
-    assert simulation.still_runs(state)
+    assert simnet_client.still_runs(state)
     assert simnet_process.up() == state
-    assert simulation.ensure_up() == state
-    network = simulation.network(state)
-    assert network.simulated_roots == {state["root_sha256"]} == simulation.own_roots()
+    assert simnet_client.ensure_up() == state
+    network = profiles.of_state(state)
+    assert network.simulated_roots == {state["root_sha256"]} == simnet_client.own_roots()
     assert network.run_id == state["run_id"]
 
-    assert simulation.cheat("anna", "slow")["mode"] == "slow"
-    status = simulation.status()
+    assert simnet_client.cheat("anna", "slow")["mode"] == "slow"
+    status = simnet_client.status()
     assert status is not None
     assert [h["cheat"] for h in status["hosts"]] == ["slow", "off", "off"]
 
-    assert simulation.down() is True
+    assert simnet_client.down() is True
     wait_gone(pid)
-    assert not simulation.state_file().exists()
-    assert simulation.read_state() is None
-    assert not simulation.still_runs(state)
-    assert simulation.down() is False
+    assert not simnet_client.state_file().exists()
+    assert simnet_client.read_state() is None
+    assert not simnet_client.still_runs(state)
+    assert simnet_client.down() is False
     with pytest.raises(SimnetError, match="opg simnet up"):
-        simulation.cheat("anna", "off")
+        simnet_client.cheat("anna", "off")
 
 
 def test_two_starts_at_once_make_one_network(simnet_process: ProcessSimnet) -> None:
     states: list[dict[str, Any]] = []
     starts = [
-        threading.Thread(target=lambda: states.append(simulation.ensure_up())) for _ in range(3)
+        threading.Thread(target=lambda: states.append(simnet_client.ensure_up())) for _ in range(3)
     ]
     for start in starts:
         start.start()
@@ -86,8 +86,8 @@ def test_a_crash_blocks_nothing(simnet_process: ProcessSimnet) -> None:
     first = simnet_process.up()
     os.kill(first["pid"], signal.SIGKILL)
     wait_gone(first["pid"])
-    assert simulation.state_file().exists()
-    assert simulation.read_state() is None
+    assert simnet_client.state_file().exists()
+    assert simnet_client.read_state() is None
     assert not supervisor.is_locked()
     second = simnet_process.up()
     assert second["run_id"] != first["run_id"]
@@ -98,7 +98,7 @@ def test_it_ends_when_its_last_client_has_ended(simnet_process: ProcessSimnet) -
     state = simnet_process.up("--idle-exit", "1")
     client = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        simulation.lease(state, pid=client.pid)
+        simnet_client.lease(state, pid=client.pid)
         handle = os.pidfd_open(state["pid"])
         # Longer than the idle time: it would be gone if the living client did not count.
         assert not select.select([handle], [], [], 2.5)[0]
@@ -106,7 +106,7 @@ def test_it_ends_when_its_last_client_has_ended(simnet_process: ProcessSimnet) -
     finally:
         client.communicate(b"\n")
     wait_gone(state["pid"])
-    assert not simulation.state_file().exists()
+    assert not simnet_client.state_file().exists()
     assert "Traceback" not in supervisor.log_file().read_text("utf-8")
 
 
@@ -134,8 +134,8 @@ def test_a_users_secrets_do_not_reach_it(
 
 def test_its_log_holds_no_secret(simnet_process: ProcessSimnet) -> None:
     state = simnet_process.up()
-    key = simulation.wallet_key(state).reveal()
-    simulation.down()
+    key = simnet_client.wallet_key(state).reveal()
+    simnet_client.down()
     log = supervisor.log_file().read_text("utf-8")
     assert state["run_id"] in log
     assert key.removeprefix("0x") not in log
@@ -149,8 +149,8 @@ def test_a_failed_start_shows_the_end_of_the_log(simnet_process: ProcessSimnet) 
     with pytest.raises(
         SimnetError, match=r"ended while starting[\s\S]*payer.key does not hold a key"
     ):
-        simulation.ensure_up()
-    assert simulation.read_state() is None
+        simnet_client.ensure_up()
+    assert simnet_client.read_state() is None
 
 
 def test_a_state_file_that_points_elsewhere_gets_no_token(opg_home: Path) -> None:
@@ -161,15 +161,15 @@ def test_a_state_file_that_points_elsewhere_gets_no_token(opg_home: Path) -> Non
         "run_id": "a",
     }
     with pytest.raises(SimnetError, match="not on this machine"):
-        simulation.control(state, "GET", "/status")
-    simulation.state_file().write_text(json.dumps(state))
-    assert simulation.read_state() is None
+        simnet_client.control(state, "GET", "/status")
+    simnet_client.state_file().write_text(json.dumps(state))
+    assert simnet_client.read_state() is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "run_id": "a"}'])
 def test_a_damaged_state_file_counts_as_none(opg_home: Path, text: str) -> None:
-    simulation.state_file().write_text(text)
-    assert simulation.read_state() is None
+    simnet_client.state_file().write_text(text)
+    assert simnet_client.read_state() is None
 
 
 def test_a_living_client_keeps_the_network_and_a_dead_one_does_not(
@@ -197,8 +197,8 @@ def test_an_ended_process_does_not_run_though_nobody_waited_for_it(opg_home: Pat
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     state = {"pid": child.pid, "run_id": "a"}
-    simulation.state_file().write_text(json.dumps(state))
-    assert not simulation.still_runs(state)
+    simnet_client.state_file().write_text(json.dumps(state))
+    assert not simnet_client.still_runs(state)
     child.wait()
 
 
@@ -207,7 +207,7 @@ def test_only_one_process_holds_the_lock(opg_home: Path) -> None:
         assert mine
         code = "from opg_magic.simnet import supervisor; raise SystemExit(supervisor.serve())"
         other = subprocess.run(
-            [sys.executable, "-c", code], env=simulation.clean_environment(), check=False
+            [sys.executable, "-c", code], env=simnet_client.clean_environment(), check=False
         )
         assert other.returncode == supervisor.ALREADY
     assert not supervisor.is_locked()
@@ -216,8 +216,8 @@ def test_only_one_process_holds_the_lock(opg_home: Path) -> None:
 def test_without_the_extra_starting_names_the_pip_command(
     opg_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation, "missing_packages", lambda: ["py-evm"])
-    for start in (simulation.ensure_up, supervisor.up):
+    monkeypatch.setattr(simnet_client, "missing_packages", lambda: ["py-evm"])
+    for start in (simnet_client.ensure_up, supervisor.up):
         with pytest.raises(SimnetError, match=r'py-evm[\s\S]*pip install "py-evm'):
             start()
 
@@ -225,7 +225,7 @@ def test_without_the_extra_starting_names_the_pip_command(
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "opg_magic.simnet", *arguments],
-        env=simulation.clean_environment(),
+        env=simnet_client.clean_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from opg_magic.models.networks import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.simnet.chain import Receipt, Reverted, revert_reason
 from opg_magic.simnet.network import SimNetwork

@@ -23,7 +23,7 @@ from opg_magic.models import (
     SettlementTx,
     VerdictStatus,
 )
-from opg_magic.models.networks import OBSERVED_CAP, REGISTRY_CHAIN_ID, SIM_OPG, UPTO_PROXY
+from opg_magic.network.profiles import OBSERVED_CAP, REGISTRY_CHAIN_ID, SIM_OPG, UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.protocol.frame import SignedFields
 from opg_magic.receipt.document import Receipt

@@ -13,7 +13,7 @@ from support import states
 from opg_magic.call.session import HostRow, ModelRow, Spending
 from opg_magic.errors import LedgerError
 from opg_magic.models import Answer, Money, Phase, Progress, Prompt, Quote
-from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, OPG
+from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT, OPG
 from opg_magic.receipt.document import Receipt
 from opg_magic.settings.config import Settings
 from opg_magic.settings.prices import load as load_prices

@@ -91,7 +91,7 @@ class _Worker:
         from support.receipts import NOW, SIM, authorisation, receipt
 
         from opg_magic.ledger.store import CallIntent
-        from opg_magic.models.networks import OBSERVED_CAP
+        from opg_magic.network.profiles import OBSERVED_CAP
         from opg_magic.receipt.document import new_id
         from opg_magic.settings.limits import Limits
 

@@ -12,7 +12,8 @@ from support.receipts import SIM, authorisation, cost
 
 from opg_magic.audit.judgement import Report, verify_path
 from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
-from opg_magic.models.networks import SIM_OPG, Network
+from opg_magic.models.networks import Network
+from opg_magic.network.profiles import SIM_OPG
 from opg_magic.protocol.canonical import CANONICALISER
 from opg_magic.receipt.document import Receipt, build_receipt, new_id
 from opg_magic.receipt.form import digest

@@ -31,8 +31,9 @@ from opg_magic.models import (
     Trust,
     strict_json,
 )
-from opg_magic.models.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
 from opg_magic.protocol import canonical, x402
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.protocol.reply import read_reply

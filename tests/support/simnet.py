@@ -25,7 +25,7 @@ from opg_magic import models
 from opg_magic.models import CHAT_PATH, Authorisation
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
-from opg_magic.network import simulation
+from opg_magic.network import simnet_client
 from opg_magic.protocol import x402
 from opg_magic.simnet import deploy
 from opg_magic.simnet.host import Host
@@ -175,22 +175,22 @@ class RunningSimnet:
 
 class ProcessSimnet:
     """The real background process, in the home folder of ``OPG_HOME``, through
-    :mod:`opg_magic.network.simulation` alone."""
+    :mod:`opg_magic.network.simnet_client` alone."""
 
     def __init__(self) -> None:
         self.home = Path(os.environ["OPG_HOME"])
 
     def up(self, *flags: str) -> dict[str, Any]:
         """Start it with a fast model, unless it runs; the state."""
-        simulation.command(["up", "--token-delay", "0", *flags])
-        state = simulation.read_state()
+        simnet_client.command(["up", "--token-delay", "0", *flags])
+        state = simnet_client.read_state()
         assert state is not None
         return state
 
     def end(self) -> None:
         """End it, whatever became of it."""
         with contextlib.suppress(Exception):
-            simulation.down()
+            simnet_client.down()
 
 
 # ------------------------------------------------------------------------------------ a bare client

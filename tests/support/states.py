@@ -26,7 +26,7 @@ from opg_magic.models import (
     Verdict,
     VerdictStatus,
 )
-from opg_magic.models.networks import OBSERVED_CAP, OPENGRADIENT, OPG, SIM_OPG
+from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT, OPG, SIM_OPG
 from opg_magic.receipt.document import Receipt
 
 TEXT = (

@@ -51,7 +51,7 @@ from opg_magic.models import (
     Trust,
     VerdictStatus,
 )
-from opg_magic.models.networks import REGISTRY_CHAIN_ID, SIM_OPG
+from opg_magic.network.profiles import REGISTRY_CHAIN_ID, SIM_OPG
 from opg_magic.protocol import merkle
 from opg_magic.verify import AUDIT, DEFAULT, STRICT, judge, requiring
 from opg_magic.verify.agreement import independent, normalise

@@ -27,7 +27,7 @@ from support.signing import (
 )
 
 from opg_magic.models import Basis, ChannelEvidence, Claim, Problem, Status, VerdictStatus
-from opg_magic.models.networks import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
+from opg_magic.network.profiles import REGISTRY_ADDRESS, REGISTRY_CHAIN_ID
 from opg_magic.protocol.canonical import CANONICALISER, NEWER
 from opg_magic.verify import channel, freshness, judge, request, response, signature
 from opg_magic.verify import registry as registry_claim

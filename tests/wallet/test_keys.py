@@ -23,8 +23,9 @@ from support import signing
 
 from opg_magic.errors import PaymentRefused, WalletError
 from opg_magic.models import Authorisation
-from opg_magic.models.networks import OPENGRADIENT, Network, simulated
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
+from opg_magic.network.profiles import OPENGRADIENT, simulated
 from opg_magic.protocol import x402
 from opg_magic.wallet import keys
 from opg_magic.wallet.bounds import Bounds

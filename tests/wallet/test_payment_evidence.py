@@ -17,9 +17,9 @@ from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Authorisation
-from opg_magic.models.networks import OPENGRADIENT, OPG_ADDRESS, UPTO_PROXY
 from opg_magic.models.secret import Secret
 from opg_magic.network.abi import event_topic, function
+from opg_magic.network.profiles import OPENGRADIENT, OPG_ADDRESS, UPTO_PROXY
 from opg_magic.simnet.chain import Chain
 from opg_magic.simnet.deploy import Contract, deploy_payment_chain, permit2, upto_proxy
 from opg_magic.wallet.chain import MAX_BUNDLED, PaymentChain, settle_calls

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import SimnetError
-from opg_magic.models.networks import Network, simulated
 from opg_magic.models.secret import Secret
 from opg_magic.settings import environment, paths
 
@@ -189,22 +188,6 @@ def ensure_up(timeout: float = 60.0) -> dict[str, Any]:
 def lease(state: dict[str, Any], pid: int | None = None) -> None:
     """Tell the network that this process (or ``pid``) uses it: it stays while the process lives."""
     control(state, "POST", "/clients", {"pid": pid or os.getpid()})
-
-
-def network(state: dict[str, Any]) -> Network:
-    """The network profile that a state describes."""
-    return simulated(
-        registry_rpc=str(state["registry_rpc"]),
-        payment_rpc=str(state["payment_rpc"]),
-        facilitator=str(state["facilitator"]),
-        run_id=str(state["run_id"]),
-        root_sha256=str(state["root_sha256"]),
-        more_registry_rpcs=tuple(str(url) for url in state.get("more_registry_rpcs", ())),
-        settlement_relay=str(state["settlement_relay"]),
-        settlement_senders=(str(state["settlement_sender"]),),
-        blob_aggregators=(str(state["blob_store"]),),
-        session_idle=float(state.get("session_idle", 100.0)),
-    )
 
 
 def wallet_key(state: dict[str, Any]) -> Secret[str]:

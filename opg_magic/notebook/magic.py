@@ -610,7 +610,7 @@ def _network(session: Session, line: Line) -> str:
     return str(line.get("network") or session.settings.get("network"))
 
 
-def _is_simulated(session: Session, line: magic_line.Line) -> bool:
+def _is_simulated(session: Session, line: Line) -> bool:
     from opg_magic.models.networks import SIM
 
     return _network(session, line) == SIM

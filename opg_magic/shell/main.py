@@ -548,9 +548,8 @@ def _simnet(arguments: list[str]) -> int:
 
     from opg_magic.network import simnet_client
 
-    return subprocess.call(
-        [*simnet_client.launcher(), *arguments], env=simnet_client.clean_environment()
-    )
+    command, environ = simnet_client.launcher(), simnet_client.clean_environment()
+    return subprocess.call([*command, *arguments], env=environ)  # noqa: S603
 
 
 if __name__ == "__main__":

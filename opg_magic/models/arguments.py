@@ -15,6 +15,8 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from opg_magic.errors import ArgumentError
+from opg_magic.models.money import parse_units
+from opg_magic.models.networks import OPG_DECIMALS
 
 #: What :class:`opg_magic.models.Prompt` may be.
 KINDS = ("chat", "completion")
@@ -115,9 +117,6 @@ def mapping(name: str, value: Any) -> Mapping[str, Any]:
 def opg(name: str, value: Any) -> int:
     """An amount of OPG as base units.  A float is meant as written: by its shortest decimal
     form."""
-    from opg_magic.models import parse_units
-    from opg_magic.models.networks import OPG_DECIMALS
-
     meant = "an amount of OPG, such as 0.5"
     if isinstance(value, bool) or not isinstance(value, str | Decimal | numbers.Real):
         refuse(name, meant, value)

@@ -47,7 +47,7 @@ export function toCsv(entries: readonly IEntry[]): string {
   return rows.map(row => row.map(field).join(',')).join('\r\n') + '\r\n';
 }
 
-// The same as in opg_magic/ledger/csv_table.py: tests/corpus/guarded.json holds both to it.
+// The same as in opg_magic/ledger/formats/csv.py: tests/corpus/guarded.json holds both to it.
 const BREAKS = '\\t\\n\\v\\f\\r\\u001c\\u001d\\u001e\\u0085\\u2028\\u2029';
 /** What a formula begins with, in the forms that spreadsheets of the East take for the same. */
 const FORMULA = '=+\\-@＝＋－＠﹢﹣﹦﹫';

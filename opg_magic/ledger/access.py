@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -59,7 +59,7 @@ class LedgerAccess:
         there."""
         return self._transaction()
 
-    def _query(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+    def _query(self, sql: str, values: tuple[Any, ...] | Mapping[str, Any]) -> list[sqlite3.Row]:
         with self._guard():
             db = self._db()
             try:

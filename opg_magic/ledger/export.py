@@ -1,27 +1,25 @@
-"""The ledger as a file: ``.jsonl`` (whole receipts), ``.csv``, ``.parquet`` or ``.xlsx`` (one row a
-call)."""
+"""Exporting the ledger: which calls go into the file, and that it appears whole or not at all.
+
+The formats are in :mod:`opg_magic.ledger.formats`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ConfigError, LedgerError
-from opg_magic.ledger import csv_table
-from opg_magic.ledger.frames import COLUMNS, DAMAGED, chosen_rows, frame
+from opg_magic.ledger.formats import FORMATS
+from opg_magic.ledger.formats.csv import Csv, CsvForExcel
+from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat
+from opg_magic.ledger.frames import chosen_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from opg_magic.ledger.store import Ledger, LedgerRow
-
-FORMATS = (".jsonl", ".csv", ".parquet", ".xlsx")
+    from opg_magic.ledger.store import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +40,20 @@ class Exported:
     cut: int = 0
 
     def __str__(self) -> str:
-        receipts = self.path.suffix.lower() == ".jsonl"
+        receipts = FORMATS[self.path.suffix.lower()].unit == "receipt"
         what = _plural(self.written, "receipt" if receipts else "call")
         said = f"{what} written to {self.path}."
         if self.left_out:
             kinds = ", ".join(f"{number} {word}" for word, number in self.left_out.items())
             said += (
                 f" {_plural(sum(self.left_out.values()), 'call')} left no receipt ({kinds}) and "
-                f"cannot be in it: "
-                "export .csv or .parquet for a row of every call."
+                "cannot be in it: export .csv or .parquet for a row of every call."
             )
         if self.cut:
-            said += f" {_plural(self.cut, 'text')} longer than Excel's cells cut: .csv and .parquet hold all."
+            said += (
+                f" {_plural(self.cut, 'text')} longer than Excel's cells cut: .csv and .parquet "
+                "hold all."
+            )
         if self.damaged:
             ids = ", ".join(self.damaged[:10]) + (", …" if len(self.damaged) > 10 else "")
             there = (
@@ -81,35 +81,24 @@ def export(
     without receipt is not in it, and what is returned says so.  A damaged receipt keeps no other
     from being written.  The others hold the table, base units exact (parquet: decimal(38, 0); xlsx:
     text).  In CSV, an apostrophe stands wherever a spreadsheet could see a formula begin: see
-    :mod:`opg_magic.ledger.csv_table`; ``excel`` begins it as Excel needs it.
+    :mod:`opg_magic.ledger.formats.csv`; ``excel`` begins it as Excel needs it.
 
     The file appears whole or not at all, readable for its owner alone (it holds prompts).  Raises
     ConfigError for another suffix, LedgerError if it cannot be written."""
     target = Path(path)
-    kind = target.suffix.lower()
-    if kind not in FORMATS:
-        raise ConfigError(
-            f"{target.name} has no known ending.", hint=f"Use one of {', '.join(FORMATS)}."
-        )
-    if excel and kind != ".csv":
-        raise ConfigError("excel is for a .csv.", hint="An .xlsx needs no such option.")
-    rows = chosen_rows(ledger, **filters)
-    cut = 0
+    chosen = _format(target, excel=excel)
+    calls = ChosenCalls(ledger, chosen_rows(ledger, **filters), include_withheld)
     try:
         with _whole_or_not(target) as temporary:
-            if kind == ".jsonl":
-                written, damaged = _write_receipts(ledger, rows, temporary)
-                left_out = Counter(cells["verdict"] for row, cells in rows if row.call is not None)
-                return Exported(target, written, left_out, damaged, not ledger.is_whole())
-            table = frame(rows, include_withheld=include_withheld)
-            if kind == ".csv":
-                csv_table.write(table, temporary, COLUMNS, bom=excel)
-            elif kind == ".xlsx":
-                cut = _write_excel(table, temporary)
-            else:
-                _write_parquet(table, temporary)
-            damaged = tuple(cells["id"] for _, cells in rows if cells["verdict"] == DAMAGED)
-            return Exported(target, len(table), {}, damaged, not ledger.is_whole(), cut)
+            written = chosen.write(calls, temporary)
+            return Exported(
+                target,
+                written.number,
+                written.left_out,
+                (*calls.damaged, *written.damaged),
+                not ledger.is_whole(),
+                written.cut,
+            )
     except OSError as error:
         raise LedgerError(
             f"{target} cannot be written: {error.strerror or error}.",
@@ -117,20 +106,17 @@ def export(
         ) from None
 
 
-def _write_receipts(
-    ledger: Ledger, rows: list[tuple[LedgerRow, dict[str, Any]]], path: Path
-) -> tuple[int, tuple[str, ...]]:
-    """How many, and the ids of those that are damaged."""
-    damaged = [row.id for row, cells in rows if cells["verdict"] == DAMAGED]
-    ids = [
-        row.id for row, cells in rows if row.document is not None and cells["verdict"] != DAMAGED
-    ]
-    written = 0
-    with path.open("w", encoding="utf-8", newline="\n") as out:
-        for receipt in ledger.receipts(ids, on_damage=lambda one, _what: damaged.append(one)):
-            out.write(receipt.to_json() + "\n")
-            written += 1
-    return written, tuple(damaged)
+def _format(target: Path, *, excel: bool) -> ExportFormat:
+    chosen = FORMATS.get(target.suffix.lower())
+    if chosen is None:
+        raise ConfigError(
+            f"{target.name} has no known ending.", hint=f"Use one of {', '.join(FORMATS)}."
+        )
+    if not excel:
+        return chosen
+    if not isinstance(chosen, Csv):
+        raise ConfigError("excel is for a .csv.", hint="An .xlsx needs no such option.")
+    return CsvForExcel()
 
 
 def _plural(number: int, what: str) -> str:
@@ -138,7 +124,7 @@ def _plural(number: int, what: str) -> str:
 
 
 @contextlib.contextmanager
-def _whole_or_not(target: Path) -> Any:
+def _whole_or_not(target: Path) -> Iterator[Path]:
     # mkstemp makes the file 0600, and in the same folder, so that the rename is atomic.
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
@@ -151,40 +137,3 @@ def _whole_or_not(target: Path) -> Any:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _write_excel(table: pd.DataFrame, path: Path) -> int:
-    from opg_magic.ledger import excel
-
-    return excel.write(table, path, COLUMNS)
-
-
-def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise ConfigError(
-            "Writing .parquet needs the package PyArrow.",
-            hint="pip install pyarrow (the extra parquet brings it), or export a .csv, which needs "
-            "nothing.",
-        ) from None
-
-    exact = {name: table[name] for name, kind in COLUMNS.items() if kind == "units"}
-    arrow = pa.Table.from_pandas(table.drop(columns=list(exact)), preserve_index=False)
-    for name, values in exact.items():
-        try:
-            numbers = [None if v is None else _decimal(v) for v in values]
-            column = pa.array(numbers, type=pa.decimal128(38, 0))
-        except pa.ArrowInvalid:
-            raise LedgerError(
-                f"{name} holds an amount of more than 38 digits.", hint="Export .csv instead."
-            ) from None
-        arrow = arrow.add_column(list(table.columns).index(name), name, column)
-    pq.write_table(arrow, path)
-
-
-def _decimal(value: int) -> Any:
-    from decimal import Decimal
-
-    return Decimal(value)

@@ -6,14 +6,14 @@ import base64
 import functools
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from opg_magic.errors import LedgerError
 from opg_magic.ledger import schema, sums
 from opg_magic.ledger.access import LedgerAccess
-from opg_magic.ledger.errors import DamagedLedger, DamagedReceipt, damaged, damaged_receipt
+from opg_magic.ledger.errors import DamagedLedger, DamagedReceipt, damaged_receipt
 from opg_magic.ledger.records import (
     ENDINGS,
     LedgerRow,
@@ -41,6 +41,45 @@ from opg_magic.receipt.document import (
     supplemented,
 )
 from opg_magic.receipt.form import short
+
+# What is not chosen by is NULL.  The times are compared so that their index can be used.
+
+#: The receipts of a time span and of one kernel.
+_BETWEEN = """
+SELECT * FROM receipts
+WHERE created_at >= coalesce(:since, '') AND (:until IS NULL OR created_at < :until)
+  AND (:kernel IS NULL OR kernel = :kernel)
+ORDER BY seq
+"""
+
+#: The calls that have no receipt, with the event that ended each.
+_WITHOUT_RECEIPT = """
+SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, e.data,
+  (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = c.nonce) AS releases,
+  (SELECT count(*) FROM calls o WHERE o.nonce = c.nonce) AS sharing
+FROM calls c
+LEFT JOIN authorisations a ON a.nonce = c.nonce
+LEFT JOIN events e ON e.seq = (
+  SELECT min(seq) FROM events
+  WHERE call = c.id AND kind IN (SELECT value FROM json_each(:endings))
+)
+WHERE (:id IS NULL OR c.id = :id)
+  AND (:network IS NULL OR c.network = :network)
+  AND (:kernel IS NULL OR c.kernel = :kernel)
+  AND c.begun_at >= coalesce(:since, '') AND (:until IS NULL OR c.begun_at < :until)
+  AND NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
+ORDER BY c.begun_at, c.rowid
+"""
+
+#: The authorisations that no release has closed, with the calls that each covers.
+_OPEN = """
+SELECT a.*, (SELECT json_group_array(id) FROM calls WHERE calls.nonce = a.nonce) AS calls
+FROM authorisations a
+WHERE NOT EXISTS (SELECT 1 FROM releases r WHERE r.nonce = a.nonce)
+  AND (:kernel IS NULL OR a.kernel = :kernel)
+  AND (:network IS NULL OR a.network = :network)
+ORDER BY a.created_at, a.rowid
+"""
 
 
 class LedgerReading(LedgerAccess):
@@ -79,8 +118,11 @@ class LedgerReading(LedgerAccess):
     def last(self, kernel: str | None = None) -> Receipt | None:
         """The receipt saved last, of one kernel or of all; None if there is none."""
         self._take_in()
-        where, values = ("WHERE kernel = ?", (kernel,)) if kernel is not None else ("", ())
-        rows = self._query(f"SELECT * FROM receipts {where} ORDER BY seq DESC LIMIT 1", values)
+        rows = self._query(
+            "SELECT * FROM receipts WHERE :kernel IS NULL OR kernel = :kernel "
+            "ORDER BY seq DESC LIMIT 1",
+            {"kernel": kernel},
+        )
         return self._current(rows[0]) if rows else None
 
     def find_signature(self, signature: str | bytes | None) -> tuple[str, ...]:
@@ -93,19 +135,6 @@ class LedgerReading(LedgerAccess):
             r["id"]
             for r in self._query(
                 "SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,)
-            )
-        )
-
-    def find_transaction(self, tx_hash: str, *, nonce: int) -> tuple[str, ...]:
-        """Ids of the receipts that claim this payment transaction under another nonce than
-        ``nonce``: see attack 23."""
-        return tuple(
-            r["receipt"]
-            for r in self._query(
-                "SELECT DISTINCT receipt FROM supplements WHERE kind = 'payment' AND tx_hash = ? "
-                "AND nonce != ?"
-                " ORDER BY receipt",
-                (tx_hash.lower(), str(nonce)),
             )
         )
 
@@ -130,10 +159,10 @@ class LedgerReading(LedgerAccess):
         with self._guard():
             db = self._db()
             return Spending(
-                kernel_reserved=sums.reserved(db, key, token, "kernel =", kernel_id),
-                day_reserved=sums.reserved(db, key, token, "last_day >=", today),
-                kernel_cost=sums.cost(db, key, token, "kernel =", kernel_id),
-                day_cost=sums.cost(db, key, token, "created_at >=", today),
+                kernel_reserved=sums.reserved_by_kernel(db, key, token, kernel_id),
+                day_reserved=sums.reserved_since(db, key, token, today),
+                kernel_cost=sums.cost(db, key, token, kernel=kernel_id),
+                day_cost=sums.cost(db, key, token, since=today),
             )
 
     def held(self, network: Network, payer: str, at: datetime) -> int:
@@ -146,15 +175,7 @@ class LedgerReading(LedgerAccess):
         self, *, kernel: str | None = None, network: str | None = None
     ) -> list[OpenAuthorisation]:
         """Authorisations that no release has closed, oldest first: to be reconciled by nonce."""
-        where, values = _where({"a.kernel": kernel, "a.network": network})
-        rows = self._query(
-            "SELECT a.*, (SELECT json_group_array(id) FROM calls WHERE calls.nonce = a.nonce) AS "
-            "calls"
-            " FROM authorisations a WHERE NOT EXISTS (SELECT 1 FROM releases r WHERE r.nonce = "
-            "a.nonce)"
-            f"{where} ORDER BY a.created_at, a.rowid",
-            values,
-        )
+        rows = self._query(_OPEN, {"kernel": kernel, "network": network})
         return [
             OpenAuthorisation(
                 authorisation=authorisation_of(r["authorisation"]),
@@ -184,7 +205,7 @@ class LedgerReading(LedgerAccess):
         Calls of processes that still run on this machine are left out unless ``include_running``.
         """
         found = []
-        for row in self._without_receipt({"c.network": network_key(network) if network else None}):
+        for row in self._without_receipt(network=network_key(network) if network else None):
             running = process_lives(row["process"])
             if row["ending"] is not None or (running and not include_running):
                 continue
@@ -206,19 +227,16 @@ class LedgerReading(LedgerAccess):
         Documents hold what was learnt since; their ``digest`` is that of the receipt as it was
         made."""
         self._take_in()
-        first, last = since and iso(since), until and iso(until)
-        where, values = _where({"created_at >=": first, "created_at <": last, "kernel": kernel})
+        first, last = iso(since) if since else None, iso(until) if until else None
         later: dict[str, list[sqlite3.Row]] = {}
         for r in self._query("SELECT * FROM supplements ORDER BY seq", ()):
             later.setdefault(r["receipt"], []).append(r)
         content = self._contents()
         rows = [
             self._listed(r, later.get(r["id"], []), content)
-            for r in self._query(f"SELECT * FROM receipts WHERE TRUE{where} ORDER BY seq", values)
+            for r in self._query(_BETWEEN, {"since": first, "until": last, "kernel": kernel})
         ]
-        for r in self._without_receipt(
-            {"c.begun_at >=": first, "c.begun_at <": last, "c.kernel": kernel}
-        ):
+        for r in self._without_receipt(since=first, until=last, kernel=kernel):
             if r["ending"] != "session-gone":
                 rows.append(self._begun(r))  # noqa: PERF401
         rows.sort(key=lambda r: r.created_at)
@@ -269,7 +287,7 @@ class LedgerReading(LedgerAccess):
             )
         for _ in self.receipts(on_damage=lambda one, what: found.append(f"Receipt {one}: {what}.")):
             pass
-        for r in self._without_receipt({}):
+        for r in self._without_receipt():
             row = self._begun(r)
             if row.damage is not None:
                 found.append(f"Call {row.id}: {row.damage}.")
@@ -279,11 +297,6 @@ class LedgerReading(LedgerAccess):
                     f"The authorisation with nonce {r['nonce']} is not what its columns say."
                 )
         return found
-
-    def check_integrity(self) -> None:
-        """Raises :class:`LedgerError` if there are :meth:`findings`."""
-        for one in self.findings():
-            raise damaged(self.path, one[0].lower() + one[1:].rstrip("."))
 
     def is_whole(self, *, at_most: int | None = None) -> bool:
         """Whether SQLite finds the file whole; one of more bytes than ``at_most`` is not read for
@@ -331,22 +344,17 @@ class LedgerReading(LedgerAccess):
 
         return content
 
-    def _without_receipt(self, conditions: Mapping[str, Any]) -> list[sqlite3.Row]:
-        where, values = _where(conditions)
-        marks = ", ".join("?" * len(ENDINGS))
-        return self._query(
-            "SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, "
-            "e.data,"
-            " (SELECT json_group_array(amount) FROM releases r WHERE r.nonce = c.nonce) AS "
-            "releases,"
-            " (SELECT count(*) FROM calls o WHERE o.nonce = c.nonce) AS sharing"
-            " FROM calls c LEFT JOIN authorisations a ON a.nonce = c.nonce LEFT JOIN events e ON "
-            "e.seq ="
-            f" (SELECT min(seq) FROM events WHERE call = c.id AND kind IN ({marks}))"
-            " WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)"
-            f"{where} ORDER BY c.begun_at, c.rowid",
-            (*ENDINGS, *values),
-        )
+    def _without_receipt(
+        self,
+        *,
+        id: str | None = None,
+        network: str | None = None,
+        kernel: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[sqlite3.Row]:
+        chosen = {"id": id, "network": network, "kernel": kernel, "since": since, "until": until}
+        return self._query(_WITHOUT_RECEIPT, chosen | {"endings": json.dumps(ENDINGS)})
 
     def _parts(self, receipt_id: str) -> dict[SupplementKind, dict[str, Any]]:
         """The last of each kind that was learnt later."""
@@ -373,12 +381,3 @@ class LedgerReading(LedgerAccess):
                 else "what was learnt later does not fit it"
             )
             raise damaged_receipt(self.path, row["id"], why) from None
-
-
-def _where(conditions: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-    """Column (with an operator, else equality) to value; None leaves a condition out.  Columns are
-    never user input."""
-    used = {k: v for k, v in conditions.items() if v is not None}
-    return "".join(f" AND {k} {'' if k[-1] in '<=>' else '='} ?" for k in used), tuple(
-        used.values()
-    )

@@ -64,6 +64,15 @@ __all__ = [
     "network_key",
 ]
 
+_INSERT_RECEIPT = """
+INSERT INTO receipts (
+  id, created_at, saved_at, kernel, network, simulated, notebook, model, verdict, charge, token,
+  cost, signature_sha256, digest, document
+) VALUES (
+  :id, :created_at, :saved_at, :kernel, :network, :simulated, :notebook, :model, :verdict, :charge,
+  :token, :cost, :signature_sha256, :digest, :document
+)
+"""
 
 #: Bytes of a file that is looked through before a process pays for the first time.
 _QUICKLY = 64 * 1024 * 1024
@@ -155,6 +164,7 @@ class Ledger(LedgerReading):
         *,
         new: bool,
     ) -> None:
+        """Check that the limits and the wallet allow the authorisation, and reserve a new one."""
         network, token = network_key(intent.network), intent.network.token
         if a.cap < 0 or (a.token.lower(), a.chain_id) != (token.address.lower(), token.chain_id):
             raise ValueError("the authorisation is not in the network's token")
@@ -166,30 +176,40 @@ class Ledger(LedgerReading):
                 "This authorisation is in the ledger already; its nonce must be fresh."
             )
         if not new:
-            if known is None or (known["kernel"], known["network"]) != (intent.kernel_id, network):
-                raise LedgerError(
-                    "The call joins an authorisation that this kernel did not reserve on this "
-                    "network."
-                )
-            if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (str(a.nonce),)).fetchone():
-                raise LedgerError(
-                    "The call joins an authorisation that is settled or expired already."
-                )
-            a = authorisation_of(known["authorisation"])
+            a = self._joined(db, intent, known)
         now = self._clock()
         check(
             limits,
             cap=Money(a.cap, token),
             new=new,
-            used_kernel=sums.reserved(db, network, token, "kernel =", intent.kernel_id),
-            used_day=sums.reserved(db, network, token, "last_day >=", day_of(now)),
+            used_kernel=sums.reserved_by_kernel(db, network, token, intent.kernel_id),
+            used_day=sums.reserved_since(db, network, token, day_of(now)),
         )
-        if not new:
-            return
-        if funds is not None:
-            funds.check(
-                Money(a.cap, token), sums.held(db, network, a.payer, funds.at), intent.network
+        if new:
+            if funds is not None:
+                held = sums.held(db, network, a.payer, funds.at)
+                funds.check(Money(a.cap, token), held, intent.network)
+            self._reserve(db, intent, a, now)
+
+    @staticmethod
+    def _joined(
+        db: sqlite3.Connection, intent: CallIntent, known: sqlite3.Row | None
+    ) -> Authorisation:
+        """The open authorisation that a call joins, as it was reserved."""
+        own = (intent.kernel_id, network_key(intent.network))
+        if known is None or (known["kernel"], known["network"]) != own:
+            raise LedgerError(
+                "The call joins an authorisation that this kernel did not reserve on this network."
             )
+        if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (known["nonce"],)).fetchone():
+            raise LedgerError("The call joins an authorisation that is settled or expired already.")
+        return authorisation_of(known["authorisation"])
+
+    @staticmethod
+    def _reserve(
+        db: sqlite3.Connection, intent: CallIntent, a: Authorisation, now: datetime
+    ) -> None:
+        token = intent.network.token
         db.execute(
             "INSERT INTO authorisations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -198,7 +218,7 @@ class Ledger(LedgerReading):
                 # It can be spent until its deadline, so it counts for each day that it touches.
                 day_of(max(now, from_unix(a.deadline))),
                 intent.kernel_id,
-                network,
+                network_key(intent.network),
                 token_key(token),
                 token.symbol,
                 token.decimals,
@@ -278,8 +298,7 @@ class Ledger(LedgerReading):
             for sha256, content in blobs.items():
                 if not db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone():
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
-            marks = ", ".join(f":{name}" for name in columns)
-            db.execute(f"INSERT INTO receipts ({', '.join(columns)}) VALUES ({marks})", columns)
+            db.execute(_INSERT_RECEIPT, columns)
 
     def keep_aside(self, receipt: Receipt, problem: LedgerError) -> str:
         """Keep what was paid for and could not be saved, in a file beside the ledger; returns why,
@@ -292,7 +311,10 @@ class Ledger(LedgerReading):
             path = self._write_aside(f"{receipt.id}.json", receipt.to_json())
         except OSError:
             self._unwritten[receipt.id] = receipt
-            return f"its receipt is in the memory of this kernel alone, and is written when that is possible: {why}"
+            return (
+                "its receipt is in the memory of this kernel alone, and is written when that is "
+                f"possible: {why}"
+            )
         return f"its receipt is not in the ledger yet, but in {path}: {why}"
 
     def keep_raw(self, call_id: str, data: Mapping[str, Any]) -> Path:
@@ -352,8 +374,8 @@ class Ledger(LedgerReading):
             if known != evidence:
                 payment = original.document["payment"]
                 db.execute(
-                    "INSERT INTO supplements (at, receipt, kind, tx_hash, nonce, evidence) VALUES "
-                    "(?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO supplements (at, receipt, kind, tx_hash, nonce, evidence) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
                     (
                         iso(self._clock()),
                         original.id,

@@ -17,7 +17,8 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, OpgError, RpcsDisagree
-from opg_magic.server.reading import Busy, NoSuchPlace, NotConfigured, Reading
+from opg_magic.server.ledger import MAX_PAGE, NoSuchPlace
+from opg_magic.server.reading import Busy, NotConfigured, Reading
 
 _TEE_ID = re.compile(r"0x[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -90,8 +91,6 @@ class LedgerHandler(_Handler):
     @authorized
     @_said
     async def get(self) -> None:
-        from opg_magic.server.ledger import MAX_PAGE
-
         limit = int(self.argument("limit", _NUMBER, "100") or 0)
         after = self.argument("after", _CURSOR)
         if not 1 <= limit <= MAX_PAGE:

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from opg_magic.errors import LedgerError
 from opg_magic.ledger.reading import LedgerReading
 from opg_magic.ledger.records import LedgerRow, moment_of
 from opg_magic.ledger.stored import Content
-from opg_magic.server.reading import NoSuchPlace
 
 #: Most rows of one page.
 MAX_PAGE = 200
 #: A page ends before its documents exceed this (bytes), however few rows it then has.
 MAX_PAGE_BYTES = 32 * 1024 * 1024
+
+
+class NoSuchPlace(LedgerError):
+    """A cursor that no page of the ledger gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,30 @@ class Page:
     rows: tuple[LedgerRow, ...]
     after: str | None
     total: int
+
+
+#: Every call once: its receipt, or what was begun.  One that went on under another id is told by
+#: the later id.
+_CALLS = """
+WITH every AS (
+  SELECT id, created_at AS at, length(CAST(document AS BLOB)) AS size FROM receipts
+  UNION ALL
+  SELECT c.id, c.begun_at, 0 FROM calls c
+  WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
+    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.call = c.id AND e.kind = 'session-gone')
+)
+"""
+_PAGE = (
+    _CALLS
+    + """
+SELECT * FROM every WHERE :at = '' OR (at, id) < (:at, :id) ORDER BY at DESC, id DESC LIMIT :limit
+"""
+)
+_TOTAL = """
+SELECT (SELECT count(*) FROM receipts) + count(*) FROM calls c
+WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
+  AND NOT EXISTS (SELECT 1 FROM events e WHERE e.call = c.id AND e.kind = 'session-gone')
+"""
 
 
 class LedgerReader(LedgerReading):
@@ -51,11 +79,7 @@ class LedgerReader(LedgerReading):
             raise NoSuchPlace("The cursor `after` is not one that a page of the ledger gave.")
         if not self.exists:
             return Page((), None, 0)
-        found = self._query(
-            f"SELECT * FROM ({_CALLS}) WHERE ? = '' OR (at, id) < (?, ?) ORDER BY at DESC, id DESC "
-            f"LIMIT ?",
-            (at, at, seen, limit + 1),
-        )
+        found = self._query(_PAGE, {"at": at, "id": seen, "limit": limit + 1})
         rows: list[LedgerRow] = []
         content = self._contents()
         size = 0
@@ -66,7 +90,7 @@ class LedgerReader(LedgerReading):
             rows.append(self._row(entry, content))
         more = len(rows) < len(found)
         last = found[len(rows) - 1] if rows else None
-        total = self._query(f"SELECT count(*) FROM ({_CALLS})", ())[0][0]
+        total = self._query(_TOTAL, {})[0][0]
         return Page(
             tuple(rows),
             f"{last['at']}~{last['id']}" if more and last is not None else None,
@@ -80,22 +104,11 @@ class LedgerReader(LedgerReading):
                 "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (entry["id"],)
             )
             return self._listed(receipt, later, content)
-        rows = self._without_receipt({"c.id": entry["id"]})
+        rows = self._without_receipt(id=entry["id"])
         if not rows:
             # Its receipt was saved since the page was begun.
             return LedgerRow(entry["id"], moment_of(entry["at"]), self.get(entry["id"]).document)
         return self._begun(rows[0])
-
-
-#: Every call once: its receipt, or what was begun.  One that went on under another id is told by
-#: the later id.
-_CALLS = """
-SELECT id, created_at AS at, length(CAST(document AS BLOB)) AS size FROM receipts
-UNION ALL
-SELECT c.id, c.begun_at, 0 FROM calls c
-WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
-  AND NOT EXISTS (SELECT 1 FROM events e WHERE e.call = c.id AND e.kind = 'session-gone')
-"""
 
 
 def _is_time(text: str) -> bool:

@@ -33,10 +33,6 @@ class NotConfigured(ConfigError):
     """The user named no RPC that could be asked."""
 
 
-class NoSuchPlace(LedgerError):
-    """A cursor that no page of the ledger gave."""
-
-
 class Busy(NetworkUnavailable):
     """Too many questions wait already."""
 

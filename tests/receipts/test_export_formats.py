@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from support.receipts import NOW, evidence, failed_receipt, receipt, response
 
 from opg_magic.errors import ConfigError
-from opg_magic.ledger import excel
-from opg_magic.ledger.csv_table import guarded, unguarded
 from opg_magic.ledger.export import export
+from opg_magic.ledger.formats import excel
+from opg_magic.ledger.formats.csv import guarded, unguarded
 from opg_magic.ledger.frames import COLUMNS, receipts
 from opg_magic.ledger.store import Ledger
 from opg_magic.models import Cost, Money, Prompt

@@ -9,9 +9,11 @@ text comes back as it was."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat, Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,18 +41,30 @@ def unguarded(text: str) -> str:
     return _GUARD.sub("", text)
 
 
-def write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str], *, bom: bool = False) -> None:
-    """Write the table; ``kinds`` as in :data:`opg_magic.ledger.frames.COLUMNS`.
+class Csv(ExportFormat):
+    """Needs nothing but Python."""
 
-    ``bom``: begin with the mark without which Excel does not take the file for UTF-8.
-    """
-    texts = [kinds.get(name, "text") in ("text", "category") for name in table.columns]
-    with path.open("w", encoding="utf-8-sig" if bom else "utf-8", newline="") as out:
-        out.write(_line(f'"{name}"' for name in table.columns))
-        for row in zip(*(_plain(table[name]) for name in table.columns), strict=True):
-            out.write(
-                _line(_field(value, text=text) for value, text in zip(row, texts, strict=True))
-            )
+    suffix = ".csv"
+    summary = "a row per call, for any program"
+    #: ``utf-8-sig`` begins the file with the mark without which Excel does not take it for UTF-8.
+    encoding = "utf-8"
+
+    def write(self, calls: ChosenCalls, path: Path) -> Written:
+        table = calls.table
+        texts = [calls.kinds.get(name, "text") in ("text", "category") for name in table.columns]
+        with path.open("w", encoding=self.encoding, newline="") as out:
+            out.write(_line(f'"{name}"' for name in table.columns))
+            for row in zip(*(_plain(table[name]) for name in table.columns), strict=True):
+                out.write(
+                    _line(_field(value, text=text) for value, text in zip(row, texts, strict=True))
+                )
+        return Written(len(table))
+
+
+class CsvForExcel(Csv):
+    """The same with the mark that Excel needs (``--excel``)."""
+
+    encoding = "utf-8-sig"
 
 
 def _plain(column: pd.Series) -> list[Any]:

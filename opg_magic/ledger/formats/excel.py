@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ConfigError, LedgerError
+from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat, Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,18 @@ _EXACT = 10**15
 _CUT = " … (cut: Excel holds no more)"
 
 
-def write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str]) -> int:
-    """Write the table; how many texts had to be cut.
+class Excel(ExportFormat):
+    """Needs XlsxWriter, which the extra ``excel`` brings."""
+
+    suffix = ".xlsx"
+    summary = "a row per call, as a workbook"
+
+    def write(self, calls: ChosenCalls, path: Path) -> Written:
+        return Written(len(calls.table), cut=_write(calls.table, path, calls.kinds))
+
+
+def _write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str]) -> int:
+    """Write the table; returns how many texts had to be cut.
 
     Times are UTC without saying so in each cell (``time_utc``), base units are text, and no cell is
     a formula."""

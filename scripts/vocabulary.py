@@ -1,8 +1,10 @@
-"""The words of ``%%opg`` and ``%opg`` for completion where no kernel is there to ask:
-labextension/src/vocabulary.ts.
+"""What the browser knows of the program's own tables, as TypeScript.
 
-Written from the tables that the magics themselves use.  ``python scripts/vocabulary.py`` writes the
-file; a test holds that it is up to date."""
+- ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
+- ``claims/table.ts`` and ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
+- ``receipt-types.ts``: the types of a receipt's document.
+
+``python scripts/vocabulary.py`` writes these files; a test holds that they are up to date."""
 
 from __future__ import annotations
 
@@ -10,14 +12,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).resolve().parents[1] / "labextension" / "src" / "vocabulary.ts"
+import claim_tables
+import receipt_types
+
+EXTENSION = Path(__file__).resolve().parents[1] / "labextension" / "src"
 
 #: Flags whose values are listed elsewhere than in their own choices.
 SOURCES = {"--model": "model", "--host": "host", "--network": "network"}
 
 
+def files() -> dict[Path, str]:
+    """Every file that is written, with its text."""
+    from opg_magic.receipt.form import schema
+
+    texts = {
+        "vocabulary.ts": source(),
+        "claims/table.ts": claim_tables.table(),
+        "claims/checks.ts": claim_tables.checks(),
+        "receipt-types.ts": receipt_types.source(schema()),
+    }
+    return {EXTENSION / name: text for name, text in texts.items()}
+
+
 def source() -> str:
-    """The TypeScript module."""
+    """vocabulary.ts: flags, commands, settings, networks and models."""
     from opg_magic.cells import magic_line
     from opg_magic.notebook import completion, magic
     from opg_magic.settings import config, prices
@@ -80,4 +98,5 @@ def _constant(name: str, kind: str, rows: list[Any]) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(source(), "utf-8")
+    for path, text in files().items():
+        path.write_text(text, "utf-8")

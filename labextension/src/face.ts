@@ -4,6 +4,7 @@
  */
 
 import { askedOf, besideThePrompt } from './asked';
+import { BASIS_NAMES, STATUS_MARKS } from './claims/table';
 import { inert, isWithheldAtCreation, RULE, signedText } from './findings';
 import { MoneyPart, Receipt } from './receipt';
 
@@ -34,10 +35,8 @@ const IMITATION = new RegExp(
     '|[oO][pP][gG] [rR][eE][cC][eE][iI][pP][tT]',
   'u'
 );
-const MARKS: Readonly<Record<string, string>> = { passed: '✓', failed: '✗', pending: '◌', missing: '○' };
 /** So many parts of a request are told on a card. */
 const MOST_BESIDE = 12;
-const BASES = ['proven', 'asked', 'recorded'];
 const NO_ANSWER: ReadonlyMap<string, string> = new Map([
   ['interrupted', 'Stopped by you'],
   ['host-failure', 'The host reports a failure'],
@@ -232,15 +231,15 @@ function why({ checked, response }: Receipt, answered: boolean): string {
 function rows({ checked }: Receipt, verified: boolean): string[] {
   const claims = checked?.claims ?? [];
   const found: string[] = [];
-  for (const status of ['failed', 'missing', 'pending']) {
+  for (const status of ['failed', 'missing', 'pending'] as const) {
     for (const claim of claims.filter(one => one.status === status)) {
       const said = [claim.sentence, claim.reason].filter(Boolean).join(' ');
       const words = verified || status === 'pending' ? status : `${told(said, 400)} [${status}]`;
       const until = status === 'pending' && claim.expires ? `, open until ${clock(claim.expires)}` : '';
-      found.push(`${MARKS[status]} ${claim.name}: ${words}${until}`);
+      found.push(`${STATUS_MARKS[status]} ${claim.name}: ${words}${until}`);
     }
   }
-  const by = BASES.map(basis => {
+  const by = BASIS_NAMES.map(basis => {
     const names = claims.filter(claim => claim.status === 'passed' && claim.basis === basis).map(claim => claim.name);
     return names.length ? `${names.join(', ')} (${basis})` : '';
   }).filter(Boolean);

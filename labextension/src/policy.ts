@@ -1,6 +1,6 @@
 /** Policies: which claims a verdict requires. They can only tighten. */
 
-import { CLAIM_NAMES, ClaimName } from './receipt';
+import { CLAIM_NAMES, ClaimName, REQUIRED } from './claims/table';
 
 /**
  * `required` claims must pass; `rpcs` is how many RPCs must agree on the registry entry. `withholdMissing`: an answer that
@@ -13,16 +13,14 @@ export interface Policy {
   readonly withholdMissing: boolean;
 }
 
-const ALWAYS: readonly ClaimName[] = ['request', 'response', 'signature', 'freshness', 'attestation', 'registry', 'channel'];
-
 /** A policy of that name; what the default policy requires is always required. */
 export function makePolicy(name: string, more: readonly ClaimName[] = [], rpcs = 1, withholdMissing = false): Policy {
-  return { name, required: new Set([...ALWAYS, ...more]), rpcs: Math.max(1, rpcs), withholdMissing };
+  return { name, required: new Set([...REQUIRED.default, ...more]), rpcs: Math.max(1, rpcs), withholdMissing };
 }
 
 export const DEFAULT = makePolicy('default');
 export const STRICT = makePolicy('strict', [], 2, true);
-export const AUDIT = makePolicy('audit', ['payment', 'settlement'], 2, true);
+export const AUDIT = makePolicy('audit', REQUIRED.audit, 2, true);
 /** Loosest first. */
 export const POLICIES: readonly Policy[] = [DEFAULT, STRICT, AUDIT];
 

@@ -6,17 +6,9 @@
  * receipts that both judge.
  */
 
-import * as agreement from './claims/agreement';
-import * as attestation from './claims/attestation';
-import * as channel from './claims/channel';
-import * as freshness from './claims/freshness';
-import * as payment from './claims/payment';
-import * as registry from './claims/registry';
-import * as request from './claims/request';
-import * as response from './claims/response';
-import * as settlement from './claims/settlement';
+import { CHECKS } from './claims/checks';
 import { Claim, Evidence, Seen } from './claims/shared';
-import * as signature from './claims/signature';
+import { CLAIM_NAMES, ClaimName } from './claims/table';
 import { Pace } from './pace';
 import { DEFAULT, Policy } from './policy';
 import { computeDigest, digestMatches, isFaithful, readReceipt, Receipt, UnreadableReceipt } from './receipt';
@@ -52,18 +44,10 @@ export interface Options {
 export async function verify(receipt: Receipt, trust: Partial<Trust> = {}, options: Options = {}): Promise<Verdict> {
   const known: Trust = { ...READER, ...trust };
   const evidence = new Evidence(receipt, options.seen);
-  const claims = {
-    request: request.check(evidence),
-    response: response.check(evidence),
-    signature: await signature.check(evidence),
-    freshness: freshness.check(evidence, known),
-    attestation: await attestation.check(evidence, known),
-    registry: registry.check(evidence, known),
-    channel: channel.check(evidence, known),
-    payment: payment.check(evidence, known),
-    settlement: settlement.check(evidence, known),
-    agreement: agreement.check(evidence, known)
-  } satisfies Record<string, Claim>;
+  const claims = {} as Record<ClaimName, Claim>;
+  for (const name of CLAIM_NAMES) {
+    claims[name] = await CHECKS[name](evidence, known);
+  }
   // Either word suffices, and nothing unsets it.
   const simulated = evidence.declaredSimulated || Boolean(claims.attestation.facts.simulated);
   return decide(claims, known, simulated, options.policy ?? DEFAULT);

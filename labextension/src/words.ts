@@ -1,11 +1,12 @@
 /** What a card, the panel and the marks say, in words; no markup here. */
 
 import { Claim } from './claims/shared';
+import { BASIS_WORDS, STATUS_WORDS } from './claims/table';
 import { IJudged } from './check';
 import { collected } from './collected';
 import { EDITED, type Finding, inert, type Level } from './findings';
 import { formatUnits } from './money';
-import { Basis, CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
+import { CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
 import { ISummary } from './tokens';
 import { Verdict } from './verdict';
 
@@ -16,23 +17,7 @@ export const NOT_PROVEN =
   'Not proven: which weights the provider ran, whether it honoured every parameter, and whether the answer is true. ' +
   "Model name, tokens and cost are the host's word, not signed.";
 
-/** One mark for each status; a word always stands beside it. */
-export const MARKS: Record<Status, string> = { passed: '✓', failed: '✗', pending: '◌', missing: '○', not_applicable: '–' };
-
-export const STATUS_WORDS: Record<Status, string> = {
-  passed: 'holds',
-  failed: 'FAILED',
-  pending: 'pending',
-  missing: 'missing',
-  not_applicable: 'does not apply'
-};
-
-/** What the reader relies on, short and at length. */
-export const BASES: Record<Basis, readonly [string, string]> = {
-  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
-  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
-  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
-};
+export { BASIS_WORDS as BASES, STATUS_MARKS as MARKS, STATUS_WORDS } from './claims/table';
 
 const HEX = /\b(0x)?[0-9a-fA-F]{40,}\b/g;
 
@@ -305,9 +290,9 @@ export function orderedClaims(verdict: Verdict): Claim[] {
 /** What stands at the end of a claim's row. */
 export function basisWords(claim: Claim): string {
   if (claim.status === 'passed') {
-    return claim.basis === null ? '' : BASES[claim.basis][0];
+    return claim.basis === null ? '' : BASIS_WORDS[claim.basis][0];
   }
-  return claim.status === 'failed' && claim.basis !== null ? `failed, ${BASES[claim.basis][0]}` : STATUS_WORDS[claim.status];
+  return claim.status === 'failed' && claim.basis !== null ? `failed, ${BASIS_WORDS[claim.basis][0]}` : STATUS_WORDS[claim.status];
 }
 
 /** The command with which anyone checks this receipt for themselves. */

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from opg_magic.models import CLAIM_NAMES, Basis, Claim, Status, Verdict, VerdictStatus, plain_text
+from opg_magic.models import (
+    CLAIM_NAMES,
+    STATUSES,
+    Basis,
+    Claim,
+    Status,
+    Verdict,
+    VerdictStatus,
+    plain_text,
+)
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import Asked, asked
 
@@ -31,13 +40,6 @@ RECORDED = (
     "checked",
 )
 
-_MARKS = {
-    Status.PASSED: "✓",
-    Status.FAILED: "✗",
-    Status.PENDING: "◌",
-    Status.MISSING: "○",
-    Status.NOT_APPLICABLE: "–",
-}
 _SIGNS = {"failed": "✗", "unreadable": "✗", "incomplete": "○", "note": "·"}
 _NOT_PROVEN = (
     "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
@@ -221,7 +223,7 @@ def _checked_text(one: Checked) -> Iterator[str]:
     for claim in one.verdict.claims.values():
         basis = f" [{claim.basis}]" if claim.basis else ""
         reason = f" ({claim.reason})" if claim.reason else ""
-        yield f"  {_MARKS[claim.status]} {claim.name:12} {claim.sentence}{reason}{basis}"
+        yield f"  {STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}{basis}"
     # What a claim's own line has said is not said again.
     said = {
         f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()

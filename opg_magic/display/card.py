@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from opg_magic.display import words
-from opg_magic.models import CLAIM_NAMES, Basis, Charge, Status, VerdictStatus
+from opg_magic.models import CLAIM_NAMES, Charge, Status, VerdictStatus
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer, Claim, Cost, Quote, Verdict
@@ -323,14 +323,6 @@ def _row(claim: Claim) -> Row:
 def _sentence(text: str) -> str:
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "…")) else text + "."
-
-
-#: What each basis means, for a legend.
-BASES = {
-    Basis.PROVEN: "follows from the receipt and pinned roots",
-    Basis.ASKED: "this kernel asked its own RPC or saw its own socket",
-    Basis.RECORDED: "the author of the receipt says so",
-}
 
 
 # ----------------------------------------------------------------------- calls that ended otherwise

@@ -7,21 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from opg_magic.models import Status, significant
+from opg_magic.models import STATUSES, significant
 from opg_magic.models.plain_text import inert
 
 if TYPE_CHECKING:
     from opg_magic.models import Cost, Money
 
-#: One mark for each status; a word always stands beside it, so that neither colour nor shape is the
-#: only sign.
-MARKS = {
-    Status.PASSED: "✓",
-    Status.FAILED: "✗",
-    Status.PENDING: "◌",
-    Status.MISSING: "○",
-    Status.NOT_APPLICABLE: "–",
-}
+#: One mark for each status.
+MARKS = {status: words.mark for status, words in STATUSES.items()}
 
 NOT_PROVEN = (
     "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "

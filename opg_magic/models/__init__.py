@@ -11,6 +11,15 @@ from opg_magic.models.answers import (
     Phase,
     Progress,
 )
+from opg_magic.models.claims import (
+    BASES,
+    CLAIM_NAMES,
+    CLAIMS,
+    STATUSES,
+    Basis,
+    ClaimName,
+    Status,
+)
 from opg_magic.models.evidence import (
     AgreementEvidence,
     AgreementMember,
@@ -55,12 +64,8 @@ from opg_magic.models.prompts import (
 )
 from opg_magic.models.verdicts import (
     AWS_ROOT_SHA256,
-    CLAIM_NAMES,
-    Basis,
     Claim,
-    ClaimName,
     SimulatedStatus,
-    Status,
     Trust,
     Verdict,
     VerdictStatus,
@@ -68,11 +73,14 @@ from opg_magic.models.verdicts import (
 
 __all__ = [
     "AWS_ROOT_SHA256",
+    "BASES",
     "CHAT_PATH",
+    "CLAIMS",
     "CLAIM_NAMES",
     "COMPLETION_PATH",
     "MAX_TEMPERATURE",
     "MAX_TOKENS",
+    "STATUSES",
     "AgreementEvidence",
     "AgreementMember",
     "Answer",

@@ -7,55 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
+
+from opg_magic.models.claims import Basis, ClaimName, Status
 
 #: SHA-256 of the AWS Nitro Enclaves root certificate (protocol section 4).
 AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
-
-
-class Status(StrEnum):
-    """How one claim came out."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    PENDING = "pending"
-    MISSING = "missing"
-    NOT_APPLICABLE = "not_applicable"
-
-
-class Basis(StrEnum):
-    """What the reader relies on for one claim (verification, "Claims")."""
-
-    PROVEN = "proven"
-    ASKED = "asked"
-    RECORDED = "recorded"
-
-
-ClaimName = Literal[
-    "request",
-    "response",
-    "signature",
-    "freshness",
-    "attestation",
-    "registry",
-    "channel",
-    "payment",
-    "settlement",
-    "agreement",
-]
-
-CLAIM_NAMES: tuple[ClaimName, ...] = (
-    "request",
-    "response",
-    "signature",
-    "freshness",
-    "attestation",
-    "registry",
-    "channel",
-    "payment",
-    "settlement",
-    "agreement",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from opg_magic.models import strict_json
+from opg_magic.models import BASES, STATUSES, Status, strict_json
 from opg_magic.models.plain_text import RULE, fenced, inert
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import asked
@@ -51,8 +51,6 @@ _IMITATION = re.compile(
     "|[0-9]{1,9} [oO][fF] [0-9]{1,9} (?:[cC][hH][eE][cC][kK][sS]|[cC][lL][aA][iI][mM][sS])"
     "|[oO][pP][gG] [rR][eE][cC][eE][iI][pP][tT]"
 )
-_MARKS = {"passed": "✓", "failed": "✗", "pending": "◌", "missing": "○"}
-_BASES = ("proven", "asked", "recorded")
 _NO_ANSWER = {
     "interrupted": "Stopped by you",
     "host-failure": "The host reports a failure",
@@ -303,11 +301,11 @@ def _rows(checked: Mapping[str, Any] | None, *, verified: bool) -> Iterator[tupl
                 if status == "pending" and claim["expires"]
                 else ""
             )
-            yield f"{_MARKS[status]} {claim['name']}: {words}{until}", None
+            yield f"{STATUSES[Status(status)].mark} {claim['name']}: {words}{until}", None
     passed = [(c["basis"], c["name"]) for c in claims if c["status"] == "passed"]
     by = [
         f"{', '.join(name for basis, name in passed if basis == wanted)} ({wanted})"
-        for wanted in _BASES
+        for wanted in BASES
         if any(basis == wanted for basis, _ in passed)
     ]
     if by:

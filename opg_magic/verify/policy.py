@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from opg_magic.errors import ConfigError
 from opg_magic.models import CLAIM_NAMES, arguments
+from opg_magic.models.claims import required_by
 
-_DEFAULT = frozenset(
-    {"request", "response", "signature", "freshness", "attestation", "registry", "channel"}
-)
+_DEFAULT: frozenset[str] = required_by("default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Policy:
 
 DEFAULT = Policy("default")
 STRICT = Policy("strict", rpcs=2, withhold_missing=True)
-AUDIT = Policy("audit", _DEFAULT | {"payment", "settlement"}, rpcs=2, withhold_missing=True)
+AUDIT = Policy("audit", required_by("audit"), rpcs=2, withhold_missing=True)
 
 #: Loosest first.
 POLICIES = (DEFAULT, STRICT, AUDIT)

@@ -1,0 +1,69 @@
+/** Written by scripts/vocabulary.py from opg_magic/models/claims.py: do not edit. */
+
+export const CLAIM_NAMES = [
+  'request',
+  'response',
+  'signature',
+  'freshness',
+  'attestation',
+  'registry',
+  'channel',
+  'payment',
+  'settlement',
+  'agreement'
+] as const;
+
+export type ClaimName = (typeof CLAIM_NAMES)[number];
+
+/** How one claim came out. */
+export type Status = 'passed' | 'failed' | 'pending' | 'missing' | 'not_applicable';
+
+/** What the reader relies on for one claim, best first. */
+export type Basis = 'proven' | 'asked' | 'recorded';
+
+/** The verdict's word. Simulated is a flag beside it, never a status. */
+export type VerdictStatus = 'VERIFIED' | 'PARTIAL' | 'UNVERIFIED' | 'FAILED';
+
+export const CLAIM_TITLES: Readonly<Record<ClaimName, string>> = {
+  request: 'request',
+  response: 'response',
+  signature: 'signature',
+  freshness: 'freshness',
+  attestation: 'attestation',
+  registry: 'registry',
+  channel: 'channel',
+  payment: 'payment',
+  settlement: 'settlement',
+  agreement: 'agreement'
+};
+
+/** What each policy requires, the stricter one all. */
+export const REQUIRED: Readonly<Record<'default' | 'audit', readonly ClaimName[]>> = {
+  default: ['request', 'response', 'signature', 'freshness', 'attestation', 'registry', 'channel'],
+  audit: ['request', 'response', 'signature', 'freshness', 'attestation', 'registry', 'channel', 'payment', 'settlement']
+};
+
+export const STATUS_MARKS: Readonly<Record<Status, string>> = {
+  passed: '✓',
+  failed: '✗',
+  pending: '◌',
+  missing: '○',
+  not_applicable: '–'
+};
+
+export const STATUS_WORDS: Readonly<Record<Status, string>> = {
+  passed: 'holds',
+  failed: 'FAILED',
+  pending: 'pending',
+  missing: 'missing',
+  not_applicable: 'does not apply'
+};
+
+export const BASIS_NAMES: readonly Basis[] = ['proven', 'asked', 'recorded'];
+
+/** A basis beside a claim, and what that means. */
+export const BASIS_WORDS: Readonly<Record<Basis, readonly [string, string]>> = {
+  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
+  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
+  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
+};

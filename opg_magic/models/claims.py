@@ -1,0 +1,183 @@
+"""The claims, how one can come out, and what one can rest on: one table of each.
+
+A claim stands here once, by its name.  Two files are found by that name: ``check`` in
+``opg_magic/verify/NAME.py`` and ``check`` in ``labextension/src/claims/NAME.ts``; where the claim
+has evidence of its own, a third writes and reads it in a receipt, ``opg_magic/receipt/parts/``.
+The order here is the order everywhere.  ``python scripts/vocabulary.py`` writes these tables for
+the browser; *Add a claim* in CONTRIBUTING.md names every file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+ClaimName = Literal[
+    "request",
+    "response",
+    "signature",
+    "freshness",
+    "attestation",
+    "registry",
+    "channel",
+    "payment",
+    "settlement",
+    "agreement",
+]
+
+#: The loosest policy that requires a claim; every stricter one requires it too.
+RequiredBy = Literal["default", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimKind:
+    """One claim in words: ``says`` completes "passes when …" without a full stop.
+
+    ``part`` is the key of a receipt's document that holds the evidence that this claim alone
+    brings, and the field of :class:`~opg_magic.models.Evidence` of the same name; None where it is
+    judged by what other parts hold.  ``required_by``: None where only a user's own policy requires
+    it."""
+
+    name: ClaimName
+    title: str
+    says: str
+    part: str | None = None
+    required_by: RequiredBy | None = None
+
+
+#: Every claim, in the order in which they are checked, written and shown.
+CLAIMS: tuple[ClaimKind, ...] = (
+    ClaimKind(
+        "request",
+        "request",
+        "the host signed exactly the request that was sent",
+        required_by="default",
+    ),
+    ClaimKind(
+        "response",
+        "response",
+        "the text shown is exactly the text that was signed; a cut or altered stream fails",
+        required_by="default",
+    ),
+    ClaimKind(
+        "signature",
+        "signature",
+        "the key of this very host signed both, at a stated time",
+        required_by="default",
+    ),
+    ClaimKind(
+        "freshness",
+        "freshness",
+        "that time lies between sending and receiving, and no other receipt bears this signature",
+        required_by="default",
+    ),
+    ClaimKind(
+        "attestation",
+        "attestation",
+        "key and TLS certificate were made inside an AWS Nitro enclave that runs the code the "
+        "registry names",
+        part="attestation",
+        required_by="default",
+    ),
+    ClaimKind(
+        "registry",
+        "registry",
+        "the host was active in the on-chain registry at a certain block",
+        part="registry",
+        required_by="default",
+    ),
+    ClaimKind(
+        "channel",
+        "channel",
+        "the connection ended in exactly the registered certificate",
+        part="channel",
+        required_by="default",
+    ),
+    ClaimKind(
+        "payment",
+        "payment",
+        "at most so much was paid to whom, in which transaction: found on the payment chain by the "
+        "nonce that was signed",
+        part="payment",
+        required_by="audit",
+    ),
+    ClaimKind(
+        "settlement",
+        "settlement",
+        "with `--settle batch`: hashes and signature are in a batch whose root is on the chain; "
+        "the Merkle proof is kept",
+        part="settlement",
+        required_by="audit",
+    ),
+    ClaimKind(
+        "agreement",
+        "agreement",
+        "with `--hosts 3`: how many hosts of different owners gave the same answer",
+        part="agreement",
+    ),
+)
+
+CLAIM_NAMES: tuple[ClaimName, ...] = tuple(kind.name for kind in CLAIMS)
+
+
+def required_by(policy: RequiredBy) -> frozenset[ClaimName]:
+    """The claims that a policy of this name requires."""
+    wanted = ("default",) if policy == "default" else ("default", "audit")
+    return frozenset(kind.name for kind in CLAIMS if kind.required_by in wanted)
+
+
+class Status(StrEnum):
+    """How one claim came out."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    PENDING = "pending"
+    MISSING = "missing"
+    NOT_APPLICABLE = "not_applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWords:
+    """A mark, and the words that always stand beside it: neither colour nor shape is the only
+    sign."""
+
+    mark: str
+    word: str
+
+
+STATUSES: Mapping[Status, StatusWords] = {
+    Status.PASSED: StatusWords("✓", "holds"),
+    Status.FAILED: StatusWords("✗", "FAILED"),
+    Status.PENDING: StatusWords("◌", "pending"),
+    Status.MISSING: StatusWords("○", "missing"),
+    Status.NOT_APPLICABLE: StatusWords("–", "does not apply"),
+}
+
+
+class Basis(StrEnum):
+    """What the reader relies on for one claim."""
+
+    PROVEN = "proven"
+    ASKED = "asked"
+    RECORDED = "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class BasisWords:
+    """A basis in words: ``short`` beside a claim, ``meaning`` where a reader asks what that is."""
+
+    short: str
+    meaning: str
+
+
+#: Best first: the order in which a card lists what passed.
+BASES: Mapping[Basis, BasisWords] = {
+    Basis.PROVEN: BasisWords(
+        "proven here", "This browser computed it from the receipt and pinned roots."
+    ),
+    Basis.ASKED: BasisWords("asked now", "Asked of an RPC that you named yourself."),
+    Basis.RECORDED: BasisWords(
+        "author's word", "As recorded by the author's kernel; not asked here."
+    ),
+}

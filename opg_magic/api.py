@@ -25,8 +25,7 @@ P = ParamSpec("P")
 def _taking_what(
     other: Callable[P, Answer],
 ) -> Callable[[Callable[..., Awaitable[Answer]]], Callable[P, Awaitable[Answer]]]:
-    """The same arguments as another function, said once: for readers, type checkers and
-    completion."""
+    """Give a function the signature of another one, for readers, type checkers and completion."""
 
     def named(function: Callable[..., Awaitable[Answer]]) -> Callable[P, Awaitable[Answer]]:
         function.__signature__ = signature(other)  # type: ignore[attr-defined]
@@ -55,23 +54,23 @@ def ask(
     policy: str | None = None,
     timeout: float | None = None,
 ) -> Answer:
-    """One paid, checked and recorded call: what ``%%opg`` does, without a display.
+    """Ask one question and return the checked answer: what ``%%opg`` does, without a display.
 
-    ``prompt`` is a text or a list of chat messages.  ``max_cost`` in OPG, ``timeout`` in seconds;
-    the settings fill in what is left out.  NumPy scalars are taken for the values that they are.
+    ``prompt`` is a text or a list of chat messages.  ``max_cost`` is in OPG, ``timeout`` in
+    seconds.  Omitted arguments come from your settings.  NumPy scalars count as the values that
+    they are.
 
-    Raises :class:`opg_magic.errors.OpgError`: among others ``ArgumentError``, also a ValueError,
-    for an argument that cannot be meant, ``LimitExceeded`` and ``PaymentRefused``, all before
-    anything was signed; ``AnswerWithheld`` when a check failed, ``CallFailed`` when no usable
-    answer came (its ``charge`` says whether it was paid for).  Interrupting raises
-    ``CallInterrupted``."""
+    Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
+    ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:
+    ``AnswerWithheld`` if a check failed, ``CallFailed`` if no usable answer came; its ``charge``
+    says whether money was taken.  Interrupting raises ``CallInterrupted``."""
     session, made, options = _prepare(locals())
     return session.ask(made, options)
 
 
 async def _aask(*arguments: Any, **named: Any) -> Answer:
-    """:func:`ask`, awaited.  Several may run at once; cancelling one cancels its call, and the
-    record is kept."""
+    """Do what :func:`ask` does, awaited.  Several may run at once; cancelling one stops its call
+    and keeps its receipt."""
     session, made, options = _prepare(_bound(*arguments, **named))
     return await session.aask(made, options)
 
@@ -86,19 +85,20 @@ def agree(
     quorum: int | None = None,
     **arguments: Any,
 ) -> Agreement:
-    """One prompt to ``hosts`` hosts of as many owners at once, of which ``quorum`` must give one
-    answer: ``--hosts``.
+    """Ask ``hosts`` hosts of different owners at once and compare their answers: ``--hosts``.
 
-    ``quorum`` left out means more than half.  All other arguments are those of :func:`ask`, but for
-    ``host``.  Each answer is paid for.  Raises what :func:`ask` raises, and
-    :class:`opg_magic.errors.HostsDisagree` where no answer reaches the quorum."""
+    At least ``quorum`` of them must give the same answer; by default, more than half.  The other
+    arguments are those of :func:`ask`, without ``host``.  Every answer is paid for.  Raises what
+    :func:`ask` raises, and :class:`opg_magic.errors.HostsDisagree` if no answer reaches the
+    quorum."""
     session, made, options = _prepare(_bound(prompt, **arguments))
     return session.agree(made, options, hosts=hosts, quorum=quorum)
 
 
 def receipts(**filters: Any) -> pd.DataFrame:
-    """The ledger as a DataFrame, one row a call; filters as in
-    :func:`opg_magic.ledger.frames.receipts`."""
+    """Return the ledger as a DataFrame, one row per call, oldest first.
+
+    The filters are those of :func:`opg_magic.ledger.frames.receipts`."""
     from opg_magic.call.session import current_session
 
     return current_session().receipts(**filters)

@@ -7,9 +7,10 @@ Written from the tables that the program itself uses, between ``<!-- name -->`` 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import marked
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide.md"
 
@@ -134,14 +135,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def updated(text: str) -> str:
     """The guide's text with every table as it should be."""
-    for name, table in tables().items():
-        found = re.compile(rf"(<!-- {name} -->\n)(?:.*?\n)?(<!-- /{name} -->)", re.DOTALL)
-        text, count = found.subn(
-            lambda match, table=table: match[1] + table + "\n" + match[2], text
-        )
-        if count != 1:
-            raise SystemExit(f"{GUIDE.name}: {count} places for the table {name}")
-    return text
+    return marked.filled(text, tables(), GUIDE.name)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79b
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim: what is said (one plain sentence), how it came out, on what basis, and why where
-    it did not pass.
+    """One check on a call: its status, its basis, one plain sentence, and the reason if it did not
+    pass.
 
-    ``code`` is a short word for programs (``truncated``, ``wrong-key`` ...); ``expires`` ends a
-    pending claim."""
+    ``code`` is a short word for programs (``truncated``, ``wrong-key``, …); a pending claim is
+    missing after ``expires``."""
 
     name: ClaimName
     status: Status
@@ -55,11 +55,11 @@ class SimulatedStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first rule that applied, over all claims; ``simulated`` is shown wherever the verdict is.
+    """The verdict over all claims of a call, and what decided it.
 
-    ``status`` is never VERIFIED where ``simulated`` is set, but SIMULATED; the other words are the
-    same on both. :attr:`outcome` is which rule applied, whatever the network: what receipts store
-    beside the flag."""
+    On a simulated network ``status`` is SIMULATED where it would be VERIFIED; the other words are
+    the same.  :attr:`outcome` is the rule that applied on either network: receipts store it beside
+    ``simulated``."""
 
     status: VerdictStatus | SimulatedStatus
     simulated: bool

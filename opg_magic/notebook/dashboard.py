@@ -89,20 +89,21 @@ def _percent(used: Money, limit: Money) -> str:
     return f"{used.amount / limit.amount:.0%}"
 
 
-def dashboard(
-    session: Session | None = None,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    later: Later = timer,
-) -> Any:
-    """A widget: hosts with their verification state, spending against each limit, receipts to
-    filter and open.
+def dashboard(session: Session | None = None) -> Any:
+    """Return a widget with hosts and their state, spending against each limit, and receipts.
 
     Its figures move while calls run; its inputs act when the kernel is free, and it says so.
-    ``session`` left out is this kernel's own."""
+    Without ``session`` it shows this kernel's own."""
     from opg_magic.call.session import current_session
 
-    return _Dashboard(session or current_session(), clock, later).box
+    return build(session or current_session())
+
+
+def build(
+    session: Session, clock: Callable[[], float] = time.monotonic, later: Later = timer
+) -> Any:
+    """The dashboard's widget, with a clock and a timer of its caller's."""
+    return _Dashboard(session, clock, later).box
 
 
 class _Dashboard:

@@ -1,5 +1,4 @@
-"""Verification: evidence in, claims out.  One module a claim; :mod:`opg_magic.verify.verdict`
-decides over them."""
+"""Verification: evidence in, claims and one verdict out.  Nothing here fetches anything."""
 
 from __future__ import annotations
 

@@ -40,16 +40,16 @@ def verify_exchange(
     received_at: float,
     kind: Kind = "chat",
 ) -> Verdict:
-    """Check one exchange against a host's signing key.
+    """Check one exchange that you recorded yourself against a host's signing key.
 
-    ``request`` is the JSON object that was sent, ``response`` the JSON object that came back, its
-    text, or the raw text of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or PEM;
-    times are Unix seconds.
+    ``request`` is the JSON object that was sent; ``response`` is the JSON object that came back,
+    its text, or the raw text of an event stream.  ``signing_key`` is DER (SubjectPublicKeyInfo) or
+    PEM; times are Unix seconds.
 
-    The verdict is FAILED or UNVERIFIED, since neither registry nor attestation is looked at; its
-    claims tell the rest. Malformed messages fail; they do not raise.  Raises
-    :class:`opg_magic.errors.ArgumentError`, a ValueError, for arguments of another type, a kind
-    that there is not, and times that are none."""
+    The verdict is FAILED or UNVERIFIED, because neither registry nor attestation is checked; read
+    its claims.  Malformed messages fail a claim and do not raise.  Raises
+    :class:`opg_magic.errors.ArgumentError`, a ValueError, for an argument that has the wrong type
+    or is not a known kind or a time."""
     arguments.choice("kind", kind, arguments.KINDS)
     if not isinstance(request, Mapping):
         arguments.refuse("request", "the JSON object that was sent (a dict)", request)

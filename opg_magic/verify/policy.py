@@ -14,11 +14,11 @@ _DEFAULT: frozenset[str] = required_by("default")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``required`` claims must pass; ``rpcs`` is how many RPCs must agree on the registry entry.
+    """Which claims must pass (``required``), and how many RPCs must agree on the registry entry
+    (``rpcs``).
 
-    ``withhold_missing``: an answer that lacks the evidence of a required claim is not handed out.
-    What the default policy requires is always required: a policy made without it is widened to it.
-    """
+    ``withhold_missing``: withhold an answer that lacks the evidence of a required claim.  Every
+    policy also requires what the default one does."""
 
     name: str
     required: frozenset[str] = _DEFAULT
@@ -42,7 +42,7 @@ POLICIES = (DEFAULT, STRICT, AUDIT)
 
 
 def policy(name: str) -> Policy:
-    """A policy by its name; :class:`ConfigError` for an unknown one."""
+    """Return the policy of that name.  Raises :class:`ConfigError` if there is none."""
     for known in POLICIES:
         if isinstance(name, str) and known.name == name:
             return known
@@ -53,8 +53,8 @@ def policy(name: str) -> Policy:
 
 
 def requiring(base: Policy, claims: Iterable[str]) -> Policy:
-    """``base`` and these claims besides: a user's own policy.  :class:`ConfigError` for a claim
-    that there is not."""
+    """Return ``base`` with these claims added.  Raises :class:`ConfigError` for an unknown
+    claim."""
     own = frozenset(claims)
     more = sorted(own - base.required)
     widened = Policy(
@@ -64,8 +64,7 @@ def requiring(base: Policy, claims: Iterable[str]) -> Policy:
 
 
 def combine(*policies: Policy) -> Policy:
-    """All of them at once: the union of what they require, and of how they withhold.  None: the
-    default policy."""
+    """Return the policy that requires all that these require; without any, the default one."""
     required = frozenset[str]().union(*(p.required for p in policies))
     rpcs = max((p.rpcs for p in policies), default=1)
     withhold = any(p.withhold_missing for p in policies)

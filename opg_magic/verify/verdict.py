@@ -27,8 +27,8 @@ CHECKS: Mapping[ClaimName, Callable[[Evidence, Trust], Claim]] = {
 
 
 def judge(evidence: Evidence, *, policy: Policy = DEFAULT, trust: Trust) -> Verdict:
-    """Check all claims on one exchange and decide.  Pure: the same evidence, policy and trust give
-    the same verdict."""
+    """Check every claim on one exchange and return the verdict.  The same evidence, policy and
+    trust always give the same one."""
     claims: dict[str, Claim] = {name: check(evidence, trust) for name, check in CHECKS.items()}
     return decide(claims, policy=policy, trust=trust, simulated=_simulated(evidence, claims))
 
@@ -36,8 +36,8 @@ def judge(evidence: Evidence, *, policy: Policy = DEFAULT, trust: Trust) -> Verd
 def decide(
     claims: Mapping[str, Claim], *, policy: Policy = DEFAULT, trust: Trust, simulated: bool
 ) -> Verdict:
-    """FAILED, UNVERIFIED, PARTIAL, VERIFIED (SIMULATED): the first that applies, and what decided
-    it, in words."""
+    """Return the verdict over claims that were checked: the first of FAILED, UNVERIFIED, PARTIAL,
+    VERIFIED that applies, with the reason."""
     claims = _with_missing(claims, policy)
     unmet = _unmet(claims, policy, trust)
     lacking = any(_lacks(claims[name]) and name in unmet for name in policy.required)

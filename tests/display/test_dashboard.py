@@ -20,7 +20,7 @@ from opg_magic.ledger.frames import COLUMNS
 from opg_magic.models import Money, VerdictStatus
 from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.notebook import dashboard as module
-from opg_magic.notebook.dashboard import dashboard, hosts_html, share
+from opg_magic.notebook.dashboard import build, dashboard, hosts_html, share
 
 
 class Session:
@@ -141,7 +141,7 @@ def test_what_is_over_a_limit_is_said_to_be(session: Session) -> None:
 
 def test_figures_follow_while_a_call_runs_and_never_on_its_thread(session: Session) -> None:
     later = Later()
-    box = dashboard(session, clock=lambda: 100.0, later=later)
+    box = build(session, clock=lambda: 100.0, later=later)
     session.reserved, session.running = 9 * 10**17, 1
     session.changed()
     session.changed()

@@ -21,7 +21,6 @@ BUILT = {"labextension", "__pycache__"}
 # Faults that are known.  Both sets only shrink, and end empty.
 STILL_BACK: set[tuple[str, str]] = set()
 STILL_CIRCLES = {
-    frozenset({"server.ledger", "server.reading"}),
     frozenset(
         f"simnet.{name}"
         for name in (

@@ -42,7 +42,6 @@ LONG_FILES: set[str] = {
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",
     "display/markdown.py:_renderer",
-    "ledger/store.py:_cover",
     "network/relay.py:search_batch",
     "protocol/x402.py:_terms",
     "receipt/document.py:build_receipt",

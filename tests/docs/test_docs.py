@@ -155,6 +155,46 @@ def test_every_file_of_this_project_that_a_document_names_is_there(path: Path) -
             assert (ROOT / named).exists(), named
 
 
+_ATTACKS = re.compile(
+    r"\battacks? (\d+(?:(?:,| and| to| or) \d+)*)|\btest_attack_(\d+)", re.IGNORECASE
+)
+
+
+def _named_attacks(text: str) -> set[int]:
+    found: set[int] = set()
+    for several, one in _ATTACKS.findall(text):
+        numbers = [int(number) for number in re.findall(r"\d+", several or one)]
+        if " to " in several:
+            numbers = [*range(numbers[0], numbers[-1] + 1)]
+        found |= set(numbers)
+    return found
+
+
+def test_every_attack_that_is_named_by_number_is_in_the_table_of_attacks() -> None:
+    trust = (ROOT / "docs" / "trust.md").read_text("utf-8")
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", trust, re.MULTILINE)]
+    assert listed == sorted(set(listed))
+    named = set()
+    for folder, suffix in (("opg_magic", "py"), ("labextension/src", "ts*"), ("tests", "py")):
+        for path in (ROOT / folder).rglob(f"*.{suffix}"):
+            named |= _named_attacks(path.read_text("utf-8"))
+    assert {1, 2, 9, 14, 21, 27, 40} <= named, "the search finds nothing"
+    assert named <= set(listed)
+
+
+def test_numbers_of_attacks_are_read_alone_in_rows_and_in_ranges() -> None:
+    assert _named_attacks("(attack 9); attacks 5 to 8, Attacks 13 and 15") == {
+        5,
+        6,
+        7,
+        8,
+        9,
+        13,
+        15,
+    }
+    assert _named_attacks("def test_attack_09_cut(): ... attacker 7, an attack") == {9}
+
+
 def test_commands_that_do_not_exist_are_noticed() -> None:
     assert (
         _fault(["verfy", "x.json"])

@@ -20,7 +20,7 @@ from opg_magic.models import (
 )
 
 
-class RegistryReader(Protocol):
+class RegistryLookup(Protocol):
     """Asks the reader's own RPCs for a host's entry at one block.
 
     One that also has ``revoked_since(tee_id, block_number) -> str | None`` tells what became of the
@@ -29,7 +29,7 @@ class RegistryReader(Protocol):
     def at_block(self, tee_id: str, block_number: int) -> RegistryEvidence: ...
 
 
-class PaymentReader(Protocol):
+class PaymentLookup(Protocol):
     """Asks the reader's own RPCs of the payment chain what became of an authorisation, by its
     nonce."""
 
@@ -39,7 +39,7 @@ class PaymentReader(Protocol):
 Settlement = BatchEvidence | IndividualEvidence
 
 
-class SettlementReader(Protocol):
+class SettlementLookup(Protocol):
     """Asks the reader's own RPCs for the relay's event in the transaction that a receipt names.
 
     What comes back is ``recorded`` with all that the chain knows better (block, relay, sender,
@@ -54,9 +54,9 @@ class Asking:
     """Whom a reader asks, and what there was to say about it."""
 
     trust: Trust
-    rpc_reader: RegistryReader | None
-    payment_reader: PaymentReader | None
-    settlement_reader: SettlementReader | None
+    rpc_reader: RegistryLookup | None
+    payment_reader: PaymentLookup | None
+    settlement_reader: SettlementLookup | None
     findings: list[Finding] = field(default_factory=list, kw_only=True)
     _entries: dict[tuple[str, int], Host | None] = field(default_factory=dict, kw_only=True)
 

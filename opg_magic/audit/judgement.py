@@ -16,10 +16,10 @@ from typing import Any
 from opg_magic.audit.agreement import compare_answers
 from opg_magic.audit.asking import (
     Asking,
-    PaymentReader,
-    RegistryReader,
+    PaymentLookup,
+    RegistryLookup,
     Settlement,
-    SettlementReader,
+    SettlementLookup,
 )
 from opg_magic.audit.cells import asks, cell_faults, lacks_receipt, read_cell, shows_again
 from opg_magic.audit.notebook import Cell, Display, cells_of
@@ -40,11 +40,11 @@ __all__ = [
     "Checked",
     "Finding",
     "Level",
-    "PaymentReader",
-    "RegistryReader",
+    "PaymentLookup",
+    "RegistryLookup",
     "Report",
     "Settlement",
-    "SettlementReader",
+    "SettlementLookup",
     "shown_text_matches",
     "verify_path",
 ]
@@ -58,9 +58,9 @@ def verify_path(
     *,
     policy: Policy,
     trust: Trust,
-    rpc_reader: RegistryReader | None = None,
-    payment_reader: PaymentReader | None = None,
-    settlement_reader: SettlementReader | None = None,
+    rpc_reader: RegistryLookup | None = None,
+    payment_reader: PaymentLookup | None = None,
+    settlement_reader: SettlementLookup | None = None,
     allow_simulated: bool = False,
     receipt: str | None = None,
 ) -> Report:

@@ -60,7 +60,7 @@ class Hosts:
     def in_order(self, snapshot: RegistrySnapshot, wanted: str | None = None) -> list[Host]:
         """Hosts to be tried, one after the other: the one named by the user, or all that are not
         set aside."""
-        from opg_magic.network.choice import order_hosts
+        from opg_magic.network.host_order import order_hosts
 
         # One order for all calls of a kernel, so that they share a session; another for the next
         # kernel.

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WrongChain
 from opg_magic.models import Host, RegistryEvidence
 from opg_magic.models.networks import Network
 from opg_magic.network.abi import Function, function
 from opg_magic.network.rpc import Block, Rpc, RpcError
+from opg_magic.network.rpc_group import RpcGroup, agreed, check_contracts
 
 #: Type of a host that answers prompts (1 would be a validator).
 LLM_PROXY = 0
@@ -27,8 +28,6 @@ REVOKED = ("disabled", "PCR revoked", "not listed")
 #: Heads of two RPCs may lie this many seconds apart; beyond it one of them is not where the chain
 #: is.
 MAX_HEAD_GAP = 300
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,85 +110,63 @@ class _View:
 
 
 class RegistryReader:
-    """Reads one network's registry.  Close it with :meth:`aclose`."""
+    """Reads one network's host registry.  Close it with :meth:`aclose`."""
 
     def __init__(self, network: Network, *, timeout: float = 10.0) -> None:
-        """``timeout``: seconds for one RPC to answer everything that is asked of it."""
+        """``timeout``: seconds for one RPC to answer everything that one method asks of it."""
         self._network = network
         self._timeout = timeout
-        self._rpcs = [
-            Rpc(url, timeout=timeout, proxy=network.proxy) for url in network.registry_rpcs
-        ]
+        self._group = RpcGroup(
+            network.registry_rpcs,
+            timeout=timeout,
+            proxy=network.proxy,
+            failure="registry unreachable",
+            hint="Nothing was sent.",
+        )
 
     async def aclose(self) -> None:
-        for rpc in self._rpcs:
-            await rpc.aclose()
+        await self._group.aclose()
 
     async def snapshot(self) -> RegistrySnapshot:
-        """All active hosts, at the newest block that every answering RPC has.
+        """Return all active hosts, at the newest block that every answering RPC has.
 
         Raises :class:`WrongChain` if an RPC serves another chain or no contract is at the address
         (before anything else is asked), :class:`RpcsDisagree` if two RPCs differ on that block,
         :class:`NetworkUnavailable` if none answers."""
         heads = await self._heads()
-        first, last = (f(heads, key=lambda h: h[1].timestamp) for f in (min, max))
+        first, last = (f(heads.items(), key=lambda h: h[1].timestamp) for f in (min, max))
         if last[1].timestamp - first[1].timestamp > MAX_HEAD_GAP:
             raise RpcsDisagree(
                 f"RPC {first[0].label} ends at block {first[1].number} of {first[1].time:%H:%M:%S} "
-                f"UTC, RPC"
-                f" {last[0].label} at block {last[1].number} of {last[1].time:%H:%M:%S} UTC",
+                f"UTC, RPC {last[0].label} at block {last[1].number} of {last[1].time:%H:%M:%S} "
+                f"UTC",
                 hint="Nothing was sent. One of them is behind, or lies.",
             )
-        number = min(block.number for _, block in heads)
-        rpcs, view = await self._agreed(heads, number, self._active)
-        return RegistrySnapshot(
-            hosts=view.hosts,
-            chain_id=self._network.registry_chain_id,
-            contract=self._network.registry_address,
-            block_number=view.block.number,
-            block_hash=view.block.hash,
-            block_time=view.block.time,
-            rpcs=rpcs,
-            fetched_at=datetime.now(UTC),
-            pcrs=view.pcrs,
-            heartbeat_max_age=view.max_age,
-        )
+        number = min(block.number for block in heads.values())
+        return await self._agreed(heads, number, self._active)
 
     async def at_block(self, tee_id: str, number: int) -> RegistryEvidence:
-        """What the registry said of one host at an earlier block, active or not, and why not.
+        """Return what the registry said of one host at an earlier block: active or not, and why
+        not.
 
-        Raises like :meth:`snapshot`; NetworkUnavailable too if no RPC keeps the state of that
-        block."""
+        Raises like :meth:`snapshot`, and :class:`NetworkUnavailable` if no RPC keeps the state of
+        that block."""
         tee_id = tee_id.lower()
-        heads = await self._heads()
 
         async def one(rpc: Rpc, block: Block) -> _View:
             return await self._entry(rpc, block, tee_id)
 
-        rpcs, view = await self._agreed(heads, number, one)
-        snapshot = RegistrySnapshot(
-            hosts=view.hosts,
-            chain_id=self._network.registry_chain_id,
-            contract=self._network.registry_address,
-            block_number=view.block.number,
-            block_hash=view.block.hash,
-            block_time=view.block.time,
-            rpcs=rpcs,
-            fetched_at=datetime.now(UTC),
-            pcrs=view.pcrs,
-            heartbeat_max_age=view.max_age,
-        )
-        return snapshot.evidence(tee_id)
+        return (await self._agreed(await self._heads(), number, one)).evidence(tee_id)
 
     async def revoked_since(self, tee_id: str, number: int) -> str | None:
-        """What became of a host that was active at an earlier block, with the day, None if it was
-        not revoked.
+        """Return what became of a host that was active at an earlier block, with the day; None if
+        it was not revoked.
 
-        ``PCR revoked on 2026-05-06 12:00 UTC``: revoked or disabled, or no longer listed, as the
-        registry stands now; that a host is merely silent is no revocation.  Where the RPCs do not
-        keep the state of the blocks between, it is told by when (``by``) instead of when.  Raises
-        like :meth:`at_block`."""
-        last = min(block.number for _, block in await self._heads())
+        ``PCR revoked on 2026-05-06 12:00 UTC``: its build was revoked, or the host was disabled or
+        removed, as the registry stands now.  A host that is merely silent is not revoked.  If the
+        RPCs do not keep the state of the blocks between, the answer says ``by`` instead of ``on``.
+        Raises like :meth:`at_block`."""
+        last = min(block.number for block in (await self._heads()).values())
         if last <= number:
             return None
         now = await self.at_block(tee_id, last)
@@ -211,98 +188,64 @@ class RegistryReader:
 
     # ------------------------------------------------------------------------------------ many RPCs
 
-    async def _heads(self) -> list[tuple[Rpc, Block]]:
+    async def _heads(self) -> dict[Rpc, Block]:
         """The RPCs that answer, each on the right chain with the contract there, and their newest
         blocks."""
+        network = self._network
 
-        async def head(rpc: Rpc) -> tuple[Rpc, Block]:
-            chain_id, code, block = await asyncio.gather(
-                rpc.chain_id(), rpc.code(self._network.registry_address), rpc.block("latest")
+        async def head(rpc: Rpc) -> Block:
+            _, block = await asyncio.gather(
+                check_contracts(
+                    rpc,
+                    network.registry_chain_id,
+                    {"registry": network.registry_address},
+                    of=f"the registry of {network.title}",
+                ),
+                rpc.block("latest"),
             )
-            if chain_id != self._network.registry_chain_id:
-                raise WrongChain(
-                    f"RPC {rpc.label} serves chain {chain_id}; the registry of "
-                    f"{self._network.title} is on chain"
-                    f" {self._network.registry_chain_id}",
-                    hint="Nothing was sent. Check the RPCs in your settings.",
-                )
-            if not code:
-                raise WrongChain(
-                    f"RPC {rpc.label} has no contract at the registry's address "
-                    f"{self._network.registry_address}",
-                    hint="Nothing was sent. Check the RPCs and the registry's address in your "
-                    "settings.",
-                )
-            return rpc, block
+            return block
 
-        return await self._answers(self._rpcs, head)
+        return await self._group.ask_all(head, within=self._timeout)
 
     async def _agreed(
         self,
-        heads: list[tuple[Rpc, Block]],
+        heads: dict[Rpc, Block],
         number: int,
         read: Callable[[Rpc, Block], Awaitable[_View]],
-    ) -> tuple[tuple[str, ...], _View]:
-        """Read one block from every RPC; its hash is looked at before and after, and all must say
-        the same."""
+    ) -> RegistrySnapshot:
+        """One block as every RPC shows it.  Its hash is looked at before and after reading."""
 
-        newest = dict(heads)
-
-        async def view(rpc: Rpc) -> tuple[Rpc, _View]:
-            before = newest[rpc] if newest[rpc].number == number else await rpc.block(number)
+        async def view(rpc: Rpc) -> _View:
+            before = heads[rpc] if heads[rpc].number == number else await rpc.block(number)
             seen = await read(rpc, before)
             after = await rpc.block(number)
             if after.hash != before.hash:
                 raise NetworkUnavailable(
                     f"RPC {rpc.label} replaced block {number} while it was being read"
                 )
-            return rpc, seen
+            return seen
 
-        views = await self._answers(list(newest), view)
-        first_rpc, first = views[0]
-        for rpc, other in views[1:]:
-            if other.block != first.block:
-                what = f"block {number} as {other.block.hash}, RPC {first_rpc.label} as {first.block.hash}"
-            elif other != first:
-                what = f"other hosts or measurements at block {number} than RPC {first_rpc.label}"
-            else:
-                continue
-            raise RpcsDisagree(
-                f"RPC {rpc.label} gives {what}", hint="Nothing was sent. One of them lies."
-            )
-        return tuple(rpc.label for rpc, _ in views), first
-
-    async def _answers(self, rpcs: Sequence[Rpc], ask: Callable[[Rpc], Awaitable[T]]) -> list[T]:
-        """What the RPCs that answer say.  A wrong chain ends it; none answering is ``registry
-        unreachable``."""
-
-        async def bounded(rpc: Rpc) -> T:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await ask(rpc)
-            except TimeoutError:
-                raise NetworkUnavailable(
-                    f"RPC {rpc.label} unreachable: no answer within {self._timeout:g} s"
-                ) from None
-            except RpcError as error:
-                raise NetworkUnavailable(
-                    f"RPC {rpc.label} answers with an error: {error}"
-                ) from None
-
-        results = await asyncio.gather(*(bounded(rpc) for rpc in rpcs), return_exceptions=True)
-        good: list[T] = []
-        bad: list[str] = []
-        for result in results:
-            if isinstance(result, NetworkUnavailable) and not isinstance(result, WrongChain):
-                bad.append(result.message)
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                good.append(result)
-        if not good:
-            reasons = "; ".join(bad) or "no RPC is configured"
-            raise NetworkUnavailable(f"registry unreachable: {reasons}", hint="Nothing was sent.")
-        return good
+        views = await self._group.ask_all(view, of=heads, within=self._timeout)
+        hint = "Nothing was sent. One of them lies."
+        block = agreed(
+            {rpc: seen.block for rpc, seen in views.items()},
+            f"block {number}",
+            shown=lambda block: block.hash,
+            hint=hint,
+        )
+        seen = agreed(views, f"the hosts or their builds at block {number}", hint=hint)
+        return RegistrySnapshot(
+            hosts=seen.hosts,
+            chain_id=self._network.registry_chain_id,
+            contract=self._network.registry_address,
+            block_number=block.number,
+            block_hash=block.hash,
+            block_time=block.time,
+            rpcs=tuple(rpc.label for rpc in views),
+            fetched_at=datetime.now(UTC),
+            pcrs=seen.pcrs,
+            heartbeat_max_age=seen.max_age,
+        )
 
     # --------------------------------------------------------------------------- one RPC, one block
 

@@ -1,72 +1,42 @@
-"""Finds where a call's hashes were put on record: the relay's events on the registry chain, and the
-batches' trees.
+"""Finds where a call's hashes were published: the settlement relay's events on the registry chain,
+and the trees of the batches that they commit to.
 
-Source: protocol section 5; verification, claim ``settlement`` and attack 24.
-
-An answer carries no pointer to its batch, and a receipt's own words are not followed: RPCs, relay,
-senders and the aggregators that blobs are fetched from are those of the network's profile alone.
-Of a batch nothing is believed: its whole tree is recomputed from its items, and must have the
-committed root."""
+An answer carries no pointer to its batch, and nothing that a receipt says is followed.  RPCs,
+relay, senders and blob aggregators are those of the network's profile alone."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
-from opg_magic.errors import (
-    ConfigError,
-    MalformedMessage,
-    NetworkUnavailable,
-    RpcsDisagree,
-    WrongChain,
-)
+from opg_magic.errors import NetworkUnavailable
 from opg_magic.models import BatchEvidence, IndividualEvidence
 from opg_magic.models.networks import Network
-from opg_magic.models.proxy import Proxy, proxy_for
 from opg_magic.network.abi import Event, event
-from opg_magic.network.quiet import quiet_libraries
-from opg_magic.network.rpc import Block, Log, Rpc, RpcError, first_block_since, logs
+from opg_magic.network.blob_store import BLOB_ID, BlobMissing, BlobStore
+from opg_magic.network.relay_log import MAX_EVENTS, RelayLog, Span
+from opg_magic.network.rpc import Log
 
-if TYPE_CHECKING:
-    import httpx
-
-    from opg_magic.protocol.merkle import BatchDump
-
-#: Clocks of host and chain may differ by this many seconds: where the search begins and ends.
-TIME_MARGIN = 600
-#: Bounds of one search: blocks, events, blobs fetched, bytes of one blob.
-MAX_BLOCKS = 50_000
-MAX_EVENTS = 2000
+#: The most blobs that one search fetches.
 MAX_BLOBS = 64
-MAX_BLOB_BYTES = 8 * 1024 * 1024
-#: Trees that a reader remembers: the calls of one hour often lie in few batches.
-KEPT_TREES = 32
-#: Searches whose looked-at events a reader remembers.
+#: Searches of which a reader remembers the events it has examined.
 KEPT_SEARCHES = 256
 
-#: 32 bytes in base64url without padding: what a blob's id looks like, and nothing that could lead
-#: elsewhere.
-_BLOB_ID = re.compile(r"[A-Za-z0-9_-]{43}")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-T = TypeVar("T")
+#: A log is known by its block's hash and its place in it.
+_LogKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSearch:
-    """What a search for a batch came to.
+    """The result of a search for a batch.
 
-    ``evidence`` is None where the leaf is in none of the batches that were looked at; ``events`` is
-    their number, and ``until`` the time of the newest block.  ``complete`` says that all that was
-    asked for was looked at.  ``problems`` are what is wrong with events and blobs, in words.
-    ``unreachable`` counts blobs that no aggregator gave an answer about."""
+    ``evidence`` is None if the answer is in none of the batches examined.  ``events``: how many
+    there were; ``until``: the time of the newest block.  ``complete``: everything asked for was
+    examined.  ``problems``: what is wrong with events and blobs, in words.  ``unreachable``: the
+    number of blobs about which no aggregator answered."""
 
     evidence: BatchEvidence | None
     events: int
@@ -76,28 +46,9 @@ class BatchSearch:
     unreachable: int = 0
 
 
-class BlobMissing(Exception):
-    """No aggregator has the blob, or none has one that can be read; ``unreachable`` where none
-    answered."""
-
-    def __init__(self, message: str, *, unreachable: bool) -> None:
-        super().__init__(message)
-        self.unreachable = unreachable
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """The blocks that are looked at, and the RPCs that have them."""
-
-    rpcs: tuple[Rpc, ...]
-    first: int
-    last: Block
-    complete: bool
-
-
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """What is looked for: 32 bytes each, and the signature."""
+    """A signed answer: 32 bytes each, and the signature."""
 
     tee_id: bytes
     input_hash: bytes
@@ -105,9 +56,41 @@ class _Signed:
     signature: bytes
     timestamp: int
 
+    @property
+    def leaf(self) -> bytes:
+        """Its hash as a leaf of a batch's tree."""
+        from opg_magic.protocol import merkle
+
+        return merkle.leaf_hash(
+            self.tee_id, self.input_hash, self.output_hash, self.signature, self.timestamp
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Commitment:
+    """A batch that was committed to: by whom, under which root, and where its blob is."""
+
+    log: Log
+    root: bytes
+    size: int
+    blob_id: str
+    sender: str
+
+    @property
+    def name(self) -> str:
+        return f"the batch of block {self.log.block_number}"
+
+
+@dataclass(slots=True)
+class _Examined:
+    """Events that cannot hold a leaf, and events whose batch could not be had."""
+
+    ruled_out: set[_LogKey] = field(default_factory=set)
+    missed: set[_LogKey] = field(default_factory=set)
+
 
 class SettlementReader:
-    """Reads one network's settlements.  Close it with :meth:`aclose`."""
+    """Reads one network's data settlements.  Close it with :meth:`aclose`."""
 
     def __init__(
         self, network: Network, *, timeout: float = 10.0, blob_timeout: float = 20.0
@@ -115,34 +98,20 @@ class SettlementReader:
         """``timeout``: seconds for one RPC request; ``blob_timeout``: for one blob from one
         aggregator, as a whole.
 
-        Raises :class:`ConfigError` where the network has no relay, or an aggregator's URL is not
-        one that is safe to ask (https, or http on this machine)."""
-        if network.settlement_relay is None:
-            raise ConfigError(
-                f"no settlement relay of {network.title} is known",
-                hint="Name it in your settings before you look for settlements.",
-            )
+        Raises :class:`ConfigError` if the network has no relay, or if an aggregator's URL is not
+        safe to ask (only https, or http on this machine)."""
+        self._log = RelayLog(network, timeout=timeout)
         self._network = network
-        self._relay = network.settlement_relay
-        self._timeout = timeout
-        self._blob_timeout = blob_timeout
-        self._rpcs = [
-            Rpc(url, timeout=timeout, proxy=network.proxy) for url in network.registry_rpcs
-        ]
-        self._aggregators = [_aggregator(url) for url in network.blob_aggregators]
-        self._http: dict[Proxy | None, httpx.AsyncClient] = {}
-        self._trees: dict[bytes, BatchDump] = {}
-        #: By leaf: events that cannot hold it, and events whose batch could not be had.  The next
-        #: search begins behind them, so that nobody can hide a batch behind a pile of others for
-        #: good.
-        self._earlier: dict[bytes, tuple[set[tuple[str, int]], set[tuple[str, int]]]] = {}
+        self._blobs = BlobStore(network.blob_aggregators, timeout=blob_timeout, proxy=network.proxy)
+        #: By leaf.  The next search goes on behind the events examined, so that nobody can hide a
+        #: batch for good behind a pile of others.
+        self._earlier: dict[bytes, _Examined] = {}
 
     async def aclose(self) -> None:
-        for rpc in self._rpcs:
-            await rpc.aclose()
-        clients, self._http = list(self._http.values()), {}
-        for client in clients:
-            await client.aclose()
+        await self._log.aclose()
+        await self._blobs.aclose()
+
+    # -------------------------------------------------------------------------------------- batches
 
     async def find_batch(
         self,
@@ -155,21 +124,20 @@ class SettlementReader:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> BatchEvidence | None:
-        """The batch that holds this signed answer, with the path to its root; None if there is none
-        yet.
+        """Return the batch that holds this signed answer, with the path to its root; None if there
+        is none yet.
 
-        Hashes and id are hex or 32 bytes, ``signature`` base64 or bytes, ``timestamp`` Unix seconds
-        as signed.  Looked at are the relay's events from ``since`` (the signed time, if not given)
+        Hashes and ID are hex or 32 bytes, ``signature`` base64 or bytes, ``timestamp`` Unix seconds
+        as signed.  The relay's events are searched from ``since`` (the signed time, if not given)
         to ``until`` (now), each with a margin for clocks that differ.
 
-        Where the network's own sender committed another root than that of the batch it published,
-        the evidence has the committed root and a proof that does not lead to it: it is for the
-        claim to fail.
+        If the network's own sender committed another root than that of the batch it published, the
+        evidence has the committed root and a proof that does not lead to it: the claim then fails.
 
-        Raises :class:`NetworkUnavailable` if no RPC answers, or if the leaf is in no batch that was
-        looked at and some could not be: at most :data:`MAX_BLOBS` are fetched at a time, and the
-        same reader's next search goes on behind them; :class:`RpcsDisagree`, :class:`WrongChain`;
-        ValueError for hashes that are none."""
+        Raises :class:`NetworkUnavailable` if no RPC answers, or if the answer is in no batch
+        examined and some could not be: a search fetches at most :data:`MAX_BLOBS`, and the same
+        reader's next one goes on behind them.  Raises :class:`RpcsDisagree`, :class:`WrongChain`,
+        and ValueError for malformed arguments."""
         search = await self.search_batch(
             tee_id, input_hash, output_hash, signature, timestamp, since=since, until=until
         )
@@ -193,107 +161,117 @@ class SettlementReader:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> BatchSearch:
-        """Like :meth:`find_batch`, telling all that was found on the way."""
-        from opg_magic.protocol import merkle
-
-        signed = _signed(tee_id, input_hash, output_hash, signature, timestamp)
-        leaf = merkle.leaf_hash(
-            signed.tee_id, signed.input_hash, signed.output_hash, signed.signature, signed.timestamp
-        )
-        span = await self._span(since, until, timestamp)
+        """Like :meth:`find_batch`, and tells everything that was found on the way."""
+        leaf = _signed(tee_id, input_hash, output_hash, signature, timestamp).leaf
+        span = await self._log.span(since, until, timestamp)
         wanted = event("settlement_relay", "BatchSettlement")
-        found = await self._logs(span, [wanted.topic])
-        problems: list[str] = []
+        found = await self._log.logs(span, [wanted.topic])
+        search = BatchSearch(
+            None, len(found), span.last.time, span.complete and len(found) < MAX_EVENTS
+        )
+        examined = self._examined(leaf)
+        new = [log for log in found if _key(log) not in examined.ruled_out]
         second_best: BatchEvidence | None = None
-        fetched = unreachable = 0
-        complete = span.complete and len(found) < MAX_EVENTS
-        looked, missed = self._searched(leaf)
-        new = [log for log in found if (log.block_hash, log.index) not in looked]
-        # What could not be had last time comes after what was not looked at yet.
-        for log in sorted(new, key=lambda log: (log.block_hash, log.index) in missed):
-            this = (log.block_hash, log.index)
-            try:
-                root, size, raw_id = wanted.decode(log.topics, log.data)
-                blob_id = raw_id.decode("ascii")
-            except (ValueError, UnicodeDecodeError):
-                problems.append(f"an event in block {log.block_number} cannot be read")
+        fetched = 0
+        problems: list[str] = []
+        # What could not be had last time comes after what was never examined.
+        for log in sorted(new, key=lambda log: _key(log) in examined.missed):
+            batch = await self._commitment(span, log, wanted, problems)
+            if batch is None:
                 continue
-            if not _BLOB_ID.fullmatch(blob_id):
-                problems.append(f"the batch of block {log.block_number} names no blob")
-                continue
-            sender = await self._sender(span, log.tx_hash)
-            if not self._is_sender(sender):
-                problems.append(
-                    f"the batch of block {log.block_number} was sent by {sender}, who is not the "
-                    f"network's"
-                )
-                continue
-            if root not in self._trees:
+            if not self._blobs.remembers(batch.root):
                 if fetched == MAX_BLOBS:
-                    complete = False
+                    search = replace(search, complete=False)
                     break
                 fetched += 1
             try:
-                dump = await self._batch(blob_id, root)
+                evidence, matches = await self._evidence(span, batch, leaf, examined, problems)
             except BlobMissing as missing:
-                problems.append(f"the batch of block {log.block_number}: {missing}")
-                unreachable += missing.unreachable
-                missed.add(this)
+                problems.append(f"{batch.name}: {missing}")
+                search = replace(search, unreachable=search.unreachable + missing.unreachable)
+                examined.missed.add(_key(log))
                 continue
-            try:
-                proof = dump.tree.proof(leaf)
-            except ValueError:
-                if dump.root == root:
-                    looked.add(this)
-                else:
-                    missed.add(this)
-                    problems.append(
-                        f"the batch of block {log.block_number} has another root than the one "
-                        f"committed"
-                    )
-                continue
-            if dump.tree.size != size:
-                problems.append(
-                    f"the batch of block {log.block_number} has {dump.tree.size} items, not {size}"
-                )
-            evidence = BatchEvidence(
-                root="0x" + root.hex(),
-                leaf="0x" + leaf.hex(),
-                proof=tuple("0x" + node.hex() for node in proof),
-                tx_hash=log.tx_hash,
-                block_number=log.block_number,
-                block_hash=log.block_hash,
-                block_time=await self._time(span, log),
-                relay=self._relay,
-                chain_id=self._network.registry_chain_id,
-                blob_id=blob_id,
-                batch_size=dump.tree.size,
-                sender=sender,
-                rpcs=tuple(rpc.label for rpc in span.rpcs),
-            )
-            if dump.root == root:
-                return BatchSearch(
-                    evidence, len(found), span.last.time, complete, tuple(problems), unreachable
-                )
-            problems.append(
-                f"the batch of block {log.block_number} has another root than the one committed"
-            )
-            # Anyone can commit a wrong root for somebody's batch: it says something of the
-            # network's own sender alone.
+            if evidence is not None and matches:
+                return replace(search, evidence=evidence, problems=tuple(problems))
+            # Anyone can commit a wrong root for somebody's batch: it says something only about the
+            # network's own sender.
             if self._network.settlement_senders:
                 second_best = second_best or evidence
-        return BatchSearch(
-            second_best, len(found), span.last.time, complete, tuple(problems), unreachable
-        )
+        return replace(search, evidence=second_best, problems=tuple(problems))
 
-    def _searched(self, leaf: bytes) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
-        """Events that cannot hold this leaf, and events whose batch could not be had, as earlier
-        searches found."""
+    async def _commitment(
+        self, span: Span, log: Log, wanted: Event, problems: list[str]
+    ) -> _Commitment | None:
+        """What a log commits to; None, with the problem told, if it is of no use."""
+        try:
+            root, size, raw_id = wanted.decode(log.topics, log.data)
+            blob_id = raw_id.decode("ascii")
+        except (ValueError, UnicodeDecodeError):
+            problems.append(f"an event in block {log.block_number} cannot be read")
+            return None
+        if not BLOB_ID.fullmatch(blob_id):
+            problems.append(f"the batch of block {log.block_number} names no blob")
+            return None
+        sender = await self._log.sender(span, log.tx_hash)
+        if not self._is_sender(sender):
+            problems.append(
+                f"the batch of block {log.block_number} was sent by {sender}, who is not the "
+                f"network's"
+            )
+            return None
+        return _Commitment(log, root, size, blob_id, sender)
+
+    async def _evidence(
+        self, span: Span, batch: _Commitment, leaf: bytes, examined: _Examined, problems: list[str]
+    ) -> tuple[BatchEvidence | None, bool]:
+        """The evidence that this batch holds the leaf, None if it does not; and whether the batch
+        has the committed root.  Raises :class:`BlobMissing`."""
+        dump = await self._blobs.batch(batch.blob_id, batch.root)
+        matches = dump.root == batch.root
+        other_root = f"{batch.name} has another root than the one committed"
+        try:
+            proof = dump.tree.proof(leaf)
+        except ValueError:
+            if matches:
+                examined.ruled_out.add(_key(batch.log))
+            else:
+                examined.missed.add(_key(batch.log))
+                problems.append(other_root)
+            return None, matches
+        if dump.tree.size != batch.size:
+            problems.append(f"{batch.name} has {dump.tree.size} items, not {batch.size}")
+        if not matches:
+            problems.append(other_root)
+        return BatchEvidence(
+            root="0x" + batch.root.hex(),
+            leaf="0x" + leaf.hex(),
+            proof=tuple("0x" + node.hex() for node in proof),
+            tx_hash=batch.log.tx_hash,
+            block_number=batch.log.block_number,
+            block_hash=batch.log.block_hash,
+            block_time=await self._log.time(span, batch.log),
+            relay=self._log.relay,
+            chain_id=self._network.registry_chain_id,
+            blob_id=batch.blob_id,
+            batch_size=dump.tree.size,
+            sender=batch.sender,
+            rpcs=span.labels,
+        ), matches
+
+    def _examined(self, leaf: bytes) -> _Examined:
+        """What earlier searches for this leaf examined."""
         if leaf not in self._earlier:
             while len(self._earlier) >= KEPT_SEARCHES:
                 del self._earlier[next(iter(self._earlier))]
-            self._earlier[leaf] = (set(), set())
+            self._earlier[leaf] = _Examined()
         return self._earlier[leaf]
+
+    def _is_sender(self, address: str) -> bool:
+        """Whether this sender's batches count: any, if the network's profile names none."""
+        pinned = self._network.settlement_senders
+        return not pinned or address.lower() in {known.lower() for known in pinned}
+
+    # ------------------------------------------------------------------------------- single answers
 
     async def find_individual(
         self,
@@ -306,13 +284,14 @@ class SettlementReader:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> IndividualEvidence | None:
-        """The relay's event for exactly this signed answer, None if there is none yet.  Arguments
-        and errors as for :meth:`find_batch`.  The blob, which holds prompt and answer in plain
-        text, is not fetched."""
+        """Return the relay's event for exactly this signed answer, None if there is none yet.
+
+        Arguments and errors as for :meth:`find_batch`.  The blob, which holds prompt and answer in
+        plain text, is not fetched."""
         signed = _signed(tee_id, input_hash, output_hash, signature, timestamp)
-        span = await self._span(since, until, timestamp)
+        span = await self._log.span(since, until, timestamp)
         wanted = event("settlement_relay", "IndividualSettlement")
-        for log in await self._logs(span, [wanted.topic, "0x" + signed.tee_id.hex()]):
+        for log in await self._log.logs(span, [wanted.topic, "0x" + signed.tee_id.hex()]):
             try:
                 host, _, request, answer, when, blob_id, given = wanted.decode(log.topics, log.data)
             except ValueError:
@@ -323,326 +302,83 @@ class SettlementReader:
                 tx_hash=log.tx_hash,
                 block_number=log.block_number,
                 block_hash=log.block_hash,
-                block_time=await self._time(span, log),
-                relay=self._relay,
+                block_time=await self._log.time(span, log),
+                relay=self._log.relay,
                 chain_id=self._network.registry_chain_id,
                 tee_id="0x" + host.hex(),
                 input_hash="0x" + request.hex(),
                 output_hash="0x" + answer.hex(),
                 timestamp=when,
                 signature=base64.b64encode(given).decode(),
-                blob_id=blob_id.decode("ascii", "replace")[:100],
-                sender=await self._sender(span, log.tx_hash),
-                rpcs=tuple(rpc.label for rpc in span.rpcs),
+                blob_id=_blob_text(blob_id),
+                sender=await self._log.sender(span, log.tx_hash),
+                rpcs=span.labels,
             )
         return None
+
+    # ---------------------------------------------------------------------------- what receipts say
 
     async def committed(
         self, recorded: BatchEvidence | IndividualEvidence
     ) -> BatchEvidence | IndividualEvidence:
-        """What the chain shows of a settlement that a receipt names: its event in that transaction
-        and block.
+        """Return what the chain shows of a settlement that a receipt names: its event in that
+        transaction and block.
 
-        Comes back with block, relay, sender and batch size as the chain has them; ``committed`` is
-        False, and all else as it was recorded, where the relay has no such event there.  The proof
-        is the claim's to check.  Raises like :meth:`find_batch`."""
-        rpcs = tuple(rpc for rpc, _ in await self._heads())
-        number = recorded.block_number
+        Block, relay, sender and batch size come back as the chain has them.  If the relay has no
+        such event there, everything stays as recorded and ``committed`` is False.  The proof is for
+        the claim to check.  Raises like :meth:`find_batch`."""
         kind = "BatchSettlement" if isinstance(recorded, BatchEvidence) else "IndividualSettlement"
         wanted = event("settlement_relay", kind)
         key = recorded.root if isinstance(recorded, BatchEvidence) else recorded.tee_id
-        span = _Range(
-            rpcs, number, await self._ask(rpcs, lambda rpc: rpc.block("latest")), complete=True
-        )
-        if span.last.number >= number:
-            at = replace(span, last=await self._ask(rpcs, lambda rpc: rpc.block(number)))
-            for log in await self._logs(at, [wanted.topic, key.lower()]):
+        span = await self._log.block_span(recorded.block_number)
+        if span.complete:
+            for log in await self._log.logs(span, [wanted.topic, key.lower()]):
                 if log.tx_hash == recorded.tx_hash.lower():
-                    found = await self._seen(at, log, recorded, wanted)
+                    found = await self._as_logged(span, log, recorded, wanted)
                     if found is not None:
                         return found
-        return replace(recorded, committed=False, rpcs=tuple(rpc.label for rpc in rpcs))
+        return replace(recorded, committed=False, rpcs=span.labels)
 
-    async def _seen(
-        self, span: _Range, log: Log, recorded: BatchEvidence | IndividualEvidence, wanted: Event
+    async def _as_logged(
+        self, span: Span, log: Log, recorded: BatchEvidence | IndividualEvidence, wanted: Event
     ) -> BatchEvidence | IndividualEvidence | None:
-        """The recorded settlement with what this log, its block and its transaction say; None if it
-        is another's."""
+        """The recorded settlement with what this log, its block and its transaction say; None if
+        the log is another's."""
         try:
             values = wanted.decode(log.topics, log.data)
         except ValueError:
             return None
         changes: dict[str, Any] = {
             "block_hash": log.block_hash,
-            "block_time": await self._time(span, log),
-            "relay": self._relay,
+            "block_time": await self._log.time(span, log),
+            "relay": self._log.relay,
             "chain_id": self._network.registry_chain_id,
-            "sender": await self._sender(span, log.tx_hash),
-            "rpcs": tuple(rpc.label for rpc in span.rpcs),
+            "sender": await self._log.sender(span, log.tx_hash),
+            "rpcs": span.labels,
             "committed": True,
         }
         if isinstance(recorded, BatchEvidence):
             _, size, blob_id = values
-            return replace(
-                recorded,
-                batch_size=size,
-                blob_id=blob_id.decode("ascii", "replace")[:100],
-                **changes,
-            )
+            return replace(recorded, batch_size=size, blob_id=_blob_text(blob_id), **changes)
         host, _, request, answer, when, blob_id, given = values
-        said = (recorded.input_hash, recorded.output_hash, recorded.timestamp, recorded.signature)
-        if (
+        logged = (
             "0x" + request.hex(),
             "0x" + answer.hex(),
             when,
             base64.b64encode(given).decode(),
-        ) != said:
+        )
+        said = (recorded.input_hash, recorded.output_hash, recorded.timestamp, recorded.signature)
+        if logged != said:
             return None
-        tee_id = "0x" + host.hex()
-        return replace(
-            recorded, tee_id=tee_id, blob_id=blob_id.decode("ascii", "replace")[:100], **changes
-        )
-
-    # ---------------------------------------------------------------------------------------- chain
-
-    async def _heads(self) -> list[tuple[Rpc, Block]]:
-        """The RPCs that answer, each on the right chain with the relay there, and their newest
-        blocks."""
-
-        async def head(rpc: Rpc) -> tuple[Rpc, Block]:
-            chain_id, code, block = await asyncio.gather(
-                rpc.chain_id(), rpc.code(self._relay), rpc.block("latest")
-            )
-            if chain_id != self._network.registry_chain_id:
-                raise WrongChain(
-                    f"RPC {rpc.label} serves chain {chain_id}; {self._network.title} settles on "
-                    f"chain"
-                    f" {self._network.registry_chain_id}",
-                    hint="Check the RPCs in your settings.",
-                )
-            if not code:
-                raise WrongChain(
-                    f"RPC {rpc.label} has no contract at the settlement relay's address "
-                    f"{self._relay}",
-                    hint="Check the RPCs and the relay's address in your settings.",
-                )
-            return rpc, block
-
-        return await self._all(self._rpcs, head)
-
-    async def _span(self, since: datetime | None, until: datetime | None, timestamp: int) -> _Range:
-        """The blocks from ``since`` to ``until`` that every answering RPC has, with margins."""
-        begin = (since.timestamp() if since is not None else timestamp) - TIME_MARGIN
-        heads = await self._heads()
-        last = min((block for _, block in heads), key=lambda block: block.number)
-        rpcs = tuple(rpc for rpc, _ in heads)
-        first = await self._ask(rpcs, lambda rpc: first_block_since(rpc, begin, last))
-        complete = True
-        if until is not None:
-            end = until.timestamp() + TIME_MARGIN
-            if end < last.timestamp:
-                last = await self._ask(rpcs, lambda rpc: first_block_since(rpc, end, last))
-            else:
-                complete = last.timestamp >= until.timestamp()
-        if last.number - first.number >= MAX_BLOCKS:
-            last = await self._ask(rpcs, lambda rpc: rpc.block(first.number + MAX_BLOCKS - 1))
-            complete = False
-        return _Range(rpcs, first.number, last, complete)
-
-    async def _logs(self, span: _Range, topics: list[str | None]) -> list[Log]:
-        """The relay's logs in the range; every RPC must say the same."""
-
-        async def one(rpc: Rpc) -> list[Log]:
-            return await logs(
-                rpc, self._relay, topics, span.first, span.last.number, most=MAX_EVENTS
-            )
-
-        answers = await self._all(span.rpcs, one, every=True)
-        for rpc, other in zip(span.rpcs, answers, strict=True):
-            if other != answers[0]:
-                raise RpcsDisagree(
-                    f"RPC {rpc.label} gives other settlements in blocks {span.first} to "
-                    f"{span.last.number} than RPC"
-                    f" {span.rpcs[0].label}",
-                    hint="One of them lies, or lacks a part of the chain.",
-                )
-        return answers[0]
-
-    async def _sender(self, span: _Range, tx_hash: str) -> str:
-        """Who sent a transaction (EIP-55); every RPC must say the same."""
-        from opg_magic.protocol.x402 import checksum_address
-
-        async def one(rpc: Rpc) -> str:
-            raw = await rpc.call("eth_getTransactionByHash", [tx_hash])
-            try:
-                return checksum_address(str(raw["from"]))
-            except (TypeError, KeyError, ValueError):
-                raise NetworkUnavailable(
-                    f"RPC {rpc.label} does not know transaction {tx_hash}"
-                ) from None
-
-        senders = await self._all(span.rpcs, one, every=True)
-        if len(set(senders)) > 1:
-            raise RpcsDisagree(f"RPCs disagree on who sent transaction {tx_hash}")
-        return senders[0]
-
-    async def _time(self, span: _Range, log: Log) -> datetime:
-        """The time of a log's block, which must still be that block everywhere."""
-        blocks = await self._all(span.rpcs, lambda rpc: rpc.block(log.block_number), every=True)
-        for rpc, block in zip(span.rpcs, blocks, strict=True):
-            if block.hash != log.block_hash:
-                raise NetworkUnavailable(
-                    f"RPC {rpc.label} replaced block {log.block_number} while it was being read"
-                )
-            if block != blocks[0]:
-                raise RpcsDisagree(
-                    f"RPC {rpc.label} gives another time of block {log.block_number}"
-                )
-        return blocks[0].time
-
-    def _is_sender(self, address: str) -> bool:
-        """Whether this sender's batches count: any, where the network's profile names none."""
-        pinned = self._network.settlement_senders
-        return not pinned or address.lower() in {known.lower() for known in pinned}
-
-    async def _ask(self, rpcs: tuple[Rpc, ...], ask: Callable[[Rpc], Awaitable[T]]) -> T:
-        """The answer of the first RPC that gives one."""
-        bad: list[str] = []
-        for rpc in rpcs:
-            try:
-                return await ask(rpc)
-            except RpcError as error:
-                bad.append(f"RPC {rpc.label} answers with an error: {error}")
-            except NetworkUnavailable as error:
-                bad.append(error.message)
-        raise NetworkUnavailable(f"settlements cannot be looked up: {'; '.join(bad)}")
-
-    async def _all(
-        self,
-        rpcs: list[Rpc] | tuple[Rpc, ...],
-        ask: Callable[[Rpc], Awaitable[T]],
-        *,
-        every: bool = False,
-    ) -> list[T]:
-        """The answers of the RPCs that give one, or of ``every`` one; a wrong chain ends it."""
-        results = await asyncio.gather(*(ask(rpc) for rpc in rpcs), return_exceptions=True)
-        good: list[T] = []
-        bad: list[str] = []
-        for rpc, result in zip(rpcs, results, strict=True):
-            if isinstance(result, RpcError):
-                bad.append(f"RPC {rpc.label} answers with an error: {result}")
-            elif isinstance(result, NetworkUnavailable) and not isinstance(result, WrongChain):
-                bad.append(result.message)
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                good.append(result)
-        if not good or (every and bad):
-            raise NetworkUnavailable(
-                f"settlements cannot be looked up: {'; '.join(bad) or 'no RPC is configured'}"
-            )
-        return good
-
-    # ---------------------------------------------------------------------------------------- blobs
-
-    async def _batch(self, blob_id: str, root: bytes) -> BatchDump:
-        """The batch under an id: the first whose recomputed tree has that root, else the last that
-        could be read."""
-        from opg_magic.protocol import merkle
-
-        if root in self._trees:
-            return self._trees[root]
-        problems: list[str] = []
-        unreachable = 0
-        other: BatchDump | None = None
-        for base in self._aggregators:
-            label = urlsplit(base).hostname
-            try:
-                dump = merkle.read_dump(await self._blob(base, blob_id))
-            except NetworkUnavailable as error:
-                problems.append(error.message)
-                unreachable += 1
-            except MalformedMessage as error:
-                problems.append(f"blob {blob_id} of {label} is no batch: {error.message}")
-            else:
-                if dump.root == root:
-                    while len(self._trees) >= KEPT_TREES:
-                        del self._trees[next(iter(self._trees))]
-                    self._trees[root] = dump
-                    return dump
-                other = dump
-        if other is not None:
-            return other
-        raise BlobMissing(
-            "; ".join(problems) or "no blob aggregator is configured",
-            unreachable=unreachable == len(self._aggregators),
-        )
-
-    async def _blob(self, base: str, blob_id: str) -> bytes:
-        """One blob from one aggregator: bounded in size and time, redirects not followed.
-
-        NetworkUnavailable if it does not answer, MalformedMessage if it answers with anything else
-        than the blob."""
-        import httpx
-
-        proxy = proxy_for(base, self._network.proxy)
-        if proxy not in self._http:
-            self._http[proxy] = httpx.AsyncClient(
-                proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
-                follow_redirects=False,
-                trust_env=False,
-                timeout=httpx.Timeout(self._blob_timeout),
-                limits=httpx.Limits(max_connections=4),
-                # Compressed, a small answer could be a large one.
-                headers={"Accept-Encoding": "identity", "User-Agent": "opg_magic"},
-            )
-        label = urlsplit(base).hostname
-        try:
-            with quiet_libraries():
-                async with (
-                    asyncio.timeout(self._blob_timeout),
-                    self._http[proxy].stream("GET", f"{base}/v1/blobs/{blob_id}") as answer,
-                ):
-                    if answer.status_code >= 500 or answer.status_code == 429:
-                        raise NetworkUnavailable(
-                            f"blob aggregator {label} answers with HTTP {answer.status_code}"
-                        )
-                    if answer.status_code != 200:
-                        raise MalformedMessage(f"HTTP {answer.status_code}", code="not-found")
-                    if answer.headers.get("Content-Encoding", "identity") != "identity":
-                        raise MalformedMessage("it is compressed", code="format")
-                    content = bytearray()
-                    async for part in answer.aiter_raw():
-                        content += part
-                        if len(content) > MAX_BLOB_BYTES:
-                            raise MalformedMessage(
-                                f"it is longer than {MAX_BLOB_BYTES} bytes", code="too-large"
-                            )
-        except TimeoutError:
-            raise NetworkUnavailable(
-                f"blob aggregator {label} did not give the blob within {self._blob_timeout:g} s"
-            ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NetworkUnavailable(
-                f"blob aggregator {label} unreachable: {type(error).__name__}"
-            ) from None
-        return bytes(content)
+        return replace(recorded, tee_id="0x" + host.hex(), blob_id=_blob_text(blob_id), **changes)
 
 
-def _aggregator(url: str) -> str:
-    """An aggregator's base URL without a slash at its end; ConfigError if it must not be asked."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigError("a blob aggregator's URL cannot be read") from None
-    safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    if not safe or not host or parts.query or parts.fragment:
-        raise ConfigError(
-            "a blob aggregator's URL must begin with https:// and name a host, without query or "
-            "fragment"
-        )
-    return url.rstrip("/")
+def _key(log: Log) -> _LogKey:
+    return log.block_hash, log.index
+
+
+def _blob_text(raw: bytes) -> str:
+    return raw.decode("ascii", "replace")[:100]
 
 
 def _signed(
@@ -657,7 +393,7 @@ def _signed(
             signature = base64.b64decode(signature, validate=True)
         except binascii.Error:
             raise ValueError("the signature is not base64") from None
-    # The last second of the year 9999: later ones are times of no block.
+    # The last second of the year 9999: no block has a later time.
     if not 0 <= timestamp <= datetime.max.replace(tzinfo=UTC).timestamp():
         raise ValueError("the timestamp is not that of a block")
     return _Signed(_word(tee_id), _word(input_hash), _word(output_hash), signature, timestamp)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from opg_magic.errors import ConfigError, NetworkUnavailable
 from opg_magic.models import strict_json
 from opg_magic.models.proxy import Proxy, proxy_for
-from opg_magic.network.quiet import quiet_libraries
+from opg_magic.network.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from web3.providers.rpc import AsyncHTTPProvider

@@ -38,7 +38,7 @@ from opg_magic.errors import (
 from opg_magic.models import ChannelEvidence, Host, Kind, Problem, ResponseEvidence, strict_json
 from opg_magic.models.proxy import Proxy, proxy_for
 from opg_magic.models.secret import Secret
-from opg_magic.network.quiet import quiet_libraries
+from opg_magic.network.library_logs import quiet_libraries
 from opg_magic.network.tls import PinnedBackend, PinnedCertificate, parse_endpoint
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import MAX_STREAM_BYTES, StreamReader

@@ -241,7 +241,7 @@ async def test_blobs_are_fetched_through_the_proxy(proxy: ConnectProxy) -> None:
     )
     reader = SettlementReader(network)
     with pytest.raises(NetworkUnavailable, match=r"blobs\.test unreachable"):
-        await reader._blob("https://blobs.test", "A" * 43)
+        await reader._blobs._blob("https://blobs.test", "A" * 43)
     await reader.aclose()
     assert proxy.lines == ["CONNECT blobs.test:443 HTTP/1.1"]
 

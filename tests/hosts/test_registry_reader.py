@@ -32,7 +32,7 @@ from opg_magic.errors import (
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network import abi
-from opg_magic.network.choice import order_hosts
+from opg_magic.network.host_order import order_hosts
 from opg_magic.network.profiles import OPENGRADIENT, REGISTRY_ADDRESS
 from opg_magic.network.registry import RegistryReader, RegistrySnapshot
 from opg_magic.network.rpc import Rpc
@@ -251,7 +251,7 @@ def forging(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
 
 async def test_attack_06_an_rpc_that_forges_the_registry_is_noticed(world: World) -> None:
     async with Readers(world.chain, honest, forging) as reader:
-        with pytest.raises(RpcsDisagree, match="other hosts"):
+        with pytest.raises(RpcsDisagree, match="disagree on the hosts"):
             await reader.snapshot()
 
 

@@ -21,7 +21,7 @@ from opg_magic.errors import ConfigError, NetworkUnavailable, RpcsDisagree, Wron
 from opg_magic.models import BatchEvidence
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
-from opg_magic.network import relay
+from opg_magic.network import blob_store, relay, relay_log
 from opg_magic.network.profiles import OPENGRADIENT, UPTO_PROXY
 from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
@@ -249,7 +249,7 @@ async def test_a_search_tells_whether_it_saw_everything_that_was_asked_for(
     async with reader(world) as settlements:
         assert not (await settlements.search_batch(*arguments, until=later)).complete
         assert (await settlements.search_batch(*arguments)).complete
-        monkeypatch.setattr(relay, "MAX_BLOCKS", 2)
+        monkeypatch.setattr(relay_log, "MAX_BLOCKS", 2)
         assert not (await settlements.search_batch(*arguments)).complete
 
 
@@ -388,7 +388,7 @@ async def test_a_redirect_is_not_followed(world: World) -> None:
 
 
 async def test_a_blob_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "MAX_BLOB_BYTES", 100_000)
+    monkeypatch.setattr(blob_store, "MAX_BLOB_BYTES", 100_000)
     wanted = item(1)
     world.commit([wanted])
     sent = 0

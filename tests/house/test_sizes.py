@@ -21,7 +21,6 @@ LONG_FILES: set[str] = {
     "call/finishing.py",
     "call/session.py",
     "display/card.py",
-    "network/relay.py",
     "network/transport.py",
     "notebook/magic.py",
     "protocol/canonical.py",
@@ -42,7 +41,6 @@ LONG_FILES: set[str] = {
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",
     "display/markdown.py:_renderer",
-    "network/relay.py:search_batch",
     "protocol/x402.py:_terms",
     "receipt/document.py:build_receipt",
     "shell/main.py:_parser",

@@ -1,7 +1,7 @@
-"""Silence for other libraries' loggers while they handle our secrets.
+"""Silences other libraries' loggers while they handle our secrets.
 
-At DEBUG httpcore prints response headers (the session id among them) and web3 prints RPC URLs (an
-API key may be in one).  What they log of anyone else's work is left alone."""
+At DEBUG, httpcore prints response headers (the session ID among them) and web3 prints RPC URLs,
+which may contain an API key.  What they log for anyone else is left alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# A filter works only on the logger it hangs on, not on its children: hence every logger by its
-# name.
+# A filter works only on its own logger, not on its children: hence every logger by name.
 _LOGGERS = (
     "httpx",
     "httpcore.connection",
@@ -37,7 +36,7 @@ _silence = _Silence()
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Within it, in this task alone, the HTTP and RPC libraries log nothing."""
+    """Within this block, in this task only, the HTTP and RPC libraries log nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_silence)  # adding it twice has no effect
     token = _quiet.set(True)

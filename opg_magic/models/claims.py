@@ -63,50 +63,49 @@ CLAIMS: tuple[ClaimKind, ...] = (
     ClaimKind(
         "signature",
         "signature",
-        "the key of this very host signed both, at a stated time",
+        "the host's own key signed both, at a stated time",
         required_by="default",
     ),
     ClaimKind(
         "freshness",
         "freshness",
-        "that time lies between sending and receiving, and no other receipt bears this signature",
+        "that time lies between sending and receiving, and no other receipt has this signature",
         required_by="default",
     ),
     ClaimKind(
         "attestation",
         "attestation",
-        "key and TLS certificate were made inside an AWS Nitro enclave that runs the code the "
-        "registry names",
+        "key and TLS certificate were made inside an AWS Nitro enclave that runs code listed in "
+        "the registry",
         part="attestation",
         required_by="default",
     ),
     ClaimKind(
         "registry",
         "registry",
-        "the host was active in the on-chain registry at a certain block",
+        "the host was active in the on-chain host registry at a stated block",
         part="registry",
         required_by="default",
     ),
     ClaimKind(
         "channel",
         "channel",
-        "the connection ended in exactly the registered certificate",
+        "the connection ended at exactly the registered certificate",
         part="channel",
         required_by="default",
     ),
     ClaimKind(
         "payment",
         "payment",
-        "at most so much was paid to whom, in which transaction: found on the payment chain by the "
-        "nonce that was signed",
+        "at most the stated amount went to the stated payee, in a transaction found by the signed "
+        "nonce",
         part="payment",
         required_by="audit",
     ),
     ClaimKind(
         "settlement",
         "settlement",
-        "with `--settle batch`: hashes and signature are in a batch whose root is on the chain; "
-        "the Merkle proof is kept",
+        "with `--settle batch`: hashes and signature are in a batch whose root is on the chain",
         part="settlement",
         required_by="audit",
     ),

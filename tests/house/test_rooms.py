@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def test_the_walk_names_every_room_that_a_call_or_a_reading_passes() -> None:
     walk = rooms.PAGE.read_text("utf-8").partition("## The rooms")[0]
     elsewhere = {"models", "api", "simnet", "weights"}
     assert {name for name in rooms.ROOMS if f"`{name}`" in walk} == set(rooms.ROOMS) - elsewhere
+
+
+def test_the_readme_lists_the_rooms_in_their_order_and_words() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^opg_magic/(\w+)(?:/|\.py) +(.+)$", text, re.MULTILINE)
+    words = {name: about.replace("`", "") for name, about in rooms.ROOMS.items()}
+    here = rooms.rooms()
+    assert rows == [(name, about) for name, about in words.items() if name in here]
 
 
 # ------------------------------------------------------------------ the test can see what it is for

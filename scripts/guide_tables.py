@@ -36,7 +36,7 @@ def options() -> str:
 
 def commands() -> str:
     """The commands of ``%opg``."""
-    from opg_magic.notebook.magic import COMMANDS
+    from opg_magic.notebook.commands import COMMANDS
 
     return _table(
         ("command", "meaning"),

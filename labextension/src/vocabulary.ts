@@ -44,21 +44,21 @@ export const FLAGS: readonly IFlag[] = [
 ];
 
 export const COMMANDS: readonly INamed[] = [
-  {"name": "status", "help": "what is in force in this kernel"},
+  {"name": "status", "help": "show this kernel's network, policy, limits and wallet"},
   {"name": "use", "help": "choose the network of this kernel"},
-  {"name": "config", "help": "settings and where each comes from; set one for this kernel"},
-  {"name": "hosts", "help": "hosts, checked now: registry, certificate, attestation"},
-  {"name": "models", "help": "model names and prices as last listed"},
-  {"name": "receipts", "help": "the ledger as a DataFrame, one row a call"},
-  {"name": "show", "help": "an answer out of the ledger, unpaid"},
-  {"name": "cost", "help": "spending against each limit"},
-  {"name": "reconcile", "help": "ask the chain what open payments came to"},
+  {"name": "config", "help": "show each setting and where it comes from; set one for this kernel"},
+  {"name": "hosts", "help": "check all hosts now: registry, certificate, attestation"},
+  {"name": "models", "help": "list models and their prices, as last seen"},
+  {"name": "receipts", "help": "show the ledger as a DataFrame, one row per call"},
+  {"name": "show", "help": "show a saved answer again, at no cost"},
+  {"name": "cost", "help": "show spending against each limit"},
+  {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},
-  {"name": "pin", "help": "host builds; trust one by your own review"},
-  {"name": "wallet", "help": "address, balance, allowance; never the key"},
-  {"name": "simnet", "help": "the simulated network"},
-  {"name": "dashboard", "help": "hosts, spending and receipts, live"},
-  {"name": "help", "help": "this"}
+  {"name": "pin", "help": "list host builds; trust one by your own review"},
+  {"name": "wallet", "help": "show address, balance and allowance; never the key"},
+  {"name": "simnet", "help": "control the simulated network"},
+  {"name": "dashboard", "help": "watch hosts, spending and receipts, live"},
+  {"name": "help", "help": "show this"}
 ];
 
 export const SETTINGS: readonly INamed[] = [

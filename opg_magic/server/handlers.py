@@ -17,7 +17,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, OpgError, RpcsDisagree
-from opg_magic.server.ledger import MAX_PAGE, NoSuchPlace
+from opg_magic.ledger.pages import MAX_PAGE, NoSuchPlace
 from opg_magic.server.reading import Busy, NotConfigured, Reading
 
 _TEE_ID = re.compile(r"0x[0-9a-f]{64}")

@@ -4,16 +4,18 @@ user's own RPC."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, SimnetError
 
 if TYPE_CHECKING:
+    from opg_magic.ledger.pages import LedgerReader
     from opg_magic.models.networks import Network
-    from opg_magic.server.ledger import LedgerReader
     from opg_magic.settings.config import Settings
 
 T = TypeVar("T")
@@ -57,11 +59,10 @@ class Reading:
         """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and
         ``total``."""
         from opg_magic.ledger.frames import table_cells
-        from opg_magic.server.ledger import plain
 
         with _reader() as reader:
             page = reader.page(limit=limit, after=after)
-        rows = [plain(table_cells(row), most=SHOWN_CHARACTERS) for row in page.rows]
+        rows = [_row(table_cells(row), most=SHOWN_CHARACTERS) for row in page.rows]
         for row, source in zip(rows, page.rows, strict=True):
             row["has_receipt"] = source.document is not None
         return {"rows": rows, "next": page.after, "total": page.total}
@@ -203,7 +204,7 @@ class Reading:
 
 def _reader() -> LedgerReader:
     """The ledger, opened anew: the file may have been put away and another begun since."""
-    from opg_magic.server.ledger import LedgerReader
+    from opg_magic.ledger.pages import LedgerReader
     from opg_magic.settings import paths
 
     return LedgerReader(paths.ledger_file())
@@ -241,6 +242,25 @@ def _asked(run_id: str | None) -> Network:
         return replace(profiles.resolve_by_rpcs(rpcs, settings), registry_rpcs=tuple(rpcs))
     except SimnetError as problem:
         raise NetworkUnavailable(problem.message) from None
+
+
+def _row(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
+    """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most``
+    characters."""
+    row: dict[str, Any] = {}
+    for name, value in cells.items():
+        if name in ("withheld_answer", "cost_opg", "settled_opg", "digest", "kernel"):
+            continue
+        if name == "tool_calls" and value is not None:
+            value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        if isinstance(value, str) and len(value) > most:
+            value = value[:most] + "…"
+        elif isinstance(value, datetime):
+            value = value.isoformat().replace("+00:00", "Z")
+        elif name.endswith("_base_units") and value is not None:
+            value = str(value)
+        row[name] = value
+    return row
 
 
 def _import_readers() -> None:

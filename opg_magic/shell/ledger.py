@@ -43,7 +43,7 @@ def _path(options: argparse.Namespace) -> Path:
 
 def _check(options: argparse.Namespace) -> int:
     from opg_magic.errors import LedgerError
-    from opg_magic.server.ledger import LedgerReader
+    from opg_magic.ledger.pages import LedgerReader
 
     path = _path(options)
     with LedgerReader(path) as ledger:

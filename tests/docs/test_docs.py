@@ -14,7 +14,8 @@ import pytest
 from opg_magic import api, errors
 from opg_magic.cells import magic_line
 from opg_magic.ledger.frames import COLUMNS
-from opg_magic.notebook import magic
+from opg_magic.notebook.commands import COMMANDS
+from opg_magic.notebook.commands.ledger import FILTERS
 from opg_magic.settings import config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,7 @@ def test_the_guide_names_every_option_command_setting_and_shell_command() -> Non
     text = GUIDE.read_text("utf-8")
     for option in magic_line.OPTIONS:
         assert f"`{option.flag}" in text, option.flag
-    for command in magic.COMMANDS:
+    for command in COMMANDS:
         assert f"`%opg {command}" in text, command
     for setting in config.OPTIONS:
         assert f"`{setting.key}`" in text, setting.key
@@ -96,7 +97,7 @@ def test_the_guide_names_every_option_command_setting_and_shell_command() -> Non
 
 def test_the_guide_names_every_argument_of_ask_every_column_and_every_filter() -> None:
     text = GUIDE.read_text("utf-8")
-    for name in (*inspect.signature(api.ask).parameters, *COLUMNS, *magic.FILTERS):
+    for name in (*inspect.signature(api.ask).parameters, *COLUMNS, *FILTERS):
         assert f"`{name}`" in text, name
 
 
@@ -138,7 +139,7 @@ def test_every_command_that_a_document_names_exists(path: Path) -> None:
         if begins == "%%opg":
             assert _flags(words) <= _OPG_FLAGS, words
         elif begins == "%opg":
-            assert words[0] in magic.COMMANDS or words[0] == "…", words
+            assert words[0] in COMMANDS or words[0] == "…", words
         else:
             assert _fault(words) is None, _fault(words)
 

@@ -22,7 +22,6 @@ LONG_FILES: set[str] = {
     "call/session.py",
     "display/card.py",
     "network/transport.py",
-    "notebook/magic.py",
     "protocol/canonical.py",
     "protocol/x402.py",
     "receipt/document.py",

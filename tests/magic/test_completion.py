@@ -10,7 +10,7 @@ from support.fake_session import FakeSession
 
 from opg_magic.call.session import HostRow
 from opg_magic.notebook import completion
-from opg_magic.notebook.magic import COMMANDS
+from opg_magic.notebook.commands import COMMANDS
 
 
 def offered(text: str) -> list[str] | None:

@@ -17,12 +17,12 @@ from support.signed_receipts import signed
 from opg_magic.errors import LedgerError
 from opg_magic.ledger.export import export
 from opg_magic.ledger.frames import receipts
+from opg_magic.ledger.pages import LedgerReader
 from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Prompt, VerdictStatus
 from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.receipt.document import Receipt, new_id
 from opg_magic.receipt.form import digest
-from opg_magic.server.ledger import LedgerReader
 from opg_magic.settings.limits import Limits
 
 WIDE = Limits(OBSERVED_CAP, 10**30, 10**30)

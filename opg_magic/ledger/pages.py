@@ -3,11 +3,10 @@ everything."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from opg_magic.errors import LedgerError
 from opg_magic.ledger.reading import LedgerReading
@@ -117,22 +116,3 @@ def _is_time(text: str) -> bool:
     except ValueError:
         return False
     return len(text) <= 40
-
-
-def plain(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
-    """A row's cells as JSON: what was withheld is not among them, long texts are cut to ``most``
-    characters."""
-    row: dict[str, Any] = {}
-    for name, value in cells.items():
-        if name in ("withheld_answer", "cost_opg", "settled_opg", "digest", "kernel"):
-            continue
-        if name == "tool_calls" and value is not None:
-            value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        if isinstance(value, str) and len(value) > most:
-            value = value[:most] + "…"
-        elif isinstance(value, datetime):
-            value = value.isoformat().replace("+00:00", "Z")
-        elif name.endswith("_base_units") and value is not None:
-            value = str(value)
-        row[name] = value
-    return row

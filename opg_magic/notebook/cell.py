@@ -1,0 +1,274 @@
+"""One ``%%opg`` cell: read the prompt, make the call, show how it goes and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from opg_magic.cells import magic_line
+from opg_magic.cells.magic_line import Line, LineError
+from opg_magic.errors import (
+    AnswerWithheld,
+    CallFailed,
+    CallInterrupted,
+    HostReportsFailure,
+    HostsDisagree,
+    OpgError,
+)
+from opg_magic.notebook import raw_cell
+from opg_magic.notebook.commands.command import Kernel
+
+if TYPE_CHECKING:
+    from opg_magic.call.agreement import Agreement
+    from opg_magic.call.session import Session
+    from opg_magic.display.card import Card
+    from opg_magic.models import Answer, Progress, Prompt, Quote
+    from opg_magic.notebook.live import LiveDisplay
+
+
+def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
+    """Run the cell whose line is ``text``, parsed as ``line``, and whose body is ``cell``.
+
+    Raises what the call raises, after the display has said how it ended."""
+    if line.get("help"):
+        print(magic_line.help_text())
+        return
+    body, source = raw_cell.body_and_source(kernel.shell, text, cell)
+    template = magic_line.prompt_text(body)
+    session = kernel.session()
+    prompt = _prompt(kernel, session, line, template, source)
+    hosts = line.get("hosts")
+    if hosts is None and line.get("quorum") is not None:
+        raise LineError("--quorum says how many of --hosts must agree: give both")
+    if line.get("dry_run"):
+        _show_quote(kernel, session, line, prompt)
+        return
+    call = _CellCall(kernel, session, line, prompt)
+    answer = call.ask() if hosts is None else call.ask_several(hosts)
+    if line.name is not None:
+        kernel.shell.push({line.name: answer})
+    kernel.result(answer)
+
+
+def _prompt(kernel: Kernel, session: Session, line: Line, template: str, source: str) -> Prompt:
+    from opg_magic.models import Prompt
+
+    filled = template
+    used: tuple[str, ...] = ()
+    if line.get("vars"):
+        filled, used = magic_line.fill(template, kernel.shell.user_ns)
+    return Prompt(
+        text=filled,
+        model=line.get("model") or session.settings.get("model"),
+        system=line.get("system"),
+        temperature=line.get("temperature"),
+        max_tokens=line.get("max_tokens"),
+        stop=line.get("stop", ()),
+        stream=not line.get("no_stream", False),
+        settle=line.get("settle", "private"),
+        template=template if line.get("vars") else None,
+        variables=used,
+        source=source,
+    )
+
+
+def _show_quote(kernel: Kernel, session: Session, line: Line, prompt: Prompt) -> None:
+    """``--dry-run``: what the call would cost at most, and who would be asked."""
+    from opg_magic.display import bundle, card
+
+    quote = session.quote(prompt, _options(line))
+    hosts = line.get("hosts")
+    if hosts is not None:
+        quote = _for_all(quote, hosts)
+    simulated = _network(session, line) == "sim"
+    kernel.display(bundle.settled_bundle(card.of_quote(quote, simulated=simulated)))
+
+
+@dataclass(frozen=True, slots=True)
+class _CellCall:
+    """A call with its display.  However it ends, the display says how."""
+
+    kernel: Kernel
+    session: Session
+    line: Line
+    prompt: Prompt
+
+    def ask(self) -> Answer:
+        live = self._started()
+        watch = live.update if live is not None else _nobody_watches
+        try:
+            answer = self.session.ask(self.prompt, _options(self.line), watch)
+        except BaseException as problem:
+            self._show_end(problem, live)
+            raise
+        self._show_answer(answer, live, show_text=live is not None)
+        return answer
+
+    def ask_several(self, hosts: int) -> Agreement:
+        """Several hosts at once: the answer of the quorum first, then every other answer with a
+        card of its own."""
+        live = self._started()
+        shown = live is not None
+        try:
+            agreed = self.session.agree(
+                self.prompt,
+                _options(self.line),
+                hosts=hosts,
+                quorum=self.line.get("quorum"),
+                observer=live.update if live is not None else _nobody_watches,
+            )
+        except HostsDisagree as problem:
+            self._show_end(problem, live)
+            self._show_others(problem.answers, problem.failures, show_text=shown)
+            raise
+        except BaseException as problem:
+            self._show_end(problem, live)
+            raise
+        self._show_answer(agreed.answer, live, show_text=shown)
+        others = tuple(a for a in agreed.answers if a.receipt.id != agreed.receipt.id)
+        self._show_others(others, agreed.failures, show_text=shown)
+        return agreed
+
+    def _started(self) -> LiveDisplay | None:
+        """The running display, or None with --quiet."""
+        from opg_magic.notebook.live import LiveDisplay, ipython_publisher
+        from opg_magic.verify.policy import combine, policy
+
+        if self.line.get("quiet"):
+            return None
+        settings, line = self.session.settings, self.line
+        required = combine(policy(settings.get("policy")), policy(line.get("policy") or "default"))
+        shell = self.kernel.shell
+        live = LiveDisplay(
+            ipython_publisher(shell),
+            model=self.prompt.model,
+            simulated=_network(self.session, line) == "sim",
+            show_text=not required.withhold_missing,
+            first_and_last=type(shell).__name__ == "TerminalInteractiveShell",
+        )
+        live.start()
+        return live
+
+    def _show_answer(self, answer: Answer, live: LiveDisplay | None, *, show_text: bool) -> None:
+        from opg_magic.display import bundle
+
+        try:
+            settled = bundle.answer_bundle(answer, show_text=show_text)
+            if live is None:
+                self.kernel.display(settled)
+            else:
+                live.settle(settled)
+        except Exception as problem:
+            # It is paid for: a display that fails must not keep it from its variable.
+            print(
+                f"The answer cannot be displayed ({type(problem).__name__}). It is kept: %opg show "
+                f"{answer.receipt.id}"
+            )
+
+    def _show_others(
+        self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], *, show_text: bool
+    ) -> None:
+        for answer in answers:
+            self._show_answer(answer, None, show_text=show_text)
+        for failure in failures:
+            self._show_end(failure, None)
+
+    def _show_end(self, problem: BaseException, live: LiveDisplay | None) -> None:
+        """How a call ended that gave no answer."""
+        from opg_magic.display import bundle
+
+        receipt = getattr(problem, "receipt", None)
+        # The traceback below says what happened; the card is the receipt's own where there is one.
+        streamed = live is not None and live.text_was_shown
+        settled = (
+            bundle.settled_bundle(_card_of(problem, streamed=streamed))
+            if receipt is None
+            else bundle.receipt_bundle(receipt, streamed=streamed)
+        )
+        if live is not None:
+            live.settle(settled)
+        elif receipt is not None:
+            self.kernel.display(settled)
+
+
+def _nobody_watches(_progress: Progress) -> None:
+    """The observer of a call with --quiet."""
+
+
+def _for_all(quote: Quote, hosts: int) -> Quote:
+    """One host's quote for ``hosts`` of them, who have one price list; each has a cap of its
+    own."""
+    from opg_magic.models import Money
+
+    estimate = quote.estimate and Money(quote.estimate.amount * hosts, quote.estimate.token)
+    said = (
+        f"Sums are for {hosts} hosts together, each of which asks for an authorisation of "
+        f"{quote.cap}."
+    )
+    return replace(
+        quote,
+        cap=Money(quote.cap.amount * hosts, quote.cap.token),
+        estimate=estimate,
+        reuses_session=False,
+        notes=(*quote.notes, said),
+    )
+
+
+def _network(session: Session, line: Line) -> str:
+    return str(line.get("network") or session.settings.get("network"))
+
+
+def _is_simulated(session: Session, line: Line) -> bool:
+    from opg_magic.models.networks import SIM
+
+    return _network(session, line) == SIM
+
+
+def _options(line: Line) -> Any:
+    from opg_magic.call.state import CallOptions
+
+    return CallOptions(
+        **{key: line.get(key) for key in ("host", "network", "max_cost", "policy", "timeout")}
+    )
+
+
+def _card_of(problem: BaseException, *, streamed: bool) -> Card:
+    from opg_magic.display import card
+
+    receipt = getattr(problem, "receipt", None)
+    charge = getattr(problem, "charge", None)
+    if isinstance(problem, CallFailed) and receipt is not None:
+        cost = problem.cost or receipt.cost
+        if isinstance(problem, AnswerWithheld) and problem.verdict is not None:
+            return card.settled(problem.verdict, receipt, cost, streamed=streamed)
+        headline = (
+            "The host reports a failure" if isinstance(problem, HostReportsFailure) else "No answer"
+        )
+        return card.of_failure(
+            receipt,
+            cost,
+            headline=headline,
+            reason=problem.message,
+            verdict=problem.verdict,
+            streamed=streamed,
+        )
+    if isinstance(problem, CallInterrupted) and receipt is not None:
+        return card.of_failure(receipt, receipt.cost, headline="Stopped by you", streamed=streamed)
+    if isinstance(problem, KeyboardInterrupt):
+        return card.ended("Stopped by you", charge=charge, streamed=streamed)
+    if isinstance(problem, OpgError):
+        return card.ended(
+            "No answer",
+            reason=problem.message,
+            charge=charge,
+            receipt_id=problem.receipt_id,
+            streamed=streamed,
+        )
+    # Not expected: the traceback below the card tells, and only the ledger knows about the money.
+    return card.ended(
+        "No answer",
+        reason=type(problem).__name__,
+        known=False,
+        streamed=streamed,
+        hint="What was recorded: %opg receipts",
+    )

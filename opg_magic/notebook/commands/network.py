@@ -1,0 +1,81 @@
+"""``%opg hosts``, ``models``, ``pin``, ``wallet`` and ``simnet``: who answers, and the key that
+pays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opg_magic.notebook.commands.command import Kernel, no_more, table
+
+
+def hosts(kernel: Kernel, words: list[str]) -> Any:
+    """``%opg hosts``"""
+    no_more(words, "hosts")
+    from opg_magic.display.words import one_line
+
+    rows = [
+        (
+            row.name or "",
+            row.host.tee_id,
+            "active" if row.active else "not active",
+            row.attestation,
+            one_line(row.reason or "", 160),
+            one_line(row.set_aside or "", 160),
+            one_line(row.host.endpoint, 160),
+        )
+        for row in kernel.session().hosts()
+    ]
+    return table(
+        rows, ("name", "tee_id", "registry", "attestation", "reason", "set aside", "endpoint")
+    )
+
+
+def models(kernel: Kernel, words: list[str]) -> Any:
+    """``%opg models``"""
+    no_more(words, "models")
+    rows = [
+        (
+            m.name,
+            *(
+                (float(m.price.input_usd), float(m.price.output_usd), m.price.as_of)
+                if m.price
+                else (None, None, "price unknown")
+            ),
+        )
+        for m in kernel.session().models()
+    ]
+    return table(rows, ("model", "in_usd_per_million", "out_usd_per_million", "price_as_of"))
+
+
+def pin(kernel: Kernel, words: list[str]) -> Any:
+    """``%opg pin``"""
+    remove = "--remove" in words
+    hashes = [word for word in words if word != "--remove"]
+    session = kernel.session()
+    if hashes:
+        for said in session.pin(hashes, remove=remove):
+            print(said)
+        return None
+    rows = [(row.pcr_hash, row.version or "", row.approved, row.pinned) for row in session.builds()]
+    return table(rows, ("pcr_hash", "registry's version", "approved", "pinned by you"))
+
+
+def wallet(kernel: Kernel, words: list[str]) -> Any:
+    """``%opg wallet``"""
+    no_more(words, "wallet")
+    return table(
+        [(key, _sum(value)) for key, value in kernel.session().wallet_info().items()],
+        ("", "wallet"),
+    )
+
+
+def simnet(kernel: Kernel, words: list[str]) -> None:
+    """``%opg simnet``"""
+    from opg_magic.models.plain_text import inert
+
+    print(inert(kernel.session().simnet(words or ["status"])).rstrip())
+
+
+def _sum(value: Any) -> str:
+    """A sum or a word for a table; an ERC-20 allowance of practically everything by its name."""
+    return "unlimited" if getattr(value, "amount", 0) >= 2**128 else str(value)

@@ -103,7 +103,7 @@ def test_the_guide_names_every_argument_of_ask_every_column_and_every_filter() -
 
 def test_the_guides_table_of_errors_is_complete() -> None:
     text = GUIDE.read_text("utf-8")
-    table = text[text.index("| error | means |") :].partition("\n\n")[0]
+    table = text[text.index("| Error | Means |") :].partition("\n\n")[0]
     first = [row.split("|")[1] for row in table.splitlines()[2:]]
     listed = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
     public = {

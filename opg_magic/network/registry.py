@@ -199,7 +199,7 @@ class RegistryReader:
                     rpc,
                     network.registry_chain_id,
                     {"registry": network.registry_address},
-                    of=f"the registry of {network.title}",
+                    needs=f"the registry of {network.title} is on",
                 ),
                 rpc.block("latest"),
             )

@@ -148,7 +148,7 @@ class RelayLog:
                     rpc,
                     network.registry_chain_id,
                     {"settlement relay": self.relay},
-                    of=f"the settlement relay of {network.title}",
+                    needs=f"{network.title} settles on",
                 ),
                 rpc.block("latest"),
             )

@@ -118,17 +118,19 @@ def agreed(
     return first
 
 
-async def check_contracts(rpc: Rpc, chain_id: int, places: Mapping[str, str], *, of: str) -> None:
+async def check_contracts(
+    rpc: Rpc, chain_id: int, places: Mapping[str, str], *, needs: str
+) -> None:
     """Make sure that this RPC serves the right chain, with a contract at every place.
 
-    ``places``: addresses by the contract's name.  ``of``: what needs the chain, in the error ("the
-    registry of OpenGradient").  Raises :class:`WrongChain` otherwise."""
+    ``places``: addresses by the contract's name.  ``needs``: who needs which chain, in the error
+    ("OpenGradient pays on").  Raises :class:`WrongChain` otherwise."""
     served, *codes = await asyncio.gather(
         rpc.chain_id(), *(rpc.code(address) for address in places.values())
     )
     if served != chain_id:
         raise WrongChain(
-            f"RPC {rpc.label} serves chain {served}; {of} is on chain {chain_id}",
+            f"RPC {rpc.label} serves chain {served}; {needs} chain {chain_id}",
             hint="Nothing was sent. Check the RPCs in your settings.",
         )
     for (name, address), code in zip(places.items(), codes, strict=True):

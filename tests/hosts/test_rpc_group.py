@@ -202,7 +202,7 @@ async def test_an_rpc_must_have_the_contracts_on_the_right_chain(
     monkeypatch.setattr(Rpc, "code", code)
     rpc = Rpc("http://a.test/", timeout=1)
     if said is None:
-        await check_contracts(rpc, 8453, places, of="the till")
+        await check_contracts(rpc, 8453, places, needs="the till is on")
         return
     with pytest.raises(WrongChain, match=said):
-        await check_contracts(rpc, 8453, places, of="the till")
+        await check_contracts(rpc, 8453, places, needs="the till is on")

@@ -487,14 +487,15 @@ def _pin(options: argparse.Namespace) -> int:
 
 def _wallet_new(options: argparse.Namespace) -> int:
     from opg_magic.settings import paths
-    from opg_magic.wallet.keys import create_keystore, new_passphrase, write_keyring
+    from opg_magic.wallet.keystore import create_keystore, new_password
+    from opg_magic.wallet.os_keyring import write_keyring
 
     if options.keyring:
         print(
             f"new wallet {write_keyring()}\nin the OS keyring; to use it: opg config wallet keyring"
         )
     else:
-        address = create_keystore(paths.keystore_file(), passphrase=new_passphrase())
+        address = create_keystore(paths.keystore_file(), password=new_password())
         print(f"new wallet {address}\nencrypted keystore: {paths.keystore_file()}")
     print(
         "Fund it with OPG and a little ETH on Base, then: opg wallet approve 5 --network "

@@ -27,21 +27,16 @@ from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OPENGRADIENT, simulated
 from opg_magic.protocol import x402
-from opg_magic.wallet import keys
+from opg_magic.wallet import keys, keystore, os_keyring
 from opg_magic.wallet.bounds import Bounds
-from opg_magic.wallet.keys import (
-    Wallet,
-    create_keystore,
-    keystore_address,
-    open_wallet,
-    read_keystore,
-)
+from opg_magic.wallet.keys import Wallet, open_wallet
+from opg_magic.wallet.keystore import create_keystore, keystore_address, read_keystore
 
 HEX = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 KEY = bytes.fromhex(HEX)
 ADDRESS = Account.from_key(KEY).address
 SIM = "17" * 32
-PASSPHRASE = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"
 FACILITATOR = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PAYEE = "0x9deEBB5D1b22e4a6e027977CeAd13893A7E4cC1a"
 STRANGER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
@@ -63,7 +58,7 @@ SIMULATED = simulated(
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
     monkeypatch.delenv(keys.KEY_VARIABLE, raising=False)
-    monkeypatch.delenv(keys.PASSWORD_VARIABLE, raising=False)
+    monkeypatch.delenv(keystore.PASSWORD_VARIABLE, raising=False)
     return tmp_path
 
 
@@ -207,8 +202,8 @@ def test_without_any_source_it_is_said_what_to_do() -> None:
 def test_the_environment_comes_before_the_keystore(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    other = create_keystore(passphrase=Secret(PASSPHRASE), iterations=2)
-    monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
+    other = create_keystore(password=Secret(PASSWORD), iterations=2)
+    monkeypatch.setenv(keystore.PASSWORD_VARIABLE, PASSWORD)
     assert open_wallet(NETWORK).address == other
     monkeypatch.setenv(keys.KEY_VARIABLE, HEX)
     assert open_wallet(NETWORK).address == ADDRESS
@@ -261,37 +256,37 @@ def test_a_wallet_signs_only_in_its_own_world(of: Network, on: Network) -> None:
 # ----------------------------------------------------------------------------------------- keystore
 
 
-def test_a_keystore_is_private_encrypted_and_opens_with_its_passphrase(
+def test_a_keystore_is_private_encrypted_and_opens_with_its_password(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "folder" / "keystore.json"
-    address = create_keystore(path, passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2)
+    address = create_keystore(path, password=Secret(PASSWORD), key=Secret(KEY), iterations=2)
     assert address == ADDRESS == keystore_address(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert HEX not in path.read_text()
     assert list(path.parent.iterdir()) == [path]
-    monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
+    monkeypatch.setenv(keystore.PASSWORD_VARIABLE, PASSWORD)
     assert read_keystore(path).reveal() == KEY
 
 
 def test_a_keystore_is_never_overwritten(home: Path) -> None:
     path = home / "keystore.json"
-    create_keystore(path, passphrase=Secret(PASSPHRASE), iterations=2)
+    create_keystore(path, password=Secret(PASSWORD), iterations=2)
     before = path.read_bytes()
     with pytest.raises(WalletError, match="not overwritten"):
-        create_keystore(path, passphrase=Secret(PASSPHRASE), iterations=2)
+        create_keystore(path, password=Secret(PASSWORD), iterations=2)
     assert path.read_bytes() == before
     assert list(home.iterdir()) == [path]
 
 
-def test_a_wrong_passphrase_is_refused_without_repeating_anything(
+def test_a_wrong_password_is_refused_without_repeating_anything(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "keystore.json"
-    create_keystore(path, passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2)
-    monkeypatch.setenv(keys.PASSWORD_VARIABLE, "not the right one at all")
-    with pytest.raises(WalletError, match="wrong passphrase") as refused:
+    create_keystore(path, password=Secret(PASSWORD), key=Secret(KEY), iterations=2)
+    monkeypatch.setenv(keystore.PASSWORD_VARIABLE, "not the right one at all")
+    with pytest.raises(WalletError, match="wrong password") as refused:
         read_keystore(path)
     assert "not the right one" not in shown_with_locals(refused.value)
 
@@ -302,7 +297,7 @@ def test_a_wrong_passphrase_is_refused_without_repeating_anything(
 def test_a_file_that_is_no_keystore_is_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
+    monkeypatch.setenv(keystore.PASSWORD_VARIABLE, PASSWORD)
     path = home / "keystore.json"
     path.touch(0o600)
     path.write_text(content)
@@ -313,17 +308,17 @@ def test_a_file_that_is_no_keystore_is_refused(
 def test_a_keystore_that_others_can_read_is_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(keys.PASSWORD_VARIABLE, PASSPHRASE)
+    monkeypatch.setenv(keystore.PASSWORD_VARIABLE, PASSWORD)
     path = home / "keystore.json"
-    create_keystore(path, passphrase=Secret(PASSPHRASE), iterations=2)
+    create_keystore(path, password=Secret(PASSWORD), iterations=2)
     path.chmod(0o644)
     with pytest.raises(WalletError, match="chmod 600"):
         read_keystore(path)
 
 
-def test_a_short_passphrase_is_refused(home: Path) -> None:
+def test_a_short_password_is_refused(home: Path) -> None:
     with pytest.raises(WalletError, match="at least 8"):
-        create_keystore(passphrase=Secret("1234567"))
+        create_keystore(password=Secret("1234567"))
     assert list(home.iterdir()) == []
 
 
@@ -333,25 +328,25 @@ def test_without_a_terminal_nothing_is_prompted(
     def prompted(*args: object) -> str:
         raise AssertionError("a prompt without a terminal")
 
-    create_keystore(passphrase=Secret(PASSPHRASE), iterations=2)
+    create_keystore(password=Secret(PASSWORD), iterations=2)
     monkeypatch.setattr("getpass.getpass", prompted)
-    for stdin in (None, io.StringIO(PASSPHRASE)):
+    for stdin in (None, io.StringIO(PASSWORD)):
         monkeypatch.setattr(sys, "stdin", stdin)
         with pytest.raises(WalletError, match="no terminal to ask at"):
             open_wallet(NETWORK)
 
 
-def test_on_a_terminal_the_passphrase_is_asked_for(
+def test_on_a_terminal_the_password_is_asked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    address = create_keystore(passphrase=Secret(PASSPHRASE), iterations=2)
+    address = create_keystore(password=Secret(PASSWORD), iterations=2)
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-    monkeypatch.setattr("getpass.getpass", lambda *args: PASSPHRASE)
+    monkeypatch.setattr("getpass.getpass", lambda *args: PASSWORD)
     assert open_wallet(NETWORK).address == address
 
 
@@ -365,7 +360,7 @@ class FakeKeyring:
         self.entries = entries
 
     def get_password(self, service: str, account: str) -> str | None:
-        assert (service, account) == (keys.KEYRING_SERVICE, keys.KEYRING_ACCOUNT)
+        assert (service, account) == (os_keyring.KEYRING_SERVICE, os_keyring.KEYRING_ACCOUNT)
         return self.entries.get(account)
 
     def set_password(self, service: str, account: str, password: str) -> None:
@@ -388,11 +383,11 @@ def test_a_key_put_into_the_keyring_is_read_back_and_never_overwritten(
 ) -> None:
     use_keyring(monkeypatch, FakeKeyring())
     with pytest.raises(WalletError, match="holds no key"):
-        keys.read_keyring()
-    address = keys.write_keyring()
+        os_keyring.read_keyring()
+    address = os_keyring.write_keyring()
     assert open_wallet(NETWORK, source="keyring").address == address
     with pytest.raises(WalletError, match="not overwritten"):
-        keys.write_keyring()
+        os_keyring.write_keyring()
 
 
 def _fail() -> Any:
@@ -437,7 +432,7 @@ def test_a_keyring_that_keeps_no_secrets_is_refused(
     monkeypatch: pytest.MonkeyPatch, backend: Callable[[], Any]
 ) -> None:
     use_keyring(monkeypatch, backend())
-    for use in (keys.read_keyring, keys.write_keyring):
+    for use in (os_keyring.read_keyring, os_keyring.write_keyring):
         with pytest.raises(WalletError, match="does not keep secrets"):
             use()
 
@@ -447,7 +442,7 @@ def test_of_a_chain_of_keyrings_only_one_that_keeps_secrets_is_used(
 ) -> None:
     plain, good = _plaintext(), FakeKeyring(wallet=SIM)
     use_keyring(monkeypatch, _chain(plain, good))
-    assert keys.read_keyring().reveal().hex() == SIM
+    assert os_keyring.read_keyring().reveal().hex() == SIM
 
 
 def test_a_keyring_that_waits_for_a_person_is_not_waited_for(
@@ -460,10 +455,10 @@ def test_a_keyring_that_waits_for_a_person_is_not_waited_for(
             asked.wait()
             return None
 
-    monkeypatch.setattr(keys, "KEYRING_TIMEOUT", 0.05)
+    monkeypatch.setattr(os_keyring, "KEYRING_TIMEOUT", 0.05)
     use_keyring(monkeypatch, Locked())
     with pytest.raises(WalletError, match="did not answer"):
-        keys.read_keyring()
+        os_keyring.read_keyring()
     asked.set()
 
 
@@ -474,7 +469,7 @@ def test_a_keyring_that_fails_says_so_without_its_words(monkeypatch: pytest.Monk
 
     use_keyring(monkeypatch, Broken())
     with pytest.raises(WalletError, match="refused \\(RuntimeError\\)") as refused:
-        keys.read_keyring()
+        os_keyring.read_keyring()
     assert HEX not in shown_with_locals(refused.value)
 
 
@@ -533,9 +528,7 @@ def test_attack_28_no_error_of_the_wallet_carries_the_key(
                 lambda: opened.sign_approval(
                     NETWORK, amount=1, nonce=0, gas=1, max_fee=1, max_priority_fee=1
                 ),
-                lambda: create_keystore(
-                    passphrase=Secret(PASSPHRASE), key=Secret(KEY), iterations=2
-                ),
+                lambda: create_keystore(password=Secret(PASSWORD), key=Secret(KEY), iterations=2),
                 lambda: open_wallet(NETWORK),
             ):
                 try:
@@ -547,5 +540,5 @@ def test_attack_28_no_error_of_the_wallet_carries_the_key(
     assert len(errors) >= 4
     for error in errors:
         assert not has_key(shown_with_locals(error))
-        assert PASSPHRASE not in shown_with_locals(error)
+        assert PASSWORD not in shown_with_locals(error)
     assert not has_key(caplog.text)

@@ -34,7 +34,6 @@ LONG_FILES: set[str] = {
     "simnet/model.py",
     "simnet/network.py",
     "verify/attestation.py",
-    "wallet/keys.py",
 }
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",

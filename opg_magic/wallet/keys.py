@@ -4,7 +4,8 @@ A wallet signs two things and nothing else: a Permit2 authorisation of which the
 allows every field, and an ERC-20 approval of Permit2 for a named amount.  Nothing shows the key.
 
 The simulated network has the real chain IDs and addresses, so a signature made there would be
-valid on the real chain.  Therefore only the simulator's own key signs there, and it signs nowhere else."""
+valid on the real chain.  Therefore only the simulator's own key signs there, and it signs
+nowhere else."""
 
 from __future__ import annotations
 

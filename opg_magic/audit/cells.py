@@ -11,7 +11,8 @@ from typing import Any, Literal
 from opg_magic.audit.report import Level
 from opg_magic.cells import grammar, magic_line
 from opg_magic.cells.magic_line import Line, LineError, Named
-from opg_magic.receipt.document import Receipt, source_sha256
+from opg_magic.receipt.build import source_sha256
+from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import Asked, asked
 
 #: ``call``: a ``%%opg`` call to the letter, which is paid; ``free``: one that pays nothing (a dry

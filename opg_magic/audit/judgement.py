@@ -29,7 +29,7 @@ from opg_magic.cells import grammar
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.models import Trust, Verdict, VerdictStatus
 from opg_magic.receipt.document import Receipt, normalise_id, signature_key
-from opg_magic.receipt.parts import clip
+from opg_magic.receipt.parts.values import clip
 from opg_magic.receipt.question import asked
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge

@@ -304,7 +304,8 @@ class Engine:
     ) -> Answer:
         """The answer with what several hosts' answers have in common: appended to its receipt, and
         judged again."""
-        from opg_magic.receipt.document import receipt_of, supplement_json, supplemented
+        from opg_magic.receipt.document import receipt_of, supplemented
+        from opg_magic.receipt.supplements import supplement_json
         from opg_magic.verify.verdict import judge
 
         notes = answer.notes
@@ -378,7 +379,8 @@ class Engine:
         observer: Observer | None,
     ) -> RunningCall:
         from opg_magic.protocol import canonical
-        from opg_magic.receipt.document import MAX_REQUEST_BYTES, new_id
+        from opg_magic.receipt.build import MAX_REQUEST_BYTES
+        from opg_magic.receipt.document import new_id
         from opg_magic.verify.policy import combine, policy
 
         if prompt.messages is None and not prompt.text.strip():

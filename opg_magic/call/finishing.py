@@ -215,7 +215,8 @@ class Concluder:
     ) -> _Judged:
         """The verdict, None where it cannot be had, and the receipt.  CallFailed where no receipt
         can be made."""
-        from opg_magic.receipt.document import build_receipt, signature_of
+        from opg_magic.receipt.build import build_receipt
+        from opg_magic.receipt.document import signature_of
         from opg_magic.receipt.spendable import HoldsSecret
         from opg_magic.verify.verdict import judge
 

@@ -97,7 +97,8 @@ def _made(
     where: Where,
 ) -> bytes | str:
     """The receipt's bytes, or why it cannot be made, in a few words."""
-    from opg_magic.receipt.document import Receipt, build_receipt
+    from opg_magic.receipt.build import build_receipt
+    from opg_magic.receipt.document import Receipt
     from opg_magic.receipt.form import canonical_bytes
     from opg_magic.receipt.spendable import HoldsSecret
     from opg_magic.verify import request

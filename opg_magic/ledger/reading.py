@@ -33,14 +33,9 @@ from opg_magic.ledger.records import (
 )
 from opg_magic.ledger.stored import Content, Damaged, later_parts, slim, whole, with_parts
 from opg_magic.models.networks import Network
-from opg_magic.receipt.document import (
-    Receipt,
-    SupplementKind,
-    normalise_id,
-    signature_key,
-    supplemented,
-)
+from opg_magic.receipt.document import Receipt, normalise_id, signature_key, supplemented
 from opg_magic.receipt.form import short
+from opg_magic.receipt.supplements import SupplementKind
 
 # What is not chosen by is NULL.  The times are compared so that their index can be used.
 

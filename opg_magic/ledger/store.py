@@ -40,15 +40,9 @@ from opg_magic.ledger.records import (
 )
 from opg_magic.ledger.stored import columns_of, deflate
 from opg_magic.models import Authorisation, Money
-from opg_magic.receipt.document import (
-    Receipt,
-    Supplement,
-    signature_key,
-    supplement_json,
-    supplement_kind,
-    supplemented,
-)
+from opg_magic.receipt.document import Receipt, signature_key, supplemented
 from opg_magic.receipt.form import canonical_bytes
+from opg_magic.receipt.supplements import Supplement, supplement_json, supplement_kind
 from opg_magic.settings.limits import Limits, check
 from opg_magic.wallet.funds import Funds
 

@@ -14,8 +14,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from opg_magic.receipt.document import SupplementKind, signature_key, signature_of
+from opg_magic.receipt.document import signature_key, signature_of
 from opg_magic.receipt.form import digest
+from opg_magic.receipt.supplements import SupplementKind
 
 #: Where a receipt's document holds bytes that many receipts share.
 _SHARED = (

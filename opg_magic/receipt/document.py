@@ -14,64 +14,31 @@ import hashlib
 import secrets as _random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from opg_magic import __version__
 from opg_magic.errors import AnswerWithheld, CallFailed, UnreadableReceipt
 from opg_magic.models import (
-    AgreementEvidence,
     Answer,
-    BatchEvidence,
-    ChannelEvidence,
     Charge,
     Cost,
     Evidence,
-    IndividualEvidence,
     ModelPrice,
     Money,
-    Prompt,
     RequestEvidence,
-    SettlementTx,
     Verdict,
     VerdictStatus,
     strict_json,
 )
-from opg_magic.models.networks import Network, Token
-from opg_magic.models.secret import Secret
+from opg_magic.models.networks import Token
+from opg_magic.receipt import parts
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, fault, has_form, parse, short
-from opg_magic.receipt.parts import (
-    b64,
-    clean,
-    cleaned,
-    clip,
-    decimal_of,
-    decoded_or_none,
-    iso,
-    read_agreement,
-    read_attestation,
-    read_claim,
-    read_host,
-    read_money,
-    read_payment,
-    read_registry,
-    read_response,
-    read_settlement,
-    time_of,
-    write_agreement,
-    write_attestation,
-    write_host,
-    write_payment,
-    write_registry,
-    write_response,
-    write_settled,
-    write_settlement,
-    write_verdict,
-)
-from opg_magic.receipt.question import text_of
-from opg_magic.receipt.spendable import HoldsSecret, holds
+from opg_magic.receipt.parts.checked import verdict_of
+from opg_magic.receipt.parts.payment import read_money
+from opg_magic.receipt.parts.values import decimal_of, decoded_or_none, time_of
+from opg_magic.receipt.supplements import SupplementKind, with_supplements, without_supplements
 
 #: Type and version of the document; a reader refuses any other.
 TYPE = "opg-receipt"
@@ -79,14 +46,6 @@ VERSION = 1
 
 #: MIME type of a receipt in a notebook's output.
 MIME_TYPE = "application/vnd.opg.receipt.v1+json"
-
-#: Longest request body with which a receipt stays under :data:`MAX_BYTES`; refuse longer ones
-#: before paying.
-MAX_REQUEST_BYTES = 4 * 1024 * 1024
-
-#: What is learnt after a receipt was made, and can be added to it: see :func:`supplemented`.
-Supplement = SettlementTx | BatchEvidence | IndividualEvidence | AgreementEvidence
-SupplementKind = Literal["payment", "settlement", "agreement"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -101,18 +60,6 @@ def normalise_id(text: str) -> str:
     """An id or prefix of one as a person types it: any case, O for 0, I or L for 1, hyphens
     ignored."""
     return text.strip().upper().replace("-", "").translate(str.maketrans("OIL", "011"))
-
-
-def source_sha256(source: str) -> str:
-    """SHA-256 (hex) of a cell's source, such that the notebook file and the running kernel give the
-    same.
-
-    Line ends, empty lines before and after, and the spaces around the magic's own line do not
-    count: IPython changes them on the way from the cell to the magic."""
-    first, newline, body = source.replace("\r\n", "\n").replace("\r", "\n").lstrip().partition("\n")
-    name, _, line = first.strip().partition(" ")
-    text = f"{name} {line.strip()}".strip() + newline + body
-    return hashlib.sha256(clean(text).rstrip("\n").encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,18 +109,7 @@ class Receipt:
         :attr:`supersedes`."""
         if self.supersedes is None:
             return self
-        document = {
-            key: value
-            for key, value in self.document.items()
-            if key not in ("digest", "supersedes")
-        }
-        document |= {"settlement": None, "agreement": None}
-        if document["payment"] is not None:
-            document["payment"] = {
-                key: value for key, value in document["payment"].items() if key != "settled"
-            }
-        document["digest"] = digest(document)
-        return Receipt(document)
+        return Receipt(without_supplements(self.document))
 
     @property
     def is_faithful(self) -> bool:
@@ -271,47 +207,29 @@ class Receipt:
         ``paid_in``, of other receipts that claim the same payment transaction under another nonce.
         """
         d = self.document
-        host = read_host(d["host"])
+        request = d["request"]
         return Evidence(
             request=RequestEvidence(
-                kind=d["request"]["kind"],
-                body=d["request"]["body"],
-                canonical=d["request"]["canonical"],
-                canonicaliser=d["request"]["canonicaliser"],
+                kind=request["kind"],
+                body=request["body"],
+                canonical=request["canonical"],
+                canonicaliser=request["canonicaliser"],
             ),
-            response=read_response(d["response"]),
             sent_at=time_of(d["sent_at"]),
             received_at=time_of(d["received_at"]),
             signing_key=decoded_or_none(d["signing_key"]),
-            host=host,
-            attestation=read_attestation(d["attestation"]),
-            registry=read_registry(d["registry"], host),
-            channel=ChannelEvidence(**d["channel"]) if d["channel"] is not None else None,
-            payment=read_payment(d["payment"]),
             signature_seen_in=tuple(seen_in),
             declared_simulated=bool(d["network"]["simulated"]),
-            settlement_mode=d["request"]["settlement"],
-            settlement=read_settlement(d["settlement"]),
-            agreement=read_agreement(d["agreement"]),
+            settlement_mode=request["settlement"],
             payment_seen_in=tuple(paid_in),
+            **parts.read(d),
         )
 
     @property
     def verdict_at_creation(self) -> Verdict | None:
         """The verdict of the author's kernel: history.  Judge :meth:`evidence` for a current
         one."""
-        checked = self.document["checked"]
-        if checked is None:
-            return None
-        claims = {c["name"]: read_claim(c) for c in checked["claims"]}
-        return Verdict(
-            status=VerdictStatus(checked["verdict"]),
-            simulated=checked["simulated"],
-            claims=claims,
-            policy=checked["policy"],
-            because=tuple(checked["because"]),
-            withheld=checked["withheld"],
-        )
+        return verdict_of(self.document["checked"])
 
     @property
     def cost(self) -> Cost:
@@ -382,151 +300,18 @@ class Receipt:
         )
 
 
-# --------------------------------------------------------------------------------------------- make
-
-
-def build_receipt(
-    *,
-    id: str,
-    created_at: datetime,
-    network: Network,
-    prompt: Prompt,
-    evidence: Evidence,
-    verdict: Verdict | None,
-    cost: Cost | None = None,
-    kernel: str | None = None,
-    notebook: str | None = None,
-    cell: int | None = None,
-    model_sent: str | None = None,
-    checked_at: datetime | None = None,
-    software: str | None = None,
-    secrets: Iterable[Secret[str]] = (),
-) -> Receipt:
-    """The receipt of one call, also of one that failed or was withheld.
-
-    ``kernel`` is the kernel's id, ``notebook`` its file name where known, ``cell`` the execution
-    count.  A call that got no response has a ``Problem`` in its evidence and no frame; ``verdict``
-    is None where nothing was judged. :class:`HoldsSecret` if one of ``secrets`` (session id,
-    payment signature) would stand in it: nothing is rewritten.
-
-    Otherwise never fails because of what a host sent: text that is no Unicode and unsigned fields
-    that are too long are mended, and a response that would make the receipt longer than
-    :data:`MAX_BYTES` is kept by digest with the problem ``too-large``."""
-    body = evidence.request.body
-    text = (
-        prompt.text
-        if prompt.messages is None
-        else (signed_prompt(evidence.request.kind, body) or prompt.text)
-    )
-    document: dict[str, Any] = {
-        "type": TYPE,
-        "version": VERSION,
-        "id": id,
-        "created_at": iso(created_at),
-        "software": software or f"opg_magic {__version__}",
-        "network": {
-            "name": network.name,
-            "simulated": network.simulated,
-            "run_id": network.run_id,
-            "registry_chain_id": network.registry_chain_id,
-            "registry_address": network.registry_address,
-            "payment_chain_id": network.payment_chain_id,
-        },
-        "notebook": {"name": clip(notebook, 1024), "kernel": clip(kernel, 256), "cell": cell},
-        "prompt": {
-            "text": text,
-            "template": prompt.template,
-            "variables": list(prompt.variables),
-            "source_sha256": source_sha256(prompt.source) if prompt.source is not None else None,
-        },
-        "request": {
-            "kind": evidence.request.kind,
-            "body": body,
-            "canonical": evidence.request.canonical,
-            "canonicaliser": evidence.request.canonicaliser,
-            "model_requested": clip(prompt.model, 256),
-            "model_sent": clip(model_sent if model_sent is not None else _model_in(body), 256),
-            "stream": prompt.stream,
-            "settlement": prompt.settle,
-        },
-        "response": write_response(evidence.response),
-        "sent_at": iso(evidence.sent_at),
-        "received_at": iso(evidence.received_at),
-        "signing_key": b64(evidence.signing_key),
-        "host": write_host(evidence.host),
-        "attestation": write_attestation(evidence.attestation, verdict),
-        "registry": write_registry(evidence.registry, evidence.host),
-        "channel": None
-        if evidence.channel is None
-        else {
-            "certificate_sha256": evidence.channel.certificate_sha256,
-            "tls_version": evidence.channel.tls_version,
-        },
-        "payment": write_payment(evidence.payment, cost),
-        "settlement": write_settlement(evidence.settlement),
-        "agreement": write_agreement(evidence.agreement),
-        "checked": write_verdict(verdict, checked_at or datetime.now(UTC)),
-    }
-    document = cleaned(document)
-    written = canonical_bytes(document)
-    if holds(written, secrets):
-        raise HoldsSecret
-    if len(written) > MAX_BYTES - 256:
-        response = document["response"]
-        response.update(text=None, tool_calls=None, frame=None, unsigned_text=None)
-        response["problem"] = {
-            "code": "too-large",
-            "message": f"The answer is too long for a receipt (more than {MAX_BYTES} bytes); only "
-            f"its digest is kept.",
-        }
-    document["digest"] = digest(document)
-    return Receipt(document)
-
-
-def supplement_kind(found: Supplement) -> SupplementKind:
-    """Which part of a receipt a supplement belongs to."""
-    if isinstance(found, SettlementTx):
-        return "payment"
-    return "agreement" if isinstance(found, AgreementEvidence) else "settlement"
-
-
-def supplement_json(found: Supplement) -> dict[str, Any]:
-    """A supplement as it stands in a receipt's document."""
-    written = (
-        write_settled(found)
-        if isinstance(found, SettlementTx)
-        else write_agreement(found)
-        if isinstance(found, AgreementEvidence)
-        else write_settlement(found)
-    )
-    return cast(dict[str, Any], written)
-
-
 def supplemented(original: Receipt, parts: Mapping[SupplementKind, Mapping[str, Any]]) -> Receipt:
     """A later version of a receipt: the same document, with what was learnt since, and a digest of
     its own.
 
-    The original is not changed.  ``parts`` are as :func:`supplement_json` writes them.  The version
-    names the original's digest in ``supersedes``; leaving out the parts gives the original back
+    The original is not changed.  ``parts`` are as
+    :func:`~opg_magic.receipt.supplements.supplement_json` writes them.  The version names the
+    original's digest in ``supersedes``; leaving out the parts gives the original back
     (:meth:`Receipt.original`), so that anyone can see that nothing else differs.  ValueError where
     the original has such a part, or no payment."""
     if original.supersedes is not None:
         raise ValueError("a later version is made from the receipt as it was made")
-    if not parts:
-        return original
-    document = copy.deepcopy(original.document)
-    for kind, part in parts.items():
-        if kind == "payment":
-            if document["payment"] is None or "settled" in document["payment"]:
-                raise ValueError("the receipt has no payment that something could be added to")
-            document["payment"]["settled"] = copy.deepcopy(dict(part))
-        else:
-            if document[kind] is not None:
-                raise ValueError(f"the receipt says already what its {kind} is")
-            document[kind] = copy.deepcopy(dict(part))
-    document["supersedes"] = original.digest
-    document["digest"] = digest(document)
-    return Receipt(document)
+    return Receipt(with_supplements(original.document, parts)) if parts else original
 
 
 def receipt_of(answer: Answer) -> Receipt:
@@ -572,34 +357,3 @@ def signature_key(signature: str | bytes | None) -> str | None:
         except ValueError:
             signature = text
     return hashlib.sha256(signature).hexdigest() if signature else None
-
-
-def signed_prompt(kind: str, body: str) -> str | None:
-    """The prompt in the request's own words: the last user message's text, or a completion's
-    ``prompt``.
-
-    This is the part of the body that the host's signature covers; None if there is none or the body
-    is not readable."""
-    try:
-        parsed = strict_json.loads_leniently(body)
-    except ValueError:
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    if kind == "completion":
-        value = parsed.get("prompt")
-        return value if isinstance(value, str) else None
-    messages = parsed.get("messages")
-    for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return text_of(message.get("content"))
-    return None
-
-
-def _model_in(body: str) -> str | None:
-    try:
-        parsed = strict_json.loads_leniently(body)
-    except ValueError:
-        return None
-    model = parsed.get("model") if isinstance(parsed, dict) else None
-    return model if isinstance(model, str) else None

@@ -447,7 +447,7 @@ def _rounded(amount: int, decimals: int) -> str:
 
 
 def _duration(sent: str, received: str) -> str:
-    from opg_magic.receipt.parts import time_of
+    from opg_magic.receipt.parts.values import time_of
 
     passed = time_of(received) - time_of(sent)
     micros = max(0, (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds)

@@ -180,7 +180,7 @@ class Reading:
         return self._kept[key]
 
     async def _ask(self, network: Network, tee_id: str, block: int) -> dict[str, Any]:
-        from opg_magic.receipt.parts import registry_json
+        from opg_magic.receipt.parts.registry import registry_json
 
         await self.aside(_import_readers)
         from opg_magic.network.registry import RegistryReader
@@ -265,4 +265,4 @@ def _row(cells: dict[str, Any], *, most: int) -> dict[str, Any]:
 
 def _import_readers() -> None:
     import opg_magic.network.registry
-    import opg_magic.receipt.parts  # noqa: F401
+    import opg_magic.receipt.parts.registry  # noqa: F401

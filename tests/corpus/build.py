@@ -29,7 +29,7 @@ from opg_magic.models import (
 )
 from opg_magic.models.networks import Network
 from opg_magic.network.profiles import OPENGRADIENT, REGISTRY_ADDRESS, REGISTRY_CHAIN_ID, simulated
-from opg_magic.receipt.document import build_receipt
+from opg_magic.receipt.build import build_receipt
 from opg_magic.receipt.form import digest
 from opg_magic.verify import DEFAULT, Policy, judge
 

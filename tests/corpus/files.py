@@ -19,8 +19,9 @@ from support.signed_receipts import jsonl, verify
 
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.models import Host
-from opg_magic.receipt.document import Receipt, supplement_json, supplemented
-from opg_magic.receipt.parts import registry_json
+from opg_magic.receipt.document import Receipt, supplemented
+from opg_magic.receipt.parts.registry import registry_json
+from opg_magic.receipt.supplements import supplement_json
 
 #: What is said of receipts together; all else is compared by the rest of the corpus.
 TOGETHER = frozenset({"agreement-differs", "rpcs-disagree", "registry-not-asked"})

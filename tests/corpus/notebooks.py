@@ -19,8 +19,9 @@ from support.signed_receipts import PROMPT, signed, verify
 from opg_magic.audit.report import Report
 from opg_magic.display.bundle import answer_bundle, receipt_bundle
 from opg_magic.models import Evidence, Problem, SettlementTx
-from opg_magic.receipt.document import MIME_TYPE, Receipt, supplement_json, supplemented
+from opg_magic.receipt.document import MIME_TYPE, Receipt, supplemented
 from opg_magic.receipt.face import REMARKS, face
+from opg_magic.receipt.supplements import supplement_json
 
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
 OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered", "model-altered"})

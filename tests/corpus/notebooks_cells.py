@@ -12,7 +12,8 @@ from support.signed_receipts import PROMPT, signed
 
 from opg_magic.display.bundle import answer_bundle
 from opg_magic.protocol.canonical import NEWER
-from opg_magic.receipt.document import supplement_json, supplemented
+from opg_magic.receipt.document import supplemented
+from opg_magic.receipt.supplements import supplement_json
 
 #: A question that nobody asked.
 OTHER = "Say bye"

@@ -16,7 +16,8 @@ from opg_magic import errors
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt
-from opg_magic.receipt.document import Receipt, build_receipt
+from opg_magic.receipt.build import build_receipt
+from opg_magic.receipt.document import Receipt
 from opg_magic.simnet import cheats, facilitator, sessions
 
 PROMPT = Prompt("What does a TEE protect against?", "openai/gpt-5")

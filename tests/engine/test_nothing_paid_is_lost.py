@@ -22,7 +22,7 @@ from opg_magic.call.state import CallOptions
 from opg_magic.display.card import of_kept
 from opg_magic.models import Charge, Phase, Prompt
 from opg_magic.network import background
-from opg_magic.receipt.document import build_receipt
+from opg_magic.receipt.build import build_receipt
 from opg_magic.receipt.face import card_of
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")

@@ -36,13 +36,9 @@ from opg_magic.models import (
 )
 from opg_magic.protocol import merkle, reply, sse, x402
 from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, write_dump
-from opg_magic.receipt.document import (
-    Receipt,
-    supplement_json,
-    supplement_kind,
-    supplemented,
-)
+from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.form import digest
+from opg_magic.receipt.supplements import supplement_json, supplement_kind
 from opg_magic.verify import AUDIT, attestation, judge, verify_exchange
 
 MIB = 1024 * 1024

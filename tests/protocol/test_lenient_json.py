@@ -13,7 +13,8 @@ from opg_magic.models.strict_json import loads_leniently
 DEEP = """
 import sys
 sys.setrecursionlimit(10**7)
-from opg_magic.receipt.document import signature_of, signed_prompt
+from opg_magic.receipt.document import signature_of
+from opg_magic.receipt.question import signed_prompt
 deep = '{"messages": ' + "[" * 200_000
 assert signed_prompt("chat", deep) is None and signature_of(deep) is None
 """

@@ -424,7 +424,7 @@ def signed_with(prompt: Prompt) -> Receipt:
 
 
 def signed_prompt_part(prompt: Prompt) -> dict[str, Any]:
-    from opg_magic.receipt.document import source_sha256
+    from opg_magic.receipt.build import source_sha256
 
     return {
         "text": prompt.text,

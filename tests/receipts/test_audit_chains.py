@@ -31,7 +31,8 @@ from opg_magic.models import (
     Trust,
 )
 from opg_magic.network.profiles import OPENGRADIENT
-from opg_magic.receipt.document import Receipt, supplement_json, supplement_kind, supplemented
+from opg_magic.receipt.document import Receipt, supplemented
+from opg_magic.receipt.supplements import supplement_json, supplement_kind
 from opg_magic.verify import AUDIT
 
 REVOKED = "PCR revoked on 2026-05-06 12:00 UTC"

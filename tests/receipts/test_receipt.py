@@ -14,14 +14,10 @@ from support.receipts import NOW, SIM, evidence, failed_receipt, receipt, respon
 from opg_magic.errors import AnswerWithheld, CallFailed, UnreadableReceipt
 from opg_magic.models import Charge, Problem, Prompt, VerdictStatus
 from opg_magic.models.secret import Secret
-from opg_magic.receipt.document import (
-    Receipt,
-    new_id,
-    normalise_id,
-    signed_prompt,
-    source_sha256,
-)
+from opg_magic.receipt.build import source_sha256
+from opg_magic.receipt.document import Receipt, new_id, normalise_id
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, schema
+from opg_magic.receipt.question import signed_prompt
 from opg_magic.receipt.spendable import HoldsSecret
 
 

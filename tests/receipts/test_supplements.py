@@ -26,13 +26,9 @@ from opg_magic.models import (
     SettlementTx,
     Status,
 )
-from opg_magic.receipt.document import (
-    Receipt,
-    supplement_json,
-    supplement_kind,
-    supplemented,
-)
+from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.form import digest
+from opg_magic.receipt.supplements import supplement_json, supplement_kind
 
 OPEN = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
 

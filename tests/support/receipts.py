@@ -34,7 +34,8 @@ from opg_magic.models import (
     VerdictStatus,
 )
 from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT, SIM_OPG, simulated
-from opg_magic.receipt.document import Receipt, build_receipt, new_id
+from opg_magic.receipt.build import build_receipt
+from opg_magic.receipt.document import Receipt, new_id
 
 NOW = datetime(2026, 11, 20, 22, 10, 40, 123456, tzinfo=UTC)
 

@@ -15,7 +15,8 @@ from opg_magic.models import Charge, Evidence, PaymentEvidence, Prompt, Trust
 from opg_magic.models.networks import Network
 from opg_magic.network.profiles import SIM_OPG
 from opg_magic.protocol.canonical import CANONICALISER
-from opg_magic.receipt.document import Receipt, build_receipt, new_id
+from opg_magic.receipt.build import build_receipt
+from opg_magic.receipt.document import Receipt, new_id
 from opg_magic.receipt.form import digest
 from opg_magic.verify import DEFAULT, judge
 

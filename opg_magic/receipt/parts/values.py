@@ -1,0 +1,74 @@
+"""How single values stand in a receipt: times, bytes, figures, text."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+
+def iso(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("a receipt's times must be aware")
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_of(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def b64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def decoded(text: str) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("base64 that is not canonical")
+    return raw
+
+
+def decoded_or_none(text: str | None) -> bytes | None:
+    return None if text is None else decoded(text)
+
+
+def decimal_of(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def plain(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def clip(text: str | None, length: int) -> str | None:
+    return text if text is None or len(text) <= length else text[: length - 1] + "…"
+
+
+def clean(text: str) -> str:
+    """Lone surrogates have no UTF-8 form and so can neither be hashed nor signed: U+FFFD stands for
+    them."""
+    return (
+        text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    )
+
+
+def cleaned(value: Any) -> Any:
+    """A document whose values are all text that UTF-8 can hold; its keys are ours."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {k if k.isascii() else clean(k): cleaned(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [cleaned(v) for v in value]
+    return value
+
+
+def label(rpc: str) -> str:
+    """A URL may carry an API key: only host and port of it are kept."""
+    if "/" not in rpc and "@" not in rpc:
+        return rpc
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(rpc if "//" in rpc else f"//{rpc}")
+    return parts.netloc.rpartition("@")[2] or "unnamed"

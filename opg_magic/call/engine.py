@@ -560,7 +560,7 @@ class Engine:
     async def _send(self, call: RunningCall, paid: Paid, settings: EngineSettings) -> Answer:
         """The prompt, with what pays for it; the answer to the end of its body; then the
         verdict."""
-        from opg_magic.network.transport import SendCancelled
+        from opg_magic.network.exchange import SendCancelled
         from opg_magic.receipt.document import new_id
 
         host, cap = paid.ready.host, Money(paid.authorisation.cap, self.network.token)

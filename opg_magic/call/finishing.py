@@ -37,7 +37,7 @@ from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.ledger.store import Ledger
-    from opg_magic.network.transport import RawExchange
+    from opg_magic.network.exchange import RawExchange
     from opg_magic.receipt.document import Receipt
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,11 @@ from opg_magic.errors import ChannelRefused, ConfigError, HostUnavailable, Netwo
 from opg_magic.models import CHAT_PATH
 from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for, read_proxy
 from opg_magic.models.secret import Secret
+from opg_magic.network.exchange import SendFailed
 from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.network.relay import SettlementReader
 from opg_magic.network.rpc import Rpc
-from opg_magic.network.transport import HostPool, SendFailed
+from opg_magic.network.transport import HostPool
 from opg_magic.settings.config import Settings
 
 PROMPT = b'{"messages": [{"content": "the prompt itself", "role": "user"}], "model": "gpt-5"}'

@@ -35,14 +35,10 @@ from support.tls_host import (
 from opg_magic.errors import AttestationRefused, ChannelRefused, HostUnavailable, MalformedMessage
 from opg_magic.models import CHAT_PATH
 from opg_magic.models.secret import Secret
+from opg_magic.network.body_reader import MAX_SMALL_BODY
+from opg_magic.network.exchange import RawExchange, SendCancelled, SendFailed
 from opg_magic.network.tls import parse_endpoint
-from opg_magic.network.transport import (
-    MAX_SMALL_BODY,
-    HostPool,
-    RawExchange,
-    SendCancelled,
-    SendFailed,
-)
+from opg_magic.network.transport import HostPool
 
 PROMPT = b'{"messages": [{"content": "the prompt itself", "role": "user"}], "model": "gpt-5"}'
 PAYMENT = Secret("cGF5bWVudC1zaWduYXR1cmUtbmV2ZXItc2hvd24=")
@@ -559,7 +555,7 @@ async def test_an_endless_answer_is_cut_at_its_bound(
             writer.write(chunk(delta("x" * 50_000)))
             await writer.drain()
 
-    monkeypatch.setattr("opg_magic.network.transport.MAX_STREAM_BYTES", 1_000_000)
+    monkeypatch.setattr("opg_magic.network.body_reader.MAX_STREAM_BYTES", 1_000_000)
     mine = identity()
     async with tls_host(mine, endless, tmp_path) as server:
         exchange = await send(pool, server.entry(mine.der))
@@ -888,7 +884,7 @@ async def test_attack_28_a_verbose_traceback_of_ipython_holds_no_secret(
     no_secret_in(shown)
 
 
-@pytest.mark.parametrize("where", ["_server_date", "_Sink.evidence"])
+@pytest.mark.parametrize("where", ["transport.server_date", "body_reader.BodyReader.evidence"])
 async def test_attack_28_an_error_that_nobody_expects_shows_no_secret(
     pool: HostPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -897,7 +893,7 @@ async def test_attack_28_an_error_that_nobody_expects_shows_no_secret(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(f"opg_magic.network.transport.{where}", broken)
+    monkeypatch.setattr(f"opg_magic.network.{where}", broken)
     mine = identity()
     async with tls_host(mine, streamed, tmp_path) as server:
         error = await raised(lambda: send(pool, server.entry(mine.der)))

@@ -21,7 +21,6 @@ LONG_FILES: set[str] = {
     "call/finishing.py",
     "call/session.py",
     "display/card.py",
-    "network/transport.py",
     "protocol/canonical.py",
     "protocol/x402.py",
     "receipt/face.py",

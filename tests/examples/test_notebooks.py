@@ -41,7 +41,13 @@ def executed(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("run")
     notebooks = {}
     for name in ("quickstart", "catch_a_lying_host"):
-        run(ROOT / "examples" / f"{name}.ipynb", folder / f"{name}.ipynb", cwd=folder, env=env, say=print)
+        run(
+            ROOT / "examples" / f"{name}.ipynb",
+            folder / f"{name}.ipynb",
+            cwd=folder,
+            env=env,
+            say=print,
+        )
         notebooks[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     return notebooks | {"folder": folder}
 
@@ -55,7 +61,11 @@ def text_of(found: Any) -> str:
     """All that a cell shows, as plain text."""
     parts = []
     for output in found.outputs:
-        parts.append(output.text if output.output_type == "stream" else output.get("data", {}).get("text/plain", ""))
+        parts.append(
+            output.text
+            if output.output_type == "stream"
+            else output.get("data", {}).get("text/plain", "")
+        )
     return "\n".join(parts)
 
 
@@ -72,9 +82,18 @@ def test_quickstart_export_is_verified_by_the_command(executed: dict[str, Any]) 
     assert len((executed["folder"] / "receipts.jsonl").read_text().splitlines()) >= 6
 
 
-def test_saved_quickstart_is_verified_as_a_notebook(executed: dict[str, Any], env: dict[str, str]) -> None:
+def test_saved_quickstart_is_verified_as_a_notebook(
+    executed: dict[str, Any], env: dict[str, str]
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "opg_magic.shell.main", "verify", "quickstart.ipynb", "--allow-simulated"],
+        [
+            sys.executable,
+            "-m",
+            "opg_magic.shell.main",
+            "verify",
+            "quickstart.ipynb",
+            "--allow-simulated",
+        ],
         cwd=executed["folder"],
         env=env,
         capture_output=True,
@@ -84,13 +103,22 @@ def test_saved_quickstart_is_verified_as_a_notebook(executed: dict[str, Any], en
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_edited_notebook_is_not_verified(executed: dict[str, Any], env: dict[str, str], tmp_path: Path) -> None:
+def test_edited_notebook_is_not_verified(
+    executed: dict[str, Any], env: dict[str, str], tmp_path: Path
+) -> None:
     """The reader's command notices a word that was changed in the text of a saved answer."""
     text = (executed["folder"] / "quickstart.ipynb").read_text()
     assert "561 is not prime" in text
     (tmp_path / "edited.ipynb").write_text(text.replace("561 is not prime", "561 is now prime"))
     done = subprocess.run(
-        [sys.executable, "-m", "opg_magic.shell.main", "verify", "edited.ipynb", "--allow-simulated"],
+        [
+            sys.executable,
+            "-m",
+            "opg_magic.shell.main",
+            "verify",
+            "edited.ipynb",
+            "--allow-simulated",
+        ],
         cwd=tmp_path,
         env=env,
         capture_output=True,
@@ -130,8 +158,16 @@ def test_runner_holds_a_notebook_to_its_tags(env: dict[str, str], tmp_path: Path
         (["raises-exception", "expect-KeyError"], "1 / 0", "not with KeyError"),
         ([], "1 / 0", "ZeroDivisionError"),
     ):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, metadata={"tags": tags})])
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source, metadata={"tags": tags})]
+        )
         nbformat.write(notebook, tmp_path / "tagged.ipynb")
         with pytest.raises(NotebookWentWrong, match=complaint):
-            run(tmp_path / "tagged.ipynb", tmp_path / "out.ipynb", cwd=tmp_path, env=env, say=lambda line: None)
+            run(
+                tmp_path / "tagged.ipynb",
+                tmp_path / "out.ipynb",
+                cwd=tmp_path,
+                env=env,
+                say=lambda line: None,
+            )
         assert (tmp_path / "out.ipynb").exists()

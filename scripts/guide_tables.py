@@ -79,13 +79,13 @@ def shell_commands() -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser,
             [
                 (
                     ("opg", "attestation", "verify"),
-                    attestation._parser(),
+                    attestation.parser(),
                     "check a Nitro attestation document",
                 )
             ]
         ),
     }
-    for words, parser, about in _leaves(("opg",), main._parser()):
+    for words, parser, about in _leaves(("opg",), main.parser()):
         if words[1] in elsewhere:
             yield from elsewhere[words[1]]()
         else:

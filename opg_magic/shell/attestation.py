@@ -33,12 +33,12 @@ def command(argv: Sequence[str]) -> int:
     """``opg attestation …``: ``verify`` is its one command."""
     if argv[:1] == ["verify"]:
         return run(argv[1:])
-    parser = argparse.ArgumentParser(
-        prog="opg attestation", description="AWS Nitro attestation documents."
+    whole = argparse.ArgumentParser(
+        prog="opg attestation", description="Check AWS Nitro attestation documents."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("verify", help="FILE: check a document, step by step", add_help=False)
-    parser.parse_args(argv)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("verify", help="check a document, step by step", add_help=False)
+    whole.parse_args(argv)
     return UNREADABLE  # not reached: without a command argparse has ended
 
 
@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
     it is refused, 2 it or a file given with it cannot be read, or the command line is wrong, 3 it
     holds and is of another application."""
     try:
-        options = _parser().parse_args(argv)
+        options = parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else UNREADABLE
 
@@ -89,8 +89,9 @@ def run(argv: Sequence[str]) -> int:
     return {"refused": REFUSED, "not-a-gateways": NOT_A_GATEWAYS}.get(result, GENUINE)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of ``opg attestation verify``."""
+    whole = argparse.ArgumentParser(
         prog="opg attestation verify",
         description="Check a Nitro attestation document: who signed it, which code it names, which "
         "keys it binds.",
@@ -98,29 +99,35 @@ def _parser() -> argparse.ArgumentParser:
         "but not a gateway's.",
         allow_abbrev=False,
     )
-    parser.add_argument(
+    whole.add_argument(
         "file", metavar="FILE", type=Path, help="the document: raw CBOR, base64, base64url or hex"
     )
-    parser.add_argument(
-        "--root", metavar="PEM", type=Path, help="chain to this root certificate instead of AWS'"
+    whole.add_argument(
+        "--root",
+        metavar="PEM",
+        type=Path,
+        help="require a chain to this root certificate instead of AWS'",
     )
-    parser.add_argument(
-        "--nonce", metavar="HEX", type=_hex, help="the nonce that the enclave was asked to sign"
+    whole.add_argument(
+        "--nonce",
+        metavar="HEX",
+        type=_hex,
+        help="require this nonce, which the enclave signed",
     )
-    parser.add_argument(
+    whole.add_argument(
         "--signing-key",
         metavar="F",
         type=Path,
-        help="public key that the document should bind (PEM or DER)",
+        help="require that the document binds this public key (PEM or DER)",
     )
-    parser.add_argument(
+    whole.add_argument(
         "--tls-cert",
         metavar="F",
         type=Path,
-        help="certificate that the document should bind (PEM or DER)",
+        help="require that the document binds this certificate (PEM or DER)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    return parser
+    whole.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return whole
 
 
 def _hex(text: str) -> bytes:

@@ -10,18 +10,18 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """The commands of ``opg ledger``."""
-    ledger = commands.add_parser("ledger", help="the ledger's file").add_subparsers(
+    ledger = commands.add_parser("ledger", help="check or rescue the ledger's file").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    check = ledger.add_parser("check", help="read all of the ledger, and say what is damaged")
-    check.add_argument("path", nargs="?", type=Path, help="another file than your ledger")
+    check = ledger.add_parser("check", help="read the whole ledger and report what is damaged")
+    check.add_argument("path", nargs="?", type=Path, help="a file other than your ledger")
     check.set_defaults(handler=_check)
     rescue = ledger.add_parser(
-        "rescue", help="bring what can be read of a damaged ledger into a new file"
+        "rescue", help="copy what can be read of a damaged ledger into a new file"
     )
-    rescue.add_argument("path", nargs="?", type=Path, help="another file than your ledger")
+    rescue.add_argument("path", nargs="?", type=Path, help="a file other than your ledger")
     rescue.add_argument(
-        "--to", type=Path, metavar="NEW", help="the new file; it must not be there yet"
+        "--to", type=Path, metavar="NEW", help="write this new file; it must not exist yet"
     )
     rescue.add_argument(
         "--log",
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a log (-wal) that was kept elsewhere",
+        help="read also this log (-wal), which was kept elsewhere",
     )
     rescue.set_defaults(handler=_rescue)
 

@@ -3,7 +3,9 @@ that exist there."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,8 +15,10 @@ from support.receipts import receipt
 
 from opg_magic.errors import ConfigError
 from opg_magic.ledger.store import Ledger
+from opg_magic.notebook.commands import COMMANDS
 from opg_magic.settings import paths
-from opg_magic.shell.main import main
+from opg_magic.shell import attestation
+from opg_magic.shell.main import main, parser
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +131,47 @@ def test_reloading_is_no_new_kernel():
     close_current_session()
     assert current_session().kernel_id == first
     close_current_session()
+
+
+# --------------------------------------------------------------------------------------------- help
+
+#: What a line of help may begin with.
+VERBS = frozenset(
+    re.findall(
+        r"\w+",
+        "accept allow ask check choose control copy create end exit give keep leave limit list "
+        "look manage mark no only print publish query read refuse require send set show trust use "
+        "verify watch write",
+    )
+)
+
+
+def commands(parser, words=("opg",), about=""):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {one.dest: one.help or "" for one in action._choices_actions}
+            for name, child in action.choices.items():
+                yield from commands(child, (*words, name), helps.get(name, ""))
+            return
+    yield " ".join(words), parser, about
+
+
+def every_command():
+    yield from commands(parser())
+    yield "opg attestation verify", attestation.parser(), "check a document"
+
+
+def test_each_command_says_what_it_does_with_a_verb():
+    for name, _, about in every_command():
+        assert about.split()[:1] and about.split()[0] in VERBS, f"{name}: {about!r}"
+    for command in COMMANDS.values():
+        assert command.help.split()[0] in VERBS, command.usage
+
+
+def test_each_option_of_each_command_is_explained():
+    for name, one, _ in every_command():
+        for action in one._actions:
+            assert action.help, f"{name}: {action.dest}"
+            if action.option_strings and action.dest not in ("help", "version"):
+                first = action.help.removeprefix("with --hosts: ").split()[0].rstrip(",")
+                assert first in VERBS | {"also"}, f"{name}: {action.dest}: {action.help!r}"

@@ -242,7 +242,7 @@ def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(sess
 
 
 def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch: Any, capsys: Any):
-    from opg_magic.shell import main
+    from opg_magic.shell import main, wallet
 
     engine = session._engine(None, None)
     sent: list[int] = []
@@ -257,7 +257,7 @@ def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch
 
     engine._chain.allowance = left
     monkeypatch.setattr(engine, "approve", approve)
-    monkeypatch.setattr(main, "_session", lambda _options=None: session)
+    monkeypatch.setattr(wallet, "session", lambda _options=None: session)
     for arguments in (["5"], ["5", "--set"], ["5", "--add"]):
         assert main.main(["wallet", "approve", *arguments]) == 0
     assert sent == [5 * 10**18, 5 * 10**18, 62 * 10**17]

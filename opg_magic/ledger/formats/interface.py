@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from opg_magic.ledger.frames import COLUMNS, DAMAGED, frame
-
+# Light: the shell's help is made from the formats.
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -29,18 +28,24 @@ class ChosenCalls:
     rows: list[tuple[LedgerRow, dict[str, Any]]]
     include_withheld: bool = False
 
-    #: Kind of each column: see :data:`opg_magic.ledger.frames.COLUMNS`.
-    kinds: ClassVar[Mapping[str, str]] = COLUMNS
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each column: see :data:`opg_magic.ledger.frames.COLUMNS`."""
+        from opg_magic.ledger.frames import COLUMNS
+
+        return COLUMNS
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per call.  A damaged one has its id and the verdict DAMAGED, nothing else."""
+        from opg_magic.ledger.frames import frame
+
         return frame(self.rows, include_withheld=self.include_withheld)
 
     @property
     def damaged(self) -> tuple[str, ...]:
         """Ids of the rows that the ledger no longer holds as they were saved."""
-        return tuple(cells["id"] for _, cells in self.rows if cells["verdict"] == DAMAGED)
+        return tuple(cells["id"] for _, cells in self.rows if _is_damaged(cells))
 
     def receipts(self, on_damage: Callable[[str], object]) -> Iterator[Receipt]:
         """Whole receipts, oldest first; ``on_damage`` is told the id of each that cannot be read.
@@ -48,7 +53,7 @@ class ChosenCalls:
         ids = [
             row.id
             for row, cells in self.rows
-            if row.document is not None and cells["verdict"] != DAMAGED
+            if row.document is not None and not _is_damaged(cells)
         ]
         yield from self.ledger.receipts(ids, on_damage=lambda one, _what: on_damage(one))
 
@@ -56,6 +61,12 @@ class ChosenCalls:
     def without_receipt(self) -> Mapping[str, int]:
         """How many calls left no receipt, by the word in their verdict's place."""
         return Counter(cells["verdict"] for row, cells in self.rows if row.call is not None)
+
+
+def _is_damaged(cells: Mapping[str, Any]) -> bool:
+    from opg_magic.ledger.frames import DAMAGED
+
+    return bool(cells["verdict"] == DAMAGED)
 
 
 @dataclass(frozen=True, slots=True)

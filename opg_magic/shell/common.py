@@ -1,0 +1,72 @@
+"""What several commands of ``opg`` share: the session, options of one meaning, and how an answer is
+printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from opg_magic.display import output
+
+if TYPE_CHECKING:
+    from opg_magic.call.session import Session
+    from opg_magic.models import Answer
+
+#: Options that narrow the ledger, each with what it takes and what it means.
+FILTERS = {
+    "since": ("TIME", "leave out calls before this (UTC): 2026-11-20, or with a time"),
+    "until": ("TIME", "leave out calls from this on (UTC); a date includes that day"),
+    "notebook": ("NAME", "only calls of this notebook: its name or path"),
+    "model": ("M", "only calls of this model, as asked or as answered"),
+    "verdict": ("V", "only calls with this verdict: VERIFIED, SIMULATED, PARTIAL, FAILED, …"),
+    "network": ("N", "only calls on this network: sim or opengradient"),
+    "host": ("ID", "only calls to this host: its ID or the beginning of it"),
+    "kernel": ("ID", "only calls of this kernel"),
+}
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """The options that narrow the ledger."""
+    for name, (metavar, text) in FILTERS.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+
+
+def chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """The filters that were given."""
+    return {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """``--network``"""
+    parser.add_argument(
+        "--network", metavar="N", help="use sim or opengradient instead of the one in your settings"
+    )
+
+
+def session(options: argparse.Namespace | None = None) -> Session:
+    """The session of this process, on the network that was chosen."""
+    from opg_magic.call.session import current_session
+
+    found = current_session()
+    if options is not None and getattr(options, "network", None):
+        found.settings.set("network", options.network)
+    return found
+
+
+def print_answer(answer: Answer) -> int:
+    """The answer on stdout, its card on stderr; returns the exit code."""
+    from opg_magic.display import card, plain
+    from opg_magic.models.plain_text import inert
+
+    text = inert(answer.text)
+    print(text)
+    if not output.holds(text):
+        escapes = "as \\x, \\u or \\U with its number"
+        print(
+            f"\nThis output is {sys.stdout.encoding}: a character that it lacks is printed "
+            f"{escapes}.",
+            file=sys.stderr,
+        )
+    print("\n" + plain.card(card.of_answer(answer), all_rows=True), file=sys.stderr)
+    return 0

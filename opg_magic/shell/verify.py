@@ -1,0 +1,98 @@
+"""``opg verify``: judge receipts, or a notebook, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from opg_magic.display import output
+
+
+def add(commands: Any) -> None:
+    """The command."""
+    verify = commands.add_parser(
+        "verify", help="verify a receipt (.json), receipts (.jsonl) or a notebook (.ipynb)"
+    )
+    verify.add_argument("path", type=Path, help="the file")
+    verify.add_argument(
+        "--policy",
+        choices=("default", "strict", "audit"),
+        default="default",
+        help="choose which checks must pass (default: default)",
+    )
+    verify.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="CLAIM",
+        help="also require this check to pass, such as settlement",
+    )
+    verify.add_argument(
+        "--rpc",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="query this RPC of the registry's chain; several must agree",
+    )
+    verify.add_argument(
+        "--payment-rpc",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="query this RPC of the payment chain; several must agree",
+    )
+    verify.add_argument(
+        "--receipt", metavar="ID", help="verify only this receipt: its ID or the beginning of it"
+    )
+    verify.add_argument(
+        "--allow-simulated",
+        action="store_true",
+        help="exit 0 also for receipts of this installation's own simulated network",
+    )
+    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    verify.set_defaults(handler=_verify, judges=True)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from opg_magic.audit.judgement import verify_path
+    from opg_magic.call.session import reader_trust
+    from opg_magic.settings.config import Settings
+    from opg_magic.verify.policy import policy, requiring
+
+    settings = Settings()
+    readers: Any = None
+    with contextlib.ExitStack() as stack:
+        if options.rpc or options.payment_rpc:
+            from opg_magic.audit.readers import readers_of
+            from opg_magic.network.profiles import resolve_by_rpcs
+
+            readers = stack.enter_context(
+                readers_of(
+                    registry_rpcs=options.rpc,
+                    payment_rpcs=options.payment_rpc,
+                    network=resolve_by_rpcs([*options.rpc, *options.payment_rpc], settings),
+                )
+            )
+        report = verify_path(
+            options.path,
+            policy=requiring(
+                policy(options.policy), [*settings.get("required_claims"), *options.require]
+            ),
+            trust=reader_trust(settings),
+            rpc_reader=readers and readers.registry,
+            payment_reader=readers and readers.payment,
+            settlement_reader=readers and readers.settlement,
+            allow_simulated=options.allow_simulated,
+            receipt=options.receipt,
+        )
+    try:
+        print(
+            json.dumps(report.to_json(), indent=2) if options.json else report.to_text(), flush=True
+        )
+    except BrokenPipeError:
+        # Nobody reads on; the verdict is the same.
+        output.nobody_reads()
+    return int(report.exit_code)

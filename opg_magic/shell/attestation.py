@@ -15,7 +15,7 @@ from opg_magic.errors import MalformedMessage
 from opg_magic.models import AWS_ROOT_SHA256, Status
 
 if TYPE_CHECKING:
-    from opg_magic.verify.attestation import AttestationReport, Step
+    from opg_magic.verify.examination import AttestationReport, Step
 
 GENUINE, REFUSED, UNREADABLE, NOT_A_GATEWAYS = 0, 1, 2, 3
 
@@ -53,7 +53,7 @@ def run(argv: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else UNREADABLE
 
-    from opg_magic.verify.attestation import examine
+    from opg_magic.verify.examination import examine
 
     try:
         root = _root(options.root) if options.root is not None else None

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from opg_magic.errors import SimnetError
 from opg_magic.verify._cose import ALG, ES384, to_be_signed
-from opg_magic.verify.attestation import PCR_BYTES, user_data_for
+from opg_magic.verify.nitro import PCR_BYTES, user_data_for
 
 #: How long an enclave's certificate lives, as observed in genuine documents.
 LEAF_LIFE = timedelta(hours=3)

@@ -73,6 +73,17 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     fault = fault or _payee_fault(evidence, payment, trust) or _too_early(evidence, settled, trust)
     if fault is not None:
         return failed("payment", basis, *fault, **facts)
+    return _spent(evidence, payment, settled, trust, facts)
+
+
+def _spent(
+    evidence: Evidence,
+    payment: PaymentEvidence,
+    settled: SettlementTx,
+    trust: Trust,
+    facts: dict[str, Any],
+) -> Claim:
+    """Of a nonce that was spent as signed: passed where it is known how much went to this host."""
     if settled.tx_hash is None or settled.amount is None:
         reason = "the nonce is spent, but the transaction that did it was not found"
         return missing(

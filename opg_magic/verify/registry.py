@@ -70,18 +70,23 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             **facts,
         )
     entry = registry.entry
-    witnesses = len(facts["rpcs"])
-    said = "one RPC says so" if witnesses == 1 else f"{witnesses} RPCs agree"
-    unnamed = "" if trust.registry is not None else ", not compared with a registry that you name"
-    since = f"; {registry.since}" if registry.since is not None else ""
     return passed(
         "registry",
         basis,
-        f"The host was active in the registry of chain {registry.chain_id} at block "
-        f"{registry.block_number}"
-        f" ({said}{unnamed}){since}.",
+        _sentence(registry, trust),
         pcr_hash=entry.pcr_hash if entry is not None else None,
         **facts,
+    )
+
+
+def _sentence(registry: RegistryEvidence, trust: Trust) -> str:
+    witnesses = len(set(registry.rpcs))
+    said = "one RPC says so" if witnesses == 1 else f"{witnesses} RPCs agree"
+    unnamed = "" if trust.registry is not None else ", not compared with a registry that you name"
+    since = f"; {registry.since}" if registry.since is not None else ""
+    return (
+        f"The host was active in the registry of chain {registry.chain_id} at block "
+        f"{registry.block_number} ({said}{unnamed}){since}."
     )
 
 
@@ -92,7 +97,8 @@ def _fault(
     if trust.registry is not None:
         chain_id, contract = trust.registry
         if (registry.chain_id, registry.contract.lower()) != (chain_id, contract.lower()):
-            reason = f"asked was {registry.contract} on chain {registry.chain_id}, meant is {contract} on {chain_id}"
+            asked = f"{registry.contract} on chain {registry.chain_id}"
+            reason = f"asked was {asked}, meant is {contract} on {chain_id}"
             return (
                 "Another registry was asked than the one that is meant.",
                 "wrong-registry",

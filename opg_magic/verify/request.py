@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
@@ -57,15 +58,22 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             fields.code,
             fields.message,
         )
+    return _compared(request, body, forms, fields.request_hash)
+
+
+def _compared(
+    request: RequestEvidence, body: dict[str, Any], forms: Mapping[str, str], signed: bytes
+) -> Claim:
+    """Passed by the first of the known forms whose hash is the signed one."""
     for version, text in forms.items():
-        if canonical.request_hash(text) == fields.request_hash:
+        if canonical.request_hash(text) == signed:
             unsigned = canonical.unsigned_parts(request.kind, body, version)
             return passed(
                 "request",
                 Basis.PROVEN,
                 sentence(unsigned),
                 canonicaliser=version,
-                request_hash=fields.request_hash.hex(),
+                request_hash=signed.hex(),
                 not_signed=unsigned,
                 attachments_by_name=canonical.rules_of(version) == canonical.NEWER
                 and _has_attachments(body),
@@ -75,9 +83,8 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         Basis.PROVEN,
         "The host signed another request than the one that was sent.",
         "other-request",
-        f"the signed request hash {fields.request_hash.hex()} is that of no known form of this "
-        f"request",
-        request_hash=fields.request_hash.hex(),
+        f"the signed request hash {signed.hex()} is that of no known form of this request",
+        request_hash=signed.hex(),
     )
 
 

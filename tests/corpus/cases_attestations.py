@@ -47,7 +47,7 @@ from opg_magic.models import (
 )
 from opg_magic.simnet.nitro import Authority
 from opg_magic.verify._cose import to_be_signed
-from opg_magic.verify.attestation import user_data_for
+from opg_magic.verify.nitro import user_data_for
 
 
 def document(by: Authority | None = None, **changes: Any) -> bytes:

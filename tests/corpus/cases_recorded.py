@@ -12,7 +12,7 @@ from corpus.build import ANNA, Case, F, U, case
 from support.signing import evidence, stream
 
 from opg_magic.models import AttestationEvidence, Trust
-from opg_magic.verify.attestation import examine
+from opg_magic.verify.examination import examine
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
 

@@ -39,7 +39,7 @@ from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, wri
 from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.form import digest
 from opg_magic.receipt.supplements import supplement_json, supplement_kind
-from opg_magic.verify import AUDIT, attestation, judge, verify_exchange
+from opg_magic.verify import AUDIT, attestation, examination, judge, verify_exchange
 
 MIB = 1024 * 1024
 
@@ -304,7 +304,7 @@ OTHERS = (
     signing.attestation(HOST, nonce=None).document,
     signing.attestation(HOST, pcrs={**signing.PCRS, 0: bytes(48)}).document,
 )
-GOOD = attestation.examine(DOCUMENT, simulated_roots={signing.authority().root_sha256})
+GOOD = examination.examine(DOCUMENT, simulated_roots={signing.authority().root_sha256})
 
 
 @FUZZ
@@ -315,14 +315,14 @@ def test_attestation_documents(raw: bytes) -> None:
     )
     assert isinstance(claim, Claim)
     try:
-        report = attestation.examine(raw, simulated_roots={signing.authority().root_sha256})
+        report = examination.examine(raw, simulated_roots={signing.authority().root_sha256})
     except MalformedMessage as error:
         assert claim.status is Status.FAILED and error.message
         return
     if report.accepted and raw not in OTHERS:
         # Only the signature's own bytes have more than one form; what is signed has one.
         assert report.document == GOOD.document or report.document in [
-            attestation.examine(other).document for other in OTHERS
+            examination.examine(other).document for other in OTHERS
         ]
 
 
@@ -355,7 +355,7 @@ def test_attestation_documents_of_sound_cbor(value: Any, junk: bytes) -> None:
 
 def report_of(raw: bytes) -> None:
     try:
-        report = attestation.examine(raw, simulated_roots={signing.authority().root_sha256})
+        report = examination.examine(raw, simulated_roots={signing.authority().root_sha256})
     except MalformedMessage:
         return
     assert not report.accepted and report.failures

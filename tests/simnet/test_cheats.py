@@ -20,7 +20,7 @@ from opg_magic.protocol import x402
 from opg_magic.protocol.sse import read_stream
 from opg_magic.simnet.cheats import HOSTILE_TEXT, MODES, Honest, make
 from opg_magic.verify import verify_exchange
-from opg_magic.verify.attestation import examine
+from opg_magic.verify.examination import examine
 from opg_magic.wallet.bounds import Bounds
 
 QUESTION = "What does a TEE protect against?"

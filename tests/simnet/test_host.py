@@ -21,7 +21,7 @@ from opg_magic.protocol import canonical
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.verify.attestation import examine
+from opg_magic.verify.examination import examine
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "gateway"
 TOOL = {

@@ -37,7 +37,9 @@ from opg_magic.models import (
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.simnet.nitro import Authority
 from opg_magic.verify import _cose, _works, _x509, attestation
-from opg_magic.verify.attestation import check, examine, user_data_for
+from opg_magic.verify.attestation import check
+from opg_magic.verify.examination import examine
+from opg_magic.verify.nitro import MAX_DOCUMENT_BYTES, user_data_for
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
 
@@ -525,7 +527,7 @@ def test_deep_nesting_is_not_followed() -> None:
 
 def test_more_bytes_than_a_document_has_are_not_read() -> None:
     with pytest.raises(MalformedMessage) as caught:
-        examine(GOOD + bytes(attestation.MAX_DOCUMENT_BYTES))
+        examine(GOOD + bytes(MAX_DOCUMENT_BYTES))
     assert caught.value.code == "too-large"
 
 

@@ -23,7 +23,7 @@ from opg_magic.verify import (
     _cose,
     _works,
     _x509,
-    attestation,
+    examination,
     judge,
     signature,
     verify_exchange,
@@ -36,10 +36,10 @@ CALL = evidence(reply(signer()))
 @pytest.fixture(autouse=True)
 def afresh() -> Any:
     """Documents and keys that were looked at are remembered: not here."""
-    attestation._inspect.cache_clear()
+    examination._inspect.cache_clear()
     signature.load_key.cache_clear()
     yield
-    attestation._inspect.cache_clear()
+    examination._inspect.cache_clear()
     signature.load_key.cache_clear()
 
 
@@ -66,7 +66,7 @@ def test_a_broken_decoder_is_no_verdict(
     what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = jsonl(tmp_path, signed())
-    attestation._inspect.cache_clear()
+    examination._inspect.cache_clear()
     module, name, error = BROKEN[what]
     monkeypatch.setattr(module, name, refuses(error))
     with pytest.raises(InstallationError) as told:
@@ -147,6 +147,6 @@ def test_a_document_that_is_bad_stays_bad() -> None:
         tls_certificate_der=entry.tls_certificate,
     )
     bad = document[:-1] + bytes([document[-1] ^ 1])
-    report = attestation.examine(bad, simulated_roots=[authority().root_sha256])
+    report = examination.examine(bad, simulated_roots=[authority().root_sha256])
     assert [step.name for step in report.failures] == ["signature"]
     assert judge(CALL, trust=live()).claims["signature"].status is Status.PASSED

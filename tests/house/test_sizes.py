@@ -29,7 +29,6 @@ LONG_FILES: set[str] = {
     "simnet/cheats.py",
     "simnet/model.py",
     "simnet/network.py",
-    "verify/attestation.py",
 }
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",
@@ -38,11 +37,6 @@ LONG_FUNCTIONS: set[str] = {
     "simnet/__main__.py:_run",
     "simnet/__main__.py:parser",
     "simnet/chain.py:_transaction_json",
-    "verify/attestation.py:_read_payload",
-    "verify/attestation.py:check",
-    "verify/payment.py:check",
-    "verify/registry.py:check",
-    "verify/request.py:check",
 }
 
 

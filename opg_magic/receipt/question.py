@@ -84,7 +84,8 @@ class Asked:
 
     def lines(self) -> Iterator[str]:
         """All that was asked, one thing a line."""
-        yield f"Asked of {self.model or 'no model'}: {_quoted(self.prompt) if self.prompt is not None else 'no prompt'}"
+        prompt = "no prompt" if self.prompt is None else _quoted(self.prompt)
+        yield f"Asked of {self.model or 'no model'}: {prompt}"
         for what, text in self.beside():
             yield f"  {what}: {_quoted(text)}"
 

@@ -72,7 +72,10 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
         return passed("freshness", Basis.RECORDED, sentence, **facts)
     first, last = between
     facts["between"] = (first.isoformat(), last.isoformat())
-    sentence = f"{said}; registry block ({first:{_TIME}} UTC) and payment block ({last:{_TIME}} UTC) bound the call."
+    sentence = (
+        f"{said}; registry block ({first:{_TIME}} UTC) and payment block ({last:{_TIME}} UTC) "
+        f"bound the call."
+    )
     return passed("freshness", Basis.ASKED, sentence, **facts)
 
 

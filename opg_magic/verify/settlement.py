@@ -153,12 +153,14 @@ def _chain_fault(
     if trust.relay is not None:
         chain_id, relay = trust.relay
         if (found.chain_id, found.relay.lower()) != (chain_id, relay.lower()):
-            reason = f"an event of {found.relay} on chain {found.chain_id}, meant is {relay} on {chain_id}"
+            seen = f"an event of {found.relay} on chain {found.chain_id}"
+            reason = f"{seen}, meant is {relay} on {chain_id}"
             return "The settlement is of another contract than the relay.", "wrong-relay", reason
     if trust.relay_senders:
         sender = (found.sender or "").lower()
         if sender not in {address.lower() for address in trust.relay_senders}:
-            reason = f"sent by {found.sender or 'nobody that is known'}, which is not the network's facilitator"
+            by = found.sender or "nobody that is known"
+            reason = f"sent by {by}, which is not the network's facilitator"
             return "Somebody else than the facilitator committed it.", "wrong-sender", reason
     # No upper bound: a batch that was committed late is committed all the same.
     if found.block_time.timestamp() + trust.skew_seconds < fields.timestamp:

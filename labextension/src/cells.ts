@@ -1,6 +1,6 @@
 /**
  * Whether a notebook's cell is the call that a receipt answers. The rules are those of `opg verify`
- * (opg_magic/audit/cells.py); notebooks in the corpus hold both together.
+ * (opg_magic/audit/sources.py); notebooks in the corpus hold both together.
  */
 
 import { askedOf, IAsked } from './asked';

@@ -1,6 +1,6 @@
 /**
  * What a cell shows beside its receipt, held against what is made anew of the receipt, byte for byte; nothing here reads HTML
- * or Markdown. The rules and the words are those of `opg verify` (opg_magic/audit/showing.py).
+ * or Markdown. The rules and the words are those of `opg verify` (opg_magic/audit/displays.py).
  */
 
 import { beginnings, face, FORM, FREE, REMARKS, rule, Texts, Type } from './face';

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from opg_magic.audit.asking import Asking, asking
-from opg_magic.errors import OpgError, RpcsDisagree
+from opg_magic.audit.lookups import Lookups, NotAnswered, Spot, asked_live
 from opg_magic.models import AgreementMember, Evidence, Trust, VerdictStatus
 from opg_magic.receipt.document import Receipt
 from opg_magic.verify.agreement import COUNTED, text_hashes
@@ -15,12 +14,7 @@ from opg_magic.verify.verdict import judge
 
 
 def compare_answers(
-    audit: Asking,
-    evidence: Evidence,
-    trust: Trust,
-    by_digest: Mapping[str, Receipt],
-    where: str,
-    id: str,
+    audit: Lookups, evidence: Evidence, trust: Trust, by_digest: Mapping[str, Receipt], spot: Spot
 ) -> tuple[Evidence, Trust]:
     """``asked`` where all the answers are in the file and the registry that was asked names the
     same owners.
@@ -36,30 +30,23 @@ def compare_answers(
         if other is None:
             whole = False
         elif not _fits(member, other, audit.trust):
-            message = f"The agreement does not tell of receipt {member.receipt_id} what that receipt holds."
-            audit.say("failed", "agreement-differs", message, where, id)
+            message = (
+                f"The agreement does not tell of receipt {member.receipt_id} what that receipt "
+                "holds."
+            )
+            audit.say("failed", "agreement-differs", message, *spot)
             return evidence, trust
-    if (
-        "registry" not in trust.asked
-        or evidence.registry is None
-        or evidence.registry.disagreement is not None
-    ):
+    registry = evidence.registry
+    if "registry" not in trust.asked or registry is None or registry.disagreement is not None:
         return evidence, trust
-    for member in agreement.answers:
-        if member.verdict not in COUNTED:
-            continue
-        try:
-            fault = _owner_fault(audit, member, evidence.registry.block_number)
-        except RpcsDisagree as error:
-            audit.say("failed", "rpcs-disagree", error.message, where, id)
-            return evidence, trust
-        except OpgError as error:
-            message = f"The registry could not be asked about host {member.tee_id}: {error.message}"
-            audit.say("note", "registry-not-asked", message, where, id)
-            return evidence, trust
-        if fault is not None:
-            return replace(evidence, agreement_contradicted=fault), trust
-    return evidence, asking(trust, "agreement") if whole else trust
+    try:
+        for member in agreement.answers:
+            fault = _owner_fault(audit, member, registry.block_number, spot)
+            if fault is not None:
+                return replace(evidence, agreement_contradicted=fault), trust
+    except NotAnswered:
+        return evidence, trust
+    return evidence, asked_live(trust, "agreement") if whole else trust
 
 
 def _fits(member: AgreementMember, other: Receipt, trust: Trust) -> bool:
@@ -84,11 +71,21 @@ def _fits(member: AgreementMember, other: Receipt, trust: Trust) -> bool:
     )
 
 
-def _owner_fault(audit: Asking, member: AgreementMember, block: int) -> str | None:
-    """What the registry says otherwise of that host's owner at that block, in words."""
-    entry = audit.entry_at(member.tee_id, block)
+def _owner_fault(audit: Lookups, member: AgreementMember, block: int, spot: Spot) -> str | None:
+    """What the registry says otherwise of a counted host's owner at that block, in words."""
+    if member.verdict not in COUNTED:
+        return None
+    entry = audit.look_up(
+        lambda: audit.entry_at(member.tee_id, block),
+        f"The registry could not be asked about host {member.tee_id}",
+        "registry-not-asked",
+        spot,
+    )
     if entry is None or entry.tee_id.lower() != member.tee_id.lower():
         return f"the registry that was asked does not list host {member.tee_id} at block {block}"
     if entry.owner.lower() != member.owner.lower():
-        return f"the owner of host {member.tee_id} is {entry.owner} by the registry that was asked, not {member.owner}"
+        return (
+            f"the owner of host {member.tee_id} is {entry.owner} by the registry that was asked, "
+            f"not {member.owner}"
+        )
     return None

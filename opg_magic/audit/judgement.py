@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.audit.agreement import compare_answers
-from opg_magic.audit.asking import (
-    Asking,
+from opg_magic.audit.displays import saved_fault, shown_faults, shown_text_matches
+from opg_magic.audit.lookups import (
+    Lookups,
     PaymentLookup,
     RegistryLookup,
     Settlement,
     SettlementLookup,
+    Spot,
 )
-from opg_magic.audit.cells import asks, cell_faults, lacks_receipt, read_cell, shows_again
 from opg_magic.audit.notebook import Cell, Display, cells_of
 from opg_magic.audit.report import RECORDED, Checked, Finding, Level, Report
-from opg_magic.audit.showing import saved_fault, shown_faults, shown_text_matches
+from opg_magic.audit.sources import asks, cell_faults, lacks_receipt, read_source, shows_again
 from opg_magic.cells import grammar
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.models import Trust, Verdict, VerdictStatus
@@ -164,7 +165,7 @@ def _of_others(found: list[tuple[str, str]], own: str) -> list[str]:
 
 
 @dataclass
-class _Audit(Asking):
+class _Audit(Lookups):
     policy: Policy
     allow_simulated: bool
     only: str | None
@@ -208,12 +209,11 @@ class _Audit(Asking):
         evidence = receipt.evidence(
             seen_in=index.signed_elsewhere(receipt), paid_in=index.paid_elsewhere(receipt)
         )
-        evidence, trust = self.ask_registry(evidence, place.where, receipt.id)
-        evidence, trust = self.ask_payment(evidence, trust, place.where, receipt.id)
-        evidence, trust = self.ask_settlement(evidence, trust, place.where, receipt.id)
-        evidence, trust = compare_answers(
-            self, evidence, trust, index.by_digest, place.where, receipt.id
-        )
+        spot = Spot(place.where, receipt.id)
+        evidence, trust = self.ask_registry(evidence, spot)
+        evidence, trust = self.ask_payment(evidence, trust, spot)
+        evidence, trust = self.ask_settlement(evidence, trust, spot)
+        evidence, trust = compare_answers(self, evidence, trust, index.by_digest, spot)
         if receipt.simulated:
             # Pins are of real builds.  What calls itself simulated gains nothing by it: it is never
             # VERIFIED.
@@ -230,7 +230,10 @@ class _Audit(Asking):
             )
             self.say("failed", "altered", message, where, receipt.id)
         elif not receipt.is_faithful:
-            message = "More sets this receipt apart from the one that it supersedes than what was learnt later."
+            message = (
+                "More sets this receipt apart from the one that it supersedes than what was learnt "
+                "later."
+            )
             self.say("failed", "altered", message, where, receipt.id)
         prompt, request = receipt.document["prompt"], receipt.document["request"]
         sent = asked(request["kind"], request["body"])
@@ -245,7 +248,10 @@ class _Audit(Asking):
             )
             self.say("failed", "model-altered", message, where, receipt.id)
         if prompt["template"] is not None and not grammar.fills(prompt["template"], prompt["text"]):
-            message = "The prompt that was sent cannot have come from the template that the receipt shows."
+            message = (
+                "The prompt that was sent cannot have come from the template that the receipt "
+                "shows."
+            )
             self.say("failed", "template-altered", message, where, receipt.id)
 
     def _accepted(self, verdict: Verdict, trust: Trust) -> tuple[bool, tuple[str, ...]]:
@@ -365,7 +371,7 @@ def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
     found: dict[str, set[str | None]] = {}
     for place in places:
         if place.cell is not None and place.asks:
-            line = read_cell(place.cell.source).line
+            line = read_source(place.cell.source).line
             if line is not None and all(
                 level == "note" for level, *_ in cell_faults(place.cell.source, place.receipt)
             ):

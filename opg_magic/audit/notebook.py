@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from opg_magic.audit.cells import joined
+from opg_magic.audit.sources import joined
 from opg_magic.errors import MalformedMessage, UnreadableReceipt
 from opg_magic.models import strict_json
 from opg_magic.receipt.document import MIME_TYPE

@@ -43,9 +43,8 @@ RECORDED = (
 _SIGNS = {"failed": "✗", "unreadable": "✗", "incomplete": "○", "note": "·"}
 _NOT_PROVEN = (
     "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
-    "an answer is true. "
-    "Times, cell, model name in the answer, tokens and cost are the author's or the host's word, "
-    "not signed."
+    "an answer is true. Times, cell, model name in the answer, tokens and cost are the author's or "
+    "the host's word, not signed."
 )
 
 
@@ -240,10 +239,16 @@ def _checked_text(one: Checked) -> Iterator[str]:
 
 def _accepted_text(one: Checked) -> Iterator[str]:
     """What ``--allow-simulated`` excused, and what nobody asked for: exactly."""
-    yield "  Accepted as simulated, under this installation's own root. No hardware is behind it, and no money moved."
+    yield (
+        "  Accepted as simulated, under this installation's own root. No hardware is behind it, "
+        "and no money moved."
+    )
     if one.excused:
         names = ", ".join(one.excused)
-        yield f"  Excused, as the author's word alone (a simulated chain does not outlive its run): {names}."
+        yield (
+            "  Excused, as the author's word alone (a simulated chain does not outlive its run): "
+            f"{names}."
+        )
     lacking = [
         c for c in one.verdict.claims.values() if c.status in (Status.PENDING, Status.MISSING)
     ]

@@ -17,7 +17,7 @@ from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest
 from opg_magic.receipt.parts.checked import verdict_json
 from opg_magic.receipt.parts.interface import Judged
 from opg_magic.receipt.parts.values import b64, clean, cleaned, clip, iso
-from opg_magic.receipt.question import signed_prompt
+from opg_magic.receipt.question import asked
 from opg_magic.receipt.spendable import HoldsSecret, holds
 
 #: Longest request body with which a receipt stays under :data:`MAX_BYTES`; refuse longer ones
@@ -102,7 +102,8 @@ def _network(network: Network) -> dict[str, Any]:
 def _prompt(prompt: Prompt, evidence: Evidence) -> dict[str, Any]:
     text = prompt.text
     if prompt.messages is not None:
-        text = signed_prompt(evidence.request.kind, evidence.request.body) or prompt.text
+        found = asked(evidence.request.kind, evidence.request.body)
+        text = (found and found.prompt) or prompt.text
     return {
         "text": text,
         "template": prompt.template,

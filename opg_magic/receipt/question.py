@@ -191,26 +191,4 @@ def _tool(tool: Any) -> str:
     return name if isinstance(name, str) else "unnamed"
 
 
-def signed_prompt(kind: str, body: str) -> str | None:
-    """The prompt in the request's own words: the last user message's text, or a completion's
-    ``prompt``.
-
-    This is the part of the body that the host's signature covers; None if there is none or the body
-    is not readable."""
-    try:
-        parsed = strict_json.loads_leniently(body)
-    except ValueError:
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    if kind == "completion":
-        value = parsed.get("prompt")
-        return value if isinstance(value, str) else None
-    messages = parsed.get("messages")
-    for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return text_of(message.get("content"))
-    return None
-
-
-__all__ = ["Asked", "Turn", "asked", "signed_prompt", "text_of"]
+__all__ = ["Asked", "Turn", "asked", "text_of"]

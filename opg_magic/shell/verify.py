@@ -63,14 +63,14 @@ def _verify(options: argparse.Namespace) -> int:
     from opg_magic.verify.policy import policy, requiring
 
     settings = Settings()
-    readers: Any = None
+    lookups: Any = None
     with contextlib.ExitStack() as stack:
         if options.rpc or options.payment_rpc:
-            from opg_magic.audit.readers import readers_of
+            from opg_magic.audit.rpc_lookups import rpc_lookups
             from opg_magic.network.profiles import resolve_by_rpcs
 
-            readers = stack.enter_context(
-                readers_of(
+            lookups = stack.enter_context(
+                rpc_lookups(
                     registry_rpcs=options.rpc,
                     payment_rpcs=options.payment_rpc,
                     network=resolve_by_rpcs([*options.rpc, *options.payment_rpc], settings),
@@ -82,9 +82,9 @@ def _verify(options: argparse.Namespace) -> int:
                 policy(options.policy), [*settings.get("required_claims"), *options.require]
             ),
             trust=reader_trust(settings),
-            rpc_reader=readers and readers.registry,
-            payment_reader=readers and readers.payment,
-            settlement_reader=readers and readers.settlement,
+            rpc_reader=lookups and lookups.registry,
+            payment_reader=lookups and lookups.payment,
+            settlement_reader=lookups and lookups.settlement,
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
         )

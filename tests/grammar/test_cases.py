@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from opg_magic.audit import cells
+from opg_magic.audit import sources
 from opg_magic.cells import grammar, magic_line
 
 CASES: dict[str, list[Any]] = json.loads((Path(__file__).parent / "cases.json").read_text("utf-8"))
@@ -22,7 +22,7 @@ def as_json(value: Any) -> Any:
 
 
 def read(source: str) -> dict[str, Any]:
-    cell = cells.read_cell(source)
+    cell = sources.read_source(source)
     found: dict[str, Any] = {"source": source, "kind": cell.kind}
     if cell.head is not None:
         found |= {"line": cell.head.line, "body": cell.head.body}
@@ -103,7 +103,7 @@ def test_hostile_text_is_read_in_no_time() -> None:
         *("%%capture " + "-a 1 " * size + "!\n%%opg", "%%time -" + "a-" * size + "!\n%%opg a\nx"),
         *("%" * size, "#\n" * size, "\u200b" * size, "In [" + "0" * size),
     ):
-        cells.read_cell(text)
+        sources.read_source(text)
         assert not grammar.reads_like_a_call(text) or "%%opg" in text
         grammar.fills(text, text)
         grammar.normal(text)

@@ -14,9 +14,9 @@ DEEP = """
 import sys
 sys.setrecursionlimit(10**7)
 from opg_magic.receipt.document import signature_of
-from opg_magic.receipt.question import signed_prompt
+from opg_magic.receipt.question import asked
 deep = '{"messages": ' + "[" * 200_000
-assert signed_prompt("chat", deep) is None and signature_of(deep) is None
+assert asked("chat", deep) is None and signature_of(deep) is None
 """
 
 

@@ -17,7 +17,7 @@ from opg_magic.models.secret import Secret
 from opg_magic.receipt.build import source_sha256
 from opg_magic.receipt.document import Receipt, new_id, normalise_id
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, schema
-from opg_magic.receipt.question import signed_prompt
+from opg_magic.receipt.question import asked
 from opg_magic.receipt.spendable import HoldsSecret
 
 
@@ -317,7 +317,11 @@ def test_source_hash_tells_other_sources_apart() -> None:
     assert len({source_sha256(s) for s in sources}) == len(sources)
 
 
-def test_signed_prompt_is_the_last_user_message() -> None:
+def test_the_prompt_of_a_request_is_the_last_user_message() -> None:
+    def signed_prompt(kind: str, body: str) -> str | None:
+        found = asked(kind, body)
+        return found and found.prompt
+
     body = {
         "messages": [
             {"role": "user", "content": "a"},

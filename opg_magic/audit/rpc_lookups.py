@@ -29,16 +29,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
+class RpcLookups:
     """What can be asked: None for a chain of which no RPC was named, or a relay that is not
     known."""
 
-    registry: RegistryAsker | None
-    payment: PaymentAsker | None
-    settlement: SettlementAsker | None
+    registry: RegistryByRpc | None
+    payment: PaymentsByRpc | None
+    settlement: SettlementsByRpc | None
 
 
-class RegistryAsker:
+class RegistryByRpc:
     """Asks the registry."""
 
     def __init__(self, loop: BackgroundLoop, reader: RegistryReader) -> None:
@@ -54,7 +54,7 @@ class RegistryAsker:
         return _run(self._loop, lambda: self._reader.revoked_since(tee_id, block_number))
 
 
-class PaymentAsker:
+class PaymentsByRpc:
     """Asks the payment chain."""
 
     def __init__(self, loop: BackgroundLoop, chain: PaymentChain) -> None:
@@ -66,7 +66,7 @@ class PaymentAsker:
         return _run(self._loop, lambda: self._chain.payment_evidence(authorisation))
 
 
-class SettlementAsker:
+class SettlementsByRpc:
     """Asks the settlement relay."""
 
     def __init__(
@@ -85,13 +85,13 @@ class SettlementAsker:
 
 
 @contextmanager
-def readers_of(
+def rpc_lookups(
     *,
     registry_rpcs: Sequence[str] = (),
     payment_rpcs: Sequence[str] = (),
     network: Network | None = None,
-) -> Iterator[Readers]:
-    """Readers of a network's contracts through the RPCs named.
+) -> Iterator[RpcLookups]:
+    """Lookups in a network's contracts through the RPCs named.
 
     ``network``: the one that the RPCs belong to unless given.  Its relay is on the registry's
     chain.
@@ -117,10 +117,10 @@ def readers_of(
     try:
         registry, chain, settlement = _run(loop, make)
         try:
-            yield Readers(
-                RegistryAsker(loop, registry) if registry else None,
-                PaymentAsker(loop, chain) if chain else None,
-                SettlementAsker(loop, settlement, network.settlement_senders)
+            yield RpcLookups(
+                RegistryByRpc(loop, registry) if registry else None,
+                PaymentsByRpc(loop, chain) if chain else None,
+                SettlementsByRpc(loop, settlement, network.settlement_senders)
                 if settlement
                 else None,
             )

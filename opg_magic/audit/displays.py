@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from opg_magic.audit.cells import joined
 from opg_magic.audit.notebook import Display
 from opg_magic.audit.report import Checked, Level
+from opg_magic.audit.sources import joined
 from opg_magic.models import VerdictStatus, plain_text
 from opg_magic.receipt import face
 from opg_magic.receipt.document import MIME_TYPE, Receipt
@@ -47,7 +47,10 @@ def shown_faults(display: Display, receipt: Receipt) -> Iterator[Fault]:
             f"Beside the receipt the cell shows content of other types: {names}.",
         )
     if _isolated(display.metadata):
-        message = "The display asks for a frame of its own (isolated), where a front end shows no check of it."
+        message = (
+            "The display asks for a frame of its own (isolated), where a front end shows no check "
+            "of it."
+        )
         yield "failed", "isolated", message
     texts = {type: joined(display.bundle[type]) for type in _TEXTS if type in display.bundle}
     if not texts.get("text/plain"):
@@ -83,7 +86,10 @@ def saved_fault(receipt: Receipt, now: Checked) -> Fault | None:
     if then.outcome is not VerdictStatus.VERIFIED and (
         now.accepted or then.outcome is VerdictStatus.FAILED
     ):
-        told = "its card does not say verified, and quotes its author's kernel in words that were not compared"
+        told = (
+            "its card does not say verified, and quotes its author's kernel in words that were not "
+            "compared"
+        )
         return "incomplete", "saved-differs", f"Here it is {here.value.lower()}; {told}."
     return None
 
@@ -125,7 +131,10 @@ def _differences(
             f"The text that the cell shows as {_listed(answers)} is not the text that was signed.",
         )
     if made is None:
-        message = "The saved card says more than its receipt holds; those words were not compared with anything."
+        message = (
+            "The saved card says more than its receipt holds; those words were not compared with "
+            "anything."
+        )
         yield "incomplete", "not-compared", message
         return
     cards = [
@@ -184,7 +193,10 @@ def _other_form(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
             "The text that the cell shows as HTML is not the text that was signed.",
         )
     else:
-        message = "The display is of another version: its HTML and its card were not compared with the receipt."
+        message = (
+            "The display is of another version: its HTML and its card were not compared with the "
+            "receipt."
+        )
         yield "incomplete", "not-compared", message
 
 

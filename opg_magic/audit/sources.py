@@ -35,7 +35,7 @@ def joined(value: Any) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Source:
     """A cell as it reads.  ``head`` is None for ``other``; ``line`` is None for ``other`` and
     ``unclear``."""
 
@@ -44,29 +44,29 @@ class Cell:
     line: Line | None = None
 
 
-def read_cell(source: str) -> Cell:
+def read_source(source: str) -> Source:
     """What a cell is, by its text alone."""
     head = grammar.head(source)
     if head is None:
-        return Cell("other")
+        return Source("other")
     try:
         line = magic_line.read(head.line)
     except LineError:
-        return Cell("unclear", head)
+        return Source("unclear", head)
     free = line.get("dry_run") or line.get("help") or grammar.is_blank(head.body)
-    return Cell("free" if free else "call", head, line)
+    return Source("free" if free else "call", head, line)
 
 
 def asks(source: str) -> bool:
     """Whether a cell is a ``%%opg`` call to the letter, which is paid: not its help, and not a dry
     run."""
-    return read_cell(source).kind == "call"
+    return read_source(source).kind == "call"
 
 
 def wants_receipt(source: str) -> bool:
     """Whether a cell begins with ``%%opg``, also with a line that no kernel takes, and is neither
     dry run nor help."""
-    cell = read_cell(source)
+    cell = read_source(source)
     return cell.head is not None and not (
         cell.line and (cell.line.get("dry_run") or cell.line.get("help"))
     )
@@ -77,7 +77,7 @@ def lacks_receipt(source: str, *, run: bool, shows: bool) -> str | None:
     output."""
     if wants_receipt(source):
         return "This %%opg cell has no receipt" + ("." if run else ": it was not run.")
-    if shows and read_cell(source).head is None:
+    if shows and read_source(source).head is None:
         if grammar.reads_like_a_call(source):
             return "This cell reads like a %%opg call, is none, and shows output without a receipt."
         if _SHOW.fullmatch(grammar.normal(source)):
@@ -94,7 +94,7 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
 
     Where the cell is no call, all that can be said is that it was not compared: that is said,
     whatever it holds."""
-    cell = read_cell(source)
+    cell = read_source(source)
     request = receipt.document["request"]
     found = asked(request["kind"], request["body"], request["canonicaliser"])
     if cell.head is not None and found is not None:

@@ -71,7 +71,7 @@ def shell() -> str:
 def shell_commands() -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser, str]]:
     """Every command of ``opg`` as words, with its parser and its line of help."""
     from opg_magic.shell import attestation, main
-    from opg_magic.simnet import __main__ as simnet
+    from opg_magic.simnet.process import command as simnet
 
     elsewhere = {
         "simnet": lambda: _leaves(("opg", "simnet"), simnet.parser()),

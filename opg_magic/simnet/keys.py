@@ -16,7 +16,7 @@ from pathlib import Path
 
 from opg_magic.errors import SimnetError
 from opg_magic.models.secret import Secret
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 
 PAYER_FILE = "payer.key"
 ROOT_FILE = "root.pem"

@@ -8,81 +8,50 @@ kept is what the installation is known by: its attestation root and its wallet
 Safety: chain ids and contract addresses equal the real ones, so signatures made here would be valid
 on Base.  Only keys made per installation sign, the facilitator named in every payment is the
 installation's own, and a payment from any other address is refused
-(:mod:`opg_magic.simnet.facilitator`)."""
+(:mod:`opg_magic.simnet.payment.facilitator`)."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import __version__
-from opg_magic.errors import OpgError, SimnetError
+from opg_magic.errors import SimnetError
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID, simulated
 from opg_magic.network.simnet_client import install_hint, missing_packages
 from opg_magic.settings import paths
-from opg_magic.simnet import deploy
-from opg_magic.simnet.facilitator import Facilitator
-from opg_magic.simnet.host import HEARTBEAT_SECONDS, Host, host_named
+from opg_magic.simnet.builds import HOSTS, pcr_hash, pcrs_of
+from opg_magic.simnet.chain.clock import Clock
+from opg_magic.simnet.cheats.modes import make
+from opg_magic.simnet.contracts import deploy
+from opg_magic.simnet.control import Control
+from opg_magic.simnet.heartbeats import Heartbeats
+from opg_magic.simnet.host.host import Host, host_named
 from opg_magic.simnet.keys import Keys, load_or_create
-from opg_magic.simnet.model import Model, ScriptedModel
-from opg_magic.simnet.settlement import Batch, BatchLimits, BlobStore, Settler
-from opg_magic.simnet.terms import DEFAULT, Rhythm, Terms, rhythm, terms_named
+from opg_magic.simnet.model.interface import Model
+from opg_magic.simnet.model.scripted import ScriptedModel
+from opg_magic.simnet.payment.facilitator import Facilitator
+from opg_magic.simnet.payment.terms import DEFAULT, Rhythm, Terms, rhythm, terms_named
+from opg_magic.simnet.settlement.relay import Batch, BatchLimits, BlobStore, Settler
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
-    from opg_magic.simnet.chain import Chain
-    from opg_magic.simnet.rpc import RpcServer
+    from opg_magic.simnet.chain.chain import Chain
+    from opg_magic.simnet.chain.server import RpcServer
 
 log = logging.getLogger(__name__)
 
-#: Host names, and which build of the enclave's code each runs.  Two builds, so that one can be
-#: revoked.
-HOSTS: tuple[tuple[str, str], ...] = (
-    ("anna", "2026-04"),
-    ("bruno", "2026-04"),
-    ("chidi", "2026-03"),
-)
-
 #: What the payer owns at each start: 1,000 sim-OPG.
 GRANT = 1000 * 10**18
-
-
-def pcrs_of(version: str) -> dict[int, bytes]:
-    """The measurements of one build of the simulated enclave: three digests of its name, 48 bytes
-    each."""
-    return {
-        i: hashlib.sha384(f"opg_magic simulated enclave {version} pcr{i}".encode()).digest()
-        for i in range(3)
-    }
-
-
-class Clock:
-    """The payment chain's time: the machine's, and what :meth:`advance` added (deadlines can pass
-    in a test)."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.offset
-
-    def advance(self, seconds: float) -> None:
-        if seconds < 0:
-            raise SimnetError("time does not run backwards")
-        self.offset += seconds
 
 
 class SimNetwork:
@@ -123,12 +92,9 @@ class SimNetwork:
         self.hosts: list[Host] = []
         self.keys: Keys = load_or_create(self.folder / "keys", tuple(name for name, _ in HOSTS))
         self.payer: str = deploy.address_of(self.keys.payer)
-        self.control_token: Secret[str] = Secret(secrets.token_urlsafe(32))
         self._model: Model = _model(upstream, token_delay)
         self._upstream = upstream
         self._on_activity = on_activity
-        self._on_down = on_down
-        self._on_client = on_client
         self._payment: Chain | None = None
         self._registry_chain: Chain | None = None
         self._registry: deploy.RegistryAdmin | None = None
@@ -138,13 +104,9 @@ class SimNetwork:
         self._settler: Settler | None = None
         self._servers: list[RpcServer] = []
         self._urls: tuple[str, ...] = ("", "")
-        self._control: web.AppRunner | None = None
-        self._beats: asyncio.Task[None] | None = None
-        self._silent: set[str] = set()
-        self._spoken: dict[str, int] = {}
-        self._speaking = threading.Lock()
+        self._control = Control(self, on_client=on_client, on_down=on_down)
+        self._heartbeats: Heartbeats | None = None
         self._started_at = datetime.now(UTC)
-        self._control_url = ""
 
     # ----------------------------------------------------------------------------------------- life
 
@@ -166,15 +128,16 @@ class SimNetwork:
             self._urls = await self._serve_chains()
             await self.blobs.start()
             await self._start_hosts()
-            await self._start_control()
+            await self._control.start()
         except BaseException:
             await self.stop()
             raise
-        self._beats = asyncio.create_task(self._beat())
+        self._heartbeats = Heartbeats(self.registry, self.hosts)
+        self._heartbeats.start()
 
     async def _open_chains(self) -> None:
         """Make both chains, without anything on them."""
-        from opg_magic.simnet.chain import Chain
+        from opg_magic.simnet.chain.chain import Chain
 
         self._payment = Chain(PAYMENT_CHAIN_ID, now=self.clock)
         self._registry_chain = Chain(
@@ -184,7 +147,7 @@ class SimNetwork:
     async def _serve_chains(self) -> tuple[str, ...]:
         """Let clients reach them: the URLs of the registry chain's RPC, the payment chain's, and a
         second of the registry chain's: the policy `strict` wants two that agree."""
-        from opg_magic.simnet.rpc import RpcServer
+        from opg_magic.simnet.chain.server import RpcServer
 
         for chain in (self.registry_chain, self.payment_chain, self.registry_chain):
             self._servers.append(RpcServer(chain))
@@ -193,17 +156,13 @@ class SimNetwork:
     async def stop(self) -> None:
         """Stop everything that was started.  Open sessions are not settled: the chain ends with
         them."""
-        if self._beats is not None:
-            self._beats.cancel()
-            await asyncio.gather(self._beats, return_exceptions=True)
-            self._beats = None
+        if self._heartbeats is not None:
+            await self._heartbeats.stop()
         await asyncio.gather(*(host.stop() for host in self.hosts), return_exceptions=True)
         if self._settler is not None:
             await self._settler.close()
         await self.blobs.stop()
-        if self._control is not None:
-            await self._control.cleanup()
-            self._control = None
+        await self._control.stop()
         await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
         await self._model.close()
 
@@ -251,12 +210,9 @@ class SimNetwork:
         await asyncio.to_thread(self._register_all)
 
     def _register_all(self) -> None:
-        from opg_magic.protocol.keccak import keccak256
-
         registry = self.registry
         for version in dict.fromkeys(version for _, version in HOSTS):
-            pcrs = pcrs_of(version)
-            registry.approve_pcr(keccak256(pcrs[0] + pcrs[1] + pcrs[2]), version)
+            registry.approve_pcr(pcr_hash(pcrs_of(version)), version)
         for host in self.hosts:
             registry.register(
                 self.keys.owners[host.name],
@@ -268,26 +224,6 @@ class SimNetwork:
             )
             # Registration counts as the first sign of life.
             host.last_heartbeat = time.time()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            for host in self.hosts:
-                if host.name not in self._silent:
-                    try:
-                        await asyncio.to_thread(self._heartbeat, host)
-                    except OpgError as error:
-                        # A disabled host's heartbeat is refused; the others must go on.
-                        log.info("no heartbeat of %s: %s", host.name, error.message)
-
-    def _heartbeat(self, host: Host) -> None:
-        with self._speaking:
-            # The registry wants each time to be later than the last, and counts in seconds.
-            now = max(self.registry_chain.time, self._spoken.get(host.name, 0) + 1)
-            signature = host.signer.sign(deploy.heartbeat_digest(host.tee_id, now))
-            self.registry.heartbeat_signed(host.tee_id, now, signature)
-            self._spoken[host.name] = now
-        host.last_heartbeat = time.time()
 
     # ---------------------------------------------------------------------------------------- parts
 
@@ -325,6 +261,18 @@ class SimNetwork:
         return self._settler
 
     @property
+    def heartbeats(self) -> Heartbeats:
+        """The hosts' signs of life."""
+        if self._heartbeats is None:
+            raise SimnetError("the simulated network is not running")
+        return self._heartbeats
+
+    @property
+    def control_token(self) -> Secret[str]:
+        """What opens the control address."""
+        return self._control.token
+
+    @property
     def network(self) -> Network:
         """The network profile for clients of this start."""
         return self._profile(*self._urls)
@@ -360,8 +308,8 @@ class SimNetwork:
             "registry_rpc": network.registry_rpcs[0],
             "more_registry_rpcs": list(network.registry_rpcs[1:]),
             "payment_rpc": network.payment_rpcs[0],
-            "control": self._control_url,
-            "control_token": self.control_token.reveal(),
+            "control": self._control.url,
+            "control_token": self._control.token.reveal(),
             "facilitator": self.facilitator,
             "settlement_relay": deploy.SETTLEMENT_RELAY,
             "settlement_sender": self.settler.address,
@@ -390,7 +338,7 @@ class SimNetwork:
     def cheat(self, host: str, mode: str) -> None:
         """Let a host cheat from now on; ``off`` makes it honest again.  SimnetError for an unknown
         host or mode."""
-        self.host(host).play(mode)
+        self.host(host).play(make(mode))
 
     async def settle_now(self) -> list[str]:
         """Settle all open sessions now; the hashes of the transactions on the payment chain."""
@@ -421,76 +369,33 @@ class SimNetwork:
         """
         return self.host(host).sessions.forget()
 
-    def advance(self, seconds: float) -> None:
-        """Move the payment chain's clock ahead, so that a deadline passes."""
+    def advance(self, seconds: float) -> float:
+        """Move the payment chain's clock ahead, so that a deadline passes; how far it is ahead now,
+        in seconds."""
         self.clock.advance(seconds)
         for host in self.hosts:
             host.sessions.look_again()
+        return self.clock.offset
 
     async def registry_action(self, host: str, action: str) -> None:
         """Change a host's standing: ``disable``, ``enable``, ``revoke`` and ``approve`` its build,
         ``silence`` and ``heartbeat``.  SimnetError for another word, or where the registry
         refuses."""
         target = self.host(host)
-        pcrs = target.pcrs
-        pcr_hash = _pcr_hash(pcrs)
+        build = pcr_hash(target.pcrs)
         actions: dict[str, Callable[[], object]] = {
             "disable": lambda: self.registry.disable(target.tee_id),
             "enable": lambda: self.registry.enable(target.tee_id),
-            "revoke": lambda: self.registry.revoke_pcr(pcr_hash),
-            "approve": lambda: self.registry.approve_pcr(pcr_hash, target.version),
-            "silence": lambda: self._silent.add(target.name),
-            "heartbeat": lambda: self._speak(target),
+            "revoke": lambda: self.registry.revoke_pcr(build),
+            "approve": lambda: self.registry.approve_pcr(build, target.version),
+            "silence": lambda: self.heartbeats.silence(target),
+            "heartbeat": lambda: self.heartbeats.speak(target),
         }
         if action not in actions:
             raise SimnetError(
                 f"there is no registry action “{action}”", hint=f"There are: {', '.join(actions)}"
             )
         await asyncio.to_thread(actions[action])
-
-    def _speak(self, host: Host) -> None:
-        self._silent.discard(host.name)
-        self._heartbeat(host)
-
-    # -------------------------------------------------------------------------------------- control
-
-    async def _start_control(self) -> None:
-        from aiohttp import web
-
-        @web.middleware
-        async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
-            given = request.headers.get("X-Control-Token", "")
-            if not secrets.compare_digest(given.encode(), self.control_token.reveal().encode()):
-                return web.json_response(
-                    {"error": "X-Control-Token is wrong or missing"}, status=403
-                )
-            try:
-                answer: web.StreamResponse = await handler(request)
-            except OpgError as error:
-                return web.json_response({"error": error.message, "hint": error.hint}, status=400)
-            except (KeyError, TypeError, ValueError) as error:
-                return web.json_response(
-                    {"error": f"the request is malformed: {type(error).__name__}"}, status=400
-                )
-            return answer
-
-        app = web.Application(middlewares=[guarded])
-        app.router.add_get("/status", self._get_status)
-        app.router.add_post("/clients", self._post_clients)
-        app.router.add_post("/cheat", self._post_cheat)
-        app.router.add_post("/registry", self._post_registry)
-        app.router.add_post("/restart", self._post_restart)
-        app.router.add_post("/settle", self._post_settle)
-        app.router.add_post("/settle_batch", self._post_settle_batch)
-        app.router.add_post("/advance", self._post_advance)
-        app.router.add_post("/down", self._post_down)
-        self._control = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await self._control.setup()
-        await web.TCPSite(self._control, "127.0.0.1", 0).start()
-        self._control_url = f"http://127.0.0.1:{self._control.addresses[0][1]}"
-
-    async def _get_status(self, request: web.Request) -> web.Response:
-        return _json(self.status())
 
     def status(self) -> dict[str, Any]:
         """What is running, without any secret: run, hosts with their cheats and standing, open
@@ -521,78 +426,10 @@ class SimNetwork:
             ],
         }
 
-    async def _post_clients(self, request: web.Request) -> web.Response:
-        pid = (await request.json())["pid"]
-        if type(pid) is not int or pid <= 0:
-            raise ValueError("pid")
-        self._on_client(pid)
-        return _json({"run_id": self.run_id})
-
-    async def _post_cheat(self, request: web.Request) -> web.Response:
-        wanted = await request.json()
-        self.cheat(str(wanted["host"]), str(wanted["mode"]))
-        host = self.host(str(wanted["host"]))
-        return _json(
-            {
-                "host": host.name,
-                "tee_id": host.tee_id,
-                "mode": host.cheat.mode,
-                "says": host.cheat.says,
-            }
-        )
-
-    async def _post_registry(self, request: web.Request) -> web.Response:
-        wanted = await request.json()
-        await self.registry_action(str(wanted["host"]), str(wanted["action"]))
-        return _json(self.status())
-
-    async def _post_restart(self, request: web.Request) -> web.Response:
-        host = self.host(str((await request.json())["host"]))
-        return _json({"host": host.name, "lost": self.restart(host.name)})
-
-    async def _post_settle(self, request: web.Request) -> web.Response:
-        wanted = await request.json() if request.can_read_body else {}
-        if "idle_seconds" in wanted:
-            self.set_settle_idle(float(wanted["idle_seconds"]))
-            return _json({"settle_idle": self.settle_idle})
-        return _json({"transactions": await self.settle_now()})
-
-    async def _post_settle_batch(self, request: web.Request) -> web.Response:
-        wanted = await request.json() if request.can_read_body else {}
-        if wanted:
-            limits = {name: wanted.get(f"{name}_seconds") for name in ("idle", "age")}
-            self.settler.set_limits(
-                size=None if wanted.get("size") is None else int(wanted["size"]),
-                **{name: None if value is None else float(value) for name, value in limits.items()},
-            )
-            return _json({"limits": asdict(self.settler.limits)})
-        return _json({"batches": [asdict(batch) for batch in await self.settle_batch()]})
-
-    async def _post_advance(self, request: web.Request) -> web.Response:
-        self.advance(float((await request.json())["seconds"]))
-        return _json({"offset": self.clock.offset})
-
-    async def _post_down(self, request: web.Request) -> web.Response:
-        # Answered first: the one who asks should hear that it was heard.
-        asyncio.get_running_loop().call_later(0.05, self._on_down)
-        return _json({"run_id": self.run_id})
-
-
-def _pcr_hash(pcrs: Mapping[int, bytes]) -> bytes:
-    from opg_magic.protocol.keccak import keccak256
-
-    return keccak256(pcrs[0] + pcrs[1] + pcrs[2])
-
 
 def _model(upstream: str | None, token_delay: float) -> Model:
     if upstream is None:
         return ScriptedModel(token_delay)
-    from opg_magic.simnet.upstream import Upstream
+    from opg_magic.simnet.model.upstream import Upstream
 
     return Upstream(upstream)
-
-
-def _json(document: Mapping[str, Any]) -> web.Response:
-    from aiohttp import web
-
-    return web.json_response(document)

@@ -10,7 +10,7 @@ from support.anvil import AnvilNetwork, binary
 from support.simnet import RunningSimnet, isolated_home
 
 from opg_magic.simnet.network import SimNetwork
-from opg_magic.simnet.settlement import BatchLimits
+from opg_magic.simnet.settlement.relay import BatchLimits
 
 
 @pytest.fixture(scope="session", params=["embedded", "anvil"])

@@ -29,11 +29,11 @@ from opg_magic.network.registry import RegistryReader
 from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
 from opg_magic.settings.config import Settings
-from opg_magic.simnet import deploy
-from opg_magic.simnet.chain import Reverted
-from opg_magic.simnet.cheats import STRANGER
-from opg_magic.simnet.facilitator import read_payment
+from opg_magic.simnet.chain.errors import Reverted
+from opg_magic.simnet.cheats.payment import STRANGER
+from opg_magic.simnet.contracts import deploy
 from opg_magic.simnet.network import SimNetwork
+from opg_magic.simnet.payment.facilitator import read_payment
 from opg_magic.wallet.chain import PaymentChain
 
 

@@ -45,7 +45,7 @@ from opg_magic.models import (
     ChannelEvidence,
     Evidence,
 )
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 from opg_magic.verify._cose import to_be_signed
 from opg_magic.verify.nitro import user_data_for
 

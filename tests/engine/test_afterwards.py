@@ -186,7 +186,7 @@ def test_watching_ends_when_it_was_found_elsewhere_meanwhile(session: Session, m
 def test_a_time_that_no_block_has_does_not_end_the_search_for_others(
     session: Session, honest_simnet: RunningSimnet, monkeypatch
 ):
-    from opg_magic.simnet.cheats import StaleTime
+    from opg_magic.simnet.cheats.signing import StaleTime
 
     monkeypatch.setattr(StaleTime, "timestamp", lambda _self, _now: 2**200)
     honest_simnet.cheat("anna", "stale-time")

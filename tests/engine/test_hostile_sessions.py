@@ -18,7 +18,8 @@ from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt
 from opg_magic.receipt.build import build_receipt
 from opg_magic.receipt.document import Receipt
-from opg_magic.simnet import cheats, facilitator, sessions
+from opg_magic.simnet.host import conduct
+from opg_magic.simnet.payment import facilitator, sessions
 
 PROMPT = Prompt("What does a TEE protect against?", "openai/gpt-5")
 WHOLE = replace(PROMPT, stream=False)
@@ -96,7 +97,9 @@ def test_attack_41_what_stands_in_every_receipt_is_no_session_id(
 
 
 def _saying(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(cheats.Honest, "reply", lambda _self, reply: replace(reply, pieces=(text,)))
+    monkeypatch.setattr(
+        conduct.Honest, "reply", lambda _self, reply: replace(reply, pieces=(text,))
+    )
 
 
 def _refused(session: Session, *secrets: str) -> errors.CallFailed:
@@ -150,7 +153,7 @@ def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_rece
         _saying(monkeypatch, f"the answer begins {tell[0].format(*seen)} and ends")
         return payment
 
-    monkeypatch.setattr("opg_magic.simnet.host.read_payment", spying)
+    monkeypatch.setattr("opg_magic.simnet.host.host.read_payment", spying)
     for form in ("{0}", "0x{0}", "{1}"):
         tell[:] = [form]
         _refused(session, *seen)

@@ -266,7 +266,7 @@ def test_a_host_that_fails_after_payment_is_not_followed_by_another(
 
 
 def test_attack_27_hostile_output_is_kept_exactly(session: Session, honest_simnet: RunningSimnet):
-    from opg_magic.simnet.cheats import HOSTILE_TEXT
+    from opg_magic.simnet.cheats.signing import HOSTILE_TEXT
 
     honest_simnet.cheat("anna", "script-output")
     assert ask(session).text == HOSTILE_TEXT

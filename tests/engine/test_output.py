@@ -20,7 +20,7 @@ from opg_magic.call.session import Session
 from opg_magic.display import output
 from opg_magic.receipt.document import Receipt
 from opg_magic.shell import main
-from opg_magic.simnet import cheats
+from opg_magic.simnet.host import conduct
 
 TEXT = "naïve 中文 😀 “quoted” end"
 
@@ -54,7 +54,9 @@ def test_a_paid_answer_is_printed_whole(
 ):
     monkeypatch.setattr("opg_magic.call.session.current_session", lambda: session)
     monkeypatch.setattr("opg_magic.call.session.close_current_session", lambda: None)
-    monkeypatch.setattr(cheats.Honest, "reply", lambda _self, reply: replace(reply, pieces=(TEXT,)))
+    monkeypatch.setattr(
+        conduct.Honest, "reply", lambda _self, reply: replace(reply, pieces=(TEXT,))
+    )
     made = api.Prompt
     monkeypatch.setattr(api, "Prompt", lambda **given: made(**given | {"stream": False}))
     out, err = _stream(encoding, errors), _stream(encoding, errors)

@@ -15,7 +15,7 @@ from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt
 from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
 from opg_magic.settings.config import Settings
-from opg_magic.simnet.terms import terms_named
+from opg_magic.simnet.payment.terms import terms_named
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 

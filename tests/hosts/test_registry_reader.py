@@ -36,9 +36,9 @@ from opg_magic.network.host_order import order_hosts
 from opg_magic.network.profiles import OPENGRADIENT, REGISTRY_ADDRESS
 from opg_magic.network.registry import RegistryReader, RegistrySnapshot
 from opg_magic.network.rpc import Rpc
-from opg_magic.simnet.chain import Chain
-from opg_magic.simnet.deploy import RegistryAdmin, deploy_registry_chain
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.chain.chain import Chain
+from opg_magic.simnet.contracts.deploy import RegistryAdmin, deploy_registry_chain
+from opg_magic.simnet.host.nitro import Authority
 
 ADMIN = Secret(b"\x11" * 32)
 OWNERS = [Secret(bytes([0x21 + i]) * 32) for i in range(3)]

@@ -11,9 +11,11 @@ from eth_utils import keccak
 
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OPG_ADDRESS
-from opg_magic.simnet import chain as chain_module
-from opg_magic.simnet import deploy
-from opg_magic.simnet.chain import BLOCK_SECONDS, Chain, Reverted
+from opg_magic.simnet.chain import machine as machine_module
+from opg_magic.simnet.chain.chain import Chain
+from opg_magic.simnet.chain.errors import Reverted
+from opg_magic.simnet.chain.machine import BLOCK_SECONDS
+from opg_magic.simnet.contracts import deploy
 
 ADMIN = Secret(b"\x01" * 32)
 ANNA = Secret(b"\x02" * 32)
@@ -270,7 +272,7 @@ def test_a_revert_carries_its_data(chain: Chain) -> None:
 
 
 def test_an_endless_loop_ends_with_the_gas(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain_module, "GAS_LIMIT", 200_000)
+    monkeypatch.setattr(chain.machine, "gas_limit", 200_000)
     loop = "0x" + "66" * 20
     chain.put_code(loop, bytes.fromhex("5b600056"))  # JUMPDEST PUSH1 0 JUMP
     assert refusal(chain, "eth_call", {"to": loop, "gas": hex(10**9)}, "latest")[
@@ -405,11 +407,11 @@ def test_threads_share_one_chain(chain: Chain) -> None:
 def test_a_busy_chain_says_so_instead_of_blocking(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chain_module, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(machine_module, "LOCK_SECONDS", 0.0)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with chain._locked():
+        with chain.machine.locked():
             held.set()
             done.wait()
 
@@ -427,7 +429,7 @@ def test_a_busy_chain_says_so_instead_of_blocking(
 def test_two_chains_in_one_process_keep_their_ids_and_precompiles_apart() -> None:
     from eth.vm.forks.shanghai.computation import ShanghaiComputation
 
-    from opg_magic.simnet.precompile import ADDRESS
+    from opg_magic.simnet.chain.precompile import ADDRESS
 
     one, other = Chain(8453), Chain(10740, attestation_roots={"aa"})
     assert (one.w3.eth.chain_id, other.w3.eth.chain_id) == (8453, 10740)

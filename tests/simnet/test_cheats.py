@@ -18,7 +18,9 @@ from opg_magic.errors import MalformedMessage, PaymentRefused, SimnetError
 from opg_magic.models import CHAT_PATH
 from opg_magic.protocol import x402
 from opg_magic.protocol.sse import read_stream
-from opg_magic.simnet.cheats import HOSTILE_TEXT, MODES, Honest, make
+from opg_magic.simnet.cheats.modes import MODES, make
+from opg_magic.simnet.cheats.signing import HOSTILE_TEXT
+from opg_magic.simnet.host.conduct import Honest
 from opg_magic.verify import verify_exchange
 from opg_magic.verify.examination import examine
 from opg_magic.wallet.bounds import Bounds

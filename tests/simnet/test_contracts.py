@@ -26,14 +26,15 @@ from eth_utils import keccak
 
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, UPTO_PROXY
-from opg_magic.simnet import deploy
-from opg_magic.simnet.chain import Chain, Reverted
-from opg_magic.simnet.deploy import Contract, RegistryAdmin
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.chain.chain import Chain
+from opg_magic.simnet.chain.errors import Reverted
+from opg_magic.simnet.contracts import deploy
+from opg_magic.simnet.contracts.deploy import Contract, RegistryAdmin
+from opg_magic.simnet.host.nitro import Authority
 
-CONTRACTS = Path(deploy.__file__).parent / "contracts"
+CONTRACTS = Path(deploy.__file__).parent
 STUB = Path(__file__).parents[1] / "support" / "contracts" / "VerifierStub.json"
-CLIENT_ABI = Path(deploy.__file__).parents[1] / "network" / "abi.json"
+CLIENT_ABI = CONTRACTS.parents[1] / "network" / "abi.json"
 
 ADMIN = Secret(b"\x11" * 32)
 PAYER = Secret(b"\x12" * 32)

@@ -21,6 +21,7 @@ from opg_magic.protocol import canonical
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
+from opg_magic.simnet.host import responses
 from opg_magic.verify.examination import examine
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "gateway"
@@ -241,7 +242,7 @@ async def test_refusals_after_payment_have_the_recorded_bodies(simnet: RunningSi
         assert answer.status_code == status
         assert answer.text == by_status[status]["response"]["body"]
         assert our_header_names(answer) == header_names(by_status[status])
-    assert simnet.host("anna").failure().text == by_status[500]["response"]["body"]
+    assert responses.failure().text == by_status[500]["response"]["body"]
 
 
 # ------------------------------------------------------------------------------------------ answers
@@ -709,7 +710,7 @@ async def test_too_little_allowance_or_balance_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from opg_magic.network.profiles import PERMIT2
-    from opg_magic.simnet import deploy
+    from opg_magic.simnet.contracts import deploy
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
     with RunningSimnet() as simnet:

@@ -18,8 +18,11 @@ from support.simnet import RunningSimnet, chat, client
 from opg_magic.errors import SimnetError
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.simnet.model import ScriptedModel, answer, instance, reply_to, split_tokens
-from opg_magic.simnet.upstream import Upstream
+from opg_magic.simnet.model.instances import instance
+from opg_magic.simnet.model.knowledge import reply_to
+from opg_magic.simnet.model.scripted import ScriptedModel, answer
+from opg_magic.simnet.model.tokens import split_tokens
+from opg_magic.simnet.model.upstream import Upstream
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_a_host_that_falls_silent_stops_being_active_until_it_speaks(
     with RunningSimnet() as own:
         tee_id = own.host("bruno").tee_id
         # A heartbeat of exactly its age still counts: some seconds must have passed since.
-        monkeypatch.setattr(own.net.registry_chain, "_now", lambda: time.time() + 5)
+        monkeypatch.setattr(own.net.registry_chain.machine, "now", lambda: time.time() + 5)
         own.net.registry.contract.send(own.net.keys.admin, "setHeartbeatMaxAge", 0)
         assert not own.net.registry.is_active(tee_id)
         own.net.registry.contract.send(own.net.keys.admin, "setHeartbeatMaxAge", 1800)

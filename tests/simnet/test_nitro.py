@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from opg_magic.errors import SimnetError
 from opg_magic.models import AWS_ROOT_SHA256
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 from opg_magic.verify.attestation import attest_for_registry
 from opg_magic.verify.examination import examine
 

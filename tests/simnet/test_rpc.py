@@ -18,9 +18,9 @@ from web3.exceptions import ContractCustomError, TransactionNotFound
 
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2
-from opg_magic.simnet import deploy
-from opg_magic.simnet.chain import Chain
-from opg_magic.simnet.rpc import MAX_BATCH, MAX_REQUEST_BYTES, RpcServer
+from opg_magic.simnet.chain.chain import Chain
+from opg_magic.simnet.chain.server import MAX_BATCH, MAX_REQUEST_BYTES, RpcServer
+from opg_magic.simnet.contracts import deploy
 
 ADMIN = Secret(b"\x21" * 32)
 PAYER = Secret(b"\x22" * 32)

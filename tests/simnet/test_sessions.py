@@ -21,11 +21,12 @@ from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.simnet import deploy, terms
-from opg_magic.simnet.__main__ import parser
-from opg_magic.simnet.facilitator import PaymentInvalid, SignedPayment
-from opg_magic.simnet.sessions import Session, Sessions
-from opg_magic.simnet.terms import TERMS, Terms, rhythm, terms_named
+from opg_magic.simnet.contracts import deploy
+from opg_magic.simnet.payment import terms
+from opg_magic.simnet.payment.facilitator import PaymentInvalid, SignedPayment
+from opg_magic.simnet.payment.sessions import Session, Sessions
+from opg_magic.simnet.payment.terms import TERMS, Terms, rhythm, terms_named
+from opg_magic.simnet.process.command import parser
 
 CHAT = ("POST", CHAT_PATH)
 
@@ -344,16 +345,16 @@ async def test_a_payment_of_another_version_is_no_payment(anna: Client, version:
 
 
 def test_up_takes_terms_and_their_parts() -> None:
-    from opg_magic.simnet.__main__ import _serve_flags, _terms
+    from opg_magic.simnet.process.command import serve_flags, terms_of
 
     given = parser().parse_args(
         ["up", "--terms", "dev8", "--cap", "0.05", "--deadline", "900", "--pace", "25"]
     )
-    assert _terms(given) == terms_named("dev8", cap=5 * 10**16, deadline=900)
-    again = parser().parse_args(["serve", *_serve_flags(given)])
-    assert _terms(again) == _terms(given)
+    assert terms_of(given) == terms_named("dev8", cap=5 * 10**16, deadline=900)
+    again = parser().parse_args(["serve", *serve_flags(given)])
+    assert terms_of(again) == terms_of(given)
     assert again.pace == 25
-    assert _terms(parser().parse_args(["up"])) is None
+    assert terms_of(parser().parse_args(["up"])) is None
     for bad in (
         ["--terms", "may"],
         ["--cap", "x"],
@@ -362,4 +363,4 @@ def test_up_takes_terms_and_their_parts() -> None:
         ["--pace", "0"],
     ):
         with pytest.raises(SimnetError):
-            _terms(parser().parse_args(["up", *bad]))
+            terms_of(parser().parse_args(["up", *bad]))

@@ -16,8 +16,8 @@ from support.simnet import RunningSimnet, chat, client
 from opg_magic.network import profiles, simnet_client
 from opg_magic.network.profiles import UPTO_PROXY
 from opg_magic.protocol import merkle
-from opg_magic.simnet import deploy
-from opg_magic.simnet.settlement import UNSIGNED, Batch, BatchLimits, BlobStore, Settler
+from opg_magic.simnet.contracts import deploy
+from opg_magic.simnet.settlement.relay import UNSIGNED, Batch, BatchLimits, BlobStore, Settler
 
 #: Collected until someone asks: these tests flush by themselves.
 PATIENT = BatchLimits(size=1000, idle=3600.0, age=3600.0)
@@ -216,7 +216,7 @@ async def test_the_relay_refuses_times_beyond_the_chains_bounds(
     net = honest_simnet.net
     relay, anna = deploy.settlement_relay(net.registry_chain), honest_simnet.host("anna")
     from opg_magic.protocol import canonical
-    from opg_magic.simnet.chain import Reverted
+    from opg_magic.simnet.chain.errors import Reverted
 
     def settle(shift: int) -> int:
         at = net.registry_chain.time + shift
@@ -298,7 +298,7 @@ async def test_attack_23_settle_too_much_takes_more_than_was_used_and_no_more_th
 async def test_attack_23_settle_other_payee_pays_a_stranger_and_leaves_the_proxy_as_it_was(
     honest_simnet: RunningSimnet,
 ) -> None:
-    from opg_magic.simnet.cheats import STRANGER
+    from opg_magic.simnet.cheats.payment import STRANGER
 
     payee = honest_simnet.host("anna").payment_address
     honest_simnet.settle_now()

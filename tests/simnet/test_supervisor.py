@@ -20,7 +20,7 @@ from support.simnet import ProcessSimnet
 
 from opg_magic.errors import SimnetError
 from opg_magic.network import profiles, simnet_client
-from opg_magic.simnet import supervisor
+from opg_magic.simnet.process import supervisor
 
 
 def wait_gone(pid: int, timeout: float = 30.0) -> None:
@@ -205,7 +205,9 @@ def test_an_ended_process_does_not_run_though_nobody_waited_for_it(opg_home: Pat
 def test_only_one_process_holds_the_lock(opg_home: Path) -> None:
     with supervisor.running_lock() as mine:
         assert mine
-        code = "from opg_magic.simnet import supervisor; raise SystemExit(supervisor.serve())"
+        code = (
+            "from opg_magic.simnet.process import supervisor; raise SystemExit(supervisor.serve())"
+        )
         other = subprocess.run(
             [sys.executable, "-c", code], env=simnet_client.clean_environment(), check=False
         )

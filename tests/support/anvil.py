@@ -22,7 +22,7 @@ import pytest
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import PAYMENT_CHAIN_ID, REGISTRY_CHAIN_ID
 from opg_magic.protocol.keccak import keccak256
-from opg_magic.simnet.chain import Receipt, Reverted, revert_reason
+from opg_magic.simnet.chain.errors import Receipt, Reverted, revert_reason
 from opg_magic.simnet.network import SimNetwork
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +45,8 @@ def binary() -> Path:
 
 
 class AnvilChain:
-    """A running anvil with the interface of :class:`opg_magic.simnet.chain.Chain`, so that what
-    serves one serves both.
+    """A running anvil with the interface of :class:`opg_magic.simnet.chain.chain.Chain`, so that
+    what serves one serves both.
 
     ``now`` moves its clock: see :meth:`follow_clock`.
     """
@@ -219,7 +219,7 @@ class Stub:
         self._key = Secret(b"\x21" * 32)
 
     def place(self) -> None:
-        from opg_magic.simnet.deploy import GAS_MONEY, address_of
+        from opg_magic.simnet.contracts.deploy import GAS_MONEY, address_of
 
         self._chain.put_code(VERIFIER, bytes.fromhex(_stub()["runtimeBytecode"][2:]))
         self._chain.fund(address_of(self._key), GAS_MONEY)

@@ -38,7 +38,7 @@ from opg_magic.protocol import canonical, x402
 from opg_magic.protocol.keccak import keccak256
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import read_stream
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 from opg_magic.wallet.bounds import Bounds
 from opg_magic.wallet.keys import Wallet
 

@@ -27,10 +27,10 @@ from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network import simnet_client
 from opg_magic.protocol import x402
-from opg_magic.simnet import deploy
-from opg_magic.simnet.host import Host
+from opg_magic.simnet.contracts import deploy
+from opg_magic.simnet.host.host import Host
 from opg_magic.simnet.network import SimNetwork
-from opg_magic.simnet.settlement import Batch
+from opg_magic.simnet.settlement.relay import Batch
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ from opg_magic.models import (
     Trust,
 )
 from opg_magic.protocol.keccak import keccak256
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 from opg_magic.verify import _cose, _works, _x509, attestation
 from opg_magic.verify.attestation import check
 from opg_magic.verify.examination import examine

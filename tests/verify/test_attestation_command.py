@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from opg_magic.shell.attestation import run
-from opg_magic.simnet.nitro import Authority
+from opg_magic.simnet.host.nitro import Authority
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "nitro"
 NOW = datetime.now(UTC)

@@ -1,7 +1,7 @@
 """Puts the contracts of the simulated network in their places, and runs the registry's business.
 
 Addresses are those of the real network (:mod:`opg_magic.models.networks`); the contracts are our
-own, compiled from ``contracts/``."""
+own, compiled from the sources beside this file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, REGISTRY_ADDRESS, U
 from opg_magic.protocol.keccak import keccak256
 
 if TYPE_CHECKING:
-    from opg_magic.simnet.chain import Chain, Receipt
+    from opg_magic.simnet.chain.chain import Chain
+    from opg_magic.simnet.chain.errors import Receipt
 
 #: Seconds without a heartbeat after which a host is no longer active (protocol section 2).
 HEARTBEAT_MAX_AGE = 1800
@@ -41,7 +42,7 @@ def artifacts() -> dict[str, Any]:
     """The compiled contracts: ``contracts[name]`` holds ``abi``, ``bytecode``, ``runtimeBytecode``
     and ``storage`` (slot of each state variable)."""
     text = (
-        resources.files("opg_magic.simnet").joinpath("contracts/artifacts.json").read_text("utf-8")
+        resources.files("opg_magic.simnet.contracts").joinpath("artifacts.json").read_text("utf-8")
     )
     loaded: dict[str, Any] = json.loads(text)
     return loaded
@@ -94,7 +95,7 @@ class Contract:
     def send(
         self, key: Secret[bytes], function: str, *arguments: Any, gas: int | None = None
     ) -> Receipt:
-        """Mines a transaction; :class:`opg_magic.simnet.chain.Reverted` if the contract refuses."""
+        """Mine a transaction.  Raises Reverted if the contract refuses."""
         with _named_errors():
             return self.chain.transact(
                 key, self.address, self.encode(function, *arguments), gas=gas
@@ -116,7 +117,7 @@ def error_names() -> dict[bytes, str]:
 def _named_errors() -> Iterator[None]:
     """Gives a refusal by custom error its name as reason.  Errors bubble up from inner calls: all
     contracts' count."""
-    from opg_magic.simnet.chain import Reverted
+    from opg_magic.simnet.chain.errors import Reverted
 
     try:
         yield
@@ -216,14 +217,12 @@ class RegistryAdmin:
         document: bytes,
         tee_type: int = LLM_PROXY,
     ) -> str:
-        """Lists a host of the owner's, on the strength of its attestation ``document`` (raw COSE
+        """List a host of the owner's, on the strength of its attestation ``document`` (raw COSE
         bytes); its tee id.
 
         ``public_key`` is the signing key (DER SubjectPublicKeyInfo), ``tls_certificate`` the
-        front's certificate (DER). The owner's account gets coin for gas if it has none.
-        :class:`~opg_magic.simnet.chain.Reverted` if the document does not verify or its measurement
-        is not approved."""
-
+        front's certificate (DER).  The owner's account gets coin for gas if it has none.  Raises
+        Reverted if the document does not verify or its measurement is not approved."""
         owner = address_of(owner_key)
         if self.chain.balance(owner) == 0:
             self.chain.fund(owner, GAS_MONEY)

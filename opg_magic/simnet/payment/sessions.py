@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from opg_magic.models.secret import Secret
-from opg_magic.simnet.facilitator import PaymentInvalid, SignedPayment
-from opg_magic.simnet.terms import Rhythm
+from opg_magic.simnet.payment.facilitator import PaymentInvalid, SignedPayment
+from opg_magic.simnet.payment.terms import Rhythm
 
 log = logging.getLogger(__name__)
 

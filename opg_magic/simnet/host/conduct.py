@@ -1,5 +1,5 @@
-"""How an honest host behaves: the steps of an answer that a mode of :mod:`opg_magic.simnet.cheats`
-changes."""
+"""How an honest host behaves: the steps of an answer that a mode of
+:mod:`opg_magic.simnet.cheats` changes, and what they see of the host."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from opg_magic.simnet.model import Reply, Usage
+from opg_magic.simnet.model.interface import Reply, Usage
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.facilitator import Facilitator, SignedPayment
-    from opg_magic.simnet.host import Host
-    from opg_magic.simnet.identity import Signer
-    from opg_magic.simnet.sessions import Session
-    from opg_magic.simnet.settlement import Manner
+    from opg_magic.simnet.host.identity import Signer
+    from opg_magic.simnet.host.nitro import Authority
+    from opg_magic.simnet.payment.facilitator import Facilitator, SignedPayment
+    from opg_magic.simnet.payment.sessions import Session, Sessions
+    from opg_magic.simnet.settlement.relay import Manner
 
 
 class CutOff(Exception):
@@ -47,6 +47,49 @@ def write_document(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
+class Enclave(Protocol):
+    """What a step sees of the host that takes it."""
+
+    #: How the host behaves now.
+    cheat: Honest
+    #: Set when that changes, and at the host's end: what hangs may go on.
+    released: asyncio.Event
+    signer: Signer
+    sessions: Sessions
+
+    def attest(
+        self,
+        nonce: bytes | None,
+        *,
+        authority: Authority | None = None,
+        pcrs: Mapping[int, bytes] | None = None,
+        **overrides: Any,
+    ) -> bytes:
+        """The attestation document for a nonce; ``overrides`` go to
+        :meth:`~opg_magic.simnet.host.nitro.Authority.document`."""
+        ...
+
+    def foreign_authority(self) -> Authority:
+        """An attestation root that nobody trusts."""
+        ...
+
+    def other_signer(self) -> Signer:
+        """Another registered host's key."""
+        ...
+
+    def unregistered_signer(self) -> Signer:
+        """A key that no registry lists."""
+        ...
+
+    def foreign_certificate_der(self) -> bytes:
+        """A TLS certificate that no registry lists."""
+        ...
+
+    def redirect(self, request: web.Request) -> web.Response:
+        """A redirect to another host's same path."""
+        ...
+
+
 class Honest:
     """A host that does not lie.  Every step of an answer that some mode changes is one method
     here."""
@@ -70,11 +113,11 @@ class Honest:
     #: How its answers' hashes are put on record.
     manner: ClassVar[Manner] = "honest"
 
-    def intercept(self, host: Host, request: web.Request) -> web.StreamResponse | None:
+    def intercept(self, host: Enclave, request: web.Request) -> web.StreamResponse | None:
         """Answer instead of everything else, before any payment."""
         return None
 
-    async def before_answer(self, host: Host, request: web.Request) -> web.StreamResponse | None:
+    async def before_answer(self, host: Enclave, request: web.Request) -> web.StreamResponse | None:
         """Answer instead of the model, after the payment was accepted."""
         return None
 
@@ -82,7 +125,7 @@ class Honest:
         """The terms of a 402; ``paying`` where the request already carries a payment."""
         return offer
 
-    def attestation(self, host: Host, nonce: bytes) -> bytes | None:
+    def attestation(self, host: Enclave, nonce: bytes) -> bytes | None:
         """The attestation document; None: there is none to be had."""
         return host.attest(nonce)
 
@@ -94,7 +137,7 @@ class Honest:
         """The request whose hash is signed."""
         return body
 
-    def signer(self, host: Host) -> Signer:
+    def signer(self, host: Enclave) -> Signer:
         """Whose key signs, and whose ``tee_id`` is named."""
         return host.signer
 
@@ -120,7 +163,7 @@ class Honest:
         charged."""
         return usage
 
-    def charged(self, host: Host, session: Session) -> list[Session]:
+    def charged(self, host: Enclave, session: Session) -> list[Session]:
         """The sessions that a call is charged to."""
         return [session]
 

@@ -19,12 +19,12 @@ from opg_magic.errors import SimnetError
 from opg_magic.models.secret import Secret
 from opg_magic.protocol import merkle
 from opg_magic.protocol.merkle import BatchItem
-from opg_magic.simnet import deploy
+from opg_magic.simnet.contracts import deploy
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.chain import Chain
+    from opg_magic.simnet.chain.chain import Chain
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ MAX_STORE_BYTES = 256 * 1024 * 1024
 LOOPBACK = "127.0.0.1"
 
 #: How a host's items are put on record; all but the first are lies
-#: (:mod:`opg_magic.simnet.cheats`).
+#: (:mod:`opg_magic.simnet.cheats.modes`).
 Manner = Literal["honest", "omit-leaf", "wrong-root", "foreign-relay", "other-sender", "never"]
 
 

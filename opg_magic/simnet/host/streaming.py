@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.models import strict_json
-from opg_magic.simnet import honest
-from opg_magic.simnet.model import Delta, ModelDown, Usage
+from opg_magic.simnet.host import conduct, responses
+from opg_magic.simnet.host.steps import Proof, Steps
+from opg_magic.simnet.model.interface import Delta, ModelDown, Usage
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.answering import Answering, Proof
-    from opg_magic.simnet.sessions import Session
+    from opg_magic.simnet.payment.sessions import Session
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +36,21 @@ class Ending:
 
 
 async def stream(
-    answering: Answering, request: web.Request, session: Session, body: Mapping[str, Any]
+    steps: Steps, request: web.Request, session: Session, body: Mapping[str, Any]
 ) -> web.StreamResponse:
     """Answer as a stream.  Charged before the body ends: whoever reads to its end finds the charge
     made."""
     from aiohttp import web
 
     ended: list[Ending] = []
-    events = answering.host.cheat.events(_events(answering, body, ended))
+    events = steps.cheat.events(_events(steps, body, ended))
     first: bytes | None = b""
     try:
         # The first event is awaited before the head goes out: what breaks off there is no stream
         # yet.
         first = await anext(events, b"")
-    except honest.CutOff:
-        return await answering.cut(request, session, b"data: {}\n\n")
+    except conduct.CutOff:
+        return await responses.cut(request, session.id, b"data: {}\n\n")
     except ModelDown as down:
         log.info("the model did not answer: %s", down)
         first = None
@@ -72,8 +72,8 @@ async def stream(
         async for raw in events:
             await response.write(raw)
             counted = counted or _USAGE in raw
-    except honest.CutOff:
-        answering.abort(request)
+    except conduct.CutOff:
+        responses.abort(request)
         return response
     except ModelDown:
         return await _failed(response)
@@ -81,9 +81,9 @@ async def stream(
         return response  # the client left in mid-stream: nothing is charged
     # What was sent without its usage is not charged, as observed.
     if ended and ended[0].usage is not None and counted:
-        answering.charge(session, body, ended[0].usage)
+        steps.charge(session, body, ended[0].usage)
     if ended and (counted or ended[0].usage is None):
-        answering.record(request, ended[0].proof)
+        steps.record(request, ended[0].proof)
     with suppress(ConnectionError):
         await response.write_eof()
     return response
@@ -92,59 +92,59 @@ async def stream(
 async def _failed(response: web.StreamResponse) -> web.StreamResponse:
     """One frame says so, and no end marker follows."""
     await response.write(
-        honest.write_event(honest.Event("error", {"error": "Stream processing failed"}))
+        conduct.write_event(conduct.Event("error", {"error": "Stream processing failed"}))
     )
     await response.write_eof()
     return response
 
 
 async def _events(
-    answering: Answering, body: Mapping[str, Any], ended: list[Ending]
-) -> AsyncIterator[honest.Event]:
+    steps: Steps, body: Mapping[str, Any], ended: list[Ending]
+) -> AsyncIterator[conduct.Event]:
     """The honest events of a stream.  ``ended`` gets its one entry when the final event is
     reached."""
     text: list[str] = []
     calls: dict[int, dict[str, Any]] = {}
-    async for delta in _deltas(answering, body):
+    async for delta in _deltas(steps, body):
         if delta.text is not None:
             text.append(delta.text)
-            yield honest.Event(
+            yield conduct.Event(
                 "text", _chunk({"content": delta.text, "role": "assistant"}, None, delta.model)
             )
         if delta.tool_calls:
             for part in delta.tool_calls:
                 _assemble(calls, part)
             parts = [dict(part) for part in delta.tool_calls]
-            yield honest.Event(
+            yield conduct.Event(
                 "tool", _chunk({"tool_calls": parts, "role": "assistant"}, None, delta.model)
             )
         if delta.finish_reason is not None:
             assembled = [calls[index] for index in sorted(calls)]
             signed = strict_json.dumps_python(assembled) if assembled else "".join(text)
-            proof = answering.proof(body, "chat", signed)
-            counted = answering.host.cheat.usage(delta.usage or Usage(0, len(text)))
+            proof = steps.proof(body, "chat", signed)
+            counted = steps.cheat.usage(delta.usage or Usage(0, len(text)))
             final = {**_chunk({}, delta.finish_reason, delta.model), **proof.fields}
             if counted is not None:
                 final["usage"] = counted.document()
             ended.append(Ending(counted, proof))
-            yield honest.Event("final", final)
+            yield conduct.Event("final", final)
             break
     else:
         raise ModelDown("the stream ended without a finish reason")
-    yield honest.Event("done", None)
+    yield conduct.Event("done", None)
 
 
-async def _deltas(answering: Answering, body: Mapping[str, Any]) -> AsyncIterator[Delta]:
-    cheat = answering.host.cheat
-    answering.reach_provider()
-    if type(cheat).reply is not honest.Honest.reply:
-        reply = cheat.reply(await answering.model.reply(body, "chat"))
+async def _deltas(steps: Steps, body: Mapping[str, Any]) -> AsyncIterator[Delta]:
+    cheat = steps.cheat
+    steps.reach_provider()
+    if type(cheat).reply is not conduct.Honest.reply:
+        reply = cheat.reply(await steps.model.reply(body, "chat"))
         for piece in reply.pieces:
             yield Delta(text=piece, model=reply.model)
         yield Delta(finish_reason=reply.finish_reason, usage=reply.usage, model=reply.model)
         return
-    async for delta in answering.model.stream(body, "chat"):
-        await honest.pause(cheat.pause)
+    async for delta in steps.model.stream(body, "chat"):
+        await conduct.pause(cheat.pause)
         yield delta
 
 

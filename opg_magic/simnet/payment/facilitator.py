@@ -28,10 +28,10 @@ from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import PERMIT2, UPTO_PROXY
 from opg_magic.protocol import x402
-from opg_magic.simnet import deploy
+from opg_magic.simnet.contracts import deploy
 
 if TYPE_CHECKING:
-    from opg_magic.simnet.chain import Chain
+    from opg_magic.simnet.chain.chain import Chain
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

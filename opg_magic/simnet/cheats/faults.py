@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from opg_magic.simnet.honest import Honest
-from opg_magic.simnet.model import Usage
+from opg_magic.simnet.host.conduct import Honest
+from opg_magic.simnet.model.interface import Usage
 
 
 class NoUsage(Honest):
@@ -16,7 +16,10 @@ class NoUsage(Honest):
 
 class ProviderDown(Honest):
     mode = "provider-down"
-    says = "has a provider that is down: HTTP 500, or in a stream 200 and a frame that says so; nothing is charged"
+    says = (
+        "has a provider that is down: HTTP 500, or in a stream 200 and a frame that says so; "
+        "nothing is charged"
+    )
     provider_up = False
 
 

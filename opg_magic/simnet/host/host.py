@@ -2,14 +2,13 @@
 observed.
 
 A paid call is answered in the recorded order: session or payment (402), then what
-:mod:`opg_magic.simnet.answering` does.  Errors after the payment was accepted carry the session's
-id and are not charged."""
+:mod:`~opg_magic.simnet.host.answering` does.  Errors after the payment was accepted carry the
+session's id and are not charged."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import re
 import ssl
 import time
@@ -21,20 +20,26 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.errors import SimnetError
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH
 from opg_magic.models.networks import Network
-from opg_magic.simnet import cheats, responses
-from opg_magic.simnet.answering import TOKEN_USD, Answering
-from opg_magic.simnet.facilitator import Facilitator, PaymentInvalid, SignedPayment, read_payment
-from opg_magic.simnet.honest import Honest
-from opg_magic.simnet.identity import Certificate, Signer
-from opg_magic.simnet.model import Model
-from opg_magic.simnet.sessions import Session, Sessions
-from opg_magic.simnet.settlement import Settler
-from opg_magic.simnet.terms import Rhythm, Terms
+from opg_magic.simnet.host import responses
+from opg_magic.simnet.host.answering import Answering
+from opg_magic.simnet.host.conduct import Honest
+from opg_magic.simnet.host.identity import Certificate, Signer
+from opg_magic.simnet.host.steps import TOKEN_USD, Steps
+from opg_magic.simnet.model.interface import Model
+from opg_magic.simnet.payment.facilitator import (
+    Facilitator,
+    PaymentInvalid,
+    SignedPayment,
+    read_payment,
+)
+from opg_magic.simnet.payment.sessions import Session, Sessions
+from opg_magic.simnet.payment.terms import Rhythm, Terms
+from opg_magic.simnet.settlement.relay import Settler
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.nitro import Authority
+    from opg_magic.simnet.host.nitro import Authority
 
 HEARTBEAT_SECONDS = 300
 MAX_BODY = 32 * 1024 * 1024
@@ -92,7 +97,7 @@ class Host:
         self._facilitator = facilitator
         self._network = network
         self._answering = Answering(
-            self, model=model, any_model=any_model, network=network, settler=settler
+            Steps(self, model=model, network=network, settler=settler), any_model=any_model
         )
         self._on_activity = on_activity
         self._started = time.time()
@@ -148,10 +153,8 @@ class Host:
             await self._runner.cleanup()
             self._runner = None
 
-    def play(self, mode: str) -> None:
-        """Cheat in that mode from now on (``off``: be honest).  SimnetError if there is none of
-        that name."""
-        cheat = cheats.make(mode)
+    def play(self, cheat: Honest) -> None:
+        """Behave like that from now on."""
         before, self.cheat = self.cheat, cheat
         released, self.released = self.released, asyncio.Event()
         released.set()
@@ -189,7 +192,7 @@ class Host:
     def foreign_authority(self) -> Authority:
         """An attestation root that nobody trusts."""
         if self._foreign is None:
-            from opg_magic.simnet.nitro import Authority
+            from opg_magic.simnet.host.nitro import Authority
 
             self._foreign = Authority.create()
         return self._foreign
@@ -213,24 +216,12 @@ class Host:
             self._certificates[which] = Certificate.create(f"{self.name}.simulated.invalid", issuer)
         return self._certificates[which]
 
-    def failure(self) -> web.Response:
-        """HTTP 500 as recorded."""
-        return responses.failure()
-
     def redirect(self, request: web.Request) -> web.Response:
         """A redirect to another host's same path."""
         from aiohttp import web
 
         target = self.neighbours[0].endpoint if self.neighbours else "https://127.0.0.1:9"
         return web.Response(status=307, headers={"Location": target + request.path})
-
-    async def wants_stream(self, request: web.Request) -> bool:
-        """Whether the request's body asks for a stream."""
-        try:
-            body = json.loads(await request.read())
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(body, dict) and body.get("stream") is True
 
     # -------------------------------------------------------------------------------- small answers
 

@@ -14,7 +14,7 @@ from opg_magic.models import strict_json
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opg_magic.simnet.chain import Chain
+    from opg_magic.simnet.chain.chain import Chain
 
 #: The largest request: far above a registration with its certificates.
 MAX_REQUEST_BYTES = 1 << 20

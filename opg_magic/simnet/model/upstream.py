@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.errors import SimnetError
 from opg_magic.models import Kind
 from opg_magic.models.secret import Secret
-from opg_magic.simnet.model import Delta, ModelDown, Reply, Usage, count_tokens
+from opg_magic.simnet.model.interface import Delta, ModelDown, Reply, Usage
+from opg_magic.simnet.model.tokens import count_tokens
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession

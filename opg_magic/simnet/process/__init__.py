@@ -1,0 +1,1 @@
+"""The background process and the command that starts it."""

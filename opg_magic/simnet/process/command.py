@@ -1,0 +1,271 @@
+"""The command line of the simulated network: ``opg simnet COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from opg_magic.display import output
+from opg_magic.errors import OpgError, SimnetError
+from opg_magic.network import simnet_client
+
+if TYPE_CHECKING:
+    from opg_magic.simnet.payment.terms import Terms
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, for this module and for ``opg simnet``."""
+    top = argparse.ArgumentParser(
+        prog="opg simnet", description="The simulated network of this installation."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start it in the background, if it is not running")
+    up.add_argument(
+        "--timeout", type=float, default=60.0, help="seconds to wait until it answers (default: 60)"
+    )
+    serve = commands.add_parser("serve", help="run it in the foreground")
+    for command in (up, serve):
+        _add_settings(command)
+
+    status = commands.add_parser("status", help="what is running")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    commands.add_parser("down", help="end it")
+
+    cheat = commands.add_parser("cheat", help="let a host lie")
+    cheat.add_argument("host", help="its name, or the beginning of its tee_id")
+    cheat.add_argument("mode", help="see: cheats; off makes it honest again")
+    commands.add_parser("cheats", help="the ways in which a host can lie")
+
+    commands.add_parser("settle", help="settle open payments and commit the collected hashes now")
+
+    restart = commands.add_parser(
+        "restart", help="let a host forget its payment sessions, as a restart does"
+    )
+    restart.add_argument("host")
+
+    registry = commands.add_parser("registry", help="change a host's standing in the registry")
+    registry.add_argument("host")
+    registry.add_argument(
+        "action", choices=["disable", "enable", "revoke", "approve", "silence", "heartbeat"]
+    )
+    return top
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """What can be set of a network that starts."""
+    command.add_argument(
+        "--upstream",
+        metavar="URL",
+        default=os.environ.get("OPG_SIMNET_UPSTREAM"),
+        help="relay to this OpenAI-compatible server instead of the scripted model",
+    )
+    command.add_argument(
+        "--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace"
+    )
+    command.add_argument(
+        "--terms",
+        metavar="NAME",
+        help="what hosts ask for: april (the default), 2026-07 or dev8",
+    )
+    command.add_argument("--cap", metavar="OPG", help="another cap than those terms have")
+    command.add_argument(
+        "--deadline", type=int, metavar="S", help="another deadline than those terms have"
+    )
+    command.add_argument(
+        "--settle-idle", type=float, metavar="S", help="settle sessions idle for so long"
+    )
+    command.add_argument("--pace", type=float, metavar="N", help="let sessions age N times as fast")
+    command.add_argument(
+        "--idle-exit", type=float, metavar="S", help="end so long after the last client"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code.  Expected failures are one short message on standard error,
+    exit code 1."""
+    output.never_fails(sys.stdout, sys.stderr)
+    arguments = parser().parse_args(argv)
+    try:
+        code = _COMMANDS[arguments.command](arguments)
+        # Here, not while Python ends: a pager that was closed is no traceback.
+        sys.stdout.flush()
+        return code
+    except OpgError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        output.nobody_reads()
+        return 0
+
+
+# ------------------------------------------------------------------------------ one command each
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from opg_magic.simnet.process import supervisor
+
+    idle = supervisor.IDLE_SECONDS if arguments.idle_exit is None else arguments.idle_exit
+    code = supervisor.serve(
+        idle_seconds=idle,
+        upstream=arguments.upstream,
+        token_delay=arguments.token_delay,
+        terms=terms_of(arguments),
+        settle_idle=arguments.settle_idle,
+        pace=1.0 if arguments.pace is None else arguments.pace,
+    )
+    if code == supervisor.ALREADY and sys.stderr.isatty():
+        print("The simulated network is already running.", file=sys.stderr)
+    return code
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from opg_magic.simnet.process import supervisor
+
+    terms = terms_of(arguments)
+    state = supervisor.up(timeout=arguments.timeout, arguments=serve_flags(arguments))
+    running = simnet_client.control(state, "GET", "/status")
+    if arguments.upstream is not None and running["model"] != arguments.upstream:
+        raise SimnetError(
+            f"The simulated network already runs with another model: {running['model']}.",
+            hint="End it first: opg simnet down",
+        )
+    if terms is not None and running["terms"] != asdict(terms):
+        raise SimnetError(
+            f"The simulated network already runs with other terms: {running['terms']['name']}.",
+            hint="End it first: opg simnet down",
+        )
+    _print_status(running)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    status = simnet_client.status()
+    if arguments.json:
+        print(json.dumps(status, indent=2))
+    elif status is None:
+        print("The simulated network is not running.  Start it with: opg simnet up")
+    else:
+        _print_status(status)
+    return 0 if status is not None else 1
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    ended = simnet_client.down()
+    print("The simulated network has ended." if ended else "The simulated network was not running.")
+    return 0
+
+
+def _cheat(arguments: argparse.Namespace) -> int:
+    answer = simnet_client.cheat(arguments.host, arguments.mode)
+    print(f"{answer['host']} {answer['says']}.")
+    return 0
+
+
+def _cheats(arguments: argparse.Namespace) -> int:
+    from opg_magic.simnet.cheats.modes import MODES
+
+    width = max(map(len, MODES))
+    for mode, cheat in MODES.items():
+        print(f"{mode:<{width}}  {cheat.says}")
+    return 0
+
+
+def _restart(arguments: argparse.Namespace) -> int:
+    answer = simnet_client.restart(arguments.host)
+    print(
+        f"{answer['host']} has restarted: {_count(answer['lost'], 'open session')} forgotten, "
+        f"never collected."
+    )
+    return 0
+
+
+def _settle(arguments: argparse.Namespace) -> int:
+    done = simnet_client.settle()
+    print(f"{_count(done['transactions'], 'payment')} settled.")
+    print(f"{_count(done['batches'], 'batch', 'batches')} committed.")
+    return 0
+
+
+def _registry(arguments: argparse.Namespace) -> int:
+    _print_status(simnet_client.registry(arguments.host, arguments.action))
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "up": _up,
+    "serve": _serve,
+    "status": _status,
+    "down": _down,
+    "cheat": _cheat,
+    "cheats": _cheats,
+    "settle": _settle,
+    "restart": _restart,
+    "registry": _registry,
+}
+
+
+# ----------------------------------------------------------------------- flags, what is printed
+
+
+def terms_of(arguments: argparse.Namespace) -> Terms | None:
+    """The terms that the flags ask for; None where they name none.  Raises SimnetError for
+    nonsense."""
+    from opg_magic.models import parse_units
+    from opg_magic.models.networks import OPG_DECIMALS
+    from opg_magic.simnet.payment.terms import DEFAULT, terms_named
+
+    if arguments.pace is not None and not 0 < arguments.pace <= 1_000_000:
+        raise SimnetError("--pace must be a number above 0.")
+    if arguments.terms is None and arguments.cap is None and arguments.deadline is None:
+        return None
+    try:
+        cap = None if arguments.cap is None else parse_units(arguments.cap, OPG_DECIMALS)
+    except ValueError:
+        raise SimnetError(
+            f"--cap must be an amount of OPG, such as 0.05, not {arguments.cap!r:.40}"
+        ) from None
+    return terms_named(arguments.terms or DEFAULT, cap=cap, deadline=arguments.deadline)
+
+
+def serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The flags of ``serve`` that mean the same as those of ``up``."""
+    flags = ["--token-delay", str(arguments.token_delay)]
+    for name in ("upstream", "terms", "cap", "deadline", "settle_idle", "pace", "idle_exit"):
+        value = getattr(arguments, name)
+        if value is not None:
+            flags += [f"--{name.replace('_', '-')}", str(value)]
+    return tuple(flags)
+
+
+def _count(things: list[Any] | int, one: str, many: str | None = None) -> str:
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    from opg_magic.models import format_units
+    from opg_magic.models.networks import OPG_DECIMALS
+
+    terms = status["terms"]
+    print(
+        f"Simulated network, run {status['run_id']}, process {status['pid']}, model: "
+        f"{status['model']}"
+    )
+    cap = format_units(terms["cap"], OPG_DECIMALS)
+    faster = f", {status['pace']:g} times as fast" if status["pace"] != 1 else ""
+    print(
+        f"Terms: {terms['name']} (cap {cap} sim-OPG, deadline {terms['deadline']} s,"
+        f" idle {status['settle_idle']:g} s{faster})"
+    )
+    for host in status["hosts"]:
+        standing = "active" if host["active"] else "not active"
+        conduct = "honest" if host["cheat"] == "off" else f"{host['cheat']}: {host['says']}"
+        print(
+            f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}"
+        )

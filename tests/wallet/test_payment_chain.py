@@ -17,10 +17,10 @@ from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
 from opg_magic.models import Authorisation
-from opg_magic.models.networks import OPENGRADIENT, Network
+from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network.abi import event_topic, function
-from opg_magic.network.profiles import OPG_ADDRESS, PERMIT2, UPTO_PROXY
+from opg_magic.network.profiles import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY
 from opg_magic.simnet.chain.chain import Chain
 from opg_magic.simnet.contracts.deploy import MAX_UINT256, deploy_payment_chain, opg
 from opg_magic.wallet.chain import PaymentChain

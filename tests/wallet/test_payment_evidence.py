@@ -17,14 +17,14 @@ from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Authorisation
-from opg_magic.models.networks import OPENGRADIENT
 from opg_magic.models.secret import Secret
 from opg_magic.network.abi import event_topic, function
-from opg_magic.network.profiles import OPG_ADDRESS, UPTO_PROXY
+from opg_magic.network.profiles import OPENGRADIENT, OPG_ADDRESS, UPTO_PROXY
 from opg_magic.simnet.chain.chain import Chain
 from opg_magic.simnet.contracts.deploy import Contract, deploy_payment_chain, permit2, upto_proxy
-from opg_magic.wallet.chain import MAX_BUNDLED, PaymentChain, settle_calls
+from opg_magic.wallet.chain import PaymentChain
 from opg_magic.wallet.keys import Wallet
+from opg_magic.wallet.settle_call import MAX_BUNDLED, settle_calls
 
 ADMIN, PAYER, FACILITATOR = (Secret(bytes([n]) * 32) for n in (0x41, 0x42, 0x43))
 PAYER_ADDRESS, FACILITATOR_ADDRESS = (

@@ -1,19 +1,20 @@
 """One prompt to several independent hosts at once, and what their answers have in common.
 
-All of them are covered, and their caps reserved against the limits, before the prompt goes to the
-first: the user is asked for the sum or not at all.  Each answer has a receipt of its own; the
-comparison is appended to every one of them, with the digests of the others, so that each binds all
-(verification, "agreement" and attack 30)."""
+All of them are reserved and signed for before the prompt goes to the first: the limits allow the
+sum, or nothing is sent.  Each answer has a receipt of its own; the comparison is appended to every
+one of them, with the digests of the others, so that each binds all."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
+from opg_magic.call.state import SessionGone, kernel_trust
 from opg_magic.models import (
     AgreementEvidence,
     Answer,
@@ -30,8 +31,8 @@ from opg_magic.models import (
 )
 
 if TYPE_CHECKING:
-    from opg_magic.call.engine import Covered, Engine
-    from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.call.engine import Engine
+    from opg_magic.call.state import CallOptions, EngineSettings, PreparedCall
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +110,10 @@ async def agree(
         settings = replace(settings, policy=combine(settings.policy, policy(options.policy)))
     show = observer or (lambda _: None)
     show(Progress(Phase.QUOTE))
-    calls = await engine.cover_all(prompt, options, settings, count=hosts, observer=show)
-    cap = Money(sum(call.cap for call in calls), engine.network.token)
+    calls = await prepare_several(engine, prompt, options, settings, count=hosts, observer=show)
+    cap = Money(sum(c.payment.cap.amount for c in calls if c.payment.cap), engine.network.token)
     show(Progress(Phase.ANSWER, cap=cap, note=f"{hosts} hosts"))
-    running = [asyncio.ensure_future(call.send()) for call in calls]
+    running = [asyncio.ensure_future(_send(engine, call)) for call in calls]
     try:
         outcomes = await asyncio.gather(*running, return_exceptions=True)
     except asyncio.CancelledError:
@@ -123,6 +124,67 @@ async def agree(
     )
     show(Progress(Phase.CHECK, cap=cap))
     return _compare(engine, answers, failures, settings, asked=hosts, quorum=wanted, cap=cap)
+
+
+async def prepare_several(
+    engine: Engine,
+    prompt: Prompt,
+    options: CallOptions,
+    settings: EngineSettings,
+    *,
+    count: int,
+    observer: Callable[[Progress], None],
+) -> list[PreparedCall]:
+    """``count`` calls of one prompt, to hosts of as many owners: all reserved and signed for, none
+    sent.
+
+    All or nothing: where one cannot be had, the reservations of the others are released, and the
+    reason is raised (HostUnavailable, LimitExceeded, and what :meth:`Engine.prepare` raises)."""
+    snapshot = await engine.hosts.snapshot(settings)
+    candidates = engine.hosts.in_order(snapshot)
+    engine.hosts.refuse_too_few_rpcs(engine.start(prompt, options, settings), snapshot)
+    prepared: list[PreparedCall] = []
+    owners: set[str] = set()
+    problems: list[str] = []
+    too_dear: list[errors.LimitExceeded] = []
+    try:
+        for host in candidates:
+            if len(prepared) == count:
+                break
+            if host.owner.lower() in owners:
+                continue
+            call = engine.start(prompt, options, settings, None if prepared else observer)
+            try:
+                ready = await engine.hosts.check(host, snapshot, settings)
+                prepared.append(await engine.prepare(call, ready, settings))
+            except errors.LimitExceeded as refused:
+                # Another host may ask for a lower cap; where nothing is left of a limit, none can.
+                if not refused.room:
+                    raise
+                too_dear.append(refused)
+                continue
+            except (errors.HostUnavailable, errors.PaymentRefused) as problem:
+                problems.append(f"{host.short_id}: {problem.message}")
+                continue
+            owners.add(host.owner.lower())
+        if len(prepared) < count and too_dear:
+            raise min(too_dear, key=lambda refused: refused.cap or 0)
+        if len(prepared) < count:
+            raise engine.hosts.too_few(snapshot, count, len(prepared), problems)
+    except BaseException:
+        for other in prepared:
+            other.payment.unsent(other.call, "the calls beside it could not be made")
+        raise
+    return prepared
+
+
+async def _send(engine: Engine, prepared: PreparedCall) -> Answer:
+    """Send it; where the host has closed the session that it was to join, once more under a new
+    authorisation."""
+    try:
+        return await engine.send(prepared)
+    except SessionGone:
+        return await engine.ask_host(prepared.call, prepared.ready, prepared.settings)
 
 
 def _failure(problem: BaseException) -> errors.OpgError:
@@ -154,14 +216,17 @@ def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
     return hosts, wanted
 
 
-def _stopped(calls: Sequence[Covered], running: Sequence[asyncio.Future[Answer]]) -> BaseException:
+def _stopped(
+    calls: Sequence[PreparedCall], running: Sequence[asyncio.Future[Answer]]
+) -> BaseException:
     """What a stop of all calls at once says; each has ended by now, and those that were sent wrote
     down how."""
     receipts: list[str] = []
     charges: set[Charge] = set()
     for call, task in zip(calls, running, strict=True):
         if task.cancelled():
-            call.abandon("it was stopped before it was sent")
+            with contextlib.suppress(errors.LedgerError):
+                call.payment.unsent(call.call, "it was stopped before it was sent")
             continue
         problem = task.exception()
         if problem is None:
@@ -213,7 +278,7 @@ def _compare(
     if not members:
         raise failures[0]
     compared = AgreementEvidence(asked=asked, quorum=quorum, group=new_id(), answers=tuple(members))
-    bound = [engine.bind(answer, compared, settings) for answer in answers]
+    bound = [_bind(engine, answer, compared, settings) for answer in answers]
     best = max(bound, key=lambda answer: answer.verdict.claims["agreement"].passed)
     claim = best.verdict.claims["agreement"]
     if not claim.passed:
@@ -224,3 +289,25 @@ def _compare(
             failures=failures,
         )
     return Agreement(best, claim, tuple(bound), failures, cap)
+
+
+def _bind(
+    engine: Engine, answer: Answer, agreement: AgreementEvidence, settings: EngineSettings
+) -> Answer:
+    """The answer with what several hosts' answers have in common: appended to its receipt, and
+    judged again."""
+    from opg_magic.receipt.document import receipt_of, supplemented
+    from opg_magic.receipt.supplements import supplement_json
+    from opg_magic.verify.verdict import judge
+
+    notes = answer.notes
+    try:
+        receipt = engine.ledger.supplement(answer.receipt.id, agreement)
+    except Exception as problem:
+        # Every answer is paid for: the ledger must not keep them from the user.
+        why = problem.message if isinstance(problem, errors.LedgerError) else type(problem).__name__
+        receipt = supplemented(receipt_of(answer), {"agreement": supplement_json(agreement)})
+        notes = (*notes, f"the comparison of the hosts is not in the ledger: {why}")
+    trust = kernel_trust(engine.network, settings)
+    verdict = judge(receipt.evidence(), policy=settings.policy, trust=trust)
+    return replace(answer, receipt=receipt, verdict=verdict, notes=notes)

@@ -1,5 +1,4 @@
-"""What will pay for a call: the terms that a host asks for, checked; a reservation on disk; a
-signature.
+"""Paying on the direct route: terms checked, cap reserved, authorisation signed, sessions joined.
 
 Steps 5 to 7 of a call (:mod:`opg_magic.call.engine`).  Nothing here sends anything that can spend.
 """
@@ -10,26 +9,37 @@ import asyncio
 import contextlib
 import math
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
+from opg_magic.call.costs import worst_cost
+from opg_magic.call.payment import UptoPayment
+from opg_magic.call.reconciling import PaymentReconciler
 from opg_magic.call.state import (
     CallOptions,
+    CallSite,
     EngineSettings,
-    Paid,
     ReadyHost,
     RunningCall,
-    Where,
     utc_now,
 )
-from opg_magic.models import Authorisation, Money, PaymentTerms, Phase, Progress
+from opg_magic.models import (
+    Authorisation,
+    Charge,
+    Host,
+    Money,
+    PaymentEvidence,
+    PaymentTerms,
+    Phase,
+    Progress,
+)
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.wallet.funds import Funds, check_clock, read_funds
-from opg_magic.wallet.upto import Timing, least_window
+from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions, least_window
 
 if TYPE_CHECKING:
     from opg_magic.ledger.store import Ledger
@@ -40,9 +50,13 @@ if TYPE_CHECKING:
 #: How long a new authorisation waits, at most, for what the chain shows of earlier ones.
 RECONCILE_SECONDS = 5.0
 
+_NOBODY = "0x" + "0" * 40
 
-class Covering:
-    """The payments of one engine, up to their signatures."""
+
+class UptoPayments:
+    """Implements :class:`opg_magic.call.route.Payments`: x402 ``upto`` from one wallet.
+
+    Owns the payment sessions that are open in this kernel."""
 
     def __init__(
         self,
@@ -50,39 +64,41 @@ class Covering:
         pool: HostPool,
         chain: PaymentChain,
         ledger: Ledger,
-        wallet: Callable[[], Wallet],
-        where: Callable[[], Where],
         *,
-        unsent: Callable[[RunningCall, Paid, str], None],
-        reconcile: Callable[[], Awaitable[int]],
+        wallet: Callable[[], Wallet],
+        call_site: Callable[[], CallSite],
     ) -> None:
-        """``unsent`` gives a reservation back that was not used; ``reconcile`` asks what earlier
-        ones came to."""
         self._network = network
         self._pool = pool
         self._chain = chain
         self._ledger = ledger
         self.wallet = wallet
-        self._where = where
-        self._unsent = unsent
-        self._reconcile = reconcile
-        self.timing = Timing(network.session_idle)
-        #: The payer's funds as the chain last showed them; None before the first look.
+        self._call_site = call_site
+        self._timing = Timing(network.session_idle)
+        self.sessions = UptoSessions()
+        self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        self.reconciler = PaymentReconciler(
+            network,
+            chain,
+            ledger,
+            live=lambda: [session.authorisation.nonce for session in self.sessions],
+        )
+        #: The payer's funds as the chain last showed them; None before they were first read.
         self.funds_seen: Funds | None = None
 
-    async def look(self, address: str) -> Funds:
-        """What an address has now."""
+    async def read_funds(self, address: str) -> Funds:
+        """What an address has now.  Raises NetworkUnavailable."""
         self.funds_seen = await read_funds(self._chain, address)
         return self.funds_seen
 
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float:
         """Seconds until the call is given up, which one payment must be able to carry."""
-        longest = settings.max_deadline - self.timing.settlement
+        longest = settings.max_deadline - self._timing.settlement
         asked = options.timeout
         if longest <= 0:
             raise errors.ConfigError(
                 f"max_deadline is {settings.max_deadline} s; a host needs "
-                f"{self.timing.settlement:g} s of it to settle"
+                f"{self._timing.settlement:g} s of it to settle"
                 " (session_idle and 35 s), so no time is left to answer in. Nothing was sent.",
                 hint="Raise max_deadline in your own settings.",
             )
@@ -94,14 +110,14 @@ class Covering:
             )
         return asked if asked is not None else min(settings.timeout, longest)
 
-    async def terms(
+    async def _terms(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
     ) -> tuple[PaymentTerms, datetime | None]:
         """What the host asks for, if this network allows it; asked with a dummy body, never with
         the prompt."""
         from opg_magic.protocol.x402 import choose_terms
 
-        needed = self.timing.settlement + least_window(
+        needed = self._timing.settlement + least_window(
             call.timeout, timeout_is_users=call.timeout_is_users
         )
         required, server_date = await self._pool.client(ready.host).probe_terms(call.path)
@@ -116,15 +132,107 @@ class Covering:
         call.notes.extend(notes)
         return terms, server_date
 
-    async def authorise(
+    def specimen(self) -> PaymentEvidence:
+        """Evidence of the form that a payment here leaves, of no payment."""
+        chain, token = self._network.payment_chain_id, self._network.token
+        nobody = Authorisation(chain, _NOBODY, token.address, 1, _NOBODY, 0, 1, _NOBODY, _NOBODY, 0)
+        return PaymentEvidence(f"eip155:{chain}", nobody, token, True, Charge.UNKNOWN)
+
+    # ------------------------------------------------------------------------------- open sessions
+
+    def preference(self, call: RunningCall, host: Host) -> int:
+        """Joining needs no new authorisation: 0 for a host with an open session, 1 where another
+        call is opening one, 2 for the others."""
+        if self._joinable(call, host, None) is not None:
+            return 0
+        lock = self._opening.get((host.tee_id, call.path))
+        return 1 if lock is not None and lock.locked() else 2
+
+    def _joinable(
+        self, call: RunningCall, host: Host, ready: ReadyHost | None
+    ) -> UptoSession | None:
+        session = self.sessions.get(host.tee_id, call.path)
+        worst = None if ready is None else worst_cost(call, ready, self._network.token)
+        if session is None or not session.carries(
+            utc_now(),
+            timeout=call.timeout,
+            timeout_is_users=call.timeout_is_users,
+            worst_cost=None if worst is None else worst.amount,
+        ):
+            return None
+        return session
+
+    @contextlib.asynccontextmanager
+    async def turn(self, call: RunningCall, ready: ReadyHost) -> AsyncIterator[None]:
+        """Calls that run at once open one session, not one each: the first opens it, and the others
+        wait here and join."""
+        if self._joinable(call, ready.host, ready) is None:
+            async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
+                if self._joinable(call, ready.host, ready) is None:
+                    yield
+                    return
+        yield
+
+    async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
-    ) -> Paid:
+    ) -> tuple[Money, bool]:
+        """The cap of a payment for this call, and whether it would join an open session.
+
+        Asks the host for its terms if need be, with a dummy body.  Raises PaymentRefused,
+        HostUnavailable."""
+        session = self._joinable(call, ready.host, ready)
+        if session is not None:
+            return Money(session.authorisation.cap, self._network.token), True
+        terms, _ = await self._terms(call, ready, settings)
+        return Money(terms.amount, self._network.token), False
+
+    # ------------------------------------------------------------------------------------ reserving
+
+    async def reserve(
+        self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
+    ) -> UptoPayment:
+        """What the call will be paid with: joined or signed, reserved, on disk, and not sent yet.
+
+        Raises PaymentRefused (LimitExceeded), WalletError, ClockSkew, LedgerError, and what an RPC
+        or the host may raise."""
+        session = self._joinable(call, ready.host, ready)
+        # What the host asks for is known once it was asked.
+        cap = None if session is None else Money(session.authorisation.cap, self._network.token)
+        call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
+        if session is None:
+            return await self._authorise(call, ready, settings)
+        self._begin(call, ready, session.authorisation)
+        session.last_used = utc_now()
+        return self._payment(call, ready, session.authorisation, session, session.session_id)
+
+    def _payment(
+        self,
+        call: RunningCall,
+        ready: ReadyHost,
+        authorisation: Authorisation,
+        session: UptoSession | None,
+        value: Secret[str],
+    ) -> UptoPayment:
+        return UptoPayment(
+            self._network,
+            self._ledger,
+            self.sessions,
+            ready,
+            call.path,
+            authorisation,
+            session,
+            value,
+        )
+
+    async def _authorise(
+        self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
+    ) -> UptoPayment:
         """5 to 7 and the signature: terms, clock, balance, limits, durable intent.  Only a dummy
         has been sent."""
         from opg_magic.protocol.x402 import authorise, payment_header
         from opg_magic.wallet.bounds import Bounds
 
-        terms, server_date = await self.terms(call, ready, settings)
+        terms, server_date = await self._terms(call, ready, settings)
         # Before the wallet is asked: a cap over the limit is no matter of its balance.
         call.limits.check_call(terms.amount, self._network.token)
         call.observer(
@@ -136,8 +244,8 @@ class Covering:
         # back, and no deadline runs yet.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECONCILE_SECONDS):
-                await self._reconcile()
-        has = await self.look(wallet.address)
+                await self.reconciler.payments()
+        has = await self.read_funds(wallet.address)
         check_clock(utc_now(), chain=has.at, host=server_date, skew=settings.skew)
         authorisation = authorise(
             terms,
@@ -157,22 +265,22 @@ class Covering:
         )
         cap = Money(authorisation.cap, self._network.token)
         held = self._ledger.held(self._network, wallet.address, has.at)
-        self.begin(call, ready, authorisation, funds=has)
+        self._begin(call, ready, authorisation, funds=has)
         if warning := has.warning(cap, held + cap.amount, self._network):
             call.notes.append(warning)
-        paid = Paid(ready, authorisation, None, call.path, "PAYMENT-SIGNATURE", Secret(""))
+        payment = self._payment(call, ready, authorisation, None, Secret(""))
         try:
             signature = await asyncio.to_thread(
                 wallet.sign_permit, authorisation, self._network, bounds
             )
         except (asyncio.CancelledError, errors.OpgError):
-            self._unsent(call, paid, "it was not signed")
+            payment.unsent(call, "it was not signed")
             raise
         return replace(
-            paid, value=payment_header(authorisation, signature, terms), signature=signature
+            payment, value=payment_header(authorisation, signature, terms), signature=signature
         )
 
-    def begin(
+    def _begin(
         self,
         call: RunningCall,
         ready: ReadyHost,
@@ -187,15 +295,15 @@ class Covering:
         all that is open."""
         from opg_magic.ledger.store import CallIntent
 
-        where = self._where()
+        site = self._call_site()
         intent = CallIntent(
             id=call.id,
             created_at=call.created_at,
             network=self._network,
-            kernel_id=where.kernel_id,
+            kernel_id=site.kernel_id,
             model=call.prompt.model,
-            notebook=where.notebook,
-            cell=where.cell,
+            notebook=site.notebook,
+            cell=site.cell,
             tee_id=ready.host.tee_id,
             prompt=call.prompt.text,
             authorisation=authorisation,

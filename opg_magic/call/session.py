@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from opg_magic import errors
 from opg_magic.models import (
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opg_magic.call.agreement import Agreement
+    from opg_magic.call.direct import DirectRoute
     from opg_magic.call.engine import Engine
-    from opg_magic.call.reconciling import Outcome
-    from opg_magic.call.state import CallOptions, EngineSettings, ReadyHost
+    from opg_magic.call.settlements import Outcome
+    from opg_magic.call.state import CallOptions, CallSite, EngineSettings, ReadyHost
     from opg_magic.ledger.store import Ledger
     from opg_magic.network.background import BackgroundLoop, Stopped
     from opg_magic.settings.limits import Limits
@@ -101,6 +102,14 @@ class Spending:
     running: int
 
 
+class Connected(NamedTuple):
+    """A network in use: its profile, the engine of its calls, and the way to its hosts."""
+
+    network: Network
+    engine: Engine
+    route: DirectRoute
+
+
 class Session:
     """One kernel's state.  Calls may come from any thread; they run on one background loop."""
 
@@ -114,7 +123,7 @@ class Session:
         self._lock = threading.RLock()
         self._background: BackgroundLoop | None = None
         self._ledger: Ledger | None = None
-        self._engines: dict[str, tuple[Network, Engine]] = {}
+        self._engines: dict[str, Connected] = {}
         self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
@@ -218,19 +227,21 @@ class Session:
         return profiles.resolve(name, self.settings, state=self._sim_state)
 
     def _engine(self, name: str | None, observer: Observer | None) -> Engine:
+        return self._connected(name, observer).engine
+
+    def _connected(self, name: str | None = None, observer: Observer | None = None) -> Connected:
         wanted = name or self.settings.get("network")
         with self._lock:
             if wanted == profiles.SIM and self._sim_state is None and observer is not None:
                 observer(Progress(Phase.QUOTE, note="starting the simulated network"))
             network = self._profile(wanted)
             known = self._engines.get(wanted)
-            if known is not None and known[0] == network:
-                return known[1]
+            if known is not None and known.network == network:
+                return known
             if known is not None:
-                self._run(known[1].aclose())
-            engine = self._build(network)
-            self._engines[wanted] = (network, engine)
-            return engine
+                self._run(known.engine.aclose())
+            self._engines[wanted] = self._build(network)
+            return self._engines[wanted]
 
     def _by_id(self, options: CallOptions) -> CallOptions:
         """The simulated network's hosts have names; everything below the session knows ids
@@ -248,32 +259,31 @@ class Session:
             )
         return options
 
-    def _build(self, network: Network) -> Engine:
+    def _build(self, network: Network) -> Connected:
+        from opg_magic.call.direct import DirectRoute
         from opg_magic.call.engine import Engine
-        from opg_magic.call.state import Where
-        from opg_magic.network.registry import RegistryReader
-        from opg_magic.network.transport import HostPool
         from opg_magic.settings import prices
-        from opg_magic.wallet.chain import PaymentChain
 
-        ledger = (
-            self.ledger
-        )  # here, not on the loop: its lock may be held by the thread that waits for the loop
+        # Here, not on the loop: its lock may be held by the thread that waits for the loop.
+        ledger = self.ledger
         price_list = prices.load(self.settings.get("prices_file"))
 
-        async def make() -> Engine:
-            return Engine(
-                network=network,
-                registry=RegistryReader(network),
-                pool=HostPool(proxy=network.proxy),
-                chain=PaymentChain(network),
-                wallet=lambda: self._wallet(network),
-                ledger=ledger,
-                price_list=price_list,
-                where=lambda: Where(self.kernel_id, notebook_name(), execution_count()),
+        async def make() -> Connected:
+            site = self._call_site
+            route = DirectRoute(
+                network, ledger, wallet=lambda: self._wallet(network), call_site=site
             )
+            engine = Engine(
+                network=network, route=route, ledger=ledger, price_list=price_list, call_site=site
+            )
+            return Connected(network, engine, route)
 
         return self._run(make())
+
+    def _call_site(self) -> CallSite:
+        from opg_magic.call.state import CallSite
+
+        return CallSite(self.kernel_id, notebook_name(), execution_count())
 
     def _wallet(self, network: Network) -> Wallet:
         from opg_magic.wallet.keys import open_wallet
@@ -356,10 +366,10 @@ class Session:
             raise errors.LedgerError(
                 "the ledger holds no receipt yet", hint="Run a cell that starts with %%opg."
             )
-        from opg_magic.call.reconciling import shown_again
+        from opg_magic.call.saved import saved_answer
 
         roots = self.simulated_roots()
-        return shown_again(
+        return saved_answer(
             receipt, self.settings, simulated_roots=roots, include_withheld=unverified
         )
 
@@ -394,14 +404,14 @@ class Session:
     def hosts(self) -> list[HostRow]:
         """Every listed host, its certificate and attestation checked now."""
         engine = self._engine(None, None)
-        snapshot, outcomes = self._run(engine.hosts(self._engine_settings(engine.network)))
+        snapshot, outcomes = self._run(engine.hosts.survey(self._engine_settings(engine.network)))
         names = {row["tee_id"]: row["name"] for row in (self._sim_state or {}).get("hosts", ())}
         rows = [
             _host_row(
                 host,
                 snapshot.evidence(host.tee_id),
                 outcomes[host.tee_id],
-                engine.set_aside.get(host.tee_id),
+                engine.hosts.set_aside.get(host.tee_id),
                 names.get(host.tee_id) if engine.network.simulated else None,
             )
             for host in snapshot.hosts
@@ -423,10 +433,9 @@ class Session:
         """
         from opg_magic.wallet.funds import allowance_words
 
-        engine = self._engine(None, None)
-        network = engine.network
+        network, _, route = self._connected()
         wallet = self._wallet(network)
-        funds, held = self._run(engine.funds(wallet.address))
+        funds, held = self._run(route.funds(wallet.address))
         info = {
             "network": network.title,
             "address": wallet.address,
@@ -459,12 +468,12 @@ class Session:
         name = self.settings.get("network")
         running = self._sim_state is not None
         known = self._engines.get(name)
-        seen = None if known is None else known[1].funds_seen
+        seen = None if known is None else known.route.payments.funds_seen
         if known is None or seen is None:
             wallet = "not asked yet: %opg wallet"
         else:
-            left, at = allowance_words(seen.allowance, known[0]), f"{seen.at:%H:%M} UTC"
-            wallet = f"{Money(seen.balance, known[0].token)}, allowance {left} (at {at})"
+            left, at = allowance_words(seen.allowance, known.network), f"{seen.at:%H:%M} UTC"
+            wallet = f"{Money(seen.balance, known.network.token)}, allowance {left} (at {at})"
         return {
             "network": name + (" (simulated)" if name == profiles.SIM else ""),
             "simulated network": "in use" if running else "not started by this kernel",
@@ -480,7 +489,7 @@ class Session:
     def reconcile(self) -> int:
         """Ask the payment chain what was taken under authorisations that are over; returns how many
         became known."""
-        known = self._run(self._engine(None, None).afterwards.payments(young=True))
+        known = self._run(self._connected().route.payments.reconciler.payments(young=True))
         self._changed()
         return known
 
@@ -489,10 +498,8 @@ class Session:
 
         ``watch``: until none waits any more, or the last can no longer come; an interrupt ends it.
         """
-        afterwards = self._engine(None, None).afterwards
-        found = self._run(
-            afterwards.wait_for_settlements(ids) if watch else afterwards.settlements(ids)
-        )
+        settlements = self._engine(None, None).settlements
+        found = self._run(settlements.look_until_found(ids) if watch else settlements.look(ids))
         self._changed()
         return found
 
@@ -500,7 +507,7 @@ class Session:
         """The host builds that are listed now, by PCR hash, with the registry's version and whether
         they are pinned."""
         engine = self._engine(None, None)
-        snapshot, _ = self._run(engine.hosts(self._engine_settings(engine.network)))
+        snapshot, _ = self._run(engine.hosts.survey(self._engine_settings(engine.network)))
         pinned = {pin.lower() for pin in self.settings.get("pinned_pcrs")}
         known: dict[str, Build] = {}
         for host in snapshot.hosts:
@@ -588,15 +595,15 @@ class Session:
         set; base units."""
         from opg_magic.wallet.funds import approved
 
-        engine = self._engine(None, None)
-        funds, _ = self._run(engine.funds(self._wallet(engine.network).address))
-        return funds.allowance, approved(funds.allowance, amount, add=add, network=engine.network)
+        network, _, route = self._connected()
+        funds, _ = self._run(route.funds(self._wallet(network).address))
+        return funds.allowance, approved(funds.allowance, amount, add=add, network=network)
 
     def approve(self, amount: int) -> str:
         """Let Permit2 move ``amount`` base units in all from the wallet; returns the transaction's
         hash."""
-        engine = self._engine(None, None)
-        return str(self._run(engine.approve(self._wallet(engine.network), amount)))
+        network, _, route = self._connected()
+        return self._run(route.approve(self._wallet(network), amount))
 
     def simnet(self, command: list[str]) -> str:
         """Run ``opg simnet COMMAND`` and return what it says."""
@@ -650,9 +657,9 @@ class Session:
         """End cleanly: close connections, forget session ids, stop the loop."""
         with self._lock:
             if self._background is not None:
-                for _, engine in self._engines.values():
+                for known in self._engines.values():
                     with suppress(Exception):
-                        self._background.run(lambda _emit, e=engine: e.aclose())  # type: ignore[misc]
+                        self._background.run(lambda _emit, e=known.engine: e.aclose())  # type: ignore[misc]
                 self._engines.clear()
                 self._background.close()
                 self._background = None

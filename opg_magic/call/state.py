@@ -1,5 +1,4 @@
-"""A call on its way: what was asked for, under which settings, who may answer, and what pays for
-it."""
+"""A call on its way: what was asked for, under which settings, who may answer, what pays."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from opg_magic.models import (
     AttestationEvidence,
-    Authorisation,
     ChannelEvidence,
     Host,
+    ModelPrice,
     Progress,
     Prompt,
     RegistryEvidence,
@@ -23,11 +22,10 @@ from opg_magic.models import (
     arguments,
 )
 from opg_magic.models.networks import Network
-from opg_magic.models.secret import Secret
 from opg_magic.protocol.x402 import MAX_SECONDS
-from opg_magic.wallet.upto import UptoSession
 
 if TYPE_CHECKING:
+    from opg_magic.call.route import Payment
     from opg_magic.settings.limits import Limits
     from opg_magic.verify.policy import Policy
 
@@ -35,7 +33,7 @@ Observer = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class CallSite:
     """Where a call was made: kernel, notebook file name and cell number, as far as known."""
 
     kernel_id: str
@@ -45,7 +43,9 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What one call may differ in.  ``max_cost`` in base units; None means the settings' value."""
+    """What one call may set for itself; None means the settings' value.
+
+    ``max_cost`` in base units, ``timeout`` in seconds.  Raises ArgumentError."""
 
     host: str | None = None
     network: str | None = None
@@ -73,7 +73,9 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The settings that an engine works under, read once per call by the session."""
+    """The settings that an engine works under, read once per call by the session.
+
+    ``timeout``, ``skew`` and the two ages are in seconds."""
 
     policy: Policy
     limits: Limits
@@ -103,7 +105,9 @@ class ReadyHost:
 
 @dataclass(slots=True)
 class RunningCall:
-    """What is known so far of one running call."""
+    """What is known so far of one running call.
+
+    ``timeout`` in seconds; ``price`` that of ``model_sent``, None if it is not known."""
 
     id: str
     created_at: datetime
@@ -116,6 +120,7 @@ class RunningCall:
     limits: Limits
     timeout: float
     timeout_is_users: bool
+    price: ModelPrice | None
     observer: Observer
     notes: list[str] = field(default_factory=list)
     #: A payment header or a session id may have left this machine for this call.
@@ -145,22 +150,14 @@ def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What covers a call: an open session that it joins, or an authorisation of its own
-    (``session`` None).
+class PreparedCall:
+    """A call that is reserved and signed for, and not sent yet."""
 
-    ``name`` and ``value`` are the header that spends; ``signature`` is that of the authorisation of
-    its own."""
-
+    call: RunningCall
     ready: ReadyHost
-    authorisation: Authorisation
-    session: UptoSession | None
-    path: str
-    name: str
-    value: Secret[str]
-    signature: Secret[str] | None = None
+    payment: Payment
+    settings: EngineSettings
 
 
 class SessionGone(Exception):
-    """The host answered that the joined session is expired or exhausted: nothing charged for this
-    call."""
+    """The host has closed the payment session that the call joined.  The call was not charged."""

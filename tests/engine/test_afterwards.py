@@ -9,7 +9,7 @@ import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import reconciling
+from opg_magic.call import reconciling, settlements
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
@@ -27,7 +27,7 @@ def ask(session: Session, text: str = QUESTION, host: str = "anna", **more):
 
 
 def forget_open_sessions(session: Session) -> None:
-    session._engines["sim"][1]._sessions.clear()
+    session._engines["sim"][1].route.payments.sessions.clear()
 
 
 def test_a_sessions_sum_is_shared_out_over_its_calls(
@@ -90,10 +90,10 @@ def test_a_batch_is_found_and_proven_after_the_call(session: Session, honest_sim
 def test_a_batch_is_found_by_itself_in_the_background(
     session: Session, honest_simnet: RunningSimnet, monkeypatch
 ):
-    monkeypatch.setattr(reconciling, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(settlements, "FIRST_LOOK", 0.05)
     answer = ask(session, settle="batch")
     honest_simnet.settle_batch()
-    watching = session._engines["sim"][1].afterwards._watching
+    watching = session._engines["sim"][1].settlements._watching
     (task,) = tuple(watching)
 
     async def ended(_emit):
@@ -160,23 +160,23 @@ def test_disagreement_is_no_failure_of_any_host(session: Session, honest_simnet:
 
 
 def test_watching_ends_when_it_was_found_elsewhere_meanwhile(session: Session, monkeypatch):
-    monkeypatch.setattr(reconciling, "FIRST_LOOK", 0.01)
+    monkeypatch.setattr(settlements, "FIRST_LOOK", 0.01)
     ask(session)
-    afterwards = session._engines["sim"][1].afterwards
+    finder = session._engines["sim"][1].settlements
     looks = iter(
         [
             [
-                reconciling.Outcome("A", "pending", "not yet"),
-                reconciling.Outcome("B", "settled", "tx"),
+                settlements.Outcome("A", "pending", "not yet"),
+                settlements.Outcome("B", "settled", "tx"),
             ],
             [],
         ]
     )
 
-    async def settlements(_ids=None):
+    async def look(_ids=None):
         return next(looks)
 
-    monkeypatch.setattr(afterwards, "settlements", settlements)
+    monkeypatch.setattr(finder, "look", look)
     assert [(o.receipt_id, o.status) for o in session.settle(watch=True)] == [
         ("A", "settled"),
         ("B", "settled"),
@@ -223,7 +223,7 @@ def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(
     async def never(_authorisation):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(engine._chain, "payment_evidence", never)
+    monkeypatch.setattr(engine.route.chain, "payment_evidence", never)
     assert ask(session).cost.charge is Charge.CLAIMED
     assert session.spending().kernel_reserved.amount == 2 * 10**17
 

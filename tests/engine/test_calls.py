@@ -212,7 +212,7 @@ def test_receipts_and_ledger_hold_no_secret(session, honest_simnet: RunningSimne
     answer = ask(session)
     ask(session)
     engine = session._engines["sim"][1]
-    (open_session,) = tuple(engine._sessions)
+    (open_session,) = tuple(engine.route.payments.sessions)
     key = honest_simnet.wallet_key.reveal().hex()
     session.ledger.close()
     written = b"".join(p.read_bytes() for p in (tmp_path / "home").rglob("*") if p.is_file())
@@ -257,7 +257,7 @@ def test_attack_07_a_cached_reading_beyond_its_time_never_counts(
     async def unreachable():
         raise errors.NetworkUnavailable("registry unreachable")
 
-    engine._registry.snapshot = unreachable
+    engine.route.directory.snapshot = unreachable
     with pytest.raises(errors.NetworkUnavailable, match="registry unreachable"):
         ask(session)
     assert session.ledger.count() == 1
@@ -274,7 +274,7 @@ def test_a_settled_session_lowers_its_reservation_to_what_was_taken(
     honest_simnet.settle_now()
     monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(0))
     engine = session._engines["sim"][1]
-    engine._sessions.clear()
+    engine.route.payments.sessions.clear()
     assert session.reconcile() == 1
     assert session.spending().kernel_reserved.amount == answer.cost.amount.amount
     assert session.reconcile() == 0

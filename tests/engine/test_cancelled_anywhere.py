@@ -52,7 +52,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
     cap = 10**17
     seen = set()
     for step in range(1, 200):
-        engine._sessions.clear()
+        engine.route.payments.sessions.clear()
         reserved = session.spending().kernel_reserved.amount
         count = session.ledger.count()
 

@@ -63,7 +63,7 @@ def test_attack_41_a_session_of_no_usable_name_keeps_the_answer_and_is_not_joine
         _kept(session, answer)
         assert answer.cost.charge is Charge.CLAIMED
         assert any("no later call joins it" in note for note in answer.notes), name
-        assert list(session._engines["sim"][1]._sessions) == []
+        assert list(session._engines["sim"][1].route.payments.sessions) == []
 
 
 @pytest.mark.parametrize("what", ["tee_id", "tee_id[2:]", "key", "name", "nonce"])
@@ -72,7 +72,7 @@ def test_attack_41_what_stands_in_every_receipt_is_no_session_id(
 ):
     anna = honest_simnet.host("anna")
     document = session.ask(PROMPT, CallOptions(host="anna")).receipt.document
-    session._engines["sim"][1]._sessions.clear()
+    session._engines["sim"][1].route.payments.sessions.clear()
     name = {
         "tee_id": anna.tee_id[:24],
         "tee_id[2:]": anna.tee_id[2:].upper(),
@@ -129,15 +129,15 @@ def test_attack_41_an_answer_that_repeats_the_session_id_is_kept_and_leaves_no_r
         _saying(monkeypatch, f"the answer begins {said} and ends")
         _refused(session, mine)
         assert session.ledger.count() == 0
-        assert list(session._engines["sim"][1]._sessions) == []
+        assert list(session._engines["sim"][1].route.payments.sessions) == []
     # Also the id of a session that was joined.
     with monkeypatch.context() as honest:
         _saying(honest, "fine")
         session.ask(WHOLE, CallOptions(host="anna"))
-    assert len(list(session._engines["sim"][1]._sessions)) == 1
+    assert len(list(session._engines["sim"][1].route.payments.sessions)) == 1
     _refused(session, mine)
     assert session.ledger.count() == 1
-    assert session._engines["sim"][1].set_aside
+    assert session._engines["sim"][1].hosts.set_aside
 
 
 def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_receipt(
@@ -157,7 +157,7 @@ def test_attack_41_an_answer_that_repeats_the_payment_s_signature_leaves_no_rece
     for form in ("{0}", "0x{0}", "{1}"):
         tell[:] = [form]
         _refused(session, *seen)
-        session._engines["sim"][1]._sessions.clear()
+        session._engines["sim"][1].route.payments.sessions.clear()
     assert session.ledger.count() == 0
 
 

@@ -112,16 +112,16 @@ def test_a_clock_that_is_off_is_refused_before_payment(
 def test_too_little_balance_or_allowance_is_said_before_signing(session: Session):
     session.ask(PROMPT)
     engine = session._engines["sim"][1]
-    engine._sessions.clear()
+    engine.route.payments.sessions.clear()
 
     async def poor(_address):
         return 10**16
 
-    engine._chain.balance = poor
+    engine.route.chain.balance = poor
     with pytest.raises(errors.WalletError, match=r"holds 0\.01 sim-OPG"):
         session.ask(PROMPT)
-    del engine._chain.balance
-    engine._chain.allowance = poor
+    del engine.route.chain.balance
+    engine.route.chain.allowance = poor
     with pytest.raises(errors.WalletError, match="Permit2 may take"):
         session.ask(PROMPT)
 
@@ -129,7 +129,7 @@ def test_too_little_balance_or_allowance_is_said_before_signing(session: Session
 def test_a_crash_between_intent_and_end_leaves_a_known_unfinished_call(session: Session):
     session.ask(PROMPT)
     engine = session._engines["sim"][1]
-    engine._sessions.clear()
+    engine.route.payments.sessions.clear()
 
     class Crash(BaseException):
         pass
@@ -140,7 +140,7 @@ def test_a_crash_between_intent_and_end_leaves_a_known_unfinished_call(session: 
         def sign_permit(self, *_):
             raise Crash
 
-    engine._covering.wallet = Wallet
+    engine.route.payments.wallet = Wallet
     with pytest.raises(Crash):
         session.ask(PROMPT)
     assert len(session.ledger.open_authorisations()) == 2

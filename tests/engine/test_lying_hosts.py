@@ -93,7 +93,7 @@ def test_a_host_that_is_named_is_no_longer_set_aside(
     with pytest.raises(errors.HostUnavailable):
         session.agree(prompt, hosts=3)
     assert ask(session, "anna").receipt.document["host"]["tee_id"] == anna
-    assert session._engines["sim"][1].set_aside == {}
+    assert session._engines["sim"][1].hosts.set_aside == {}
     assert len(session.agree(prompt, hosts=3).answers) == 3
 
 
@@ -284,7 +284,7 @@ def test_a_host_whose_gateway_is_dead_is_shown_so_and_tried_last(
     with pytest.raises(errors.HostUnavailable, match="answers 502"):
         ask(session)
     assert session.spending().kernel_reserved.amount == 0
-    hosts = session._engines["sim"][1]._hosts
+    hosts = session._engines["sim"][1].hosts
     order = hosts.in_order(hosts._snapshot)
     assert order[-1].tee_id == row.host.tee_id
     # Asked for now, not remembered: once it is back, it is good.
@@ -297,12 +297,12 @@ def test_calls_go_on_with_the_others_where_one_gateway_is_dead(
 ):
     session.hosts()
     engine = session._engines["sim"][1]
-    first = engine._hosts.in_order(engine._hosts._snapshot)[0]
+    first = engine.hosts.in_order(engine.hosts._snapshot)[0]
     name = honest_simnet.host(first.tee_id).name
     honest_simnet.cheat(name, "gateway-down")
     # Its attestation, seen a moment ago, would still do: the terms of payment are what it cannot
     # give.
     answer = ask(session, None)
     assert answer.receipt.document["host"]["tee_id"] != first.tee_id
-    assert first.tee_id not in session._engines["sim"][1].set_aside
-    assert engine._hosts.in_order(engine._hosts._snapshot)[-1].tee_id == first.tee_id
+    assert first.tee_id not in session._engines["sim"][1].hosts.set_aside
+    assert engine.hosts.in_order(engine.hosts._snapshot)[-1].tee_id == first.tee_id

@@ -36,7 +36,7 @@ def ask(session: Session, text: str = "Is 561 prime?", **more: Any) -> Answer:
 
 
 def settle(session: Session, simnet: RunningSimnet) -> None:
-    session._engines["sim"][1]._sessions.clear()
+    session._engines["sim"][1].route.payments.sessions.clear()
     simnet.settle_now()
     session.reconcile()
 
@@ -44,16 +44,16 @@ def settle(session: Session, simnet: RunningSimnet) -> None:
 def let_deadlines_pass(session: Session) -> None:
     """Reconcile as if the chain's newest block were past every deadline."""
     engine = session._engines["sim"][1]
-    engine._sessions.clear()
-    asked = engine._chain.payment_evidence
+    engine.route.payments.sessions.clear()
+    asked = engine.route.chain.payment_evidence
 
     async def later(authorisation: Authorisation) -> SettlementTx:
         found = await asked(authorisation)
         return replace(found, status="unspent") if found.status == "open" else found
 
-    engine._chain.payment_evidence = later
+    engine.route.chain.payment_evidence = later
     session.reconcile()
-    del engine._chain.payment_evidence
+    del engine.route.chain.payment_evidence
 
 
 def test_a_charge_is_claimed_until_the_chain_shows_it(
@@ -145,7 +145,7 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(
 ):
     ask(session)
     engine = session._engines["sim"][1]
-    engine._sessions.clear()
+    engine.route.payments.sessions.clear()
 
     class Crash(BaseException):
         pass
@@ -156,7 +156,7 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(
         def sign_permit(self, *_: Any) -> None:
             raise Crash
 
-    engine._covering.wallet = Dies
+    engine.route.payments.wallet = Dies
     with pytest.raises(Crash):
         ask(session, "Is 7 prime?")
     assert list(session.receipts()["charge"]) == ["claimed", "unknown"]
@@ -172,7 +172,7 @@ def test_asked_for_by_name_a_payment_of_this_minute_is_looked_up(
 ):
     monkeypatch.setattr(reconciling, "RECONCILE_AFTER", timedelta(hours=1))
     ask(session)
-    session._engines["sim"][1]._sessions.clear()
+    session._engines["sim"][1].route.payments.sessions.clear()
     honest_simnet.settle_now()
     assert session.reconcile() == 1
 

@@ -17,6 +17,8 @@ from support.simnet import RunningSimnet
 from support.waiting import until
 
 from opg_magic import errors
+from opg_magic.call import agreement
+from opg_magic.call.payment import UptoPayment
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.display.card import of_kept
@@ -50,7 +52,7 @@ class Lock:
 
 def _before(session: Session, monkeypatch: pytest.MonkeyPatch, name: str, act) -> None:
     """``act`` happens just before a method of the engine's last step runs."""
-    engine = session._engines["sim"][1]._concluder
+    engine = session._engines["sim"][1]._finisher
     method = getattr(engine, name)
 
     def first(*args, **kwargs):
@@ -220,22 +222,21 @@ def test_a_stop_while_several_hosts_answer_says_unknown(
 
 def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, monkeypatch):
     session.hosts()
-    engine = session._engines["sim"][1]
-    cover_all = engine.cover_all
+    prepare_several = agreement.prepare_several
 
     async def stopped_after(*args, **kwargs):
-        covered = await cover_all(*args, **kwargs)
+        prepared = await prepare_several(*args, **kwargs)
         asyncio.current_task().cancel()
-        return covered
+        return prepared
 
-    monkeypatch.setattr(engine, "cover_all", stopped_after)
+    monkeypatch.setattr(agreement, "prepare_several", stopped_after)
     with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
         session.agree(PROMPT, hosts=3)
     assert session.spending().kernel_reserved.amount == 0
     assert session.ledger.unfinished(include_running=True) == []
 
 
-@pytest.mark.parametrize("step", ["_cost", "_keep_session"])
+@pytest.mark.parametrize("step", ["cost", "keep"])
 def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(
     session: Session, monkeypatch, step: str
 ):
@@ -245,11 +246,11 @@ def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(session._engines["sim"][1]._concluder, step, broken)
+        patched.setattr(UptoPayment, step, broken)
         with pytest.raises(errors.CallFailed, match="ZeroDivisionError") as failed:
             session.ask(PROMPT)
     assert failed.value.charge is Charge.CLAIMED
-    if step == "_cost":
+    if step == "cost":
         assert failed.value.came["text"]
     else:
         assert session.ledger.get(failed.value.receipt_id).text
@@ -262,14 +263,14 @@ def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(
     session.hosts()
     anna = honest_simnet.host("anna").tee_id
     engine = session._engines["sim"][1]
-    send = engine._send
+    send = engine.send
 
-    async def broken(call, paid, settings):
-        if paid.ready.host.tee_id == anna:
+    async def broken(prepared):
+        if prepared.ready.host.tee_id == anna:
             raise ZeroDivisionError
-        return await send(call, paid, settings)
+        return await send(prepared)
 
-    monkeypatch.setattr(engine, "_send", broken)
+    monkeypatch.setattr(engine, "send", broken)
     monkeypatch.setattr(session.ledger, "supplement", lambda *_: 1 / 0)
     agreed = session.agree(PROMPT, hosts=3, quorum=2)
     assert len(agreed.answers) == 2

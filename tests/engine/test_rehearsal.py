@@ -14,7 +14,7 @@ from support.simnet import RunningSimnet
 
 from opg_magic import errors
 from opg_magic.call.session import Session
-from opg_magic.call.state import CallOptions, Where
+from opg_magic.call.state import CallOptions, CallSite
 from opg_magic.models import ModelPrice, Prompt
 
 
@@ -30,7 +30,7 @@ def _nothing_was_begun(session: Session) -> None:
     assert session.ledger.count() == 0
     assert session.ledger.unfinished(include_running=True) == []
     assert session.spending().kernel_reserved.amount == 0
-    assert session._engines["sim"][1].set_aside == {}
+    assert session._engines["sim"][1].hosts.set_aside == {}
 
 
 UNSAYABLE = [
@@ -66,8 +66,8 @@ def test_a_call_whose_notebook_has_no_name_that_can_be_kept_is_not_paid_for(
     session: Session, monkeypatch
 ):
     session.hosts()
-    concluder = session._engines["sim"][1]._concluder
-    monkeypatch.setattr(concluder, "_where", lambda: Where("kernel", "study.ipynb", cell=-1))
+    engine = session._engines["sim"][1]
+    monkeypatch.setattr(engine, "_call_site", lambda: CallSite("kernel", "study.ipynb", cell=-1))
     with pytest.raises(
         errors.ConfigError, match=r"no receipt of this call could be made.*notebook.cell"
     ):
@@ -88,18 +88,18 @@ def test_a_host_whose_entry_no_receipt_can_hold_is_passed_over(
     session: Session, honest_simnet: RunningSimnet, monkeypatch
 ):
     session.hosts()
-    hosts = session._engines["sim"][1]._hosts
+    hosts = session._engines["sim"][1].hosts
     anna = honest_simnet.host("anna").tee_id
-    make_ready = hosts.make_ready
+    check = hosts.check
 
     async def with_a_fault(host, *more):
-        ready = await make_ready(host, *more)
+        ready = await check(host, *more)
         if host.tee_id == anna:
             bad = replace(ready.host, tee_type="nitro")
             return replace(ready, host=bad, registry=replace(ready.registry, entry=bad))
         return ready
 
-    monkeypatch.setattr(hosts, "make_ready", with_a_fault)
+    monkeypatch.setattr(hosts, "check", with_a_fault)
     with pytest.raises(
         errors.HostUnavailable, match=r"no receipt could be made of a call to host .*tee_type"
     ):

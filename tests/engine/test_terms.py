@@ -27,7 +27,7 @@ def offers(session: Session, monkeypatch: pytest.MonkeyPatch) -> Offers:
     """Let the hosts ask for other terms: ``offers(amount=…)`` for all, ``offers(anna={…})`` for
     one."""
     engine = session._engine(None, None)
-    client_of = engine._pool.client
+    client_of = engine.route.pool.client
 
     def change(hosts: dict[str, dict[str, Any]] | None = None, **all_of_them: Any) -> None:
         def client(host: Any) -> Any:
@@ -45,7 +45,7 @@ def offers(session: Session, monkeypatch: pytest.MonkeyPatch) -> Offers:
             monkeypatch.setattr(made, "probe_terms", probe, raising=False)
             return made
 
-        monkeypatch.setattr(engine._pool, "client", client)
+        monkeypatch.setattr(engine.route.pool, "client", client)
 
     return change
 
@@ -72,13 +72,13 @@ def test_the_deadline_signed_is_the_shorter_of_offer_and_setting(
 def test_a_session_lasts_as_what_was_signed_allows(session: Session, offers: Offers):
     session.ask(PROMPT)
     engine = session._engines["sim"][1]
-    (open_session,) = engine._sessions
+    (open_session,) = engine.route.payments.sessions
     left = open_session.answer_by - open_session.last_used
     assert 160 < left.total_seconds() <= 165
-    engine._sessions.clear()
+    engine.route.payments.sessions.clear()
     offers(maxTimeoutSeconds=900)
     session.ask(PROMPT)
-    (open_session,) = engine._sessions
+    (open_session,) = engine.route.payments.sessions
     assert 460 < (open_session.answer_by - open_session.last_used).total_seconds() <= 465
 
 
@@ -136,7 +136,7 @@ def test_where_one_host_asks_for_too_much_another_may_answer(session: Session, o
     offers(hosts={name: {"amount": str(5 * CAP)} for name in names[:-1]})
     answer = session.ask(PROMPT)
     assert answer.receipt.document["host"]["tee_id"] == session._sim_state["hosts"][-1]["tee_id"]
-    assert first.set_aside == {}
+    assert first.hosts.set_aside == {}
 
 
 # ----------------------------------------------------------------------------- which limit, and how
@@ -214,7 +214,7 @@ def test_an_open_payment_counts_whole_against_the_balance(session: Session):
     async def enough_for_one(_address: str) -> int:
         return CAP * 3 // 2
 
-    engine._chain.balance = enough_for_one
+    engine.route.chain.balance = enough_for_one
     # The session of the first carries a second call; another host needs an authorisation of its
     # own.
     session.ask(PROMPT, CallOptions(host="anna"))
@@ -232,7 +232,7 @@ def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(sess
     async def nearly_used_up(_address: str) -> int:
         return CAP * 2
 
-    engine._chain.allowance = nearly_used_up
+    engine.route.chain.allowance = nearly_used_up
     answer = session.ask(PROMPT)
     assert any("nearly used up: 0.1 sim-OPG is left" in note for note in answer.notes)
     info = session.wallet_info()
@@ -255,8 +255,8 @@ def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch
         sent.append(amount)
         return "0xabc"
 
-    engine._chain.allowance = left
-    monkeypatch.setattr(engine, "approve", approve)
+    engine.route.chain.allowance = left
+    monkeypatch.setattr(engine.route, "approve", approve)
     monkeypatch.setattr(wallet, "session", lambda _options=None: session)
     for arguments in (["5"], ["5", "--set"], ["5", "--add"]):
         assert main.main(["wallet", "approve", *arguments]) == 0

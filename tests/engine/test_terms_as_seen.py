@@ -51,7 +51,7 @@ def test_a_session_that_its_host_ended_before_we_thought_is_paid_once(tmp_path: 
             assert not first.notes and not third.notes
             # One for the first call, and one for the other two.
             assert len(session.ledger.open_authorisations()) == 2
-            session._engines["sim"][1]._sessions.clear()
+            session._engines["sim"][1].route.payments.sessions.clear()
             net.settle_now()
             session.reconcile()
             rows = session.receipts()
@@ -88,7 +88,7 @@ def test_a_call_is_made_once_the_limit_allows_the_cap(net: RunningSimnet, tmp_pa
         auth = entry.authorisation
         assert auth.cap == terms.cap
         assert auth.deadline - auth.valid_after - VALID_AFTER_MARGIN == min(terms.deadline, 600)
-        (opened,) = session._engines["sim"][1]._sessions
+        (opened,) = session._engines["sim"][1].route.payments.sessions
         assert opened.timing.idle == terms.idle
         # The rest of the cap carries the next call.
         session.ask(PROMPT)

@@ -99,11 +99,11 @@ def _show(kernel: Kernel, which: str, *, unverified: bool) -> None:
         )
     verdict = receipt.verdict_at_creation
     if verdict is not None and (unverified or not verdict.withheld):
-        from opg_magic.call.reconciling import shown_again
+        from opg_magic.call.saved import saved_answer
 
         try:
             roots = session.simulated_roots()
-            answer = shown_again(
+            answer = saved_answer(
                 receipt, session.settings, simulated_roots=roots, include_withheld=unverified
             )
         except CallFailed as problem:

@@ -1,0 +1,294 @@
+"""Steps 2 to 4 of a call: which hosts may be used, in which order, and why the others may not.
+
+A host may be used if the registry lists it as active, its certificate is the registered one and its
+attestation is good."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from opg_magic import errors
+from opg_magic.call.state import (
+    CallOptions,
+    EngineSettings,
+    ReadyHost,
+    RunningCall,
+    kernel_trust,
+    utc_now,
+)
+from opg_magic.models import (
+    AttestationEvidence,
+    Evidence,
+    Host,
+    RequestEvidence,
+    ResponseEvidence,
+    Status,
+)
+from opg_magic.models.networks import Network
+
+if TYPE_CHECKING:
+    from opg_magic.call.route import Route
+    from opg_magic.network.registry import RegistrySnapshot
+
+T = TypeVar("T")
+
+#: A host that could not be reached is tried after the others for this long.
+DOWN_SECONDS = 60.0
+
+
+class KnownHosts:
+    """The hosts of one network, as one kernel has seen them.
+
+    Owns the last reading of the registry, what was checked of each host, and which are skipped."""
+
+    def __init__(self, network: Network, route: Route) -> None:
+        self._network = network
+        self._route = route
+        self._snapshot: RegistrySnapshot | None = None
+        self._reading = asyncio.Lock()
+        self._order_seed = secrets.randbits(64)
+        self._ready: dict[str, ReadyHost] = {}
+        self._set_aside: dict[str, str] = {}
+        #: Hosts that could not be reached, and when: tried last for a while.
+        self._down: dict[str, datetime] = {}
+
+    @property
+    def set_aside(self) -> Mapping[str, str]:
+        """Skipped hosts: tee_id -> why.  Their answer failed, or they were not what the registry
+        says; none is chosen until the user names it."""
+        return MappingProxyType(self._set_aside)
+
+    def skip(self, host: Host, why: str) -> None:
+        """Do not choose this host again until the user names it."""
+        self._set_aside[host.tee_id] = why
+
+    def use_again(self, host: Host) -> None:
+        """The user named the host, and its certificate and attestation are good."""
+        self._set_aside.pop(host.tee_id, None)
+
+    async def snapshot(self, settings: EngineSettings) -> RegistrySnapshot:
+        """The registry as read at most ``registry_max_age`` ago; an older reading never counts."""
+        async with self._reading:
+            known = self._snapshot
+            if known is None or utc_now() - known.fetched_at > timedelta(
+                seconds=settings.registry_max_age
+            ):
+                known = self._snapshot = await self._route.directory.snapshot()
+            return known
+
+    def in_order(self, snapshot: RegistrySnapshot, wanted: str | None = None) -> list[Host]:
+        """Hosts to be tried, one after the other: the one named by the user, or all that are not
+        set aside."""
+        from opg_magic.network.host_order import order_hosts
+
+        # One order for all calls of a kernel, so that they share a session; another for the next
+        # kernel.
+        hosts = order_hosts(snapshot, wanted=wanted, rng=random.Random(self._order_seed))  # noqa: S311
+        if wanted is not None:
+            return hosts
+        since = utc_now() - timedelta(seconds=DOWN_SECONDS)
+        usable = [host for host in hosts if host.tee_id not in self._set_aside]
+        return sorted(usable, key=lambda host: self._down.get(host.tee_id, since) > since)
+
+    def note_down(self, host: Host) -> None:
+        """It could not be reached: others come first for a while, and what was seen of it counts no
+        more."""
+        self._down[host.tee_id] = utc_now()
+        self._ready.pop(host.tee_id, None)
+
+    @staticmethod
+    def refuse_too_few_rpcs(call: RunningCall, snapshot: RegistrySnapshot) -> None:
+        """A policy that is not met whatever the host answers ends the call before it is paid
+        for."""
+        if len(snapshot.rpcs) < call.policy.rpcs:
+            raise errors.NetworkUnavailable(
+                f"policy {call.policy.name} needs {call.policy.rpcs} RPCs of the registry chain "
+                f"that agree;"
+                f" {len(snapshot.rpcs)} answered. Nothing was sent.",
+                hint="Name more of them in your settings: registry_rpcs.",
+            )
+
+    async def first_usable(
+        self,
+        call: RunningCall,
+        options: CallOptions,
+        settings: EngineSettings,
+        use: Callable[[ReadyHost], Awaitable[T]],
+    ) -> T:
+        """What ``use`` returns for the first host that can be used: the one that the user named, or
+        one after the other.
+
+        The next one is tried only while nothing that can spend has left this machine.  Raises
+        HostUnavailable, LimitExceeded, or what ``use`` raises of a call that was sent."""
+        snapshot = await self.snapshot(settings)
+        candidates = self.in_order(snapshot, options.host)
+        if options.host is None:
+            candidates.sort(key=lambda host: self._route.payments.preference(call, host))
+        self.refuse_too_few_rpcs(call, snapshot)
+        problems: list[str] = []
+        too_dear: list[errors.LimitExceeded] = []
+        for host in candidates:
+            try:
+                return await use(await self.check(host, snapshot, settings))
+            except (errors.HostUnavailable, errors.PaymentRefused) as problem:
+                if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+                    self.skip(host, problem.message)
+                elif isinstance(problem, errors.HostUnavailable):
+                    self.note_down(host)
+                if options.host is not None or call.spendable_left:
+                    raise
+                if isinstance(problem, errors.LimitExceeded):
+                    # Another host may ask for a lower cap; where nothing is left of a limit, none
+                    # can.
+                    if not problem.room:
+                        raise
+                    too_dear.append(problem)
+                problems.append(f"{host.short_id}: {problem.message}")
+                call.notes.append(f"host {host.short_id} was not used: {problem.message}")
+        if too_dear:
+            raise min(too_dear, key=lambda refused: refused.cap or 0)
+        aside = [f"{_short(tee_id)}: {why} (set aside)" for tee_id, why in self._set_aside.items()]
+        raise errors.HostUnavailable(
+            "no host can be used now; nothing was paid. "
+            + "; ".join(dict.fromkeys([*problems, *aside])),
+            hint=_hint(self._set_aside),
+        )
+
+    def too_few(
+        self, snapshot: RegistrySnapshot, wanted: int, found: int, problems: list[str]
+    ) -> errors.HostUnavailable:
+        """Why several hosts could not be had: those that refused, those that are skipped, or no
+        more owners."""
+        aside = {
+            host.tee_id: why
+            for host in snapshot.hosts
+            if (why := self._set_aside.get(host.tee_id)) is not None
+        }
+        reasons = [
+            *problems,
+            *(f"{_short(tee_id)} is set aside: {reason}" for tee_id, reason in aside.items()),
+        ]
+        if not reasons:
+            reasons = [f"the registry lists active hosts of {found} owner{'s' * (found != 1)} only"]
+        why = "; ".join(reason.rstrip(".") for reason in reasons)
+        return errors.HostUnavailable(
+            f"{wanted} independent hosts are wanted, {found} can be used: {why}. Nothing was sent.",
+            hint=_hint(aside),
+        )
+
+    async def survey(
+        self, settings: EngineSettings
+    ) -> tuple[RegistrySnapshot, dict[str, ReadyHost | errors.OpgError]]:
+        """All listed hosts, each checked now: tee_id -> the host, or why it cannot be used.
+
+        Raises NetworkUnavailable where the registry cannot be read."""
+        snapshot = await self.snapshot(settings)
+
+        async def one(host: Host) -> ReadyHost | errors.OpgError:
+            try:
+                return await self.check(host, snapshot, settings, fresh=True)
+            except errors.OpgError as problem:
+                if not isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+                    self.note_down(host)
+                return problem
+
+        outcomes = await asyncio.gather(*(one(host) for host in snapshot.hosts))
+        return snapshot, {
+            host.tee_id: outcome for host, outcome in zip(snapshot.hosts, outcomes, strict=True)
+        }
+
+    async def check(
+        self,
+        host: Host,
+        snapshot: RegistrySnapshot,
+        settings: EngineSettings,
+        *,
+        fresh: bool = False,
+    ) -> ReadyHost:
+        """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked
+        for now.
+
+        ``fresh``: now in any case.  Raises HostUnavailable if its gateway is down, among others.
+        """
+        known = None if fresh else self._ready.get(host.tee_id)
+        registry = snapshot.evidence(host.tee_id)
+        if known is not None and utc_now() - known.checked_at <= timedelta(
+            seconds=settings.attestation_max_age
+        ):
+            if (
+                known.host.public_key == host.public_key
+                and known.host.tls_certificate == host.tls_certificate
+            ):
+                return replace(known, registry=registry, host=host)
+            del self._ready[host.tee_id]
+        channel = self._route.channel(host)
+        nonce = secrets.token_bytes(20)
+        asked_at = utc_now()
+        # The document first: it opens the pinned connection, so a wrong certificate ends here,
+        # before anything else.
+        document = await channel.attestation(nonce)
+        attestation = None if document is None else AttestationEvidence(document, nonce, utc_now())
+        health = await channel.health()
+        if health.status is not None and health.status >= 500:
+            raise errors.HostUnavailable(
+                f"host {host.short_id} is down: it answers {health.status} to /health. Nothing was "
+                f"sent."
+            )
+        ready = ReadyHost(
+            host, registry, channel.channel(), attestation, health.price_usd, asked_at
+        )
+        self._refuse_unattested(ready, settings)
+        self._ready[host.tee_id] = ready
+        self._down.pop(host.tee_id, None)
+        return ready
+
+    def _refuse_unattested(self, ready: ReadyHost, settings: EngineSettings) -> None:
+        """Before money: an attestation that was offered and is bad, or a registry entry that is not
+        active, ends it."""
+        from opg_magic.verify import attestation, registry
+
+        now = utc_now()
+        evidence = Evidence(
+            request=RequestEvidence("chat", "", "", ""),
+            response=ResponseEvidence(False, None, None, None, None, "", 0),
+            sent_at=now,
+            received_at=now,
+            signing_key=ready.host.public_key,
+            host=ready.host,
+            attestation=ready.attestation,
+            registry=ready.registry,
+            channel=ready.channel,
+            declared_simulated=self._network.simulated,
+        )
+        trust = kernel_trust(self._network, settings)
+        for check in (attestation.check, registry.check):
+            claim = check(evidence, trust)
+            missing_counts = claim.status is Status.MISSING and settings.policy.withhold_missing
+            if claim.status is Status.FAILED or (
+                missing_counts and claim.name in settings.policy.required
+            ):
+                raise errors.AttestationRefused(
+                    f"host {ready.host.short_id} was not paid: {claim.reason or claim.sentence}",
+                    hint="The host is set aside in this kernel until you name it (--host); another "
+                    "may answer.",
+                )
+
+
+def _hint(aside: Mapping[str, str]) -> str:
+    """What to do where no host, or too few, can be had."""
+    again = [
+        f"A host that is set aside is used again once you name it: --host {tee_id[:10]}"
+        for tee_id in aside
+    ]
+    return ". ".join([*again[:1], "See: %opg hosts"])
+
+
+def _short(tee_id: str) -> str:
+    return f"{tee_id[2:6]}…{tee_id[-4:]}"

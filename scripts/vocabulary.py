@@ -65,8 +65,34 @@ def source() -> str:
         _constant("SETTINGS", "readonly INamed[]", settings),
         _constant("NETWORKS", "readonly string[]", completion.networks()),
         _constant("MODELS", "readonly string[]", list(prices.load().models)),
+        *_card(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _card() -> list[str]:
+    """The words of the card, which its two judges and the page have in common."""
+    from opg_magic.receipt.face import third
+
+    named = {
+        "SAYS": ("What each check says where it passed.", third.SAYS),
+        "SAYS_SIMULATED": (
+            "The same of the attestation of a simulated network.",
+            third.SAYS_SIMULATED,
+        ),
+        "HEADINGS": ("What a check rests on; `{}` is whose kernel asked.", third.HEADINGS),
+        "UNMET": ("Checks that did not pass, by their status.", third.UNMET),
+        "OPEN": ("Those that can still come.", third.OPEN),
+        "HOSTS": ("Several hosts, a line each.", third.HOSTS),
+        "NOT_KNOWN": ("What no check says.", third.NOT_KNOWN),
+        "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
+    }
+    return [
+        f"/** {meaning} */\nexport const {name}"
+        + (": Readonly<Record<string, string>>" if isinstance(value, dict) else "")
+        + f" = {json.dumps(value, ensure_ascii=False, indent=2)};"
+        for name, (meaning, value) in named.items()
+    ]
 
 
 FLAG = """/**

@@ -3,7 +3,7 @@
  * or Markdown. The rules and the words are those of `opg verify` (opg_magic/audit/displays.py).
  */
 
-import { beginnings, face, FORM, FREE, REMARKS, rule, Texts, Type } from './face';
+import { beginnings, FORMS, REMARKS, rule, Texts, Type } from './face';
 import { inert, isWithheldAtCreation, joined, RULE, signedText } from './findings';
 import type { Finding } from './findings';
 import { Receipt } from './receipt';
@@ -25,13 +25,13 @@ export function comparedTexts(bundle: Readonly<Record<string, unknown>>, receipt
     return [failure('shown-text', 'The cell shows no plain text of this receipt.')];
   }
   for (const show of [true, false]) {
-    const starts = beginnings(receipt, show);
-    for (const form of [FORM, FREE]) {
+    for (const [form, [former, make]] of FORMS) {
+      const starts = beginnings(receipt, show, former);
       if (plain.startsWith(starts['text/plain'] + rule(receipt, form, show))) {
         // An answer may say the same: only the card's own lines count.
         const card = plain.slice(starts['text/plain'].length);
         const remarks = REMARKS.filter(remark => card.includes(`\n  ${remark}\n`));
-        return differences(texts, starts, form === FORM ? face(receipt, show, remarks) : null);
+        return differences(texts, starts, make === null ? null : make(receipt, show, remarks));
       }
     }
   }
@@ -79,7 +79,7 @@ function otherForm(texts: Partial<Texts>, plain: string, receipt: Receipt): Find
   }
   const line = plain.slice(plain.lastIndexOf(RULE) + RULE.length).split('\n', 1)[0].replace(/ ────$/, '');
   const form = line.slice(line.lastIndexOf(' · ') + 3);
-  if ([FORM, FREE].includes(form)) {
+  if (FORMS.has(form)) {
     return [failure('shown-card', 'The card that the cell shows as plain text is not the one of this receipt.')];
   }
   const markdown = texts['text/markdown'];

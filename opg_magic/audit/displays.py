@@ -107,13 +107,13 @@ def _isolated(metadata: Mapping[str, Any]) -> bool:
 def _compared(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
     plain = texts["text/plain"]
     for show in (True, False):
-        starts = face.beginnings(receipt, show=show)
-        for form in (face.FORM, face.FREE):
+        for form, (former, make) in face.FORMS.items():
+            starts = face.beginnings(receipt, show=show, former=former)
             if plain.startswith(starts["text/plain"] + face.rule(receipt, form, show=show)):
                 # An answer may say the same: only the card's own lines count.
                 card = plain[len(starts["text/plain"]) :]
                 remarks = tuple(remark for remark in face.REMARKS if f"\n  {remark}\n" in card)
-                made = face.face(receipt, show=show, remarks=remarks) if form == face.FORM else None
+                made = None if make is None else make(receipt, show=show, remarks=remarks)
                 yield from _differences(texts, starts, made)
                 return
     yield from _other_form(texts, receipt)
@@ -174,7 +174,7 @@ def _other_form(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
             "shown-text",
             "The text that the cell shows as plain text is not the text that was signed.",
         )
-    elif _named_form(plain) in (face.FORM, face.FREE):
+    elif _named_form(plain) in face.FORMS:
         yield (
             "failed",
             "shown-card",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import card as cards
-from opg_magic.display import html, markdown, plain
+from opg_magic.display import html, markdown, plain, words
 from opg_magic.display.card import Card
 from opg_magic.display.style import BORDER, FAINT
 from opg_magic.models.plain_text import inert
@@ -134,17 +134,18 @@ def _markdown(it: Card, text: str | None) -> str:
 
 
 def _card_markdown(it: Card) -> str:
-    facts = "".join(f" · {markdown.plain_markdown(fact)}" for fact in it.summary)
+    """One line, and only what did not pass below it: a Markdown file has room for no more."""
+    facts = "".join(f" · {markdown.plain_markdown(fact)}" for fact in it.line[1:])
     lines = [f"**{markdown.plain_markdown(it.headline)}**{facts}\n"]
+    unmet = [row for row in it.rows if row.group in words.UNMET.values()]
     lines += [
         f"- {row.mark} {row.name}: "
         f"{markdown.plain_markdown(' '.join(p for p in (row.sentence, row.reason) if p))}"
-        + (f" ({row.basis})" if row.basis else "")
-        for row in it.rows
+        for row in unmet
     ]
-    if it.rows:
+    if unmet:
         lines.append("")
-    for note in it.notes:
+    for note in it.notes if it.expanded else ():
         code = f" {_code_span(note.code)}" if note.code else ""
         lines.append(
             f"{markdown.plain_markdown(note.text)}{code}{markdown.plain_markdown(note.after)}\n"
@@ -176,12 +177,12 @@ def running_bundle(
 ) -> Bundle:
     """A call under way.  ``steps``: (``done`` | ``now`` | ``next``, words); ``text`` so far, marked
     as not checked."""
-    words = "  →  ".join(f"{label} ✓" if state == "done" else label for state, label in steps)
-    flagged = ("SIMULATED", *notes) if simulated else notes
+    plain_strip = "  →  ".join(f"{label} ✓" if state == "done" else label for state, label in steps)
+    flagged = (*notes, f"[{words.SIMULATED}]") if simulated else notes
     tail = inert(text[-STREAM_WINDOW:])
     cut = len(text) - STREAM_WINDOW
     before = f"[… {cut:,} characters before]\n" if cut > 0 else ""
-    line = " · ".join((words, *flagged))
+    line = " · ".join((plain_strip, *flagged))
     shown_html = ""
     if text:
         shown_html = (
@@ -191,13 +192,13 @@ def running_bundle(
         )
     marks = {"done": "{} ✓", "now": "<b>{}</b>", "next": "{}"}
     strip = "&ensp;→&ensp;".join(marks[state].format(html.text(label)) for state, label in steps)
-    tag = "<b>SIMULATED</b> · " if simulated else ""
+    tag = html.tag() if simulated else ""
     more = "".join(f" · {html.text(note)}" for note in notes)
-    style = html.box("quiet", simulated=simulated)
+    style = html.box("quiet")
     return {
         "text/plain": f"{before}{tail}\n\n{line}" if text else line,
         "text/markdown": (markdown.fenced(before + tail) if text else "")
         + markdown.plain_markdown(line),
         "text/html": f'<div style="font-family:inherit">{shown_html}<div style="{style}">'
-        f'<span style="{FAINT}">{tag}{strip}{more}</span></div></div>',
+        f'<span style="{FAINT}">{strip}{more}</span>{tag}</div></div>',
     }

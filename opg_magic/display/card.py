@@ -1,7 +1,8 @@
-"""The receipt card in words: what stands, on what basis, what is not proven.  No markup here.
+"""The receipt card in words: one line (the state, what it rests on, figures), and the checks behind
+it by what each rests on.  No markup here.
 
-A card always says who checked and when ("author's kernel, at T"): a saved card is history, and a
-reader checks again."""
+The words are those of the receipt's own face (:mod:`opg_magic.receipt.face`).  A saved card is
+history, so it says who checked and when; a reader checks again."""
 
 from __future__ import annotations
 
@@ -10,42 +11,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from opg_magic.display import words
+from opg_magic.display import notes, words
+from opg_magic.display.notes import Note
 from opg_magic.models import CLAIM_NAMES, Charge, Status, VerdictStatus
 
 if TYPE_CHECKING:
-    from opg_magic.models import Answer, Claim, Cost, Quote, Verdict
+    from opg_magic.models import Answer, Claim, Cost, Verdict
     from opg_magic.receipt.document import Receipt
 
 Tone = Literal["ok", "sim", "warn", "bad", "quiet"]
 
+#: Whose kernel a saved card speaks of, and what a shell's card does.
+AUTHOR = "the author's kernel"
+HERE = "this machine"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim: its mark, name, sentence, why (where it did not pass), and what the reader relies
-    on."""
+    """One check: its mark, name, sentence, and why where it did not pass.  ``group`` says what it
+    rests on, or how it came out."""
 
     mark: str
     name: str
     sentence: str
     reason: str | None
-    basis: str
+    group: str
     tone: Tone
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A sentence, perhaps with a command to type, perhaps with words after it."""
-
-    text: str
-    code: str | None = None
-    after: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Card:
-    """All that a card says.  ``summary`` are the short facts beside the headline; ``label`` names
-    the receipt."""
+    """All that a card says.  ``headline`` is the state in words; ``summary`` what it rests on, then
+    figures; ``simulated`` brings a tag; ``label`` names the receipt."""
 
     tone: Tone
     simulated: bool
@@ -55,6 +52,12 @@ class Card:
     notes: tuple[Note, ...] = ()
     expanded: bool = False
     receipt_id: str | None = None
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """The parts of the line without markup, the tag of a simulated network at its end."""
+        tag = (f"[{words.SIMULATED}]",) if self.simulated else ()
+        return (self.headline, *self.summary, *tag)
 
 
 # ------------------------------------------------------------------------------------ settled calls
@@ -67,54 +70,48 @@ def settled(
     *,
     streamed: bool = False,
     shown_anyway: bool = False,
+    by: str = AUTHOR,
 ) -> Card:
     """The card of a call that ended with a receipt, judged or not.
 
     ``streamed``: text was on the display before the verdict.  ``shown_anyway``: the reader asked
-    for withheld text."""
+    for withheld text.  ``by``: who checked."""
     if verdict is None:
-        unchecked = (
-            receipt.document["response"]["problem"] is None
-        )  # it came, and could not be judged
+        # An answer came, and could not be judged.
+        unchecked = receipt.document["response"]["problem"] is None
         return of_failure(
             receipt, cost, headline="Not checked" if unchecked else "No answer", streamed=streamed
         )
     withheld = verdict.withheld
-    headline, tone = _headline(verdict, shown_anyway=shown_anyway)
+    headline, tone = _headline(verdict, receipt)
     summary = [
-        *_why(verdict),
+        *_why(verdict, shown_anyway=shown_anyway),
+        words.checked_by(receipt.created_at, by),
         *_who(receipt, simulated=verdict.simulated),
         words.cost(cost, worth=not verdict.simulated),
+        _elapsed(receipt),
     ]
-    summary.append(_elapsed(receipt))
-    summary.append(f"{_count(verdict)}{words.checked_by(receipt.created_at)}")
-    notes: list[Note] = []
+    said: list[Note] = []
     if (shown_anyway or not withheld) and _IMITATES.search(receipt.text or ""):
         summary.insert(0, "the answer imitates a verdict")
-        notes.append(
+        said.append(
             Note(
                 "Some words of the answer look like a verdict. They are the model's; only this box "
                 "is one."
             )
         )
     if withheld and shown_anyway:
-        notes.append(Note("The text stands here because you asked for it. Do not rely on it."))
+        said.append(Note("The text stands here because you asked for it. Do not rely on it."))
     elif withheld:
-        notes += _withheld(receipt, streamed=streamed)
-    if verdict.simulated:
-        notes.append(
-            Note("Simulated network: no hardware vouches for it, and no real money moved.")
-        )
-    notes.append(Note(words.NOT_PROVEN))
-    notes += _cost_note(cost)
-    notes.append(_check_it(receipt))
+        said += notes.of_withheld(receipt, streamed=streamed)
+    said += [Note(words.NOT_KNOWN), *notes.of_cost(cost), notes.check_it(receipt)]
     return Card(
         tone=tone,
         simulated=verdict.simulated,
         headline=headline,
         summary=tuple(s for s in summary if s),
-        rows=rows(verdict),
-        notes=tuple(notes),
+        rows=(*rows(verdict, by=by), *_hosts(receipt)),
+        notes=tuple(said),
         expanded=withheld or verdict.outcome is not VerdictStatus.VERIFIED,
         receipt_id=receipt.id,
     )
@@ -124,53 +121,47 @@ def settled(
 # costs little.
 _IMITATES = re.compile(
     r"[✓✔☑✅🗸][^\w\n]{0,12}verified|verified[^\w\n]{0,12}[✓✔☑✅🗸]|\d{1,9} of \d{1,9} "
-    r"(?:checks|claims)|opg receipt",
+    r"(?:checks|claims)|opg receipt|all \d{1,9} checks",
     re.IGNORECASE,
 )
 
 
-def of_answer(answer: Answer) -> Card:
+def of_answer(answer: Answer, *, by: str = AUTHOR) -> Card:
     """The card of an answer, also of a withheld one that was asked for explicitly."""
     from opg_magic.receipt.document import receipt_of
 
     card = settled(
-        answer.verdict, receipt_of(answer), answer.cost, shown_anyway=answer.verdict.withheld
+        answer.verdict, receipt_of(answer), answer.cost, shown_anyway=answer.verdict.withheld, by=by
     )
     said = tuple(Note(_sentence(words.one_line(note))) for note in answer.notes)
     return replace(card, notes=(*said, *card.notes))
 
 
-def _headline(verdict: Verdict, *, shown_anyway: bool) -> tuple[str, Tone]:
+def _headline(verdict: Verdict, receipt: Receipt) -> tuple[str, Tone]:
     status = verdict.status
-    tone: Tone
     if status is VerdictStatus.FAILED:
-        text, tone = (
-            "✗ Failed: shown because you asked" if shown_anyway else "✗ Failed: answer withheld",
-            "bad",
-        )
-    elif verdict.withheld:
-        text, tone = f"✗ Withheld: policy {verdict.policy} is not met", "bad"
-    elif status is VerdictStatus.UNVERIFIED:
-        text, tone = "! Not verified", "warn"
-    elif status is VerdictStatus.PARTIAL:
-        text, tone = "◐ Partly verified", "warn"
-    elif verdict.simulated:
-        passed, total, _ = _tally(verdict)
-        text, tone = (
-            (f"all {total} checks pass" if passed == total else f"{passed} of {total} checks pass"),
-            "sim",
-        )
-    else:
-        text, tone = "✓ Verified", "ok"
-    return (f"SIMULATED · {text}" if verdict.simulated else text), tone
+        return words.FAILED, "bad"
+    if verdict.withheld:
+        return f"✗ Withheld: policy {verdict.policy} is not met", "bad"
+    if status is VerdictStatus.UNVERIFIED:
+        return words.UNVERIFIED, "warn"
+    if status is VerdictStatus.PARTIAL:
+        return words.PARTIAL, "warn"
+    good: Tone = "sim" if verdict.simulated else "ok"
+    compared = words.compared(receipt.document)
+    if compared is not None:
+        return compared.headline, good if compared.agrees else "warn"
+    statuses = [claim.status.value for claim in verdict.claims.values()]
+    return f"✓ {words.counted(statuses)}", good
 
 
-def _why(verdict: Verdict) -> list[str]:
-    if verdict.because:
-        return [words.told(verdict.because[0], 160)]
-    return [
+def _why(verdict: Verdict, *, shown_anyway: bool) -> list[str]:
+    why = [words.told(reason, 160) for reason in verdict.because[:1]] or [
         words.told(f"{c.name}: {c.reason or c.sentence}", 160) for c in verdict.failed_claims[:1]
     ]
+    if not verdict.withheld:
+        return why
+    return [words.SHOWN_ANYWAY if shown_anyway else words.WITHHELD, *why]
 
 
 def _who(receipt: Receipt, *, simulated: bool) -> list[str]:
@@ -180,10 +171,9 @@ def _who(receipt: Receipt, *, simulated: bool) -> list[str]:
         receipt.document["host"],
     )
     model = words.one_line(request["model_sent"] or request["model_requested"], 80)
-    via = f" via host {words.short_hash(host['tee_id'])}" if host else ""
-    if not simulated:
-        return [f"{model}{via}"]
-    return [f"requested {model}; answered by {words.simulated_model(response['model'])}{via}"]
+    if simulated:
+        model = f"{words.simulated_model(response['model'])} for {model}"
+    return [model, f"host {words.short_hash(host['tee_id'])}"] if host else [model]
 
 
 def _elapsed(receipt: Receipt) -> str:
@@ -191,121 +181,50 @@ def _elapsed(receipt: Receipt) -> str:
     return words.duration((evidence.received_at - evidence.sent_at).total_seconds())
 
 
-def _tally(verdict: Verdict) -> tuple[int, int, int]:
-    statuses = [c.status for c in verdict.claims.values()]
-    pending = statuses.count(Status.PENDING)
-    return (
-        statuses.count(Status.PASSED),
-        len(statuses) - statuses.count(Status.NOT_APPLICABLE) - pending,
-        pending,
-    )
-
-
-def _count(verdict: Verdict) -> str:
-    passed, total, pending = _tally(verdict)
-    said = (
-        verdict.simulated and verdict.outcome is VerdictStatus.VERIFIED
-    )  # the headline counts already
-    parts = ([] if said else [f"{passed} of {total} checks"]) + (
-        [f"{pending} pending"] if pending else []
-    )
-    return "".join(f"{part}, " for part in parts)
-
-
-def _withheld(receipt: Receipt, *, streamed: bool) -> list[Note]:
-    notes = []
-    if streamed:
-        notes.append(
-            Note(
-                "The text was on show while it streamed, before the check, and may have been read. "
-                "It is removed."
-            )
-        )
-    if receipt.text is not None:
-        notes.append(
-            Note(
-                f"Kept as receipt {receipt.id}. To read the text all the same:",
-                f"%opg show {receipt.id} --unverified",
-            )
-        )
-    return notes
-
-
-def _cost_note(cost: Cost) -> list[Note]:
-    if cost.charge is Charge.NONE or cost.cap is None:
-        return []
-    price = ""
-    if cost.price is not None and cost.amount is not None:
-        price = f", at ${cost.price.input_usd}/${cost.price.output_usd} a million tokens ({cost.price.as_of})"
-    if cost.charge is Charge.UNKNOWN:
-        return [
-            Note(
-                f"Whether it was charged is not known yet; at most {cost.cap} can be. It is never "
-                f"paid twice by itself."
-            )
-        ]
-    if cost.settled is not None:
-        claimed = (
-            f"; the host's figure is {words.figure(cost.amount)}{price}"
-            if cost.amount is not None
-            else ""
-        )
-        return [
-            Note(f"Settled on the payment chain: {cost.settled} of at most {cost.cap}{claimed}.")
-        ]
-    return [
-        Note(
-            f"Claimed by the host{price}; not seen on the payment chain yet, where at most "
-            f"{cost.cap} can be taken."
-        )
-    ]
-
-
-def _check_it(receipt: Receipt) -> Note:
-    flag = " --allow-simulated" if receipt.simulated else ""
-    made_in = receipt.document["notebook"]
-    if made_in["name"] is None and made_in["cell"] is None:
-        # Not from a cell: no notebook holds the receipt.
-        file = f"{receipt.id}.json"
-        return Note(
-            "Check it yourself:", f"opg show {receipt.id} --json > {file}; opg verify {file}{flag}"
-        )
-    name = made_in["name"] or "notebook.ipynb"
-    file = words.one_line(name.replace("\\", "/").rpartition("/")[2], 120)
-    quoted = f"'{file}'" if any(c in file for c in " ()&;$") else file
-    return Note("Check it yourself:", f"opg verify {quoted} --receipt {receipt.id}{flag}")
+_RANK = {
+    Status.FAILED: 0,
+    Status.MISSING: 1,
+    Status.PASSED: 2,
+    Status.PENDING: 3,
+    Status.NOT_APPLICABLE: 4,
+}
 
 
 def ordered(verdict: Verdict) -> list[Claim]:
-    """Claims that matter most first: failed, missing, pending, passed; in the documented order
-    within each."""
-    rank = {
-        Status.FAILED: 0,
-        Status.MISSING: 1,
-        Status.PENDING: 2,
-        Status.PASSED: 3,
-        Status.NOT_APPLICABLE: 4,
-    }
+    """Failed, missing, passed by what they rest on, pending; in the documented order within
+    each."""
     place = {name: i for i, name in enumerate(CLAIM_NAMES)}
-    return sorted(verdict.claims.values(), key=lambda c: (rank[c.status], place[c.name]))
+    bases = {basis: i for i, basis in enumerate(words.HEADINGS)}
+
+    def rank(claim: Claim) -> tuple[int, int, int]:
+        by = bases.get(claim.basis.value, 0) if claim.passed and claim.basis is not None else 0
+        return _RANK[claim.status], by, place[claim.name]
+
+    return sorted(verdict.claims.values(), key=rank)
 
 
-def rows(verdict: Verdict) -> tuple[Row, ...]:
-    """One row a claim; those that do not apply are left out."""
-    return tuple(_row(c) for c in ordered(verdict) if c.status is not Status.NOT_APPLICABLE)
+def rows(verdict: Verdict, *, by: str = AUTHOR) -> tuple[Row, ...]:
+    """One row a check; those that do not apply are left out."""
+    return tuple(
+        _row(c, verdict.simulated, by)
+        for c in ordered(verdict)
+        if c.status is not Status.NOT_APPLICABLE
+    )
+
+
+def _hosts(receipt: Receipt) -> list[Row]:
+    """Where several were asked: a row a host."""
+    compared = words.compared(receipt.document)
+    return [
+        Row(mark, name, f"{said}.", None, words.HOSTS, "ok" if mark == "✓" else "warn")
+        for mark, name, said in (compared.lines if compared is not None else ())
+    ]
 
 
 _ROW_TONES: dict[Status, Tone] = {Status.PASSED: "ok", Status.FAILED: "bad", Status.MISSING: "warn"}
 
 
-def _row(claim: Claim) -> Row:
-    basis = claim.basis.value if claim.basis is not None else ""
-    if claim.status is not Status.PASSED:
-        basis = (
-            f"{claim.status.value}, {basis}"
-            if claim.status is Status.FAILED and basis
-            else claim.status.value
-        )
+def _row(claim: Claim, simulated: bool, by: str) -> Row:
     reason = None if claim.passed or not claim.reason else _sentence(words.told(claim.reason))
     told = " until " in f"{claim.sentence} {claim.reason or ''}"
     if claim.status is Status.PENDING and claim.expires is not None and not told:
@@ -313,9 +232,11 @@ def _row(claim: Claim) -> Row:
     return Row(
         mark=words.MARKS[claim.status],
         name=claim.name,
-        sentence=words.told(claim.sentence),
+        sentence=words.says(claim.name, simulated=simulated)
+        if claim.passed
+        else words.told(claim.sentence),
         reason=reason,
-        basis=basis,
+        group=words.group(claim, by),
         tone=_ROW_TONES.get(claim.status, "quiet"),
     )
 
@@ -396,74 +317,16 @@ def ended(
         if known
         else "charge unknown"
     )
-    notes = []
-    if streamed:
-        notes.append(
-            Note("Text that had streamed was never checked and is removed; it may have been read.")
-        )
-    if hint:
-        notes.append(Note(words.one_line(hint)))
-    if charge is Charge.UNKNOWN:
-        notes.append(
-            Note(
-                "It is never paid again by itself; what was taken is looked up later by its nonce:",
-                "%opg cost",
-            )
-        )
-    if receipt_id:
-        notes.append(Note(f"Kept as receipt {receipt_id}:", f"%opg show {receipt_id}"))
-    facts = [words.told(reason, 200) if reason else "", money, *summary, when]
+    said = notes.of_end(charge, receipt_id, streamed=streamed, hint=hint)
+    facts = [words.told(reason, 200) if reason else "", when, money, *summary]
     mark = "✗ " if charge is not None else "– "
     return Card(
         tone="warn" if charge is Charge.UNKNOWN else "quiet",
         simulated=simulated,
-        headline=("SIMULATED · " if simulated else "") + mark + headline,
+        headline=mark + headline,
         summary=tuple(f for f in facts if f),
         rows=claims,
-        notes=tuple(notes),
-        expanded=bool(notes),
+        notes=tuple(said),
+        expanded=bool(said),
         receipt_id=receipt_id,
-    )
-
-
-def of_quote(quote: Quote, *, simulated: bool) -> Card:
-    """What a call would cost (``--dry-run``): nothing was signed or paid."""
-    price = quote.price
-    facts = [
-        f"{words.one_line(quote.model_sent, 80)} via host {quote.host.short_id}",
-        "price unknown"
-        if price is None
-        else f"about {words.figure(quote.estimate)}"
-        if quote.estimate is not None
-        else "no estimate without --max-tokens",
-        f"at most {quote.cap}",
-    ]
-    notes = []
-    if price is not None:
-        figures = f"${price.input_usd} in, ${price.output_usd} out a million tokens"
-        notes.append(Note(f"Price: {figures} ({price.as_of}, {price.source})."))
-    else:
-        notes.append(Note("No price is known for this model; the cap still holds."))
-    out = (
-        "as many as the model writes"
-        if quote.max_output_tokens is None
-        else f"at most {quote.max_output_tokens:,} out"
-    )
-    notes.append(Note(f"Tokens: about {quote.prompt_tokens:,} in, {out}."))
-    if quote.token_usd is not None:
-        notes.append(Note(f"Token price: ${quote.token_usd} (the host's feed, not signed)."))
-    session = (
-        "An open payment session would carry it."
-        if quote.reuses_session
-        else "A new authorisation would be signed."
-    )
-    notes.append(Note(f"{session} The cap is reserved against your limits."))
-    notes += [Note(words.one_line(n)) for n in quote.notes]
-    return Card(
-        tone="quiet",
-        simulated=simulated,
-        headline=("SIMULATED · " if simulated else "") + "Dry run: nothing was paid",
-        summary=tuple(facts),
-        notes=tuple(notes),
-        expanded=True,
     )

@@ -33,12 +33,16 @@ def rule(it: Card, answer: str | None) -> str:
 def card(it: Card, *, all_rows: bool = False) -> str:
     """Headline and facts, the claims that did not pass (all of them with ``all_rows``), the
     notes."""
-    lines = _wrapped(" · ".join((it.headline, *it.summary)), first="", rest="  ")
-    shown = [r for r in it.rows if all_rows or r.mark != MARKS[Status.PASSED]]
-    for row in shown:
-        basis = f" [{row.basis}]" if row.basis else ""
-        words = f"{row.sentence} {row.reason}" if row.reason else row.sentence
-        lines += _wrapped(f"{row.mark} {row.name}: {words}{basis}", first="  ", rest="    ")
+    lines = _wrapped(" · ".join(it.line), first="", rest="  ")
+    heading = ""
+    for row in it.rows:
+        if not all_rows and row.mark == MARKS[Status.PASSED]:
+            continue
+        if row.group != heading:
+            heading = row.group
+            lines.append(f"  {heading}")
+        words = " ".join(part for part in (row.sentence, row.reason) if part)
+        lines += _wrapped(f"{row.mark} {row.name}: {words}", first="    ", rest="      ")
     for note in it.notes:
         lines += _wrapped(
             " ".join(p for p in (note.text, note.code, note.after) if p), first="  ", rest="    "
@@ -61,6 +65,7 @@ def _wrapped(text: str, *, first: str, rest: str) -> list[str]:
 def card_lines(receipt: Receipt, verdict: Verdict | None, cost: Cost) -> list[str]:
     """The card of a receipt as lines, every claim among them: what the command line prints beside
     an answer."""
-    from opg_magic.display.card import settled
+    from opg_magic.display.card import HERE, settled
 
-    return card(settled(verdict, receipt, cost, shown_anyway=True), all_rows=True).splitlines()
+    shown = settled(verdict, receipt, cost, shown_anyway=True, by=HERE)
+    return card(shown, all_rows=True).splitlines()

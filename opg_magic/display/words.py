@@ -7,20 +7,71 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from opg_magic.models import STATUSES, significant
+from opg_magic.models import STATUSES, Status, significant
 from opg_magic.models.plain_text import inert
+from opg_magic.receipt.face.hosts import compared
+from opg_magic.receipt.face.third import (
+    HEADINGS,
+    HOSTS,
+    NOT_KNOWN,
+    OPEN,
+    SIMULATED,
+    UNMET,
+    counted,
+    says,
+)
 
 if TYPE_CHECKING:
-    from opg_magic.models import Cost, Money
+    from opg_magic.models import Claim, Cost, Money
+
+
+__all__ = [
+    "FAILED",
+    "HEADINGS",
+    "HOSTS",
+    "MARKS",
+    "NOT_KNOWN",
+    "OPEN",
+    "PARTIAL",
+    "SHOWN_ANYWAY",
+    "SIMULATED",
+    "UNMET",
+    "UNVERIFIED",
+    "WITHHELD",
+    "checked_by",
+    "clock",
+    "compared",
+    "cost",
+    "counted",
+    "duration",
+    "figure",
+    "group",
+    "one_line",
+    "plural",
+    "says",
+    "short_hash",
+    "simulated_model",
+    "told",
+]
 
 #: One mark for each status.
 MARKS = {status: words.mark for status, words in STATUSES.items()}
 
-NOT_PROVEN = (
-    "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
-    "the answer is true. "
-    "Model name, tokens and cost are the host's word, not signed."
-)
+FAILED = "✗ Failed at the call"
+UNVERIFIED = "! Not verified"
+PARTIAL = "◐ Partially verified"
+WITHHELD = "the answer is withheld"
+SHOWN_ANYWAY = "shown because you asked"
+
+
+def group(claim: Claim, by: str) -> str:
+    """The heading under which a check stands: what it rests on, or how it came out.  ``by``: who
+    asked."""
+    if claim.status is Status.PENDING:
+        return OPEN
+    if claim.passed and claim.basis is not None:
+        return HEADINGS[claim.basis.value].format(by)
+    return UNMET.get(claim.status.value, "")
 
 
 def one_line(text: str, limit: int = 400) -> str:
@@ -50,9 +101,9 @@ def clock(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def checked_by(moment: datetime) -> str:
+def checked_by(moment: datetime, by: str = "the author's kernel") -> str:
     """Who computed a shown verdict, and when: never "now", since the card stays in the notebook."""
-    return f"author's kernel, {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"checked by {by}, {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def simulated_model(named: str | None) -> str:

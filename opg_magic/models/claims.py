@@ -146,11 +146,11 @@ class StatusWords:
 
 
 STATUSES: Mapping[Status, StatusWords] = {
-    Status.PASSED: StatusWords("✓", "holds"),
-    Status.FAILED: StatusWords("✗", "FAILED"),
+    Status.PASSED: StatusWords("✓", "passed"),
+    Status.FAILED: StatusWords("✗", "failed"),
     Status.PENDING: StatusWords("◌", "pending"),
     Status.MISSING: StatusWords("○", "missing"),
-    Status.NOT_APPLICABLE: StatusWords("–", "does not apply"),
+    Status.NOT_APPLICABLE: StatusWords("–", "not applicable"),
 }
 
 
@@ -173,10 +173,8 @@ class BasisWords:
 #: Best first: the order in which a card lists what passed.
 BASES: Mapping[Basis, BasisWords] = {
     Basis.PROVEN: BasisWords(
-        "proven here", "This browser computed it from the receipt and pinned roots."
+        "proven", "Follows from this receipt and pinned roots: anyone can compute it again."
     ),
-    Basis.ASKED: BasisWords("asked now", "Asked of an RPC that you named yourself."),
-    Basis.RECORDED: BasisWords(
-        "author's word", "As recorded by the author's kernel; not asked here."
-    ),
+    Basis.ASKED: BasisWords("asked live", "Asked of RPCs of your own, or seen by your own kernel."),
+    Basis.RECORDED: BasisWords("author's word", "Stated by the author's kernel; not asked here."),
 }

@@ -74,14 +74,14 @@ def _prompt(kernel: Kernel, session: Session, line: Line, template: str, source:
 
 def _show_quote(kernel: Kernel, session: Session, line: Line, prompt: Prompt) -> None:
     """``--dry-run``: what the call would cost at most, and who would be asked."""
-    from opg_magic.display import bundle, card
+    from opg_magic.display import bundle, dry_run
 
     quote = session.quote(prompt, _options(line))
     hosts = line.get("hosts")
     if hosts is not None:
         quote = _for_all(quote, hosts)
     simulated = _network(session, line) == "sim"
-    kernel.display(bundle.settled_bundle(card.of_quote(quote, simulated=simulated)))
+    kernel.display(bundle.settled_bundle(dry_run.of_quote(quote, simulated=simulated)))
 
 
 @dataclass(frozen=True, slots=True)

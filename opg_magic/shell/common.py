@@ -68,5 +68,5 @@ def print_answer(answer: Answer) -> int:
             f"{escapes}.",
             file=sys.stderr,
         )
-    print("\n" + plain.card(card.of_answer(answer), all_rows=True), file=sys.stderr)
+    print("\n" + plain.card(card.of_answer(answer, by=card.HERE), all_rows=True), file=sys.stderr)
     return 0

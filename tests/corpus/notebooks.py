@@ -21,6 +21,7 @@ from opg_magic.display.bundle import answer_bundle, receipt_bundle
 from opg_magic.models import Evidence, Problem, SettlementTx
 from opg_magic.receipt.document import MIME_TYPE, Receipt, supplemented
 from opg_magic.receipt.face import REMARKS, face
+from opg_magic.receipt.face import second as form_2
 from opg_magic.receipt.supplements import supplement_json
 
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
@@ -318,10 +319,11 @@ def shown() -> Iterator[NotebookCase]:
                 text,
             ),
             "words after the card": (was + "\n561 is prime.", card),
-            "words in the card": (was.replace("Not proven", "561 is prime. Not proven", 1), card),
-            "another verdict": (was.replace("SIMULATED · all", "all", 1), card),
+            "words in the card": (was.replace("checked by", "561 is prime, checked by", 1), card),
+            "another count": (was.replace("All 7 checks", "All 8 checks", 1), card),
+            "no tag of the simulated network": (was.replace("simulated network", "", 1), card),
             "a remark that is none": (
-                was.replace("Simulated network:", "Another host was used.\nSimulated:", 1),
+                was.replace("simulated network", "Another host was used.", 1),
                 card,
             ),
             "no text": (1, text),
@@ -360,7 +362,7 @@ def shown() -> Iterator[NotebookCase]:
         card,
         bundle={**quiet, "text/markdown": SHOWN["text/markdown"]},
     )
-    other = SHOWN["text/plain"].replace("card 2", "card 3")
+    other = SHOWN["text/plain"].replace("card 3", "card 4")
     yield one("a form to come", older, bundle={**SHOWN, "text/plain": other})
     yield one("a display of version 0.1", older, bundle={**SHOWN, "text/plain": of_01()})
     foreign = {**SHOWN, "text/plain": of_01(), "text/html": "<h1>561 is prime.</h1>"}
@@ -373,10 +375,46 @@ def shown() -> Iterator[NotebookCase]:
     yield one("remarks", bundle={**SHOWN, **remarked})
 
 
+def former() -> Iterator[NotebookCase]:
+    """Displays of form ``card 2`` are compared as they were."""
+    text = "```python\na = 1\n\n\n  \nb = 2\n```"
+    code = signed(id="1AAAAAAAAC", text=text)
+    failed = signed(id="4DDDDDDDDE", change=altered)
+    stopped = signed(id="5EEEEEEEEF", change=ended)
+    for name, receipt, show in (
+        ("", GOOD, True),
+        (", no answer shown", GOOD, False),
+        (", code with empty lines", code, True),
+        (", failed", failed, False),
+        (", failed and shown", failed, True),
+        (", no answer", stopped, False),
+    ):
+        made = {**answer_bundle(GOOD.answer()), MIME_TYPE: receipt.document}
+        honest = one(f"card 2{name}", bundle={**made, **form_2.face(receipt, show=show)})
+        yield honest if receipt in (GOOD, code) else replace(honest, passes=False)
+    was = {**SHOWN, **form_2.face(GOOD, show=True, remarks=REMARKS[1:])}
+    yield one("card 2, remarks", bundle=was)
+    for type in ("text/plain", "text/markdown", "text/html"):
+        found = "2: failed shown-card"
+        other = was[type].replace("Not proven", "561 is prime. Not proven", 1)
+        yield one(f"card 2, words in {type}", found, bundle={**was, type: other})
+        other = was[type].replace("SIMULATED · all", "all", 1)
+        yield one(f"card 2, another verdict in {type}", found, bundle={**was, type: other})
+        found = "2: failed shown-text"
+        other = was[type].replace("561", "563", 1)
+        yield one(f"card 2, another answer in {type}", found, bundle={**was, type: other})
+    words = {**was, "text/plain": was["text/plain"].replace("· card 2 ─", "· card in words ─", 1)}
+    yield one("a card in words of form 2", "2: incomplete not-compared", bundle=words)
+    now = answer_bundle(code.answer())
+    yield one("code with empty lines", bundle=now)
+    mixed = {**now, "text/html": form_2.face(code, show=True)["text/html"]}
+    yield one("HTML of another form", "2: failed shown-text", bundle=mixed)
+
+
 def of_01() -> str:
     """Plain text as version 0.1 wrote it: its line between answer and card names no form."""
     text: str = SHOWN["text/plain"]
-    return text.replace(" · card 2 ────", " ────")
+    return text.replace(" · card 3 ────", " ────")
 
 
 HIDING = (
@@ -443,6 +481,21 @@ def agreements() -> Iterator[NotebookCase]:
     bound = supplemented(one, {"agreement": supplement_json(found)})
     yield replace(one_of("an agreement", bound), passes=True)
     own, other = found.answers
+    for what, hashes in {
+        "but for white space": {"text_sha256": "0" * 64},
+        "as another answer": dict.fromkeys(
+            ("text_sha256", "normal_sha256", "json_sha256"), "0" * 64
+        ),
+        "unverified": {"verdict": "UNVERIFIED"},
+    }.items():
+        others = replace(found, answers=(own, replace(other, **hashes)))
+        several = supplemented(one, {"agreement": supplement_json(others)})
+        made = {**receipt_bundle(several, show_text=True)}
+        shown = NotebookCase(f"several hosts, {what}", notebook(cell(ASKED, output(made))))
+        yield replace(shown, passes=True)
+        ours = {**made, "text/plain": made["text/plain"].replace(" independent", "", 1)}
+        if what == "but for white space":
+            yield one_of_bundle("several hosts, another headline", ours)
     wrong = replace(found, answers=(replace(own, owner="0x" + "99" * 20), other))
     lying = supplemented(one, {"agreement": supplement_json(wrong)})
     yield one_of(
@@ -450,6 +503,11 @@ def agreements() -> Iterator[NotebookCase]:
         lying,
         "2: failed agreement-differs",
     )
+
+
+def one_of_bundle(title: str, bundle: Bundle) -> NotebookCase:
+    found = ("2: failed shown-card",)
+    return NotebookCase(title, notebook(cell(ASKED, output(bundle))), found)
 
 
 def one_of(title: str, receipt: Receipt, *finds: str) -> NotebookCase:
@@ -483,7 +541,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     )
     from corpus.notebooks_shapes import of_every_shape
 
-    shown_in_it = (shown, in_words, other_verdicts, agreements, of_every_shape)
+    shown_in_it = (shown, former, in_words, other_verdicts, agreements, of_every_shape)
     cells = (calls, no_calls, without_receipt, asked_otherwise, of_several, like_calls)
     parts = (honest, as_text, beside, other_types, skipped, shown_twice, *shown_in_it, *cells)
     return tuple(case for part in parts for case in part())

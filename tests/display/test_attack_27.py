@@ -62,7 +62,8 @@ def test_attack_27_plain_text_begins_with_the_answer_and_ends_with_the_card(text
     assert plain.startswith(plain_text.inert(clean(text)) + "\n\n" + plain_text.RULE)
     assert plain_text.answer_part(plain) == plain_text.inert(clean(text))
     last_card = plain.rpartition(plain_text.RULE)[2]
-    assert "SIMULATED · ! Not verified" in last_card
+    assert "! Not verified · " in last_card
+    assert "[simulated network]" in last_card
     assert FORGED not in last_card
 
 
@@ -208,7 +209,7 @@ def test_attack_27_any_text_is_inert(text: str) -> None:
 )
 def test_attack_27_an_answer_that_imitates_a_verdict_is_said_to(name: str) -> None:
     made = card.of_answer(states.answer(text=HOSTILE[name]))
-    assert made.summary[0] == "the answer imitates a verdict"
+    assert "the answer imitates a verdict" in made.summary
     assert made.notes[0].text.endswith("only this box is one.")
 
 

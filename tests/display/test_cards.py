@@ -11,7 +11,7 @@ import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic.display import bundle, card, plain, words
+from opg_magic.display import bundle, card, dry_run, plain, words
 from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus, plain_text
 from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.verify._claims import waiting
@@ -32,10 +32,11 @@ def says(made: dict[str, object], mime: str) -> str:
 @pytest.mark.parametrize("mime", EVERY_MIME)
 def test_verified_says_who_checked_and_when(mime: str) -> None:
     words_shown = says(bundle.answer_bundle(states.answer()), mime)
-    cost = "0.0041 OPG claimed ≈ $0.00041, at most 0.1 sim-OPG"
-    assert f"✓ Verified · gpt-5 via host 27e3…6328 · {cost} · 1.8 s" in words_shown
-    assert "7 of 7 checks, author's kernel, 2026-11-20 22:10 UTC" in words_shown
-    assert "Not proven: which weights the provider ran" in words_shown
+    checked = "checked by the author's kernel, 2026-11-20 22:10 UTC"
+    figures = "gpt-5 · host 27e3…6328 · 0.0041 OPG claimed ≈ $0.00041 · 1.8 s"
+    assert f"✓ All 7 checks pass · {checked} · {figures}" in words_shown
+    if mime != "text/markdown":
+        assert "Not known: which weights ran; whether the answer is true." in words_shown
     assert "opg verify notebook.ipynb --receipt 7Q4K2M9XTB" in words_shown
 
 
@@ -52,16 +53,17 @@ def test_simulated_is_flagged_whatever_the_verdict(mime: str, status: VerdictSta
     words_shown = says(
         bundle.settled_bundle(card.settled(verdict, receipt, cost), receipt=receipt), mime
     )
-    assert "SIMULATED · " in words_shown
-    assert "requested gpt-5; answered by the scripted model" in words_shown
+    assert "simulated network" in words_shown
+    assert "the scripted model for gpt-5 · host 27e3…6328" in words_shown
     assert "✓ Verified" not in words_shown
     assert "$" not in words_shown.replace("$1.25/$10", "")
-    assert "--allow-simulated" in words_shown
+    if mime != "text/markdown" or status is not VerdictStatus.VERIFIED:
+        assert "--allow-simulated" in words_shown
 
 
 def test_simulated_relay_names_what_answered() -> None:
     made = card.of_answer(states.answer(simulated=True, model="llama3:8b"))
-    assert "requested gpt-5; answered by llama3:8b (relayed) via host 27e3…6328" in made.summary
+    assert "llama3:8b (relayed) for gpt-5" in made.summary
 
 
 @pytest.mark.parametrize("mime", EVERY_MIME)
@@ -76,7 +78,7 @@ def test_failed_shows_what_differed_and_never_the_text(mime: str) -> None:
         card.settled(verdict, receipt, cost, streamed=True), receipt=receipt
     )
     words_shown = says(made, mime)
-    assert "✗ Failed: answer withheld" in words_shown
+    assert "✗ Failed at the call · the answer is withheld · response: hash differs" in words_shown
     assert "Received text hashes to 5e0c41…; the host signed ee2791…" in words_shown
     assert "may have been read" in words_shown
     assert "%opg show 7Q4K2M9XTB --unverified" in words_shown
@@ -108,7 +110,7 @@ def test_withheld_without_failure_names_the_policy_and_the_claim() -> None:
         )
     )
     assert made.headline == "✗ Withheld: policy strict is not met"
-    assert made.summary[0] == "attestation: none offered"
+    assert made.summary[:2] == ("the answer is withheld", "attestation: none offered")
     assert made.expanded
 
 
@@ -122,14 +124,16 @@ def test_rows_put_first_what_matters_and_keep_status_in_words() -> None:
     made = card.of_answer(
         states.answer(VerdictStatus.FAILED, states.TAMPERED, states.PENDING, states.UNATTESTED)
     )
-    assert [row.name for row in made.rows[:3]] == ["response", "attestation", "settlement"]
-    assert [row.basis for row in made.rows[:4]] == [
-        "failed, proven",
-        "missing",
-        "pending",
-        "proven",
+    assert [row.name for row in made.rows[:2]] == ["response", "attestation"]
+    assert (made.rows[-1].name, made.rows[-1].group) == ("settlement", "Still open")
+    assert list(dict.fromkeys(row.group for row in made.rows)) == [
+        "Failed",
+        "Missing",
+        "Proven from this receipt",
+        "Asked live by the author's kernel",
+        "Still open",
     ]
-    assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[2].reason or "")
+    assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[-1].reason or "")
 
 
 def test_a_pending_row_names_its_deadline_once() -> None:
@@ -209,7 +213,7 @@ def test_price_unknown_is_never_zero() -> None:
     assert words.cost(unknown) == "price unknown, at most 0.1 OPG"
     assert (
         "price unknown"
-        in card.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
+        in dry_run.of_quote(states.quote(price=None, estimate=None), simulated=False).summary
     )
 
 
@@ -240,8 +244,9 @@ def test_nothing_and_next_to_nothing_are_short(amount: int, shown: str) -> None:
 
 
 def test_dry_run_says_that_nothing_was_paid() -> None:
-    made = card.of_quote(states.quote(), simulated=True)
-    assert made.headline == "SIMULATED · Dry run: nothing was paid"
+    made = dry_run.of_quote(states.quote(), simulated=True)
+    assert made.headline == "Dry run: nothing was paid"
+    assert made.line[-1] == "[simulated network]"
     assert made.summary == (
         "claude-sonnet-4-5 via host 27e3…6328",
         "about 0.061 OPG",
@@ -262,7 +267,8 @@ def test_a_notebook_with_spaces_is_quoted_and_its_folder_is_not_told() -> None:
 def test_command_line_card_lists_every_claim() -> None:
     verdict, receipt, cost = states.call()
     lines = plain.card_lines(receipt, verdict, cost)
-    assert lines[0].startswith("✓ Verified")
+    assert lines[0].startswith("✓ All 7 checks pass · checked by this machine, ")
+    assert "  Asked live by this machine" in lines
     for name in states.PASSED:
         assert any(line.strip().startswith(f"✓ {name}:") for line in lines)
 
@@ -290,11 +296,12 @@ def test_figures_are_plain_decimals() -> None:
 
 
 def test_pending_claims_are_counted_apart() -> None:
-    made = card.of_answer(states.answer(VerdictStatus.VERIFIED, states.PENDING, simulated=True))
-    assert made.headline == "SIMULATED · all 7 checks pass"
-    assert made.summary[-1] == "1 pending, author's kernel, 2026-11-20 22:10 UTC"
-    made = card.of_answer(states.answer(VerdictStatus.VERIFIED, states.PENDING))
-    assert made.summary[-1] == "7 of 7 checks, 1 pending, author's kernel, 2026-11-20 22:10 UTC"
+    for simulated in (True, False):
+        made = card.of_answer(
+            states.answer(VerdictStatus.VERIFIED, states.PENDING, simulated=simulated)
+        )
+        assert made.headline == "✓ All 7 checks pass"
+        assert (made.rows[-1].name, made.rows[-1].group) == ("settlement", "Still open")
 
 
 def test_long_hashes_are_told_by_their_ends() -> None:
@@ -306,6 +313,6 @@ def test_a_cleaned_card_keeps_its_edge() -> None:
     """JupyterLab drops styles with variables from a stranger's notebook: the edge has a plain
     colour."""
     made = bundle.answer_bundle(states.failed())["text/html"]
-    assert "border-left:4px solid #d32f2f;" in made
+    assert "color:#d32f2f" in made
     again = bundle.settled_bundle(card.of_answer(states.failed()))["text/html"]
-    assert "border-left:4px solid #d32f2f;border-left-color:var(" in again
+    assert "border:1px solid #d32f2f;border-color:var(" in again

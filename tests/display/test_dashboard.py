@@ -164,13 +164,13 @@ def test_receipts_are_filtered_and_opened(session: Session) -> None:
     assert [id for _, id in me._list.options] == ["", "AAAA000001"]
     me._list.value = "AAAA000001"
     assert "sealed part" in words(box)
-    assert "✓ Verified" in words(box)
+    assert "✓ All 7 checks pass" in words(box)
 
 
 def test_a_withheld_answer_stays_withheld(session: Session) -> None:
     box = dashboard(session)
     box._opg_dashboard._list.value = "BBBB000002"
-    assert "✗ Failed: answer withheld" in words(box)
+    assert "✗ Failed at the call" in words(box)
     assert "withheld words" not in words(box)
 
 

@@ -136,7 +136,7 @@ def test_running_state_says_what_is_so(world: World) -> None:
     for mime in ("text/plain", "text/html"):
         words = shown[mime] if mime == "text/plain" else inspect(shown[mime]).text
         for phrase in (
-            "SIMULATED",
+            "simulated network",
             "not checked yet",
             "answering, 38 tokens",
             "pay ≤ 0.1 OPG",

@@ -75,7 +75,7 @@ def test_the_shell_asks_one_host_or_several(
     )
     told = capsys.readouterr()
     assert told.out.strip()
-    assert "SIMULATED" in told.err
+    assert "[simulated network]" in told.err
     request = session.ledger.last().document["request"]
     assert request["settlement"] == "batch"
     assert '"stop"' in request["body"]

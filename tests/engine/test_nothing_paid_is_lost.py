@@ -113,7 +113,7 @@ def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, mon
         session.show(receipt.id, unverified=True)
     assert f"opg show {receipt.id} --json" in shown.value.hint
     assert "Not checked" in of_kept(receipt).headline
-    assert "Not checked" in card_of(receipt, show=False).headline
+    assert "Not checked" in card_of(receipt, show=False).state
 
 
 def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(

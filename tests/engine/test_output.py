@@ -65,7 +65,7 @@ def test_a_paid_answer_is_printed_whole(
     assert main.main(["ask", "Is 561 prime?"]) == 0
     assert _told(out).splitlines() == [shown]
     assert (f"This output is {encoding}" in _told(err)) == (encoding != "utf-8")
-    assert "SIMULATED" in _told(err)
+    assert "[simulated network]" in _told(err)
     whole = _stream(encoding, errors)
     monkeypatch.setattr(sys, "stdout", whole)
     assert main.main(["show", "last", "--json"]) == 0

@@ -74,7 +74,7 @@ def test_quickstart_cells_carry_whole_receipts(executed: dict[str, Any]) -> None
     (output,) = [output for output in first.outputs if output.output_type == "display_data"]
     receipt = output.data[RECEIPT_MIME]
     assert receipt["id"] in output.data["text/plain"]
-    assert "SIMULATED" in output.data["text/plain"]
+    assert "[simulated network]" in output.data["text/plain"]
 
 
 def test_quickstart_export_is_verified_by_the_command(executed: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ def test_lesson_names_the_claim_that_caught_each_lie(executed: dict[str, Any]) -
 
 def test_lesson_ends_green(executed: dict[str, Any]) -> None:
     after = cell(executed["catch_a_lying_host"], "green")
-    assert "SIMULATED" in text_of(after)
+    assert "[simulated network]" in text_of(after)
     assert not [output for output in after.outputs if output.output_type == "error"]
 
 

@@ -42,7 +42,7 @@ def test_an_answer_is_saved_as_one_bundle_that_verifies_elsewhere(notebook, tmp_
     assert set(bundle) == {"text/plain", "text/markdown", "text/html", MIME}
     answer = bundle[MIME]["response"]["text"]
     assert bundle["text/plain"].startswith(answer)
-    assert "SIMULATED" in bundle["text/plain"]
+    assert "[simulated network]" in bundle["text/plain"]
     assert "author's kernel" in html.unescape(bundle["text/html"])
     assert printed(after).splitlines() == [repr(answer), "True"]
     assert bundle[MIME]["notebook"]["name"] == "study.ipynb"

@@ -142,7 +142,7 @@ def test_the_name_alone_shows_the_card_again(shell: InteractiveShell) -> None:
     run(shell, "%%opg tee\nhi")
     formatted, _ = shell.display_formatter.format(shell.user_ns["tee"])
     assert plain_text.shows(formatted["text/plain"], states.TEXT)
-    assert "SIMULATED" in formatted["text/html"]
+    assert "simulated network" in formatted["text/html"]
     assert formatted[RECEIPT]["id"] == "7Q4K2M9XTB"
 
 
@@ -150,7 +150,7 @@ def test_quiet_shows_the_card_only(shell: InteractiveShell, screen: Screen) -> N
     run(shell, "%%opg tee --quiet\nhi")
     assert len(screen.all) == 1
     assert "sealed part" not in str({k: v for k, v in screen.last.items() if k != RECEIPT})
-    assert "SIMULATED" in screen.last["text/plain"]
+    assert "simulated network" in screen.last["text/plain"]
     assert shell.user_ns["tee"].text == states.TEXT
 
 
@@ -252,7 +252,7 @@ def test_a_withheld_answer_raises_and_leaves_the_name_as_it_was(
     result = run(shell, "%%opg tee\nhi")
     assert isinstance(result.error_in_exec, AnswerWithheld)
     assert shell.user_ns["tee"] == "the old value"
-    assert "✗ Failed: answer withheld" in screen.last["text/plain"]
+    assert "✗ Failed at the call · the answer is withheld" in screen.last["text/plain"]
     assert "streamed words" not in str({k: v for k, v in screen.last.items() if k != RECEIPT})
     assert screen.last[RECEIPT]["id"] == "7Q4K2M9XTB"
 
@@ -353,7 +353,7 @@ def test_a_host_that_reports_a_failure_has_its_receipt_in_the_notebook(
 
     session.act = act
     run(shell, "%%opg\nhi")
-    assert "SIMULATED · ✗ The host reports a failure" in screen.last["text/plain"]
+    assert "✗ The host reports a failure · " in screen.last["text/plain"]
     assert "not charged" in screen.last["text/plain"]
     assert screen.last[RECEIPT]["id"] == receipt.id
 

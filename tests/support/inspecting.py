@@ -8,7 +8,15 @@ from html.parser import HTMLParser
 from opg_magic.display.markdown import ALLOWED, safe_link
 
 #: What the card itself uses beyond rendered answers.
-CARD = {"details": {"open", "style"}, "summary": {"style"}, "b": {"style"}, "code": {"style"}}
+CARD = {
+    "details": {"open", "style"},
+    "summary": {"style"},
+    "b": {"style"},
+    "i": {"style"},
+    "small": set(),
+    "code": {"style"},
+    "td": {"colspan", "style"},
+}
 VOID = {"br", "hr"}
 
 

@@ -124,7 +124,7 @@ function jsonHash(text: string): string | null {
 }
 
 /** How many independent hosts these are: what shares a host or an owner, even by way of a third, counts once. */
-function independent(members: readonly AgreementMember[]): number {
+export function independent(members: readonly AgreementMember[]): number {
   let groups: Set<string>[] = [];
   for (const member of members) {
     const names = new Set([`host ${member.tee_id.toLowerCase()}`, `owner ${member.owner.toLowerCase()}`]);

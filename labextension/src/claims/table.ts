@@ -52,18 +52,18 @@ export const STATUS_MARKS: Readonly<Record<Status, string>> = {
 };
 
 export const STATUS_WORDS: Readonly<Record<Status, string>> = {
-  passed: 'holds',
-  failed: 'FAILED',
+  passed: 'passed',
+  failed: 'failed',
   pending: 'pending',
   missing: 'missing',
-  not_applicable: 'does not apply'
+  not_applicable: 'not applicable'
 };
 
 export const BASIS_NAMES: readonly Basis[] = ['proven', 'asked', 'recorded'];
 
 /** A basis beside a claim, and what that means. */
 export const BASIS_WORDS: Readonly<Record<Basis, readonly [string, string]>> = {
-  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
-  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
-  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
+  proven: ['proven', 'Follows from this receipt and pinned roots: anyone can compute it again.'],
+  asked: ['asked live', 'Asked of RPCs of your own, or seen by your own kernel.'],
+  recorded: ["author's word", "Stated by the author's kernel; not asked here."]
 };

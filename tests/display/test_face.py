@@ -1,0 +1,96 @@
+"""The line under an answer and what opens below it: in words, grouped, short."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from support import states
+from support.signed_receipts import signed
+
+from opg_magic.display import bundle
+from opg_magic.models import VerdictStatus
+from opg_magic.receipt import face
+from opg_magic.receipt.document import Receipt
+
+
+def card(receipt: Receipt) -> str:
+    plain = face.face(receipt, show=True)["text/plain"]
+    return plain.rpartition(" ────\n")[2]
+
+
+def test_the_line_says_state_basis_and_figures_in_that_order() -> None:
+    line = card(signed()).splitlines()[0]
+    assert [part.split()[0] for part in line.split(" · ")] == [
+        "✓",  # the state in words
+        "checked",  # what it rests on
+        "gpt-5",
+        "host",
+        "0.0041",
+        "2.0",
+        "[simulated",  # apart, and no part of a sentence
+    ]
+    assert line.startswith("✓ All 7 checks pass · checked by the author's kernel, ")
+
+
+def test_opened_it_is_grouped_by_basis_and_what_is_open_comes_last() -> None:
+    lines = card(signed()).splitlines()
+    headings = [line.strip() for line in lines if re.match(r"  [A-Z]", line)]
+    assert headings[:3] == [
+        "Proven from this receipt",
+        "Asked live by the author's kernel",
+        "Still open",
+    ]
+    assert headings[3].startswith("Not known: ")
+
+
+def test_opened_it_has_at_most_120_words() -> None:
+    for receipt in (signed(), states.call()[1], states.call(simulated=True)[1]):
+        assert len(re.findall(r"[\w'’.…-]*\w[\w'’.…-]*", card(receipt))) <= 120
+
+
+@pytest.mark.parametrize(
+    ("receipt", "state"),
+    [
+        (states.call(VerdictStatus.FAILED, states.TAMPERED)[1], "✗ Failed at the call"),
+        (states.call(VerdictStatus.PARTIAL, states.UNATTESTED)[1], "◐ Partially verified"),
+        (states.call(VerdictStatus.UNVERIFIED, states.UNSIGNED)[1], "! Not verified"),
+    ],
+)
+def test_what_is_not_whole_is_said_first(receipt: Receipt, state: str) -> None:
+    assert card(receipt).startswith(f"{state} · ")
+
+
+def test_nbconvert_to_markdown_shows_the_answer_and_one_line(tmp_path: Path) -> None:
+    """nbconvert's Markdown prefers HTML to everything else, so ours is short and folds itself."""
+    answer = signed(text="Two lines:\n\n```python\na = 1\n\nb = 2\n```").answer()
+    output = nbformat.v4.new_output("display_data", data=bundle.answer_bundle(answer))
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("%%opg hi\nHello", outputs=[output])]
+    )
+    path = tmp_path / "a.ipynb"
+    nbformat.write(notebook, path)
+    subprocess.run(
+        [sys.executable, "-m", "nbconvert", "--to", "markdown", str(path)],
+        check=True,
+        capture_output=True,
+    )
+    made = path.with_suffix(".md").read_text(encoding="utf-8")
+    ours = made[made.index("<div") :].strip()
+    assert len(ours) < 2_000
+    # An empty line would end the HTML there, and what follows would be read as Markdown.
+    assert "" not in [line.strip() for line in ours.splitlines()]
+    shown = re.sub(r"<details.*?<summary>(.*?)</summary>.*</details>", r"\1", ours, flags=re.S)
+    words = re.sub(r"<[^>]+>", "", shown).replace("&#10;", "\n").strip()
+    assert words.startswith("Two lines:")
+    assert words.splitlines()[-1].startswith("```✓ All 7 checks pass · ")
+
+
+def test_the_markdown_text_is_the_answer_and_one_line() -> None:
+    made = face.face(signed(text="Hello."), show=True)["text/markdown"]
+    assert made.startswith("~~~text\nHello.\n~~~\n\n**✓ All 7 checks pass** · ")
+    assert made.count("\n") == 5

@@ -32,7 +32,6 @@ LONG_FILES: set[str] = {
 }
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",
-    "display/markdown.py:_renderer",
     "protocol/x402.py:_terms",
     "simnet/__main__.py:_run",
     "simnet/__main__.py:parser",

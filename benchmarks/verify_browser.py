@@ -34,7 +34,9 @@ async ([receipts, trust]) => {
   observer.disconnect();
   return {
     took,
-    longest: Math.max(0, ...tasks.filter(task => task.startTime >= began).map(task => task.duration)),
+    longest: Math.max(
+      0, ...tasks.filter(task => task.startTime >= began).map(task => task.duration)
+    ),
     labels: [...new Set(checked.map(one => one.error ?? one.verdict.label))],
     secure: Boolean(globalThis.crypto?.subtle),
   };

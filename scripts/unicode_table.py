@@ -18,7 +18,10 @@ from pathlib import Path
 
 TARGET = Path(__file__).resolve().parents[1] / "opg_magic" / "protocol" / "unicode_added.json"
 #: Prints, for each code point, whether it is printable as ``str.isprintable`` has it.
-SHOWS = "import unicodedata2 as u; print(''.join('01'[u.category(chr(c))[0] not in 'CZ'] for c in range(0x110000)))"
+SHOWS = (
+    "import unicodedata2 as u; "
+    "print(''.join('01'[u.category(chr(c))[0] not in 'CZ'] for c in range(0x110000)))"
+)
 
 
 def main(folder: Path) -> int:

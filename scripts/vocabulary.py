@@ -1,7 +1,7 @@
 """What the browser knows of the program's own tables, as TypeScript.
 
 - ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
-- ``claims/table.ts`` and ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
+- ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
 - ``receipt-types.ts``: the types of a receipt's document.
 
 ``python scripts/vocabulary.py`` writes these files; a test holds that they are up to date."""
@@ -96,8 +96,9 @@ def _card() -> list[str]:
 
 
 FLAG = """/**
- * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one looks like; `former`:
- * choices that older versions had; `free`: text in which braces mean nothing; `source`: which list its values are in.
+ * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one
+ * looks like; `former`: choices that older versions had; `free`: text in which braces mean nothing;
+ * `source`: which list its values are in.
  */
 export interface IFlag {
   readonly flag: string;

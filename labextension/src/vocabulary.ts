@@ -1,8 +1,9 @@
 /** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */
 
 /**
- * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one looks like; `former`:
- * choices that older versions had; `free`: text in which braces mean nothing; `source`: which list its values are in.
+ * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one
+ * looks like; `former`: choices that older versions had; `free`: text in which braces mean nothing;
+ * `source`: which list its values are in.
  */
 export interface IFlag {
   readonly flag: string;

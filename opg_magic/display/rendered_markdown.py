@@ -43,9 +43,9 @@ class Renderer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         token = tokens[idx]
-        alt = self.renderInlineAsText(token.children or [], options, env)
-        where = str(token.attrGet("src") or "")
-        return f'<span style="{FAINT}">[image not loaded: {inert_html.text(alt)} {inert_html.text(where)}]</span>'
+        alt = inert_html.text(self.renderInlineAsText(token.children or [], options, env))
+        where = inert_html.text(str(token.attrGet("src") or ""))
+        return f'<span style="{FAINT}">[image not loaded: {alt} {where}]</span>'
 
     def html_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return inert_html.text(tokens[idx].content)

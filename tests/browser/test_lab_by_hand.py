@@ -61,7 +61,10 @@ def test_shortcuts(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None
     page.wait_for_function(f"() => ({ACTIVE})() === 4")
     asking(page)
     page.keyboard.type("Why not?")
-    source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
+    source = (
+        "() => window.jupyterapp.shell.currentWidget.content.activeCell"
+        ".model.sharedModel.getSource()"
+    )
     assert page.evaluate(source) == "%%opg \nWhy not?"
     assert eyes.outside == []
 

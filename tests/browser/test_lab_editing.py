@@ -122,8 +122,11 @@ def test_flags_and_models_complete(eyes: Eyes, lab: Lab, kernel: bool) -> None:
     caret(eyes, 2, 0, 33)
     eyes.page.keyboard.press("Tab")
     offered = choices(eyes)
-    assert {choice.split()[0] for choice in offered} == {"google/gemini-2.5-flash", "google/gemini-2.5-flash-lite",
-                                                         "google/gemini-2.5-flash-image"}  # fmt: skip
+    assert {choice.split()[0] for choice in offered} == {
+        "google/gemini-2.5-flash",
+        "google/gemini-2.5-flash-lite",
+        "google/gemini-2.5-flash-image",
+    }
     eyes.page.keyboard.press("Enter")
     expect(cell(eyes, 2).locator(".cm-line").first).to_contain_text(
         "google/gemini-2.5-flash", use_inner_text=True
@@ -214,8 +217,15 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
             "items => items.map(item => item.dataset.command)"
         )
     )
-    assert {"opg-magic:show-panel", "opg-magic:show-ledger", "opg-magic:export-jsonl", "opg-magic:export-csv",
-            "opg-magic:pin-code", "opg-magic:settings", "opg-magic:new-notebook"} <= shown  # fmt: skip
+    assert {
+        "opg-magic:show-panel",
+        "opg-magic:show-ledger",
+        "opg-magic:export-jsonl",
+        "opg-magic:export-csv",
+        "opg-magic:pin-code",
+        "opg-magic:settings",
+        "opg-magic:new-notebook",
+    } <= shown
     assert shown <= set(offered)
     eyes.page.keyboard.press("Escape")
     menu = eyes.page.locator(".lm-MenuBar-itemLabel", has_text="Verified AI")

@@ -29,7 +29,9 @@ CHANGE = """([index, data, metadata, trusted]) => {
 #: of all elements.
 STYLES = """async ([index, pieces]) => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
-    const outputs = pieces.map(html => ({ output_type: 'display_data', data: { 'text/html': html }, metadata: {} }));
+    const outputs = pieces.map(
+        html => ({ output_type: 'display_data', data: { 'text/html': html }, metadata: {} })
+    );
     notebook.widgets[index].model.outputs.fromJSON(outputs);
     for (const [at, html] of pieces.entries()) {
         notebook.widgets[index + 1 + at].model.sharedModel.setSource(html);
@@ -44,9 +46,13 @@ STYLES = """async ([index, pieces]) => {
     }
     const styles = () => places().map(place => [...place.querySelectorAll('*')].map(one => {
         const style = getComputedStyle(one);
-        return [...style].map(name => `${one.localName} has ${name}: ${style.getPropertyValue(name)}`);
+        return [...style].map(
+            name => `${one.localName} has ${name}: ${style.getPropertyValue(name)}`
+        );
     }));
-    const differing = (one, other) => one.flatMap((style, at) => style.filter((rule, n) => rule !== other[at][n]));
+    const differing = (one, other) => one.flatMap(
+        (style, at) => style.filter((rule, n) => rule !== other[at][n])
+    );
     // JupyterLab lays a cell out when it comes to it.
     let [before, now] = [[], styles()];
     while (now.some((place, at) => !before[at] || differing(place, before[at]).length)) {

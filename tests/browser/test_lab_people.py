@@ -126,7 +126,8 @@ def test_a_call_goes_on_when_the_page_is_loaded_anew(
     then = re.search(r"answering, (\d+) tokens", cell(eyes, 1).inner_text())
     eyes.page.wait_for_function(
         """then => {
-            const now = document.querySelector('.jp-Notebook').textContent.match(/answering, (\\d+) tokens/);
+            const shown = document.querySelector('.jp-Notebook').textContent;
+            const now = shown.match(/answering, (\\d+) tokens/);
             return now !== null && Number(now[1]) > then;
         }""",
         arg=int(then[1]) if then else 0,
@@ -432,7 +433,8 @@ def test_the_list_by_keyboard(eyes: Eyes, lab: Lab) -> None:
         # Everything that can be reached shows that it has the focus.
         assert page.evaluate(
             """() => {
-                const { outlineStyle, boxShadow, borderColor } = getComputedStyle(document.activeElement);
+                const style = getComputedStyle(document.activeElement);
+                const { outlineStyle, boxShadow, borderColor } = style;
                 const before = borderColor;
                 const node = document.activeElement;
                 node.blur();
@@ -570,7 +572,8 @@ def test_little_room(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> No
                     """badge => {
                         if (badge.scrollWidth > badge.clientWidth) return false;
                         const one = badge.getBoundingClientRect();
-                        const editor = badge.closest('.jp-InputArea').querySelector('.jp-InputArea-editor');
+                        const area = badge.closest('.jp-InputArea');
+                        const editor = area.querySelector('.jp-InputArea-editor');
                         const other = editor.getBoundingClientRect();
                         return one.right <= other.left + 1 || one.bottom <= other.top + 1;
                     }"""
@@ -626,7 +629,10 @@ def test_notebook_7_by_hand(
     page.keyboard.press("Alt+Shift+Q")
     asking(page)
     page.keyboard.type("Why?")
-    source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
+    source = (
+        "() => window.jupyterapp.shell.currentWidget.content.activeCell"
+        ".model.sharedModel.getSource()"
+    )
     page.wait_for_function(f"() => ({source})() === '%%opg \\nWhy?'")
     assert eyes.outside == []
 

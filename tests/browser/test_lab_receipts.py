@@ -187,7 +187,8 @@ NO_IDLE_TIME = """
 (() => {
   const real = window.requestIdleCallback.bind(window);
   let held = [];
-  window.requestIdleCallback = (callback, options) => held === null ? real(callback, options) : held.push(callback);
+  window.requestIdleCallback = (callback, options) =>
+    held === null ? real(callback, options) : held.push(callback);
   window.giveIdleTime = () => {
     const waiting = held;
     held = null;
@@ -202,7 +203,8 @@ def comes_into_view(page: Any, number: int) -> None:
     page.wait_for_function(
         """n => {
             const mine = answer => answer.textContent.includes(`number ${n},`);
-            const found = [...document.querySelectorAll('.opg-answer')].find(mine).getBoundingClientRect();
+            const found = [...document.querySelectorAll('.opg-answer')]
+                .find(mine).getBoundingClientRect();
             return found.top < innerHeight && found.bottom > 0;
         }""",
         arg=number,

@@ -142,9 +142,10 @@ def test_a_subclass_does_not_decide_what_is_sent():
 
 @pytest.mark.parametrize(
     ("value", "units"),
-    [("0.5", 5 * 10**17), (0.1, 10**17), (np.float32(0.1), 10**17), (1e-05, 10**13), (Decimal("1E-2"), 10**16), (0, 0),
-     (np.int64(2), 2 * 10**18), (Fraction(1, 2), None), (-1, None), ("-1", None), (NAN, None), ("", None), (True, None),
-     (Decimal("1E+999999"), None), (Decimal("sNaN"), None), (1e300, None), (b"1", None), (None, None), (pd.NA, None)],
+    [("0.5", 5 * 10**17), (0.1, 10**17), (np.float32(0.1), 10**17), (1e-05, 10**13),
+     (Decimal("1E-2"), 10**16), (0, 0), (np.int64(2), 2 * 10**18), (Fraction(1, 2), None),
+     (-1, None), ("-1", None), (NAN, None), ("", None), (True, None), (Decimal("1E+999999"), None),
+     (Decimal("sNaN"), None), (1e300, None), (b"1", None), (None, None), (pd.NA, None)],
 )  # fmt: skip
 def test_amounts_are_meant_as_written(value: Any, units: int | None):
     if units is None:
@@ -155,8 +156,9 @@ def test_amounts_are_meant_as_written(value: Any, units: int | None):
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "Chat"}, {"kind": None}, {"sent_at": NAN}, {"received_at": "now"}, {"received_at": 1e300},
-     {"sent_at": None}, {"signing_key": None}, {"signing_key": 5}, {"request": None}, {"response": b"{}"}],
+    [{"kind": "Chat"}, {"kind": None}, {"sent_at": NAN}, {"received_at": "now"},
+     {"received_at": 1e300}, {"sent_at": None}, {"signing_key": None}, {"signing_key": 5},
+     {"request": None}, {"response": b"{}"}],
     ids=str,
 )  # fmt: skip
 def test_verify_exchange_names_the_argument(change: dict[str, Any]):

@@ -34,9 +34,10 @@ from opg_magic.wallet import keys
 settings = Settings()
 key = environment.secret("OPG_PRIVATE_KEY")
 print(json.dumps({{
-    "day": settings.get("max_cost_per_day"), "policy": settings.get("policy"), "rpcs": settings.get("registry_rpcs"),
-    "claims": settings.get("required_claims"), "origin": settings.origin("policy"), "ignored": settings.ignored(),
-    "home": str(paths.home()), "passed_on": simnet_client.clean_environment(), "key": key.reveal() if key else None,
+    "day": settings.get("max_cost_per_day"), "policy": settings.get("policy"),
+    "rpcs": settings.get("registry_rpcs"), "claims": settings.get("required_claims"),
+    "origin": settings.origin("policy"), "ignored": settings.ignored(), "home": str(paths.home()),
+    "passed_on": simnet_client.clean_environment(), "key": key.reveal() if key else None,
     "password": environment.password().reveal() if environment.password() else None,
 }}))
 """

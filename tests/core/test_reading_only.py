@@ -36,7 +36,10 @@ def file(tmp_path: Path) -> Path:
 
 def verifying(file: Path, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """`opg verify` in a process of its own, without HOME; ``before``: what it does first."""
-    code = f"import os, sys\nfrom opg_magic.shell.main import main\n{before}sys.exit(main(['verify', sys.argv[1], '--json']))\n"
+    code = (
+        f"import os, sys\nfrom opg_magic.shell.main import main\n{before}"
+        "sys.exit(main(['verify', sys.argv[1], '--json']))\n"
+    )
     own = {
         k: v for k, v in os.environ.items() if not k.startswith(("OPG_", "XDG_")) and k != "HOME"
     }
@@ -169,7 +172,10 @@ def test_a_failure_of_its_own_is_4_and_never_the_1_of_a_check(
 
 
 def test_output_that_nobody_reads_does_not_change_the_verdict(file: Path, tmp_path: Path) -> None:
-    code = "import sys\nfrom opg_magic.shell.main import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
+    code = (
+        "import sys\nfrom opg_magic.shell.main import main\n"
+        "sys.exit(main(['verify', sys.argv[1]]))\n"
+    )
     started = subprocess.Popen(
         [sys.executable, "-c", code, str(file)],
         stdout=subprocess.PIPE,
@@ -185,7 +191,10 @@ def test_output_that_nobody_reads_does_not_change_the_verdict(file: Path, tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_the_output_is_a_failure_of_its_own(file: Path, tmp_path: Path) -> None:
-    code = "import sys\nfrom opg_magic.shell.main import main\nsys.exit(main(['verify', sys.argv[1]]))\n"
+    code = (
+        "import sys\nfrom opg_magic.shell.main import main\n"
+        "sys.exit(main(['verify', sys.argv[1]]))\n"
+    )
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-c", code, str(file)],

@@ -48,7 +48,10 @@ from opg_magic.models import (
 from opg_magic.protocol import canonical
 from opg_magic.verify import AUDIT, DEFAULT, STRICT
 
-NEW_CHARACTERS = "'\u0cf3 \U0001face \u2ffc \U0002ebf0 \u1c89 \U00010940 \u20c2 \U000e0fff \u0378\u200b\" \\ \U0001f600"
+NEW_CHARACTERS = (
+    "'\u0cf3 \U0001face \u2ffc \U0002ebf0 \u1c89 \U00010940 \u20c2 \U000e0fff "
+    '\u0378\u200b" \\ \U0001f600'
+)
 
 
 def good() -> Iterator[Case]:

@@ -62,7 +62,10 @@ def calls() -> Iterator[NotebookCase]:
         prompt="Say hi",
         cell="%%opg a\nSay hi\n",
     )
-    said = "%%opg a --system -h --temperature .5 --max-tokens 64 --stop A --stop B --model openai/gpt-5\nSay hi"
+    said = (
+        "%%opg a --system -h --temperature .5 --max-tokens 64 --stop A --stop B "
+        "--model openai/gpt-5\nSay hi"
+    )
     messages = [{"role": "system", "content": "-h"}, {"role": "user", "content": "Say hi"}]
     asked = {"messages": messages, "temperature": 0.5, "max_tokens": 64, "stop": ["A", "B"]}
     yield under("all that was signed stands on the line", said, cell=said, asked=asked)
@@ -221,7 +224,8 @@ def asked_otherwise() -> Iterator[NotebookCase]:
     nobody = {"messages": [{"role": "system", "content": PROMPT}]}
     named = f"%%opg hi --model openai/o3\n{PROMPT}"
     yield under("attack_38 a receipt that names another model than was asked", named,
-                "2: failed model-altered", "2: failed model-differs", cell=named, model_sent="o3")  # fmt: skip
+                "2: failed model-altered", "2: failed model-differs", cell=named,
+                model_sent="o3")  # fmt: skip
     yield under("attack_38 the same, and the cell names none", f"%%opg hi\n{PROMPT}",
                 "2: failed model-altered", cell=f"%%opg hi\n{PROMPT}", model_sent="o3")  # fmt: skip
     named = f"%%opg hi --model gpt-5\n{PROMPT}"
@@ -282,9 +286,10 @@ def like_calls() -> Iterator[NotebookCase]:
     words = output({"text/html": "<b>Yes, 561 is prime.</b>", "text/plain": "Yes, 561 is prime."})
     honest = cell(f"%%opg hi\n{PROMPT}", output(SHOWN))
     for number, above in enumerate((
-        "\u200b%%opg hi", "\ufeff%%opg hi", "%%opg\thi", "%%opg\u00a0hi", "\u0085%%opg hi", "# why\n%%opg hi",
-        "%%retry\n%%opg hi", "%%\u043epg hi", "%%o\u200bpg hi", "\uff05\uff05opg", "%%OPG hi", "In [1]: %%opg hi",
-        "%%time\n" * 9 + "%%opg hi", "%%o\u0301pg hi", "%%\U0001d428\U0001d429\U0001d420 hi",
+        "\u200b%%opg hi", "\ufeff%%opg hi", "%%opg\thi", "%%opg\u00a0hi", "\u0085%%opg hi",
+        "# why\n%%opg hi", "%%retry\n%%opg hi", "%%\u043epg hi", "%%o\u200bpg hi",
+        "\uff05\uff05opg", "%%OPG hi", "In [1]: %%opg hi", "%%time\n" * 9 + "%%opg hi",
+        "%%o\u0301pg hi", "%%\U0001d428\U0001d429\U0001d420 hi",
     )):  # fmt: skip
         forged = notebook(honest, cell(f"{above}\nIs 561 prime?", words))
         yield NotebookCase(
@@ -296,8 +301,9 @@ def like_calls() -> Iterator[NotebookCase]:
             f"attack_37 {source} without a receipt", forged, ("3: incomplete no-receipt",)
         )
     for number, source in enumerate((
-        "print('%%opg')", "x = 1\n%%opg hi", "%%opgs hi\nx", "# %%opg hi", "%opg receipts", "%%bash\necho %%opg",
-        "%%\u0432\u0440\u0435\u043c\u044f\nx", "%%html\n<p>", "%opg hosts", "",
+        "print('%%opg')", "x = 1\n%%opg hi", "%%opgs hi\nx", "# %%opg hi", "%opg receipts",
+        "%%bash\necho %%opg", "%%\u0432\u0440\u0435\u043c\u044f\nx", "%%html\n<p>", "%opg hosts",
+        "",
     )):  # fmt: skip
         plain = notebook(honest, cell(source, words))
         yield NotebookCase(

@@ -103,13 +103,14 @@ def cells() -> dict[str, str]:
         "failed, shown because asked": bundle.answer_bundle(states.failed(text="561 is prime.")),
         "a hostile answer": bundle.answer_bundle(answer(text=MEAN)),
     }
+    verified_plain = answers["verified, closed"]["text/plain"]
     failed_plain = bundle.settled_bundle(settled(*tampered), receipt=tampered[1])["text/plain"]
     return {
         **{title: made["text/html"] for title, made in answers.items()},
         **{title: bundle.settled_bundle(it)["text/html"] for title, it in settled_cards.items()},
         "while it runs": running("Sealed memory means that the operator of the machine"),
         "while it runs, simulated, strict": running("hidden", simulated=True, show_text=False),
-        "plain text, verified": f"<pre>{html.text(answers['verified, closed']['text/plain'])}</pre>",
+        "plain text, verified": f"<pre>{html.text(verified_plain)}</pre>",
         "plain text, failed": f"<pre>{html.text(failed_plain)}</pre>",
     }
 

@@ -217,8 +217,8 @@ def test_numpy_scalars_are_welcome(session: Session):
 @pytest.mark.parametrize(
     "given",
     [{"since": b"2026"}, {"until": float("nan")}, {"since": pd.NaT}, {"host": 5}, {"verdict": 1},
-     {"model": b"gpt-5"}, {"notebook": float("nan")}, {"include_withheld": "no"}, {"kernel": "\ud800"},
-     {"since": np.array([1, 2])}, {"until": np.timedelta64(5, "s")}],
+     {"model": b"gpt-5"}, {"notebook": float("nan")}, {"include_withheld": "no"},
+     {"kernel": "\ud800"}, {"since": np.array([1, 2])}, {"until": np.timedelta64(5, "s")}],
     ids=str,
 )  # fmt: skip
 def test_receipts_names_the_filter_that_cannot_be_meant(session: Session, given: dict[str, Any]):

@@ -132,7 +132,8 @@ def test_attack_09_the_hosts_own_error_frame_is_a_failure_without_charge(
 
 
 TERMS = [
-    "over-cap", "other-payee", "other-asset", "other-network", "other-facilitator", "other-spender", "other-scheme",
+    "over-cap", "other-payee", "other-asset", "other-network", "other-facilitator",
+    "other-spender", "other-scheme",
 ]  # fmt: skip
 
 
@@ -189,8 +190,8 @@ def test_attack_19_another_certificate_or_a_redirect_ends_it_before_the_prompt(
 
 
 ATTESTATION = [
-    "debug-pcrs", "wrong-nonce", "foreign-root", "expired-attestation", "unset-key-hash", "other-key-hash",
-    "other-certificate-hash", "trailing-bytes", "duplicate-cbor",
+    "debug-pcrs", "wrong-nonce", "foreign-root", "expired-attestation", "unset-key-hash",
+    "other-key-hash", "other-certificate-hash", "trailing-bytes", "duplicate-cbor",
 ]  # fmt: skip
 
 

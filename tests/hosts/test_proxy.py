@@ -327,9 +327,9 @@ def test_rpcs_are_shown_without_their_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "here"),
     [
-        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True), ("localhost", True),
-        ("a.localhost", True), ("10.0.0.1", False), ("far.test", False), ("localhost.evil.test", False),
-        ("127.0.0.1.evil.test", False), ("", False),
+        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True),
+        ("localhost", True), ("a.localhost", True), ("10.0.0.1", False), ("far.test", False),
+        ("localhost.evil.test", False), ("127.0.0.1.evil.test", False), ("", False),
     ],
 )  # fmt: skip
 def test_this_machine_is_known_by_its_name_alone(host: str, here: bool) -> None:

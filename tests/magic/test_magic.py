@@ -585,8 +585,8 @@ def test_loading_brings_neither_display_nor_anything_heavy() -> None:
         "s.run_line_magic('load_ext', 'opg_magic')\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in "
         "('pandas', 'web3', 'httpx', 'ipywidgets', 'cryptography', 'markdown_it', 'sqlite3x')"
-        " or m.startswith(('opg_magic.display.', 'opg_magic.call.session', 'opg_magic.call.engine', "
-        "'opg_magic.verify')) and m != 'opg_magic.display.output']\n"
+        " or m.startswith(('opg_magic.display.', 'opg_magic.call.session', "
+        "'opg_magic.call.engine', 'opg_magic.verify')) and m != 'opg_magic.display.output']\n"
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

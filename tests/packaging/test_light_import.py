@@ -59,5 +59,8 @@ def test_load_ext_touches_no_file_of_the_user(tmp_path: Path) -> None:
 
 def test_the_heavy_modules_are_there_to_be_kept_out(tmp_path: Path) -> None:
     """Guards the test above: each name is one that this environment can import."""
-    script = f"import importlib.util as u, json; print(json.dumps([n for n in {HEAVY!r} if u.find_spec(n)]))"
+    script = (
+        "import importlib.util as u, json; "
+        f"print(json.dumps([n for n in {HEAVY!r} if u.find_spec(n)]))"
+    )
     assert in_fresh_process(tmp_path, script) == set(HEAVY)

@@ -318,7 +318,10 @@ def test_newer_hosts_hash_a_reduced_content_list() -> None:
 
 
 def test_both_versions_agree_where_content_is_text() -> None:
-    text = '{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}],"max_tokens":5}'
+    text = (
+        '{"model":"m","messages":[{"role":"system","content":"s"},'
+        '{"role":"user","content":"hi"}],"max_tokens":5}'
+    )
     assert chat(text) == chat(text, NEWER)
 
 

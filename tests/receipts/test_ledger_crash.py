@@ -47,7 +47,8 @@ number = 0
 while True:
     number += 1
     nonce = base + number
-    call = CallIntent(new_id(), NOW, SIM, kernel, "m", prompt="p", authorisation=authorisation(nonce))
+    covered = authorisation(nonce)
+    call = CallIntent(new_id(), NOW, SIM, kernel, "m", prompt="p", authorisation=covered)
     ledger.begin(call, reserve=True, limits=Limits(OBSERVED_CAP, 10**30, 10**30))
     say(begun=call.id, nonce=nonce)
     ledger.record(call.id, "sent")

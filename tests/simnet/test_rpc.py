@@ -210,7 +210,10 @@ async def test_head_and_body_leave_in_one_piece(server: RpcServer) -> None:
         "127.0.0.1", int(str(server.url).rsplit(":", 1)[1])
     )
     body = b'{"id":1,"method":"eth_chainId"}'
-    head = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = (
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        "Content-Length: %d\r\n\r\n"
+    )
     writer.write((head % len(body)).encode() + body)
     piece = await reader.read(65536)
     writer.close()

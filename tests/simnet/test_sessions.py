@@ -54,8 +54,9 @@ class Net:
     def payment(self, key: str = "a") -> SignedPayment:
         address = "0x" + "22" * 20
         auth = Authorisation(
-            chain_id=8453, payer=address, token=address, cap=self.terms.cap, spender=address, nonce=1,
-            deadline=int(self.now) + self.terms.deadline, pay_to=address, facilitator=address, valid_after=0,
+            chain_id=8453, payer=address, token=address, cap=self.terms.cap, spender=address,
+            nonce=1, deadline=int(self.now) + self.terms.deadline, pay_to=address,
+            facilitator=address, valid_after=0,
         )  # fmt: skip
         return SignedPayment(auth, Secret(b""), {}, key)
 

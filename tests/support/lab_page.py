@@ -22,7 +22,10 @@ WAIT_MS = 60_000
 CONTRASTS = """card => {
     const read = css => (css.match(/[\\d.]+/g) || []).map(Number);
     const light = ([r, g, b]) => {
-        const part = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+        const part = byte => {
+            const v = byte / 255;
+            return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        };
         return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
     };
     const behind = node => {
@@ -36,7 +39,8 @@ CONTRASTS = """card => {
         .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
         .map(e => {
             const [a, b] = [light(read(getComputedStyle(e).color)), light(behind(e))];
-            return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.trim().slice(0, 40)];
+            const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            return [contrast, e.textContent.trim().slice(0, 40)];
         });
 }"""
 

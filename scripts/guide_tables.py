@@ -15,7 +15,7 @@ import marked
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide.md"
 
 #: How a project's value joins the user's, by the name of the function that joins them.
-_TIGHTENED = {"min": "lower it", "_stricter": "make it stricter", "_union": "add to it"}
+_TIGHTENED = {"min": "lower it", "stricter": "make it stricter", "union": "add to it"}
 
 
 def tables() -> dict[str, str]:
@@ -46,10 +46,11 @@ def commands() -> str:
 
 def settings() -> str:
     """The settings, their defaults, and what a project may do to them."""
-    from opg_magic.settings.config import OPTIONS, Settings
+    from opg_magic.settings.catalogue import SETTINGS
+    from opg_magic.settings.config import Settings
 
     rows = []
-    for option in OPTIONS:
+    for option in SETTINGS:
         tightened = _TIGHTENED[option.tighten.__name__] if option.tighten else "–"
         rows.append(
             (_code(option.key), Settings.shown(option.key, option.default), tightened, option.help)

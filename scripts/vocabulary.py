@@ -38,7 +38,7 @@ def source() -> str:
     """vocabulary.ts: flags, commands, settings, networks and models."""
     from opg_magic.cells import magic_line
     from opg_magic.notebook import completion, magic
-    from opg_magic.settings import config, prices
+    from opg_magic.settings import catalogue, prices
 
     flags = [
         {
@@ -55,7 +55,7 @@ def source() -> str:
         for option in magic_line.OPTIONS
     ]
     commands = [{"name": name, "help": command.help} for name, command in magic.COMMANDS.items()]
-    settings = [{"name": option.key, "help": option.help} for option in config.OPTIONS]
+    settings = [{"name": option.key, "help": option.help} for option in catalogue.SETTINGS]
     parts = [
         "/** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */",
         FLAG,

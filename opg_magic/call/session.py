@@ -317,11 +317,11 @@ class Session:
         )
 
     def _limits(self) -> Limits:
-        from opg_magic.settings.limits import SETTINGS, Limits
+        from opg_magic.settings.limits import LIMIT_KEYS, Limits
 
         return Limits(
-            **{name: self.settings.get(key) for name, key in SETTINGS.items()},
-            origins={name: self.settings.origin(key) for name, key in SETTINGS.items()},
+            **{name: self.settings.get(key) for name, key in LIMIT_KEYS.items()},
+            origins={name: self.settings.origin(key) for name, key in LIMIT_KEYS.items()},
         )
 
     def _within_limits(self, call: Callable[[], T]) -> T:
@@ -523,7 +523,7 @@ class Session:
     def pin(self, hashes: Sequence[str], *, remove: bool = False) -> list[str]:
         """Add PCR hashes to the user's own allow-list (or take them away), kept in the user's file;
         what was done."""
-        from opg_magic.settings.config import write_user
+        from opg_magic.settings.files import write_user
 
         listed = {build.pcr_hash: build for build in self.builds()}
         now, said = list(self.settings.get("pinned_pcrs")), []

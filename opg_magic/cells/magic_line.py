@@ -42,9 +42,9 @@ def _amount(value: str) -> int:
 
 def _setting(key: str) -> Callable[[str], Any]:
     def convert(value: str) -> Any:
-        from opg_magic.settings import config
+        from opg_magic.settings.catalogue import setting
 
-        return config.option(key).convert(value)
+        return setting(key).convert(value)
 
     return convert
 

@@ -75,7 +75,7 @@ def resolve(
         )
     if settings is None:
         return OPENGRADIENT
-    from opg_magic.settings.config import NETWORK_KEYS
+    from opg_magic.settings.catalogue import NETWORK_KEYS
 
     own = {key: value for key in NETWORK_KEYS if (value := settings.get(key))}
     return replace(OPENGRADIENT, **own)

@@ -69,7 +69,7 @@ def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
     if not before:
         return commands
     if before == ["config"]:
-        from opg_magic.settings.config import OPTIONS as SETTINGS
+        from opg_magic.settings.catalogue import SETTINGS
 
         return [setting.key for setting in SETTINGS]
     if before == ["config", "model"]:

@@ -64,12 +64,12 @@ class OpgMagics(Magics):  # type: ignore[misc]
 
     @validate(*_TRAITS)  # type: ignore[untyped-decorator]
     def _valid(self, proposal: Any) -> Any:
-        from opg_magic.settings import config
+        from opg_magic.settings.catalogue import setting
 
         if proposal["value"] is None:
             return None
         try:
-            config.option(proposal["trait"].name).convert(proposal["value"])
+            setting(proposal["trait"].name).convert(proposal["value"])
         except ValueError as problem:
             raise TraitError(
                 f"{proposal['trait'].name} must be {problem}, not {proposal['value']!r}"

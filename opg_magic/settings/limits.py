@@ -11,7 +11,7 @@ from opg_magic.models import Money, format_units
 from opg_magic.models.networks import Token
 
 #: A limit's setting, by the name of its field.
-SETTINGS = {
+LIMIT_KEYS = {
     "per_call": "max_cost_per_call",
     "per_kernel": "max_cost_per_kernel",
     "per_day": "max_cost_per_day",
@@ -36,7 +36,7 @@ class Limits:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in SETTINGS:
+        for name in LIMIT_KEYS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(
@@ -72,7 +72,7 @@ class Limits:
     def _raise(self, name: str, to: int, token: Token) -> str:
         """What raises the limit, for the place that set it."""
         key, amount, origin = (
-            SETTINGS[name],
+            LIMIT_KEYS[name],
             format_units(to, token.decimals),
             self.origins.get(name, "default"),
         )

@@ -22,11 +22,13 @@ def add(commands: Any) -> None:
 def _config(options: argparse.Namespace) -> int:
     settings = session().settings
     if options.key is not None:
-        from opg_magic.settings import config, paths
+        from opg_magic.settings import paths
+        from opg_magic.settings.catalogue import setting
+        from opg_magic.settings.files import write_user
 
-        key = config.option(options.key).key
+        key = setting(options.key).key
         if options.value:
-            config.write_user(key, " ".join(options.value))
+            write_user(key, " ".join(options.value))
             settings.reload()
             print(f"written to {paths.config_file()}")
         print(f"{key} = {settings.shown(key, settings.get(key))}   (from: {settings.origin(key)})")

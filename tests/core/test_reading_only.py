@@ -110,7 +110,8 @@ def test_without_any_home_reading_works_and_writing_says_why(
             failing(RuntimeError("no home")) if says_so else lambda *_, **__: "~/.local/opg_magic"
         )
         monkeypatch.setattr(platformdirs, kind, none)
-    from opg_magic.settings.config import Settings, write_user
+    from opg_magic.settings.config import Settings
+    from opg_magic.settings.files import write_user
 
     assert simnet_client.own_roots() == frozenset() and simnet_client.read_state() is None
     assert paths.existing("ledger.sqlite") is None

@@ -16,7 +16,7 @@ from opg_magic.cells import magic_line
 from opg_magic.ledger.frames import COLUMNS
 from opg_magic.notebook.commands import COMMANDS
 from opg_magic.notebook.commands.ledger import FILTERS
-from opg_magic.settings import config
+from opg_magic.settings import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -87,7 +87,7 @@ def test_the_guide_names_every_option_command_setting_and_shell_command() -> Non
         assert f"`{option.flag}" in text, option.flag
     for command in COMMANDS:
         assert f"`%opg {command}" in text, command
-    for setting in config.OPTIONS:
+    for setting in catalogue.SETTINGS:
         assert f"`{setting.key}`" in text, setting.key
     shell = {" ".join(words) for words, _, _ in guide_tables.shell_commands()}
     assert {"opg verify", "opg receipts export", "opg simnet up", "opg attestation verify"} <= shell

@@ -12,7 +12,8 @@ from opg_magic.errors import ConfigError, SimnetError
 from opg_magic.models.networks import Network
 from opg_magic.network import profiles, simnet_client
 from opg_magic.network.profiles import NAMES, OPENGRADIENT, OPG, SIM, SIM_OPG
-from opg_magic.settings.config import NETWORK_KEYS, OWN, Settings
+from opg_magic.settings.catalogue import NETWORK_KEYS, OWN
+from opg_magic.settings.config import Settings
 
 STATE: dict[str, Any] = {
     "registry_rpc": "http://127.0.0.1:1/",

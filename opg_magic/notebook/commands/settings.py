@@ -41,14 +41,14 @@ def use(kernel: Kernel, words: list[str]) -> None:
 
 def config(kernel: Kernel, words: list[str]) -> Any:
     """``%opg config``"""
-    from opg_magic.settings import config as settings
+    from opg_magic.settings.catalogue import setting
 
     session = kernel.session()
     if not words:
         for note in session.settings.ignored():
             print(note)
         return table(list(session.settings.rows()), ("setting", "value", "from", "meaning"))
-    key = settings.option(words[0]).key
+    key = setting(words[0]).key
     if len(words) > 2:
         raise LineError(f"%opg config {key} takes one value: quote it if it has spaces")
     if len(words) == 2:
@@ -56,7 +56,7 @@ def config(kernel: Kernel, words: list[str]) -> Any:
         session = kernel.session()
     shown = session.settings.shown(key, session.settings.get(key))
     print(f"{key} = {shown}   (from: {session.settings.origin(key)})")
-    if len(words) == 2 and settings.option(key).convert(words[1]) != session.settings.get(key):
+    if len(words) == 2 and setting(key).convert(words[1]) != session.settings.get(key):
         print(
             f"{words[1]} would loosen your own setting, so it is not in force. In a shell: opg "
             f"config {key} VALUE"

@@ -1,0 +1,102 @@
+"""How the value of a setting is read from a TOML file, the environment or a notebook.
+
+Each function returns the value, or raises ValueError.  Its text is what the value must be: "an
+amount of OPG, such as 0.5"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from opg_magic.models.networks import OPG_DECIMALS
+from opg_magic.models.proxy import Proxy, read_proxy
+
+Converter = Callable[[Any], Any]
+
+POLICIES = ("default", "strict", "audit")
+
+
+def text(value: Any) -> str:
+    """A non-empty text."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a non-empty text")
+    return value.strip()
+
+
+def opg_amount(value: Any) -> int:
+    """An amount of OPG as base units."""
+    from opg_magic.models import parse_units
+
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("an amount of OPG, such as 0.5")  # noqa: TRY004
+    try:
+        # A TOML float is meant as written: its shortest decimal form, not its binary neighbour.
+        return parse_units(
+            f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value), OPG_DECIMALS
+        )
+    except ValueError:
+        raise ValueError("an amount of OPG, such as 0.5") from None
+
+
+def seconds(low: float, high: float) -> Converter:
+    """A number of seconds within these bounds."""
+
+    def convert(value: Any) -> float:
+        problem = f"a number of seconds from {low:g} to {high:g}"
+        if isinstance(value, bool):
+            raise ValueError(problem)  # noqa: TRY004
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(problem) from None
+        if not low <= number <= high:
+            raise ValueError(problem)
+        return number
+
+    return convert
+
+
+def one_of(*words: str) -> Converter:
+    """One of these words."""
+
+    def convert(value: Any) -> str:
+        if value not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return str(value)
+
+    return convert
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of texts, or one text that separates them by commas or spaces."""
+    if isinstance(value, str):
+        value = [part for part in value.replace(",", " ").split() if part]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def claims(value: Any) -> tuple[str, ...]:
+    """A list of claims' names."""
+    from opg_magic.models import CLAIM_NAMES
+
+    names = texts(value)
+    if not set(names) <= set(CLAIM_NAMES):
+        raise ValueError("a list of claims (" + ", ".join(CLAIM_NAMES) + ")")
+    return tuple(dict.fromkeys(names))
+
+
+def proxy_url(value: Any) -> Proxy:
+    """An HTTP proxy's URL."""
+    return read_proxy(value)
+
+
+def union(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """Both lists, each value once."""
+    return tuple(dict.fromkeys((*mine, *theirs)))
+
+
+def stricter(mine: str, theirs: str) -> str:
+    """The stricter of two policies."""
+    return max(mine, theirs, key=POLICIES.index)

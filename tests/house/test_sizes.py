@@ -24,7 +24,6 @@ LONG_FILES: set[str] = {
     "protocol/canonical.py",
     "protocol/x402.py",
     "receipt/face.py",
-    "settings/config.py",
     "simnet/chain.py",
     "simnet/cheats.py",
     "simnet/model.py",

@@ -7,7 +7,7 @@ names."""
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from opg_magic.audit.agreement import compare_answers
 from opg_magic.audit.displays import saved_fault, shown_faults, shown_text_matches
+from opg_magic.audit.index import Index
 from opg_magic.audit.lookups import (
     Lookups,
     PaymentLookup,
@@ -28,8 +29,9 @@ from opg_magic.audit.report import RECORDED, Checked, Finding, Level, Report
 from opg_magic.audit.sources import asks, cell_faults, lacks_receipt, read_source, shows_again
 from opg_magic.cells import grammar
 from opg_magic.errors import UnreadableReceipt
+from opg_magic.ledger.own import Own
 from opg_magic.models import Trust, Verdict, VerdictStatus
-from opg_magic.receipt.document import Receipt, normalise_id, signature_key
+from opg_magic.receipt.document import Receipt, normalise_id
 from opg_magic.receipt.parts.values import clip
 from opg_magic.receipt.question import asked
 from opg_magic.verify.policy import Policy
@@ -64,6 +66,7 @@ def verify_path(
     settlement_reader: SettlementLookup | None = None,
     allow_simulated: bool = False,
     receipt: str | None = None,
+    own: Callable[[Receipt], Own | None] | None = None,
 ) -> Report:
     """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
 
@@ -72,7 +75,8 @@ def verify_path(
     asked and not merely recorded; without them nothing is contacted.  ``allow_simulated`` accepts
     receipts of a simulated network whose root is in ``trust.simulated_roots`` if all that the
     policy requires passed, be it by the author's word.  ``receipt`` (an id or its beginning) looks
-    at that one alone.
+    at that one alone.  ``own`` tells of a receipt what the reader's own kernel asked when it wrote
+    it into the reader's own ledger; that counts as asked.
 
     Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
     """
@@ -87,6 +91,7 @@ def verify_path(
         settlement_reader=settlement_reader,
         allow_simulated=allow_simulated,
         only=normalise_id(receipt) if receipt else None,
+        own=own,
     )
     readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
     reader = readers.get(source.suffix.lower())
@@ -115,60 +120,12 @@ class _Place:
     asks: bool = False
 
 
-class _Index:
-    """What all receipts of a file have in common, looked up once for all of them."""
-
-    def __init__(self, receipts: Iterable[Receipt]) -> None:
-        #: By the digest of the receipt as it was made.
-        self.by_digest: dict[str, Receipt] = {}
-        signatures: dict[str, set[tuple[str, str]]] = {}
-        transactions: dict[str, set[tuple[str, str]]] = {}
-        for receipt in receipts:
-            call = receipt.original().computed_digest
-            self.by_digest[call] = receipt
-            key = signature_key(receipt.signature)
-            if key is not None:
-                signatures.setdefault(key, set()).add((receipt.id, call))
-            paid = _transaction(receipt)
-            if paid is not None:
-                transactions.setdefault(paid[0], set()).add((receipt.id, paid[1]))
-        self._signatures = {key: sorted(found) for key, found in signatures.items()}
-        self._transactions = {key: sorted(found) for key, found in transactions.items()}
-
-    def signed_elsewhere(self, receipt: Receipt) -> list[str]:
-        """Ids of other calls' receipts that bear this one's signature (attack 14); of very many the
-        first."""
-        found = self._signatures.get(signature_key(receipt.signature) or "", [])
-        return _of_others(found, receipt.original().computed_digest)
-
-    def paid_elsewhere(self, receipt: Receipt) -> list[str]:
-        """Ids of receipts that claim this one's payment transaction under another nonce (attack
-        23)."""
-        paid = _transaction(receipt)
-        return [] if paid is None else _of_others(self._transactions.get(paid[0], []), paid[1])
-
-
-#: Of receipts that share what they should not, so many are named: a file may hold ten thousand
-#: copies.
-_MOST_NAMED = 8
-
-
-def _of_others(found: list[tuple[str, str]], own: str) -> list[str]:
-    """Ids of those (id, what it is) that are something else."""
-    others: list[str] = []
-    for id, what in found:
-        if what != own and id not in others:
-            others.append(id)
-            if len(others) == _MOST_NAMED:
-                break
-    return others
-
-
 @dataclass
 class _Audit(Lookups):
     policy: Policy
     allow_simulated: bool
     only: str | None
+    own: Callable[[Receipt], Own | None] | None = None
 
     def read(self, text: str | bytes | Mapping[str, Any] | None, where: str) -> Receipt | None:
         try:
@@ -185,7 +142,7 @@ class _Audit(Lookups):
         if self.only is not None and places and not wanted:
             self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
         self._duplicates(wanted)
-        index = _Index(p.receipt for p in places)
+        index = Index(p.receipt for p in places)
         judged = [self._check(p, index) for p in _each_once(wanted)]
         checked = self._settled(judged)
         now = {one.receipt.computed_digest: one for one in judged}
@@ -204,7 +161,7 @@ class _Audit(Lookups):
 
     # ---------------------------------------------------------------------------------- one receipt
 
-    def _check(self, place: _Place, index: _Index) -> Checked:
+    def _check(self, place: _Place, index: Index) -> Checked:
         receipt = place.receipt
         evidence = receipt.evidence(
             seen_in=index.signed_elsewhere(receipt), paid_in=index.paid_elsewhere(receipt)
@@ -214,6 +171,9 @@ class _Audit(Lookups):
         evidence, trust = self.ask_payment(evidence, trust, spot)
         evidence, trust = self.ask_settlement(evidence, trust, spot)
         evidence, trust = compare_answers(self, evidence, trust, index.by_digest, spot)
+        if self.own is not None and (mine := self.own(receipt)) is not None:
+            trust = mine.trust(trust, evidence)
+            self.say("note", "own", mine.said, place.where, receipt.id)
         if receipt.simulated:
             # Pins are of real builds.  What calls itself simulated gains nothing by it: it is never
             # VERIFIED.
@@ -377,15 +337,6 @@ def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
             ):
                 found.setdefault(place.receipt.original().computed_digest, set()).add(line.name)
     return found
-
-
-def _transaction(receipt: Receipt) -> tuple[str, str] | None:
-    """(transaction, nonce that was signed) of a receipt's payment."""
-    payment = receipt.document["payment"]
-    settled = (payment or {}).get("settled")
-    if settled is None or settled["tx_hash"] is None:
-        return None
-    return settled["tx_hash"], payment["authorisation"]["nonce"]
 
 
 def _each_once(places: list[_Place]) -> Iterator[_Place]:

@@ -110,6 +110,28 @@ class LedgerReading(LedgerAccess):
             )
         return self._inflate(rows[0]) if as_made else self._current(rows[0])
 
+    def versions(self, receipt_id: str) -> Iterator[Receipt]:
+        """The receipt with exactly this id, as it was made and then with each thing that was learnt
+        since; nothing if there is none."""
+        for row in self._query("SELECT * FROM receipts WHERE id = ?", (receipt_id,)):
+            receipt = self._inflate(row)
+            yield receipt
+            later = self._query(
+                "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (receipt_id,)
+            )
+            for count in range(1, len(later) + 1):
+                yield self._with(receipt, later[:count])
+
+    def is_begun(self, receipt_id: str) -> bool:
+        """Whether a kernel began the call in this ledger, and the same kernel saved its receipt."""
+        return bool(
+            self._query(
+                "SELECT 1 FROM calls c JOIN receipts r ON r.id = c.id AND r.kernel = c.kernel "
+                "WHERE c.id = ?",
+                (receipt_id,),
+            )
+        )
+
     def last(self, kernel: str | None = None) -> Receipt | None:
         """The receipt saved last, of one kernel or of all; None if there is none."""
         self._take_in()
@@ -367,6 +389,9 @@ class LedgerReading(LedgerAccess):
         later = self._query(
             "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (row["id"],)
         )
+        return self._with(receipt, later)
+
+    def _with(self, receipt: Receipt, later: list[sqlite3.Row]) -> Receipt:
         try:
             return supplemented(receipt, later_parts(later, receipt.document))  # type: ignore[arg-type]
         except ValueError as damage:
@@ -375,4 +400,4 @@ class LedgerReading(LedgerAccess):
                 if isinstance(damage, Damaged)
                 else "what was learnt later does not fit it"
             )
-            raise damaged_receipt(self.path, row["id"], why) from None
+            raise damaged_receipt(self.path, receipt.id, why) from None

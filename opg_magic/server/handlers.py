@@ -1,11 +1,12 @@
-"""The routes: ``/opg-magic/status``, ``/ledger``, ``/receipt/<id>`` and ``/registry``; GET alone,
-JSON alone.
+"""The routes: ``/opg-magic/status``, ``/ledger``, ``/receipt/<id>``, ``/own``, ``/registry``; GET
+and JSON alone.
 
 The server's own token, cookie and origin checks come first; a server with an authorizer is asked
 for ``read`` on ``opg-magic``."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -23,7 +24,11 @@ from opg_magic.server.reading import Busy, NotConfigured, Reading
 _TEE_ID = re.compile(r"0x[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RUN_ID = re.compile(r"[0-9A-Za-z._-]{1,128}")
+_RECEIPT = re.compile(r"[0-9A-Z]{10}~sha256:[0-9a-f]{64}")
 _CURSOR = re.compile(r"[0-9A-Za-z:.+~-]{1,120}")
+
+#: Most receipts of one question of whose they are.
+MOST_ASKED = 64
 
 _STATUS: tuple[tuple[type[OpgError], int, str], ...] = (
     (NotConfigured, 409, "not-configured"),
@@ -113,6 +118,32 @@ class ReceiptHandler(_Handler):
         self.finish_json(document)
 
 
+class OwnHandler(_Handler):
+    """Which receipts the user's own kernels wrote: ``?receipt=ID~DIGEST``, as often as needed.
+
+    On a JupyterHub, a guest on somebody else's server is told of none."""
+
+    @web.authenticated
+    @authorized
+    @_said
+    async def get(self) -> None:
+        wanted = self.get_query_arguments("receipt")
+        if len(wanted) > MOST_ASKED or not all(map(_RECEIPT.fullmatch, wanted)):
+            raise web.HTTPError(400, "receipt is malformed, or given too often")
+        pairs = (
+            [(one[:10], one[11:]) for one in wanted]
+            if is_owner(self.current_user, os.environ.get("JUPYTERHUB_USER"))
+            else []
+        )
+        found = await self.reading.aside(lambda: self.reading.own(pairs))
+        self.finish_json({"own": found})
+
+
+def is_owner(user: Any, hub_user: str | None) -> bool:
+    """Whether who asks is whose server this is; ``hub_user``: whose it is on a JupyterHub."""
+    return hub_user is None or hub_user in (user, getattr(user, "username", None))
+
+
 class RegistryHandler(_Handler):
     """A host's entry at a block, asked of the user's own RPCs: ``?tee_id=&block=`` and
     ``&chain_id=&run_id=``."""
@@ -159,5 +190,6 @@ def handlers(base_url: str) -> list[tuple[str, type[_Handler]]]:
         (at("status"), StatusHandler),
         (at("ledger"), LedgerHandler),
         (at("receipt", r"([0-9A-Za-z]{10})"), ReceiptHandler),
+        (at("own"), OwnHandler),
         (at("registry"), RegistryHandler),
     ]

@@ -83,6 +83,20 @@ class Reading:
                 return None
         return found.document if found.id == normalise_id(receipt_id) else None
 
+    def own(self, asked: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+        """Of receipts (id, computed digest), those that the user's own kernels wrote: by digest,
+        what the kernel asked, and when."""
+        from opg_magic.ledger.own import own
+
+        found = {}
+        with _reader() as reader:
+            for receipt_id, digest in asked:
+                mine = own(reader, receipt_id, digest)
+                if mine is not None:
+                    at = mine.at.isoformat().replace("+00:00", "Z")
+                    found[digest] = {"asked": sorted(mine.asked), "at": at}
+        return found
+
     # ----------------------------------------------------------------------------------- the status
 
     def status(self) -> dict[str, Any]:

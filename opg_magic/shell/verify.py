@@ -52,6 +52,11 @@ def add(commands: Any) -> None:
         action="store_true",
         help="exit 0 also for receipts of this installation's own simulated network",
     )
+    verify.add_argument(
+        "--mine",
+        action="store_true",
+        help="count what your own kernel asked as asked, for receipts that your ledger holds",
+    )
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     verify.set_defaults(handler=_verify, judges=True)
 
@@ -87,6 +92,7 @@ def _verify(options: argparse.Namespace) -> int:
             settlement_reader=lookups and lookups.settlement,
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
+            own=_own(stack) if options.mine else None,
         )
     try:
         print(
@@ -96,3 +102,13 @@ def _verify(options: argparse.Namespace) -> int:
         # Nobody reads on; the verdict is the same.
         output.nobody_reads()
     return int(report.exit_code)
+
+
+def _own(stack: contextlib.ExitStack) -> Any:
+    """Looks receipts up in the user's own ledger."""
+    from opg_magic.ledger.own import own
+    from opg_magic.ledger.pages import LedgerReader
+    from opg_magic.settings import paths
+
+    reader = stack.enter_context(LedgerReader(paths.ledger_file()))
+    return lambda receipt: own(reader, receipt.id, receipt.computed_digest)

@@ -130,7 +130,7 @@ def server(running: Server) -> Server:
 
 
 @pytest.mark.parametrize(
-    "path", ["status", "ledger", "receipt/0123456789", f"registry?tee_id={TEE}&block=1"]
+    "path", ["status", "ledger", "receipt/0123456789", "own", f"registry?tee_id={TEE}&block=1"]
 )
 def test_without_the_servers_token_nothing_is_told(server: Server, path: str) -> None:
     address = f"{server.url}/opg-magic/{path}"
@@ -139,7 +139,7 @@ def test_without_the_servers_token_nothing_is_told(server: Server, path: str) ->
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("path", ["status", "ledger", "receipt/0123456789", "registry"])
+@pytest.mark.parametrize("path", ["status", "ledger", "receipt/0123456789", "own", "registry"])
 def test_nothing_can_be_changed(server: Server, method: str, path: str) -> None:
     answer = server.client.request(
         method,
@@ -154,6 +154,43 @@ def test_answers_are_not_kept_by_the_browser(server: Server) -> None:
     answer = server.get("status")
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Content-Type"].startswith("application/json")
+
+
+# ---------------------------------------------------------------------------------- whose it is
+
+
+def test_it_tells_which_receipts_the_own_kernels_wrote(server: Server) -> None:
+    own, put_there = receipt(), receipt()
+    with server.ledger as ledger:
+        kernel = own.document["notebook"]["kernel"]
+        begun = CallIntent(own.id, own.created_at, SIM, kernel, "openai/gpt-5")
+        ledger.begin(begun, reserve=False)
+        ledger.save(own)
+        ledger.save(put_there)
+    asked = [f"{one.id}~{one.computed_digest}" for one in (own, put_there, receipt())]
+    asked.append(f"{own.id}~{put_there.computed_digest}")
+    found = server.get("own", receipt=asked).json()["own"]
+    assert list(found) == [own.computed_digest]
+    assert found[own.computed_digest]["at"] == own.document["checked"]["at"]
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "0123456789", "0123456789~sha256:1", "a/b~sha256:" + "0" * 64]
+)
+def test_a_malformed_question_is_refused(server: Server, asked: str) -> None:
+    assert server.get("own", receipt=asked).status_code == 400
+
+
+def test_attack_45_a_guest_on_anothers_hub_server_is_told_of_none() -> None:
+    from types import SimpleNamespace
+
+    from opg_magic.server.handlers import is_owner
+
+    assert is_owner(SimpleNamespace(username="anything"), hub_user=None)
+    assert is_owner(SimpleNamespace(username="anna"), hub_user="anna")
+    assert is_owner("anna", hub_user="anna")
+    for guest in (SimpleNamespace(username="bruno"), "bruno", None):
+        assert not is_owner(guest, hub_user="anna")
 
 
 # --------------------------------------------------------------------------------------- the ledger

@@ -1,5 +1,5 @@
 /**
- * What a host hashes and signs: canonical requests, output and digest (protocol section 3).
+ * What a host hashes and signs: canonical requests, output and digest.
  *
  * A canonical request is computed from the JSON text that was sent, with every digit and the order of keys kept
  * (`json.ts`): never from JavaScript's own objects.
@@ -28,7 +28,7 @@ export function signedDigest(requestHash: Uint8Array, outputHash: Uint8Array, ti
   return keccak256(concat(requestHash, outputHash, fromBigInt(timestamp, 32)));
 }
 
-/** A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol section 2). */
+/** A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo. */
 export function teeIdOf(publicKey: Uint8Array): string {
   return `0x${toHex(keccak256(publicKey))}`;
 }

@@ -1,4 +1,4 @@
-/** The signed fields of an answer, read strictly (protocol section 3; attacks 13 and 15). */
+/** The signed fields of an answer, read strictly (attacks 13 and 15). */
 
 import { fromBase64, fromHex } from './crypto/bytes';
 import { AMBIGUOUS, isObject, Json, JsonObject, MalformedMessage, parseStrict } from './json';

@@ -1,4 +1,4 @@
-/** Reading an answer: what is shown, what was signed, what is only the host's word (protocol section 3, output hash). */
+/** Reading an answer: what is shown, what was signed, what is only the host's word. */
 
 import { dumpsPython, isObject, Json, JsonObject, MalformedMessage, parseStrict } from './json';
 

@@ -1,6 +1,6 @@
 /** What one verifier relies on beyond the receipt, and how it stands to it. */
 
-/** SHA-256 of the AWS Nitro Enclaves root certificate (protocol section 4). */
+/** SHA-256 of the AWS Nitro Enclaves root certificate. */
 export const AWS_ROOT_SHA256 = '641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b';
 
 /** Fingerprints and hashes are lower-case hex; the code hashes of `pinnedPcrs` and addresses carry 0x. */

@@ -1,4 +1,4 @@
-/** The verdict over all claims: the first rule that applies (verification, "Verdict"). */
+/** The verdict over all claims: the first rule that applies. */
 
 import { Claim } from './claims/shared';
 import { DEFAULT, Policy } from './policy';

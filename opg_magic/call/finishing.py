@@ -170,7 +170,7 @@ class Finisher:
     def _judge(self, prepared: PreparedCall, exchange: RawExchange, cost: Cost) -> _Judged:
         """The verdict, None where it cannot be had, and the receipt.  CallFailed where no receipt
         can be made."""
-        from opg_magic.receipt.spendable import HoldsSecret
+        from opg_magic.receipt.secret_scan import HoldsSecret
 
         evidence = evidence_of(
             prepared.call,
@@ -237,7 +237,7 @@ class Finisher:
 
         What is kept is no receipt and proves nothing: secrets in it are masked.
         """
-        from opg_magic.receipt.spendable import masked
+        from opg_magic.receipt.secret_scan import masked
 
         call, response = prepared.call, exchange.response
         secrets = prepared.payment.secrets(exchange)

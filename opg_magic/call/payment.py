@@ -83,7 +83,7 @@ class UptoPayment:
         """The exchange without its session, if that is named by something public.  The answer
         counts all the same."""
         from opg_magic.protocol.x402 import public_authorisation
-        from opg_magic.receipt.spendable import holds
+        from opg_magic.receipt.secret_scan import holds
 
         public = call.rehearsed + json.dumps(public_authorisation(self.authorisation)).encode()
         if exchange.session is not None and holds(public, [exchange.session]):

@@ -84,7 +84,7 @@ def _made(
     """The receipt's bytes, or why it cannot be made, in a few words."""
     from opg_magic.receipt.document import Receipt
     from opg_magic.receipt.form import canonical_bytes
-    from opg_magic.receipt.spendable import HoldsSecret
+    from opg_magic.receipt.secret_scan import HoldsSecret
     from opg_magic.verify import request
 
     if call.prompt.settle not in SETTLEMENTS:

@@ -26,8 +26,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class RequestEvidence:
-    """``body`` is the exact JSON text sent; ``canonical`` the exact string that was hashed
-    (protocol section 3).
+    """``body`` is the exact JSON text sent; ``canonical`` the exact string that was hashed.
 
     ``canonicaliser`` names the version of the rules that produced it.
     """
@@ -106,8 +105,7 @@ class ChannelEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SettlementTx:
-    """What the payment chain shows of an authorisation, found by its Permit2 nonce (protocol
-    section 6).
+    """What the payment chain shows of an authorisation, found by its Permit2 nonce.
 
     ``status``: ``open`` (not spent, and can still be), ``spent``, ``unspent`` (never spent, and
     past its deadline), ``reverted`` (the transaction that the receipt names failed).  The figures
@@ -138,8 +136,7 @@ class SettlementTx:
 
 @dataclass(frozen=True, slots=True)
 class BatchEvidence:
-    """A batch of the settlement relay, and the path from a call's leaf to its root (protocol
-    section 5).
+    """A batch of the settlement relay, and the path from a call's leaf to its root.
 
     ``root``, ``leaf`` and ``proof`` are 0x-hex of 32 bytes each.  ``relay`` is the contract whose
     event it is, ``sender`` who sent the transaction; the tree itself is not kept."""
@@ -163,7 +160,7 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class IndividualEvidence:
-    """The relay's event for one call (protocol section 5).  Hashes are 0x-hex, ``signature`` is
+    """The relay's event for one call.  Hashes are 0x-hex, ``signature`` is
     base64."""
 
     tx_hash: str

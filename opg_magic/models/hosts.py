@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One entry of the on-chain registry (protocol section 2).  Bytes are raw DER; hashes are
+    """One entry of the on-chain registry.  Bytes are raw DER; hashes are
     0x-hex."""
 
     tee_id: str

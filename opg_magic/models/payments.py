@@ -13,8 +13,7 @@ from opg_magic.models.money import ModelPrice, Money
 
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
-    """One entry of a 402's ``accepts`` that this network allows, with the resource it is for
-    (protocol section 6)."""
+    """One entry of a 402's ``accepts`` that this network allows, with the resource it is for."""
 
     scheme: str
     network: str

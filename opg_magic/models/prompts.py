@@ -10,7 +10,7 @@ from opg_magic.models import arguments
 
 Kind = Literal["chat", "completion"]
 
-#: How a call's hashes go on a chain, if they do (protocol section 5).  What a call may ask for.
+#: How a call's hashes go on a chain, if they do.  What a call may ask for.
 SettleChoice = Literal["private", "batch"]
 #: What a receipt may state: ``individual``, which published prompt and answer in plain text, cannot
 #: be asked for now.

@@ -61,7 +61,7 @@ def loads_leniently(text: str) -> Any:
 
 def dumps_python(value: Any) -> str:
     """``json.dumps(value, sort_keys=True)``: Python's separators and ASCII escapes, which hosts
-    hash (section 3)."""
+    hash."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from opg_magic.models.claims import Basis, ClaimName, Status
 
-#: SHA-256 of the AWS Nitro Enclaves root certificate (protocol section 4).
+#: SHA-256 of the AWS Nitro Enclaves root certificate.
 AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 
 

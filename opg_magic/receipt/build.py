@@ -18,7 +18,7 @@ from opg_magic.receipt.parts.checked import verdict_json
 from opg_magic.receipt.parts.interface import Judged
 from opg_magic.receipt.parts.values import b64, clean, cleaned, clip, iso
 from opg_magic.receipt.question import asked
-from opg_magic.receipt.spendable import HoldsSecret, holds
+from opg_magic.receipt.secret_scan import HoldsSecret, holds
 
 #: Longest request body with which a receipt stays under :data:`MAX_BYTES`; refuse longer ones
 #: before paying.

@@ -80,6 +80,7 @@ class Receipt:
 
     @property
     def id(self) -> str:
+        """The call's id: 10 characters of Crockford's base32."""
         return cast(str, self.document["id"])
 
     @property
@@ -94,6 +95,7 @@ class Receipt:
 
     @property
     def digest_matches(self) -> bool:
+        """Whether the digest that the document states is its own."""
         return self.digest == self.computed_digest
 
     @property
@@ -119,6 +121,7 @@ class Receipt:
 
     @property
     def created_at(self) -> datetime:
+        """When the receipt was made, by the author's clock."""
         return time_of(self.document["created_at"])
 
     @property

@@ -111,6 +111,8 @@ def _validator() -> Any:
 
 
 def parse(text: str | bytes) -> Any:
+    """JSON with one reading, of at most :data:`MAX_BYTES`; :class:`UnreadableReceipt` for any
+    other."""
     if len(text) > MAX_BYTES:
         raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
     try:
@@ -128,5 +130,6 @@ def _problem(error: Any) -> str:
 
 
 def short(value: Any) -> str:
+    """A value for a message: printable ASCII, at most 80 characters."""
     text = re.sub(r"[^\x20-\x7e]", "?", str(value))
     return text if len(text) <= 80 else text[:77] + "..."

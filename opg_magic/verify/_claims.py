@@ -14,20 +14,24 @@ NOTHING_SIGNED = frozenset({"unsigned", "host-failure", "http-status", "timeout"
 
 
 def passed(name: ClaimName, basis: Basis, sentence: str, **facts: Any) -> Claim:
+    """A claim that holds, and what that rests on."""
     return Claim(name, Status.PASSED, basis, sentence, facts=facts)
 
 
 def failed(
     name: ClaimName, basis: Basis, sentence: str, code: str, reason: str, **facts: Any
 ) -> Claim:
+    """A claim that the evidence contradicts: ``basis`` says whose word shows that."""
     return Claim(name, Status.FAILED, basis, sentence, reason=reason, code=code, facts=facts)
 
 
 def missing(name: ClaimName, sentence: str, code: str, reason: str, **facts: Any) -> Claim:
+    """A claim for which evidence is lacking; nothing speaks against it."""
     return Claim(name, Status.MISSING, None, sentence, reason=reason, code=code, facts=facts)
 
 
 def not_applicable(name: ClaimName, sentence: str, code: str, reason: str, **facts: Any) -> Claim:
+    """A claim about something that this call did not have."""
     return Claim(name, Status.NOT_APPLICABLE, None, sentence, reason=reason, code=code, facts=facts)
 
 

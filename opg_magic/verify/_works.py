@@ -74,16 +74,20 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def root() -> bytes:
+    """The probe's root certificate, DER."""
     return base64.b64decode(_ROOT)
 
 
 def leaf() -> bytes:
+    """A certificate under it, DER."""
     return base64.b64decode(_LEAF)
 
 
 def rsa_key() -> bytes:
+    """The probe's RSA key, DER SubjectPublicKeyInfo."""
     return base64.b64decode(_RSA_KEY)
 
 
 def rsa_signature() -> bytes:
+    """Its signature of :data:`RSA_MESSAGE`."""
     return base64.b64decode(_RSA_SIGNATURE)

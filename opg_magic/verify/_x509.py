@@ -1,5 +1,4 @@
-"""The path from an enclave's certificate to the root that its document brings along (protocol
-section 4)."""
+"""The path from an enclave's certificate to the root that its document brings along."""
 
 from __future__ import annotations
 

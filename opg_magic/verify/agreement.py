@@ -1,4 +1,4 @@
-"""The agreement claim: n of m independent hosts gave the same answer (verification, attack 30).
+"""The agreement claim: n of m independent hosts gave the same answer (attack 30).
 
 Independent are hosts with different keys and different owners: one host, or one owner, counts once
 however often it answers.  That hosts differ is nobody's fault: the claim is then missing, never

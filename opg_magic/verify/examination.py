@@ -60,6 +60,7 @@ class AttestationReport:
 
     @property
     def failures(self) -> tuple[Step, ...]:
+        """The steps that found a fault, in the order of the steps."""
         return tuple(step for step in self.steps if step.status is Status.FAILED)
 
     def step(self, name: str) -> Step | None:

@@ -13,8 +13,7 @@ from opg_magic.models import Basis, Claim, Evidence, Problem, Trust
 from opg_magic.protocol.frame import SignedFields
 from opg_magic.verify._claims import basis_of, failed, fields_of, missing, passed
 
-#: The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section
-#: 3).
+#: The chain's own bounds for an acceptable signature time, inclusive, in seconds.
 MAX_AGE_SECONDS = 3600
 MAX_AHEAD_SECONDS = 300
 

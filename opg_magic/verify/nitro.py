@@ -154,8 +154,8 @@ def _optional(payload: Mapping[Any, Any], name: str) -> bytes | None:
 
 
 def pcr_hash(pcrs: Mapping[int, bytes]) -> str:
-    """``0x`` + hex of keccak256(PCR0 || PCR1 || PCR2), each 48 bytes: what the registry names code
-    by (section 2)."""
+    """``0x`` + hex of keccak256(PCR0 || PCR1 || PCR2), each 48 bytes: the
+    name of a build in the registry."""
     from opg_magic.protocol.keccak import keccak256
 
     return "0x" + keccak256(b"".join(pcrs[i] for i in range(3))).hex()

@@ -9,10 +9,10 @@ from opg_magic.protocol.canonical import tee_id
 from opg_magic.verify._claims import basis_of, failed, missing, passed
 
 #: A block further than this from the call says nothing about it: the registry's own
-#: ``heartbeatMaxAge`` (section 2).
+#: ``heartbeatMaxAge``.
 MAX_BLOCK_DISTANCE_SECONDS = 1800
 
-#: The registry's type of a host that answers prompts (section 2); the other type validates.
+#: The registry's type of a host that answers prompts; the other type validates.
 LLM_PROXY = 0
 
 _NOT_LISTED = "The registry does not list this host."

@@ -1,7 +1,7 @@
 """The settlement claim: hash pair and signature are in batch R, committed in transaction Z, or
 settled by themselves.
 
-Source: protocol section 5; verification, attack 24.
+Attack 24 tries its proofs.
 """
 
 from __future__ import annotations

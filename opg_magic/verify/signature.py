@@ -23,8 +23,7 @@ _WRONG = "The host's key did not sign this."
 
 
 def check(evidence: Evidence, trust: Trust) -> Claim:
-    """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt of exactly 32 bytes, over the signed digest (protocol
-    section 3).
+    """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt of exactly 32 bytes, over the signed digest.
 
     The key must be RSA of at least 2048 bits in canonical DER, and its Keccak hash the ``tee_id``
     that the answer names and that the host is known by.  Facts: ``tee_id``, ``timestamp`` (Unix

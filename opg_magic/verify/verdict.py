@@ -1,4 +1,4 @@
-"""The verdict over all claims: the first rule that applies (verification, "Verdict")."""
+"""The verdict over all claims: the first rule that applies."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from opg_magic.models import SettlementTx, Status, VerdictStatus
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OBSERVED_CAP
 from opg_magic.receipt.document import Receipt, new_id, supplemented
-from opg_magic.receipt.spendable import HoldsSecret
+from opg_magic.receipt.secret_scan import HoldsSecret
 from opg_magic.receipt.supplements import supplement_json
 from opg_magic.settings.limits import Limits
 from opg_magic.verify import judge

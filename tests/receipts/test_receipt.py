@@ -18,7 +18,7 @@ from opg_magic.receipt.build import source_sha256
 from opg_magic.receipt.document import Receipt, new_id, normalise_id
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, schema
 from opg_magic.receipt.question import asked
-from opg_magic.receipt.spendable import HoldsSecret
+from opg_magic.receipt.secret_scan import HoldsSecret
 
 
 def edited(one: Receipt, **changes: object) -> str:

@@ -1,5 +1,5 @@
 /**
- * The agreement claim: n of m independent hosts gave the same answer (verification, attack 30).
+ * The agreement claim: n of m independent hosts gave the same answer (attack 30).
  *
  * One host, or one owner, counts once however often it answers. That hosts differ is nobody's fault: the claim is then
  * missing, never failed.

@@ -10,7 +10,7 @@ import { microseconds } from '../receipt';
 import { Trust } from '../trust';
 import { basisOf, Claim, Evidence, failed, isProblem, LAST_MOMENT, missing, passed, utc } from './shared';
 
-/** The chain's own bounds for an acceptable signature time, inclusive, in seconds (protocol section 3). */
+/** The chain's own bounds for an acceptable signature time, inclusive, in seconds. */
 const MAX_AGE_SECONDS = 3600n;
 const MAX_AHEAD_SECONDS = 300n;
 const LAST_SECOND = BigInt(Math.floor(LAST_MOMENT / 1000));

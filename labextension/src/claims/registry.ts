@@ -6,9 +6,9 @@ import { Trust } from '../trust';
 import { knownKey } from './keys';
 import { basisOf, Claim, Evidence, failed, missing, passed } from './shared';
 
-/** A block further than this from the call says nothing about it: the registry's own `heartbeatMaxAge` (section 2). */
+/** A block further than this from the call says nothing about it: the registry's own `heartbeatMaxAge`. */
 const MAX_BLOCK_DISTANCE_SECONDS = 1800;
-/** The registry's type of a host that answers prompts (section 2); the other type validates. */
+/** The registry's type of a host that answers prompts; the other type validates. */
 const LLM_PROXY = 0;
 
 const NOT_LISTED = 'The registry does not list this host.';

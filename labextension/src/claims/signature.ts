@@ -10,7 +10,7 @@ import { Claim, Evidence, failed, isProblem, missing, NOTHING_SIGNED, passed } f
 const WRONG = "The host's key did not sign this.";
 
 /**
- * RSASSA-PSS over the signed digest (protocol section 3). The key must be RSA of at least 2048 bits in canonical DER, and
+ * RSASSA-PSS over the signed digest. The key must be RSA of at least 2048 bits in canonical DER, and
  * its Keccak hash the `tee_id` that the answer names and that the host is known by.
  */
 export async function check(evidence: Evidence): Promise<Claim> {

@@ -1,4 +1,4 @@
-/** Batches of the settlement relay: OpenZeppelin's `StandardMerkleTree` over signed exchanges (protocol section 5). */
+/** Batches of the settlement relay: OpenZeppelin's `StandardMerkleTree` over signed exchanges. */
 
 import { concat, equal, fromBigInt, keccak256 } from './bytes';
 

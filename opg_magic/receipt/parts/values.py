@@ -9,20 +9,24 @@ from typing import Any
 
 
 def iso(value: datetime) -> str:
+    """UTC with microseconds and ``Z``; ValueError for a time without zone."""
     if value.tzinfo is None:
         raise ValueError("a receipt's times must be aware")
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def time_of(text: str) -> datetime:
+    """The moment that :func:`iso` wrote; ValueError for a day that is not in the calendar."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
 def b64(value: bytes | None) -> str | None:
+    """Standard base64, with padding."""
     return None if value is None else base64.b64encode(value).decode()
 
 
 def decoded(text: str) -> bytes:
+    """The bytes of base64; ValueError unless it is the one form that :func:`b64` writes."""
     raw = base64.b64decode(text, validate=True)
     if base64.b64encode(raw).decode() != text:
         raise ValueError("base64 that is not canonical")
@@ -30,18 +34,22 @@ def decoded(text: str) -> bytes:
 
 
 def decoded_or_none(text: str | None) -> bytes | None:
+    """As :func:`decoded`; None of None."""
     return None if text is None else decoded(text)
 
 
 def decimal_of(text: str | None) -> Decimal | None:
+    """A figure that :func:`plain` wrote."""
     return None if text is None else Decimal(text)
 
 
 def plain(value: Decimal | None) -> str | None:
+    """A figure in digits, never with an exponent."""
     return None if value is None else f"{value:f}"
 
 
 def clip(text: str | None, length: int) -> str | None:
+    """At most ``length`` characters; what is cut ends in an ellipsis."""
     return text if text is None or len(text) <= length else text[: length - 1] + "…"
 
 

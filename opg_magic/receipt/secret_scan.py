@@ -1,4 +1,4 @@
-"""What can be spent must not stand in a receipt: looked for, never rewritten.
+"""No receipt holds a secret: session ids and payment signatures are looked for, never rewritten.
 
 A receipt holds what was signed, byte for byte.  To take a secret out of it would change what others
 check, and a host that chose its session's id could have any text taken out; so a document that

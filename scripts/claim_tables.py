@@ -11,7 +11,7 @@ _HEAD = "/** Written by scripts/vocabulary.py from opg_magic/models/claims.py: d
 
 def table() -> str:
     """labextension/src/claims/table.ts: names, types and words."""
-    from opg_magic.models import BASES, CLAIM_NAMES, CLAIMS, STATUSES, Basis, Status, VerdictStatus
+    from opg_magic.models import BASES, CLAIM_NAMES, STATUSES, Status, VerdictStatus
     from opg_magic.models.claims import required_by
 
     names = "\n".join(f"  {_text(name)}," for name in CLAIM_NAMES).rstrip(",")
@@ -27,13 +27,11 @@ def table() -> str:
             "VerdictStatus",
             VerdictStatus,
         ),
-        _record("CLAIM_TITLES", "ClaimName", {kind.name: kind.title for kind in CLAIMS}),
         f"/** What each policy requires, the stricter one all. */\n"
         f"export const REQUIRED: Readonly<Record<'default' | 'audit', readonly ClaimName[]>> = {{\n"
         f"  default: {default},\n  audit: {audit}\n}};",
         _record("STATUS_MARKS", "Status", {one: words.mark for one, words in STATUSES.items()}),
         _record("STATUS_WORDS", "Status", {one: words.word for one, words in STATUSES.items()}),
-        f"export const BASIS_NAMES: readonly Basis[] = {_names(BASES, frozenset(Basis))};",
         "/** A basis beside a claim, and what that means. */\n"
         + _record(
             "BASIS_WORDS",

@@ -32,7 +32,9 @@ RequiredBy = Literal["default", "audit"]
 
 @dataclass(frozen=True, slots=True)
 class ClaimKind:
-    """One claim in words: ``says`` completes "passes when …" without a full stop.
+    """One claim in words.  ``on_card`` is what a card says where it passed: a changed word makes
+    another form of card (``opg_magic/receipt/face``).  ``says`` completes "passes when …" without a
+    full stop.
 
     ``part`` is the key of a receipt's document that holds the evidence that this claim alone
     brings, and the field of :class:`~opg_magic.models.Evidence` of the same name; None where it is
@@ -40,7 +42,7 @@ class ClaimKind:
     it."""
 
     name: ClaimName
-    title: str
+    on_card: str
     says: str
     part: str | None = None
     required_by: RequiredBy | None = None
@@ -50,31 +52,31 @@ class ClaimKind:
 CLAIMS: tuple[ClaimKind, ...] = (
     ClaimKind(
         "request",
-        "request",
+        "The host signed exactly this request.",
         "the host signed exactly the request that was sent",
         required_by="default",
     ),
     ClaimKind(
         "response",
-        "response",
+        "Exactly the text that it signed.",
         "the text shown is exactly the text that was signed; a cut or altered stream fails",
         required_by="default",
     ),
     ClaimKind(
         "signature",
-        "signature",
+        "Signed with this host's own key.",
         "the host's own key signed both, at a stated time",
         required_by="default",
     ),
     ClaimKind(
         "freshness",
-        "freshness",
+        "Signed during this call only.",
         "that time lies between sending and receiving, and no other receipt has this signature",
         required_by="default",
     ),
     ClaimKind(
         "attestation",
-        "attestation",
+        "Its key was made in an attested enclave.",
         "key and TLS certificate were made inside an AWS Nitro enclave that runs code listed in "
         "the registry",
         part="attestation",
@@ -82,21 +84,21 @@ CLAIMS: tuple[ClaimKind, ...] = (
     ),
     ClaimKind(
         "registry",
-        "registry",
+        "The host was listed and active.",
         "the host was active in the on-chain host registry at a stated block",
         part="registry",
         required_by="default",
     ),
     ClaimKind(
         "channel",
-        "channel",
+        "TLS ended in the registered certificate.",
         "the connection ended at exactly the registered certificate",
         part="channel",
         required_by="default",
     ),
     ClaimKind(
         "payment",
-        "payment",
+        "Paid to this host, within the cap.",
         "at most the stated amount went to the stated payee, in a transaction found by the signed "
         "nonce",
         part="payment",
@@ -104,14 +106,14 @@ CLAIMS: tuple[ClaimKind, ...] = (
     ),
     ClaimKind(
         "settlement",
-        "settlement",
+        "Its hashes are on the chain.",
         "with `--settle batch`: hashes and signature are in a batch whose root is on the chain",
         part="settlement",
         required_by="audit",
     ),
     ClaimKind(
         "agreement",
-        "agreement",
+        "Independent hosts gave the same answer.",
         "with `--hosts 3`: how many hosts of different owners gave the same answer",
         part="agreement",
     ),
@@ -164,8 +166,10 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BasisWords:
-    """A basis in words: ``short`` beside a claim, ``meaning`` where a reader asks what that is."""
+    """A basis in words: ``heading`` over the checks of a card (``{}`` is whose kernel it was),
+    ``short`` beside a claim, ``meaning`` where a reader asks what that is."""
 
+    heading: str
     short: str
     meaning: str
 
@@ -173,8 +177,18 @@ class BasisWords:
 #: Best first: the order in which a card lists what passed.
 BASES: Mapping[Basis, BasisWords] = {
     Basis.PROVEN: BasisWords(
-        "proven", "Follows from this receipt and pinned roots: anyone can compute it again."
+        "Proven from this receipt",
+        "proven here",
+        "This browser computed it from the receipt and pinned roots.",
     ),
-    Basis.ASKED: BasisWords("asked live", "Asked of RPCs of your own, or seen by your own kernel."),
-    Basis.RECORDED: BasisWords("author's word", "Stated by the author's kernel; not asked here."),
+    Basis.ASKED: BasisWords(
+        "Asked live by {}",
+        "asked now",
+        "Asked of an RPC that you named yourself.",
+    ),
+    Basis.RECORDED: BasisWords(
+        "Author's word",
+        "author's word",
+        "As recorded by the author's kernel; not asked here.",
+    ),
 }

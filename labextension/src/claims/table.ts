@@ -24,19 +24,6 @@ export type Basis = 'proven' | 'asked' | 'recorded';
 /** The verdict's word. Simulated is a flag beside it, never a status. */
 export type VerdictStatus = 'VERIFIED' | 'PARTIAL' | 'UNVERIFIED' | 'FAILED';
 
-export const CLAIM_TITLES: Readonly<Record<ClaimName, string>> = {
-  request: 'request',
-  response: 'response',
-  signature: 'signature',
-  freshness: 'freshness',
-  attestation: 'attestation',
-  registry: 'registry',
-  channel: 'channel',
-  payment: 'payment',
-  settlement: 'settlement',
-  agreement: 'agreement'
-};
-
 /** What each policy requires, the stricter one all. */
 export const REQUIRED: Readonly<Record<'default' | 'audit', readonly ClaimName[]>> = {
   default: ['request', 'response', 'signature', 'freshness', 'attestation', 'registry', 'channel'],
@@ -59,11 +46,9 @@ export const STATUS_WORDS: Readonly<Record<Status, string>> = {
   not_applicable: 'not applicable'
 };
 
-export const BASIS_NAMES: readonly Basis[] = ['proven', 'asked', 'recorded'];
-
 /** A basis beside a claim, and what that means. */
 export const BASIS_WORDS: Readonly<Record<Basis, readonly [string, string]>> = {
-  proven: ['proven', 'Follows from this receipt and pinned roots: anyone can compute it again.'],
-  asked: ['asked live', 'Asked of RPCs of your own, or seen by your own kernel.'],
-  recorded: ["author's word", "Stated by the author's kernel; not asked here."]
+  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
+  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
+  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
 };

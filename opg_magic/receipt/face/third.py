@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opg_magic.models import BASES, CLAIMS, STATUSES
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face.answer import beginnings, rule, signed_text
 from opg_magic.receipt.face.figures import (
@@ -39,27 +40,10 @@ NOT_KNOWN = (
     "Model, tokens, cost: the host's word."
 )
 #: What each check says where it passed.
-SAYS = {
-    "request": "The host signed exactly this request.",
-    "response": "Exactly the text that it signed.",
-    "signature": "Signed with this host's own key.",
-    "freshness": "Signed during this call only.",
-    "attestation": "Its key was made in an attested enclave.",
-    "registry": "The host was listed and active.",
-    "channel": "TLS ended in the registered certificate.",
-    "payment": "Paid to this host, within the cap.",
-    "settlement": "Its hashes are on the chain.",
-    "agreement": "Independent hosts gave the same answer.",
-    "weights": "These open weights give this answer.",
-}
+SAYS: dict[str, str] = {kind.name: kind.on_card for kind in CLAIMS}
 SAYS_SIMULATED = "Its key was made in a simulated enclave."
 #: What a check rests on, in plain words.  ``{}`` is whose kernel asked.
-HEADINGS = {
-    "proven": "Proven from this receipt",
-    "asked": "Asked live by {}",
-    "re-run": "Re-run by {}",
-    "recorded": "Author's word",
-}
+HEADINGS: dict[str, str] = {basis.value: words.heading for basis, words in BASES.items()}
 #: Checks that did not pass, by their status.  Those that are open come last.
 UNMET = {"failed": "Failed", "missing": "Missing"}
 OPEN = "Still open"
@@ -71,7 +55,7 @@ _SAME = (
     r"[iI][nN][dD][eE][pP][eE][nN][dD][eE][nN][tT] [hH][oO][sS][tT][sS]"
 )
 _IMITATION = re.compile(f"{IMITATION.pattern}|{_ALL}|{_SAME}")
-MARKS = {"passed": "✓", "failed": "✗", "pending": "◌", "missing": "○"}
+MARKS: dict[str, str] = {status.value: words.mark for status, words in STATUSES.items()}
 _AUTHOR = "the author's kernel"
 _NO_ANSWER = {
     "interrupted": "Stopped by you",

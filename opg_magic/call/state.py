@@ -26,6 +26,7 @@ from opg_magic.protocol.x402 import MAX_SECONDS
 
 if TYPE_CHECKING:
     from opg_magic.call.route import Payment
+    from opg_magic.settings.config import Settings
     from opg_magic.settings.limits import Limits
     from opg_magic.verify.policy import Policy
 
@@ -127,6 +128,51 @@ class RunningCall:
     spendable_left: bool = False
     #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
     rehearsed: bytes = b""
+
+
+def engine_settings(settings: Settings, network: Network) -> EngineSettings:
+    """The user's settings as a call on this network needs them."""
+    from opg_magic.verify.policy import policy, requiring
+
+    get = settings.get
+    # Pins are of reviewed real builds: a simulated one is not among them, and need not be.
+    pins = frozenset() if network.simulated else frozenset(get("pinned_pcrs"))
+    return EngineSettings(
+        policy=requiring(policy(get("policy")), get("required_claims")),
+        limits=limits_of(settings),
+        timeout=get("timeout"),
+        max_deadline=int(get("max_deadline")),
+        skew=get("skew"),
+        registry_max_age=get("registry_max_age"),
+        attestation_max_age=get("attestation_max_age"),
+        pinned_pcrs=pins,
+        payees=get("payees"),
+        facilitators=get("facilitators"),
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The user's spending limits, each with the place that sets it."""
+    from opg_magic.settings.limits import LIMIT_KEYS, Limits
+
+    return Limits(
+        **{name: settings.get(key) for name, key in LIMIT_KEYS.items()},
+        origins={name: settings.origin(key) for name, key in LIMIT_KEYS.items()},
+    )
+
+
+def reader_trust(settings: Settings) -> Trust:
+    """What this user relies on when reading someone's receipt: pinned roots and PCRs, the own
+    simulation's root."""
+    from opg_magic.network import simnet_client
+
+    return Trust(
+        simulated_roots=simnet_client.own_roots(),
+        pinned_pcrs=frozenset(settings.get("pinned_pcrs")),
+        skew_seconds=settings.get("skew"),
+        payees=frozenset(settings.get("payees")),
+        reader=True,
+    )
 
 
 def utc_now() -> datetime:

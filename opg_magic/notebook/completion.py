@@ -117,7 +117,7 @@ def _known_hosts() -> tuple[Any, ...]:
     # The session as it is, if there is one: a Tab neither makes one nor asks the registry.
     module = sys.modules.get("opg_magic.call.session")
     session = getattr(module, "_current", None)
-    return tuple(getattr(session, "known_hosts", ()))
+    return () if session is None else tuple(session.overview.known_hosts)
 
 
 def matcher(commands: Iterable[str]) -> Callable[[Any], Any]:

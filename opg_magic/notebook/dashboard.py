@@ -17,7 +17,8 @@ from opg_magic.errors import OpgError
 from opg_magic.notebook.live import Later, timer
 
 if TYPE_CHECKING:
-    from opg_magic.call.session import HostRow, Session, Spending
+    from opg_magic.call.overview import Budget, HostRow
+    from opg_magic.call.session import Session
     from opg_magic.models import Money
 
 #: Seconds between two refreshes of the figures.
@@ -146,7 +147,7 @@ class _Dashboard:
                     "the kernel is free. The same facts: %opg hosts, %opg cost, %opg "
                     "receipts.</div>"
                 ),
-                self._title("Spending"),
+                self._title("Budget"),
                 self._call,
                 *(widgets.HBox(pair) for pair in self._bars.values()),
                 self._running,
@@ -162,8 +163,8 @@ class _Dashboard:
         )
         self._follow()
         self.refresh()
-        if session.known_hosts:
-            self._hosts.value = hosts_html(list(session.known_hosts))
+        if session.overview.known_hosts:
+            self._hosts.value = hosts_html(list(session.overview.known_hosts))
 
     def _title(self, words: str) -> Any:
         return self._w.HTML(
@@ -194,7 +195,7 @@ class _Dashboard:
         end = self._session.on_change(heard)
 
     def changed(self) -> None:
-        """Spending or receipts changed.  Who says so is in the middle of a call: the work waits for
+        """Budget or receipts changed.  Who says so is in the middle of a call: the work waits for
         another thread."""
         with self._lock:
             if self._pending:
@@ -211,16 +212,16 @@ class _Dashboard:
         self.refresh()
 
     def refresh(self) -> None:
-        """Spending and the list of receipts, from the ledger."""
+        """Budget and the list of receipts, from the ledger."""
         with self._lock:
             self._refreshed_at = self._clock()
             try:
-                self._show_spending(self._session.spending())
+                self._show_spending(self._session.overview.spending())
             except OpgError as problem:
                 self._call.value = _problem(problem)
             self.list_receipts()
 
-    def _show_spending(self, spent: Spending) -> None:
+    def _show_spending(self, spent: Budget) -> None:
         running = (
             "no call is running"
             if not spent.running
@@ -248,7 +249,7 @@ class _Dashboard:
     def check_hosts(self) -> None:
         """Ask registry and hosts now."""
         try:
-            self._hosts.value = hosts_html(self._session.hosts())
+            self._hosts.value = hosts_html(self._session.overview.hosts())
         except OpgError as problem:
             self._hosts.value = _problem(problem)
 

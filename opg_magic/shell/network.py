@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 
 def _hosts(options: argparse.Namespace) -> int:
-    for row in session(options).hosts():
+    for row in session(options).overview.hosts():
         state = "active" if row.active else "not active"
         notes = "; ".join(
             filter(None, (row.reason, row.set_aside and f"set aside: {row.set_aside}"))
@@ -44,7 +44,7 @@ def _hosts(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    for row in session(options).models():
+    for row in session(options).overview.models():
         price = row.price
         shown = (
             f"${price.input_usd}/${price.output_usd} per million tokens ({price.as_of})"
@@ -58,9 +58,9 @@ def _models(options: argparse.Namespace) -> int:
 def _pin(options: argparse.Namespace) -> int:
     kernel = session()
     if options.hashes:
-        print("\n".join(kernel.pin(options.hashes, remove=options.remove)))
+        print("\n".join(kernel.overview.pin(options.hashes, remove=options.remove)))
         return 0
-    for build in kernel.builds():
+    for build in kernel.overview.builds():
         state = "pinned" if build.pinned else "not pinned"
         listed = {True: "approved", False: "revoked", None: "not listed"}[build.approved]
         print(f"{build.pcr_hash}  {state}  {listed}  {build.version or ''}".rstrip())

@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     from opg_magic.audit.judgement import verify_path
-    from opg_magic.call.session import reader_trust
+    from opg_magic.call.state import reader_trust
     from opg_magic.settings.config import Settings
     from opg_magic.verify.policy import policy, requiring
 

@@ -63,7 +63,7 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    for key, value in session(options).wallet_info().items():
+    for key, value in session(options).wallet.info().items():
         print(f"{key:22} {value}")
     return 0
 
@@ -79,7 +79,7 @@ def _approve(options: argparse.Namespace) -> int:
         raise ConfigError(str(problem)) from None
     kernel = session(options)
     network = kernel.network
-    now, then = kernel.allowances(amount, add=options.add)
+    now, then = kernel.wallet.allowances(amount, add=options.add)
     left, to = allowance_words(now, network), allowance_words(then, network)
     day = kernel.settings.get("max_cost_per_day")
     print(f"{network.title}: Permit2 may take {left} from the wallet now.")
@@ -98,5 +98,5 @@ def _approve(options: argparse.Namespace) -> int:
         if then
         else "Nothing more can be taken."
     )
-    print(f"transaction {kernel.approve(then)}")
+    print(f"transaction {kernel.wallet.approve(then)}")
     return 0

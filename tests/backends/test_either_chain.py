@@ -430,13 +430,13 @@ def test_attack_22_what_was_taken_for_no_answer_is_found_by_its_nonce(
             Prompt(text="Is 561 prime?", model="openai/gpt-5"), CallOptions(host=host, timeout=5.0)
         )
     assert stopped.value.charge is Charge.UNKNOWN
-    assert session.spending().kernel_reserved.amount == 10**17
+    assert session.overview.spending().kernel_reserved.amount == 10**17
     assert session.reconcile() == 0
     before = net.balance(net.payer)
     net.cheat("anna", "off")
     assert len(net.settle_now()) == 1
     assert session.reconcile() == 1
-    assert session.spending().kernel_reserved.amount == before - net.balance(net.payer) > 0
+    assert session.overview.spending().kernel_reserved.amount == before - net.balance(net.payer) > 0
 
 
 # ---------------------------------------------------------------------------------------- deadlines

@@ -107,7 +107,7 @@ def test_a_forked_child_has_a_session_of_its_own():
 
     parent = current_session()
     try:
-        assert parent._run(nothing()) == 7
+        assert parent.run(nothing()) == 7
         child = os.fork()
         if child == 0:
             import signal
@@ -115,11 +115,11 @@ def test_a_forked_child_has_a_session_of_its_own():
             signal.alarm(20)
             own = current_session()
             good = (
-                own is not parent and own.kernel_id != parent.kernel_id and own._run(nothing()) == 7
+                own is not parent and own.kernel_id != parent.kernel_id and own.run(nothing()) == 7
             )
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
-        assert parent._run(nothing()) == 7
+        assert parent.run(nothing()) == 7
     finally:
         close_current_session()
 

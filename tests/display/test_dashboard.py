@@ -14,7 +14,7 @@ import pytest
 from support import states
 from support.inspecting import inspect
 
-from opg_magic.call.session import HostRow, Spending
+from opg_magic.call.overview import Budget, HostRow
 from opg_magic.errors import LedgerError, NetworkUnavailable
 from opg_magic.ledger.frames import COLUMNS
 from opg_magic.models import Money, VerdictStatus
@@ -43,11 +43,15 @@ class Session:
             raise LedgerError(f"No receipt {id} is in the ledger.")
         return self.answers[id].receipt
 
-    def spending(self) -> Spending:
+    @property
+    def overview(self) -> Session:
+        return self
+
+    def spending(self) -> Budget:
         def opg(amount: int) -> Money:
             return Money(amount, OPG)
 
-        return Spending(
+        return Budget(
             opg(OBSERVED_CAP),
             opg(10**18),
             opg(0),

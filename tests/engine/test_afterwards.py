@@ -45,7 +45,7 @@ def test_a_sessions_sum_is_shared_out_over_its_calls(
         assert dict(settled.shared) == {a.receipt.id: a.cost.amount.amount for a in answers}
         assert settled.remainder == 0
         assert settled.amount == sum(a.cost.amount.amount for a in answers)
-    assert session.spending().kernel_reserved.amount == settled.amount
+    assert session.overview.spending().kernel_reserved.amount == settled.amount
     assert session.reconcile() == 0
 
 
@@ -64,7 +64,7 @@ def test_attack_22_an_unknown_payment_is_settled_by_its_nonce(
     settled = receipt.evidence().payment.settled
     assert settled.status == "spent"
     assert settled.amount > 0
-    assert session.spending().kernel_reserved.amount == settled.amount
+    assert session.overview.spending().kernel_reserved.amount == settled.amount
 
 
 def test_a_batch_is_found_and_proven_after_the_call(session: Session, honest_simnet: RunningSimnet):
@@ -99,7 +99,7 @@ def test_a_batch_is_found_by_itself_in_the_background(
     async def ended(_emit):
         await task
 
-    session._loop().run(ended)
+    session.loop().run(ended)
     assert session.ledger.get(answer.receipt.id).document["settlement"] is not None
 
 
@@ -129,7 +129,7 @@ def test_all_caps_together_are_within_the_limits_or_nothing_is_sent(
     session.settings.set("max_cost_per_kernel", "0.25")
     with pytest.raises(errors.LimitExceeded):
         session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=3)
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     assert session.ledger.count() == 0
     assert honest_simnet.settle_now() == []
 
@@ -146,7 +146,7 @@ def test_more_hosts_than_owners_is_said_before_anything(session: Session):
         match=r"wanted, 3 can be used: .+ of 3 owners only\. Nothing was sent\.",
     ):
         session.agree(Prompt(text=QUESTION, model="openai/gpt-5"), hosts=5)
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_disagreement_is_no_failure_of_any_host(session: Session, honest_simnet: RunningSimnet):
@@ -225,7 +225,7 @@ def test_a_chain_that_does_not_answer_about_earlier_payments_holds_no_cell_back(
 
     monkeypatch.setattr(engine.route.chain, "payment_evidence", never)
     assert ask(session).cost.charge is Charge.CLAIMED
-    assert session.spending().kernel_reserved.amount == 2 * 10**17
+    assert session.overview.spending().kernel_reserved.amount == 2 * 10**17
 
 
 def test_a_receipt_that_takes_no_payment_keeps_no_reservation(
@@ -240,7 +240,7 @@ def test_a_receipt_that_takes_no_payment_keeps_no_reservation(
 
     monkeypatch.setattr(session.ledger, "supplement", refuses)
     assert session.reconcile() == 1
-    assert session.spending().kernel_reserved.amount < 10**17
+    assert session.overview.spending().kernel_reserved.amount < 10**17
 
 
 def test_an_answer_that_fails_by_what_was_learnt_since_is_not_shown_again(

@@ -110,7 +110,7 @@ def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: 
         asyncio.run(made)
     assert "Nothing was sent" in str(refused.value)
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_what_an_error_offers_to_show_can_be_shown(

@@ -63,7 +63,7 @@ def test_many_cells_are_covered_by_one_authorisation_and_one_settlement(
     ]
     nonces = {a.receipt.document["payment"]["authorisation"]["nonce"] for a in answers}
     assert len(nonces) == 1
-    assert session.spending().kernel_reserved.amount == 10**17
+    assert session.overview.spending().kernel_reserved.amount == 10**17
     before = honest_simnet.balance(honest_simnet.payer)
     assert len(honest_simnet.settle_now()) == 1
     taken = before - honest_simnet.balance(honest_simnet.payer)
@@ -107,7 +107,7 @@ def test_strict_with_one_rpc_is_refused_before_payment(session, honest_simnet: R
     with pytest.raises(errors.NetworkUnavailable, match="needs 2 RPCs"):
         ask(session, options=CallOptions(policy="strict"))
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_tools_and_schemas_travel_and_verify(session):
@@ -148,7 +148,7 @@ def test_a_quote_pays_nothing_and_sends_no_prompt(session, honest_simnet: Runnin
     assert quote.estimate.amount > 0
     assert not quote.reuses_session
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     assert honest_simnet.settle_now() == []
     assert honest_simnet.balance(honest_simnet.payer) == before
 
@@ -186,7 +186,7 @@ def test_what_cannot_be_sent_is_refused_before_anything(session, more, error):
     with pytest.raises(error):
         ask(session, **more)
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_a_timeout_beyond_what_a_payment_carries_is_refused(session):
@@ -276,7 +276,7 @@ def test_a_settled_session_lowers_its_reservation_to_what_was_taken(
     engine = session._engines["sim"][1]
     engine.route.payments.sessions.clear()
     assert session.reconcile() == 1
-    assert session.spending().kernel_reserved.amount == answer.cost.amount.amount
+    assert session.overview.spending().kernel_reserved.amount == answer.cost.amount.amount
     assert session.reconcile() == 0
 
 

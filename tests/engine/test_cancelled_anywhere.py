@@ -53,7 +53,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
     seen = set()
     for step in range(1, 200):
         engine.route.payments.sessions.clear()
-        reserved = session.spending().kernel_reserved.amount
+        reserved = session.overview.spending().kernel_reserved.amount
         count = session.ledger.count()
 
         async def run(_emit, step=step):
@@ -62,7 +62,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
 
         charge: Charge | None = Charge.NONE
         try:
-            session._loop().run(run)
+            session.loop().run(run)
         except asyncio.CancelledError:
             pass
         except errors.CallFailed as stopped:
@@ -70,7 +70,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
         else:
             charge = Charge.CLAIMED
         seen.add(charge)
-        more = session.spending().kernel_reserved.amount - reserved
+        more = session.overview.spending().kernel_reserved.amount - reserved
         assert (more, session.ledger.count() - count) == (
             (0, 0) if charge is Charge.NONE else (cap, 1)
         ), step

@@ -29,7 +29,7 @@ def test_a_limit_below_the_cap_means_not_signing(
     assert "0.1 sim-OPG" in str(refused.value)
     assert f"{limit} sim-OPG" in str(refused.value)
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     assert honest_simnet.settle_now() == []
 
 
@@ -93,7 +93,7 @@ def test_stop_before_payment_says_not_charged(session: Session):
     with pytest.raises(errors.CallInterrupted) as stopped:
         session.ask(PROMPT, None, _interrupt_when(Phase.QUOTE))
     assert stopped.value.charge is Charge.NONE
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_a_clock_that_is_off_is_refused_before_payment(
@@ -102,11 +102,11 @@ def test_a_clock_that_is_off_is_refused_before_payment(
     from opg_magic.call import paying
 
     true_now = paying.utc_now
-    session.hosts()
+    session.overview.hosts()
     monkeypatch.setattr(paying, "utc_now", lambda: true_now() + timedelta(seconds=120))
     with pytest.raises(errors.ClockSkew, match=r"1[12]\d s ahead"):
         session.ask(PROMPT)
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_too_little_balance_or_allowance_is_said_before_signing(session: Session):
@@ -135,7 +135,7 @@ def test_a_crash_between_intent_and_end_leaves_a_known_unfinished_call(session: 
         pass
 
     class Wallet:
-        address = session._wallet(engine.network).address
+        address = session.open_wallet(engine.network).address
 
         def sign_permit(self, *_):
             raise Crash

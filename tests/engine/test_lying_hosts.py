@@ -71,7 +71,7 @@ def test_a_failed_host_is_set_aside_and_another_answers(
     anna = honest_simnet.host("anna").tee_id
     for _ in range(3):
         assert ask(session, None).receipt.document["host"]["tee_id"] != anna
-    assert next(row for row in session.hosts() if row.host.tee_id == anna).set_aside
+    assert next(row for row in session.overview.hosts() if row.host.tee_id == anna).set_aside
 
 
 def test_a_host_that_is_named_is_no_longer_set_aside(
@@ -145,7 +145,7 @@ def test_attack_21_foreign_terms_are_refused_before_signing(
     with pytest.raises(errors.PaymentRefused):
         ask(session)
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_attack_21_a_deadline_of_thirty_days_is_cut_to_the_users_setting(
@@ -203,7 +203,7 @@ def test_attack_18_a_bad_attestation_is_refused_before_payment(
     with pytest.raises(errors.AttestationRefused):
         ask(session)
     assert session.ledger.count() == 0
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_attack_18_no_attestation_at_all_is_partial_at_most(
@@ -276,27 +276,27 @@ def test_attack_27_hostile_output_is_kept_exactly(session: Session, honest_simne
 def test_a_host_whose_gateway_is_dead_is_shown_so_and_tried_last(
     session: Session, honest_simnet: RunningSimnet, capsys
 ):
-    assert {row.attestation for row in session.hosts()} == {"good"}
+    assert {row.attestation for row in session.overview.hosts()} == {"good"}
     honest_simnet.cheat("anna", "gateway-down")
-    row = next(row for row in session.hosts() if row.name == "anna")
+    row = next(row for row in session.overview.hosts() if row.name == "anna")
     # Its front still attests; that does not make it one that answers.
     assert (row.active, row.attestation, row.set_aside) == (True, "unreachable", None)
     assert "answers 502 to /health" in (row.reason or "")
     with pytest.raises(errors.HostUnavailable, match="answers 502"):
         ask(session)
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     hosts = session._engines["sim"][1].hosts
     order = hosts.in_order(hosts._snapshot)
     assert order[-1].tee_id == row.host.tee_id
     # Asked for now, not remembered: once it is back, it is good.
     honest_simnet.cheat("anna", "off")
-    assert {row.attestation for row in session.hosts()} == {"good"}
+    assert {row.attestation for row in session.overview.hosts()} == {"good"}
 
 
 def test_calls_go_on_with_the_others_where_one_gateway_is_dead(
     session: Session, honest_simnet: RunningSimnet
 ):
-    session.hosts()
+    session.overview.hosts()
     engine = session._engines["sim"][1]
     first = engine.hosts.in_order(engine.hosts._snapshot)[0]
     name = honest_simnet.host(first.tee_id).name

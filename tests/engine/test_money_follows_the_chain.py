@@ -70,7 +70,9 @@ def test_a_charge_is_claimed_until_the_chain_shows_it(
     frame = session.receipts()
     assert list(frame["charge"]) == ["charged", "charged"]
     (settled,) = {session.ledger.released(e) for e in nonces(session, answers)}
-    assert frame["settled_base_units"].sum() == settled == session.spending().day_cost.amount
+    assert (
+        frame["settled_base_units"].sum() == settled == session.overview.spending().day_cost.amount
+    )
     later = session.show(answers[0].receipt.id)
     assert (later.cost.charge, later.cost.settled.amount) == (
         Charge.CHARGED,
@@ -135,8 +137,12 @@ def test_a_cost_above_the_remainder_is_not_charged_and_the_sums_are_the_chains(
     settle(session, honest_simnet)
     frame = session.receipts()
     assert frame["cost_base_units"].sum() > charged
-    assert frame["settled_base_units"].sum() == charged == session.spending().kernel_cost.amount
-    assert session.spending().kernel_reserved.amount == charged
+    assert (
+        frame["settled_base_units"].sum()
+        == charged
+        == session.overview.spending().kernel_cost.amount
+    )
+    assert session.overview.spending().kernel_reserved.amount == charged
     assert {first.receipt.id, second.receipt.id} == set(frame["id"])
 
 
@@ -151,7 +157,7 @@ def test_a_call_whose_kernel_died_is_what_the_chain_says(
         pass
 
     class Dies:
-        address = session._wallet(engine.network).address
+        address = session.open_wallet(engine.network).address
 
         def sign_permit(self, *_: Any) -> None:
             raise Crash
@@ -197,7 +203,11 @@ def test_calls_that_join_in_parallel_share_what_was_settled(
     assert list(frame["charge"]) == ["charged"] * 3
     taken = session.ledger.released(entry.authorisation.nonce)
     assert frame["settled_base_units"].sum() == taken < frame["cost_base_units"].sum()
-    assert session.spending().day_cost.amount == session.spending().day_reserved.amount == taken
+    assert (
+        session.overview.spending().day_cost.amount
+        == session.overview.spending().day_reserved.amount
+        == taken
+    )
 
 
 def test_a_refused_authorisation_is_said_to_be_reserved(
@@ -212,4 +222,4 @@ def test_a_refused_authorisation_is_said_to_be_reserved(
     with pytest.raises(errors.HostReportsFailure, match="the host answered 500") as failed:
         ask(session)
     assert f"up to {cap} stays reserved until its deadline" in failed.value.message
-    assert session.spending().day_reserved == cap
+    assert session.overview.spending().day_reserved == cap

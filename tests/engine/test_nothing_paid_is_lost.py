@@ -175,7 +175,7 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
 ):
     if how == "too slow":
         monkeypatch.setattr(background, "GRACE_SECONDS", 0.05)
-    session.hosts()
+    session.overview.hosts()
     honest_simnet.cheat("anna", "slow")
     done, let_go = threading.Event(), threading.Event()
 
@@ -195,7 +195,7 @@ def test_a_stop_that_does_not_wait_for_the_end_never_says_not_charged(
     with pytest.raises(errors.CallInterrupted) as stopped:
         session.ask(PROMPT, CallOptions(host=honest_simnet.host("anna").tee_id), observer)
     assert stopped.value.charge is Charge.UNKNOWN
-    assert session.spending().kernel_reserved.amount > 0
+    assert session.overview.spending().kernel_reserved.amount > 0
     let_go.set()
     until(session.ledger.count)
     assert session.ledger.last().document["payment"]["charge"] == "unknown"
@@ -221,7 +221,7 @@ def test_a_stop_while_several_hosts_answer_says_unknown(
 
 
 def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, monkeypatch):
-    session.hosts()
+    session.overview.hosts()
     prepare_several = agreement.prepare_several
 
     async def stopped_after(*args, **kwargs):
@@ -232,7 +232,7 @@ def test_a_stop_before_the_first_of_several_is_sent_frees_all(session: Session, 
     monkeypatch.setattr(agreement, "prepare_several", stopped_after)
     with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
         session.agree(PROMPT, hosts=3)
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     assert session.ledger.unfinished(include_running=True) == []
 
 
@@ -260,7 +260,7 @@ def test_whatever_fails_after_the_payment_the_error_says_where_the_answer_is(
 def test_an_unexpected_end_of_one_of_several_calls_hides_no_other(
     session: Session, honest_simnet, monkeypatch
 ):
-    session.hosts()
+    session.overview.hosts()
     anna = honest_simnet.host("anna").tee_id
     engine = session._engines["sim"][1]
     send = engine.send

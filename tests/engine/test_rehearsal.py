@@ -29,7 +29,7 @@ def _unchecked(**fields: Any) -> Prompt:
 def _nothing_was_begun(session: Session) -> None:
     assert session.ledger.count() == 0
     assert session.ledger.unfinished(include_running=True) == []
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
     assert session._engines["sim"][1].hosts.set_aside == {}
 
 
@@ -65,7 +65,7 @@ def test_what_no_receipt_can_say_is_not_paid_for(session: Session):
 def test_a_call_whose_notebook_has_no_name_that_can_be_kept_is_not_paid_for(
     session: Session, monkeypatch
 ):
-    session.hosts()
+    session.overview.hosts()
     engine = session._engines["sim"][1]
     monkeypatch.setattr(engine, "_call_site", lambda: CallSite("kernel", "study.ipynb", cell=-1))
     with pytest.raises(
@@ -76,7 +76,7 @@ def test_a_call_whose_notebook_has_no_name_that_can_be_kept_is_not_paid_for(
 
 
 def test_a_price_that_no_receipt_can_say_is_not_paid_for(session: Session, monkeypatch):
-    session.hosts()
+    session.overview.hosts()
     nan = ModelPrice(Decimal("NaN"), Decimal(1), "2026-11-20", "a list")
     monkeypatch.setattr(type(session._engines["sim"][1]._prices), "price", lambda *_: nan)
     with pytest.raises(errors.OpgError, match="no receipt of this call could be made"):
@@ -87,7 +87,7 @@ def test_a_price_that_no_receipt_can_say_is_not_paid_for(session: Session, monke
 def test_a_host_whose_entry_no_receipt_can_hold_is_passed_over(
     session: Session, honest_simnet: RunningSimnet, monkeypatch
 ):
-    session.hosts()
+    session.overview.hosts()
     hosts = session._engines["sim"][1].hosts
     anna = honest_simnet.host("anna").tee_id
     check = hosts.check

@@ -26,7 +26,7 @@ Offers = Callable[..., None]
 def offers(session: Session, monkeypatch: pytest.MonkeyPatch) -> Offers:
     """Let the hosts ask for other terms: ``offers(amount=…)`` for all, ``offers(anna={…})`` for
     one."""
-    engine = session._engine(None, None)
+    engine = session.connected().engine
     client_of = engine.route.pool.client
 
     def change(hosts: dict[str, dict[str, Any]] | None = None, **all_of_them: Any) -> None:
@@ -131,7 +131,7 @@ def test_a_cap_within_the_limits_goes_to_the_signature(
 
 
 def test_where_one_host_asks_for_too_much_another_may_answer(session: Session, offers: Offers):
-    first = session._engine(None, None)
+    first = session.connected().engine
     names = [row["name"] for row in session._sim_state["hosts"]]
     offers(hosts={name: {"amount": str(5 * CAP)} for name in names[:-1]})
     answer = session.ask(PROMPT)
@@ -175,7 +175,7 @@ def test_a_raised_limit_is_seen_however_one_asks(session: Session, way: str):
         ask()
     user_file(session).write_text('max_cost_per_kernel = "0.3"\n')
     ask()
-    assert session.spending().kernel_limit.amount == 3 * CAP
+    assert session.overview.spending().kernel_limit.amount == 3 * CAP
 
 
 def test_the_hint_names_the_place_that_set_the_limit(
@@ -227,7 +227,7 @@ def test_an_open_payment_counts_whole_against_the_balance(session: Session):
 
 
 def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(session: Session):
-    engine = session._engine(None, None)
+    engine = session.connected().engine
 
     async def nearly_used_up(_address: str) -> int:
         return CAP * 2
@@ -235,16 +235,16 @@ def test_an_allowance_that_runs_out_is_said_on_the_answer_and_in_the_wallet(sess
     engine.route.chain.allowance = nearly_used_up
     answer = session.ask(PROMPT)
     assert any("nearly used up: 0.1 sim-OPG is left" in note for note in answer.notes)
-    info = session.wallet_info()
+    info = session.wallet.info()
     assert (info["allowance"], str(info["held by open payments"])) == ("0.2 sim-OPG", "0.1 sim-OPG")
     assert "nearly used up" in info["note"]
-    assert "allowance 0.2 sim-OPG" in session.status()["wallet"]
+    assert "allowance 0.2 sim-OPG" in session.overview.status()["wallet"]
 
 
 def test_approve_says_what_it_does_before_it_sends(session: Session, monkeypatch: Any, capsys: Any):
     from opg_magic.shell import main, wallet
 
-    engine = session._engine(None, None)
+    engine = session.connected().engine
     sent: list[int] = []
 
     async def left(_address: str) -> int:
@@ -275,7 +275,7 @@ def test_a_changed_object_is_not_signed_and_reserves_nothing(session: Session, m
     with pytest.raises(errors.PaymentRefused, match="names payee 0x3C44"):
         session.ask(PROMPT, CallOptions(host="anna"))
     assert session.ledger.open_authorisations() == []
-    assert session.spending().kernel_reserved.amount == 0
+    assert session.overview.spending().kernel_reserved.amount == 0
 
 
 def test_a_dry_run_says_that_a_cap_is_over_the_limit(session: Session, offers: Offers):

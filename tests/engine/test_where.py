@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from opg_magic.call import session as sessions
-from opg_magic.call.session import Session, execution_count, notebook_name
+from opg_magic.call import notebook_place
+from opg_magic.call.notebook_place import execution_count, notebook_name
+from opg_magic.call.session import Session
 from opg_magic.models import Prompt
 
 
@@ -49,7 +50,7 @@ def test_older_and_newer_ipythons_agree_on_it(
         history_manager=SimpleNamespace(input_hist_parsed=[""] * (begun + 1)),
         user_ns={},
     )
-    monkeypatch.setattr(sessions, "_shell", lambda: shell)
+    monkeypatch.setattr(notebook_place, "_shell", lambda: shell)
     assert execution_count() == number
 
 
@@ -66,7 +67,9 @@ def test_older_and_newer_ipythons_agree_on_it(
 def test_a_name_with_a_byte_that_is_not_utf8_stops_no_call(
     session: Session, monkeypatch, given: str, name: str
 ):
-    monkeypatch.setattr(sessions.os, "environ", {**sessions.os.environ, "JPY_SESSION_NAME": given})
+    monkeypatch.setattr(
+        notebook_place.os, "environ", {**notebook_place.os.environ, "JPY_SESSION_NAME": given}
+    )
     assert notebook_name() == name
     if not given.isascii():
         answer = session.ask(Prompt("Is 561 prime?", "openai/gpt-5"))

@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support import states
 from support.fake_session import FakeSession
 
-from opg_magic.call.session import HostRow
+from opg_magic.call.overview import HostRow
 from opg_magic.notebook import completion
 from opg_magic.notebook.commands import COMMANDS
 
@@ -74,7 +74,7 @@ def test_hosts_are_those_last_read(monkeypatch: pytest.MonkeyPatch, session: Fak
 
     monkeypatch.setattr(opg_magic.call.session, "_current", None)
     assert offered("%%opg --host 0x2") == []
-    session.known_hosts = (HostRow(states.HOST, True, "good", None, None, "honest-anna"),)
+    session.overview.known_hosts = (HostRow(states.HOST, True, "good", None, None, "honest-anna"),)
     monkeypatch.setattr(opg_magic.call.session, "_current", session)
     assert offered("%%opg --host 0x2") == [states.HOST.tee_id]
     assert offered("%opg simnet cheat h") == ["honest-anna"]

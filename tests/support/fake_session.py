@@ -10,7 +10,7 @@ from typing import Any
 from IPython.core.displaypub import DisplayPublisher
 from support import states
 
-from opg_magic.call.session import HostRow, ModelRow, Spending
+from opg_magic.call.overview import Budget, HostRow, ModelRow
 from opg_magic.errors import LedgerError
 from opg_magic.models import Answer, Money, Phase, Progress, Prompt, Quote
 from opg_magic.network.profiles import OBSERVED_CAP, OPENGRADIENT, OPG
@@ -62,6 +62,14 @@ class FakeSession:
         self.settings.set("network", name)
         return OPENGRADIENT if name == "opengradient" else states.SIM
 
+    @property
+    def overview(self) -> FakeSession:
+        return self
+
+    @property
+    def wallet(self) -> FakeSession:
+        return self
+
     def hosts(self) -> list[HostRow]:
         rows = [
             HostRow(states.HOST, True, "good", None, None, "honest-anna"),
@@ -83,11 +91,11 @@ class FakeSession:
         self.filters = filters
         return self.frame
 
-    def spending(self) -> Spending:
+    def spending(self) -> Budget:
         def opg(amount: int) -> Money:
             return Money(amount, OPG)
 
-        return Spending(
+        return Budget(
             call_limit=opg(OBSERVED_CAP),
             kernel_limit=opg(10**18),
             day_limit=opg(5 * 10**18),
@@ -102,7 +110,7 @@ class FakeSession:
         self.reconciled += 1
         return 0
 
-    def wallet_info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         return {"address": "0x" + "0a" * 20, "key": "keystore", "balance": Money(10**18, OPG)}
 
     def status(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def cost(kernel: Kernel, words: list[str]) -> Any:
     no_more(words, "cost")
     session = kernel.session()
     session.reconcile()
-    spent = session.spending()
+    spent = session.overview.spending()
     rows = [
         ("one call", "", "", str(spent.call_limit)),
         (
@@ -64,7 +64,7 @@ def reconcile(kernel: Kernel, words: list[str]) -> None:
     no_more(words, "reconcile")
     session = kernel.session()
     known = session.reconcile()
-    spent = session.spending()
+    spent = session.overview.spending()
     print(f"{plural(known, 'authorisation')} settled or expired.", end=" ")
     print(f"Reserved now: {spent.kernel_reserved} by this kernel, {spent.day_reserved} today.")
 

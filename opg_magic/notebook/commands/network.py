@@ -23,7 +23,7 @@ def hosts(kernel: Kernel, words: list[str]) -> Any:
             one_line(row.set_aside or "", 160),
             one_line(row.host.endpoint, 160),
         )
-        for row in kernel.session().hosts()
+        for row in kernel.session().overview.hosts()
     ]
     return table(
         rows, ("name", "tee_id", "registry", "attestation", "reason", "set aside", "endpoint")
@@ -42,7 +42,7 @@ def models(kernel: Kernel, words: list[str]) -> Any:
                 else (None, None, "price unknown")
             ),
         )
-        for m in kernel.session().models()
+        for m in kernel.session().overview.models()
     ]
     return table(rows, ("model", "in_usd_per_million", "out_usd_per_million", "price_as_of"))
 
@@ -53,10 +53,13 @@ def pin(kernel: Kernel, words: list[str]) -> Any:
     hashes = [word for word in words if word != "--remove"]
     session = kernel.session()
     if hashes:
-        for said in session.pin(hashes, remove=remove):
+        for said in session.overview.pin(hashes, remove=remove):
             print(said)
         return None
-    rows = [(row.pcr_hash, row.version or "", row.approved, row.pinned) for row in session.builds()]
+    rows = [
+        (row.pcr_hash, row.version or "", row.approved, row.pinned)
+        for row in session.overview.builds()
+    ]
     return table(rows, ("pcr_hash", "registry's version", "approved", "pinned by you"))
 
 
@@ -64,7 +67,7 @@ def wallet(kernel: Kernel, words: list[str]) -> Any:
     """``%opg wallet``"""
     no_more(words, "wallet")
     return table(
-        [(key, _sum(value)) for key, value in kernel.session().wallet_info().items()],
+        [(key, _sum(value)) for key, value in kernel.session().wallet.info().items()],
         ("", "wallet"),
     )
 

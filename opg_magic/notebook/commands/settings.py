@@ -14,7 +14,8 @@ def status(kernel: Kernel, words: list[str]) -> Any:
     """``%opg status``"""
     no_more(words, "status")
     return table(
-        [(key, str(value)) for key, value in kernel.session().status().items()], ("", "status")
+        [(key, str(value)) for key, value in kernel.session().overview.status().items()],
+        ("", "status"),
     )
 
 

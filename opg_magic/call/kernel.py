@@ -1,0 +1,276 @@
+"""What a kernel keeps and runs: settings, the network in use, its engines, the ledger, one loop.
+
+Everything heavy is imported inside the methods that need it, so that loading the extension stays
+light."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from opg_magic import errors
+from opg_magic.call.notebook_place import execution_count, notebook_name
+from opg_magic.models import Phase, Progress
+from opg_magic.models.networks import Network
+from opg_magic.network import profiles
+from opg_magic.settings import paths
+from opg_magic.settings.config import Settings
+
+if TYPE_CHECKING:
+    from opg_magic.call.direct import DirectRoute
+    from opg_magic.call.engine import Engine
+    from opg_magic.call.state import CallOptions, CallSite, EngineSettings
+    from opg_magic.ledger.store import Ledger
+    from opg_magic.network.background import BackgroundLoop
+    from opg_magic.wallet.keys import Wallet
+
+#: A host's id, or the beginning of one.
+_HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
+
+T = TypeVar("T")
+Observer = Callable[[Progress], None]
+#: From the state known so far (None at first) to the state of the network that runs now.
+Simulator = Callable[[dict[str, Any] | None], dict[str, Any]]
+
+
+class Connected(NamedTuple):
+    """A network in use: its profile, the engine of its calls, and the way to its hosts."""
+
+    network: Network
+    engine: Engine
+    route: DirectRoute
+
+
+class Kernel:
+    """The state behind one session.  Its methods may be called from any thread."""
+
+    def __init__(
+        self, settings: Settings | None = None, *, simulator: Simulator | None = None
+    ) -> None:
+        """``simulator`` gives the running simulated network's state, starting it if need be (tests
+        give their own)."""
+        self.settings = settings or Settings()
+        self._simulator = simulator or _running_simulator
+        self._lock = threading.RLock()
+        self._background: BackgroundLoop | None = None
+        self._ledger: Ledger | None = None
+        self._engines: dict[str, Connected] = {}
+        self._sim_state: dict[str, Any] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._running = 0
+        self._counting = threading.Lock()
+        self.kernel_id = _kernel_id()
+
+    def use(self, network: str) -> Network:
+        """Set the network of this kernel and return its profile.  A simulated one is started if
+        need be."""
+        profile = self._profile(network)
+        self.settings.set("network", network)
+        self.changed()
+        return profile
+
+    @property
+    def network(self) -> Network:
+        """The network in use; the simulated one is started if need be."""
+        return self._profile(self.settings.get("network"))
+
+    def _profile(self, name: str) -> Network:
+        if name == profiles.SIM:
+            self._sim_state = self._simulator(self._sim_state)
+        return profiles.resolve(name, self.settings, state=self._sim_state)
+
+    def connected(self, name: str | None = None, observer: Observer | None = None) -> Connected:
+        wanted = name or self.settings.get("network")
+        with self._lock:
+            if wanted == profiles.SIM and self._sim_state is None and observer is not None:
+                observer(Progress(Phase.QUOTE, note="starting the simulated network"))
+            network = self._profile(wanted)
+            known = self._engines.get(wanted)
+            if known is not None and known.network == network:
+                return known
+            if known is not None:
+                self.run(known.engine.aclose())
+            self._engines[wanted] = self._build(network)
+            return self._engines[wanted]
+
+    def in_use(self, name: str) -> Connected | None:
+        """The network of that name, if this kernel has used it already.  Starts nothing."""
+        return self._engines.get(name)
+
+    def _build(self, network: Network) -> Connected:
+        from opg_magic.call.direct import DirectRoute
+        from opg_magic.call.engine import Engine
+        from opg_magic.settings import prices
+
+        # Here, not on the loop: its lock may be held by the thread that waits for the loop.
+        ledger = self.ledger
+        price_list = prices.load(self.settings.get("prices_file"))
+
+        async def make() -> Connected:
+            site = self._call_site
+            route = DirectRoute(
+                network, ledger, wallet=lambda: self.open_wallet(network), call_site=site
+            )
+            engine = Engine(
+                network=network, route=route, ledger=ledger, price_list=price_list, call_site=site
+            )
+            return Connected(network, engine, route)
+
+        return self.run(make())
+
+    def _call_site(self) -> CallSite:
+        from opg_magic.call.state import CallSite
+
+        return CallSite(self.kernel_id, notebook_name(), execution_count())
+
+    def open_wallet(self, network: Network) -> Wallet:
+        from opg_magic.wallet.keys import open_wallet
+
+        if network.simulated:
+            from opg_magic.network import simnet_client
+
+            if self._sim_state is None:
+                raise errors.SimnetError("the simulated network is not running")
+            return open_wallet(network, simulated_key=simnet_client.wallet_key(self._sim_state))
+        return open_wallet(network, source=self.settings.get("wallet"))
+
+    def engine_settings(self, network: Network) -> EngineSettings:
+        """The user's settings as a call on this network needs them."""
+        from opg_magic.call.state import engine_settings
+
+        return engine_settings(self.settings, network)
+
+    @property
+    def simulation(self) -> Mapping[str, Any] | None:
+        """The state of the simulated network, None if this kernel has not started it."""
+        return self._sim_state
+
+    def simulated_hosts(self) -> dict[str, str]:
+        """Hosts of the simulated network by name: their ids."""
+        return {row["name"]: row["tee_id"] for row in (self._sim_state or {}).get("hosts", ())}
+
+    def simulated_roots(self) -> frozenset[str]:
+        """Fingerprints of the attestation roots of this user's own simulated network."""
+        from opg_magic.network import simnet_client
+
+        running = (self._sim_state or {}).get("root_sha256")
+        return simnet_client.own_roots() | ({str(running)} if running else frozenset())
+
+    def by_id(self, options: CallOptions) -> CallOptions:
+        """The simulated network's hosts have names; everything below the session knows ids
+        alone."""
+        wanted = options.host
+        ids = self.simulated_hosts()
+        if wanted in ids:
+            return replace(options, host=ids[wanted])
+        is_simulated = (options.network or self.settings.get("network")) == profiles.SIM
+        if wanted is not None and is_simulated and ids and not _HEX.fullmatch(wanted):
+            near = get_close_matches(wanted, ids, n=1)
+            raise errors.ConfigError(
+                f"no host of the simulated network is called {wanted[:80]!a}",
+                hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(ids)}.",
+            )
+        return options
+
+    def within_limits(self, call: Callable[[], T]) -> T:
+        """The call, once more where a limit refused it that was raised in a shell meanwhile, as the
+        error says.
+
+        A limit refuses before anything is signed, so nothing is paid twice.
+        """
+        try:
+            return call()
+        except errors.LimitExceeded:
+            if not self.settings.reread_limits():
+                raise
+        return call()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, one file for all kernels of this user."""
+        with self._lock:
+            if self._ledger is None:
+                from opg_magic.ledger.store import Ledger
+
+                self._ledger = Ledger(paths.ledger_file())
+            return self._ledger
+
+    @property
+    def running(self) -> int:
+        """How many calls run now."""
+        return self._running
+
+    def counted(self, by: int) -> None:
+        with self._counting:
+            self._running += by
+        self.changed()
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back (on any thread) after spending or receipts changed; returns a function that
+        ends it."""
+        self._listeners.append(callback)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return end
+
+    def changed(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+    def loop(self) -> BackgroundLoop:
+        with self._lock:
+            if self._background is None:
+                from opg_magic.network.background import BackgroundLoop
+
+                self._background = BackgroundLoop()
+                atexit.register(self.close)
+            return self._background
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        from opg_magic.network.background import Stopped
+
+        try:
+            return self.loop().run(lambda _emit: coroutine)
+        except Stopped:
+            raise KeyboardInterrupt from None
+
+    def close(self) -> None:
+        """End cleanly: close connections, forget session ids, stop the loop."""
+        with self._lock:
+            if self._background is not None:
+                for known in self._engines.values():
+                    with suppress(Exception):
+                        self._background.run(lambda _emit, e=known.engine: e.aclose())  # type: ignore[misc]
+                self._engines.clear()
+                self._background.close()
+                self._background = None
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+        atexit.unregister(self.close)
+
+
+def _running_simulator(known: dict[str, Any] | None) -> dict[str, Any]:
+    from opg_magic.network import simnet_client
+
+    return (
+        known
+        if known is not None and simnet_client.still_runs(known)
+        else simnet_client.ensure_up()
+    )
+
+
+def _kernel_id() -> str:
+    """An id of this process for limits and filters: not secret, and new with each start."""
+    import secrets
+
+    return secrets.token_hex(6)

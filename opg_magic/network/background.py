@@ -4,6 +4,7 @@ seen at once."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 #: Seconds that a cancelled call may take to write down what happened: longer than the ledger waits
 #: for a lock.
 GRACE_SECONDS = 12.0
+
+#: How often the waiting thread looks whether it was stopped.
+WAKE_SECONDS = 0.2
 
 
 class Stopped(Exception):
@@ -112,7 +116,7 @@ def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None)
     while True:
         newest: _Item[Any] | None = None
         ended: _Ended[Any] | None = None
-        entry = inbox.get()
+        entry = _next(inbox)
         while entry is not None:
             if isinstance(entry, _Ended):
                 ended = entry
@@ -129,6 +133,14 @@ def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None)
                 )
         if ended is not None:
             return ended
+
+
+def _next(inbox: queue.SimpleQueue[Any]) -> Any:
+    """The next entry, waking now and then: a stop that comes just before the wait, or to another
+    thread, does not end the wait."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return inbox.get(timeout=WAKE_SECONDS)
 
 
 def _wait_for_end(inbox: queue.SimpleQueue[Any]) -> Stopped:

@@ -87,3 +87,19 @@ async def test_submit_is_awaited_on_the_callers_loop(background):
         return threading.current_thread().name
 
     assert await background.submit(work()) == "opg_magic"
+
+
+def test_a_stop_that_another_thread_was_told_of_is_seen_at_once(background):
+    """The system may tell any thread; the waiting one then sleeps on, and must look by itself."""
+
+    async def work(_emit):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(20)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with pytest.raises(Stopped) as stopped:
+            background.run(work)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert isinstance(stopped.value.outcome, asyncio.CancelledError)

@@ -57,7 +57,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
         count = session.ledger.count()
 
         async def run(_emit, step=step):
-            work = engine.ask(PROMPT, CallOptions(), session._engine_settings(engine.network))
+            work = engine.ask(PROMPT, CallOptions(), session.engine_settings(engine.network))
             return await CancelledAt(work, step)
 
         charge: Charge | None = Charge.NONE

@@ -189,7 +189,7 @@ def test_what_cannot_even_be_written_is_in_the_error(session: Session, monkeypat
     def unable(**given):
         return broken() if given.get("secrets") else build_receipt(**given)
 
-    monkeypatch.setattr("opg_magic.receipt.document.build_receipt", unable)
+    monkeypatch.setattr("opg_magic.receipt.build.build_receipt", unable)
     monkeypatch.setattr(session.ledger, "keep_raw", broken)
     with pytest.raises(errors.CallFailed, match="no receipt of the call could be made") as failed:
         session.ask(PROMPT)

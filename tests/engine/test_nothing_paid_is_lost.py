@@ -125,7 +125,7 @@ def test_an_answer_of_which_no_receipt_can_be_made_is_kept_as_it_came(
         raise TypeError("a value of another kind")
 
     with monkeypatch.context() as patched:
-        patched.setattr("opg_magic.receipt.document.build_receipt", broken)
+        patched.setattr("opg_magic.receipt.build.build_receipt", broken)
         with pytest.raises(
             errors.CallFailed, match="no receipt of the call could be made"
         ) as failed:

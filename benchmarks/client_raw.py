@@ -18,7 +18,7 @@ async def main() -> None:
     setup = json.loads(sys.stdin.readline())
     from opg_magic.network import profiles, simnet_client
     from opg_magic.network.registry import RegistryReader
-    from opg_magic.protocol import x402
+    from opg_magic.protocol import payment_terms, x402
     from opg_magic.wallet.bounds import Bounds
     from opg_magic.wallet.keys import open_wallet
 
@@ -48,7 +48,7 @@ async def main() -> None:
         refused = await client.post(path, json=body, headers=headers)
         assert refused.status_code == 402, refused.status_code
         required = x402.parse_payment_required(refused.headers["payment-required"])
-        terms, _ = x402.choose_terms(required, network, host)
+        terms, _ = payment_terms.choose_terms(required, network, host)
         now = int(time.time())
         authorisation = x402.authorise(
             terms, network, wallet.address, now=now, nonce=secrets.randbits(256)

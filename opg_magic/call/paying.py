@@ -115,7 +115,7 @@ class UptoPayments:
     ) -> tuple[PaymentTerms, datetime | None]:
         """What the host asks for, if this network allows it; asked with a dummy body, never with
         the prompt."""
-        from opg_magic.protocol.x402 import choose_terms
+        from opg_magic.protocol.payment_terms import choose_terms
 
         needed = self._timing.settlement + least_window(
             call.timeout, timeout_is_users=call.timeout_is_users

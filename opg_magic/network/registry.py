@@ -326,8 +326,8 @@ def _decode_entries(rpc: Rpc, name: str, raw: bytes) -> Any:
 
 
 def _host(entry: Sequence[Any]) -> Host:
+    from opg_magic.protocol.addresses import checksum_address
     from opg_magic.protocol.keccak import keccak256
-    from opg_magic.protocol.x402 import checksum_address
 
     (
         owner,

@@ -111,7 +111,7 @@ class RelayLog:
 
     async def sender(self, span: Span, tx_hash: str) -> str:
         """Return who sent a transaction (EIP-55)."""
-        from opg_magic.protocol.x402 import checksum_address
+        from opg_magic.protocol.addresses import checksum_address
 
         async def one(rpc: Rpc) -> str:
             raw = await rpc.call("eth_getTransactionByHash", [tx_hash])

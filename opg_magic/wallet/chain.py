@@ -104,7 +104,7 @@ class PaymentChain:
         A transaction that spent the nonce under other terms is found too: its figures are its own,
         not those that were signed.  ``shared`` and ``remainder`` are left to the caller, who knows
         the calls of the payment session.  Raises like :meth:`find_settlement`."""
-        from opg_magic.protocol.x402 import checksum_address
+        from opg_magic.protocol.addresses import checksum_address
 
         found = await self._find(auth, Terms.spends)
         terms = found.terms

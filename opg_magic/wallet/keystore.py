@@ -72,7 +72,7 @@ def create_keystore(
 def keystore_address(path: Path | None = None) -> str | None:
     """Return the address that a keystore file names, without its password; None if there is no
     such file.  Raises :class:`WalletError` if it is not a keystore file."""
-    from opg_magic.protocol.x402 import checksum_address
+    from opg_magic.protocol.addresses import checksum_address
 
     path = paths.keystore_file() if path is None else path
     if not path.exists():

@@ -89,7 +89,7 @@ def moved(
     Of several, the one that fits the authorisation and the amount ``asked`` comes first.  The log
     is what happened; the calldata only what was asked for.
     """
-    from opg_magic.protocol.x402 import checksum_address
+    from opg_magic.protocol.addresses import checksum_address
 
     found: list[tuple[str, str, int]] = []
     topic, payer = event_topic("erc20", "Transfer"), auth.payer[2:].lower().rjust(64, "0")

@@ -34,7 +34,7 @@ from opg_magic.models import (
     Status,
     VerdictStatus,
 )
-from opg_magic.protocol import merkle, reply, sse, x402
+from opg_magic.protocol import merkle, payment_terms, reply, sse, x402
 from opg_magic.protocol.merkle import BatchDump, BatchItem, Tree, read_dump, write_dump
 from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.form import digest
@@ -269,7 +269,7 @@ def ask(header: str) -> None:
         return
     host = signing.host()
     try:
-        terms, notes = x402.choose_terms(required, SIM, host)
+        terms, notes = payment_terms.choose_terms(required, SIM, host)
     except PaymentRefused as error:
         assert error.message
         return
@@ -289,9 +289,9 @@ def ask(header: str) -> None:
 
 def test_an_honest_402_is_accepted_by_this_very_target() -> None:
     assert (
-        x402.choose_terms(x402.parse_payment_required(HEADER.decode()), SIM, signing.host())[
-            0
-        ].amount
+        payment_terms.choose_terms(
+            x402.parse_payment_required(HEADER.decode()), SIM, signing.host()
+        )[0].amount
         == 10**17
     )
 

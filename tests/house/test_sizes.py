@@ -31,7 +31,6 @@ LONG_FILES: set[str] = {
 }
 LONG_FUNCTIONS: set[str] = {
     "call/finishing.py:_judge",
-    "protocol/x402.py:_terms",
     "simnet/__main__.py:_run",
     "simnet/__main__.py:parser",
     "simnet/chain.py:_transaction_json",

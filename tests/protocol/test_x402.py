@@ -20,7 +20,7 @@ from opg_magic.models import Authorisation, Host, PaymentTerms
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network.profiles import OPENGRADIENT, OPG_ADDRESS, PERMIT2, UPTO_PROXY
-from opg_magic.protocol import x402
+from opg_magic.protocol import addresses, payment_terms, x402
 
 KEY = b"\x17" * 32
 PAYER = Account.from_key(KEY).address
@@ -83,7 +83,7 @@ def required(*offers: Mapping[str, Any], **more: Any) -> str:
 
 
 def choose(*offers: Mapping[str, Any], network: Network = NETWORK, **options: Any) -> PaymentTerms:
-    terms, _ = x402.choose_terms(
+    terms, _ = payment_terms.choose_terms(
         x402.parse_payment_required(required(*offers)), network, host(), **options
     )
     return terms
@@ -200,7 +200,7 @@ def test_attack_21_of_several_offers_none_allowed_all_reasons_are_named() -> Non
 def test_attack_21_extensions_are_never_signed_nor_sent_back() -> None:
     extensions = {"erc20ApprovalGasSponsoring": {"info": {"evil": OTHER}}}
     parsed = x402.parse_payment_required(required(offer(), extensions=extensions))
-    terms, _ = x402.choose_terms(parsed, NETWORK, host())
+    terms, _ = payment_terms.choose_terms(parsed, NETWORK, host())
     auth = authorised(terms)
     header = json.loads(base64.b64decode(x402.payment_header(auth, Secret("0x00"), terms).reveal()))
     assert list(header) == ["x402Version", "payload", "accepted", "resource"]
@@ -258,7 +258,9 @@ def test_attack_21_terms_that_were_altered_after_the_choice_are_not_authorised(
 
 def test_a_pinned_payee_is_allowed_and_said_to_differ() -> None:
     parsed = x402.parse_payment_required(required(offer(payTo=OTHER)))
-    terms, notes = x402.choose_terms(parsed, NETWORK, host(), pinned_payees=[OTHER.lower()])
+    terms, notes = payment_terms.choose_terms(
+        parsed, NETWORK, host(), pinned_payees=[OTHER.lower()]
+    )
     assert terms.pay_to == OTHER
     assert any(OTHER in note and PAYEE in note for note in notes)
 
@@ -274,10 +276,10 @@ def test_a_pinned_facilitator_is_allowed() -> None:
 
 def test_another_resource_than_asked_is_said() -> None:
     parsed = x402.parse_payment_required(required(offer()))
-    _, same = x402.choose_terms(
+    _, same = payment_terms.choose_terms(
         parsed, NETWORK, host(), resource_url="https://host.example/v1/chat/completions"
     )
-    _, other = x402.choose_terms(
+    _, other = payment_terms.choose_terms(
         parsed, NETWORK, host(), resource_url="https://host.example/v1/completions"
     )
     assert same == ()
@@ -346,7 +348,7 @@ def test_no_offer_crashes_the_choice(changes: dict[str, Any]) -> None:
     changed = {**offer(), **changes}
     parsed = x402.PaymentRequired((changed,), {}, None)
     try:
-        terms, _ = x402.choose_terms(parsed, NETWORK, host())
+        terms, _ = payment_terms.choose_terms(parsed, NETWORK, host())
     except PaymentRefused:
         return
     assert terms.pay_to == PAYEE
@@ -449,7 +451,7 @@ def test_a_damaged_public_authorisation_is_refused(
 
 @pytest.mark.parametrize("address", [OPG_ADDRESS, PERMIT2, UPTO_PROXY, FACILITATOR, PAYEE, OTHER])
 def test_addresses_are_cased_by_eip_55(address: str) -> None:
-    assert x402.checksum_address(address.lower()) == address
+    assert addresses.checksum_address(address.lower()) == address
 
 
 # --------------------------------------------------------------------------------------- recordings
@@ -526,6 +528,6 @@ def test_a_recorded_402_is_read_and_allowed_as_the_recorded_client_accepted_it()
         parsed = x402.parse_payment_required(header)
         assert parsed.error
         url = exchange["request"]["url"]
-        terms, notes = x402.choose_terms(parsed, NETWORK, host(), resource_url=url)
+        terms, notes = payment_terms.choose_terms(parsed, NETWORK, host(), resource_url=url)
         assert (terms.amount, terms.pay_to, terms.facilitator) == (10**17, PAYEE, FACILITATOR)
         assert notes == ()

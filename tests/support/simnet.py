@@ -26,7 +26,7 @@ from opg_magic.models import CHAT_PATH, Authorisation
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.network import simnet_client
-from opg_magic.protocol import x402
+from opg_magic.protocol import payment_terms, x402
 from opg_magic.simnet.contracts import deploy
 from opg_magic.simnet.host.host import Host
 from opg_magic.simnet.network import SimNetwork
@@ -218,7 +218,9 @@ class Client:
             {"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}, path
         )
         required = x402.parse_payment_required(answer.headers["PAYMENT-REQUIRED"])
-        terms, _ = x402.choose_terms(required, self.simnet.network, self.simnet.listed(self.host))
+        terms, _ = payment_terms.choose_terms(
+            required, self.simnet.network, self.simnet.listed(self.host)
+        )
         return terms
 
     def authorise(self, terms: models.PaymentTerms, **changes: Any) -> Authorisation:

@@ -22,7 +22,6 @@ LONG_FILES: set[str] = {
     "call/session.py",
     "display/card.py",
     "protocol/canonical.py",
-    "protocol/x402.py",
     "receipt/face.py",
     "simnet/chain.py",
     "simnet/cheats.py",

@@ -21,7 +21,7 @@ def start(
     """The call with its id, body, policy and limits.  ``timeout`` in seconds.
 
     Raises PromptError and ConfigError; nothing was sent."""
-    from opg_magic.protocol import canonical
+    from opg_magic.protocol import canonical, request_body
     from opg_magic.receipt.build import MAX_REQUEST_BYTES
     from opg_magic.receipt.document import new_id
     from opg_magic.verify.policy import combine, policy
@@ -29,7 +29,7 @@ def start(
     if prompt.messages is None and not prompt.text.strip():
         raise errors.PromptError("the prompt is empty; nothing was sent")
     notes = _settlement_notes(prompt, network)
-    body = canonical.build_body(prompt)
+    body = request_body.build_body(prompt)
     if len(body) > MAX_REQUEST_BYTES:
         raise errors.PromptError(
             f"the request is {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} fit into a receipt",
@@ -38,7 +38,7 @@ def start(
     demanded = settings.policy
     if options.policy is not None:
         demanded = combine(demanded, policy(options.policy))
-    model_sent = canonical.wire_model(prompt.model)
+    model_sent = request_body.wire_model(prompt.model)
     return RunningCall(
         id=new_id(),
         created_at=utc_now(),

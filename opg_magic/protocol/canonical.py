@@ -1,18 +1,17 @@
-"""What a host hashes and signs: canonical requests, output and digest (protocol section 3).
+"""What a host hashes and signs: canonical requests, output and digest.
 
 A canonical request is always computed from the JSON that was sent, parsed again, never from Python
-objects: the order of keys and the types of numbers matter to it.  The rules are versioned; a
+objects: it depends on the order of keys and the types of numbers.  The rules are versioned; a
 receipt records which version matched."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from opg_magic.errors import MalformedMessage, RequestError
-from opg_magic.models import Kind, Prompt, RequestEvidence, strict_json
+from opg_magic.errors import MalformedMessage
+from opg_magic.models import Kind, RequestEvidence, strict_json
 from opg_magic.protocol import python_text
 from opg_magic.protocol.keccak import keccak256
 
@@ -22,40 +21,33 @@ CANONICALISER = "2026-04"
 #: ``web_search``.
 NEWER = "sdk-1.1.4"
 
-#: Always sent with a completion: an absent one hashes as 16, so that saying nothing would cut
-#: answers short.
-DEFAULT_COMPLETION_TOKENS = 256
-DEFAULT_TEMPERATURE = 0.0
-MAX_STOPS = 4
-
-_CHAT_KEYS = ("model", "messages", "temperature", "max_tokens", "stop", "tools", "response_format")
+CHAT_KEYS = ("model", "messages", "temperature", "max_tokens", "stop", "tools", "response_format")
 _COMPLETION_KEYS = ("model", "prompt", "temperature", "max_tokens", "stop")
-_RESPONSE_FORMATS = ("text", "json_object", "json_schema")
-_MESSAGE_ROLES = ("system", "user", "assistant", "tool", "function")
 
 
 # ------------------------------------------------------------------------------------------ hashing
 
 
 def request_hash(canonical: str) -> bytes:
-    """Keccak-256 of a canonical request (ASCII by construction)."""
+    """Return the Keccak-256 of a canonical request (ASCII by construction)."""
     return keccak256(canonical.encode("utf-8"))
 
 
 def output_hash(text: str) -> bytes:
-    """Keccak-256 of the output's UTF-8 bytes; no Unicode normalisation (NFC and NFD differ)."""
+    """Return the Keccak-256 of the output's UTF-8 bytes, without Unicode normalisation (NFC and NFD
+    differ)."""
     return keccak256(text.encode("utf-8"))
 
 
 def signed_digest(request_hash: bytes, output_hash: bytes, timestamp: int) -> bytes:
-    """The 32 bytes that a host signs: ``keccak256(request_hash || output_hash ||
+    """Return the 32 bytes that a host signs: ``keccak256(request_hash || output_hash ||
     uint256_be(timestamp))``."""
     return keccak256(request_hash + output_hash + timestamp.to_bytes(32, "big"))
 
 
 def tee_id(public_key_der: bytes) -> str:
-    """A host's id: 0x-hex of the Keccak-256 of its signing key's DER SubjectPublicKeyInfo (protocol
-    section 2)."""
+    """Return a host's ID: 0x-hex of the Keccak-256 of its signing key's DER
+    SubjectPublicKeyInfo."""
     return "0x" + keccak256(public_key_der).hex()
 
 
@@ -63,11 +55,11 @@ def tee_id(public_key_der: bytes) -> str:
 
 
 def canonicalisers(kind: Kind, body: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """The versions of the rules to try, newest known first.
+    """Return the versions of the rules to try, newest known first.
 
-    Hosts hash some contents as their Python writes them.  For a ``body`` with one that Pythons
-    write differently, there is a version for each: ``2026-04+unicode-16.0`` are the rules of April
-    2026 on Python 3.14."""
+    Hosts hash some contents as their Python writes them.  If Python versions write the contents of
+    ``body`` differently, there is a version of the rules for each: ``2026-04+unicode-16.0`` means
+    the rules of April 2026 on Python 3.14."""
     known = (NEWER, CANONICALISER) if kind == "chat" else (CANONICALISER,)
     if kind != "chat" or body is None or not _written_by_python(body):
         return known
@@ -80,7 +72,7 @@ _ON = "+unicode-"
 
 
 def rules_of(version: str) -> str:
-    """A version's rules, whatever the host's Python."""
+    """Return a version's rules, without its Python."""
     return version.partition(_ON)[0]
 
 
@@ -95,8 +87,9 @@ def _written_by_python(body: Mapping[str, Any]) -> bool:
 
 
 def canonicalise(kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER) -> str:
-    """The canonical request of either kind under one version of the rules;
-    :class:`MalformedMessage` if it has none."""
+    """Return the canonical request of either kind under one version of the rules.
+
+    Raises :class:`MalformedMessage` if it has none, or the version is unknown."""
     rules, _, unicode = version.partition(_ON)
     if rules not in canonicalisers(kind) or (
         unicode and (kind != "chat" or unicode not in python_text.NEWER)
@@ -108,7 +101,7 @@ def canonicalise(kind: Kind, body: Mapping[str, Any], version: str = CANONICALIS
 
 
 def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str:
-    """The string that a host hashes for a chat request, from the parsed JSON that was sent.
+    """Return the string that a host hashes for a chat request, from the parsed JSON that was sent.
 
     Raises :class:`MalformedMessage` (code ``request``) for a body that no host would take.
     """
@@ -142,8 +135,10 @@ def canonical_chat(body: Mapping[str, Any], version: str = CANONICALISER) -> str
 
 
 def canonical_completion(body: Mapping[str, Any]) -> str:
-    """The string that a host hashes for a completion: absent ``max_tokens`` is 16, absent
-    ``temperature`` is 1.0, an explicit null leaves the first out and makes the second 0.0."""
+    """Return the string that a host hashes for a completion.
+
+    An absent ``max_tokens`` is 16, an absent ``temperature`` 1.0.  An explicit null leaves the
+    first out and makes the second 0.0."""
     canonical: dict[str, Any] = {
         "model": body.get("model"),
         "prompt": body.get("prompt"),
@@ -160,15 +155,15 @@ def canonical_completion(body: Mapping[str, Any]) -> str:
 def unsigned_keys(
     kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER
 ) -> tuple[str, ...]:
-    """Keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice`` ...),
-    sorted."""
-    covered = set(_CHAT_KEYS if kind == "chat" else _COMPLETION_KEYS)
+    """Return the keys of a request that no signature covers (``top_p``, ``seed``, ``tool_choice``
+    and so on), sorted."""
+    covered = set(CHAT_KEYS if kind == "chat" else _COMPLETION_KEYS)
     if kind == "chat" and rules_of(version) == NEWER:
         covered.add("web_search")
     return tuple(sorted(set(body) - covered))
 
 
-#: How the answer is to come, not what it is to be.
+#: Keys that say how the answer is to come, not what it is to be.
 TRANSPORT = frozenset({"stream", "stream_options"})
 _MESSAGE_KEYS = {
     "system": {"role", "content"},
@@ -182,11 +177,11 @@ _MESSAGE_KEYS = {
 def unsigned_parts(
     kind: Kind, body: Mapping[str, Any], version: str = CANONICALISER
 ) -> tuple[str, ...]:
-    """What a request asks that no signature covers, as paths (``seed``, ``messages.name``,
+    """Return what a request asks that no signature covers, as paths (``seed``, ``messages.name``,
     ``messages.image_url``).
 
-    Besides :func:`unsigned_keys`: what hosts leave out of messages, and, under the newer rules,
-    what an attachment holds: of that they hash the kind and a file's name alone."""
+    Besides :func:`unsigned_keys`, this is what hosts leave out of messages and, under the newer
+    rules, what an attachment holds: hosts hash only its kind and a file's name."""
     found = set(unsigned_keys(kind, body, version))
     messages = body.get("messages") if kind == "chat" else None
     for message in messages if isinstance(messages, list) else []:
@@ -231,7 +226,9 @@ def _unsigned_in_part(part: Any) -> set[str]:
 def request_evidence(
     body: bytes | str, kind: Kind, version: str = CANONICALISER
 ) -> RequestEvidence:
-    """What a receipt keeps of a request: the JSON text sent and its canonical form."""
+    """Return what a receipt keeps of a request: the JSON text sent and its canonical form.
+
+    Raises :class:`MalformedMessage` if it is not a JSON object, or has no canonical form."""
     text = body.decode("utf-8") if isinstance(body, bytes) else body
     parsed = strict_json.loads(text)
     if not isinstance(parsed, dict):
@@ -310,168 +307,3 @@ def _reduced_part(part: Any, text: Callable[[Any], str]) -> dict[str, Any]:
     if name:
         reduced["filename"] = name
     return reduced
-
-
-# ------------------------------------------------------------------------------------- what is sent
-
-
-def wire_model(model: str) -> str:
-    """The model's name without its provider prefix: ``openai/gpt-5`` is sent as ``gpt-5``."""
-    name = model.strip()
-    provider, slash, rest = name.partition("/")
-    name = rest if slash else provider
-    if not name or (slash and not provider):
-        raise RequestError(
-            f"{model!r} names no model.", hint="Models are named provider/name, as in openai/gpt-5."
-        )
-    return name
-
-
-def build_body(prompt: Prompt) -> bytes:
-    """The exact JSON bytes to send for a prompt.
-
-    Keys are left out rather than null; ``temperature`` is always sent, with a completion
-    ``max_tokens`` too.  Raises :class:`RequestError` for everything that hosts refuse or hash
-    ambiguously (protocol section 3)."""
-    body: dict[str, Any] = {"model": wire_model(prompt.model)}
-    if prompt.kind == "chat":
-        body["messages"] = _messages(prompt)
-    else:
-        if prompt.system is not None or prompt.messages is not None:
-            raise RequestError("A completion takes a plain prompt: no system text and no messages.")
-        body["prompt"] = prompt.text
-    max_tokens = prompt.max_tokens
-    if max_tokens is None and prompt.kind == "completion":
-        max_tokens = DEFAULT_COMPLETION_TOKENS
-    if max_tokens is not None:
-        # At least 1: zero is signed as 0 but runs 4096 tokens, so what is signed would not be what
-        # is asked.
-        body["max_tokens"] = max_tokens
-    body["temperature"] = DEFAULT_TEMPERATURE if prompt.temperature is None else prompt.temperature
-    stops = _stops(prompt.stop)
-    if stops:
-        body["stop"] = stops
-    for key, value in prompt.extra.items():
-        if key in body or key in (*_CHAT_KEYS[:5], "prompt", "stream"):
-            raise RequestError(f"{key!r} has an option of its own and cannot be given twice.")
-        if value is not None:
-            body[key] = value
-    if prompt.kind == "chat" and prompt.stream:
-        # Completions are never streamed by hosts.
-        body["stream"] = True
-    _check_extra(body)
-    return _encode(body, prompt.kind)
-
-
-def _messages(prompt: Prompt) -> list[dict[str, Any]]:
-    if prompt.messages is not None:
-        if not prompt.messages:
-            raise RequestError("The list of messages is empty.")
-        return [_checked_message(message) for message in prompt.messages]
-    messages = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
-    return [*messages, {"role": "user", "content": prompt.text}]
-
-
-def _checked_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    role = message.get("role")
-    if role == "developer":
-        raise RequestError(
-            "Hosts answer the role 'developer' with an error.", hint="Use the role 'system'."
-        )
-    if not isinstance(role, str) or role not in _MESSAGE_ROLES:
-        raise RequestError(
-            f"Hosts know no message role {role!r}.", hint=f"Roles: {', '.join(_MESSAGE_ROLES)}."
-        )
-    checked = {key: value for key, value in message.items() if value is not None}
-    content = checked.get("content")
-    if content is None:
-        if role != "assistant" or not checked.get("tool_calls"):
-            raise RequestError(f"A message of role {role!r} has no content.")
-        checked["content"] = ""
-    elif isinstance(content, list | tuple):
-        if not content:
-            raise RequestError("A message's content is an empty list.")
-        for part in content:
-            if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-                raise RequestError("A part of a message's content is not an object with a type.")
-            if part["type"] == "file":
-                raise RequestError("Hosts refuse file parts.")
-    elif not isinstance(content, str):
-        raise RequestError("A message's content is neither text nor a list of parts.")
-    needed = {"tool": "tool_call_id", "function": "name"}.get(role)
-    if needed and not isinstance(checked.get(needed), str):
-        raise RequestError(f"A message of role {role!r} needs {needed}.")
-    return checked
-
-
-def _stops(stop: Sequence[str]) -> list[str]:
-    if len(stop) > MAX_STOPS:
-        raise RequestError(f"Hosts take at most {MAX_STOPS} stop texts.")
-    return list(stop)
-
-
-def _check_extra(body: Mapping[str, Any]) -> None:
-    """What a host would answer with 400, once an authorisation has been signed for it."""
-    tools = body.get("tools")
-    if tools is not None and not (
-        isinstance(tools, list | tuple) and all(isinstance(tool, Mapping) for tool in tools)
-    ):
-        raise RequestError("tools must be a list of objects.")
-    for tool in tools or ():
-        function = tool.get("function")
-        if tool.get("type") != "function" or not _is_named(function):
-            raise RequestError(
-                "Hosts take no tool but a function with a name.",
-                hint='As in {"type": "function", "function": {"name": "weather", "parameters": '
-                '{"type": "object"}}}.',
-            )
-    response_format = body.get("response_format")
-    if response_format is None:
-        return
-    if not isinstance(response_format, Mapping):
-        raise RequestError("response_format must be an object.")
-    kind = response_format.get("type")
-    if kind not in _RESPONSE_FORMATS:
-        raise RequestError(
-            f"Hosts know no response_format of this type; there are {', '.join(_RESPONSE_FORMATS)}."
-        )
-    if kind == "json_schema" and not _is_named(response_format.get("json_schema")):
-        raise RequestError("response_format needs json_schema, an object with a name.")
-
-
-def _is_named(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("name"), str)
-
-
-def _has_other_keys(value: Any) -> bool:
-    """Whether an object in it has a key that is no text: JSON would write 1 as "1", and None as
-    "null"."""
-    if isinstance(value, Mapping):
-        return any(
-            not isinstance(key, str) or _has_other_keys(inner) for key, inner in value.items()
-        )
-    return isinstance(value, list | tuple) and any(_has_other_keys(inner) for inner in value)
-
-
-def _encode(body: Mapping[str, Any], kind: Kind) -> bytes:
-    try:
-        if _has_other_keys(body):
-            raise RequestError("An object in the request has a key that is no text.")
-        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
-            "utf-8"
-        )
-    except UnicodeEncodeError:
-        raise RequestError("The prompt holds a lone surrogate, which is not text.") from None
-    except RecursionError:
-        raise RequestError("The request is nested too deeply.") from None
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"The request cannot be written as JSON: {error}") from None
-    # What is hashed is what these bytes parse to: read them back as a host does, and refuse what
-    # reads two ways.
-    try:
-        request_evidence(data, kind)
-    except MalformedMessage as error:
-        raise RequestError(
-            f"The request would not be read as it is meant: {error.message}"
-        ) from None
-    return data

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from opg_magic.errors import MalformedMessage, RequestError
 from opg_magic.models import Prompt
-from opg_magic.protocol import canonical
+from opg_magic.protocol import canonical, request_body
 from opg_magic.protocol.canonical import (
     CANONICALISER,
     NEWER,
-    build_body,
     canonical_chat,
     canonical_completion,
     canonicalise,
@@ -30,8 +29,8 @@ from opg_magic.protocol.canonical import (
     tee_id,
     unsigned_keys,
     unsigned_parts,
-    wire_model,
 )
+from opg_magic.protocol.request_body import build_body, wire_model
 
 HI = '"messages": [{"content": "hi", "role": "user"}], "model": "m"'
 
@@ -436,7 +435,7 @@ def test_a_prompt_becomes_exact_bytes() -> None:
         '{"model":"m","messages":[{"role":"user","content":"p"}],"temperature":0.0}'
     )
     assert build_body(Prompt("p", "m", kind="completion")).decode() == (
-        f'{{"model":"m","prompt":"p","max_tokens":{canonical.DEFAULT_COMPLETION_TOKENS},"temperature":0.0}}'
+        f'{{"model":"m","prompt":"p","max_tokens":{request_body.DEFAULT_COMPLETION_TOKENS},"temperature":0.0}}'
     )
 
 

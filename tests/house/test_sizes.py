@@ -21,7 +21,6 @@ LONG_FILES: set[str] = {
     "call/finishing.py",
     "call/session.py",
     "display/card.py",
-    "protocol/canonical.py",
     "receipt/face.py",
     "simnet/chain.py",
     "simnet/cheats.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from decimal import Decimal
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 
 P = ParamSpec("P")
+
+#: What a prompt takes as it is given.
+_OF_PROMPT = tuple({one.name for one in fields(Prompt)} - {"model", "stop"})
 
 
 def _taking_what(
@@ -124,11 +128,8 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
         given["tools"],
     )
     options = CallOptions(
-        host=given["host"],
-        network=given["network"],
+        **{one.name: given[one.name] for one in fields(CallOptions) if one.name != "max_cost"},
         max_cost=None if max_cost is None else checked.opg("max_cost", max_cost),
-        policy=given["policy"],
-        timeout=given["timeout"],
     )
     model = checked.optional_text("model", given["model"])
     extra: dict[str, Any] = {}
@@ -152,10 +153,7 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
         messages=messages,
         extra=extra,
         stop=(stop,) if isinstance(stop, str) else stop,
-        **{
-            name: given[name]
-            for name in ("system", "temperature", "max_tokens", "stream", "kind", "settle")
-        },
+        **{name: given[name] for name in _OF_PROMPT if name in given},
     )
     return session, made, options
 

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 WRAPPERS = ("time", "timeit", "capture")
 
 #: All white space (``str.isspace``); inside a class of a regular expression.
-SPACE = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+SPACE = (
+    "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a"
+    "\\u2028\\u2029\\u202f\\u205f\\u3000"
+)
 _BLANK = re.compile(f"[{SPACE}]*")
 #: Where Python's ``splitlines``, and so IPython, ends a line, and no editor does.
 _ODD_ENDS = re.compile("[\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")

@@ -25,6 +25,11 @@ class LineError(ValueError):
 #: (labextension/src/grammar.ts).
 Form = Literal["text", "number", "count", "amount"]
 
+#: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of
+#: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``cell``: only the
+#: cell knows it.
+Part = Literal["prompt", "call", "agreement", "cell"]
+
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
     "number": (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"), "a number"),
@@ -54,7 +59,8 @@ class Option:
     """One flag.  ``metavar`` None: it takes no value.  ``repeat``: it may be given several times.
 
     ``free``: its value is free text, in which braces mean nothing.  ``former``: choices that older
-    versions had."""
+    versions had.  ``part``: where the value goes, under :attr:`key`; ``opg ask`` has the same flag,
+    but for those of the cell alone."""
 
     flag: str
     help: str
@@ -65,6 +71,7 @@ class Option:
     repeat: bool = False
     free: bool = False
     former: tuple[str, ...] = ()
+    part: Part = "cell"
 
     @property
     def key(self) -> str:
@@ -81,26 +88,29 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("--model", "the model to ask for, as provider/name", "M"),
-    Option("--system", "a system message before the prompt", "S", free=True),
-    Option("--temperature", "sampling temperature", "T", "number", float),
-    Option("--max-tokens", "most tokens that the answer may have", "N", "count", int),
-    Option("--stop", "text at which the answer ends; up to four", "S", repeat=True, free=True),
+    Option("--model", "ask this model, as provider/name", "M", part="prompt"),
+    Option("--system", "send this system message before the prompt", "S", free=True, part="prompt"),
+    Option("--temperature", "set the sampling temperature", "T", "number", float, part="prompt"),
+    Option("--max-tokens", "limit the answer to this many tokens", "N", "count", int,
+           part="prompt"),
+    Option("--stop", "end the answer before this text; up to four", "S", repeat=True, free=True,
+           part="prompt"),
     Option("--no-stream", "wait for the whole answer instead of streaming it"),
-    Option("--settle", "what is published on chain: private nothing, batch hashes", "MODE",
-           choices=("private", "batch"), former=("individual",)),
-    Option("--host", "ask this host: its id or the beginning of it", "ID"),
-    Option("--hosts", "ask this many hosts of different owners at once, and "
-                      "compare", "N", "count", int),
-    Option("--quorum", "with --hosts: how many must give one answer (else more than "
-                       "half)", "N", "count", int),
-    Option("--network", "ask this network instead of the one in use", "N"),
-    Option("--max-cost", "OPG that this call may put at risk; 0 forbids "
-                         "it", "C", "amount", _amount),
+    Option("--settle", "publish nothing on chain (private) or hashes (batch)", "MODE",
+           choices=("private", "batch"), former=("individual",), part="prompt"),
+    Option("--host", "ask this host: its ID or the beginning of it", "ID", part="call"),
+    Option("--hosts", "ask this many hosts of different owners, and compare their answers", "N",
+           "count", int, part="agreement"),
+    Option("--quorum", "with --hosts: require this many to give the same answer (default: more "
+                       "than half)", "N", "count", int, part="agreement"),
+    Option("--network", "use this network instead of the one in your settings", "N", part="call"),
+    Option("--max-cost", "refuse the call if its cap exceeds C OPG", "C", "amount", _amount,
+           part="call"),
     Option("--dry-run", "show host, model, price and cap; sign and pay nothing"),
-    Option("--policy", "which claims must pass; can only be stricter than your settings", "P",
-           convert=_setting("policy"), choices=("default", "strict", "audit")),
-    Option("--timeout", "seconds until the call is given up", "S", "number", _setting("timeout")),
+    Option("--policy", "choose which checks must pass; can only be stricter than your settings",
+           "P", convert=_setting("policy"), choices=("default", "strict", "audit"), part="call"),
+    Option("--timeout", "give up the call after this many seconds", "S", "number",
+           _setting("timeout"), part="call"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),
     Option("--help", "show this and send nothing"),
@@ -124,6 +134,11 @@ class Named:
     """A value that stands in a variable, which only the kernel that made the call knew."""
 
     variable: str
+
+
+def of_part(line: Line, part: Part) -> dict[str, Any]:
+    """The values of a part's options, as far as they were given, by their keys."""
+    return {o.key: line.given[o.key] for o in OPTIONS if o.part == part and o.key in line.given}
 
 
 def parse(line: str, namespace: Mapping[str, Any] | None = None) -> Line:
@@ -386,7 +401,3 @@ def help_markdown() -> str:
     """The same as a Markdown table, for the documentation."""
     rows = [f"| `{o.flag}{f' {o.metavar}' if o.metavar else ''}` | {o.help} |" for o in OPTIONS]
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
-
-
-__all__ = ["OPTIONS", "Line", "LineError", "Named", "Option", "did_you_mean", "fill", "help_markdown", "help_text",
-           "parse", "prompt_text", "read", "split"]  # fmt: skip

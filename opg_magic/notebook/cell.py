@@ -57,18 +57,14 @@ def _prompt(kernel: Kernel, session: Session, line: Line, template: str, source:
     used: tuple[str, ...] = ()
     if line.get("vars"):
         filled, used = magic_line.fill(template, kernel.shell.user_ns)
+    given = {"model": session.settings.get("model"), **magic_line.of_part(line, "prompt")}
     return Prompt(
         text=filled,
-        model=line.get("model") or session.settings.get("model"),
-        system=line.get("system"),
-        temperature=line.get("temperature"),
-        max_tokens=line.get("max_tokens"),
-        stop=line.get("stop", ()),
         stream=not line.get("no_stream", False),
-        settle=line.get("settle", "private"),
         template=template if line.get("vars") else None,
         variables=used,
         source=source,
+        **given,
     )
 
 
@@ -227,9 +223,7 @@ def _is_simulated(session: Session, line: Line) -> bool:
 def _options(line: Line) -> Any:
     from opg_magic.call.state import CallOptions
 
-    return CallOptions(
-        **{key: line.get(key) for key in ("host", "network", "max_cost", "policy", "timeout")}
-    )
+    return CallOptions(**magic_line.of_part(line, "call"))
 
 
 def _card_of(problem: BaseException, *, streamed: bool) -> Card:

@@ -39,7 +39,11 @@ _VERDICTS = (
     "UNFINISHED",
     "DAMAGED",
 )
-_CELL = f"padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;border-bottom:1px solid {BORDER}"
+_CELL = (
+    "padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;"
+    f"border-bottom:1px solid {BORDER}"
+)
+_TABLE = f"border-collapse:collapse;font-size:13px;color:{TEXT}"
 
 
 def hosts_html(rows: list[HostRow]) -> str:
@@ -52,7 +56,7 @@ def hosts_html(rows: list[HostRow]) -> str:
         f'<th style="{_CELL};font-weight:600;{FAINT}">{h}</th>'
         for h in ("host", "id", "registry", "attestation", "note")
     )
-    return f'<table style="border-collapse:collapse;font-size:13px;color:{TEXT}"><tr>{head}</tr>{body}</table>'
+    return f'<table style="{_TABLE}"><tr>{head}</tr>{body}</table>'
 
 
 def _host_row(row: HostRow) -> str:
@@ -228,7 +232,8 @@ class _Dashboard:
             else f"{words.plural(spent.running, 'call')} running"
         )
         self._running.value = f'<div style="font-size:12px;{FAINT}">{running}</div>'
-        self._call.value = f'<div style="font-size:13px;color:{TEXT}">One call may put {spent.call_limit} at risk.</div>'
+        said = f"The cap of one call may be up to {spent.call_limit}."
+        self._call.value = f'<div style="font-size:13px;color:{TEXT}">{said}</div>'
         for over, label, used, cost, limit in (
             ("kernel", "this kernel", spent.kernel_reserved, spent.kernel_cost, spent.kernel_limit),
             ("day", "today (UTC)", spent.day_reserved, spent.day_cost, spent.day_limit),
@@ -304,4 +309,5 @@ def _line(row: Mapping[Any, Any]) -> str:
 
 
 def _problem(problem: OpgError) -> str:
-    return f'<div style="font-size:13px;color:{TONES["bad"]}">{html.text(words.one_line(str(problem)))}</div>'
+    said = html.text(words.one_line(str(problem)))
+    return f'<div style="font-size:13px;color:{TONES["bad"]}">{said}</div>'

@@ -4,9 +4,11 @@ spreadsheet."""
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.receipts import NOW, evidence, failed_receipt, receipt, response
 
-from opg_magic.errors import ConfigError
+from opg_magic.errors import ConfigError, LedgerError
 from opg_magic.ledger.export import export
-from opg_magic.ledger.formats import excel
+from opg_magic.ledger.formats import FORMATS, excel
 from opg_magic.ledger.formats.csv import guarded, unguarded
 from opg_magic.ledger.frames import COLUMNS, receipts
 from opg_magic.ledger.store import Ledger
@@ -268,7 +270,7 @@ class NoPyArrow:
         if name.split(".")[0] == "pyarrow":
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoPyArrow())
-from opg_magic.errors import ConfigError
+from opg_magic.errors import ConfigError, LedgerError
 from opg_magic.ledger.export import export
 from opg_magic.ledger.store import Ledger
 ledger, out = Ledger(Path(sys.argv[1])), Path(sys.argv[2])
@@ -308,3 +310,37 @@ def test_the_line_for_other_readers_in_the_documentation_works(
     pytest.importorskip("openpyxl")
     frame = receipts(ledger)[["time", "id", "verdict"]]
     frame.assign(time=frame["time"].dt.tz_localize(None)).to_excel(io.BytesIO(), index=False)
+
+
+# --------------------------------------------------------------------------------- every format
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_writes_what_it_says_for_the_owner_alone(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"calls{suffix.upper()}"
+    done = export(ledger, path)
+    assert done.written == ledger.count() and not done.damaged
+    unit = FORMATS[suffix].unit
+    assert str(done).startswith(f"{done.written} {unit}s written to {path}.")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_size > 0 and FORMATS[suffix].summary
+    # One that fails in the middle leaves the file that was there, and nothing beside it.
+    before = path.read_bytes()
+
+    def half(_self: object, _calls: object, path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(FORMATS[suffix]), "write", half)
+    with pytest.raises(LedgerError, match="cannot be written: No space left"):
+        export(ledger, path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_can_hold_nothing(tmp_path: Path, suffix: str) -> None:
+    with Ledger(tmp_path / "home" / "ledger.sqlite") as empty:
+        assert export(empty, tmp_path / f"none{suffix}").written == 0
+    assert (tmp_path / f"none{suffix}").is_file()

@@ -16,11 +16,8 @@ PACKAGE = ROOT / "opg_magic"
 FILE, FUNCTION, LINE = 450, 60, 100
 
 # Those that are still longer.  Each set only shrinks, and ends empty.
-LONG_FILES: set[str] = {
-    "call/session.py",
-}
-LONG_FUNCTIONS: set[str] = {
-}
+LONG_FILES: set[str] = set()
+LONG_FUNCTIONS: set[str] = set()
 
 
 def _long_files(package: Path) -> set[str]:

@@ -1,5 +1,6 @@
-"""The contracts' functions that clients call: ``abi.json`` beside this file, generated from our own
-artefacts."""
+"""The functions and events of the contracts that clients use.
+
+Source: ``abi.json`` beside this file, generated from the compiled contracts."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ class Function:
     outputs: tuple[str, ...]
 
     def encode(self, *args: Any) -> bytes:
-        """Calldata."""
+        """Return the calldata of a call with these arguments."""
         from eth_abi.abi import encode
 
         return self.selector + encode(self.inputs, args)
 
     def decode(self, data: bytes) -> tuple[Any, ...]:
-        """What a call returned; ValueError if the bytes do not have these types."""
+        """Return what a call answered.  Raises ValueError if the bytes do not have these types."""
         from eth_abi.abi import decode
         from eth_abi.exceptions import DecodingError
 
@@ -38,7 +39,7 @@ class Function:
             raise ValueError(f"{self.name} returned other types ({type(error).__name__})") from None
 
     def decode_input(self, data: bytes) -> tuple[Any, ...]:
-        """The arguments of calldata; ValueError if it is not for this function."""
+        """Return the arguments of calldata.  Raises ValueError if it is not for this function."""
         from eth_abi.abi import decode
         from eth_abi.exceptions import DecodingError
 
@@ -52,8 +53,7 @@ class Function:
             ) from None
 
     def is_canonical(self, data: bytes, values: Sequence[Any]) -> bool:
-        """Whether ``values`` encode to exactly ``data``: it was not read with the wrong types by
-        luck."""
+        """Return whether ``values`` encode to exactly ``data``: if not, the types may be wrong."""
         from eth_abi.abi import encode
 
         return encode(self.outputs, values) == data
@@ -64,7 +64,7 @@ class Event:
     """One contract event: its first topic (0x-hex), and the ABI types of its indexed and its other
     parameters.
 
-    Indexed parameters must be of fixed size: of any other type a log holds the hash alone.
+    Indexed parameters must be of fixed size: of any other type, a log holds only the hash.
     """
 
     name: str
@@ -73,8 +73,8 @@ class Event:
     plain: tuple[str, ...]
 
     def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[Any, ...]:
-        """The parameters of a log, the indexed ones first; ValueError if it is not of this
-        event."""
+        """Return the parameters of a log, the indexed ones first.  Raises ValueError if the log is
+        another event's."""
         from eth_abi.abi import decode
         from eth_abi.exceptions import DecodingError
 
@@ -94,8 +94,8 @@ class Event:
 
 @cache
 def function(contract: str, name: str) -> Function:
-    """A function by its group in ``abi.json`` (``registry``, ``erc20``, ``permit2``, ``upto_proxy``
-    ...) and name."""
+    """Return a function by its group in ``abi.json`` (``registry``, ``erc20``, ``permit2`` and so
+    on) and its name."""
     from opg_magic.protocol.keccak import keccak256
 
     for entry in _abi()[contract]:
@@ -110,7 +110,7 @@ def function(contract: str, name: str) -> Function:
 
 @cache
 def event(contract: str, name: str) -> Event:
-    """An event by its group in ``abi.json`` and name."""
+    """Return an event by its group in ``abi.json`` and its name."""
     from opg_magic.protocol.keccak import keccak256
 
     for entry in _abi()[contract]:
@@ -126,7 +126,7 @@ def event(contract: str, name: str) -> Event:
 
 
 def event_topic(contract: str, name: str) -> str:
-    """The first topic of an event's logs, 0x-hex."""
+    """Return the first topic of an event's logs, 0x-hex."""
     return event(contract, name).topic
 
 

@@ -18,21 +18,20 @@ P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a cancelled call may take to write down what happened: longer than the ledger waits
+#: Seconds that a cancelled call may take to write down what happened.  The ledger waits less long
 #: for a lock.
 GRACE_SECONDS = 12.0
 
-#: How often the waiting thread looks whether it was stopped.
+#: Seconds between two looks of the waiting thread whether it was stopped.
 WAKE_SECONDS = 0.2
 
 
 class Stopped(Exception):
     """The user's interrupt ended the wait.
 
-    ``ended``: the coroutine has ended, with ``outcome`` raised on its way out, or else with
-    ``result``: it may have been done already.  Not ``ended``: it did not within the grace time, or
-    a second interrupt cut that short; it goes on by itself, and what became of it is not known
-    here."""
+    ``ended``: the coroutine has ended, raising ``outcome`` or returning ``result`` (it may already
+    have been done).  If not ``ended``, it did not end within the grace time, or a second interrupt
+    cut that short: it goes on, and its result is not known here."""
 
     def __init__(
         self, outcome: BaseException | None, *, ended: bool = True, result: Any = None

@@ -50,6 +50,7 @@ class BlobStore:
         self._trees: dict[bytes, BatchDump] = {}
 
     async def aclose(self) -> None:
+        """Close the connections to the aggregators."""
         clients, self._http = list(self._http.values()), {}
         for client in clients:
             await client.aclose()

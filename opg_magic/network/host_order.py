@@ -8,7 +8,7 @@ from opg_magic.errors import ConfigError, HostUnavailable, NetworkUnavailable
 from opg_magic.models import Host
 from opg_magic.network.registry import RegistrySnapshot
 
-#: Shortest prefix of a tee_id that names a host.
+#: Fewest hex digits of a host ID that name a host.
 MIN_PREFIX = 4
 
 
@@ -18,13 +18,15 @@ def order_hosts(
     wanted: str | None = None,
     rng: random.Random | None = None,
 ) -> list[Host]:
-    """The active hosts in the order they should be tried.
+    """Return the active hosts in the order in which to try them.
 
-    ``wanted`` is a tee_id or the beginning of one (with or without 0x, at least 4 digits): then it
-    is that host alone. Otherwise the order is random, so that no host sees every call.
+    ``wanted``: a host ID, or the beginning of one (at least 4 hex digits, with or without 0x).
+    Then only that host is returned.  Otherwise the order is random, so that no host sees every
+    call.
 
-    Raises :class:`ConfigError` for a prefix that names no host or several (all are named),
-    :class:`NetworkUnavailable` if no host is active.
+    Raises :class:`ConfigError` for a prefix that names no host or several (it lists them),
+    :class:`HostUnavailable` if the named host is not active, :class:`NetworkUnavailable` if no host
+    is active.
     """
     active = [host for host in snapshot.hosts if snapshot.evidence(host.tee_id).active]
     if wanted is not None:
@@ -47,19 +49,19 @@ def _named(snapshot: RegistrySnapshot, active: list[Host], wanted: str) -> Host:
         or any(c not in "0123456789abcdef" for c in digits)
     ):
         raise ConfigError(
-            f"--host takes a tee_id or at least its first {MIN_PREFIX} hex digits, not "
+            f"--host takes a host ID or at least its first {MIN_PREFIX} hex digits, not "
             f"{wanted[:80]!a}",
             hint="%opg hosts lists them.",
         )
     matches = [host for host in snapshot.hosts if host.tee_id.startswith("0x" + digits)]
     if not matches:
         raise ConfigError(
-            f"no active host's id begins with {digits}", hint="%opg hosts lists them."
+            f"No active host has an ID that begins with {digits}.", hint="%opg hosts lists them."
         )
     if len(matches) > 1:
         names = ", ".join(sorted(host.tee_id for host in matches))
         raise ConfigError(
-            f"several hosts' ids begin with {digits}: {names}", hint="Give more digits."
+            f"Several host IDs begin with {digits}: {names}", hint="Give more digits."
         )
     if matches[0] not in active:
         reason = snapshot.evidence(matches[0].tee_id).inactive_reason

@@ -1,7 +1,7 @@
-"""The on-chain registry as read from one or more RPCs: every answer belongs to one block, and they
-must agree.
+"""The host registry as read from one or more RPCs: every answer belongs to one block, and they must
+agree.
 
-Source: protocol section 2; verification, claim ``registry`` and attacks 5 to 8.
+Source: the registry's ABI.  Guards against attacks 5 to 8 of docs/trust.md.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from opg_magic.network.rpc_group import RpcGroup, agreed, check_contracts
 LLM_PROXY = 0
 #: Seconds after which a silent host stops being active, where the contract does not say.
 DEFAULT_HEARTBEAT_MAX_AGE = 1800
-#: Reasons for which a host is not active that somebody decided on.
+#: Reasons for which a host is not active that somebody decided.
 REVOKED = ("disabled", "PCR revoked", "not listed")
-#: Heads of two RPCs may lie this many seconds apart; beyond it one of them is not where the chain
-#: is.
+#: The newest blocks of two RPCs may be this many seconds apart; beyond that, one of them does not
+#: follow the chain.
 MAX_HEAD_GAP = 300
 
 
@@ -57,8 +57,7 @@ class RegistrySnapshot:
     heartbeat_max_age: int = DEFAULT_HEARTBEAT_MAX_AGE
 
     def evidence(self, tee_id: str) -> RegistryEvidence:
-        """What this snapshot says of one host; one that is not among the active is ``not listed as
-        active``."""
+        """Return what this snapshot says of one host.  One that is missing is ``not listed``."""
         entry = next((h for h in self.hosts if h.tee_id == tee_id.lower()), None)
         record = self.pcrs.get(entry.pcr_hash) if entry is not None else None
         reason = inactive_reason(
@@ -85,8 +84,10 @@ class RegistrySnapshot:
 def inactive_reason(
     entry: Host | None, pcr_approved: bool | None, max_age: int, block_time: int
 ) -> str | None:
-    """Why a host is not active at a block, None if it is: enabled, PCR approved, heartbeat young
-    enough (section 2)."""
+    """Return why a host is not active at a block, None if it is.
+
+    Active means: enabled, its build approved, and its last heartbeat at most ``max_age`` seconds
+    before ``block_time`` (Unix seconds)."""
     if entry is None:
         return "not listed"
     if not entry.enabled:
@@ -125,6 +126,7 @@ class RegistryReader:
         )
 
     async def aclose(self) -> None:
+        """Close the connections to the RPCs."""
         await self._group.aclose()
 
     async def snapshot(self) -> RegistrySnapshot:

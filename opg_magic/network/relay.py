@@ -108,6 +108,7 @@ class SettlementReader:
         self._earlier: dict[bytes, _Examined] = {}
 
     async def aclose(self) -> None:
+        """Close the connections to RPCs and aggregators."""
         await self._log.aclose()
         await self._blobs.aclose()
 

@@ -34,6 +34,7 @@ class Span:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The RPCs by the only name that is ever shown."""
         return tuple(rpc.label for rpc in self.rpcs)
 
 
@@ -61,6 +62,7 @@ class RelayLog:
         )
 
     async def aclose(self) -> None:
+        """Close the connections to the RPCs."""
         await self._group.aclose()
 
     async def span(self, since: datetime | None, until: datetime | None, timestamp: int) -> Span:

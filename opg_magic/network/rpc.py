@@ -2,8 +2,8 @@
 reads.
 
 Values are taken from the raw JSON, not through web3's formatters: those refuse the block headers of
-proof-of-authority chains, and agreement of two RPCs is judged on what they said.  An endpoint is
-named by its host label alone, since an API key may stand in its URL."""
+proof-of-authority chains, and two RPCs must agree on what they said.  An endpoint is named only by
+its host label, since its URL may contain an API key."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 _QUANTITY = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
 _DATA = re.compile(r"0x([0-9a-fA-F]{2})*")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-#: The longest answer that is read.  A registry of a thousand hosts, or the logs of a thousand
-#: blocks, are shorter.
+#: The longest answer that is read.  The registry of a thousand hosts and the logs of a thousand
+#: blocks are shorter.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-#: Block times beyond this are no times (year 9999), and would not fit a datetime.
+#: No block has a later time than this (year 9999): it would not fit a datetime.
 _MAX_TIME = 253402300799
 
 
 class RpcError(Exception):
-    """The endpoint answered with an error: a call reverted, a method or a block is unknown to
-    it."""
+    """The endpoint answered with an error: a call reverted, or it does not know the method or the
+    block."""
 
 
 class _Unreadable(Exception):
-    """The endpoint's answer is not read to its end; the text says why, without the URL."""
+    """The endpoint's answer was not read to its end; the text says why, without the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Block:
 
     @property
     def time(self) -> datetime:
+        """The timestamp as a datetime (aware UTC)."""
         return datetime.fromtimestamp(self.timestamp, UTC)
 
 
@@ -66,9 +67,9 @@ class Rpc:
                 f":{parts.port}" if parts.port is not None else ""
             )
         except ValueError:
-            raise ConfigError("an RPC's URL cannot be read") from None
+            raise ConfigError("An RPC's URL cannot be read.") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("an RPC's URL must begin with http:// or https:// and name a host")
+            raise ConfigError("An RPC's URL must begin with http:// or https:// and name a host.")
         self._url = url
         self._proxy = proxy_for(url, proxy)
         self._timeout = timeout
@@ -78,8 +79,10 @@ class Rpc:
         return f"<Rpc {self.label}>"
 
     async def call(self, method: str, params: Sequence[Any]) -> Any:
-        """One request.  NetworkUnavailable if there is no answer in time, RpcError if the answer is
-        an error."""
+        """Return the result of one request, as parsed from JSON.
+
+        Raises :class:`NetworkUnavailable` if there is no answer in time or it is not JSON-RPC,
+        :class:`RpcError` if the answer is an error."""
         failure: str | None = None
         answer: Any = None
         try:
@@ -98,7 +101,7 @@ class Rpc:
             raise NetworkUnavailable(f"RPC {self.label} unreachable{through}: {failure}")
         if not isinstance(answer, Mapping):
             raise NetworkUnavailable(
-                f"RPC {self.label} answered with something that is no JSON-RPC"
+                f"RPC {self.label} answered with something that is not JSON-RPC"
             )
         if answer.get("error") is not None:
             reported = answer["error"]
@@ -114,6 +117,7 @@ class Rpc:
         return self._provider
 
     async def aclose(self) -> None:
+        """Close the connection.  The next request opens another."""
         provider, self._provider = self._provider, None
         if provider is not None:
             with quiet_libraries():
@@ -122,13 +126,16 @@ class Rpc:
     # ------------------------------------------------------------------------------ typed questions
 
     async def chain_id(self) -> int:
+        """Return the ID of the chain that this endpoint serves."""
         return self.quantity(await self.call("eth_chainId", []))
 
     async def code(self, address: str, block: int | str = "latest") -> bytes:
+        """Return the code at an address; empty if there is no contract."""
         return self.data(await self.call("eth_getCode", [address, _tag(block)]))
 
     async def block(self, block: int | str = "latest") -> Block:
-        """NetworkUnavailable if the endpoint does not know the block."""
+        """Return one block, by number or tag.  Raises :class:`NetworkUnavailable` if the endpoint
+        does not know it."""
         raw = await self.call("eth_getBlockByNumber", [_tag(block), False])
         if not isinstance(raw, Mapping):
             raise NetworkUnavailable(f"RPC {self.label} does not know block {block}")
@@ -142,27 +149,31 @@ class Rpc:
         return found
 
     async def eth_call(self, to: str, data: bytes, block: int | str = "latest") -> bytes:
+        """Return what a call of a contract answers.  Raises :class:`RpcError` if it reverts."""
         return self.data(
             await self.call("eth_call", [{"to": to, "data": "0x" + data.hex()}, _tag(block)])
         )
 
     def quantity(self, value: object) -> int:
+        """Return a number from its JSON-RPC form.  Raises :class:`NetworkUnavailable`."""
         if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
             raise NetworkUnavailable(
-                f"RPC {self.label} answered with something that is no quantity"
+                f"RPC {self.label} answered with something that is not a quantity"
             )
         return int(value, 16)
 
     def data(self, value: object) -> bytes:
+        """Return bytes from their JSON-RPC form.  Raises :class:`NetworkUnavailable`."""
         if not isinstance(value, str) or not _DATA.fullmatch(value):
             raise NetworkUnavailable(
-                f"RPC {self.label} answered with something that is no hex data"
+                f"RPC {self.label} answered with something that is not hex data"
             )
         return bytes.fromhex(value[2:])
 
     def hash(self, value: object) -> str:
+        """Return a hash of 32 bytes as lower-case hex.  Raises :class:`NetworkUnavailable`."""
         if not isinstance(value, str) or not _HASH.fullmatch(value):
-            raise NetworkUnavailable(f"RPC {self.label} answered with something that is no hash")
+            raise NetworkUnavailable(f"RPC {self.label} answered with something that is not a hash")
         return value.lower()
 
 
@@ -188,11 +199,11 @@ async def logs(
     step: int = 1000,
     most: int = 1000,
 ) -> list[Log]:
-    """The logs of a contract in blocks ``first`` to ``last``, in their order, asked for in ranges
-    of ``step`` blocks.
+    """Return the logs of a contract in blocks ``first`` to ``last``, in order; ``most`` of them at
+    most.
 
-    An endpoint that refuses a range is asked for a smaller one.  It ends early once there are
-    ``most``."""
+    They are asked for in ranges of ``step`` blocks, and in smaller ones if the endpoint refuses.
+    Raises :class:`NetworkUnavailable`, or :class:`RpcError` if it refuses even small ranges."""
     found: list[Log] = []
     start = first
     while start <= last and len(found) < most:
@@ -212,7 +223,7 @@ async def logs(
             continue
         if not isinstance(raw, list):
             raise NetworkUnavailable(
-                f"RPC {rpc.label} answered with something that is no list of logs"
+                f"RPC {rpc.label} answered with something that is not a list of logs"
             )
         found += [
             log
@@ -225,7 +236,7 @@ async def logs(
 
 def _log(rpc: Rpc, raw: object, address: str) -> Log:
     if not isinstance(raw, Mapping) or not isinstance(raw.get("topics"), list):
-        raise NetworkUnavailable(f"RPC {rpc.label} answered with something that is no log")
+        raise NetworkUnavailable(f"RPC {rpc.label} answered with something that is not a log")
     if str(raw.get("address")).lower() != address.lower():
         raise NetworkUnavailable(
             f"RPC {rpc.label} answered with a log of another contract than the one asked for"
@@ -241,8 +252,9 @@ def _log(rpc: Rpc, raw: object, address: str) -> Log:
 
 
 async def first_block_since(rpc: Rpc, when: float, head: Block) -> Block:
-    """The first block whose time is at least ``when``, or the head; by galloping back from it, then
-    by halves."""
+    """Return the first block whose time is at least ``when`` (Unix seconds), or the head.
+
+    The search gallops back from the head, then halves."""
     low, high, step = head.number, head, 64
     while low > 0 and step <= 2**40:
         low = max(0, high.number - step)
@@ -291,7 +303,7 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
             self._session = ClientSession(
                 connector=TCPConnector(limit=8),
                 raise_for_status=True,
-                # The caller's own time-out holds for all of a request.
+                # The caller's own timeout holds for all of a request.
                 timeout=ClientTimeout(),
                 # Compressed, a small answer could be a large one.
                 auto_decompress=False,

@@ -38,6 +38,7 @@ class RpcGroup:
         self._hint = hint
 
     async def aclose(self) -> None:
+        """Close the connections to the RPCs."""
         for rpc in self.rpcs:
             await rpc.aclose()
 

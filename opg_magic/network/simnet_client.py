@@ -1,6 +1,6 @@
-"""The link to the simulated network's background process: is it up, start it, talk to it.
+"""Starts the simulated network's background process, finds it and talks to it.
 
-Light on purpose (standard library alone): a kernel asks here before anything heavy is imported.
+Light on purpose (standard library only): a kernel asks here before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _OWN_ALLOWED = ("OPG_HOME", "OPG_SIMNET_UPSTREAM", "OPG_SIMNET_UPSTREAM_KEY")
 
 
 def missing_packages() -> list[str]:
-    """What pip would have to install for the simulated network, by its names there."""
+    """Return what pip would have to install for the simulated network, by pip's names."""
     from importlib.util import find_spec
 
     return [project for module, project in _PACKAGES.items() if find_spec(module) is None]
 
 
 def install_hint() -> str:
-    """How to install what the extra brings: its own packages by name, since this one need not be in
-    any index."""
+    """Return how to install what the extra brings.  It names the packages themselves, since this
+    one need not be in any index."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
@@ -59,6 +59,7 @@ def install_hint() -> str:
 
 
 def state_file() -> Path:
+    """Return where the running network says how to reach it."""
     return paths.simnet_dir() / "state.json"
 
 
@@ -72,9 +73,10 @@ def _kept(*names: str) -> str:
 
 
 def read_state() -> dict[str, Any] | None:
-    """The state of the running network, or None.  A file that a crash left behind does not count.
+    """Return the state of the running network, None if it does not run.
 
-    Alive means: the process exists, and the control address answers for the same ``run_id``.
+    It runs if its process exists and the control address answers for the same ``run_id``: a file
+    that a crash left behind does not count.
     """
     try:
         state = json.loads(_kept("state.json"))
@@ -91,8 +93,8 @@ def read_state() -> dict[str, Any] | None:
 
 
 def still_runs(state: dict[str, Any]) -> bool:
-    """Whether that start of the network is still the one that runs.  Cheap: asked before every
-    call."""
+    """Return whether that start of the network is still the one that runs.  Cheap: every call asks
+    first."""
     try:
         now = json.loads(_kept("state.json"))
         return bool(now["run_id"] == state["run_id"]) and _exists(int(now["pid"]))
@@ -101,8 +103,8 @@ def still_runs(state: dict[str, Any]) -> bool:
 
 
 def own_roots() -> frozenset[str]:
-    """Fingerprints of this installation's own simulated attestation root; empty where it never
-    ran."""
+    """Return the SHA-256 fingerprint of this installation's own simulated attestation root; empty
+    if the network never ran."""
     from base64 import b64decode
     from hashlib import sha256
 
@@ -121,7 +123,8 @@ def own_roots() -> frozenset[str]:
 
 
 def launcher() -> list[str]:
-    """The command that runs the simulated network's own command line."""
+    """Return the command of the simulated network's own command line.  Raises :class:`SimnetError`
+    if the extra is missing."""
     missing = missing_packages()
     if missing:
         raise SimnetError(f"The simulated network needs {', '.join(missing)}.", hint=install_hint())
@@ -129,8 +132,8 @@ def launcher() -> list[str]:
 
 
 def command(arguments: list[str]) -> str:
-    """Run ``opg simnet`` with these arguments; what it prints.  SimnetError with its words if it
-    fails."""
+    """Run ``opg simnet`` with these arguments and return what it prints.  Raises
+    :class:`SimnetError` with its words if it fails."""
     done = subprocess.run(  # noqa: S603
         [*launcher(), *arguments],
         env=clean_environment() | {"PYTHONIOENCODING": "utf-8"},
@@ -149,11 +152,10 @@ def command(arguments: list[str]) -> str:
 
 
 def ensure_up(timeout: float = 60.0) -> dict[str, Any]:
-    """The state of the running network; it is started if it is not running, and this process
-    becomes its client.
+    """Start the network if it does not run, become its client, and return its state.
 
-    Two kernels that start at once get the same network.  SimnetError if the extra is missing, or if
-    it does not come up within ``timeout`` seconds; the message then carries the end of its log."""
+    Two kernels that start at once get the same network.  Raises :class:`SimnetError` if the extra
+    is missing, or if it does not start within ``timeout`` seconds: then with the end of its log."""
     state = read_state()
     if state is None:
         missing = missing_packages()
@@ -186,13 +188,13 @@ def ensure_up(timeout: float = 60.0) -> dict[str, Any]:
 
 
 def lease(state: dict[str, Any], pid: int | None = None) -> None:
-    """Tell the network that this process (or ``pid``) uses it: it stays while the process lives."""
+    """Tell the network that this process (or ``pid``) uses it: it runs as long as the process."""
     control(state, "POST", "/clients", {"pid": pid or os.getpid()})
 
 
 def wallet_key(state: dict[str, Any]) -> Secret[str]:
-    """The simulated network's own payer key (0x-hex), made per installation.  SimnetError if it
-    cannot be read."""
+    """Return the simulated network's own payer key (0x-hex), made per installation.  Raises
+    :class:`SimnetError` if it cannot be read."""
     try:
         return Secret(Path(str(state["wallet_key_file"])).read_text("ascii").strip())
     except OSError as error:
@@ -200,38 +202,38 @@ def wallet_key(state: dict[str, Any]) -> Secret[str]:
 
 
 def status() -> dict[str, Any] | None:
-    """What the running network says of itself, or None if there is none."""
+    """Return what the running network says of itself, None if it does not run."""
     state = read_state()
     return None if state is None else control(state, "GET", "/status")
 
 
 def cheat(host: str, mode: str) -> dict[str, Any]:
-    """Let a host of the running network cheat (``off``: be honest).  SimnetError if it is not
-    running, or refuses."""
+    """Make a host of the running network cheat (``off``: be honest).  Raises :class:`SimnetError`
+    if the network does not run, or refuses."""
     return control(_running(), "POST", "/cheat", {"host": host, "mode": mode})
 
 
 def registry(host: str, action: str) -> dict[str, Any]:
     """Change a host's standing in the running network's registry (``disable``, ``enable``,
-    ``revoke``, ``approve``, ``silence``, ``heartbeat``); the network's status after it."""
+    ``revoke``, ``approve``, ``silence``, ``heartbeat``); return the network's status after it."""
     return control(_running(), "POST", "/registry", {"host": host, "action": action})
 
 
 def restart(host: str) -> dict[str, Any]:
-    """Let a host of the running network forget its payment sessions, as a restart does; how many it
-    ``lost``."""
+    """Make a host of the running network forget its payment sessions, as a restart does; return how
+    many it ``lost``."""
     return control(_running(), "POST", "/restart", {"host": host})
 
 
 def settle() -> dict[str, Any]:
-    """Let the running network settle its open payments and commit the hashes that it collected,
-    now: the hashes of the ``transactions`` and the ``batches``."""
+    """Make the running network settle its open payments and commit the hashes that it collected,
+    now.  Return the hashes of the ``transactions`` and the ``batches``."""
     state = _running()
     return {**control(state, "POST", "/settle"), **control(state, "POST", "/settle_batch")}
 
 
 def down(timeout: float = 15.0) -> bool:
-    """End the running network and wait until it is gone.  False if there was none."""
+    """Stop the running network and wait until it is gone.  Return False if there was none."""
     import time
 
     state = read_state()
@@ -239,7 +241,7 @@ def down(timeout: float = 15.0) -> bool:
         return False
     control(state, "POST", "/down")
     deadline = time.monotonic() + timeout
-    # It is not our child: there is nothing to wait on, so we look.
+    # It is not our child process, so we cannot wait for it: we look.
     while _exists(int(state["pid"])) and state_file().exists():
         if time.monotonic() > deadline:
             raise SimnetError(
@@ -257,15 +259,15 @@ def control(
     *,
     timeout: float = 30.0,
 ) -> dict[str, Any]:
-    """One request to the control address; its JSON answer.  SimnetError if it cannot be reached or
-    refuses."""
+    """Send one request to the control address and return its JSON answer.  Raises
+    :class:`SimnetError` if it cannot be reached or refuses."""
     from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlsplit
 
     where = urlsplit(str(state["control"]))
-    # Loopback alone: a state file that points elsewhere must not carry the token there.
+    # Only this machine: a state file that points elsewhere must not send the token there.
     if where.hostname != "127.0.0.1" or where.port is None:
-        raise SimnetError("the state file names a control address that is not on this machine")
+        raise SimnetError("The state file names a control address that is not on this machine.")
     connection = HTTPConnection(where.hostname, where.port, timeout=timeout)
     try:
         connection.request(
@@ -281,7 +283,7 @@ def control(
         answer = json.loads(response.read())
     except (OSError, HTTPException, ValueError) as error:
         raise SimnetError(
-            f"the simulated network does not answer: {type(error).__name__}"
+            f"The simulated network does not answer: {type(error).__name__}"
         ) from None
     finally:
         connection.close()
@@ -292,8 +294,8 @@ def control(
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what may be a secret of the user's; our own variables as
-    at the start.
+    """Return this process's environment without what may be a secret of the user's; our own
+    variables as they were at the start.
 
     ``OPG_HOME`` is absolute there: the background process works in another folder.
     """

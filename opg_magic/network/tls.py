@@ -1,7 +1,7 @@
 """Pinned TLS: the peer must present exactly the registered certificate, or no byte of HTTP is sent.
 
-Identity is the certificate's DER bytes as the registry holds them (verification, claim
-``channel``), so names are not looked at.  A context trusts that certificate alone, and after the
+Identity is the certificate's DER bytes as the registry holds them (claim ``channel``), so names are
+not looked at.  A context trusts that certificate alone, and after the
 handshake its bytes are compared as well: a leaf that a registered CA certificate issued would pass
 the first and fails the second (attack 19)."""
 
@@ -20,13 +20,13 @@ from opg_magic.models import ChannelEvidence, Host
 
 
 class PinnedCertificate:
-    """The registered certificate of one host: makes its TLS context and judges what a peer
+    """The registered certificate of one host: makes its TLS context and checks what a peer
     presents."""
 
     def __init__(self, der: bytes, *, label: str) -> None:
         """``der`` as in the registry; ``label`` names the host in messages.
 
-        Raises :class:`ChannelRefused` if the bytes are no X.509 certificate.
+        Raises :class:`ChannelRefused` if the bytes are not an X.509 certificate.
         """
         from cryptography import x509
 
@@ -133,8 +133,7 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
 
 
 class _TunnelStream(_PinnedStream):
-    """The same through a proxy: before TLS, the one thing that may be said is who the proxy should
-    connect to."""
+    """The same through a proxy: before TLS, only the request for the tunnel may be sent."""
 
     _asked = False
 
@@ -188,10 +187,10 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
 
 
 def parse_endpoint(host: Host) -> str:
-    """A host's endpoint as an origin, ``https://name[:port]``, without trailing slash.
+    """Return a host's endpoint as an origin, ``https://name[:port]``, without trailing slash.
 
-    The endpoint is the operator's word (protocol section 2).  Raises :class:`ChannelRefused` unless
-    it is plain https without credentials, path, query or fragment."""
+    The endpoint is the operator's word.  Raises :class:`ChannelRefused` unless it is plain https
+    without credentials, path, query or fragment."""
     from urllib.parse import urlsplit
 
     shown = ascii(host.endpoint[:120])
@@ -201,7 +200,7 @@ def parse_endpoint(host: Host) -> str:
         name = parts.hostname
     except ValueError:
         raise ChannelRefused(
-            f"host {host.short_id} has an endpoint that is no URL: {shown}"
+            f"host {host.short_id} has an endpoint that is not a URL: {shown}"
         ) from None
     if (
         not host.endpoint.isascii()
@@ -209,7 +208,7 @@ def parse_endpoint(host: Host) -> str:
         or len(host.endpoint) > 512
     ):
         raise ChannelRefused(
-            f"host {host.short_id} has an endpoint with characters no URL holds: {shown}"
+            f"host {host.short_id} has an endpoint with characters that a URL cannot have: {shown}"
         )
     if parts.scheme != "https":
         raise ChannelRefused(f"host {host.short_id} has the endpoint {shown}; only https is used")
@@ -219,7 +218,7 @@ def parse_endpoint(host: Host) -> str:
         )
     if not name or parts.path not in ("", "/") or parts.query or parts.fragment or port == 0:
         raise ChannelRefused(
-            f"host {host.short_id} has the endpoint {shown}; expected is https://name:port"
+            f"host {host.short_id} has the endpoint {shown}; expected https://name:port"
         )
     if ":" in name:
         name = f"[{name}]"

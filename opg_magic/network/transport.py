@@ -87,6 +87,7 @@ class HostClient:
         return f"<HostClient {self.host.short_id} {self.origin}>"
 
     async def aclose(self) -> None:
+        """Close the connections to the host."""
         await self._http.aclose()
 
     def channel(self) -> ChannelEvidence:
@@ -358,6 +359,7 @@ class HostPool:
         return self._clients[key]
 
     async def aclose(self) -> None:
+        """Close the connections to every host."""
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()
@@ -365,7 +367,7 @@ class HostPool:
 
 def _defaults(body: bytes) -> dict[str, str]:
     headers = {
-        # Any bearer will do, but one must be there (protocol section 3).
+        # Hosts accept any bearer token, but they want one.
         "Authorization": "Bearer opg",
         "Accept-Encoding": "identity",
         "User-Agent": "opg-magic",

@@ -1,4 +1,6 @@
-"""The signed fields of an answer, read strictly (protocol section 3; attacks 13 and 15)."""
+"""The signed fields of an answer, read strictly.
+
+Guards against attacks 13 and 15 of docs/trust.md."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Batches of the settlement relay: OpenZeppelin's ``StandardMerkleTree`` over signed exchanges
-(protocol section 5).
+"""Batches of the settlement relay: OpenZeppelin's ``StandardMerkleTree`` over signed exchanges.
 
 A leaf is ``keccak256(keccak256(abi.encode(bytes32, bytes32, bytes32, bytes, uint256)))``, leaves
 are sorted, and a node is the Keccak-256 of its two children, the smaller first."""
@@ -80,6 +79,7 @@ class Tree:
 
     @property
     def root(self) -> bytes:
+        """The hash that a batch is committed by."""
         return self.nodes[0]
 
     @cached_property
@@ -131,6 +131,7 @@ class BatchItem:
 
     @property
     def leaf(self) -> bytes:
+        """This answer's hash in the tree."""
         return leaf_hash(
             self.tee_id, self.input_hash, self.output_hash, self.signature, self.timestamp
         )
@@ -145,6 +146,7 @@ class BatchDump:
 
     @property
     def root(self) -> bytes:
+        """The recomputed root."""
         return self.tree.root
 
 

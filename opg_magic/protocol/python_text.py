@@ -44,7 +44,8 @@ def _repr(value: Any, unicode: str) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_repr(item, unicode) for item in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_repr(key, unicode)}: {_repr(item, unicode)}' for key, item in value.items())}}}"
+        pairs = (f"{_repr(k, unicode)}: {_repr(v, unicode)}" for k, v in value.items())
+        return f"{{{', '.join(pairs)}}}"
     return repr(value)
 
 

@@ -1,5 +1,5 @@
-"""Reading an answer: what is shown, what was signed, what is only the host's word (protocol section
-3, output hash)."""
+"""Reads an answer that was not streamed: what is shown, what was signed, and what is only the
+host's word."""
 
 from __future__ import annotations
 
@@ -135,6 +135,7 @@ def only_choice(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def finish_reason_of(choice: Mapping[str, Any]) -> str | None:
+    """Return why the answer ended, None if unsaid.  Raises :class:`BadShape`."""
     reason = choice.get("finish_reason")
     if reason is not None and not isinstance(reason, str):
         raise BadShape("finish_reason is not a text")

@@ -1,4 +1,5 @@
-"""A strict reader of a host's event stream (protocol section 3; attacks 9, 10, 11, 16, 20).
+"""A strict reader of a host's event stream.  Guards against attacks 9, 10, 11, 16 and 20 of
+docs/trust.md.
 
 One ``data:`` line is one JSON chunk; ``data: [DONE]`` ends the stream, and the body ends after it.
 Text deltas come out as they arrive, for display only: what counts is :meth:`StreamReader.finish`.

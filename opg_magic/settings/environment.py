@@ -26,27 +26,27 @@ _AS_STARTED = Path("/proc/self/environ")
 
 
 def get(name: str) -> str | None:
-    """The value that a variable had at the start; None where it was not set, or empty."""
+    """Return the value that a variable had at the start; None if it was not set, or empty."""
     return _start.get(name)
 
 
 def secret(name: str) -> Secret[str] | None:
-    """The same for a key.  The value is never held in a local: a traceback would print it."""
+    """Return the same for a key.  No local variable holds it: a traceback would print it."""
     return _start.secret(name)
 
 
 def password() -> Secret[str] | None:
-    """The keystore's password, as it is now."""
+    """Return the keystore's password, as it is now; None if it is not set."""
     return Secret(os.environ[PASSWORD]) if os.environ.get(PASSWORD) else None
 
 
 def now(name: str) -> str | None:
-    """The value that a variable has now: of use only where it tightens."""
+    """Return the value that a variable has now: to be used only if it tightens."""
     return os.environ.get(name) or None
 
 
 def home() -> Path | None:
-    """``OPG_HOME``, absolute since the start: ``os.chdir`` moves no ledger."""
+    """Return ``OPG_HOME``, made absolute at the start: ``os.chdir`` does not move the ledger."""
     text = get(HOME)
     return None if text is None else Path(_absolute(text))
 
@@ -59,7 +59,7 @@ def pass_on() -> None:
 
 
 def changed() -> list[str]:
-    """Names of variables that were set, changed or taken away since the start, sorted."""
+    """Return the names of variables that were set, changed or removed since the start, sorted."""
     names = {
         name
         for name in (*_start.names(), *os.environ)
@@ -91,24 +91,29 @@ class Start:
             self._held[HOME] = Secret(_absolute(self._held[HOME].reveal()))
 
     def get(self, name: str) -> str | None:
+        """Return a variable's value, None if it was not set."""
         found = self.secret(name)
         return None if found is None else found.reveal()
 
     def secret(self, name: str) -> Secret[str] | None:
+        """Return a variable's value as a secret, None if it was not set."""
         if self.live:
             return Secret(self._live[name]) if self._live.get(name) else None
         return self._held.get(name)
 
     def names(self) -> list[str]:
+        """Return the names of the variables held."""
         return list(self._live if self.live else self._held)
 
     def differs(self, name: str) -> bool:
+        """Return whether a variable has another value now."""
         held = self.secret(name)
         if name == HOME and held is not None:
             return now(name) not in (held.reveal(), self._given_home)
         return held != (None if now(name) is None else Secret(os.environ[name]))
 
     def forget(self, name: str) -> None:
+        """Drop what is held of a variable."""
         self._held.pop(name, None)
 
 

@@ -83,11 +83,14 @@ class Limits:
         if origin.startswith("environment"):
             return f"To allow it, start the kernel with OPG_{key.upper()}={amount}."
         if origin.startswith("project"):
-            return f"To allow it, raise {key} under [tool.opg] in pyproject.toml, then restart the kernel."
+            return (
+                f"To allow it, raise {key} under [tool.opg] in pyproject.toml, then restart the "
+                f"kernel."
+            )
         return f"To allow it, in a shell: opg config {key} {amount}. Then run the cell again."
 
 
-_FALLS = "A reservation falls to the settled amount once the chain shows it."
+_FALLS = "opg_magic lowers a reservation to the settled amount once the chain shows it."
 
 
 def check(limits: Limits, *, cap: Money, new: bool, used_kernel: int, used_day: int) -> None:

@@ -15,8 +15,7 @@ def home() -> Path:
 
 
 def existing(*names: str) -> Path | None:
-    """A file in the data folder, for who only reads: nothing is made.  None where it is not there,
-    or cannot be."""
+    """Return a file in the data folder, None if it does not exist.  For reading: makes nothing."""
     try:
         found = _data_folder().joinpath(*names)
         return found if found.exists() else None
@@ -75,12 +74,15 @@ def config_file() -> Path:
 
 
 def ledger_file() -> Path:
+    """Return where the ledger is."""
     return home() / "ledger.sqlite"
 
 
 def keystore_file() -> Path:
+    """Return where the encrypted key is, if there is one."""
     return home() / "keystore.json"
 
 
 def simnet_dir() -> Path:
+    """Return the simulated network's folder; it is made if need be."""
     return _made(home() / "simnet")

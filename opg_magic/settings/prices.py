@@ -1,8 +1,7 @@
 """Models and prices: data with a date in ``prices.json``, overridable by the user's own file.
 
 A model without a known price has None: shown as "price unknown", never as zero.  Hosts offer no
-endpoint for prices, so every figure here is what was last seen of a host's own software (protocol
-section 8)."""
+endpoint for prices, so every figure here was last seen in a host's own software."""
 
 from __future__ import annotations
 
@@ -28,13 +27,14 @@ class PriceList:
     prices: Mapping[str, ModelPrice]
 
     def price(self, model: str) -> ModelPrice | None:
-        """The price of a model named with or without its provider."""
+        """Return the price of a model named with or without its provider; None if unknown."""
         return self.prices.get(model.rpartition("/")[2])
 
 
 def load(override: str | None = None) -> PriceList:
-    """The built-in list, with the entries of a user's file (same form) over it.  ConfigError if
-    that is malformed."""
+    """Return the built-in list, overridden by the entries of a user's file of the same form.
+
+    Raises :class:`ConfigError` if that file is malformed."""
     base = _built_in()
     if override is None:
         return base
@@ -65,19 +65,19 @@ def _parse(text: str) -> PriceList:
 
 
 def usd(price: ModelPrice, prompt_tokens: int, completion_tokens: int) -> Decimal:
-    """USD of one call at that price."""
+    """Return what one call costs at that price, in USD."""
     return (prompt_tokens * price.input_usd + completion_tokens * price.output_usd) / Decimal(
         1_000_000
     )
 
 
 def in_token(amount_usd: Decimal, token_usd: Decimal, token: Token) -> Money:
-    """A sum of USD in base units of ``token`` at ``token_usd`` USD a token, rounded up."""
+    """Return a sum of USD in ``token`` at ``token_usd`` USD per token, rounded up."""
     units = (amount_usd / token_usd).scaleb(token.decimals)
     return Money(int(units.to_integral_value(ROUND_CEILING)), token)
 
 
 def estimate_tokens(text: str) -> int:
-    """A rough count of tokens for an estimate shown before a call: four bytes of UTF-8 a token,
+    """Return a rough count of tokens for the estimate before a call: four bytes of UTF-8 per token,
     rounded up."""
     return -(-len(text.encode("utf-8", "replace")) // 4)

@@ -1,8 +1,8 @@
-"""What may be signed at most: the signer's own look, whatever an offer or the code before it says.
+"""The most that may be signed: the signer's own check, whatever the code before it decided.
 
-A second line.  The offer's check compares what a host asks for; this compares what is about to be
-signed with the network's profile, the registry and the user's pins and limits, so that a bug or a
-changed object signs nothing else."""
+It is a second line of defence.  Choosing the terms compares what a host asks for.  This compares
+what is about to be signed with the network's profile, the registry and the user's pins and limits,
+so that a bug or a changed object cannot have anything else signed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from opg_magic.models import Authorisation, Host, Money
 from opg_magic.models.networks import Network
 from opg_magic.protocol.x402 import MAX_SECONDS, VALID_AFTER_MARGIN
 
-#: Seconds that may lie between making an authorisation and signing it: a keyring or a slow disk
-#: stands between.
+#: Seconds that may pass between making an authorisation and signing it, for a keyring or a slow
+#: disk.
 SIGNING_SECONDS = 60
 
 
@@ -40,8 +40,8 @@ class Bounds:
         payees: Iterable[str] = (),
         facilitators: Iterable[str] = (),
     ) -> Bounds:
-        """From the network's profile, the host's registry entry and the user's pins: nothing that
-        an offer says."""
+        """Return the bounds set by the network's profile, the host's registry entry and the user's
+        pins.  Nothing that an offer says counts."""
         return cls(
             payees=frozenset(a.lower() for a in (host.payment_address, *network.payees, *payees)),
             facilitators=frozenset(a.lower() for a in (*network.facilitators, *facilitators)),
@@ -50,8 +50,8 @@ class Bounds:
         )
 
     def check(self, auth: Authorisation, network: Network, *, payer: str, now: int) -> None:
-        """Refuse an authorisation with any field that these bounds do not allow
-        (:class:`PaymentRefused`)."""
+        """Check every field of an authorisation; ``now`` is Unix seconds.  Raises
+        :class:`PaymentRefused` for one that these bounds do not allow."""
         if auth.chain_id != network.payment_chain_id:
             raise PaymentRefused(
                 f"the authorisation is for chain {auth.chain_id}; this network pays on chain "

@@ -45,6 +45,7 @@ class PaymentChain:
         self._checked: set[Rpc] = set()
 
     async def aclose(self) -> None:
+        """Close the connections to the RPCs."""
         await self._group.aclose()
 
     async def check(self) -> None:

@@ -1,8 +1,8 @@
-"""Whether wallet and allowance cover everything that may still be taken: all open authorisations,
+"""Whether wallet and allowance cover everything that may still be charged: all open authorisations,
 and one more.
 
-When a host settles, the facilitator simulates the *full cap* again.  Two open authorisations on a
-balance (or an allowance) for one leave the second unpaid, so what is outstanding counts whole."""
+When a host settles, the facilitator simulates the *full cap* again.  If balance or allowance cover
+only one of two open authorisations, the second stays unpaid, so each counts with its whole cap."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Funds:
             )
 
     def warning(self, cap: Money, held: int, network: Network) -> str | None:
-        """What to say of an allowance that covers few further authorisations; None where there is
+        """Return a warning if the allowance covers few further authorisations; None if it covers
         enough."""
         left = self.allowance - held
         if self.allowance >= UNLIMITED or left >= LOW * cap.amount:
@@ -78,13 +78,14 @@ class Funds:
 
 
 def allowance_words(allowance: int, network: Network) -> str:
-    """An allowance as a person reads it."""
+    """Return an allowance as a person reads it."""
     return "any amount" if allowance >= UNLIMITED else str(Money(allowance, network.token))
 
 
 def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int:
-    """The allowance to ask for: ``amount``, or that much more than is left (:class:`WalletError` if
-    that is all)."""
+    """Return the allowance to ask for in base units: ``amount``, or that much more than is left.
+
+    Raises :class:`WalletError` if Permit2 may already take any amount."""
     if not add:
         return amount
     if allowance >= UNLIMITED:
@@ -96,14 +97,13 @@ def approved(allowance: int, amount: int, *, add: bool, network: Network) -> int
 
 
 def renewal(network: Network, missing: int) -> str:
-    """The command that raises the allowance by what is missing, in whole OPG, or by a day's worth
-    if that is more."""
+    """Return the command that raises the allowance by what is missing, in whole OPG, 5 at least."""
     whole = -(-missing // 10**network.token.decimals)
     return f"opg wallet approve {max(5, whole)} --add --network {network.name}"
 
 
 async def read_funds(chain: PaymentChain, payer: str) -> Funds:
-    """Balance, allowance and time as the payment chain has them now."""
+    """Return balance, allowance and time as the payment chain has them now."""
     import asyncio
 
     at, balance, allowance = await asyncio.gather(
@@ -113,8 +113,9 @@ async def read_funds(chain: PaymentChain, payer: str) -> Funds:
 
 
 def check_clock(now: datetime, *, chain: datetime, host: datetime | None, skew: float) -> None:
-    """Refuse to sign where this machine's clock is off the chain's, or the host's
-    (:class:`ClockSkew`)."""
+    """Refuse to sign if this machine's clock differs from the chain's or the host's.
+
+    Raises :class:`ClockSkew`."""
     for name, theirs, bound in (
         ("the payment chain's newest block", chain, CHAIN_CLOCK_SECONDS),
         ("the host's Date header", host, max(skew, 1.0)),

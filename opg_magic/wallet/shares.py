@@ -1,7 +1,7 @@
-"""A payment session's settled sum, shared out over the calls that it paid for.
+"""Shares out a payment session's settled sum over the calls that it paid for.
 
-The chain tells the sum alone.  What each call bears of it is in proportion to what its host
-claimed, in whole base units that add up exactly."""
+The chain shows only the sum.  Each call gets a share in proportion to what its host claimed, in
+whole base units that add up exactly."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DRIFT = 50
 def share_out(
     amount: int, claimed: Mapping[str, int | None]
 ) -> tuple[tuple[tuple[str, int], ...], int]:
-    """Each call's share of ``amount``, and what is left for no call that is known (nothing, but
-    where there is none).
+    """Return each call's share of ``amount`` in base units, and what is left over: nothing, unless
+    no call is known.
 
     ``claimed`` are the calls' costs by their host's figures, None where they are not known.  A sum
     well above what the others claimed goes to those.  Base units, not negative; shares and rest
@@ -36,7 +36,7 @@ def share_out(
 
 
 def _in_proportion(amount: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Whole parts that add up to ``amount``: what does not divide goes to those that were cut
+    """Whole parts that add up to ``amount``: the remainder goes to those that were rounded down
     most."""
     total = sum(weights.values())
     if not total:

@@ -1,7 +1,6 @@
-"""A host's ``upto`` sessions: one authorisation and one settlement cover many calls (protocol
-section 3).
+"""A host's payment sessions: one authorisation and one settlement pay for many calls.
 
-Pure bookkeeping with the time given in.  The session id is a spending secret and lives here only,
+Pure bookkeeping; callers pass the time.  The session ID is a spending secret and is kept only here,
 in memory."""
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from datetime import datetime, timedelta
 from opg_magic.models import Authorisation
 from opg_magic.models.secret import Secret
 
-#: Hosts look this often, in seconds, which of their sessions are idle.
+#: Seconds between two looks of a host at which of its sessions are idle.
 LOOK_SECONDS = 25
 
-#: From the start of a settlement until it is mined: hosts want it 6 s before the deadline, and it
-#: takes a moment.
+#: Seconds from the start of a settlement until it is mined.  Hosts want it 6 s before the deadline,
+#: and it takes a moment.
 MINED_SECONDS = 10
 
 #: A call without a timeout of its own joins, or opens, a session that leaves it at least this long.
@@ -80,8 +79,8 @@ class UptoSession:
     def carries(
         self, now: datetime, *, timeout: float, timeout_is_users: bool, worst_cost: int | None
     ) -> bool:
-        """Whether a call may start now: it must end in time, and its worst cost fit into what is
-        left of the cap."""
+        """Return whether a call may start now: it must end in time, and its worst cost (base units)
+        must fit into what is left of the cap."""
         left = self.window(now)
         if left < least_window(timeout, timeout_is_users=timeout_is_users):
             return False
@@ -90,8 +89,8 @@ class UptoSession:
 
 
 def least_window(timeout: float, *, timeout_is_users: bool) -> float:
-    """Seconds that a call must be given: all that its user asked for, or a share of what the
-    settings say."""
+    """Return the seconds that a call must be given: all that its user asked for, or else
+    :data:`MIN_WINDOW_SECONDS` of what the settings say."""
     return timeout if timeout_is_users else min(timeout, MIN_WINDOW_SECONDS)
 
 
@@ -102,9 +101,11 @@ class UptoSessions:
         self._open: dict[tuple[str, str], UptoSession] = {}
 
     def get(self, tee_id: str, path: str) -> UptoSession | None:
+        """Return the open session of this host and path, None if there is none."""
         return self._open.get((tee_id, path))
 
     def put(self, session: UptoSession) -> None:
+        """Keep a session, in place of an older one of the same host and path."""
         self._open[(session.tee_id, session.path)] = session
 
     def drop(self, session: UptoSession) -> None:
@@ -117,4 +118,5 @@ class UptoSessions:
         return iter(tuple(self._open.values()))
 
     def clear(self) -> None:
+        """Forget all sessions."""
         self._open.clear()

@@ -569,7 +569,7 @@ async def test_a_prefix_of_no_host_is_refused(snapshot: RegistrySnapshot) -> Non
         for n in range(3)
         if not any(h.tee_id.startswith(f"0x{n:04x}") for h in snapshot.hosts)
     )
-    with pytest.raises(ConfigError, match="no active host"):
+    with pytest.raises(ConfigError, match="No active host"):
         order_hosts(snapshot, wanted=absent)
 
 

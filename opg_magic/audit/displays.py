@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from opg_magic.audit.findings import Checked, Level
 from opg_magic.audit.notebook import Display
-from opg_magic.audit.report import Checked, Level
 from opg_magic.audit.sources import joined
 from opg_magic.models import VerdictStatus, plain_text
 from opg_magic.receipt import face

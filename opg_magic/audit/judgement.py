@@ -15,6 +15,7 @@ from typing import Any
 
 from opg_magic.audit.agreement import compare_answers
 from opg_magic.audit.displays import saved_fault, shown_faults, shown_text_matches
+from opg_magic.audit.findings import Checked, Finding, Level
 from opg_magic.audit.index import Index
 from opg_magic.audit.lookups import (
     Lookups,
@@ -25,7 +26,7 @@ from opg_magic.audit.lookups import (
     Spot,
 )
 from opg_magic.audit.notebook import Cell, Display, cells_of
-from opg_magic.audit.report import RECORDED, Checked, Finding, Level, Report
+from opg_magic.audit.report import RECORDED, Report
 from opg_magic.audit.sources import asks, cell_faults, lacks_receipt, read_source, shows_again
 from opg_magic.cells import grammar
 from opg_magic.errors import UnreadableReceipt

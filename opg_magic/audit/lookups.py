@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
-from opg_magic.audit.report import Finding, Level
+from opg_magic.audit.findings import Finding, Level
 from opg_magic.errors import OpgError, RpcsDisagree
 from opg_magic.models import (
     Authorisation,

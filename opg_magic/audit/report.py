@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
-from opg_magic.models import (
-    CLAIM_NAMES,
-    STATUSES,
-    Basis,
-    Claim,
-    Status,
-    Verdict,
-    VerdictStatus,
-    plain_text,
-)
-from opg_magic.receipt.document import Receipt
-from opg_magic.receipt.question import Asked, asked
-
-#: ``failed``: something is not as the file says; ``unreadable``; ``incomplete``: not enough to say;
-#: ``note``: no harm.
-Level = Literal["failed", "unreadable", "incomplete", "note"]
+from opg_magic.audit.details import checked_json, checked_text
+from opg_magic.audit.findings import Checked, Finding, Level
+from opg_magic.audit.summary import Summary, failures, finding_text, grouped, summarise
+from opg_magic.models import CLAIM_NAMES, Basis, Verdict, VerdictStatus, plain_text
 
 #: What neither the host's signature nor the attestation covers, in any receipt.
 RECORDED = (
@@ -40,7 +29,6 @@ RECORDED = (
     "checked",
 )
 
-_SIGNS = {"failed": "✗", "unreadable": "✗", "incomplete": "○", "note": "·"}
 _NOT_PROVEN = (
     "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
     "an answer is true. Times, cell, model name in the answer, tokens and cost are the author's or "
@@ -48,35 +36,10 @@ _NOT_PROVEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to report beyond the claims; ``where`` says in the file's own terms (``cell 3``,
-    ``line 7``)."""
-
-    level: Level
-    code: str
-    message: str
-    where: str | None = None
-    receipt_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One receipt and the verdict on it now.  ``accepted`` as simulated: see
-    :attr:`Report.exit_code`.
-
-    ``excused``: required claims that were accepted although they rest on the author's word alone.
-    """
-
-    receipt: Receipt
-    where: str
-    verdict: Verdict
-    accepted: bool
-    excused: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        return self.verdict.label
+_MORE = (
+    "Every check of every receipt: --verbose, or of one: --receipt ID. As a table: --csv. As data: "
+    "--json."
+)
 
 
 @dataclass(frozen=True)
@@ -95,17 +58,22 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all VERIFIED (or accepted as simulated), 1 something FAILED, 2 unreadable, 3 not enough
-        to say."""
-        if self._has("failed") or any(
-            c.verdict.status is VerdictStatus.FAILED for c in self.checked
-        ):
+        """0 all VERIFIED (or accepted as simulated), 1 something fails that was not recorded so,
+        2 unreadable, 3 not enough to say, 5 good but for calls that failed when they were made and
+        whose receipts say so."""
+        if self._has("failed") or any(c.failed and not c.failed_when_made for c in self.checked):
             return 1
         if self._has("unreadable"):
             return 2
-        if not self.checked or self._has("incomplete") or not all(c.accepted for c in self.checked):
+        others = [c for c in self.checked if not c.failed]
+        if not self.checked or self._has("incomplete") or not all(c.accepted for c in others):
             return 3
-        return 0
+        return 0 if len(others) == len(self.checked) else 5
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the receipts come to together."""
+        return summarise(self.checked, self.findings)
 
     @property
     def simulated(self) -> bool:
@@ -120,8 +88,12 @@ class Report:
             return "UNREADABLE"
         if not self.checked:
             return "FAILED" if code == 1 else "NO RECEIPT"
-        outcomes = (c.verdict.outcome for c in self.checked)
-        status = VerdictStatus.FAILED if code == 1 else max(outcomes, key=list(VerdictStatus).index)
+        if code == 5:
+            return "SIMULATED · FAILED WHEN MADE" if self.simulated else "FAILED WHEN MADE"
+        outcomes = [c.verdict.outcome for c in self.checked if not c.failed]
+        status = VerdictStatus.FAILED
+        if code != 1 and outcomes:
+            status = max(outcomes, key=list(VerdictStatus).index)
         if code == 3 and status is VerdictStatus.VERIFIED and self._has("incomplete"):
             status = VerdictStatus.PARTIAL
         return Verdict(status, self.simulated, {}, self.policy).label
@@ -145,7 +117,8 @@ class Report:
             "simulated": self.simulated,
             "exit_code": self.exit_code,
             "policy": self.policy,
-            "receipts": [_checked_json(c) for c in self.checked],
+            "summary": self.summary.to_json(),
+            "receipts": [checked_json(c) for c in self.checked],
             "findings": [
                 {
                     "level": f.level,
@@ -160,108 +133,62 @@ class Report:
             "recorded_claims": list(self.recorded_claims),
         }
 
-    def to_text(self) -> str:
-        """The report for a person: every claim in words with what it rests on, then what else was
-        found."""
+    def to_csv(self) -> str:
+        """One row per receipt: see :func:`opg_magic.audit.rows.csv_text`."""
+        from opg_magic.audit.rows import csv_text
+
+        return csv_text(self.checked, self.findings)
+
+    def to_text(self, *, verbose: bool = True) -> str:
+        """The report for a person.  Of one receipt, and with ``verbose``, every claim in words with
+        what it rests on, and every finding; of several else a summary, and findings by kind."""
         count = len(self.checked)
-        lines = [
-            f"{self.path}: {self.label} ({count} receipt{'' if count == 1 else 's'}, policy "
-            f"{self.policy})"
-        ]
-        for one in self.checked:
-            lines += ["", *_checked_text(one)]
-        if self.findings:
-            lines.append("")
-        for f in self.findings:
-            place = ", ".join(p for p in (f.where, f.receipt_id and f"receipt {f.receipt_id}") if p)
-            lines.append(f"{_SIGNS[f.level]} {f'{place}: ' if place else ''}{f.message}")
+        told = f"{count} receipt{'' if count == 1 else 's'}, policy {self.policy}"
+        summary = self.summary
+        if count > 1:
+            told += (
+                f"; {len(summary.failed_when_made)} failed when made, {len(summary.altered)} "
+                "altered"
+            )
+        lines = [f"{self.path}: {self.label} ({told})"]
+        if count > 1:
+            lines += ["", *summary.lines()]
+        brief = count > 1 and not verbose
+        if brief:
+            lines += self._in_brief()
+        else:
+            for one in self.checked:
+                lines += ["", *checked_text(one)]
+            if self.findings:
+                lines += ["", *map(finding_text, self.findings)]
         recorded = self.recorded_claims
         if recorded:
             lines += ["", f"Recorded by the author and not asked here: {', '.join(recorded)}."]
         if self.checked:
             lines += ["", _NOT_PROVEN]
+        if brief:
+            lines += ["", _MORE]
         return "\n".join(_one_line(line) for line in lines)
 
-
-def _claim_json(claim: Claim) -> dict[str, Any]:
-    return {
-        "name": claim.name,
-        "status": claim.status.value,
-        "basis": claim.basis.value if claim.basis else None,
-        "sentence": claim.sentence,
-        "reason": claim.reason,
-        "code": claim.code,
-        "expires": claim.expires.isoformat() if claim.expires else None,
-    }
-
-
-def _checked_json(one: Checked) -> dict[str, Any]:
-    checked = one.receipt.document["checked"]
-    return {
-        "id": one.receipt.id,
-        "where": one.where,
-        "verdict": one.label,
-        "simulated": one.verdict.simulated,
-        "accepted": one.accepted,
-        "excused": list(one.excused),
-        "because": list(one.verdict.because),
-        "asked": found.to_json() if (found := _asked(one)) is not None else None,
-        "claims": {c.name: _claim_json(c) for c in one.verdict.claims.values()},
-        "digest": one.receipt.digest,
-        "digest_matches": one.receipt.digest_matches,
-        "at_creation": {"verdict": one.receipt.label, "by": checked["by"], "at": checked["at"]}
-        if checked
-        else None,
-    }
-
-
-def _checked_text(one: Checked) -> Iterator[str]:
-    yield f"receipt {one.receipt.id} ({one.where}): {one.label}"
-    if (found := _asked(one)) is not None:
-        yield from (f"  {line}" for line in found.lines())
-    for claim in one.verdict.claims.values():
-        basis = f" [{claim.basis}]" if claim.basis else ""
-        reason = f" ({claim.reason})" if claim.reason else ""
-        yield f"  {STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}{basis}"
-    # What a claim's own line has said is not said again.
-    said = {
-        f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()
-    }
-    for reason in one.verdict.because:
-        if reason not in said:
-            yield f"    {reason}"
-    if one.accepted and one.verdict.simulated:
-        yield from _accepted_text(one)
-    checked = one.receipt.document["checked"]
-    if checked:
-        yield f"  At creation: {one.receipt.label}, by the {checked['by']}, at {checked['at']}"
-
-
-def _accepted_text(one: Checked) -> Iterator[str]:
-    """What ``--allow-simulated`` excused, and what nobody asked for: exactly."""
-    yield (
-        "  Accepted as simulated, under this installation's own root. No hardware is behind it, "
-        "and no money moved."
-    )
-    if one.excused:
-        names = ", ".join(one.excused)
-        yield (
-            "  Excused, as the author's word alone (a simulated chain does not outlive its run): "
-            f"{names}."
-        )
-    lacking = [
-        c for c in one.verdict.claims.values() if c.status in (Status.PENDING, Status.MISSING)
-    ]
-    if lacking:
-        told = ", ".join(f"{claim.name} ({claim.status})" for claim in lacking)
-        yield f"  Not required by policy {one.verdict.policy}, and not passed: {told}."
-
-
-def _asked(one: Checked) -> Asked | None:
-    """What the host was asked, by the rules that its signature fits."""
-    request, claim = one.receipt.document["request"], one.verdict.claims.get("request")
-    matched = claim.facts.get("canonicaliser") if claim is not None else None
-    return asked(request["kind"], request["body"], str(matched or request["canonicaliser"]))
+    def _in_brief(self) -> Iterator[str]:
+        """What is wrong, by kind, and what was accepted."""
+        found = [*failures(self.checked), *grouped(self.findings)]
+        if found:
+            yield ""
+            yield from found
+        simulated = [c for c in self.checked if c.accepted and c.verdict.simulated]
+        if simulated:
+            excused = sorted({name for c in simulated for name in c.excused}, key=CLAIM_NAMES.index)
+            yield ""
+            yield (
+                f"{len(simulated)} accepted as simulated, under this installation's own root. No "
+                "hardware is behind them, and no money moved."
+            )
+            if excused:
+                yield (
+                    "Excused, as the author's word alone (a simulated chain does not outlive its "
+                    f"run): {', '.join(excused)}."
+                )
 
 
 def _one_line(text: str) -> str:

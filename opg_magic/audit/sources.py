@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from opg_magic.audit.report import Level
+from opg_magic.audit.findings import Level
 from opg_magic.cells import grammar, magic_line
 from opg_magic.cells.magic_line import Line, LineError, Named
 from opg_magic.receipt.build import source_sha256

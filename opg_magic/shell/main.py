@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 1 a check failed or a call was refused, 2 unreadable input or wrong usage, 3 not
 enough to say, 4 the program itself failed (a broken installation, a full disk, a bug): nothing was
-judged."""
+judged, 5 good but for calls that failed when they were made, as their receipts say."""
 
 from __future__ import annotations
 

@@ -6,9 +6,12 @@ import argparse
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import output
+
+if TYPE_CHECKING:
+    from opg_magic.audit.report import Report
 
 
 def add(commands: Any) -> None:
@@ -55,9 +58,18 @@ def add(commands: Any) -> None:
     verify.add_argument(
         "--mine",
         action="store_true",
-        help="count what your own kernel asked as asked, for receipts that your ledger holds",
+        help="accept as asked what your own kernel asked, for receipts that your ledger holds",
     )
-    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    form = verify.add_mutually_exclusive_group()
+    form.add_argument(
+        "--verbose", action="store_true", help="print every check of every receipt, not a summary"
+    )
+    form.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    form.add_argument(
+        "--csv",
+        action="store_true",
+        help="print a table, one row per receipt, one column per check",
+    )
     verify.set_defaults(handler=_verify, judges=True)
 
 
@@ -95,13 +107,19 @@ def _verify(options: argparse.Namespace) -> int:
             own=_own(stack) if options.mine else None,
         )
     try:
-        print(
-            json.dumps(report.to_json(), indent=2) if options.json else report.to_text(), flush=True
-        )
+        print(_shown(report, options), end="" if options.csv else "\n", flush=True)
     except BrokenPipeError:
         # Nobody reads on; the verdict is the same.
         output.nobody_reads()
     return int(report.exit_code)
+
+
+def _shown(report: Report, options: argparse.Namespace) -> str:
+    if options.json:
+        return json.dumps(report.to_json(), indent=2)
+    if options.csv:
+        return report.to_csv()
+    return report.to_text(verbose=options.verbose or options.receipt is not None)
 
 
 def _own(stack: contextlib.ExitStack) -> Any:

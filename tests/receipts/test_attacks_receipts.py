@@ -294,4 +294,4 @@ def test_attack_36_a_failed_receipt_never_stands_aside(tmp_path: Path) -> None:
         change=lambda e: replace(e, response=replace(e.response, text="something else"))
     )
     report = verify(jsonl(tmp_path, failed, later_version(failed)), allow_simulated=True)
-    assert report.exit_code == 1 and len(report.checked) == 2
+    assert report.exit_code == 5 and len(report.checked) == 2

@@ -219,7 +219,8 @@ def test_file_without_receipt_says_nothing_and_is_exit_3(tmp_path: Path, name: s
 def test_one_receipt_can_be_asked_for(tmp_path: Path) -> None:
     good, bad = signed(id="1AAAAAAAAA"), signed(id="2BBBBBBBBB", change=tampered)
     path = jsonl(tmp_path, good, bad, "{}")
-    assert verify(path, allow_simulated=True).exit_code == 1
+    assert verify(path, allow_simulated=True).exit_code == 2  # its last line
+    assert verify(path, allow_simulated=True, receipt="2bbb").exit_code == 5
     report = verify(path, allow_simulated=True, receipt="1aaa")
     assert report.exit_code == 0
     assert [c.receipt.id for c in report.checked] == ["1AAAAAAAAA"]
@@ -291,7 +292,8 @@ def test_withheld_answer_shows_no_text_and_an_explicitly_shown_one_is_recognised
         tmp_path, cell(f"%%opg hi\n{PROMPT}", settled_bundle(of_answer(answer), receipt=failed))
     )
     report = verify(path, allow_simulated=True)
-    assert (report.exit_code, codes(report, "failed")) == (1, [])
+    assert (report.exit_code, codes(report, "failed")) == (3, [])
+    assert report.summary.failed_when_made == (failed.id,)
 
 
 @pytest.mark.parametrize("mime", ["text/plain", "text/markdown", "text/html"])

@@ -18,6 +18,7 @@ HEAVY = (
     "ipywidgets",
     "cryptography",
     "cbor2",
+    "pyhpke",
     "Crypto",
     "nbformat",
     "jsonschema",

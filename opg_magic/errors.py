@@ -24,6 +24,7 @@ The tree:
   · HostsDisagree
   · LedgerError
   · InstallationError
+  · WeightsError
   · UnreadableReceipt
   · SimnetError
 
@@ -246,6 +247,11 @@ class LedgerError(OpgError):
 
 class InstallationError(OpgError):
     """A library does not work on this machine.  Nothing was checked, so there is no verdict."""
+
+
+class WeightsError(OpgError):
+    """Weights cannot be used here: not installed, not a model, cut, too large, or not the pinned
+    file.  That says nothing about any answer."""
 
 
 class UnreadableReceipt(OpgError):

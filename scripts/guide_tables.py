@@ -63,7 +63,14 @@ def shell() -> str:
     rows = []
     for words, parser, about in shell_commands():
         usage = " ".join(
-            [*words, *(_usage(action) for action in parser._actions if action.dest != "help")]
+            [
+                *words,
+                *(
+                    _usage(action)
+                    for action in parser._actions
+                    if action.dest != "help" and not isinstance(action, argparse._SubParsersAction)
+                ),
+            ]
         )
         rows.append((_code(usage), about))
     return _table(("command", "meaning"), rows)
@@ -99,6 +106,8 @@ def _leaves(
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            if not action.required:
+                yield words, parser, about
             for name, child in action.choices.items():
                 yield from _leaves((*words, name), child, helps.get(name, ""))
             return

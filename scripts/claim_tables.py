@@ -81,7 +81,8 @@ def _union(about: str, name: str, values: Iterable[str]) -> str:
 
 def _record(name: str, key: str, rows: Mapping[str, str | list[str]], value: str = "string") -> str:
     lines = ",\n".join(
-        f"  {one}: " + (_text(said) if isinstance(said, str) else _list(said))
+        f"  {one if one.isidentifier() else _text(one)}: "
+        + (_text(said) if isinstance(said, str) else _list(said))
         for one, said in rows.items()
     )
     return f"export const {name}: Readonly<Record<{key}, {value}>> = {{\n{lines}\n}};"

@@ -67,7 +67,8 @@ def _plain(kind: str, rule: Schema, defs: Mapping[str, Schema], indent: str) -> 
         return _object(rule, defs, indent)
     if kind == "array":
         item = _type(rule["items"], defs, indent)
-        return f"readonly ({item})[]" if " | " in item.split("{")[0] else f"readonly {item}[]"
+        several = " | " in item.split("{")[0] or item.startswith("readonly ")
+        return f"readonly ({item})[]" if several else f"readonly {item}[]"
     known = {"string": "string", "integer": "number", "boolean": "boolean", "null": "null"}
     if kind not in known:
         raise ValueError(f"no TypeScript type for {kind!r}")

@@ -217,6 +217,31 @@ export interface AgreementPart {
   }[];
 }
 
+/** One run of open weights over this request and answer, by whoever kept it. */
+export interface WeightsPart {
+  readonly model: string;
+  readonly weights_sha256: string;
+  readonly tokenizer_sha256: string;
+  readonly template_sha256: string | null;
+  readonly runtime: string;
+  readonly sampling: {
+    readonly top_k: number;
+    readonly top_p: string;
+    readonly min_p: string;
+  };
+  readonly request_sha256: string;
+  readonly answer_sha256: string;
+  readonly prompt_tokens: number;
+  readonly tokens: readonly number[];
+  readonly end: boolean;
+  readonly misses: readonly (readonly number[])[];
+  readonly tolerance: number;
+  readonly surplus: number | null;
+  readonly variance: number | null;
+  readonly outside: number | null;
+  readonly at: string;
+}
+
 /** The verdict at creation: history. A reader judges the evidence again. */
 export interface CheckedPart {
   readonly at: string;
@@ -227,9 +252,9 @@ export interface CheckedPart {
   readonly withheld: boolean;
   readonly because: readonly string[];
   readonly claims: readonly {
-    readonly name: 'request' | 'response' | 'signature' | 'freshness' | 'attestation' | 'registry' | 'channel' | 'payment' | 'settlement' | 'agreement';
+    readonly name: 'request' | 'response' | 'signature' | 'freshness' | 'attestation' | 'registry' | 'channel' | 'payment' | 'settlement' | 'agreement' | 'weights';
     readonly status: 'passed' | 'failed' | 'pending' | 'missing' | 'not_applicable';
-    readonly basis: 'proven' | 'asked' | 'recorded' | null;
+    readonly basis: 'proven' | 'asked' | 're-run' | 'recorded' | null;
     readonly sentence: string;
     readonly reason: string | null;
     readonly code: string | null;
@@ -259,6 +284,7 @@ export interface Receipt {
   readonly payment: PaymentPart | null;
   readonly settlement: SettlementPart | null;
   readonly agreement: AgreementPart | null;
+  readonly weights?: WeightsPart;
   readonly checked: CheckedPart | null;
   readonly supersedes?: string;
   readonly digest: string;

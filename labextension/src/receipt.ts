@@ -166,7 +166,7 @@ export function originalOf(receipt: Receipt): Receipt {
   if (receipt.supersedes === undefined) {
     return receipt;
   }
-  const { supersedes: _, ...document } = receipt;
+  const { supersedes: _, weights: ___, ...document } = receipt;
   let payment = receipt.payment;
   if (payment !== null) {
     const { settled: __, ...rest } = payment;
@@ -193,7 +193,7 @@ export function microseconds(time: string): bigint {
 
 /** What the schema cannot say: base64 has one form, times are in the calendar, an entry names a host that is there. */
 function checkValues(receipt: Receipt): void {
-  const { host, registry, attestation, payment, settlement } = receipt;
+  const { host, registry, attestation, payment, settlement, weights } = receipt;
   const times = [receipt.sent_at, receipt.received_at];
   const bytes = [receipt.signing_key];
   const hosts = [host];
@@ -213,6 +213,9 @@ function checkValues(receipt: Receipt): void {
   }
   if (payment?.settled?.block_time) {
     times.push(payment.settled.block_time);
+  }
+  if (weights !== undefined) {
+    times.push(weights.at);
   }
   if (settlement !== null) {
     times.push(settlement.block_time);

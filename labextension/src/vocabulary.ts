@@ -156,7 +156,8 @@ export const SAYS: Readonly<Record<string, string>> = {
   "channel": "TLS ended in the registered certificate.",
   "payment": "Paid to this host, within the cap.",
   "settlement": "Its hashes are on the chain.",
-  "agreement": "Independent hosts gave the same answer."
+  "agreement": "Independent hosts gave the same answer.",
+  "weights": "weights"
 };
 
 /** The same of the attestation of a simulated network. */
@@ -166,6 +167,7 @@ export const SAYS_SIMULATED = "Its key was made in a simulated enclave.";
 export const HEADINGS: Readonly<Record<string, string>> = {
   "proven": "Proven from this receipt",
   "asked": "Asked live by {}",
+  "re-run": "Re-run by {}",
   "recorded": "Author's word"
 };
 

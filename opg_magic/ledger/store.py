@@ -350,9 +350,9 @@ class Ledger(LedgerReading):
         """Keep what was learnt of a call after its receipt was made; returns the receipt's new
         version.
 
-        The receipt itself stays as it is.  Of each kind (payment, settlement, agreement) the last
-        one kept counts; the same again changes nothing.  Raises :class:`LedgerError` where there is
-        no such receipt, or no place in it."""
+        The receipt itself stays as it is.  Of each kind (payment, settlement, agreement, weights)
+        the last one kept counts; the same again changes nothing.  Raises :class:`LedgerError` where
+        there is no such receipt, or no place in it."""
         kind, evidence = supplement_kind(found), supplement_json(found)
         original = self.get(receipt_id, as_made=True)
         with self._transaction() as db:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from opg_magic.receipt.document import signature_key, signature_of
 from opg_magic.receipt.form import digest
@@ -148,11 +148,7 @@ def later_parts(
             evidence = json.loads(row["evidence"])
         except (ValueError, TypeError, RecursionError):
             evidence = None
-        if not isinstance(evidence, dict) or row["kind"] not in (
-            "payment",
-            "settlement",
-            "agreement",
-        ):
+        if not isinstance(evidence, dict) or row["kind"] not in get_args(SupplementKind):
             raise Damaged("what was learnt later cannot be read")
         if row["tx_hash"] != evidence.get("tx_hash") or row["nonce"] != nonce:
             raise Damaged("what was learnt later is not what its columns say")

@@ -34,6 +34,7 @@ from opg_magic.models.evidence import (
     RequestEvidence,
     ResponseEvidence,
     SettlementTx,
+    WeightsEvidence,
 )
 from opg_magic.models.hosts import (
     Host,
@@ -118,6 +119,7 @@ __all__ = [
     "Trust",
     "Verdict",
     "VerdictStatus",
+    "WeightsEvidence",
     "format_units",
     "parse_units",
     "significant",

@@ -24,6 +24,7 @@ ClaimName = Literal[
     "payment",
     "settlement",
     "agreement",
+    "weights",
 ]
 
 #: The loosest policy that requires a claim; every stricter one requires it too.
@@ -117,6 +118,12 @@ CLAIMS: tuple[ClaimKind, ...] = (
         "with `--hosts 3`: how many hosts of different owners gave the same answer",
         part="agreement",
     ),
+    ClaimKind(
+        "weights",
+        "weights",
+        "the stated open weights, run again, give this answer; a statistic, never a proof",
+        part="weights",
+    ),
 )
 
 CLAIM_NAMES: tuple[ClaimName, ...] = tuple(kind.name for kind in CLAIMS)
@@ -161,6 +168,7 @@ class Basis(StrEnum):
 
     PROVEN = "proven"
     ASKED = "asked"
+    RE_RUN = "re-run"
     RECORDED = "recorded"
 
 
@@ -185,6 +193,11 @@ BASES: Mapping[Basis, BasisWords] = {
         "Asked live by {}",
         "asked now",
         "Asked of an RPC that you named yourself.",
+    ),
+    Basis.RE_RUN: BasisWords(
+        "Re-run by {}",
+        "re-run",
+        "The open weights were run again and compared: a statistic, never a proof.",
     ),
     Basis.RECORDED: BasisWords(
         "Author's word",

@@ -215,6 +215,43 @@ class AgreementEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsEvidence:
+    """One run of open weights over a call's request and its answer.
+
+    Hashes are SHA-256, lower-case hex: ``weights_sha256`` of the GGUF file, ``request_sha256`` of
+    the canonical request, ``answer_sha256`` of the answer's UTF-8 text.  ``tokens`` are the ids of
+    the answer's tokens; ``end`` says that the token which ends the answer was looked at too, after
+    them.  ``misses`` holds (index, rank, gap) of each that is not the model's first choice: its
+    rank from 2, and how far its log-probability is below the best, in millionths of a nat.
+
+    ``tolerance`` is the gap, in the same unit, that the runner allows for other processors and
+    versions.  At a temperature above 0, ``surplus`` is the answer's negative log-likelihood under
+    the sampler less its expected value (millionths of a nat), ``variance`` that of the surplus
+    (millionths of a square nat), ``outside`` how many tokens the sampler would never have drawn;
+    at 0 all three are None."""
+
+    model: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    template_sha256: str | None
+    runtime: str
+    top_k: int
+    top_p: str
+    min_p: str
+    request_sha256: str
+    answer_sha256: str
+    prompt_tokens: int
+    tokens: tuple[int, ...]
+    end: bool
+    misses: tuple[tuple[int, int, int], ...]
+    tolerance: int
+    surplus: int | None
+    variance: int | None
+    outside: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentEvidence:
     """The authorisation that covers the call (no signature), and what is known of its
     settlement."""
@@ -250,6 +287,9 @@ class Evidence:
     settlement_mode: SettlementMode = "private"
     settlement: BatchEvidence | IndividualEvidence | None = None
     agreement: AgreementEvidence | None = None
+    weights: WeightsEvidence | None = None
+    #: Why the weights that were to be run again were not: (code, reason), told by the caller.
+    weights_not_run: tuple[str, str] | None = None
     #: Ids of other receipts that claim the same payment transaction under another nonce (looked up
     #: by the caller).
     payment_seen_in: tuple[str, ...] = ()

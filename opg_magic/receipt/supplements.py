@@ -9,20 +9,29 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from opg_magic.models import AgreementEvidence, BatchEvidence, IndividualEvidence, SettlementTx
+from opg_magic.models import (
+    AgreementEvidence,
+    BatchEvidence,
+    IndividualEvidence,
+    SettlementTx,
+    WeightsEvidence,
+)
 from opg_magic.receipt.form import digest
 from opg_magic.receipt.parts.agreement import agreement_json
 from opg_magic.receipt.parts.payment import settled_json
 from opg_magic.receipt.parts.settlement import settlement_json
+from opg_magic.receipt.parts.weights import weights_json
 
-Supplement = SettlementTx | BatchEvidence | IndividualEvidence | AgreementEvidence
-SupplementKind = Literal["payment", "settlement", "agreement"]
+Supplement = SettlementTx | BatchEvidence | IndividualEvidence | AgreementEvidence | WeightsEvidence
+SupplementKind = Literal["payment", "settlement", "agreement", "weights"]
 
 
 def supplement_kind(found: Supplement) -> SupplementKind:
     """Which part of a receipt a supplement belongs to."""
     if isinstance(found, SettlementTx):
         return "payment"
+    if isinstance(found, WeightsEvidence):
+        return "weights"
     return "agreement" if isinstance(found, AgreementEvidence) else "settlement"
 
 
@@ -32,6 +41,8 @@ def supplement_json(found: Supplement) -> dict[str, Any]:
         return settled_json(found)
     if isinstance(found, AgreementEvidence):
         return agreement_json(found)
+    if isinstance(found, WeightsEvidence):
+        return weights_json(found)
     return settlement_json(found)
 
 
@@ -48,7 +59,7 @@ def with_supplements(
                 raise ValueError("the receipt has no payment that something could be added to")
             document["payment"]["settled"] = copy.deepcopy(dict(part))
         else:
-            if document[kind] is not None:
+            if document.get(kind) is not None:
                 raise ValueError(f"the receipt says already what its {kind} is")
             document[kind] = copy.deepcopy(dict(part))
     document["supersedes"] = original["digest"]
@@ -58,7 +69,7 @@ def with_supplements(
 
 def without_supplements(later: Mapping[str, Any]) -> dict[str, Any]:
     """The document that a later version must have been made from, with its computed digest."""
-    document = {k: v for k, v in later.items() if k not in ("digest", "supersedes")}
+    document = {k: v for k, v in later.items() if k not in ("digest", "supersedes", "weights")}
     document |= {"settlement": None, "agreement": None}
     if document["payment"] is not None:
         document["payment"] = {k: v for k, v in document["payment"].items() if k != "settled"}

@@ -11,6 +11,7 @@ from corpus import (
     cases_exchanges,
     cases_recorded,
     cases_signatures,
+    cases_weights,
 )
 from corpus.build import Case
 
@@ -29,5 +30,6 @@ def all_cases() -> Iterator[Case]:
         cases_edits.edits,
         cases_edits.unreadable,
         cases_recorded.recorded,
+        cases_weights.weights,
     ):
         yield from part()

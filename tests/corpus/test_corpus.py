@@ -28,7 +28,32 @@ JLPM = Path(sys.executable).parent / "jlpm"
 pytestmark = pytest.mark.xdist_group("corpus")
 
 #: Attacks that a receipt by itself can carry; the others need a network, a ledger or a screen.
-CARRIED = {1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 22, 23, 24, 25, 30, 40}
+CARRIED = {
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    22,
+    23,
+    24,
+    25,
+    30,
+    *range(31, 36),
+    40,
+}
 
 
 @cache

@@ -19,6 +19,10 @@ TOP = {"__init__.py", "api.py", "errors.py", "py.typed"}
 #: Built into the package by npm, and not tracked; no code imports it.
 BUILT = {"labextension", "__pycache__"}
 
+# Faults that are known.  Both sets only shrink, and end empty.
+STILL_BACK: set[tuple[str, str]] = set()
+STILL_CIRCLES: set[frozenset[str]] = set()
+
 
 @pytest.fixture(scope="module")
 def graph() -> rooms.Graph:
@@ -34,7 +38,7 @@ def test_at_the_top_stand_the_rooms_and_nothing_else() -> None:
 
 
 def test_no_import_runs_back(graph: rooms.Graph) -> None:
-    assert rooms.back(graph) == set()
+    assert rooms.back(graph) == STILL_BACK
 
 
 def test_the_simulated_network_is_used_by_nobody(graph: rooms.Graph) -> None:
@@ -51,7 +55,7 @@ def test_no_modules_of_a_room_import_each_other_in_a_circle(graph: rooms.Graph) 
             if rooms.room(module) == name
         }
         found |= set(rooms.circles(inside))
-    assert not found
+    assert found == STILL_CIRCLES
 
 
 def test_no_rooms_use_each_other_in_a_circle() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support import chains, signing
 from support.receipts import receipt
+from support.runs import run_over
 
 from opg_magic.models import CLAIMS, Evidence
 from opg_magic.receipt import parts
@@ -26,6 +27,7 @@ def full() -> Evidence:
         payment=chains.payment(settled=chains.settled()),
         settlement=chains.batch(found),
         agreement=chains.agreement(receipt()),
+        weights=run_over(found, [(3, 2, 250_000)]),
     )
 
 

@@ -10,6 +10,7 @@ import { check as request } from './request';
 import { check as response } from './response';
 import { check as settlement } from './settlement';
 import { check as signature } from './signature';
+import { check as weights } from './weights';
 import { Claim, Evidence } from './shared';
 import { ClaimName } from './table';
 import { Trust } from '../trust';
@@ -26,5 +27,6 @@ export const CHECKS: Readonly<Record<ClaimName, Check>> = {
   channel,
   payment,
   settlement,
-  agreement
+  agreement,
+  weights
 };

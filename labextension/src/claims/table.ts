@@ -10,7 +10,8 @@ export const CLAIM_NAMES = [
   'channel',
   'payment',
   'settlement',
-  'agreement'
+  'agreement',
+  'weights'
 ] as const;
 
 export type ClaimName = (typeof CLAIM_NAMES)[number];
@@ -19,7 +20,7 @@ export type ClaimName = (typeof CLAIM_NAMES)[number];
 export type Status = 'passed' | 'failed' | 'pending' | 'missing' | 'not_applicable';
 
 /** What the reader relies on for one claim, best first. */
-export type Basis = 'proven' | 'asked' | 'recorded';
+export type Basis = 'proven' | 'asked' | 're-run' | 'recorded';
 
 /** The verdict's word. Simulated is a flag beside it, never a status. */
 export type VerdictStatus = 'VERIFIED' | 'PARTIAL' | 'UNVERIFIED' | 'FAILED';
@@ -50,5 +51,6 @@ export const STATUS_WORDS: Readonly<Record<Status, string>> = {
 export const BASIS_WORDS: Readonly<Record<Basis, readonly [string, string]>> = {
   proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
   asked: ['asked now', 'Asked of an RPC that you named yourself.'],
+  're-run': ['re-run', 'The open weights were run again and compared: a statistic, never a proof.'],
   recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
 };

@@ -1,0 +1,144 @@
+"""The weights claim: these open weights give this answer for this request (attacks 31 to 35).
+
+A statistic with a known false-alarm rate (docs/weights.md), never a proof: other weights may give
+the same short answer.  What is judged are the figures of one run
+(:mod:`opg_magic.weights.check`).
+
+At temperature 0 every token should be the model's first choice.  Another processor or version
+rounds otherwise, so that a near tie falls to the other side: a gap up to ``tolerance`` is allowed,
+and of all that goes beyond, together as much again.  At a higher temperature the answer's
+likelihood under the sampler is compared with what the model itself would have on average."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from opg_magic.errors import MalformedMessage
+from opg_magic.models import Basis, Claim, Evidence, Trust, WeightsEvidence, strict_json
+from opg_magic.verify._claims import failed, missing, not_applicable, passed
+
+#: Gap that other processors and versions of llama.cpp made between two tokens, in millionths of a
+#: nat; and the gap where host and verifier have the same build.
+ANY_RUNTIME = 300_000
+SAME_RUNTIME = 20_000
+#: Each so many tokens may add as much again to what goes beyond the tolerance.
+_TOKENS = 300
+#: How many standard deviations the likelihood of an answer may be from its mean.
+_DEVIATIONS = 4.5
+#: Tokens that an honest sampler may seem never to draw: texts cut into tokens in another way.
+_OUTSIDE = 2
+#: A model's first choices, in the words of a failure.
+_FIRST = 5
+
+
+def check(evidence: Evidence, trust: Trust) -> Claim:
+    """Whether the stated weights give this answer.
+
+    Facts: ``weights_sha256``, ``runtime``, ``tokens`` (how many were compared), ``first`` (how many
+    are the model's first choice), ``largest_gap`` (millionths of a nat)."""
+    run = evidence.weights
+    if run is None:
+        return _without(evidence)
+    basis = Basis.RE_RUN if not trust.reader or "weights" in trust.asked else Basis.RECORDED
+    count = len(run.tokens) + run.end
+    facts: dict[str, Any] = {
+        "weights_sha256": run.weights_sha256,
+        "runtime": run.runtime,
+        "tokens": count,
+        "first": count - len(run.misses),
+        "largest_gap": max((gap for _, _, gap in run.misses), default=0),
+    }
+    fault = _fault(evidence, run)
+    if fault is not None:
+        sentence = "The run of the weights is not about this answer."
+        return failed("weights", Basis.PROVEN, sentence, *fault, **facts)
+    return (_sampled if _heated(evidence) else _greedy)(run, basis, facts)
+
+
+def _without(evidence: Evidence) -> Claim:
+    code, reason = evidence.weights_not_run or ("not-run", "no run of open weights is kept here")
+    if code in {"not-run", "closed", "forced"}:
+        return not_applicable("weights", "No weights were run again.", code, reason)
+    return missing("weights", "The weights could not be run again.", code, reason)
+
+
+def _greedy(run: WeightsEvidence, basis: Basis, facts: dict[str, Any]) -> Claim:
+    count, first = facts["tokens"], facts["first"]
+    beyond = sum(max(0, gap - run.tolerance) for _, _, gap in run.misses)
+    # beyond > tolerance x (1 + count / 300), in whole numbers.
+    if beyond * _TOKENS > run.tolerance * (_TOKENS + count):
+        far = sum(rank > _FIRST for _, rank, _ in run.misses)
+        reason = f"{count - first} of {count} tokens are not the first choice of these weights"
+        if far:
+            reason = f"{far} of {count} tokens are not among the first {_FIRST} of these weights"
+        sentence = "These weights do not give this answer."
+        return failed("weights", basis, sentence, "other-weights", reason, **facts)
+    sentence = f"{first} of {count} tokens are the model's first choice"
+    if first < count:
+        sentence += f", the others at most {_nats(facts['largest_gap'])} nats from it"
+    return passed("weights", basis, f"{sentence}.", **facts)
+
+
+def _sampled(run: WeightsEvidence, basis: Basis, facts: dict[str, Any]) -> Claim:
+    count = facts["tokens"]
+    surplus, variance, outside = run.surplus or 0, run.variance or 0, run.outside or 0
+    if outside > _OUTSIDE + count // 100:
+        reason = f"{outside} of {count} tokens would never be drawn at this temperature"
+        sentence = "These weights do not give this answer."
+        return failed("weights", basis, sentence, "other-weights", reason, **facts)
+    # (surplus / 10^6)^2 > D^2 x variance / 10^6; one nat more for rounding where there is no
+    # choice.
+    bound = _DEVIATIONS * _DEVIATIONS * (variance * 1e6 + 1e12)
+    if float(surplus) * float(surplus) > bound:
+        way = "less" if surplus > 0 else "more"
+        reason = f"the answer is far {way} likely than answers of these weights are"
+        sentence = "These weights, at this temperature, do not give this answer."
+        return failed("weights", basis, sentence, "unlikely", reason, **facts)
+    sentence = f"The {count} tokens are as likely as those that these weights draw."
+    return passed("weights", basis, sentence, **facts)
+
+
+def _fault(evidence: Evidence, run: WeightsEvidence) -> tuple[str, str] | None:
+    """(code, reason): the run contradicts itself, or is about another call."""
+    if run.request_sha256 != hashed(evidence.request.canonical):
+        return "not-ours", "the request that was run is not this one"
+    if evidence.response.text is None or evidence.response.tool_calls is not None:
+        return "not-ours", "the call has no text that weights could have given"
+    if run.answer_sha256 != hashed(evidence.response.text):
+        return "not-ours", "the answer that was run is not this one"
+    count = len(run.tokens) + run.end
+    if count == 0:
+        return "format", "no token was compared"
+    before = -1
+    for at, rank, _ in run.misses:
+        if not before < at < count or rank < 2:
+            return "format", "the figures of the run contradict each other"
+        before = at
+    figures = (run.surplus, run.variance, run.outside)
+    if any((figure is None) == _heated(evidence) for figure in figures):
+        return "format", "the figures are not those of this temperature"
+    return None
+
+
+def hashed(text: str) -> str:
+    """SHA-256 of a text's UTF-8 bytes, lower-case hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _heated(evidence: Evidence) -> bool:
+    """Whether a temperature above 0 was signed; not where the request cannot be read."""
+    try:
+        request = strict_json.loads(evidence.request.canonical)
+    except MalformedMessage:
+        return False
+    value = request.get("temperature", 0) if isinstance(request, dict) else 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value > 0
+
+
+def _nats(gap: int) -> str:
+    """Millionths of a nat, rounded up to hundredths."""
+    hundredths = -(-gap // 10_000)
+    return f"{hundredths // 100}.{hundredths % 100:02d}"

@@ -57,7 +57,7 @@ format: $(VENV)/.stamp-test ## put the code into its form
 	@$(BIN)/ruff format
 
 lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simulated network
-	@$(BIN)/python scripts/labextension.py --optional
+	@$(BIN)/python scripts/labextension.py --quick --optional
 	@$(BIN)/python scripts/lab.py
 
 bench: $(VENV)/.stamp-test .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json

@@ -15,7 +15,7 @@ import { Receipt } from './receipt';
 import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SIMULATED, SIMULATED, UNMET } from './vocabulary';
 
 export { beginnings, rule } from './faceanswer';
-export { REMARKS, Texts, Type } from './figures';
+export { REMARKS, type Texts, type Type } from './figures';
 
 /** This form, as the line between answer and card names it. */
 const FORM = 'card 3';

@@ -4,6 +4,7 @@ without Node gets."""
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -82,6 +84,55 @@ def test_wheel_and_sdist_bring_the_prebuilt_labextension(
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert any(name.startswith("opg_magic/labextension/static/remoteEntry.") for name in names)
     assert "labextension/yarn.lock" in names
+
+
+def build_script(root: Path) -> ModuleType:
+    """``scripts/labextension.py`` of the clone ``root``, as a module."""
+    spec = importlib.util.spec_from_file_location("building", root / "scripts" / "labextension.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@needs_node
+def test_the_quick_build_of_a_clone_is_what_a_release_brings(
+    labextension: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chunk by chunk, with the compiler and the bundler alone.  The entry's name hashes its
+    folder."""
+    clone = clone_to(tmp_path / "clone")
+    building = build_script(clone)
+    building.quick()
+    said = capsys.readouterr().out
+    for name in ("1 of 3: packages", "2 of 3: compile", "3 of 3: bundle"):
+        assert name in said
+    there = {path.name for path in (building.STAGE / "node_modules").iterdir()}
+    assert "jest" not in there and "mermaid" not in there and "react" not in there
+    released, made = (
+        {
+            path.name: path.read_bytes()
+            for path in (folder / "static").iterdir()
+            if not path.name.startswith("remoteEntry.")
+        }
+        for folder in (labextension / "labextensions" / "opg-magic", building.BUILT)
+    )
+    assert made == released
+    (entry,) = building.BUILT.glob("static/remoteEntry.*.js")
+    package = json.loads((building.BUILT / "package.json").read_text(encoding="utf-8"))
+    assert package["jupyterlab"]["_build"]["load"] == f"static/{entry.name}"
+    assert (
+        package["dependencies"]
+        == json.loads((clone / "labextension" / "package.json").read_text(encoding="utf-8"))[
+            "dependencies"
+        ]
+    )
+
+
+def test_the_quick_build_needs_nothing_that_jupyterlab_brings() -> None:
+    package = json.loads((ROOT / "labextension" / "package.json").read_text(encoding="utf-8"))
+    tools = build_script(ROOT).tools_of(package)["dependencies"]
+    assert set(tools) == {"@jupyter/builder", "@noble/curves", "@noble/hashes", "typescript"}
 
 
 @needs_node

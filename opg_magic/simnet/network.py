@@ -40,6 +40,7 @@ from opg_magic.simnet.host.host import Host, host_named
 from opg_magic.simnet.keys import Keys, load_or_create
 from opg_magic.simnet.model.interface import Model
 from opg_magic.simnet.model.scripted import ScriptedModel
+from opg_magic.simnet.oblivious.relay import Relay
 from opg_magic.simnet.payment.facilitator import Facilitator
 from opg_magic.simnet.payment.terms import DEFAULT, Rhythm, Terms, rhythm, terms_named
 from opg_magic.simnet.settlement.relay import Batch, BatchLimits, BlobStore, Settler
@@ -102,6 +103,7 @@ class SimNetwork:
         self.blobs = BlobStore()
         self._batch_limits = batch_limits
         self._settler: Settler | None = None
+        self.relay = Relay(lambda: self.hosts, on_activity=on_activity)
         self._servers: list[RpcServer] = []
         self._urls: tuple[str, ...] = ("", "")
         self._control = Control(self, on_client=on_client, on_down=on_down)
@@ -128,6 +130,7 @@ class SimNetwork:
             self._urls = await self._serve_chains()
             await self.blobs.start()
             await self._start_hosts()
+            await self.relay.start()
             await self._control.start()
         except BaseException:
             await self.stop()
@@ -161,7 +164,7 @@ class SimNetwork:
         await asyncio.gather(*(host.stop() for host in self.hosts), return_exceptions=True)
         if self._settler is not None:
             await self._settler.close()
-        await self.blobs.stop()
+        await asyncio.gather(self.blobs.stop(), self.relay.stop())
         await self._control.stop()
         await asyncio.gather(*(server.stop() for server in self._servers), return_exceptions=True)
         await self._model.close()
@@ -222,6 +225,7 @@ class SimNetwork:
                 host.certificate.der,
                 host.attest(None),
             )
+            registry.list_sealing_key(host.tee_id, host.sealing.config())
             # Registration counts as the first sign of life.
             host.last_heartbeat = time.time()
 
@@ -314,6 +318,8 @@ class SimNetwork:
             "settlement_relay": deploy.SETTLEMENT_RELAY,
             "settlement_sender": self.settler.address,
             "blob_store": self.blobs.url,
+            "relay": self.relay.url,
+            "relay_token": self.relay.own.token.reveal(),
             "root_sha256": self.keys.authority.root_sha256,
             "root_pem": str(self.keys.root_pem),
             "wallet_key_file": str(self.keys.payer_file),

@@ -14,27 +14,9 @@ from typing import Any
 import pytest
 from support.simnet import RunningSimnet
 
-VERSION = "1.1.4"
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("ask_with_sdk.py")
 
 pytestmark = pytest.mark.sdk
-
-
-@pytest.fixture(scope="module")
-def sdk_python() -> Path:
-    """The interpreter of the SDK's own environment, with exactly the release that we mean."""
-    folder = Path(os.environ.get("OPG_SDK_VENV") or ROOT / ".venvs" / "sdk")
-    python = folder / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no official SDK: `make test` makes {folder}; or set OPG_SDK_VENV")
-    show = "import importlib.metadata as m; print(m.version('opengradient'))"
-    found = subprocess.run([python, "-c", show], capture_output=True, text=True, check=False)
-    if found.stdout.strip() != VERSION:
-        pytest.skip(
-            f"{folder} holds opengradient {found.stdout.strip() or 'nothing'}, wanted is {VERSION}"
-        )
-    return python
 
 
 def ask(python: Path, simnet: RunningSimnet, **changes: str) -> subprocess.CompletedProcess[str]:

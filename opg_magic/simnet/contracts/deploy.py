@@ -230,6 +230,12 @@ class RegistryAdmin:
         self.contract.send(owner_key, "registerTEE", *arguments)
         return "0x" + keccak256(public_key).hex()
 
+    def list_sealing_key(
+        self, tee_id: str | bytes, config: tuple[int, int, int, int, bytes, bytes]
+    ) -> Receipt:
+        """List a host's key for sealed requests: key id, KEM, KDF, AEAD, public key, all of it."""
+        return self.contract.send(self._key, "setOHTTPConfig", _word(tee_id), *config)
+
     def enable(self, tee_id: str | bytes) -> Receipt:
         return self.contract.send(self._key, "enableTEE", _word(tee_id))
 

@@ -158,6 +158,16 @@ class Honest:
         """An answer that is not streamed, to bytes."""
         return write_document(document)
 
+    def envelope(self, status: int, answer: bytes) -> bytes:
+        """What is sealed of an answer that is not streamed: itself, or an error with its status."""
+        if status == 200:
+            return answer
+        try:
+            body = json.loads(answer)
+        except ValueError:
+            body = {"error": "Request processing failed"}
+        return json.dumps({"status": status, "body": body}).encode()
+
     def usage(self, usage: Usage) -> Usage | None:
         """The tokens as the provider counted them; None: it did not say, so that nothing can be
         charged."""

@@ -26,6 +26,7 @@ from opg_magic.simnet.host.conduct import Honest
 from opg_magic.simnet.host.identity import Certificate, Signer
 from opg_magic.simnet.host.steps import TOKEN_USD, Steps
 from opg_magic.simnet.model.interface import Model
+from opg_magic.simnet.oblivious.unsealing import SEALED_PATH, SealingIdentity, Unsealing
 from opg_magic.simnet.payment.facilitator import (
     Facilitator,
     PaymentInvalid,
@@ -83,6 +84,8 @@ class Host:
         self.payment_address = payment_address
         self.signer = Signer.create()
         self.certificate = Certificate.create(f"{name}.simulated.invalid")
+        self.sealing = SealingIdentity()
+        self.unsealing = Unsealing(self.sealing)
         self.neighbours: list[Host] = []
         self.cheat = Honest()
         self.released = asyncio.Event()
@@ -130,6 +133,7 @@ class Host:
         app.router.add_get(_ATTESTATION, self._attestation)
         app.router.add_post(CHAT_PATH, self._infer)
         app.router.add_post(COMPLETION_PATH, self._infer)
+        app.router.add_post(SEALED_PATH, self._sealed)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         # No tickets: a resumed session would show no certificate, so that a cheat with another one
@@ -149,6 +153,7 @@ class Host:
         """Stop listening and drop what is open."""
         self.released.set()
         await self.sessions.close()
+        await self.unsealing.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -312,9 +317,14 @@ class Host:
             answer.headers["X-Upto-Session"] = session.id.reveal()
         return answer
 
+    async def _sealed(self, request: web.Request) -> web.StreamResponse:
+        return await self.unsealing.answer(request, self.endpoint, self.cheat)
+
     async def _paid(self, request: web.Request) -> Session | web.Response:
         """The session that pays for this request, or the 402 that asks for one."""
         session_id = request.headers.get("X-Upto-Session")
+        if session_id and self.unsealing.pays(session_id):
+            return self.unsealing.tab
         if session_id:
             found = (
                 self.sessions.resume(session_id, request.method, request.path)

@@ -1,5 +1,6 @@
 """What the browser knows of the program's own tables, as TypeScript.
 
+- ``says.ts``: the words of the card;
 - ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
 - ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
 - ``receipt-types.ts``: the types of a receipt's document.
@@ -27,6 +28,7 @@ def files() -> dict[Path, str]:
 
     texts = {
         "vocabulary.ts": source(),
+        "says.ts": says(),
         "claims/table.ts": claim_tables.table(),
         "claims/checks.ts": claim_tables.checks(),
         "receipt-types.ts": receipt_types.source(schema()),
@@ -65,13 +67,12 @@ def source() -> str:
         _constant("SETTINGS", "readonly INamed[]", settings),
         _constant("NETWORKS", "readonly string[]", completion.networks()),
         _constant("MODELS", "readonly string[]", list(prices.load().models)),
-        *_card(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _card() -> list[str]:
-    """The words of the card, which its two judges and the page have in common."""
+def says() -> str:
+    """says.ts: the words of the card, which its two judges and the page have in common."""
     from opg_magic.receipt.face import third
 
     named = {
@@ -87,12 +88,16 @@ def _card() -> list[str]:
         "NOT_KNOWN": ("What no check says.", third.NOT_KNOWN),
         "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
     }
-    return [
+    parts = [
         f"/** {meaning} */\nexport const {name}"
         + (": Readonly<Record<string, string>>" if isinstance(value, dict) else "")
         + f" = {json.dumps(value, ensure_ascii=False, indent=2)};"
         for name, (meaning, value) in named.items()
     ]
+    head = (
+        "/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py: do not edit. */"
+    )
+    return "\n\n".join([head, *parts]) + "\n"
 
 
 FLAG = """/**

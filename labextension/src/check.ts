@@ -8,6 +8,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import type { Finding } from './findings';
 import { NotLoaded, part } from './load';
+import { AskLedger, IOwn, OwnLedger } from './own';
 import { Pace } from './pace';
 import { Policy, policyNamed } from './policy';
 import { computedDigest, readReceipt, Receipt, RegistryPart, UnreadableReceipt } from './receipt';
@@ -46,6 +47,8 @@ export interface IJudged {
   readonly error: string | null;
   readonly verdict: Verdict | null;
   readonly findings: readonly Finding[];
+  /** What the reader's own kernel asked, where the reader's own ledger holds this very receipt. */
+  readonly own?: IOwn | null;
 }
 
 /** Asks the reader's own RPC for a host's entry at a block; rejects with words for a person. */
@@ -75,6 +78,7 @@ export class Checker {
   private _reader: IReader = DEFAULT_READER;
   private _policy: Policy = policyNamed('default');
   private _ask: AskRegistry | null = null;
+  private _own: OwnLedger | null = null;
   private readonly _ownRoots = new Set<string>();
   private _payees: readonly string[] = [];
   private readonly _asked = new Map<string, Asked>();
@@ -133,8 +137,18 @@ export class Checker {
     this._ask = ask;
   }
 
+  /** Who tells which receipts the reader's own kernels wrote. */
+  setLedger(ask: AskLedger | null): void {
+    const changes = ask !== null || this._own !== null;
+    this._own = ask === null ? null : new OwnLedger(ask);
+    if (changes) {
+      this.forget();
+    }
+  }
+
   /** Judge everything anew. */
   forget(): void {
+    this._own?.forget();
     this._question++;
     this._verdicts.clear();
     this._underWay.clear();
@@ -171,6 +185,9 @@ export class Checker {
   }
 
   async judgeRead(receipt: Receipt, seen: Seen = {}): Promise<IJudged> {
+    if (this._own?.known(receipt) === undefined) {
+      await this._own?.of(receipt);
+    }
     const key = this._key(receipt, seen);
     const known = this._verdicts.get(key);
     if (known !== undefined) {
@@ -215,6 +232,14 @@ export class Checker {
       isAsked && evidence.registry !== null
         ? { asked: ['registry'], registry: [evidence.registry.chain_id, evidence.registry.contract] }
         : {};
+    const own = this._own?.known(receipt) ?? null;
+    if (own !== null) {
+      const { registry } = evidence;
+      asking = {
+        asked: [...(asking.asked ?? []), ...own.asked],
+        registry: asking.registry ?? (registry !== null && own.asked.includes('registry') ? [registry.chain_id, registry.contract] : null)
+      };
+    }
     let verdict: Verdict;
     try {
       const { compareAnswers, documentFindings, verify } = await verifier();
@@ -241,7 +266,9 @@ export class Checker {
       return { receipt, error: why, verdict: null, findings };
     }
     findings.push(...savedFindings(receipt, verdict));
-    const judged: IJudged = { receipt, error: null, verdict, findings };
+    // What was asked just now is not what the kernel asked.
+    const kernels = own !== null && isAsked ? { ...own, asked: own.asked.filter(name => name !== 'registry') } : own;
+    const judged: IJudged = { receipt, error: null, verdict, findings, own: kernels };
     if (question === this._question && key === this._key(receipt, seen)) {
       if (this._verdicts.size >= MOST_REMEMBERED) {
         this._verdicts.clear();
@@ -297,7 +324,8 @@ export class Checker {
   private _key(receipt: Receipt, seen: Seen): string {
     const state = [receipt, ...comparedWith(receipt)].map(one => stateOf(this._asked.get(registryKey(one) ?? ''))).join();
     // The stated digest is not part of the computed one.
-    return [computedDigest(receipt), receipt.digest, state, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? []), '|', ...(seen.memberDigests ?? [])].join(' ');
+    const own = this._own?.known(receipt)?.at ?? '';
+    return [computedDigest(receipt), receipt.digest, state, own, ...(seen.signatureIn ?? []), '|', ...(seen.paymentIn ?? []), '|', ...(seen.memberDigests ?? [])].join(' ');
   }
 }
 

@@ -12,7 +12,7 @@ import * as second from './face2';
 import { beside, body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SIMULATED, SIMULATED, UNMET } from './vocabulary';
+import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
 
 export { beginnings, rule } from './faceanswer';
 export { REMARKS, type Texts, type Type } from './figures';
@@ -85,7 +85,7 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
   const hosts = verified ? compared(receipt) : null;
   const [state, tone] = stateOf(receipt, answered, simulated, hosts);
   const rests = [verified ? '' : why(receipt, answered, show), checked === null ? '' : `checked by ${AUTHOR}, ${clock(checked.at)}`];
-  const figures = [...who(receipt, hosts), cost(receipt, simulated), duration(receipt.sent_at, receipt.received_at)];
+  const figures = [...who(receipt, hosts), `${cost(receipt, simulated)}${hosts === null ? '' : ' for this answer'}`, duration(receipt.sent_at, receipt.received_at)];
   return {
     tone,
     state,

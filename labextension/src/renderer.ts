@@ -10,27 +10,20 @@ import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import { checker, IJudged, unreadable } from './check';
-import { Claim } from './claims/shared';
-import { copyButton, h, verbatim } from './dom';
-import type { IFact } from './evidence';
-import { Finding, inert, showsNoAnswer, shownFindings, signedText } from './findings';
+import { h, verbatim } from './dom';
+import { rendered } from './fold';
+import { showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
 import { looker, Looker, readBundle } from './notebook';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
-import { Verdict } from './verdict';
 import * as words from './words';
 
 type Bundle = Readonly<Record<string, unknown>>;
 
-/** Which parts of which cards stand open: what is scrolled out and in again looks as it was left. */
-const opened = new Map<string, boolean>();
-const MOST_OPENED = 1000;
-/** Most characters of one piece of evidence that are shown; its button copies all of it. */
-const SHOWN = 4000;
-
-/** Looked at by few, and then once. */
-const evidencePart = part(() => import('./evidence'));
+/** What draws the line under an answer. */
+const linePart = part(() => import('./cardline'));
+type Line = typeof import('./cardline');
 
 export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _parser: IRenderMime.IMarkdownParser | null;
@@ -95,7 +88,10 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     const turn = ++this._turn;
     const receipt = this._read();
     if (receipt instanceof UnreadableReceipt) {
-      this._show(unreadable(receipt), null);
+      const line = await drawing();
+      if (turn === this._turn && !this.isDisposed) {
+        this._show(unreadable(receipt), null, line);
+      }
       return;
     }
     const scope = checker.scopeAt(this.node);
@@ -104,11 +100,11 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     let judged = checker.recall(receipt, seen);
     if (judged === null) {
       if (this._shown === '') {
-        this._show({ receipt, error: null, verdict: null, findings: [] }, null);
+        this._show({ receipt, error: null, verdict: null, findings: [] }, null, null);
       }
       judged = await checker.judgeRead(receipt, seen);
     }
-    const looking = await looker();
+    const [looking, line] = await Promise.all([looker(), drawing()]);
     const shown = shownFindings(this._bundle, this._metadata, receipt, looking.comparedTexts);
     const around = scope?.around(this.node, computedDigest(receipt)) ?? [];
     shown.push(...around.filter(finding => !shown.some(own => own.code === finding.code)));
@@ -117,7 +113,7 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     }
     const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt);
     if (turn === this._turn && !this.isDisposed) {
-      this._show(judged, answer, looking);
+      this._show(judged, answer, line, looking);
     }
   }
 
@@ -135,16 +131,19 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     return this._answer.node;
   }
 
-  private _show(judged: IJudged, answer: HTMLElement | null, looking: Looker | null = null): void {
+  private _show(judged: IJudged, answer: HTMLElement | null, line: Line | null, looking: Looker | null = null): void {
     const key = JSON.stringify([
       judged.receipt?.digest,
       judged.error,
       judged.verdict?.label,
       Object.values(judged.verdict?.claims ?? {}).map(claim => [claim.name, claim.status, claim.basis, claim.sentence, claim.reason]),
       judged.findings,
+      judged.own?.at,
+      words.hostNames.size,
       answer !== null && this._answer?.text,
       checker.reader.explorers,
-      this._file
+      this._file,
+      line !== null
     ]);
     if (key === this._shown) {
       return;
@@ -152,216 +151,28 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this._shown = key;
     const head = words.headline(judged);
     const name = judged.receipt === null ? 'Receipt' : `Receipt ${judged.receipt.id}`;
-    this.node.setAttribute('aria-label', `${name}: ${head.text.replace(/[✓✗◐!–…] /g, '')}`);
+    const state = head.text.replace(/[✓✗◐!–…] /g, '');
+    this.node.setAttribute('aria-label', `${name}: ${state}${head.simulated ? ', simulated network' : ''}`);
     this.node.dataset.opgTone = head.tone;
     this.node.replaceChildren(
-      ...(judged.receipt !== null && words.isOtherCall(judged) ? [asked(judged.receipt, looking)] : []),
+      ...(judged.receipt !== null && words.isOtherCall(judged) && line !== null ? [line.asked(judged.receipt, looking)] : []),
       ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
-      card(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
+      (line?.card ?? bareCard)(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
     );
   }
 }
 
-interface IContext {
-  /** The answer is not on show; what the reader may do about it stands on the card. */
-  readonly hidden: boolean;
-  /** The notebook's name now. */
-  readonly file: string | null;
-  readonly parser: IRenderMime.IMarkdownParser | null;
-}
-
-/** Where the cell above may say something else: all that was asked, in the words that were signed. */
-function asked(receipt: Receipt, looking: Looker | null): HTMLElement {
-  const all = looking?.askedOf?.(receipt) ?? null;
-  const shown = (text: string): string =>
-    inert(text.length > SHOWN ? `${text.slice(0, SHOWN)}… (${text.length} characters; all of them under “Evidence”)` : text);
-  return h(
-    'div',
-    { class: 'opg-asked' },
-    h('b', {}, 'Asked, as it was signed:'),
-    ` ${shown(all?.prompt ?? '(no prompt that can be read)')}`,
-    ...(all === null ? [] : (looking?.besideThePrompt?.(all) ?? [])).map(([what, text]) => h('div', {}, h('b', {}, `With ${inert(what)}:`), ` ${shown(text)}`))
-  );
-}
-
-function card(judged: IJudged, head: words.IHeadline, context: IContext): HTMLElement {
-  const tone = head.tone !== 'bad' && (words.isOtherCall(judged) || words.isUnclear(judged)) ? 'warn' : head.tone;
-  const box = `opg-card opg-tone-${tone}${head.simulated ? ' opg-simulated' : ''}`;
-  const line = [
-    h('b', { class: 'opg-headline' }, head.text),
-    h('span', { class: 'opg-facts' }, words.summary(judged).map(fact => ` · ${unbroken(fact)}`).join(''))
-  ];
-  const { receipt, verdict } = judged;
-  if (receipt === null || verdict === null) {
-    return h('div', { class: box }, ...line);
+async function drawing(): Promise<Line | null> {
+  try {
+    return await linePart();
+  } catch {
+    return null;
   }
-  const expanded = words.isWithheld(judged) || head.tone === 'bad' || head.tone === 'warn' && verdict.status === 'UNVERIFIED';
-  return foldable(`${receipt.digest} card`, { class: box }, h('summary', {}, ...line), expanded, () => [
-    claimsTable(words.orderedClaims(verdict)),
-    ...judged.findings.map(findingLine),
-    ...notes(receipt, verdict, context.file),
-    ...(context.hidden ? [hiddenText(judged, receipt, context)] : []),
-    foldable(
-      `${receipt.digest} evidence`,
-      { class: 'opg-evidence' },
-      h('summary', {}, 'Evidence: hashes, key, block, transaction, proof'),
-      false,
-      () => [evidence(receipt, verdict)]
-    )
-  ]);
 }
 
-/** An answer's text as Markdown; as it is where what renders it could not be loaded. */
-async function rendered(text: string, parser: IRenderMime.IMarkdownParser | null): Promise<HTMLElement> {
-  return (await looker()).renderMarkdown?.(text, parser) ?? verbatim(text);
-}
-
-/** A short fact (a sum, a time) stays on one line. */
-function unbroken(fact: string): string {
-  return fact.length > 28 ? fact : fact.replace(/ /g, '\u00a0');
-}
-
-/** `<details>` whose content is made when it is first opened, and which stays as it was left. */
-function foldable(
-  key: string | null,
-  attributes: Readonly<Record<string, string>>,
-  summary: HTMLElement,
-  expanded: boolean,
-  content: () => HTMLElement[]
-): HTMLDetailsElement {
-  const details = h('details', attributes, summary);
-  let made = false;
-  const fill = (): void => {
-    if (!made) {
-      made = true;
-      details.append(h('div', { class: 'opg-body' }, ...content()));
-    }
-  };
-  if ((key !== null ? opened.get(key) : undefined) ?? expanded) {
-    details.open = true;
-    fill();
-  }
-  details.addEventListener('toggle', () => {
-    if (details.open) {
-      fill();
-    }
-    if (key !== null) {
-      if (opened.size >= MOST_OPENED) {
-        opened.clear();
-      }
-      opened.set(key, details.open);
-    }
-  });
-  return details;
-}
-
-function claimsTable(claims: readonly Claim[]): HTMLElement {
-  return h(
-    'table',
-    { class: 'opg-claims' },
-    h('caption', { class: 'opg-unseen' }, 'What was checked, how it came out, and what that rests on'),
-    h('tbody', {}, ...claims.map(claimRow))
-  );
-}
-
-function claimRow(claim: Claim): HTMLElement {
-  const reason = claim.status === 'passed' || !claim.reason ? '' : ` ${words.sentence(words.told(claim.reason))}`;
-  const basis = claim.basis === null ? null : words.BASES[claim.basis][1];
-  return h(
-    'tr',
-    { class: `opg-claim opg-${claim.status}`, 'data-claim': claim.name, 'data-status': claim.status },
-    h(
-      'th',
-      { scope: 'row' },
-      h('span', { class: 'opg-symbol', 'aria-hidden': 'true' }, words.MARKS[claim.status]),
-      `\u00a0${claim.name}`,
-      h('span', { class: 'opg-unseen' }, ` ${words.STATUS_WORDS[claim.status]}`)
-    ),
-    h('td', {}, words.told(claim.sentence), reason),
-    h('td', { class: 'opg-basis', title: basis }, words.basisWords(claim))
-  );
-}
-
-function findingLine(finding: Finding): HTMLElement {
-  return h('p', { class: `opg-note opg-finding-${finding.level}` }, `${words.SIGNS[finding.level]}${words.told(finding.message)}`);
-}
-
-function notes(receipt: Receipt, verdict: Verdict, file: string | null): HTMLElement[] {
-  const note = (...children: (string | Node)[]): HTMLElement => h('p', { class: 'opg-note' }, ...children);
-  const said: HTMLElement[] = [];
-  if (verdict.simulated || receipt.network.simulated) {
-    said.push(note('Simulated network: no hardware vouches for it, and no real money moved.'));
-  }
-  said.push(note(words.NOT_PROVEN));
-  const { checked } = receipt;
-  const then =
-    checked === null
-      ? "The author's kernel did not judge it."
-      : `The author's kernel said ${checked.verdict.toLowerCase()} at ${words.clock(checked.at)} (policy ${words.oneLine(checked.policy, 40)}); that is history.`;
-  said.push(note(`${words.checkedHere(new Date())}, under policy ${words.oneLine(verdict.policy, 40)}. ${then}`));
-  const command = words.command(receipt, file);
-  said.push(note('Check it yourself: ', h('code', { class: 'opg-command' }, command), ' ', copyButton(command, 'the command')));
-  return said;
-}
-
-/** The text that is not on show, behind an act of the reader's own. */
-function hiddenText(judged: IJudged, receipt: Receipt, context: IContext): HTMLElement {
-  const text = signedText(receipt) ?? receipt.response.unsigned_text;
-  if (text === null) {
-    return h('p', { class: 'opg-note' }, 'The receipt holds no text of an answer.');
-  }
-  const { response } = receipt;
-  if (!words.isWithheld(judged) && (response.problem !== null || (response.text === null && response.tool_calls === null))) {
-    return foldable(null, { class: 'opg-withheld' }, h('summary', {}, 'Show what had come until then'), false, () => [
-      h('p', { class: 'opg-banner' }, '! Nobody signed the text below. Do not rely on it.'),
-      verbatim(text)
-    ]);
-  }
-  if (!words.isWithheld(judged)) {
-    return foldable(null, { class: 'opg-evidence' }, h('summary', {}, 'Show the answer (its cell asked for none)'), false, () => {
-      const place = h('div', { class: 'opg-answer' });
-      void rendered(text, context.parser).then(node => place.append(node));
-      return [place];
-    });
-  }
-  return foldable(
-    null,
-    { class: 'opg-withheld' },
-    h('summary', {}, 'Show the withheld text all the same'),
-    false,
-    () => [
-      h('p', { class: 'opg-banner' }, '✗ The text below did not pass. Do not rely on it.'),
-      verbatim(text)
-    ]
-  );
-}
-
-/** Filled as soon as the part that lists evidence is there. */
-function evidence(receipt: Receipt, verdict: Verdict): HTMLElement {
-  const place = h('div', {});
-  evidencePart().then(
-    ({ evidenceOf }) => {
-      place.append(...evidenceOf(receipt, verdict, checker.reader.explorers).map(group => evidenceGroup(group.title, group.facts)));
-    },
-    (error: Error) => place.append(h('p', { class: 'opg-note' }, error.message))
-  );
-  return place;
-}
-
-function evidenceGroup(title: string, facts: readonly IFact[]): HTMLElement {
-  return h('div', { class: 'opg-group' }, h('h6', {}, title), h('dl', {}, ...facts.flatMap(factRow)));
-}
-
-function factRow(fact: IFact): HTMLElement[] {
-  const value = inert(fact.value.length > SHOWN ? `${fact.value.slice(0, SHOWN)}… (${fact.value.length - SHOWN} characters more)` : fact.value);
-  const shown = fact.long
-    ? h('pre', { class: 'opg-value', tabindex: '0', 'aria-label': fact.name }, value)
-    : h('code', { class: 'opg-value' }, value);
-  const link =
-    fact.link === null
-      ? null
-      : h('a', { href: fact.link, target: '_blank', rel: 'noopener noreferrer', class: 'opg-link' }, 'Look it up');
-  return [h('dt', {}, fact.name), h('dd', {}, shown, fact.copy ? copyButton(fact.value, fact.name) : null, link)];
+/** Where what draws the line is not there (yet): the state, and what is wrong. */
+function bareCard(judged: IJudged, head: words.IHeadline): HTMLElement {
+  return h('div', { class: `opg-card opg-tone-${head.tone}` }, h('b', { class: 'opg-headline' }, head.text), ` ${judged.error ?? ''}`);
 }
 
 const APART =

@@ -10,6 +10,8 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { checker } from './check';
 import type { IKnownHost } from './magic';
+import type { IOwn } from './own';
+import { hostNames } from './words';
 
 /** `GET /opg-magic/status`; sums are base units as decimal text. */
 export interface IServerStatus {
@@ -92,9 +94,16 @@ export class OpgServer {
     return this._get(`receipt/${encodeURIComponent(id)}`);
   }
 
+  /** Which of these receipts (`ID~DIGEST`) the user's own kernels wrote, by digest. */
+  async own(receipts: readonly string[]): Promise<Readonly<Record<string, IOwn>>> {
+    const query = receipts.map(receipt => `receipt=${encodeURIComponent(receipt)}`).join('&');
+    return (await this._get<{ own: Readonly<Record<string, IOwn>> }>(`own?${query}`)).own;
+  }
+
   private async _get<T>(path: string, query: Record<string, string> = {}): Promise<T> {
     const { baseUrl } = this._settings;
-    const url = URLExt.join(baseUrl, 'opg-magic', path) + URLExt.objectToQueryString(query);
+    const [route, asked] = path.split('?');
+    const url = URLExt.join(baseUrl, 'opg-magic', route) + (asked ? `?${asked}` : URLExt.objectToQueryString(query));
     const response = await ServerConnection.makeRequest(url, {}, this._settings);
     const text = await response.text();
     let said: unknown = null;
@@ -211,9 +220,12 @@ export const statusPlugin: JupyterFrontEndPlugin<IStatusSource> = {
   activate: (app: JupyterFrontEnd): IStatusSource => {
     const source = new StatusSource(new OpgServer(app.serviceManager.serverSettings));
     source.changed.connect(() => {
+      source.current?.hosts.forEach(host => hostNames.set(host.tee_id.toLowerCase(), host.name));
       checker.knowRoots((source.current?.simulated_roots ?? []).filter(root => /^[0-9a-f]{64}$/.test(root)));
       checker.knowPayees((source.current?.payees ?? []).filter(payee => /^0x[0-9a-fA-F]{40}$/.test(payee)));
     });
+    // The page's own server, and no other: what a notebook names is never asked.
+    void source.ready.then(answers => checker.setLedger(answers ? receipts => source.server.own(receipts) : null));
     return source;
   }
 };

@@ -1,23 +1,20 @@
 /** What a card, the panel and the marks say, in words; no markup here. */
 
-import { Claim } from './claims/shared';
-import { BASIS_WORDS, STATUS_WORDS } from './claims/table';
 import { IJudged } from './check';
 import { collected } from './collected';
 import { EDITED, type Finding, inert, type Level } from './findings';
 import { formatUnits } from './money';
-import { CLAIM_NAMES, ClaimName, Receipt, Status, TokenPart } from './receipt';
+import { CLAIM_NAMES, ClaimName, Receipt, TokenPart } from './receipt';
 import { ISummary } from './tokens';
 import { Verdict } from './verdict';
 
-/** A colour, of which a word beside it always says the same. */
-export type Tone = 'ok' | 'sim' | 'warn' | 'bad' | 'quiet';
-
-export const NOT_PROVEN =
-  'Not proven: which weights the provider ran, whether it honoured every parameter, and whether the answer is true. ' +
-  "Model name, tokens and cost are the host's word, not signed.";
+/** A colour, of which a word beside it always says the same. `part`: nothing is wrong, and not all is known. */
+export type Tone = 'ok' | 'sim' | 'part' | 'warn' | 'bad' | 'quiet';
 
 export { BASIS_WORDS as BASES, STATUS_MARKS as MARKS, STATUS_WORDS } from './claims/table';
+
+/** Names of hosts by their ids, as the user's own server knows them. */
+export const hostNames = new Map<string, string>();
 
 const HEX = /\b(0x)?[0-9a-fA-F]{40,}\b/g;
 
@@ -110,24 +107,9 @@ export function clock(time: string): string {
   return `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
 }
 
-/** Who computed what is shown, and when. */
-export function checkedHere(at: Date): string {
-  return `Checked in this browser at ${String(at.getHours()).padStart(2, '0')}:${String(at.getMinutes()).padStart(2, '0')}`;
-}
-
-function who(receipt: Receipt): string {
-  const via = receipt.host !== null ? ` via host ${shortHash(receipt.host.tee_id)}` : '';
-  if (!receipt.network.simulated) {
-    return `${model(receipt)}${via}`;
-  }
-  const named = receipt.response.model;
-  const by = named === null || named === '' || named === 'scripted-model' ? 'the scripted model' : `${oneLine(named, 80)} (relayed)`;
-  return `requested ${model(receipt)}; answered by ${by}${via}`;
-}
-
 export interface IHeadline {
   readonly tone: Tone;
-  /** With its mark; SIMULATED comes first where it is. */
+  /** The state in words, with its mark. */
   readonly text: string;
   /** For narrow places: a mark and a word. */
   readonly short: string;
@@ -185,7 +167,7 @@ export function isWithheld(judged: IJudged): boolean {
 }
 
 /** Whether the call ended without an answer to judge. */
-function unanswered(receipt: Receipt): boolean {
+export function unanswered(receipt: Receipt): boolean {
   return receipt.response.text === null && receipt.response.tool_calls === null;
 }
 
@@ -197,7 +179,7 @@ export function headline(judged: IJudged): IHeadline {
   const simulated = receipt.network.simulated || verdict?.simulated === true;
   const make = (tone: Tone, text: string, brief: string): IHeadline => ({
     tone,
-    text: simulated ? `SIMULATED · ${text}` : text,
+    text,
     short: brief,
     simulated
   });
@@ -208,13 +190,13 @@ export function headline(judged: IJudged): IHeadline {
     return make('quiet', '… Checking', '… checking');
   }
   if (judged.findings.some(finding => finding.code.endsWith('altered'))) {
-    return make('bad', '✗ Altered: answer withheld', '✗ altered');
+    return make('bad', '✗ Altered after the call', '✗ altered');
   }
   if (unanswered(receipt) && verdict.status !== 'FAILED') {
     return make('quiet', '– No answer', '– no answer');
   }
   if (verdict.status === 'FAILED') {
-    return make('bad', '✗ Failed: answer withheld', '✗ failed');
+    return make('bad', failedWords(receipt, verdict), '✗ failed');
   }
   if (isWithheld(judged) && hasFailed(judged)) {
     return make('bad', '✗ Failed: answer withheld', '✗ failed');
@@ -232,75 +214,69 @@ export function headline(judged: IJudged): IHeadline {
     return make('warn', '! Not verified', '! unverified');
   }
   if (verdict.status === 'PARTIAL') {
-    return make(simulated ? 'sim' : 'warn', '◐ Signature valid, checked in part', '◐ signed');
+    const proven = provenNames(verdict);
+    return lacksMore(verdict)
+      ? make('warn', '◐ Partially verified', '◐ in part')
+      : make('part', `✓ ${proven.charAt(0).toUpperCase()}${proven.slice(1)} proven here`, '✓ signed');
   }
-  return simulated ? make('sim', 'all required checks pass', 'all pass') : make('ok', '✓ Verified', '✓ verified');
+  const good = simulated ? 'sim' : 'ok';
+  const hosts = receipt.agreement === null ? null : sameAnswer(verdict);
+  return hosts === null ? make(good, `✓ ${counted(verdict)}`, simulated ? 'all pass' : '✓ verified') : make(hosts.tone ?? good, hosts.text, hosts.short);
 }
 
-/** What of the verdict rests on whom, in one short phrase each. */
-function restsOn(verdict: Verdict): string[] {
-  const { attestation, registry } = verdict.claims;
-  const said: string[] = [];
-  if (attestation.status === 'passed') {
-    said.push(attestation.facts.simulated === true ? 'attestation simulated' : 'hardware attestation proven here');
-  } else if (attestation.status !== 'not_applicable') {
-    said.push(attestation.code === 'foreign-simulation' ? 'attestation: unknown simulated root' : `attestation ${STATUS_WORDS[attestation.status]}`);
+/** Whether it failed when it was made, or is no longer what was made. */
+function failedWords(receipt: Receipt, verdict: Verdict): string {
+  if (receipt.checked?.verdict === 'FAILED') {
+    return '✗ Failed at the call';
   }
-  if (registry.status === 'passed') {
-    said.push(registry.basis === 'asked' ? 'registry: asked by your own RPC' : "registry: as recorded by the author's kernel");
-  }
-  return said;
+  const failed = failedNames(verdict);
+  return failed.some(name => OF_THE_SIGNED.has(name)) ? '✗ Not what the host signed' : `✗ Failed: ${failed.join(', ')}`;
 }
 
-/** The facts beside the headline. */
-export function summary(judged: IJudged): string[] {
-  const { receipt, verdict } = judged;
-  if (receipt === null) {
-    return [oneLine(judged.error ?? '', 200)];
-  }
-  const wrong = ['failed', 'incomplete'].map(level => judged.findings.find(finding => finding.level === level)).find(Boolean);
-  const facts = [];
-  if (judged.error !== null) {
-    facts.push(oneLine(judged.error, 200));
-  }
-  if (wrong !== undefined) {
-    facts.push(told(wrong.message, 200).replace(/\.$/, ''));
-  } else if (verdict?.status === 'FAILED' || verdict?.status === 'UNVERIFIED') {
-    facts.push(told(verdict.because[0] ?? '', 160));
-  }
-  if (unanswered(receipt) && receipt.response.problem !== null) {
-    facts.push(told(receipt.response.problem.message, 160));
-  }
-  facts.push(who(receipt), cost(receipt), duration(elapsed(receipt)));
-  if (verdict !== null && verdict.status !== 'FAILED') {
-    facts.push(...restsOn(verdict));
-  }
-  return facts.filter(Boolean);
+/** Whether what stands here is no longer what came of the call. */
+export function isChanged({ receipt, verdict, findings }: IJudged): boolean {
+  const failed = verdict === null || receipt?.checked?.verdict === 'FAILED' ? [] : failedNames(verdict);
+  return failed.some(name => OF_THE_SIGNED.has(name)) || findings.some(finding => finding.code.endsWith('altered'));
 }
 
-const ORDER: Status[] = ['failed', 'missing', 'pending', 'passed'];
+const OF_THE_SIGNED: ReadonlySet<string> = new Set(['request', 'response', 'signature']);
 
-/** Claims that matter most first; those that do not apply are left out. */
-export function orderedClaims(verdict: Verdict): Claim[] {
-  return CLAIM_NAMES.map((name: ClaimName) => verdict.claims[name])
-    .filter(claim => claim.status !== 'not_applicable')
-    .sort((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status));
+function failedNames(verdict: Verdict): ClaimName[] {
+  return CLAIM_NAMES.filter(name => verdict.claims[name].status === 'failed');
 }
 
-/** What stands at the end of a claim's row. */
-export function basisWords(claim: Claim): string {
-  if (claim.status === 'passed') {
-    return claim.basis === null ? '' : BASIS_WORDS[claim.basis][0];
+/** `All 7 checks pass`: of those that apply and are not open. */
+function counted({ claims }: Verdict): string {
+  const statuses = Object.values(claims).map(claim => claim.status);
+  const passed = statuses.filter(status => status === 'passed').length;
+  const total = passed + statuses.filter(status => status === 'failed' || status === 'missing').length;
+  return passed === total ? `All ${total} checks pass` : `${passed} of ${total} checks pass`;
+}
+
+/** Several hosts, where they were compared. */
+function sameAnswer(verdict: Verdict): { text: string; short: string; tone?: Tone } | null {
+  const { status, facts } = verdict.claims.agreement;
+  if (status === 'passed') {
+    return { text: `✓ ${facts.agree} of ${facts.asked} independent hosts say the same`, short: `✓ ${facts.agree} of ${facts.asked} agree` };
   }
-  return claim.status === 'failed' && claim.basis !== null ? `failed, ${BASIS_WORDS[claim.basis][0]}` : STATUS_WORDS[claim.status];
+  return status === 'missing'
+    ? { text: `! Hosts disagree: ${facts.agree} of ${facts.asked} gave this answer, ${facts.quorum} must`, short: '! disagree', tone: 'warn' }
+    : null;
 }
 
-/** The command with which anyone checks this receipt for themselves. */
-export function command(receipt: Receipt, file: string | null): string {
-  const recorded = receipt.notebook.name ?? 'notebook.ipynb';
-  const name = oneLine((file ?? recorded).replace(/\\/g, '/').replace(/^.*\//, ''), 120) || 'notebook.ipynb';
-  const quoted = /^[\w.,@%+=:-]+$/.test(name) && !name.startsWith('-') ? name : `'./${name.replace(/'/g, "'\\''")}'`;
-  return `opg verify ${quoted} --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
+/** What this browser computed by itself, in a list: `request, response, signature and attestation`. */
+function provenNames(verdict: Verdict): string {
+  const proven = (['request', 'response', 'signature', 'attestation'] as const).filter(name => verdict.claims[name].status === 'passed');
+  return listed(proven.filter(name => verdict.claims[name].basis === 'proven'));
+}
+
+export function listed(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`;
+}
+
+/** Whether more stands in the way than that something rests on the author's word. */
+export function lacksMore(verdict: Verdict): boolean {
+  return !signatureValid(verdict) || verdict.because.some(reason => !reason.endsWith(': only recorded by the author of the receipt'));
 }
 
 /** What is to be said of the cells, beyond their receipts. */

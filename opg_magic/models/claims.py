@@ -77,7 +77,7 @@ CLAIMS: tuple[ClaimKind, ...] = (
     ),
     ClaimKind(
         "attestation",
-        "Its key was made in an attested enclave.",
+        "Key made in an attested enclave.",
         "key and TLS certificate were made inside an AWS Nitro enclave that runs code listed in "
         "the registry",
         part="attestation",
@@ -120,7 +120,7 @@ CLAIMS: tuple[ClaimKind, ...] = (
     ),
     ClaimKind(
         "weights",
-        "weights",
+        "These open weights give this answer.",
         "the stated open weights, run again, give this answer; a statistic, never a proof",
         part="weights",
     ),
@@ -186,13 +186,13 @@ class BasisWords:
 BASES: Mapping[Basis, BasisWords] = {
     Basis.PROVEN: BasisWords(
         "Proven from this receipt",
-        "proven here",
-        "This browser computed it from the receipt and pinned roots.",
+        "proven",
+        "Follows from this receipt and pinned roots: anyone can compute it again.",
     ),
     Basis.ASKED: BasisWords(
         "Asked live by {}",
-        "asked now",
-        "Asked of an RPC that you named yourself.",
+        "asked live",
+        "Asked of RPCs of your own, or seen by your own kernel.",
     ),
     Basis.RE_RUN: BasisWords(
         "Re-run by {}",
@@ -202,6 +202,6 @@ BASES: Mapping[Basis, BasisWords] = {
     Basis.RECORDED: BasisWords(
         "Author's word",
         "author's word",
-        "As recorded by the author's kernel; not asked here.",
+        "Stated by the author's kernel; not asked here.",
     ),
 }

@@ -50,7 +50,7 @@ def test_executed_quickstart_shows_its_cards(
     eyes.command("application:toggle-left-area")
     card = shown(eyes).first
     card.scroll_into_view_if_needed()
-    expect(card.locator("summary")).to_contain_text("SIMULATED")
+    expect(card.locator("summary")).to_contain_text("simulated network")
     summary = card.locator("summary").inner_text()
     assert "VERIFIED" not in summary.upper().replace("UNVERIFIED", "")
     card.locator("summary").click()
@@ -116,7 +116,7 @@ def test_card_comes_while_one_looks(eyes: Eyes, lab: Lab) -> None:
         eyes.page.keyboard.press("Shift+Enter")
     card = shown(eyes).first
     card.wait_for(timeout=90_000)
-    card.locator("summary", has_text="SIMULATED").wait_for()
+    card.locator("summary", has_text="simulated network").wait_for()
     eyes.page.locator(".jp-OutputArea-executeResult").last.wait_for()
     eyes.screenshot("live-light.png")
     eyes.command("docmanager:save")

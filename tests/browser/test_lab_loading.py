@@ -109,7 +109,7 @@ def test_a_verifier_that_does_not_come_leaves_nothing_judged(
     eyes.page.wait_for_function(
         "() => document.querySelector('.opg-mark')?.title.includes('1 signature valid')"
     )
-    card.get_by_text("Signature valid").wait_for()
+    card.get_by_text("Partially verified").wait_for()
 
 
 def test_plain_http_comes_to_the_same(

@@ -112,7 +112,7 @@ export function verdict(status: VerdictStatus, odd: Partial<Record<ClaimName, St
     label: labelOf(status, simulated),
     claims,
     policy: 'default',
-    because: ['response: why'],
+    because: status === 'PARTIAL' ? ['registry: only recorded by the author of the receipt'] : ['response: why'],
     withheld: status === 'FAILED'
   };
 }

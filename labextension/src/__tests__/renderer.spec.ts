@@ -8,11 +8,13 @@ import { cellFindings, sourceSha256 } from '../cells';
 import { answerPart, Finding, inert, showsNoAnswer } from '../findings';
 import { fills } from '../grammar';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
-import { MIME_TYPE } from '../receipt';
+import { CLAIM_NAMES, MIME_TYPE } from '../receipt';
 import { isApart, ReceiptRenderer } from '../renderer';
 import { OURS } from '../style';
 import { headline, isWithheld } from '../words';
 import { judged, receipt, verdict } from './receipts';
+
+const ALL = `✓ All ${CLAIM_NAMES.length} checks pass`;
 
 function bundle(text = 'SECRET WORDS of the answer'): Record<string, unknown> {
   return {
@@ -27,6 +29,9 @@ async function shown(outcome: Partial<IJudged>, data = bundle()): Promise<Receip
   jest.spyOn(checker, 'judgeRead').mockResolvedValue(judged(outcome));
   const renderer = new ReceiptRenderer();
   await renderer.renderModel({ data, metadata: {}, trusted: false, setData: () => undefined } as any);
+  // What opens is loaded apart.
+  await import('../cardbody');
+  await new Promise(resolve => setTimeout(resolve));
   return renderer;
 }
 
@@ -36,8 +41,8 @@ describe('the renderer', () => {
   it('shows a verified answer with words, not a bare tick', async () => {
     const { node } = await shown({});
     expect(node.querySelector('.opg-answer')!.textContent).toContain('SECRET WORDS');
-    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
-    expect(node.getAttribute('aria-label')).toBe('Receipt 7Q4K2M0000: Verified');
+    expect(node.querySelector('.opg-headline')!.textContent).toBe(ALL);
+    expect(node.getAttribute('aria-label')).toBe(`Receipt 7Q4K2M0000: ${ALL.slice(2)}`);
   });
 
   it.each([
@@ -87,7 +92,7 @@ describe('the renderer', () => {
     ['lines', (document: unknown) => JSON.stringify(document, null, 1).split(/(?<=\n)/)]
   ])('reads a receipt that is given as JSON %s', async (_, given) => {
     const { node } = await shown({}, { ...bundle(), [MIME_TYPE]: given(receipt()) });
-    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
+    expect(node.querySelector('.opg-headline')!.textContent).toBe(ALL);
     const twice = await shown({}, { ...bundle(), [MIME_TYPE]: JSON.stringify(receipt()).replace('{', '{"type":"opg-receipt",') });
     expect(twice.node.textContent).toContain('Unreadable receipt');
   });
@@ -110,9 +115,9 @@ describe('the renderer', () => {
     scope([{ level: 'failed', code: 'prompt-differs', message: 'Its prompt is another.' }]);
     const { node } = await shown({});
     expect(node.querySelector(':scope > .opg-asked')!.textContent).toBe('Asked, as it was signed: Say hi');
-    expect(node.querySelector('.opg-headline')!.textContent).toBe('✓ Verified');
+    expect(node.querySelector('.opg-headline')!.textContent).toBe(ALL);
     expect(node.querySelector('.opg-card')!.classList.contains('opg-tone-warn')).toBe(true);
-    expect(node.querySelector('.opg-facts')!.textContent!.replace(/\u00a0/g, ' ')).toMatch(/^ · Its prompt is another ·/);
+    expect(node.querySelector('.opg-facts')!.textContent!.replace(/\u00a0/g, ' ')).toMatch(/^Its prompt is another ·/);
     expect(node.querySelector(':scope > .opg-answer')).not.toBeNull();
     scope([{ level: 'incomplete', code: 'beside', message: 'More is shown.' }]);
     const beside = (await shown({})).node;
@@ -135,15 +140,16 @@ describe('the renderer', () => {
 
   it('says simulated wherever a verdict is, and never verified', async () => {
     const { node } = await shown({ verdict: verdict('VERIFIED', {}, true) });
-    expect(node.querySelector('.opg-headline')!.textContent).toMatch(/^SIMULATED/);
+    expect(node.querySelector('.opg-card > summary > .opg-tag')!.textContent).toBe('simulated network');
+    expect(node.getAttribute('aria-label')).toMatch(/, simulated network$/);
     expect(node.textContent!.replace('Unverified', '')).not.toMatch(/✓ Verified/);
     expect(node.querySelector('.opg-simulated')).not.toBeNull();
   });
 
   it('says what rests on the author’s kernel', async () => {
     const { node } = await shown({ verdict: verdict('PARTIAL') });
-    expect(node.textContent!.replace(/\u00a0/g, ' ')).toContain("registry: as recorded by the author's kernel");
-    expect(headline(judged({ verdict: verdict('PARTIAL') })).text).toBe('◐ Signature valid, checked in part');
+    expect(node.textContent!.replace(/\u00a0/g, ' ')).toContain("registry and channel: the author's word");
+    expect(headline(judged({ verdict: verdict('PARTIAL') })).text).toBe('✓ Request, response, signature and attestation proven here');
   });
 });
 

@@ -49,8 +49,8 @@ export const STATUS_WORDS: Readonly<Record<Status, string>> = {
 
 /** A basis beside a claim, and what that means. */
 export const BASIS_WORDS: Readonly<Record<Basis, readonly [string, string]>> = {
-  proven: ['proven here', 'This browser computed it from the receipt and pinned roots.'],
-  asked: ['asked now', 'Asked of an RPC that you named yourself.'],
+  proven: ['proven', 'Follows from this receipt and pinned roots: anyone can compute it again.'],
+  asked: ['asked live', 'Asked of RPCs of your own, or seen by your own kernel.'],
   're-run': ['re-run', 'The open weights were run again and compared: a statistic, never a proof.'],
-  recorded: ["author's word", "As recorded by the author's kernel; not asked here."]
+  recorded: ["author's word", "Stated by the author's kernel; not asked here."]
 };

@@ -36,12 +36,11 @@ FREE = "card 3 in words"
 #: The tag of a call on a simulated network.
 SIMULATED = "simulated network"
 NOT_KNOWN = (
-    "Not known: which weights ran; whether the answer is true. "
-    "Model, tokens, cost: the host's word."
+    "Not known: which weights ran; whether the answer is true. Model, tokens, cost: host's word."
 )
 #: What each check says where it passed.
 SAYS: dict[str, str] = {kind.name: kind.on_card for kind in CLAIMS}
-SAYS_SIMULATED = "Its key was made in a simulated enclave."
+SAYS_SIMULATED = "Key made in a simulated enclave."
 #: What a check rests on, in plain words.  ``{}`` is whose kernel asked.
 HEADINGS: dict[str, str] = {basis.value: words.heading for basis, words in BASES.items()}
 #: Checks that did not pass, by their status.  Those that are open come last.
@@ -124,7 +123,7 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
         rests.append(f"checked by {_AUTHOR}, {clock(checked['at'])}")
     figures = (
         *_who(d, hosts),
-        _cost(d["payment"], simulated=simulated),
+        f"{_cost(d['payment'], simulated=simulated)}{'' if hosts is None else ' for this answer'}",
         duration(d["sent_at"], d["received_at"]),
     )
     return Card(

@@ -1,0 +1,128 @@
+"""The line under an answer in each state that a person can meet, and what opens below it; pictures
+of all of them, light and dark, are in ``build/ui/state-*.png``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import lab_notebooks as notebooks
+from support import signing
+from support.lab_page import UI, Eyes, Lab, put, read, run, write
+
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
+
+RECEIPT = ".opg-receipt"
+CARD = ".opg-receipt .opg-card"
+
+OPG = "%load_ext opg_magic"
+OWN = "%%opg a\nWhat does a trusted execution environment protect against?"
+SEVERAL = "%%opg b --hosts 3\nWhat does a trusted execution environment protect against?"
+
+
+def pictures(eyes: Eyes, output: Any, name: str) -> None:
+    """The output in both themes, closed as it is and then open."""
+    for theme in ("Light", "Dark"):
+        eyes.theme(f"JupyterLab {theme}")
+        eyes.page.wait_for_timeout(400)
+        output.screenshot(path=str(UI / f"state-{name}-{theme.lower()}.png"))
+    eyes.theme("JupyterLab Light")
+
+
+def line(card: Any) -> str:
+    shown = str(card.locator("summary").first.inner_text()).replace("\xa0", " ")
+    return " ".join(shown.split())
+
+
+def words(card: Any) -> list[str]:
+    seen = card.evaluate(
+        """card => {
+            const copy = card.cloneNode(true);
+            copy.querySelectorAll('.opg-unseen, button').forEach(node => node.remove());
+            const walk = document.createTreeWalker(copy, NodeFilter.SHOW_TEXT);
+            const parts = [];
+            while (walk.nextNode()) parts.push(walk.currentNode.textContent);
+            return parts.join(' ');
+        }"""
+    )
+    return re.findall(r"[\w'’.:…-]*\w[\w'’.:…-]*", str(seen))
+
+
+def open_all(page: Any) -> None:
+    page.evaluate(
+        "() => document.querySelectorAll('details.opg-card').forEach(card => void (card.open = "
+        "true))"
+    )
+    page.locator(f"{CARD} table").first.wait_for()
+
+
+def test_yours_just_now_is_a_success(eyes: Eyes, lab: Lab) -> None:
+    """The author's own ledger holds it, so what the author's own kernel asked counts, with its
+    time."""
+    UI.mkdir(parents=True, exist_ok=True)
+    write(lab, "yours.ipynb", OPG, OWN, SEVERAL)
+    eyes.open(lab, "yours.ipynb")
+    eyes.command("application:toggle-left-area")
+    for index in range(3):
+        run(eyes, index)
+    own, several = eyes.page.locator(CARD).nth(0), eyes.page.locator(CARD).nth(1)
+    several.wait_for(timeout=120_000)
+    own.locator(".opg-headline", has_text="✓ All 7 checks pass").wait_for()
+    assert re.match(r"✓ All 7 checks pass asked live by your kernel at \d\d:\d\d UTC · ", line(own))
+    assert own.locator(".opg-tag").inner_text() == "simulated network"
+    several.locator(".opg-headline", has_text="✓ 3 of 3 independent hosts say the same").wait_for()
+    outputs = eyes.page.locator(RECEIPT)
+    pictures(eyes, outputs.nth(0), "yours")
+    pictures(eyes, outputs.nth(1), "hosts")
+    open_all(eyes.page)
+    several.locator("table").wait_for()
+    groups = own.locator("tbody").evaluate_all("all => all.map(one => one.dataset.group)")
+    assert groups[0] == "Proven from this receipt"
+    assert groups[1].startswith("Asked live by your kernel at ")
+    assert groups[2:] == ["Still open"]
+    assert len(words(own)) <= 120, " ".join(words(own))
+    assert several.locator("tbody[data-group=Hosts] tr.opg-claim").count() == 3
+    pictures(eyes, outputs.nth(0), "yours-open")
+    pictures(eyes, outputs.nth(1), "hosts-open")
+
+
+def test_a_stranger_sees_what_was_proven_here(eyes: Eyes, lab: Lab) -> None:
+    """And what is not: on whose word it rests, and how to ask."""
+    calls = [
+        notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17."),
+        notebooks.call("Is 17 prime?", "Yes, and the memory is sealed."),
+        notebooks.call(
+            "Is 9 prime?",
+            "Yes.",
+            change=lambda evidence: replace(
+                evidence, response=replace(evidence.response, text="something else")
+            ),
+        ),
+    ]
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"simulatedRoots": [signing.authority().root_sha256]}))
+    made = notebooks.tampered(notebooks.notebook(calls), 2)
+    page = read(eyes.page, lab, put(lab, made, "stranger.ipynb"))
+    stranger, altered, failed = (page.locator(CARD).nth(index) for index in range(3))
+    failed.wait_for()
+    said = line(stranger)
+    assert said.startswith("✓ Request, response, signature and attestation proven here ")
+    assert "registry and channel: the author's word" in said
+    assert line(altered).startswith("✗ Not what the host signed changed after the call")
+    assert line(failed).startswith("✗ Failed at the call the answer is withheld · ")
+    for index, name in enumerate(("stranger", "altered", "failed")):
+        pictures(eyes, page.locator(RECEIPT).nth(index), name)
+    open_all(page)
+    pictures(eyes, page.locator(RECEIPT).nth(0), "stranger-open")
+    assert len(words(stranger)) <= 120, " ".join(words(stranger))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder() -> Path:
+    UI.mkdir(parents=True, exist_ok=True)
+    return UI

@@ -108,6 +108,12 @@ def receipts(**filters: Any) -> pd.DataFrame:
     return current_session().receipts(**filters)
 
 
+def prepare(*arguments: Any, **named: Any) -> tuple[Session, Prompt, CallOptions]:
+    """The arguments of :func:`ask` as :meth:`Session.ask` takes them, for a caller that watches
+    the call."""
+    return _prepare(_bound(*arguments, **named))
+
+
 def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
     """All arguments of :func:`ask`, those that were left out too; TypeError as if it had been
     called."""
@@ -118,6 +124,7 @@ def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
 
 def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
     """The arguments of :func:`ask` as the engine takes them."""
+    from opg_magic.call.naming import model_for
     from opg_magic.call.session import current_session
     from opg_magic.call.state import CallOptions
 
@@ -149,7 +156,7 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
     session = current_session()
     made = Prompt(
         text=text,
-        model=model or session.settings.get("model"),
+        model=model_for(model, session.settings, given["network"]),
         messages=messages,
         extra=extra,
         stop=(stop,) if isinstance(stop, str) else stop,

@@ -52,6 +52,7 @@ def source() -> str:
             "former": list(option.former),
             "repeat": option.repeat,
             "free": option.free,
+            "short": option.short,
             "source": SOURCES.get(option.flag),
         }
         for option in magic_line.OPTIONS
@@ -103,6 +104,7 @@ def says() -> str:
 FLAG = """/**
  * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one
  * looks like; `former`: choices that older versions had; `free`: text in which braces mean nothing;
+ * `short`: another way to write the flag;
  * `source`: which list its values are in.
  */
 export interface IFlag {
@@ -114,6 +116,7 @@ export interface IFlag {
   readonly former: readonly string[];
   readonly repeat: boolean;
   readonly free: boolean;
+  readonly short: string | null;
   readonly source: 'model' | 'host' | 'network' | null;
 }"""
 

@@ -7,7 +7,7 @@ import { askedOf, IAsked } from './asked';
 import { SHOW } from './calls';
 import { sha256Hex, utf8 } from './crypto/bytes';
 import { type Finding, isWithheldAtCreation } from './findings';
-import { fieldNames, fills, IHead, ILine, INamed, lstrip, newlines, normal, readCell, strip } from './grammar';
+import { baseName, fieldNames, IHead, ILine, INamed, isPromptOf, lstrip, newlines, normal, readCell, strip } from './grammar';
 import type { Json } from './json';
 import type { Receipt } from './receipt';
 
@@ -20,9 +20,7 @@ export function cellFindings(source: string, receipt: Receipt): Finding[] {
   const cell = readCell(source);
   const found = askedOf(receipt);
   if (cell.head !== null && found !== null) {
-    const { prompt } = found;
-    const template = cell.line !== null && 'vars' in cell.line.given;
-    if (prompt === null || !(template ? fills(cell.head.body, prompt) : normal(cell.head.body) === normal(prompt))) {
+    if (found.prompt === null || !isPromptOf(cell.head.body, cell.line, found.prompt)) {
       return [failure('prompt-differs', 'The cell was edited: its prompt is not the one that this answer was given to.')];
     }
   }
@@ -62,18 +60,22 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
     findings.push(hosts);
   }
   const { source_sha256, template } = receipt.prompt;
-  if (!findings.length && source_sha256 !== null && !sources(source, top, template || found.prompt).some(one => sourceSha256(one) === source_sha256)) {
+  const wrapped = 'template' in line.given || 'file' in line.given;
+  const sent = wrapped ? null : template || found.prompt;
+  if (!findings.length && source_sha256 !== null && !sources(source, top, sent).some(one => sourceSha256(one) === source_sha256)) {
     findings.push({ level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' });
   }
   const names = [
     ...('vars' in line.given ? fieldNames(top.body) : []),
-    ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : []))
+    ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : [])),
+    ...(typeof line.given.template === 'string' ? [`template ${line.given.template}`] : []),
+    ...((line.given.file ?? []) as readonly string[]).map(path => `file ${baseName(path)}`)
   ];
   if (names.length) {
     findings.push({
       level: 'note',
       code: 'from-variables',
-      message: `Filled in from variables, and not in the cell: ${[...new Set(names)].join(', ')}.`
+      message: `Not in the cell; from variables, files or settings: ${[...new Set(names)].join(', ')}.`
     });
   }
   return findings;

@@ -180,7 +180,7 @@ function wordAt(line: string, start: number): IWord & { isOpen: boolean } {
   return { start, end: place, value, isOpen: quote !== '' };
 }
 
-/** A value that stands in a variable, which only the kernel that made the call knew. */
+/** A value that stands in a variable or, with `@`, in the settings, which only the kernel that made the call knew. */
 export interface INamed {
   readonly variable: string;
 }
@@ -193,7 +193,7 @@ export interface ILine {
   readonly given: Readonly<Record<string, Value | readonly string[]>>;
 }
 
-const BY_FLAG = new Map(FLAGS.map(flag => [flag.flag, flag]));
+const BY_FLAG = new Map(FLAGS.flatMap(flag => [flag.flag, ...(flag.short === null ? [] : [flag.short])].map(name => [name, flag] as const)));
 const FORMS: Record<IFlag['form'], RegExp> = {
   text: new RegExp(`[^${SPACE}]`),
   number: /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$/,
@@ -220,7 +220,7 @@ export function readLine(text: string): ILine | null {
   const values = split.words.map(word => word.value);
   for (let place = 0; place < values.length; place++) {
     const word = values[place];
-    if (!word.startsWith('--')) {
+    if (!word.startsWith('--') && !BY_FLAG.has(word)) {
       if (name !== null || !isName(word)) {
         return null;
       }
@@ -257,7 +257,11 @@ function valueOf(option: IFlag, written: string): string | INamed | null {
     return isName(whole[1]) ? { variable: whole[1] } : null;
   }
   const fits = option.choices.length ? [...option.choices, ...option.former].includes(written) : FORMS[option.form].test(written);
-  return fits && Number.isFinite(option.form === 'number' ? Number(written) : 0) ? written : null;
+  if (!fits || !Number.isFinite(option.form === 'number' ? Number(written) : 0)) {
+    return null;
+  }
+  // An alias stands for a model that only its owner's settings name.
+  return option.flag === '--model' && /^@[A-Za-z][A-Za-z0-9_-]*$/.test(written) ? { variable: written } : written;
 }
 
 // ------------------------------------------------------------------------------------------------------------ the cell
@@ -309,7 +313,11 @@ export function fieldNames(template: string): string[] {
 
 /** Whether `text` can be `template` with each `{{name}}` filled in: its fixed parts, in order. */
 export function fills(template: string, text: string): boolean {
-  const [begin, ...rest] = cut(normal(template)).fixed;
+  return follows(cut(normal(template)).fixed, text);
+}
+
+/** Whether `text` is these parts in their order, with anything between two of them: the first begins it, the last ends it. */
+function follows([begin, ...rest]: readonly string[], text: string): boolean {
   const whole = normal(text);
   if (rest.length === 0) {
     return begin === whole;
@@ -331,3 +339,21 @@ export function fills(template: string, text: string): boolean {
   }
   return position <= end;
 }
+
+/**
+ * Whether a prompt is what a cell's text and line make of it: between two parts of it, and around those that `--template` fills in,
+ * may stand anything; after them come the files.
+ */
+export function isPromptOf(body: string, line: ILine | null, prompt: string): boolean {
+  const whole = normal(body);
+  if (line === null) {
+    return whole === normal(prompt);
+  }
+  const { file = [], template, vars } = line.given;
+  const files = (file as readonly string[]).map(path => `\n\nFile ${baseName(path)} (`);
+  const parts = [...(template === undefined ? [] : ['']), ...(vars === undefined ? [whole] : cut(whole).fixed), ...files];
+  return follows(template === undefined && !files.length ? parts : [...parts, ''], prompt);
+}
+
+/** The name of a file, without the folders before it. */
+export const baseName = (path: string): string => path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);

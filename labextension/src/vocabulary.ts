@@ -3,6 +3,7 @@
 /**
  * One flag of `%%opg`. `value`: what its value is called, null if it takes none; `form`: what one
  * looks like; `former`: choices that older versions had; `free`: text in which braces mean nothing;
+ * `short`: another way to write the flag;
  * `source`: which list its values are in.
  */
 export interface IFlag {
@@ -14,6 +15,7 @@ export interface IFlag {
   readonly former: readonly string[];
   readonly repeat: boolean;
   readonly free: boolean;
+  readonly short: string | null;
   readonly source: 'model' | 'host' | 'network' | null;
 }
 
@@ -24,24 +26,26 @@ export interface INamed {
 }
 
 export const FLAGS: readonly IFlag[] = [
-  {"flag": "--model", "help": "ask this model, as provider/name", "value": "M", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "model"},
-  {"flag": "--system", "help": "send this system message before the prompt", "value": "S", "form": "text", "choices": [], "former": [], "repeat": false, "free": true, "source": null},
-  {"flag": "--temperature", "help": "set the sampling temperature", "value": "T", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--max-tokens", "help": "limit the answer to this many tokens", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--stop", "help": "end the answer before this text; up to four", "value": "S", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "source": null},
-  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--settle", "help": "publish nothing on chain (private) or hashes (batch)", "value": "MODE", "form": "text", "choices": ["private", "batch"], "former": ["individual"], "repeat": false, "free": false, "source": null},
-  {"flag": "--host", "help": "ask this host: its ID or the beginning of it", "value": "ID", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "host"},
-  {"flag": "--hosts", "help": "ask this many hosts of different owners, and compare their answers", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--quorum", "help": "with --hosts: require this many to give the same answer (default: more than half)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--network", "help": "use this network instead of the one in your settings", "value": "N", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": "network"},
-  {"flag": "--max-cost", "help": "refuse the call if its cap exceeds C OPG", "value": "C", "form": "amount", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--policy", "help": "choose which checks must pass; can only be stricter than your settings", "value": "P", "form": "text", "choices": ["default", "strict", "audit"], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--timeout", "help": "give up the call after this many seconds", "value": "S", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null},
-  {"flag": "--help", "help": "show this and send nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "source": null}
+  {"flag": "--model", "help": "ask this model, as provider/name or @alias", "value": "M", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "model"},
+  {"flag": "--system", "help": "send this system message before the prompt", "value": "S", "form": "text", "choices": [], "former": [], "repeat": false, "free": true, "short": null, "source": null},
+  {"flag": "--temperature", "help": "set the sampling temperature", "value": "T", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--max-tokens", "help": "limit the answer to this many tokens", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--stop", "help": "end the answer before this text; up to four", "value": "S", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "short": null, "source": null},
+  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--settle", "help": "publish nothing on chain (private) or hashes (batch)", "value": "MODE", "form": "text", "choices": ["private", "batch"], "former": ["individual"], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--host", "help": "ask this host: its ID or the beginning of it", "value": "ID", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "host"},
+  {"flag": "--hosts", "help": "ask this many hosts of different owners, and compare their answers", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--quorum", "help": "with --hosts: require this many to give the same answer (default: more than half)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--network", "help": "use this network instead of the one in your settings", "value": "N", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "network"},
+  {"flag": "--max-cost", "help": "refuse the call if its cap exceeds C OPG", "value": "C", "form": "amount", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--policy", "help": "choose which checks must pass; can only be stricter than your settings", "value": "P", "form": "text", "choices": ["default", "strict", "audit"], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--timeout", "help": "give up the call after this many seconds", "value": "S", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--template", "help": "fill the prompt into a template from your settings (-t)", "value": "NAME", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": "-t", "source": null},
+  {"flag": "--file", "help": "send this text file after the prompt; its size is said first", "value": "PATH", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "short": null, "source": null},
+  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--help", "help": "show this and send nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null}
 ];
 
 export const COMMANDS: readonly INamed[] = [
@@ -65,6 +69,9 @@ export const COMMANDS: readonly INamed[] = [
 export const SETTINGS: readonly INamed[] = [
   {"name": "network", "help": "which network answers: sim or opengradient"},
   {"name": "model", "help": "model asked for when a cell names none"},
+  {"name": "unknown_models", "help": "what to do with a model that the price list does not have: refuse it, or ask for it"},
+  {"name": "aliases", "help": "model names of your own: @fast for aliases.fast"},
+  {"name": "templates", "help": "prompts of your own, with {{cell}} where the cell goes: -t NAME"},
   {"name": "policy", "help": "which checks must pass: default, strict or audit"},
   {"name": "required_claims", "help": "checks that must pass besides the policy's; all places add up"},
   {"name": "timeout", "help": "seconds before a call is abandoned; a payment's deadline may leave less"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from opg_magic.audit.findings import Level
-from opg_magic.cells import grammar, magic_line
+from opg_magic.cells import context, grammar, magic_line
 from opg_magic.cells.magic_line import Line, LineError, Named
 from opg_magic.receipt.build import source_sha256
 from opg_magic.receipt.document import Receipt
@@ -98,14 +98,8 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
     request = receipt.document["request"]
     found = asked(request["kind"], request["body"], request["canonicaliser"])
     if cell.head is not None and found is not None:
-        template = cell.line is not None and cell.line.get("vars")
-        prompt = found.prompt
-        same = prompt is not None and (
-            grammar.fills(cell.head.body, prompt)
-            if template
-            else grammar.normal(cell.head.body) == grammar.normal(prompt)
-        )
-        if not same:
+        parts = _parts(cell.head.body, cell.line)
+        if found.prompt is None or not grammar.follows(parts, found.prompt):
             message = "The prompt in the cell is not the one that this answer was given to."
             return [("failed", "prompt-differs", message)]
     if cell.kind != "call" or cell.head is None or cell.line is None or found is None:
@@ -114,6 +108,19 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
         )
         return [("incomplete", "not-the-call", message)]
     return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
+
+
+def _parts(body: str, line: Line | None) -> list[str]:
+    """What of a signed prompt stands in the cell, in order; between two parts, and around those
+    that ``--template`` fills in, may stand anything."""
+    whole = grammar.normal(body)
+    if line is None:
+        return [whole]
+    parts = grammar.cut(whole)[0] if line.get("vars") else [whole]
+    files = [context.heading(path) for path in line.get("file", ())]
+    if line.get("template") is not None:
+        parts = ["", *parts]
+    return [*parts, *files, ""] if files or line.get("template") is not None else parts
 
 
 def shows_again(source: str, id: str, names: Collection[str | None]) -> bool:
@@ -154,11 +161,9 @@ def _faults_of_call(
         differs = True
     was = receipt.document["prompt"]
     recorded = was["source_sha256"]
-    if (
-        not differs
-        and recorded is not None
-        and recorded not in _hashes(source, head, was["template"] or found.prompt)
-    ):
+    wrapped = line.get("template") is not None or "file" in line.given
+    sent = None if wrapped else was["template"] or found.prompt
+    if not differs and recorded is not None and recorded not in _hashes(source, head, sent):
         yield (
             "incomplete",
             "cell-changed",
@@ -166,9 +171,13 @@ def _faults_of_call(
         )
     names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
     names += [value.variable for value in line.given.values() if isinstance(value, Named)]
+    if isinstance(line.get("template"), str):
+        names.append(f"template {line.get('template')}")
+    names += [f"file {context.base_name(path)}" for path in line.get("file", ())]
     if names:
         listed = ", ".join(dict.fromkeys(names))
-        yield "note", "from-variables", f"Filled in from variables, and not in the cell: {listed}."
+        message = f"Not in the cell; from variables, files or settings: {listed}."
+        yield "note", "from-variables", message
 
 
 def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:

@@ -8,6 +8,7 @@ are listed, never left to a language's own idea of white space or of a word."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: Magics that run the cell below their line as it stands: a call under one of them is still that
@@ -204,7 +205,13 @@ def cut(template: str) -> tuple[list[str], list[str]]:
 def fills(template: str, text: str) -> bool:
     """Whether ``text`` can be ``template`` with each ``{{name}}`` filled in: its fixed parts, in
     order."""
-    first, *rest = cut(normal(template))[0]
+    return follows(cut(normal(template))[0], text)
+
+
+def follows(parts: Sequence[str], text: str) -> bool:
+    """Whether ``text`` is these parts in their order, with anything between two of them: the first
+    begins it, the last ends it."""
+    first, *rest = parts
     text = normal(text)
     if not rest:
         return first == text
@@ -222,5 +229,5 @@ def fills(template: str, text: str) -> bool:
     return position <= end
 
 
-__all__ = ["SPACE", "WRAPPERS", "Head", "Word", "Words", "cut", "fills", "head", "is_blank",
-           "newlines", "normal", "reads_like_a_call", "words"]  # fmt: skip
+__all__ = ["SPACE", "WRAPPERS", "Head", "Word", "Words", "cut", "fills", "follows", "head",
+           "is_blank", "newlines", "normal", "reads_like_a_call", "words"]  # fmt: skip

@@ -26,9 +26,9 @@ class LineError(ValueError):
 Form = Literal["text", "number", "count", "amount"]
 
 #: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of
-#: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``cell``: only the
-#: cell knows it.
-Part = Literal["prompt", "call", "agreement", "cell"]
+#: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``around``: what is
+#: sent with the prompt's text (:mod:`opg_magic.cells.context`); ``cell``: only the cell knows it.
+Part = Literal["prompt", "call", "agreement", "around", "cell"]
 
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
@@ -60,7 +60,7 @@ class Option:
 
     ``free``: its value is free text, in which braces mean nothing.  ``former``: choices that older
     versions had.  ``part``: where the value goes, under :attr:`key`; ``opg ask`` has the same flag,
-    but for those of the cell alone."""
+    but for those of the cell alone.  ``short``: another way to write it."""
 
     flag: str
     help: str
@@ -72,6 +72,7 @@ class Option:
     free: bool = False
     former: tuple[str, ...] = ()
     part: Part = "cell"
+    short: str | None = None
 
     @property
     def key(self) -> str:
@@ -88,7 +89,7 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("--model", "ask this model, as provider/name", "M", part="prompt"),
+    Option("--model", "ask this model, as provider/name or @alias", "M", part="prompt"),
     Option("--system", "send this system message before the prompt", "S", free=True, part="prompt"),
     Option("--temperature", "set the sampling temperature", "T", "number", float, part="prompt"),
     Option("--max-tokens", "limit the answer to this many tokens", "N", "count", int,
@@ -111,11 +112,17 @@ OPTIONS: tuple[Option, ...] = (
            "P", convert=_setting("policy"), choices=("default", "strict", "audit"), part="call"),
     Option("--timeout", "give up the call after this many seconds", "S", "number",
            _setting("timeout"), part="call"),
+    Option("--template", "fill the prompt into a template from your settings (-t)", "NAME",
+           short="-t", part="around"),
+    Option("--file", "send this text file after the prompt; its size is said first", "PATH",
+           repeat=True, free=True, part="around"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),
     Option("--help", "show this and send nothing"),
 )  # fmt: skip
-_BY_FLAG = {option.flag: option for option in OPTIONS}
+_BY_FLAG = {option.flag: option for option in OPTIONS} | {
+    option.short: option for option in OPTIONS if option.short
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A value that stands in a variable, which only the kernel that made the call knew."""
+    """A value that stands in a variable or, with ``@``, in the settings: only the kernel that made
+    the call knew it."""
 
     variable: str
 
@@ -174,7 +182,8 @@ def read(line: str) -> Line:
         if whole is not None:
             return Named(_checked_variable(whole[1]))
         _check(option, text, option.choices and option.choices + option.former)
-        return text
+        # An alias stands for a model that only its owner's settings name.
+        return Named(text) if option.key == "model" and _ALIAS.fullmatch(text) else text
 
     return _line(line, value)
 
@@ -204,7 +213,7 @@ def _options(words: list[str]) -> Iterator[tuple[Option | None, str | None]]:
     while place < len(words):
         word = words[place]
         place += 1
-        if not word.startswith("--"):
+        if not word.startswith("--") and word not in _BY_FLAG:
             yield None, word
             continue
         flag, has_value, value = word.partition("=")
@@ -232,6 +241,7 @@ def split(line: str) -> list[str]:
     return found.values
 
 
+_ALIAS = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*")
 _WHOLE = re.compile(r"\{([^{}]+)\}")
 
 

@@ -36,39 +36,54 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     body, source = raw_cell.body_and_source(kernel.shell, text, cell)
     template = magic_line.prompt_text(body)
     session = kernel.session()
-    prompt = _prompt(kernel, session, line, template, source)
+    prompt, announcement = _prompt(kernel, session, line, template, source)
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
         raise LineError("--quorum says how many of --hosts must agree: give both")
     if line.get("dry_run"):
-        _show_quote(kernel, session, line, prompt)
+        _show_quote(kernel, session, line, prompt, announcement)
         return
-    call = _CellCall(kernel, session, line, prompt)
+    call = _CellCall(kernel, session, line, prompt, announcement)
     answer = call.ask() if hosts is None else call.ask_several(hosts)
     if line.name is not None:
         kernel.shell.push({line.name: answer})
     kernel.result(answer)
 
 
-def _prompt(kernel: Kernel, session: Session, line: Line, template: str, source: str) -> Prompt:
+def _prompt(
+    kernel: Kernel, session: Session, line: Line, template: str, source: str
+) -> tuple[Prompt, str | None]:
+    """The prompt, and what is to be said of it before it goes out."""
+    from opg_magic.call.composing import composed
     from opg_magic.models import Prompt
 
     filled = template
     used: tuple[str, ...] = ()
     if line.get("vars"):
         filled, used = magic_line.fill(template, kernel.shell.user_ns)
-    given = {"model": session.settings.get("model"), **magic_line.of_part(line, "prompt")}
-    return Prompt(
-        text=filled,
-        stream=not line.get("no_stream", False),
-        template=template if line.get("vars") else None,
-        variables=used,
-        source=source,
-        **given,
+    made = composed(
+        filled,
+        session.settings,
+        model=line.get("model"),
+        network=line.get("network"),
+        template=line.get("template"),
+        files=line.get("file", ()),
+        typed=template if line.get("vars") else None,
     )
+    prompt = Prompt(
+        text=made.prompt.text,
+        stream=not line.get("no_stream", False),
+        template=made.prompt.template,
+        variables=(*used, *made.prompt.names),
+        source=source,
+        **{**magic_line.of_part(line, "prompt"), "model": made.model},
+    )
+    return prompt, made.announcement
 
 
-def _show_quote(kernel: Kernel, session: Session, line: Line, prompt: Prompt) -> None:
+def _show_quote(
+    kernel: Kernel, session: Session, line: Line, prompt: Prompt, announcement: str | None
+) -> None:
     """``--dry-run``: what the call would cost at most, and who would be asked."""
     from opg_magic.display import bundle, dry_run
 
@@ -76,6 +91,8 @@ def _show_quote(kernel: Kernel, session: Session, line: Line, prompt: Prompt) ->
     hosts = line.get("hosts")
     if hosts is not None:
         quote = _for_all(quote, hosts)
+    if announcement is not None:
+        quote = replace(quote, notes=(announcement, *quote.notes))
     simulated = _network(session, line) == "sim"
     kernel.display(bundle.settled_bundle(dry_run.of_quote(quote, simulated=simulated)))
 
@@ -88,6 +105,7 @@ class _CellCall:
     session: Session
     line: Line
     prompt: Prompt
+    announcement: str | None = None
 
     def ask(self) -> Answer:
         live = self._started()
@@ -138,6 +156,7 @@ class _CellCall:
         live = LiveDisplay(
             ipython_publisher(shell),
             model=self.prompt.model,
+            announcement=self.announcement,
             simulated=_network(self.session, line) == "sim",
             show_text=not required.withhold_missing,
             first_and_last=type(shell).__name__ == "TerminalInteractiveShell",

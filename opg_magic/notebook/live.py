@@ -51,15 +51,16 @@ def timer(seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
 class LiveDisplay:
     """Takes the :class:`Progress` of one call, from any thread, and shows it.
 
-    ``show_text`` False keeps unverified text off the display (policies strict and audit).
-    ``first_and_last`` shows no state in between (a terminal prints every update).  ``clock`` is
-    monotonic seconds; ``later`` a timer."""
+    ``announcement`` stands there while the call runs.  ``show_text`` False keeps unverified text
+    off the display (policies strict and audit).  ``first_and_last`` shows no state in between (a
+    terminal prints every update).  ``clock`` is monotonic seconds; ``later`` a timer."""
 
     def __init__(
         self,
         publish: Publish,
         *,
         model: str,
+        announcement: str | None = None,
         simulated: bool = False,
         show_text: bool = True,
         first_and_last: bool = False,
@@ -69,6 +70,7 @@ class LiveDisplay:
     ) -> None:
         self._publish = publish
         self._model = words.one_line(model, 80)
+        self._announcement = announcement and words.one_line(announcement, 300)
         self._simulated = simulated
         self._show_text = show_text
         self._quiet_between = first_and_last
@@ -152,6 +154,8 @@ class LiveDisplay:
     def _notes(self, text: str) -> tuple[str, ...]:
         host = self._progress.host
         notes = [f"{self._model} via host {host.short_id}" if host is not None else self._model]
+        if self._announcement:
+            notes.append(self._announcement)
         if self._progress.note:
             notes.append(words.one_line(self._progress.note, 160))
         notes.append(

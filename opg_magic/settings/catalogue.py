@@ -40,6 +40,26 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("network", values.text, SIM, "which network answers: sim or opengradient"),
     Setting("model", values.text, "openai/gpt-5", "model asked for when a cell names none"),
     Setting(
+        "unknown_models",
+        values.one_of("refuse", "ask"),
+        "refuse",
+        "what to do with a model that the price list does not have: refuse it, or ask for it",
+    ),
+    Setting(
+        "aliases",
+        values.named_texts,
+        {},
+        "model names of your own: @fast for aliases.fast",
+        own=True,
+    ),
+    Setting(
+        "templates",
+        values.templates,
+        {},
+        "prompts of your own, with {{cell}} where the cell goes: -t NAME",
+        own=True,
+    ),
+    Setting(
         "policy",
         values.one_of(*values.POLICIES),
         "default",

@@ -132,6 +132,8 @@ class Settings:
 
         if BY_KEY[key].amount:
             return f"{format_units(value, OPG_DECIMALS)} OPG"
+        if isinstance(value, Mapping):
+            return ", ".join(value) or "(none)"
         if isinstance(value, tuple):
             return ", ".join(map(_without_secrets, value)) or "(none)"
         if isinstance(value, bool):

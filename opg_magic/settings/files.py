@@ -69,20 +69,34 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def named(key: str) -> tuple[Setting, str]:
+    """Return the setting of a key, and the entry of a table that it names (``aliases.fast``); ""
+    if it names none.  Raises :class:`ConfigError` if there is no such setting."""
+    first, _, name = key.partition(".")
+    found = setting(first)
+    if name and not isinstance(found.default, dict):
+        raise ConfigError(f"{found.key} has no entries: write it without .{name}")
+    return found, name
+
+
 def write_user(key: str, value: Any) -> None:
     """Write a setting into the user's own file; everything else there stays.
 
-    Raises :class:`ConfigError` if the value is malformed or the file cannot be written."""
+    ``aliases.fast`` writes one entry of a table.  Raises :class:`ConfigError` if the value is
+    malformed or the file cannot be written."""
     import tomlkit
 
-    found = setting(key)
-    convert(found, value, "what you gave")
+    found, name = named(key)
+    convert(found, {name: value} if name else value, "what you gave")
     file = paths.config_file()
     try:
         document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
-        document[found.key] = (
-            list(values.texts(value)) if isinstance(found.default, tuple) else value
-        )
+        if name:
+            document.setdefault(found.key, tomlkit.table())[name] = value
+        else:
+            document[found.key] = (
+                list(values.texts(value)) if isinstance(found.default, tuple) else value
+            )
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = file.with_name(file.name + ".new")
         scratch.write_text(tomlkit.dumps(document), "utf-8")

@@ -26,6 +26,11 @@ class PriceList:
     models: tuple[str, ...]
     prices: Mapping[str, ModelPrice]
 
+    def knows(self, model: str) -> bool:
+        """Return whether a model, named with or without its provider, is in this list."""
+        bare = model.rpartition("/")[2]
+        return bare in self.prices or any(bare == one.rpartition("/")[2] for one in self.models)
+
     def price(self, model: str) -> ModelPrice | None:
         """Return the price of a model named with or without its provider; None if unknown."""
         return self.prices.get(model.rpartition("/")[2])

@@ -5,7 +5,8 @@ amount of OPG, such as 0.5"."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,9 @@ from opg_magic.models.networks import OPG_DECIMALS
 from opg_magic.models.proxy import Proxy, read_proxy
 
 Converter = Callable[[Any], Any]
+
+#: The name of an alias or a template.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 POLICIES = ("default", "strict", "audit")
 
@@ -75,6 +79,28 @@ def texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
         raise ValueError("a list of texts")
     return tuple(value)
+
+
+def named_texts(value: Any) -> dict[str, str]:
+    """A table of texts by name."""
+    problem = 'a table of texts by name, such as fast = "openai/gpt-5-mini"'
+    if not isinstance(value, Mapping):
+        raise ValueError(problem)  # noqa: TRY004
+    named = {str(name): text for name, text in value.items()}
+    if not all(
+        _NAME.fullmatch(name) and isinstance(one, str) and one.strip()
+        for name, one in named.items()
+    ):
+        raise ValueError(problem)
+    return named
+
+
+def templates(value: Any) -> dict[str, str]:
+    """A table of templates by name, each with a place for the cell."""
+    named = named_texts(value)
+    if not all("{{cell}}" in text for text in named.values()):
+        raise ValueError("texts by name that each hold {{cell}}, where the cell goes")
+    return named
 
 
 def claims(value: Any) -> tuple[str, ...]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opg_magic.cells.magic_line import OPTIONS, Form
-from opg_magic.errors import ConfigError, PromptError
+from opg_magic.errors import CallInterrupted, ConfigError, OpgError, PromptError
 from opg_magic.shell.common import print_answer
+
+if TYPE_CHECKING:
+    from opg_magic.models import Answer
+    from opg_magic.shell.streaming import Stream
 
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
 _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
@@ -22,7 +26,7 @@ def add(commands: Any) -> None:
     ask.add_argument("prompt", help="the prompt, or - to read it from standard input")
     for option in _OPTIONS:
         ask.add_argument(
-            option.flag,
+            *filter(None, (option.short, option.flag)),
             action="append" if option.repeat else "store",
             default=argparse.SUPPRESS,
             type=_TYPES[option.form],
@@ -30,21 +34,87 @@ def add(commands: Any) -> None:
             choices=option.choices or None,
             help=option.help,
         )
+    ask.add_argument(
+        "--no-stream",
+        action="store_true",
+        help="print nothing before the checks; a pipe or a file never gets unchecked text",
+    )
+    ask.add_argument("--cost", action="store_true", help="print what the call cost, to stderr")
+    ask.add_argument(
+        "--json", action="store_true", help="print answer, checks and cost, or the error, as JSON"
+    )
     ask.set_defaults(handler=_ask)
 
 
 def _ask(options: argparse.Namespace) -> int:
-    from opg_magic.api import agree, ask
+    from opg_magic.shell import results
 
-    prompt = _standard_input() if options.prompt == "-" else options.prompt
+    try:
+        answer, shown = _answered(options)
+    except (OpgError, CallInterrupted) as problem:
+        if not options.json:
+            raise
+        results.print_problem(problem)
+        return 130 if isinstance(problem, CallInterrupted) else _code(problem)
+    if options.json:
+        results.print_result(answer)
+        return 0
+    code = print_answer(answer, shown=shown)
+    if options.cost:
+        print("\n" + results.cost_in_words(answer.cost), file=sys.stderr)
+    return code
+
+
+def _code(problem: OpgError) -> int:
+    """As ``main`` has it of an error that is printed in words."""
+    return 2 if isinstance(problem, (ConfigError, PromptError)) else 1
+
+
+def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
+    """The answer, and whether it stands on the terminal already."""
+    from opg_magic import api
+    from opg_magic.call.composing import composed
+    from opg_magic.call.session import current_session
+
+    text = _standard_input() if options.prompt == "-" else options.prompt
     given = {o.key: getattr(options, o.key) for o in _OPTIONS if hasattr(options, o.key)}
-    if "hosts" not in given:
-        if "quorum" in given:
-            raise ConfigError("--quorum says how many of --hosts must agree: give both")
-        return print_answer(ask(prompt, **given))
-    agreed = agree(prompt, **given)
-    print(agreed.claim.sentence, file=sys.stderr)
-    return print_answer(agreed.answer)
+    made = composed(
+        text,
+        current_session().settings,
+        model=given.get("model"),
+        network=given.get("network"),
+        template=given.pop("template", None),
+        files=given.pop("file", ()),
+    )
+    if made.announcement is not None:
+        print(made.announcement[0].upper() + made.announcement[1:] + ".", file=sys.stderr)
+    given["model"] = made.model
+    if "hosts" in given:
+        agreed = api.agree(made.prompt.text, **given)
+        print(agreed.claim.sentence, file=sys.stderr)
+        return agreed.answer, False
+    if "quorum" in given:
+        raise ConfigError("--quorum says how many of --hosts must agree: give both")
+    session, prompt, call = api.prepare(made.prompt.text, **given)
+    stream = _stream(options, session.settings.get("policy"), given.get("policy"))
+    if stream is None:
+        return session.ask(prompt, call), False
+    try:
+        answer = session.ask(prompt, call, stream)
+    except BaseException:
+        stream.failed()
+        raise
+    return answer, stream.ended(answer.text)
+
+
+def _stream(options: argparse.Namespace, *policies: str | None) -> Stream | None:
+    """Where unchecked text may go: to a terminal, unless a policy forbids it."""
+    from opg_magic.shell.streaming import Stream
+    from opg_magic.verify import combine, policy
+
+    strictest = combine(*(policy(name) for name in policies if name is not None))
+    quiet = options.no_stream or options.json or strictest.withhold_missing
+    return None if quiet or not sys.stdout.isatty() else Stream()
 
 
 def _standard_input() -> str:

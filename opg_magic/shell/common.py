@@ -4,13 +4,15 @@ printed."""
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from opg_magic.display import output
 
 if TYPE_CHECKING:
     from opg_magic.call.session import Session
+    from opg_magic.display.card import Card
     from opg_magic.models import Answer
 
 #: Options that narrow the ledger, each with what it takes and what it means.
@@ -54,13 +56,30 @@ def session(options: argparse.Namespace | None = None) -> Session:
     return found
 
 
-def print_answer(answer: Answer) -> int:
-    """The answer on stdout, its card on stderr; returns the exit code."""
-    from opg_magic.display import card, plain
+def in_a_shell(text: str) -> str:
+    """Words of ours with the commands as a shell has them; those of a notebook do not work
+    there."""
+    text = text.replace("%opg receipts", "opg receipts list")
+    text = re.sub(r"(?<!%)%opg(?= )", "opg", text)
+    return text.replace("Run a cell that starts with %%opg.", "Ask one: opg ask PROMPT")
+
+
+def print_card(shown: Card, file: TextIO | None = None) -> None:
+    """A card with every check."""
+    from opg_magic.display import plain
+
+    print(in_a_shell(plain.card(shown, all_rows=True)), file=file)
+
+
+def print_answer(answer: Answer, *, shown: bool = False) -> int:
+    """The answer on stdout, its card on stderr; returns the exit code.  ``shown``: the answer
+    stands there already."""
+    from opg_magic.display import card
     from opg_magic.models.plain_text import inert
 
     text = inert(answer.text)
-    print(text)
+    if not shown:
+        print(text)
     if not output.holds(text):
         escapes = "as \\x, \\u or \\U with its number"
         print(
@@ -68,5 +87,6 @@ def print_answer(answer: Answer) -> int:
             f"{escapes}.",
             file=sys.stderr,
         )
-    print("\n" + plain.card(card.of_answer(answer, by=card.HERE), all_rows=True), file=sys.stderr)
+    print(file=sys.stderr)
+    print_card(card.of_answer(answer, by=card.HERE), sys.stderr)
     return 0

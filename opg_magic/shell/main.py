@@ -7,7 +7,6 @@ judged, 5 good but for calls that failed when they were made, as their receipts 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from opg_magic.shell import (
     verify,
     wallet,
 )
+from opg_magic.shell.common import in_a_shell
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -88,9 +88,7 @@ def _broke() -> int:
 
 
 def _complain(problem: Any, code: int) -> int:
-    # The hints name commands as a notebook has them.
-    text = "\n".join(problem._render_traceback_()).replace("%opg receipts", "opg receipts list")
-    print(re.sub(r"(?<!%)%opg(?= )", "opg", text), file=sys.stderr)
+    print(in_a_shell("\n".join(problem._render_traceback_())), file=sys.stderr)
     return code
 
 

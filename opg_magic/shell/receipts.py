@@ -8,7 +8,7 @@ from typing import Any
 
 from opg_magic.display import output
 from opg_magic.errors import CallFailed, LedgerError
-from opg_magic.shell.common import add_filters, chosen, print_answer, session
+from opg_magic.shell.common import add_filters, chosen, print_answer, print_card, session
 
 #: What ``opg receipts list`` prints of each call.
 _LISTED = [
@@ -88,10 +88,9 @@ def _show(options: argparse.Namespace) -> int:
         # There is no answer to print: the card says what there is, and the error how to read what
         # was withheld.
         if problem.receipt_id is not None:
-            from opg_magic.display import card, plain
+            from opg_magic.display import card
 
-            kept = card.of_kept(kernel.ledger.get(problem.receipt_id), problem.verdict)
-            print(plain.card(kept, all_rows=True))
+            print_card(card.of_kept(kernel.ledger.get(problem.receipt_id), problem.verdict))
             problem.receipt_id = None
         raise
     return print_answer(answer)

@@ -23,15 +23,17 @@ def _config(options: argparse.Namespace) -> int:
     settings = session().settings
     if options.key is not None:
         from opg_magic.settings import paths
-        from opg_magic.settings.catalogue import setting
-        from opg_magic.settings.files import write_user
+        from opg_magic.settings.files import named, write_user
 
-        key = setting(options.key).key
+        found, name = named(options.key)
+        key = found.key
         if options.value:
-            write_user(key, " ".join(options.value))
+            write_user(f"{key}.{name}" if name else key, " ".join(options.value))
             settings.reload()
             print(f"written to {paths.config_file()}")
-        print(f"{key} = {settings.shown(key, settings.get(key))}   (from: {settings.origin(key)})")
+        value = settings.get(key)
+        shown = value.get(name, "(none)") if name else settings.shown(key, value)
+        print(f"{f'{key}.{name}' if name else key} = {shown}   (from: {settings.origin(key)})")
         return 0
     for key, value, origin, text in settings.rows():
         print(f"{key:22} {value:24} {origin:28} {text}")

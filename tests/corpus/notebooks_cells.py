@@ -77,6 +77,9 @@ def calls() -> Iterator[NotebookCase]:
     yield under(
         "values from variables", named, note, passes=True, cell=named, asked={"max_tokens": 7}
     )
+    alias = "%%opg --model @fast\nSay hi"
+    yield under("an alias of a model", alias, note, passes=True, cell=alias)
+    yield from around_the_cell(note)
     for above, line in (
         ("%%opg a", "%%opg a"),
         ("%%time\n%%opg a --vars", "%%time\n%%opg a --vars"),
@@ -98,6 +101,43 @@ def calls() -> Iterator[NotebookCase]:
     yield under(
         "another model is named", f"%%opg hi --model openai/o3\n{PROMPT}", "2: failed model-differs"
     )
+
+
+def around_the_cell(note: str) -> Iterator[NotebookCase]:
+    """A template of the author's settings, and files: what stands in the cell must be in what was
+    signed, and each file that the line names must follow it."""
+    kept = "%%opg -t short\nSay hi"
+    table = "\n\nFile a.csv (3 bytes):\n```\n1,2\n```"
+    for title, source, prompt in (
+        ("a template around the cell", kept, "Be short.\n\nSay hi\n\nThank you."),
+        ("a template with nothing around the cell", kept, "Say hi"),
+        ("a file", "%%opg --file data/a.csv\nSay hi", f"Say hi{table}"),
+        ("a file of another system", "%%opg --file 'c:\\a.csv'\nSay hi", f"Say hi{table}"),
+        (
+            "a template, a file and variables",
+            "%%opg --vars -t short --file a.csv\nSay {{what}}",
+            f"Be short. Say hello{table}",
+        ),
+    ):
+        yield under(title, source, note, passes=True, cell=source, prompt=prompt)
+    for title, source, prompt in (
+        ("a template around another cell", kept, "Be short.\n\nSay bye"),
+        ("a file that was not sent", "%%opg --file a.csv\nSay hi", "Say hi"),
+        ("another file was sent", "%%opg --file b.csv\nSay hi", f"Say hi{table}"),
+        ("a file with words before the cell", "%%opg --file a.csv\nSay hi", f"No: Say hi{table}"),
+        ("a file that no line names", "%%opg\nSay hi", f"Say hi{table}"),
+        (
+            "two files, of which one was sent",
+            "%%opg --file a.csv --file a.csv\nSay hi",
+            f"Say hi{table}",
+        ),
+    ):
+        yield under(title, source, PROMPT_DIFFERS, cell=source, prompt=prompt)
+    changed = "%%opg -t short --quiet\nSay hi"
+    yield under(
+        "a cell with a template was changed since", changed,
+        "2: incomplete cell-changed", note, cell=kept, prompt="Be short. Say hi",
+    )  # fmt: skip
 
 
 def no_calls() -> Iterator[NotebookCase]:

@@ -127,7 +127,7 @@ def test_what_an_error_offers_to_show_can_be_shown(
     # Without the flag: what there is to see, and once more how.
     assert main.main(["show", receipt.id]) == 1
     shown = capsys.readouterr()
-    assert "answer withheld" in shown.out and receipt.text not in shown.out
+    assert "the answer is withheld" in shown.out and receipt.text not in shown.out
     assert f"opg show {receipt.id} --unverified" in shown.err
     assert "Kept as receipt" not in shown.err
     honest_simnet.cheat("anna", "error-mid-stream")

@@ -44,10 +44,10 @@ def test_what_the_magic_would_refuse_is_no_call() -> None:
     """``read`` and ``parse`` differ only in what depends on the kernel."""
     for case in CASES["cells"]:
         if case["kind"] in ("call", "free") and case["given"].get("settle") != "individual":
-            magic_line.parse(case["line"], {"m": "openai/gpt-5", "n": 5})
+            magic_line.parse(case["line"], {"m": "openai/gpt-5", "n": 5, "t": "x"})
         elif case["kind"] == "unclear":
             with pytest.raises(magic_line.LineError):
-                magic_line.parse(case["line"], {"m": "openai/gpt-5", "n": 5})
+                magic_line.parse(case["line"], {"m": "openai/gpt-5", "n": 5, "t": "x"})
 
 
 @pytest.mark.parametrize(("text", "normal"), CASES["normal"], ids=ascii)

@@ -6,7 +6,6 @@
 import { readDocument } from './check';
 import { lacksReceipt } from './calls';
 import { Compare, Finding, joined, shownFindings } from './findings';
-import { part } from './load';
 import { MIME_TYPE, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
 
 export type Bundle = Readonly<Record<string, unknown>>;
@@ -62,23 +61,6 @@ export function readBundle(bundle: Bundle, type = MIME_TYPE): Receipt | Unreadab
     return parseReceipt(joined(held) ?? '');
   } catch (error) {
     return error instanceof UnreadableReceipt ? error : new UnreadableReceipt('This receipt cannot be read.');
-  }
-}
-
-/** Loaded when the first receipt is met. */
-const looking = part(() => import('./looking'));
-
-/** What looks at receipts and their cells. */
-export type Looker = Pick<typeof import('./looking'), 'comparedTexts' | 'togetherFindings'> & Partial<typeof import('./looking')>;
-
-/** Where it could not be loaded: what says that nothing was compared. */
-export async function looker(): Promise<Looker> {
-  try {
-    return await looking();
-  } catch (error) {
-    const message = `What the cell shows elsewhere was not compared with the receipt. ${error instanceof Error ? error.message : ''}`;
-    const finding: Finding = { level: 'incomplete', code: 'not-compared', message: message.trim() };
-    return { comparedTexts: () => [finding], togetherFindings: places => places.map(() => []) };
   }
 }
 

@@ -32,7 +32,8 @@ from opg_magic.models import (
 
 if TYPE_CHECKING:
     from opg_magic.call.engine import Engine
-    from opg_magic.call.state import CallOptions, EngineSettings, PreparedCall
+    from opg_magic.call.prepared import PreparedCall
+    from opg_magic.call.state import CallOptions, EngineSettings
 
 log = logging.getLogger(__name__)
 

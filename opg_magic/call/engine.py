@@ -30,6 +30,7 @@ from opg_magic import errors
 from opg_magic.call.costs import prompt_tokens, worst_cost
 from opg_magic.call.finishing import Finisher
 from opg_magic.call.hosts import KnownHosts
+from opg_magic.call.prepared import PreparedCall
 from opg_magic.call.rehearsal import rehearse
 from opg_magic.call.route import Route
 from opg_magic.call.settlements import SettlementFinder
@@ -39,7 +40,6 @@ from opg_magic.call.state import (
     CallSite,
     EngineSettings,
     Observer,
-    PreparedCall,
     ReadyHost,
     RunningCall,
     SessionGone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
-from opg_magic.call.state import PreparedCall
+from opg_magic.call.prepared import PreparedCall
 from opg_magic.models import Charge, Cost, Verdict
 
 if TYPE_CHECKING:

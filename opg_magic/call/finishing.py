@@ -11,7 +11,8 @@ from opg_magic import errors
 from opg_magic.call.evidence import evidence_of, receipt_of_call
 from opg_magic.call.failing import failure_of
 from opg_magic.call.hosts import KnownHosts
-from opg_magic.call.state import CallSite, PreparedCall, SessionGone, kernel_trust
+from opg_magic.call.prepared import PreparedCall
+from opg_magic.call.state import CallSite, SessionGone, kernel_trust
 from opg_magic.models import Answer, Charge, Cost, Evidence, Phase, Progress, Verdict
 from opg_magic.models.networks import Network
 

@@ -25,7 +25,6 @@ from opg_magic.models.networks import Network
 from opg_magic.protocol.x402 import MAX_SECONDS
 
 if TYPE_CHECKING:
-    from opg_magic.call.route import Payment
     from opg_magic.settings.config import Settings
     from opg_magic.settings.limits import Limits
     from opg_magic.verify.policy import Policy
@@ -193,16 +192,6 @@ def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
         payees=frozenset({*network.payees, *settings.payees}),
         now=utc_now(),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedCall:
-    """A call that is reserved and signed for, and not sent yet."""
-
-    call: RunningCall
-    ready: ReadyHost
-    payment: Payment
-    settings: EngineSettings
 
 
 class SessionGone(Exception):

@@ -6,7 +6,7 @@ import { h } from './dom';
 import { foldable, SHOWN } from './fold';
 import { inert } from './findings';
 import { part } from './load';
-import type { Looker } from './notebook';
+import type { Looker } from './looker';
 import { CLAIM_NAMES, Receipt } from './receipt';
 import { SIMULATED } from './says';
 import * as words from './words';

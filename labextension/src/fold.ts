@@ -3,7 +3,7 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
 import { h, verbatim } from './dom';
-import { looker } from './notebook';
+import { looker } from './looker';
 
 /** Which parts of which cards stand open: what is scrolled out and in again looks as it was left. */
 const opened = new Map<string, boolean>();

@@ -56,6 +56,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "models", "help": "list models and their prices, as last seen"},
   {"name": "receipts", "help": "show the ledger as a DataFrame, one row per call"},
   {"name": "show", "help": "show a saved answer again, at no cost"},
+  {"name": "fix", "help": "make a cell that asks a model to explain the last error"},
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},

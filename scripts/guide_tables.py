@@ -15,7 +15,12 @@ import marked
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide.md"
 
 #: How a project's value joins the user's, by the name of the function that joins them.
-_TIGHTENED = {"min": "lower it", "stricter": "make it stricter", "union": "add to it"}
+_TIGHTENED = {
+    "min": "lower it",
+    "stricter": "make it stricter",
+    "union": "add to it",
+    "more_often": "run more often",
+}
 
 
 def tables() -> dict[str, str]:

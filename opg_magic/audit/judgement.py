@@ -21,6 +21,7 @@ from opg_magic.audit.lookups import (
     Lookups,
     PaymentLookup,
     RegistryLookup,
+    Rerun,
     Settlement,
     SettlementLookup,
     Spot,
@@ -68,6 +69,7 @@ def verify_path(
     allow_simulated: bool = False,
     receipt: str | None = None,
     own: Callable[[Receipt], Own | None] | None = None,
+    rerun: Rerun | None = None,
 ) -> Report:
     """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
 
@@ -77,7 +79,8 @@ def verify_path(
     receipts of a simulated network whose root is in ``trust.simulated_roots`` if all that the
     policy requires passed, be it by the author's word.  ``receipt`` (an id or its beginning) looks
     at that one alone.  ``own`` tells of a receipt what the reader's own kernel asked when it wrote
-    it into the reader's own ledger; that counts as asked.
+    it into the reader's own ledger; that counts as asked.  ``rerun`` runs the weights that the
+    reader trusts over each answer.
 
     Raises nothing for what a file holds: an unreadable file is a report with exit code 2.
     """
@@ -93,6 +96,7 @@ def verify_path(
         allow_simulated=allow_simulated,
         only=normalise_id(receipt) if receipt else None,
         own=own,
+        rerun=rerun,
     )
     readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
     reader = readers.get(source.suffix.lower())
@@ -171,6 +175,7 @@ class _Audit(Lookups):
         evidence, trust = self.ask_registry(evidence, spot)
         evidence, trust = self.ask_payment(evidence, trust, spot)
         evidence, trust = self.ask_settlement(evidence, trust, spot)
+        evidence, trust = self.run_weights(evidence, trust, spot)
         evidence, trust = compare_answers(self, evidence, trust, index.by_digest, spot)
         if self.own is not None and (mine := self.own(receipt)) is not None:
             trust = mine.trust(trust, evidence)

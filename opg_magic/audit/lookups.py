@@ -52,6 +52,11 @@ class SettlementLookup(Protocol):
     def committed(self, recorded: Settlement) -> Settlement: ...
 
 
+#: Gives the evidence with a run of the reader's own weights, or with why there is none
+#: (:meth:`opg_magic.weights.check.Checker.run`).
+Rerun = Callable[[Evidence], Evidence]
+
+
 class Spot(NamedTuple):
     """Where a finding belongs: the place in the file, and the receipt's id."""
 
@@ -77,6 +82,8 @@ class Lookups:
     rpc_reader: RegistryLookup | None
     payment_reader: PaymentLookup | None
     settlement_reader: SettlementLookup | None
+    #: Runs a call's weights again; None: nothing is run.
+    rerun: Rerun | None = field(default=None, kw_only=True)
     findings: list[Finding] = field(default_factory=list, kw_only=True)
     _entries: dict[tuple[str, int], Host | None] = field(default_factory=dict, kw_only=True)
 
@@ -243,6 +250,20 @@ class Lookups:
                 trust, relay=trust.relay or (found.chain_id, found.relay), relay_senders=senders
             )
         return replace(evidence, settlement=found), asked_live(trust, "settlement")
+
+    # --------------------------------------------------------------------------------- weights
+
+    def run_weights(self, evidence: Evidence, trust: Trust, spot: Spot) -> tuple[Evidence, Trust]:
+        """The evidence with a run of the weights on this machine."""
+        if self.rerun is None:
+            return evidence, trust
+        found = self.rerun(evidence)
+        if found.weights_not_run is None:
+            return found, asked_live(trust, "weights")
+        code, reason = found.weights_not_run
+        level: Level = "note" if code in ("closed", "forced") else "incomplete"
+        self.say(level, "weights-not-run", f"No weights were run again: {reason}.", *spot)
+        return found, trust
 
 
 def asked_live(trust: Trust, claim: str) -> Trust:

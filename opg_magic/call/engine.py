@@ -32,6 +32,7 @@ from opg_magic.call.finishing import Finisher
 from opg_magic.call.hosts import KnownHosts
 from opg_magic.call.prepared import PreparedCall
 from opg_magic.call.rehearsal import rehearse
+from opg_magic.call.rerun import Reruns
 from opg_magic.call.route import Route
 from opg_magic.call.settlements import SettlementFinder
 from opg_magic.call.starting import start
@@ -69,6 +70,7 @@ class Engine:
         self.ledger = ledger
         self.hosts = KnownHosts(network, route)
         self.settlements = SettlementFinder(network, ledger)
+        self.reruns = Reruns(network, ledger)
         self._prices = price_list
         self._call_site = call_site
         self._finisher = Finisher(
@@ -94,7 +96,8 @@ class Engine:
                 self.hosts.use_again(ready.host)
             return await self.ask_host(call, ready, settings)
 
-        return await self.hosts.first_usable(call, options, settings, use)  # 2 to 4
+        answer = await self.hosts.first_usable(call, options, settings, use)  # 2 to 9
+        return await self.reruns.look(answer, settings, call.policy)
 
     async def ask_host(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
@@ -213,5 +216,6 @@ class Engine:
 
     async def aclose(self) -> None:
         """Stop looking for settlements, and close the route."""
+        self.reruns.close()
         await self.settlements.aclose()
         await self.route.aclose()

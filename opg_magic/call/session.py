@@ -173,6 +173,21 @@ class Session(Kernel):
             receipt, self.settings, simulated_roots=roots, include_withheld=unverified
         )
 
+    def verify(self, which: str = "last", *, weights: bool = False) -> Answer:
+        """An answer out of the ledger, checked again; unpaid.  ``weights``: open weights that this
+        user trusts are run again over it, and the figures are added to its receipt.
+
+        Raises AnswerWithheld if the answer does not pass."""
+        answer = self.show(which)
+        if not weights:
+            return answer
+        engine = self.connected().engine
+        settings = self.engine_settings(engine.network)
+        try:
+            return self.run(engine.reruns.run(answer, settings, settings.policy))
+        finally:
+            self.changed()
+
     def reconcile(self) -> int:
         """Ask the payment chain what was taken under authorisations that are over; returns how many
         became known."""

@@ -88,6 +88,8 @@ class EngineSettings:
     pinned_pcrs: frozenset[str] = frozenset()
     payees: tuple[str, ...] = ()
     facilitators: tuple[str, ...] = ()
+    #: The share of answers whose open weights are run again, from 0 to 1.
+    weights: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class RunningCall:
 
 def engine_settings(settings: Settings, network: Network) -> EngineSettings:
     """The user's settings as a call on this network needs them."""
+    from opg_magic.settings.values import rerun_share
     from opg_magic.verify.policy import policy, requiring
 
     get = settings.get
@@ -147,6 +150,7 @@ def engine_settings(settings: Settings, network: Network) -> EngineSettings:
         pinned_pcrs=pins,
         payees=get("payees"),
         facilitators=get("facilitators"),
+        weights=rerun_share(get("weights")),
     )
 
 

@@ -75,6 +75,13 @@ SETTINGS: tuple[Setting, ...] = (
         gathered=True,
     ),
     Setting(
+        "weights",
+        values.reruns,
+        "ask",
+        "when to run open weights again: ask (by command), always, or sample 0.1",
+        values.more_often,
+    ),
+    Setting(
         "timeout",
         values.seconds(1, 3600),
         120.0,

@@ -113,6 +113,34 @@ def claims(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def reruns(value: Any) -> str:
+    """When weights are run again: ``ask``, ``always``, or ``sample P`` with a share P of answers
+    from 0 to 1."""
+    words = value.split() if isinstance(value, str) else []
+    if words in (["ask"], ["always"]):
+        return str(words[0])
+    if len(words) == 2 and words[0] == "sample":
+        try:
+            share = float(words[1])
+        except ValueError:
+            share = -1.0
+        if 0 <= share <= 1:
+            return f"sample {share:g}"
+    raise ValueError("ask, always, or sample P with a share P of answers such as 0.1")
+
+
+def rerun_share(value: str) -> float:
+    """The share of answers whose weights are run again by themselves, from 0 to 1."""
+    if value == "always":
+        return 1.0
+    return float(value.partition(" ")[2] or 0)
+
+
+def more_often(mine: str, theirs: str) -> str:
+    """The one of two that runs weights again more often."""
+    return max(mine, theirs, key=rerun_share)
+
+
 def proxy_url(value: Any) -> Proxy:
     """An HTTP proxy's URL."""
     return read_proxy(value)

@@ -29,6 +29,23 @@ def add(commands: Any) -> None:
     )
     get.set_defaults(handler=_get)
 
+    trust = own.add_parser("trust", help="set which weights a model's name stands for, by SHA-256")
+    trust.add_argument(
+        "weights", metavar="FILE.gguf|NAME", help="a GGUF file, or the name of known weights"
+    )
+    trust.add_argument(
+        "--as",
+        dest="model",
+        metavar="MODEL",
+        help="the model's name in prompts; known weights have one of their own",
+    )
+    trust.add_argument(
+        "--same-build",
+        action="store_true",
+        help="allow no rounding: hosts run this very build of llama.cpp on this kind of processor",
+    )
+    trust.set_defaults(handler=_trust)
+
     known = own.add_parser("list", help="list weights: those on this machine, those to be had")
     known.set_defaults(handler=_list)
 
@@ -51,6 +68,31 @@ def _get(options: argparse.Namespace) -> int:
     one = fetch.package(options.name)
     fetch.get(one.name, source=options.source, say=lambda line: print(line, flush=True))
     print(f"Ask for it on the simulated network as {one.model}.")
+    return 0
+
+
+def _trust(options: argparse.Namespace) -> int:
+    from opg_magic.errors import WeightsError
+    from opg_magic.weights import fetch, store
+
+    path = Path(options.weights)
+    if path.suffix == ".gguf" or path.is_file():
+        model = options.model
+        if model is None:
+            raise WeightsError(
+                "A file does not say which model's name it stands for.",
+                hint="Name it: opg models trust FILE.gguf --as PROVIDER/MODEL",
+            )
+    else:
+        one = fetch.package(options.weights)
+        found = fetch.cached(one)
+        if found is None or fetch.sha256_of(found) != one.sha256:
+            raise WeightsError(
+                f"{one.title} is not on this machine.", hint=f"Get it: opg models get {one.name}"
+            )
+        path, model = found, options.model or one.model
+    pin = store.trust(model, path, same_build=options.same_build)
+    print(f"{pin.model} stands for the weights sha256:{pin.sha256} ({pin.path}).")
     return 0
 
 

@@ -60,6 +60,17 @@ def add(commands: Any) -> None:
         action="store_true",
         help="accept as asked what your own kernel asked, for receipts that your ledger holds",
     )
+    verify.add_argument(
+        "--weights",
+        action="store_true",
+        help="check that open weights give each answer, by running those that you trust",
+    )
+    _forms(verify)
+    verify.set_defaults(handler=_verify, judges=True)
+
+
+def _forms(verify: argparse.ArgumentParser) -> None:
+    """The options that say how the report is printed."""
     form = verify.add_mutually_exclusive_group()
     form.add_argument(
         "--verbose", action="store_true", help="print every check of every receipt, not a summary"
@@ -70,7 +81,6 @@ def add(commands: Any) -> None:
         action="store_true",
         help="print a table, one row per receipt, one column per check",
     )
-    verify.set_defaults(handler=_verify, judges=True)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -93,6 +103,11 @@ def _verify(options: argparse.Namespace) -> int:
                     network=resolve_by_rpcs([*options.rpc, *options.payment_rpc], settings),
                 )
             )
+        rerun = None
+        if options.weights:
+            from opg_magic.weights.check import Checker
+
+            rerun = stack.enter_context(Checker()).run
         report = verify_path(
             options.path,
             policy=requiring(
@@ -105,6 +120,7 @@ def _verify(options: argparse.Namespace) -> int:
             allow_simulated=options.allow_simulated,
             receipt=options.receipt,
             own=_own(stack) if options.mine else None,
+            rerun=rerun,
         )
     try:
         print(_shown(report, options), end="" if options.csv else "\n", flush=True)

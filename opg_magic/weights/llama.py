@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 #: Versions of xllamacpp whose structs were compared with the ones below.
 TRIED = ("2026.10.11549",)
 
-#: Tokens of one pass.  From 64 on llama.cpp attends by another kernel, which rounds otherwise than
-#: the one that writes token by token.
-PASS = 32
+#: Tokens of one pass over a prompt: llama.cpp's own default, so that it is read as hosts read it.
+PASS = 512
+#: Tokens of one pass over an answer.  From 64 on llama.cpp attends by another kernel, which rounds
+#: otherwise than the one that writes token by token.
+ANSWER_PASS = 32
 
 #: More than any of the two structs has: what is behind a struct's end is copied and never read.
 _ROOM = 1024
@@ -251,9 +253,9 @@ class Model:
     def logits(
         self, tokens: Sequence[int], start: int
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(index, logits of the token after it) for each index of ``tokens`` from ``start``, in
-        passes of :attr:`batch` tokens.  A row is valid until the next is asked for.  What is
-        already held of the same beginning is not computed again."""
+        """(index, logits of the token after it) for each index of ``tokens`` from ``start``, the
+        last one of the prompt.  A row is valid until the next is asked for.  What is already held
+        of the same beginning is not computed again."""
         import numpy as np
 
         native = self.native
@@ -271,8 +273,8 @@ class Model:
         self.kept = list(tokens[:same])
         batch = native.llama_batch_init(self.batch, 0, 1)
         try:
-            for at in range(same, len(tokens), self.batch):
-                part = tokens[at : at + self.batch]
+            for at, end in self._passes(same, start + 1, len(tokens)):
+                part = tokens[at:end]
                 batch.n_tokens = len(part)
                 for offset, token in enumerate(part):
                     batch.token[offset] = token
@@ -291,3 +293,11 @@ class Model:
                     yield at + offset, np.ctypeslib.as_array(row, (self.size,))
         finally:
             native.llama_batch_free(batch)
+
+    def _passes(self, begin: int, answer: int, end: int) -> Iterator[tuple[int, int]]:
+        """(begin, end) of each pass: first over the prompt, then over the answer."""
+        while begin < end:
+            stop = min(begin + self.batch, answer) if begin < answer else end
+            stop = min(stop, begin + (self.batch if begin < answer else ANSWER_PASS))
+            yield begin, stop
+            begin = stop

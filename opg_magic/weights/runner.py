@@ -78,12 +78,13 @@ class Runner:
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """One run in the child (:func:`opg_magic.weights.worker.run`).  Raises WeightsError if it
-        cannot be run, takes too long, or crashes; then the child is gone."""
+        cannot be run; where it took too long, crashed or was interrupted, the child is gone."""
         try:
             return self._asked({**job, "most": self.most})
+        except WeightsError:
+            raise
         except BaseException:
-            if self._process.poll() is None:
-                self.close()
+            self.close()
             raise
 
     def _asked(self, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,6 +96,7 @@ class Runner:
             pipe.flush()
             line = self._lines.get(timeout=self.timeout)
         except queue.Empty:
+            self.close()
             raise WeightsError(
                 f"The model gave no result within {self.timeout:.0f} s; it was stopped."
             ) from None
@@ -110,6 +112,11 @@ class Runner:
         if "error" in result:
             raise WeightsError(result["error"], hint=result.get("hint"))
         return result
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child still runs."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End the child process, at once."""

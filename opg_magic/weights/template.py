@@ -20,7 +20,6 @@ def render(
     ``first`` and ``last`` are the texts of the tokens that begin and end a document.  Raises
     WeightsError for a template that cannot be run, or that refuses these messages."""
     try:
-        from jinja2 import TemplateError
         from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ModuleNotFoundError:
         raise WeightsError(
@@ -39,7 +38,9 @@ def render(
             bos_token=first,
             eos_token=last,
         )
-    except (TemplateError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a stranger's program may raise anything
         raise WeightsError(f"The model's chat template cannot be used here: {error}") from None
 
 

@@ -60,7 +60,8 @@ def run(model: llama.Model, job: dict[str, Any]) -> dict[str, Any]:
 
     ``job``: ``template`` and ``messages``, or ``prompt`` (text as it stands); ``answer``;
     ``temperature``, ``top_k``, ``top_p``, ``min_p``; ``end``: whether the answer ended by itself,
-    so that the token that ends it counts too."""
+    so that the token that ends it counts too, unless ``max_tokens`` may have cut it; ``most``
+    tokens in all."""
     if "prompt" in job:
         text = job["prompt"]
     else:
@@ -79,10 +80,15 @@ def run(model: llama.Model, job: dict[str, Any]) -> dict[str, Any]:
                 f"Prompt and answer have {len(prompt) + len(tokens):,} tokens; the model takes"
                 f" {job['most']:,}."
             )
+    tokens = model.tokens(answer, special=False)
+    # A host's count may differ by the few bytes of a character that it held back.
+    cut = job.get("max_tokens") is not None and len(tokens) + 4 >= job["max_tokens"]
+    job = {**job, "end": job["end"] and not cut}
     judged = _followed(model, prompt, answer, job)
     return {
         "prompt": prompt,
         "tokens": judged.tokens,
+        "end": job["end"],
         "ranks": judged.ranks,
         "gaps": judged.gaps,
         "recuts": judged.recuts,

@@ -6,7 +6,7 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import fixing, ledger, network, settings
+from opg_magic.notebook.commands import ledger, network, settings
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -38,7 +38,11 @@ COMMANDS: dict[str, Command] = {
     "show": Command(
         "show ID|last [--unverified]", "show a saved answer again, at no cost", ledger.show
     ),
-    "fix": Command("fix", "make a cell that asks a model to explain the last error", fixing.fix),
+    "verify": Command(
+        "verify [ID|last] [--weights]",
+        "check a saved answer again; run the open weights that you trust over it",
+        ledger.verify,
+    ),
     "cost": Command("cost", "show spending against each limit", ledger.cost),
     "reconcile": Command(
         "reconcile", "look up on the chain what open payments came to", ledger.reconcile

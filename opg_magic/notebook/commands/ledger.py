@@ -33,6 +33,24 @@ def show(kernel: Kernel, words: list[str]) -> None:
     _show(kernel, rest[0] if rest else "last", unverified=unverified)
 
 
+def verify(kernel: Kernel, words: list[str]) -> None:
+    """``%opg verify``"""
+    from opg_magic.display import bundle
+
+    weights = "--weights" in words
+    rest = [w for w in words if w != "--weights"]
+    for word in rest:
+        if word.startswith("-"):
+            raise LineError(
+                f"unknown option {word}" + magic_line.did_you_mean(word, {"--weights": None})
+            )
+    if len(rest) > 1:
+        raise LineError("%opg verify takes one receipt's id, or last")
+    answer = kernel.session().verify(rest[0] if rest else "last", weights=weights)
+    kernel.display(bundle.answer_bundle(answer))
+    kernel.result(answer)
+
+
 def cost(kernel: Kernel, words: list[str]) -> Any:
     """``%opg cost``"""
     no_more(words, "cost")

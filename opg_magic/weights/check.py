@@ -1,0 +1,184 @@
+"""Running a call's weights again: its evidence in, the figures of one run out.
+
+What the figures mean is decided in :mod:`opg_magic.verify.weights`, for whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from opg_magic.errors import MalformedMessage, WeightsError
+from opg_magic.models import Evidence, WeightsEvidence, strict_json
+from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, hashed
+from opg_magic.weights import conversation, fetch, store
+from opg_magic.weights.runner import Runner
+
+#: Millionths, in which the figures of a run are kept.
+_UNIT = 1_000_000
+_MOST = 1_000_000_000
+_MOST_SUM = 10**15
+#: Tokens after which hosts end an answer, where the request sets no bound.
+_HOSTS_MOST = 4096
+
+Starter = Callable[[Path], Runner]
+
+
+class Checker:
+    """Runs weights again for as many calls as wanted; each file is loaded once, in a child process
+    that ends with the block.
+
+    ``start`` makes the runner of a file."""
+
+    def __init__(self, start: Starter = Runner) -> None:
+        self._start = start
+        self._runners: dict[str, Runner] = {}
+
+    def run(self, evidence: Evidence) -> Evidence:
+        """The evidence with a run of the weights that this user pinned under the model's name.
+
+        Where they cannot be run, with the reason instead (``weights_not_run``); never raises
+        WeightsError: a model that cannot be run says nothing about the answer."""
+        request = _request(evidence)
+        reason = _not_for(evidence, request)
+        if reason is not None:
+            return replace(evidence, weights_not_run=reason)
+        pin = store.pinned(request["model"])
+        if pin is None:
+            closed = ("closed", "its weights are not known here")
+            return replace(evidence, weights_not_run=closed)
+        try:
+            runner = self._runner(pin)
+            result = runner.run(job(request, evidence.response.text or "", runner, pin.sha256))
+        except WeightsError as error:
+            return replace(evidence, weights_not_run=("not-run-here", _sentence(error)))
+        run = figures(result, evidence, request, pin, runner)
+        return replace(evidence, weights=run, weights_not_run=None)
+
+    def _runner(self, pin: store.Pin) -> Runner:
+        runner = self._runners.get(pin.sha256)
+        if runner is not None and runner.alive:
+            return runner
+        if pin.path is None:
+            raise WeightsError("the weights are not on this machine")
+        if fetch.sha256_of(pin.path) != pin.sha256:
+            raise WeightsError(f"{pin.path.name} is not the file that was pinned")
+        self._runners[pin.sha256] = self._start(pin.path)
+        return self._runners[pin.sha256]
+
+    def close(self) -> None:
+        """End every child process."""
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def job(request: dict[str, Any], answer: str, runner: Runner, sha256: str) -> dict[str, Any]:
+    """What the child is asked for a chat request and its answer
+    (:func:`opg_magic.weights.worker.run`)."""
+    if runner.header.template is None:
+        raise WeightsError("the file has no chat template")
+    sampling = conversation.SAMPLING
+    return {
+        "template": runner.header.template,
+        "messages": conversation.turns(request["messages"], sha256),
+        "answer": answer,
+        "temperature": request["temperature"],
+        "top_k": sampling["top_k"],
+        "top_p": request.get("top_p", sampling["top_p"]),
+        "min_p": sampling["min_p"],
+        "end": True,
+        "max_tokens": request.get("max_tokens") or _HOSTS_MOST,
+    }
+
+
+def figures(
+    result: dict[str, Any],
+    evidence: Evidence,
+    request: dict[str, Any],
+    pin: store.Pin,
+    runner: Runner,
+) -> WeightsEvidence:
+    """A child's result as it is kept and judged."""
+    header, sampling = runner.header, conversation.SAMPLING
+    heated = request["temperature"] > 0
+    ranked = zip(result["ranks"], result["gaps"], strict=True)
+    misses = [
+        (at, rank, min(round(gap * _UNIT), _MOST))
+        for at, (rank, gap) in enumerate(ranked)
+        if rank > 1
+    ]
+    return WeightsEvidence(
+        model=request["model"][:256],
+        weights_sha256=pin.sha256,
+        tokenizer_sha256=header.tokenizer_sha256,
+        template_sha256=header.template_sha256,
+        runtime=runner.runtime,
+        top_k=sampling["top_k"],
+        top_p=f"{request.get('top_p', sampling['top_p']):f}",
+        min_p=f"{sampling['min_p']:f}",
+        request_sha256=hashed(evidence.request.canonical),
+        answer_sha256=hashed(evidence.response.text or ""),
+        prompt_tokens=len(result["prompt"]),
+        tokens=tuple(result["tokens"]),
+        end=result["end"],
+        misses=tuple(misses),
+        tolerance=SAME_RUNTIME if pin.same_build else ANY_RUNTIME,
+        surplus=_bounded(result["surplus"]) if heated else None,
+        variance=_bounded(result["variance"]) if heated else None,
+        outside=result["outside"] if heated else None,
+        at=datetime.now(UTC),
+    )
+
+
+def _bounded(value: float) -> int:
+    return max(-_MOST_SUM, min(round(value * _UNIT), _MOST_SUM))
+
+
+def _request(evidence: Evidence) -> dict[str, Any]:
+    """The signed request, with ``top_p``, which no signature covers, as it was sent beside it."""
+    try:
+        signed = strict_json.loads(evidence.request.canonical)
+        sent = strict_json.loads(evidence.request.body)
+    except MalformedMessage:
+        return {}
+    if not isinstance(signed, dict) or not isinstance(sent, dict):
+        return {}
+    top_p = sent.get("top_p")
+    usable = isinstance(top_p, int | float) and not isinstance(top_p, bool) and 0 < top_p <= 1
+    return signed | ({"top_p": top_p} if usable else {})
+
+
+def _not_for(evidence: Evidence, request: dict[str, Any]) -> tuple[str, str] | None:
+    """(code, reason) where no run can say anything about this call."""
+    if evidence.request.kind != "chat" or not isinstance(request.get("messages"), list):
+        return "forced", "only chat requests are run again"
+    if not isinstance(request.get("model"), str) or not isinstance(
+        request.get("temperature"), int | float
+    ):
+        return "forced", "the request does not say which model at which temperature"
+    form = request.get("response_format")
+    if request.get("tools") or (form and form != {"type": "text"}):
+        return "forced", "a grammar chose the answer's tokens together with the model"
+    if not evidence.response.text or evidence.response.tool_calls is not None:
+        return "forced", "there is no answer in words"
+    return None
+
+
+def _sentence(error: WeightsError) -> str:
+    told = error.message if error.hint is None else f"{error.message} {error.hint}"
+    return told[:1].lower() + told[1:] if told[1:2].islower() else told

@@ -1,0 +1,229 @@
+"""Weights that are run again over an answer: honest ones pass, every swap fails, nothing crashes.
+
+The attacks 31 to 35 are on the model itself; in a whole network they are run in tests/simnet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.ggufs import file, written
+from support.local_model import LocalModel, call, request
+from support.signing import as_aws
+
+from opg_magic.errors import WeightsError
+from opg_magic.models import Basis, Claim, Status
+from opg_magic.settings import environment
+from opg_magic.verify import judge
+from opg_magic.weights import fetch, llama, runner, store, template
+from opg_magic.weights.check import Checker
+from opg_magic.weights.runner import Runner
+
+PROMPT = "Write three facts about honey bees."
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path) -> None:
+    environment.start_from({"OPG_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+def checker(runner: Runner, model: Path) -> Checker:
+    """One that has the weights loaded and pinned."""
+    store.trust(fetch.SMOLLM2.model, model)
+    return Checker(start=lambda _: runner)
+
+
+@pytest.fixture(scope="session")
+def told(honest: LocalModel) -> str:
+    """An honest answer to the prompt."""
+    return honest.answer(request(PROMPT))
+
+
+@pytest.fixture(scope="session")
+def other(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other weights: the same file with a part of one layer overwritten."""
+    path = tmp_path_factory.mktemp("other") / "other.gguf"
+    shutil.copyfile(model, path)
+    with path.open("r+b") as spoilt:
+        spoilt.seek(path.stat().st_size * 6 // 10)
+        spoilt.write(bytes(2_000_000))
+    return path
+
+
+def claim(checker: Checker, body: dict[str, Any], answer: str) -> Claim:
+    verdict = judge(checker.run(call(body, answer)), trust=as_aws())
+    return verdict.claims["weights"]
+
+
+def test_an_honest_answer_passes_with_its_figures(checker: Checker, told: str) -> None:
+    found = claim(checker, request(PROMPT), told)
+    assert (found.status, found.basis) == (Status.PASSED, Basis.RE_RUN)
+    assert found.facts["tokens"] >= 40
+    assert found.facts["first"] >= 0.9 * found.facts["tokens"]
+    assert found.facts["weights_sha256"] == fetch.SMOLLM2.sha256
+
+
+def test_an_answer_that_ends_by_itself_is_judged_to_its_end(
+    checker: Checker, honest: LocalModel
+) -> None:
+    body = request("What is the capital of France?")
+    answer = honest.answer(body)
+    evidence = checker.run(call(body, answer))
+    assert evidence.weights is not None and evidence.weights.end
+    assert judge(evidence, trust=as_aws()).claims["weights"].passed
+
+
+def test_an_answer_drawn_at_a_temperature_passes(checker: Checker, honest: LocalModel) -> None:
+    body = request(PROMPT, temperature=0.7)
+    assert claim(checker, body, honest.answer(body, seed=3)).passed
+
+
+def test_attack_31_and_32_other_weights(checker: Checker, other: Path) -> None:
+    answer = LocalModel(other).answer(request(PROMPT))
+    found = claim(checker, request(PROMPT), answer)
+    assert (found.status, found.code) == (Status.FAILED, "other-weights")
+
+
+def test_attack_33_hidden_system_prompt(checker: Checker, honest: LocalModel) -> None:
+    hidden = [{"role": "system", "content": "Answer as a pirate who sells rum."}]
+    body = request(PROMPT)
+    answer = honest.answer(body, messages=hidden + body["messages"])
+    assert claim(checker, body, answer).status is Status.FAILED
+
+
+def test_attack_34_another_temperature(checker: Checker, honest: LocalModel) -> None:
+    answer = honest.answer(request(PROMPT), temperature=1.3, seed=11)
+    assert claim(checker, request(PROMPT), answer).status is Status.FAILED
+
+
+def test_attack_35_an_edited_answer(checker: Checker, told: str) -> None:
+    words = told.split(" ")
+    words[len(words) // 2] = "Berlin"
+    assert claim(checker, request(PROMPT), " ".join(words)).status is Status.FAILED
+    cut = told[: len(told) // 2]
+    assert claim(checker, request(PROMPT), cut).status is Status.FAILED
+
+
+def test_the_template_is_rendered_as_the_server_renders_it(
+    runner: Runner, honest: LocalModel
+) -> None:
+    conversations = [
+        [{"role": "user", "content": "Hi"}],
+        [{"role": "system", "content": ""}, {"role": "user", "content": " two  spaces \n"}],
+        [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "<|im_end|> b"},
+            {"role": "user", "content": "ü 漢 🐝"},
+        ],
+    ]
+    for messages in conversations:
+        wanted = honest.post("/apply-template", {"messages": messages})["prompt"]
+        assert template.render(runner.header.template or "", messages) == wanted
+
+
+# ----------------------------------------------------------------------------- where nothing is run
+
+
+def test_weights_that_are_not_here_are_missing_never_failed(tmp_path: Path) -> None:
+    found = claim(Checker(), request(PROMPT), "Bees are insects.")
+    assert (found.status, found.code) == (Status.MISSING, "not-run-here")
+    path = written(tmp_path, file())
+    store.trust(fetch.SMOLLM2.model, path)
+    path.write_bytes(file(data=4096))
+    found = claim(Checker(), request(PROMPT), "Bees are insects.")
+    assert found.status is Status.MISSING and "not the file that was pinned" in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer", "code"),
+    [
+        ({"model": "gpt-5"}, "hello", "closed"),
+        ({"response_format": {"type": "json_object"}}, "{}", "forced"),
+    ],
+)
+def test_closed_and_forced_answers_are_not_applicable(
+    changed: dict[str, Any], answer: str, code: str
+) -> None:
+    found = claim(Checker(), request(PROMPT, **changed), answer)
+    assert (found.status, found.code) == (Status.NOT_APPLICABLE, code)
+
+
+# ------------------------------------------------------------------------------ the child process
+
+
+def test_a_child_that_crashes_is_an_error_in_words(model: Path) -> None:
+    with Runner(model, threads=1) as started:
+        os.kill(started._process.pid, signal.SIGSEGV)
+        with pytest.raises(WeightsError, match="ended"):
+            started.run({})
+        with pytest.raises(WeightsError, match="ended"):
+            started.run({})
+
+
+def test_a_run_that_takes_too_long_is_stopped(model: Path, told: str) -> None:
+    with Runner(model, threads=1) as started:
+        started.timeout = 0.001
+        with pytest.raises(WeightsError, match="stopped"):
+            started.run({"prompt": "Hi", "answer": told, "temperature": 0, "end": False})
+        assert not started.alive
+
+
+def test_a_prompt_longer_than_the_model_takes_is_refused(runner: Runner) -> None:
+    with pytest.raises(WeightsError, match="tokens"):
+        runner.run({"prompt": "Hi " * 9000, "answer": "a", "temperature": 0, "end": False})
+    assert runner.alive
+
+
+def test_a_whole_header_over_spoilt_data_ends_in_words(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    with pytest.raises(WeightsError, match="cannot load"):
+        Runner(written(tmp_path, file()))
+
+
+def test_what_memory_cannot_hold_is_refused_before_a_child_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "version", lambda: llama.TRIED[-1])
+    monkeypatch.setattr(runner, "_free_memory", lambda: 100_000)
+    with pytest.raises(WeightsError, match="memory"):
+        Runner(written(tmp_path, file()))
+
+
+def test_an_untried_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "2099.1.1")
+    with pytest.raises(WeightsError, match=r"2099\.1\.1"):
+        llama.version()
+
+
+def test_structs_of_another_layout_are_refused() -> None:
+    class Native:
+        def llama_context_default_params(self) -> Any:
+            return llama._Parameters()
+
+        def llama_batch_init(self, *_: int) -> Any:
+            return llama._Batch()
+
+    library = llama.Library.__new__(llama.Library)
+    library.native, library.version = Native(), "x"  # type: ignore[assignment]
+    with pytest.raises(WeightsError, match="other structs"):
+        library._compare()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{% for a in range(10**9) %}{% endfor %}",
+        "{{ raise_exception('no') }}",
+        "{{ 1 / 0 }}",
+        "{% if %}",
+    ],
+)
+def test_a_template_that_misbehaves_is_refused(source: str) -> None:
+    with pytest.raises(WeightsError):
+        template.render(source, [{"role": "user", "content": "x"}])

@@ -82,6 +82,7 @@ def says() -> str:
             "The same of the attestation of a simulated network.",
             third.SAYS_SIMULATED,
         ),
+        "SAYS_SEALED": ("The same of the channel on the private route.", third.SAYS_SEALED),
         "HEADINGS": ("What a check rests on; `{}` is whose kernel asked.", third.HEADINGS),
         "UNMET": ("Checks that did not pass, by their status.", third.UNMET),
         "OPEN": ("Those that can still come.", third.OPEN),

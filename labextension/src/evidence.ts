@@ -78,6 +78,10 @@ function host(receipt: Receipt, verdict: Verdict): IGroup {
   if (receipt.channel !== null) {
     facts.push(hash('TLS certificate (SHA-256)', receipt.channel.certificate_sha256));
   }
+  if (receipt.sealed !== undefined) {
+    const { relay, header, public_key } = receipt.sealed;
+    facts.push(plain('Relay', relay), hash('Sealed request begins with', header), hash('Sealed to (X25519, base64)', public_key));
+  }
   return { title: 'Host', facts };
 }
 

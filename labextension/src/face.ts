@@ -12,7 +12,7 @@ import * as second from './face2';
 import { beside, body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
+import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
 
 export { beginnings, rule } from './faceanswer';
 export { REMARKS, type Texts, type Type } from './figures';
@@ -162,12 +162,20 @@ function groupsOf(receipt: Receipt, verified: boolean, simulated: boolean, hosts
         heading.replace('{}', AUTHOR),
         of('passed')
           .filter(claim => claim.basis === basis)
-          .map(({ name }): Row => [MARKS.passed, name, simulated && name === 'attestation' ? SAYS_SIMULATED : SAYS[name]])
+          .map(({ name }): Row => [MARKS.passed, name, says(name, simulated, receipt.sealed !== undefined)])
       )
     ),
     ...group(HOSTS, hosts?.lines ?? []),
     ...group(OPEN, of('pending').map(claim => open(claim, receipt)))
   ];
+}
+
+/** What a check that passed says. `sealed`: the call took the private route. */
+function says(name: string, simulated: boolean, sealed: boolean): string {
+  if (sealed && name === 'channel') {
+    return SAYS_SEALED;
+  }
+  return simulated && name === 'attestation' ? SAYS_SIMULATED : SAYS[name];
 }
 
 function unmet({ status, name, sentence, reason }: SavedClaim, verified: boolean): Row {

@@ -11,11 +11,22 @@ export interface Policy {
   readonly required: ReadonlySet<ClaimName>;
   readonly rpcs: number;
   readonly withholdMissing: boolean;
+  /** The way that a call must take; null: either. */
+  readonly route: Route | null;
 }
 
+/** To each host directly, or sealed through a relay. */
+export type Route = 'direct' | 'private';
+
 /** A policy of that name; what the default policy requires is always required. */
-export function makePolicy(name: string, more: readonly ClaimName[] = [], rpcs = 1, withholdMissing = false): Policy {
-  return { name, required: new Set([...REQUIRED.default, ...more]), rpcs: Math.max(1, rpcs), withholdMissing };
+export function makePolicy(
+  name: string,
+  more: readonly ClaimName[] = [],
+  rpcs = 1,
+  withholdMissing = false,
+  route: Route | null = null
+): Policy {
+  return { name, required: new Set([...REQUIRED.default, ...more]), rpcs: Math.max(1, rpcs), withholdMissing, route };
 }
 
 export const DEFAULT = makePolicy('default');
@@ -29,15 +40,21 @@ export function isClaimName(name: string): name is ClaimName {
   return (CLAIM_NAMES as readonly string[]).includes(name);
 }
 
+function isRoute(word: string): word is Route {
+  return word === 'direct' || word === 'private';
+}
+
 /** A policy by its name (`strict`, or `default+payment` as a user's own); the default one for a name that is unknown. */
 export function policyNamed(name: string): Policy {
-  const [base, ...more] = name.split('+');
+  const [base, ...words] = name.split('+');
   const found = POLICIES.find(policy => policy.name === base);
-  if (found === undefined || !more.every(isClaimName)) {
+  const routes = words.filter(isRoute);
+  const more = words.filter(word => !isRoute(word));
+  if (found === undefined || !more.every(isClaimName) || routes.length > 1) {
     return DEFAULT;
   }
-  return more.length
-    ? makePolicy(name, [...found.required, ...(more as ClaimName[])], found.rpcs, found.withholdMissing)
+  return words.length
+    ? makePolicy(name, [...found.required, ...(more as ClaimName[])], found.rpcs, found.withholdMissing, routes[0] ?? null)
     : found;
 }
 
@@ -48,12 +65,15 @@ export function combine(...policies: Policy[]): Policy {
     [...new Set(all.map(policy => policy.name))].join('+'),
     all.flatMap(policy => [...policy.required]),
     Math.max(...all.map(policy => policy.rpcs)),
-    all.some(policy => policy.withholdMissing)
+    all.some(policy => policy.withholdMissing),
+    // A reader's own policy names no route: the one that the receipt's has, if any.
+    all.map(policy => policy.route).find(route => route !== null) ?? null
   );
   const same = [...POLICIES, ...all].find(
     policy =>
       policy.rpcs === union.rpcs &&
       policy.withholdMissing === union.withholdMissing &&
+      policy.route === union.route &&
       policy.required.size === union.required.size
   );
   return same !== undefined && [...union.required].every(name => same.required.has(name)) ? same : union;

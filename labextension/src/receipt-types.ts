@@ -111,6 +111,13 @@ export interface ChannelPart {
   readonly tls_version: string | null;
 }
 
+/** On the private route: the relay's name, and what the request was sealed with and to. */
+export interface SealedPart {
+  readonly relay: string;
+  readonly header: string;
+  readonly public_key: string;
+}
+
 export interface PaymentPart {
   readonly network: string;
   readonly authorisation: {
@@ -281,6 +288,7 @@ export interface Receipt {
   readonly attestation: AttestationPart | null;
   readonly registry: RegistryPart | null;
   readonly channel: ChannelPart | null;
+  readonly sealed?: SealedPart;
   readonly payment: PaymentPart | null;
   readonly settlement: SettlementPart | null;
   readonly agreement: AgreementPart | null;

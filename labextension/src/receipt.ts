@@ -193,7 +193,7 @@ export function microseconds(time: string): bigint {
 
 /** What the schema cannot say: base64 has one form, times are in the calendar, an entry names a host that is there. */
 function checkValues(receipt: Receipt): void {
-  const { host, registry, attestation, payment, settlement, weights } = receipt;
+  const { host, registry, attestation, payment, sealed, settlement, weights } = receipt;
   const times = [receipt.sent_at, receipt.received_at];
   const bytes = [receipt.signing_key];
   const hosts = [host];
@@ -216,6 +216,9 @@ function checkValues(receipt: Receipt): void {
   }
   if (weights !== undefined) {
     times.push(weights.at);
+  }
+  if (sealed !== undefined) {
+    bytes.push(sealed.public_key);
   }
   if (settlement !== null) {
     times.push(settlement.block_time);

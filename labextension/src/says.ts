@@ -18,6 +18,9 @@ export const SAYS: Readonly<Record<string, string>> = {
 /** The same of the attestation of a simulated network. */
 export const SAYS_SIMULATED = "Key made in a simulated enclave.";
 
+/** The same of the channel on the private route. */
+export const SAYS_SEALED = "Encrypted to the registered key.";
+
 /** What a check rests on; `{}` is whose kernel asked. */
 export const HEADINGS: Readonly<Record<string, string>> = {
   "proven": "Proven from this receipt",

@@ -1,7 +1,7 @@
 /** The verdict over all claims: the first rule that applies. */
 
 import { Claim } from './claims/shared';
-import { DEFAULT, Policy } from './policy';
+import { DEFAULT, Policy, Route } from './policy';
 import { CLAIM_NAMES, ClaimName, VerdictStatus } from './receipt';
 import { Trust } from './trust';
 
@@ -24,14 +24,18 @@ export interface Verdict {
 
 /** FAILED, UNVERIFIED, PARTIAL, VERIFIED: the first that applies, and the claims that decided it, in words. */
 export function decide(claims: Claims, trust: Trust, simulated: boolean, policy: Policy = DEFAULT): Verdict {
-  const unmet = new Map<ClaimName, string>();
+  const unmet = new Map<ClaimName | 'route', string>();
   for (const name of CLAIM_NAMES) {
     const reason = policy.required.has(name) ? whyUnmet(claims[name], claims, policy, trust) : null;
     if (reason !== null) {
       unmet.set(name, reason);
     }
   }
-  const lacking = [...unmet.keys()].some(name => lacks(claims[name]));
+  const lacking = [...unmet.keys()].some(name => name !== 'route' && lacks(claims[name]));
+  const taken = routeOf(claims.channel);
+  if (policy.route !== null && taken !== policy.route) {
+    unmet.set('route', `route: the call took the ${taken} route, required is ${policy.route}`);
+  }
   const shortOfRpcs = unmet.has('registry') && tooFewRpcs(claims.registry, policy);
   const failures = CLAIM_NAMES.map(name => claims[name]).filter(claim => claim.status === 'failed');
   const reasons = unverified(claims);
@@ -90,7 +94,7 @@ function whyUnmet(claim: Claim, claims: Claims, policy: Policy, trust: Trust): s
   }
   if (claim.basis === 'recorded' && trust.reader) {
     // A certificate that the enclave itself names needs no witness; the signed time is proven, whenever it was sent.
-    if (claim.name === 'channel' && proven && claims.attestation.facts.binds_certificate === true) {
+    if (claim.name === 'channel' && proven && bindsChannel(claim, claims.attestation)) {
       return null;
     }
     if (claim.name === 'freshness') {
@@ -102,6 +106,16 @@ function whyUnmet(claim: Claim, claims: Claims, policy: Policy, trust: Trust): s
     return `registry: ${rpcsOf(claim).length} RPC asked, ${policy.rpcs} must agree`;
   }
   return null;
+}
+
+/** No attestation binds the key of the private route. */
+function bindsChannel(claim: Claim, attestation: Claim): boolean {
+  return attestation.facts.binds_certificate === true && routeOf(claim) === 'direct';
+}
+
+/** The way that a call took, by its claim `channel`. */
+function routeOf(channel: Claim): Route {
+  return channel.facts.route === 'private' ? 'private' : 'direct';
 }
 
 /** A document under AWS' pinned root, or under a root known as simulated, that binds this very key. */

@@ -110,7 +110,7 @@ def settled(
         simulated=verdict.simulated,
         headline=headline,
         summary=tuple(s for s in summary if s),
-        rows=(*rows(verdict, by=by), *_hosts(receipt)),
+        rows=(*rows(verdict, by=by, sealed="sealed" in receipt.document), *_hosts(receipt)),
         notes=tuple(said),
         expanded=withheld or verdict.outcome is not VerdictStatus.VERIFIED,
         receipt_id=receipt.id,
@@ -203,10 +203,11 @@ def ordered(verdict: Verdict) -> list[Claim]:
     return sorted(verdict.claims.values(), key=rank)
 
 
-def rows(verdict: Verdict, *, by: str = AUTHOR) -> tuple[Row, ...]:
-    """One row a check; those that do not apply are left out."""
+def rows(verdict: Verdict, *, by: str = AUTHOR, sealed: bool = False) -> tuple[Row, ...]:
+    """One row a check; those that do not apply are left out.  ``sealed``: the call took the private
+    route."""
     return tuple(
-        _row(c, verdict.simulated, by)
+        _row(c, verdict.simulated, by, sealed)
         for c in ordered(verdict)
         if c.status is not Status.NOT_APPLICABLE
     )
@@ -224,7 +225,7 @@ def _hosts(receipt: Receipt) -> list[Row]:
 _ROW_TONES: dict[Status, Tone] = {Status.PASSED: "ok", Status.FAILED: "bad", Status.MISSING: "warn"}
 
 
-def _row(claim: Claim, simulated: bool, by: str) -> Row:
+def _row(claim: Claim, simulated: bool, by: str, sealed: bool) -> Row:
     reason = None if claim.passed or not claim.reason else _sentence(words.told(claim.reason))
     told = " until " in f"{claim.sentence} {claim.reason or ''}"
     if claim.status is Status.PENDING and claim.expires is not None and not told:
@@ -232,7 +233,7 @@ def _row(claim: Claim, simulated: bool, by: str) -> Row:
     return Row(
         mark=words.MARKS[claim.status],
         name=claim.name,
-        sentence=words.says(claim.name, simulated=simulated)
+        sentence=words.says(claim.name, simulated=simulated, sealed=sealed)
         if claim.passed
         else words.told(claim.sentence),
         reason=reason,

@@ -33,6 +33,7 @@ from opg_magic.models.evidence import (
     RegistryEvidence,
     RequestEvidence,
     ResponseEvidence,
+    SealedEvidence,
     SettlementTx,
     WeightsEvidence,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "RegistryEvidence",
     "RequestEvidence",
     "ResponseEvidence",
+    "SealedEvidence",
     "SettleChoice",
     "SettlementMode",
     "SettlementTx",

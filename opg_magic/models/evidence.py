@@ -104,6 +104,18 @@ class ChannelEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedEvidence:
+    """How a request was sealed that a relay carried.
+
+    ``relay`` is the relay's host label, never a URL; ``header`` the seven bytes that open the
+    sealed request (RFC 9458, section 4.3); ``public_key`` the X25519 key that it was sealed to."""
+
+    relay: str
+    header: bytes
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SettlementTx:
     """What the payment chain shows of an authorisation, found by its Permit2 nonce.
 
@@ -278,6 +290,8 @@ class Evidence:
     attestation: AttestationEvidence | None = None
     registry: RegistryEvidence | None = None
     channel: ChannelEvidence | None = None
+    #: On the private route, where no TLS ends at the host; None on the direct one.
+    sealed: SealedEvidence | None = None
     payment: PaymentEvidence | None = None
     #: Ids of other receipts that bear this very signature (looked up by the caller).
     signature_seen_in: tuple[str, ...] = ()

@@ -10,6 +10,9 @@ from opg_magic.models import arguments
 
 Kind = Literal["chat", "completion"]
 
+#: A way to the hosts: to each directly, paid from the wallet, or sealed through a relay that pays.
+RouteName = Literal["direct", "private"]
+
 #: How a call's hashes go on a chain, if they do.  What a call may ask for.
 SettleChoice = Literal["private", "batch"]
 #: What a receipt may state: ``individual``, which published prompt and answer in plain text, cannot

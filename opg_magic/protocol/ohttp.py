@@ -59,15 +59,18 @@ def sealing_key(config: Mapping[str, Any] | None) -> SealingKey:
     """The key in a registry entry's ``ohttpConfig``.
 
     Raises MalformedMessage if there is none that this program can use, saying why."""
-    if config is None or not config.get("publicKey"):
+    key = None if config is None else config.get("publicKey")
+    if config is None or key is None or key == b"":
         raise MalformedMessage("the registry lists no key for sealed requests", code="no-key")
-    suite = tuple(config.get(name) for name in ("kemId", "kdfId", "aeadId"))
-    if suite != (KEM, KDF, AEAD):
-        shown = ", ".join(f"0x{id:04x}" if isinstance(id, int) else "none" for id in suite)
+    suite = [config.get(name) for name in ("kemId", "kdfId", "aeadId")]
+    if suite != [KEM, KDF, AEAD] or not all(type(id) is int for id in suite):
+        shown = ", ".join(
+            f"0x{id:04x}" if type(id) is int and 0 <= id <= 0xFFFF else "none" for id in suite
+        )
         raise MalformedMessage(
             f"its key for sealed requests is of another suite ({shown})", code="suite"
         )
-    key, key_id = config["publicKey"], config.get("keyId")
+    key_id = config.get("keyId")
     if not isinstance(key, bytes) or len(key) != PUBLIC_KEY_SIZE:
         raise MalformedMessage("its key for sealed requests has not 32 bytes", code="key-size")
     if type(key_id) is not int or not 0 <= key_id <= 255:

@@ -42,6 +42,13 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     (base units by receipt id, of the session's calls), ``remainder``, ``payee``, ``transaction``,
     ``chain_id``, ``block_number``, ``rpcs``."""
     payment = evidence.payment
+    if payment is None and evidence.sealed is not None:
+        return not_applicable(
+            "payment",
+            "The relay pays for it.",
+            "relay-pays",
+            f"the relay {evidence.sealed.relay} pays; what it costs is not known here",
+        )
     if payment is None:
         return missing(
             "payment", "It is not known what was paid for it.", "none", "no authorisation is known"

@@ -16,6 +16,7 @@ from opg_magic.models import (
     Verdict,
     VerdictStatus,
 )
+from opg_magic.models.prompts import RouteName
 from opg_magic.verify._claims import missing
 from opg_magic.verify.policy import DEFAULT, Policy
 
@@ -105,6 +106,9 @@ def _unmet(claims: Mapping[str, Claim], policy: Policy, trust: Trust) -> dict[st
         reason = _why_unmet(claims[name], claims, policy, trust)
         if reason is not None:
             unmet[name] = reason
+    taken = route_of(claims["channel"])
+    if policy.route is not None and taken != policy.route:
+        unmet["route"] = f"route: the call took the {taken} route, required is {policy.route}"
     return unmet
 
 
@@ -122,7 +126,7 @@ def _why_unmet(
     if claim.basis is Basis.RECORDED and trust.reader:
         # A certificate that the enclave itself names needs no witness; the signed time is proven,
         # whenever it was sent.
-        if claim.name == "channel" and proven and attested.facts.get("binds_certificate") is True:
+        if claim.name == "channel" and proven and _binds_channel(claim, attested):
             return None
         if claim.name == "freshness":
             return None
@@ -130,6 +134,16 @@ def _why_unmet(
     if claim.name == "registry" and _too_few_rpcs(claim, policy):
         return f"registry: {len(claim.facts.get('rpcs', ()))} RPC asked, {policy.rpcs} must agree"
     return None
+
+
+def _binds_channel(claim: Claim, attested: Claim) -> bool:
+    # No attestation binds the key of the private route.
+    return attested.facts.get("binds_certificate") is True and route_of(claim) == "direct"
+
+
+def route_of(channel: Claim) -> RouteName:
+    """The way that a call took, by its claim ``channel``."""
+    return "private" if channel.facts.get("route") == "private" else "direct"
 
 
 def _attested(claim: Claim, trust: Trust) -> bool:

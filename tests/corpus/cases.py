@@ -10,6 +10,7 @@ from corpus import (
     cases_edits,
     cases_exchanges,
     cases_recorded,
+    cases_sealed,
     cases_signatures,
     cases_weights,
 )
@@ -30,6 +31,7 @@ def all_cases() -> Iterator[Case]:
         cases_edits.edits,
         cases_edits.unreadable,
         cases_recorded.recorded,
+        cases_sealed.sealed,
         cases_weights.weights,
     ):
         yield from part()

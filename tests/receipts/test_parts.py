@@ -27,6 +27,7 @@ def full() -> Evidence:
         payment=chains.payment(settled=chains.settled()),
         settlement=chains.batch(found),
         agreement=chains.agreement(receipt()),
+        sealed=signing.sealed_call().sealed,
         weights=run_over(found, [(3, 2, 250_000)]),
     )
 
@@ -50,6 +51,7 @@ def test_every_claim_with_evidence_of_its_own_has_its_part() -> None:
     assert {kind.part for kind in CLAIMS if kind.part} == set(parts.PART_NAMES) - {
         "response",
         "host",
+        "sealed",
     }
 
 

@@ -28,6 +28,7 @@ from opg_magic.models import (
     Kind,
     RegistryEvidence,
     ResponseEvidence,
+    SealedEvidence,
     Trust,
     strict_json,
 )
@@ -358,3 +359,22 @@ def sign_when_made(wallet: Wallet, auth: Authorisation, network: Network) -> Sec
     )
     made = auth.valid_after + x402.VALID_AFTER_MARGIN
     return wallet.sign_permit(auth, network, bounds, clock=lambda: made)
+
+
+def sealed_call(by: Signer | None = None, **changes: Any) -> Evidence:
+    """Whole evidence of one call on the private route, sealed to the key that the registry lists
+    for host ``by``."""
+    by = by or signer()
+    key = hashlib.sha256(by.der).digest()
+    config = {
+        "keyId": 1,
+        "kemId": 0x20,
+        "kdfId": 1,
+        "aeadId": 3,
+        "publicKey": key,
+        "keyConfig": b"\x01\x00\x20" + key,
+        "registeredAt": SIGNED - 86400,
+    }
+    sealed = SealedEvidence("relay.example", bytes.fromhex("01002000010003"), key)
+    given = {"host": host(by, ohttp_config=config), "channel": None, "sealed": sealed}
+    return evidence(by=by, **{**given, **changes})

@@ -1,11 +1,20 @@
-/** The channel claim: the TLS peer presented exactly the registered certificate. */
+/**
+ * The channel claim: the TLS peer presented exactly the registered certificate; on the private route, the request was
+ * encrypted to the key that the registry lists.
+ */
 
+import { toHex } from '../crypto/bytes';
+import { SealedPart } from '../receipt';
+import { listedKey } from '../sealing';
 import { Trust } from '../trust';
-import { basisOf, Claim, Evidence, failed, missing, passed } from './shared';
+import { basisOf, bytesOf, Claim, Evidence, failed, missing, passed } from './shared';
 
 /** Compare the SHA-256 of the certificate presented with that of the host's registered one. */
 export function check(evidence: Evidence, trust: Trust): Claim {
-  const { channel } = evidence.receipt;
+  const { channel, sealed } = evidence.receipt;
+  if (sealed !== undefined) {
+    return sealedTo(evidence, sealed, trust);
+  }
   if (channel === null) {
     return missing('channel', 'It is not known which TLS peer answered.', 'none', 'no certificate was recorded');
   }
@@ -28,4 +37,37 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     );
   }
   return passed('channel', basis, 'The TLS peer presented exactly the registered certificate.', facts);
+}
+
+/** Compare the key that the request was sealed to with the one in the host's registry entry: it rests on that alone. */
+function sealedTo(evidence: Evidence, sealed: SealedPart, trust: Trust): Claim {
+  const key = toHex(bytesOf(sealed.public_key) ?? new Uint8Array(0));
+  const keyId = parseInt(sealed.header.slice(0, 2), 16);
+  const facts = { route: 'private', relay: sealed.relay, key_id: keyId, sealing_key: key };
+  if (evidence.receipt.channel !== null) {
+    const reason = 'a certificate and a relay are both recorded';
+    const sentence = 'The receipt names two ways to the host for one call.';
+    return failed('channel', basisOf('channel', trust), sentence, 'two-ways', reason, facts);
+  }
+  if (evidence.entry === null) {
+    const sentence = 'There is no registry entry to compare the encryption key with.';
+    return missing('channel', sentence, 'no-entry', 'no registry entry is known', facts);
+  }
+  const basis = basisOf('registry', trust);
+  const listed = listedKey(evidence.entry.ohttp_config);
+  let reason: string | null = null;
+  if (typeof listed === 'string') {
+    reason = listed;
+  } else if (key !== listed.publicKey) {
+    reason = 'the key used is not the listed one';
+  } else if (sealed.header !== listed.header) {
+    reason = `the header used is ${sealed.header}, listed is ${listed.header}`;
+  }
+  if (reason !== null) {
+    const sentence = 'The request was not encrypted to the key that the registry lists for this host.';
+    return failed('channel', basis, sentence, 'wrong-key', reason, facts);
+  }
+  const sentence =
+    'The request was encrypted to the key that the registry lists for this host; no attestation binds that key.';
+  return passed('channel', basis, sentence, facts);
 }

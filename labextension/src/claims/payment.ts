@@ -20,7 +20,11 @@ const SECOND = 1_000_000n;
 
 /** What the payment chain shows of the authorisation, found by its nonce, against what was signed. */
 export function check(evidence: Evidence, trust: Trust): Claim {
-  const { payment } = evidence.receipt;
+  const { payment, sealed } = evidence.receipt;
+  if (payment === null && sealed !== undefined) {
+    const reason = `the relay ${sealed.relay} pays; what it costs is not known here`;
+    return notApplicable('payment', 'The relay pays for it.', 'relay-pays', reason);
+  }
   if (payment === null) {
     return missing('payment', 'It is not known what was paid for it.', 'none', 'no authorisation is known');
   }

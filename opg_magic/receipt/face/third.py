@@ -41,6 +41,7 @@ NOT_KNOWN = (
 #: What each check says where it passed.
 SAYS: dict[str, str] = {kind.name: kind.on_card for kind in CLAIMS}
 SAYS_SIMULATED = "Key made in a simulated enclave."
+SAYS_SEALED = "Encrypted to the registered key."
 #: What a check rests on, in plain words.  ``{}`` is whose kernel asked.
 HEADINGS: dict[str, str] = {basis.value: words.heading for basis, words in BASES.items()}
 #: Checks that did not pass, by their status.  Those that are open come last.
@@ -195,7 +196,11 @@ def _groups(
             yield Group(heading, tuple(rows))
     for basis, heading in HEADINGS.items():
         rows = [
-            Row(MARKS["passed"], claim["name"], says(claim["name"], simulated=simulated))
+            Row(
+                MARKS["passed"],
+                claim["name"],
+                says(claim["name"], simulated=simulated, sealed="sealed" in d),
+            )
             for claim in claims
             if claim["status"] == "passed" and claim["basis"] == basis
         ]
@@ -208,8 +213,10 @@ def _groups(
         yield Group(OPEN, tuple(rows))
 
 
-def says(name: str, *, simulated: bool) -> str:
-    """What a check that passed says."""
+def says(name: str, *, simulated: bool, sealed: bool) -> str:
+    """What a check that passed says.  ``sealed``: the call took the private route."""
+    if sealed and name == "channel":
+        return SAYS_SEALED
     return SAYS_SIMULATED if simulated and name == "attestation" else SAYS[name]
 
 

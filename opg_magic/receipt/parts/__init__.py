@@ -2,7 +2,7 @@
 reads it back.
 
 A part is the module of its name.  The table of claims (``opg_magic/models/claims.py``) says which
-claim brings which part; response and host serve several claims."""
+claim brings which part; response, host and sealed serve several claims."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from opg_magic.receipt.form import schema
 from opg_magic.receipt.parts.interface import Judged, Part
 
 #: Every part that holds evidence, in the order of the claims.
-PART_NAMES: tuple[str, ...] = ("response", "host", *(kind.part for kind in CLAIMS if kind.part))
+PART_NAMES: tuple[str, ...] = (
+    "response",
+    "host",
+    "sealed",
+    *(kind.part for kind in CLAIMS if kind.part),
+)
 
 
 def written(judged: Judged) -> dict[str, Any]:

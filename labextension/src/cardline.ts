@@ -86,6 +86,9 @@ export function summary(judged: IJudged): string[] {
   } else if (verdict?.status === 'FAILED' || verdict?.status === 'UNVERIFIED' || (verdict?.status === 'PARTIAL' && words.lacksMore(verdict))) {
     facts.push(words.told(verdict.because[0] ?? '', 160));
   }
+  if (judged.findings.some(finding => finding.code === 'shown-again' && finding.message.startsWith('The same answer'))) {
+    facts.push('the same answer again');
+  }
   if (words.unanswered(receipt) && receipt.response.problem !== null) {
     facts.push(words.told(receipt.response.problem.message, 160));
   }

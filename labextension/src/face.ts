@@ -82,7 +82,8 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
   const ended = response.problem !== null && response.problem.code !== 'unsigned';
   const answered = checked !== null && signedText(receipt) !== null && !ended;
   const verified = answered && checked.verdict === 'VERIFIED' && !isWithheldAtCreation(receipt);
-  const hosts = verified ? compared(receipt) : null;
+  // Where its answer is not shown, it stands as one line beside the answer that is.
+  const hosts = verified && show ? compared(receipt) : null;
   const [state, tone] = stateOf(receipt, answered, simulated, hosts);
   const rests = [verified ? '' : why(receipt, answered, show), checked === null ? '' : `checked by ${AUTHOR}, ${clock(checked.at)}`];
   const figures = [...who(receipt, hosts), `${cost(receipt, simulated)}${hosts === null ? '' : ' for this answer'}`, duration(receipt.sent_at, receipt.received_at)];

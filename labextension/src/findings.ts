@@ -31,7 +31,6 @@ export type FindingCode =
   | 'not-the-call'
   | 'from-variables'
   | 'cell-changed'
-  | 'shown-twice'
   | 'saved-differs'
   | 'registry-not-asked'
   | 'rpcs-disagree'

@@ -150,6 +150,10 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       return;
     }
     this._shown = key;
+    if (judged.receipt?.agreement && judged.verdict !== null && answer === null) {
+      // One line of several, beside the answer that is shown.
+      judged = { ...judged, receipt: { ...judged.receipt, agreement: null } };
+    }
     const head = words.headline(judged);
     const name = judged.receipt === null ? 'Receipt' : `Receipt ${judged.receipt.id}`;
     const state = head.text.replace(/[✓✗◐!–…] /g, '');

@@ -53,7 +53,7 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
     }
     const asking = askingOf.get(calls[index])?.size ?? 0;
     if (asking > 1) {
-      found.push({ level: 'failed', code: 'shown-twice', message: `One call is shown as the answer of ${asking} cells.` });
+      found.push({ level: 'note', code: 'shown-again', message: `The same answer again: one call, and ${asking} cells show it.` });
     } else if (again || cellsOf.get(computedDigest(receipt))!.size > 1) {
       found.push({ level: 'note', code: 'shown-again', message: 'This receipt is shown again in another cell.' });
     }

@@ -119,8 +119,8 @@ class _CellCall:
         return answer
 
     def ask_several(self, hosts: int) -> Agreement:
-        """Several hosts at once: the answer of the quorum first, then every other answer with a
-        card of its own."""
+        """Several hosts at once: the answer once, under one headline; then a line for every other
+        host, with its answer only where that is another."""
         live = self._started()
         shown = live is not None
         try:
@@ -132,15 +132,15 @@ class _CellCall:
                 observer=live.update if live is not None else _nobody_watches,
             )
         except HostsDisagree as problem:
-            self._show_end(problem, live)
-            self._show_others(problem.answers, problem.failures, show_text=shown)
+            self._show_difference(problem, live)
+            self._show_others(problem.answers, problem.failures, beside=None)
             raise
         except BaseException as problem:
             self._show_end(problem, live)
             raise
         self._show_answer(agreed.answer, live, show_text=shown)
         others = tuple(a for a in agreed.answers if a.receipt.id != agreed.receipt.id)
-        self._show_others(others, agreed.failures, show_text=shown)
+        self._show_others(others, agreed.failures, beside=agreed.text if shown else None)
         return agreed
 
     def _started(self) -> LiveDisplay | None:
@@ -181,12 +181,22 @@ class _CellCall:
             )
 
     def _show_others(
-        self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], *, show_text: bool
+        self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], *, beside: str | None
     ) -> None:
+        """``beside``: the text that stands there already; None shows none."""
         for answer in answers:
-            self._show_answer(answer, None, show_text=show_text)
+            differs = beside is not None and answer.text != beside
+            self._show_answer(answer, None, show_text=differs)
         for failure in failures:
             self._show_end(failure, None)
+
+    def _show_difference(self, problem: HostsDisagree, live: LiveDisplay | None) -> None:
+        from opg_magic.display.several import comparison_bundle
+
+        if live is None or not problem.answers:
+            self._show_end(problem, live)
+            return
+        live.settle(comparison_bundle(problem.answers))
 
     def _show_end(self, problem: BaseException, live: LiveDisplay | None) -> None:
         """How a call ended that gave no answer."""

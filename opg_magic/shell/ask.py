@@ -7,7 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.cells.magic_line import OPTIONS, Form
-from opg_magic.errors import CallInterrupted, ConfigError, OpgError, PromptError
+from opg_magic.errors import (
+    CallInterrupted,
+    ConfigError,
+    HostsDisagree,
+    OpgError,
+    PromptError,
+)
 from opg_magic.shell.common import print_answer
 
 if TYPE_CHECKING:
@@ -70,6 +76,19 @@ def _code(problem: OpgError) -> int:
     return 2 if isinstance(problem, (ConfigError, PromptError)) else 1
 
 
+def _agreed(agree: Any, prompt: str, given: dict[str, Any]) -> Answer:
+    """The answer of several hosts; where they disagree, each answer with what differs marked."""
+    try:
+        agreed = agree(prompt, **given)
+    except HostsDisagree as problem:
+        from opg_magic.display.several import comparison_bundle
+
+        print(comparison_bundle(problem.answers)["text/plain"], file=sys.stderr)
+        raise
+    answer: Answer = agreed.answer
+    return answer
+
+
 def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
     """The answer, and whether it stands on the terminal already."""
     from opg_magic import api
@@ -90,9 +109,7 @@ def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
         print(made.announcement[0].upper() + made.announcement[1:] + ".", file=sys.stderr)
     given["model"] = made.model
     if "hosts" in given:
-        agreed = api.agree(made.prompt.text, **given)
-        print(agreed.claim.sentence, file=sys.stderr)
-        return agreed.answer, False
+        return _agreed(api.agree, made.prompt.text, given), False
     if "quorum" in given:
         raise ConfigError("--quorum says how many of --hosts must agree: give both")
     session, prompt, call = api.prepare(made.prompt.text, **given)

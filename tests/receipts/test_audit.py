@@ -367,11 +367,20 @@ def test_cells_without_receipt_are_reported(tmp_path: Path) -> None:
     assert "was not run" in report.findings[1].message
 
 
-def test_one_receipt_under_two_questions_is_found(tmp_path: Path) -> None:
+def test_a_duplicated_cell_is_the_same_answer_again(tmp_path: Path) -> None:
     one = signed()
     path = notebook(tmp_path, *(cell(f"%%opg hi\n{PROMPT}", shown(one)) for _ in range(2)))
     report = verify(path, allow_simulated=True)
-    assert (report.exit_code, codes(report, "failed")) == (1, ["shown-twice"])
+    assert (report.exit_code, codes(report)) == (0, ["shown-again"])
+    assert "The same answer again: one call, and 2 cells show it." in report.to_text()
+
+
+def test_one_receipt_under_another_question_is_found(tmp_path: Path) -> None:
+    one = signed()
+    cells = (cell(f"%%opg hi\n{question}", shown(one)) for question in (PROMPT, "Another?"))
+    report = verify(notebook(tmp_path, *cells), allow_simulated=True)
+    assert report.exit_code != 0
+    assert "prompt-differs" in codes(report)
 
 
 def test_two_versions_of_one_receipt_are_found(tmp_path: Path) -> None:

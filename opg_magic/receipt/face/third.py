@@ -117,7 +117,8 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
     ended = problem is not None and problem["code"] != "unsigned"
     answered = checked is not None and signed_text(receipt) is not None and not ended
     verified = answered and checked["verdict"] == "VERIFIED" and not receipt.withheld
-    hosts = compared(d) if verified else None
+    # Where its answer is not shown, it stands as one line beside the answer that is.
+    hosts = compared(d) if verified and show else None
     state, tone = _state(receipt, answered=answered, simulated=simulated, hosts=hosts)
     rests = [] if verified else [_why(receipt, answered=answered, show=show)]
     if checked is not None:

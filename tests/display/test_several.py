@@ -1,0 +1,85 @@
+"""Several hosts: one headline, the answer once, a line a host; and answers that differ, side by
+side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support import chains, states
+from support.inspecting import inspect
+from support.signed_receipts import signed
+
+from opg_magic.display.several import comparison_bundle, grouped
+from opg_magic.models import Answer
+from opg_magic.receipt import face
+from opg_magic.receipt.document import Receipt, supplemented
+from opg_magic.receipt.supplements import supplement_json
+
+
+def answer(text: str, id: str) -> Answer:
+    return states.answer(text=text, id=id, simulated=True)
+
+
+@pytest.fixture
+def several() -> Receipt:
+    one = signed(id="6FFFFFFFFF")
+    return supplemented(one, {"agreement": supplement_json(chains.agreement(one))})
+
+
+def test_one_headline_the_answer_once_and_a_line_a_host(several: Receipt) -> None:
+    plain = face.face(several, show=True)["text/plain"]
+    agreed = len(several.document["agreement"]["answers"])
+    assert f"✓ {agreed} of " in plain
+    assert " independent hosts say the same · " in plain
+    assert plain.count("    ✓ host ") == agreed
+    assert plain.count(several.document["response"]["text"]) == 1
+
+
+def test_the_other_hosts_are_one_line_without_the_answer(several: Receipt) -> None:
+    card = face.face(several, show=False)["text/plain"].splitlines()
+    assert card[0].endswith("no answer is shown · card 3 ────")
+    assert card[1].startswith("✓ All 7 checks pass · ")
+
+
+def test_an_answer_of_another_group_says_that_hosts_disagree(several: Receipt) -> None:
+    one = signed(id="6FFFFFFFFF")
+    found = chains.agreement(one)
+    other = {"text_sha256": "0" * 64, "normal_sha256": "1" * 64, "json_sha256": None}
+    answers = (found.answers[0], *(replace(member, **other) for member in found.answers[1:]))
+    differs = supplemented(one, {"agreement": supplement_json(replace(found, answers=answers))})
+    plain = face.face(differs, show=True)["text/plain"]
+    assert "! Hosts disagree: 1 of " in plain
+    assert "another answer" in plain
+
+
+def test_answers_that_differ_stand_side_by_side_with_the_difference_marked() -> None:
+    made = comparison_bundle(
+        [answer("561 is prime.", "A" * 10), answer("561 is not prime.", "B" * 10)]
+    )
+    assert "561 is «not »prime." in made["text/plain"]
+    assert "[simulated network]" in made["text/plain"]
+    assert made["text/html"].count("<td ") == 2
+    assert "<mark>not </mark>" in made["text/html"]
+    for id in ("A" * 10, "B" * 10):
+        assert f"%opg show {id}" in made["text/plain"]
+        assert f"%opg show {id}" in made["text/html"]
+
+
+def test_the_same_answer_is_not_shown_twice() -> None:
+    same = [answer("Yes.", "A" * 10), answer("No.", "B" * 10), answer("Yes.", "C" * 10)]
+    assert [len(group) for group in grouped(same)] == [2, 1]
+    assert comparison_bundle(same)["text/html"].count("<td ") == 2
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "\x1b[2J", "$\\raise{5em}{x}$", ""])
+def test_attack_27_what_hosts_say_is_inert_here_too(text: str) -> None:
+    made = comparison_bundle([answer(text, "A" * 10), answer("No.", "B" * 10)])
+    assert [wrong for wrong in inspect(made["text/html"]).wrong if wrong != "<mark>"] == []
+    assert "\x1b" not in "".join(made.values())
+
+
+def test_very_long_answers_are_compared_in_time() -> None:
+    long = "word " * 50_000
+    made = comparison_bundle([answer(long, "A" * 10), answer(long + "x", "B" * 10)])
+    assert "«" not in made["text/plain"].partition("\n\n")[2]

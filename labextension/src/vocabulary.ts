@@ -54,7 +54,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "config", "help": "show each setting and where it comes from; set one for this kernel"},
   {"name": "hosts", "help": "check all hosts now: registry, certificate, attestation"},
   {"name": "models", "help": "list models and their prices, as last seen"},
-  {"name": "receipts", "help": "show the ledger as a DataFrame, one row per call"},
+  {"name": "receipts", "help": "show the ledger as a DataFrame, one row per call; search for words"},
   {"name": "show", "help": "show a saved answer again, at no cost"},
   {"name": "verify", "help": "check a saved answer again; run the open weights that you trust over it"},
   {"name": "cost", "help": "show spending against each limit"},

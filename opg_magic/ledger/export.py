@@ -87,7 +87,7 @@ def export(
     ConfigError for another suffix, LedgerError if it cannot be written."""
     target = Path(path)
     chosen = _format(target, excel=excel)
-    calls = ChosenCalls(ledger, chosen_rows(ledger, **filters), include_withheld)
+    calls = ChosenCalls(ledger, chosen_rows(ledger, audit=True, **filters), include_withheld)
     try:
         with _whole_or_not(target) as temporary:
             written = chosen.write(calls, temporary)

@@ -8,74 +8,26 @@ claims, ``settled`` the call's share of what the chain shows."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import re
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ConfigError
+from opg_magic.ledger.columns import (
+    ALL_COLUMNS,
+    COLUMNS,
+    FIXED_CATEGORIES,
+    LABELS,
+    NO_VERDICT,
+    STATUSES,
+)
+from opg_magic.ledger.row_cells import table_cells
+from opg_magic.ledger.search import candidates, holds, search_terms
 from opg_magic.ledger.store import Ledger, LedgerRow
-from opg_magic.models import Charge, Money, Verdict, VerdictStatus, arguments
-from opg_magic.models.networks import Token
-from opg_magic.receipt.collected import collected
-from opg_magic.receipt.document import withheld
+from opg_magic.models import arguments
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_STATUSES = tuple(s.value for s in VerdictStatus)
-
-#: What stands for a verdict where there is none: nothing left this machine; the call never ended;
-#: its answer was not judged; the ledger holds something else than what was saved.
-NO_VERDICT = (NOT_SENT, UNFINISHED, UNCHECKED, DAMAGED) = (
-    "NOT SENT",
-    "UNFINISHED",
-    "UNCHECKED",
-    "DAMAGED",
-)
-
-#: Every label that a verdict can bear; a simulated one is never a bare VERIFIED.
-LABELS = (
-    *(Verdict(s, simulated, {}, "").label for simulated in (False, True) for s in VerdictStatus),
-    *NO_VERDICT,
-)
-
-#: Column to kind: ``time``, ``text``, ``category``, ``int`` (nullable), ``float``, ``bool``
-#: (nullable), ``units`` (exact Python integers of base units).
-COLUMNS: Mapping[str, str] = {
-    "time": "time",
-    "id": "text",
-    "notebook": "category",
-    "cell": "int",
-    "model": "category",
-    "model_answered": "category",
-    "host": "category",
-    "verdict": "category",
-    "simulated": "bool",
-    "withheld": "bool",
-    "charge": "category",
-    "cost_opg": "float",
-    "cost_usd": "float",
-    "cost_base_units": "units",
-    "settled_opg": "float",
-    "settled_base_units": "units",
-    "cap_base_units": "units",
-    "token": "category",
-    "prompt_tokens": "int",
-    "completion_tokens": "int",
-    "seconds": "float",
-    "prompt": "text",
-    "answer": "text",
-    "tool_calls": "text",
-    "problem": "text",
-    "policy": "category",
-    "network": "category",
-    "tee_id": "category",
-    "kernel": "category",
-    "digest": "text",
-}
-
-_FIXED_CATEGORIES = {"verdict": LABELS, "charge": tuple(c.value for c in Charge)}
 
 Moment = str | date | datetime
 
@@ -91,20 +43,28 @@ def receipts(
     network: str | None = None,
     host: str | None = None,
     kernel: str | None = None,
+    search: str | None = None,
+    columns: str = "default",
     include_withheld: bool = False,
 ) -> pd.DataFrame:
     """One row a call, oldest first, failed and interrupted calls included; nothing is ever cut off.
 
     ``since`` ≤ time < ``until``: a datetime, a date, or ISO 8601 text; without a zone it is UTC,
-    and a bare date as ``until`` includes that day.  ``notebook``: its name or path.  ``model``: as
-    asked or as answered, with or without provider.  ``verdict``: VERIFIED (never a simulated one),
-    SIMULATED, PARTIAL, UNVERIFIED or FAILED, or a word that stands for one (below).  ``host``: the
-    beginning of a tee_id.
+    and a bare date as ``until`` includes that day.  ``today``, ``yesterday``, ``3 days ago`` and
+    ``12 hours ago`` are understood.  ``notebook``: its name or path.  ``model``: as asked or as
+    answered, with or without provider.  ``verdict``: VERIFIED (never a simulated one), SIMULATED,
+    PARTIAL, UNVERIFIED or FAILED, or a word that stands for one (below).  ``host``: the beginning
+    of a tee_id.  ``search``: words that all occur, in any case, in prompt, answer, tool calls,
+    problem, model, notebook or id; in double quotes they stand together.
+
+    ``columns``: ``default``, or ``audit`` for payment, hashes, signed time and a column per check
+    besides (:data:`opg_magic.ledger.columns.AUDIT_COLUMNS`).
 
     ``answer`` is empty where the answer was withheld; ``include_withheld`` adds a column
     ``withheld_answer``. A row without verdict says why in its place: NOT SENT (nothing left this
     machine), UNFINISHED (it never ended: its kernel died; the charge is ``unknown``), UNCHECKED, or
     DAMAGED: the ledger holds something else than what was saved, of which nothing is shown."""
+    audit = arguments.choice("columns", columns, ("default", "audit")) == "audit"
     return frame(
         chosen_rows(
             ledger or Ledger(),
@@ -116,7 +76,10 @@ def receipts(
             network=network,
             host=host,
             kernel=kernel,
+            search=search,
+            audit=audit,
         ),
+        audit=audit,
         include_withheld=arguments.flag("include_withheld", include_withheld),
     )
 
@@ -132,8 +95,11 @@ def chosen_rows(
     network: str | None = None,
     host: str | None = None,
     kernel: str | None = None,
+    search: str | None = None,
+    audit: bool = False,
 ) -> list[tuple[LedgerRow, dict[str, Any]]]:
-    """The ledger's rows that pass the filters of :func:`receipts`, each with its table cells."""
+    """The ledger's rows that pass the filters of :func:`receipts`, each with its table cells, with
+    those for an ``audit`` if wanted."""
     text = arguments.optional_text
     notebook, model, network = (
         text("notebook", notebook),
@@ -144,10 +110,16 @@ def chosen_rows(
     wanted = _wanted_verdict(text("verdict", verdict))
     if kernel is not None and not kernel.isascii():
         arguments.refuse("kernel", "a kernel's id", kernel)
+    terms = search_terms(text("search", search))
     found = []
-    for row in ledger.rows(since=_moment(since), until=_moment(until, end=True), kernel=kernel):
-        cells = table_cells(row)
-        if (
+    for row in ledger.rows(
+        since=_moment(since),
+        until=_moment(until, end=True),
+        kernel=kernel,
+        among=candidates(ledger, terms),
+    ):
+        cells = table_cells(row, audit=audit)
+        if holds(cells, terms) and (
             (notebook is None or _is_notebook(cells["notebook"], notebook))
             and (
                 model is None
@@ -167,12 +139,15 @@ def chosen_rows(
 
 
 def frame(
-    rows: list[tuple[LedgerRow, dict[str, Any]]], *, include_withheld: bool = False
+    rows: list[tuple[LedgerRow, dict[str, Any]]],
+    *,
+    audit: bool = False,
+    include_withheld: bool = False,
 ) -> pd.DataFrame:
-    """Table cells as a DataFrame with the dtypes of :data:`COLUMNS`."""
+    """Table cells as a DataFrame with the dtypes of :mod:`opg_magic.ledger.columns`."""
     import pandas as pd
 
-    columns = dict(COLUMNS)
+    columns = dict(ALL_COLUMNS if audit else COLUMNS)
     if include_withheld:
         columns["withheld_answer"] = "text"
     series = {}
@@ -181,7 +156,7 @@ def frame(
         if kind == "time":
             series[name] = pd.Series(pd.to_datetime(values, utc=True)).astype("datetime64[us, UTC]")
         elif kind == "category":
-            fixed = _FIXED_CATEGORIES.get(name)
+            fixed = FIXED_CATEGORIES.get(name)
             known = fixed or sorted({v for v in values if v is not None})
             dtype = pd.CategoricalDtype(pd.Index(known, dtype="object").astype("str"))
             series[name] = pd.Series(values, dtype=dtype)
@@ -195,115 +170,6 @@ def frame(
             }
             series[name] = pd.Series(values, dtype=dtypes[kind])
     return pd.DataFrame(series)
-
-
-# -------------------------------------------------------------------------------------------- a row
-
-
-def table_cells(row: LedgerRow) -> dict[str, Any]:
-    """One call's cells, by the names of :data:`COLUMNS` and ``withheld_answer``; None where nothing
-    is known."""
-    cells: dict[str, Any] = dict.fromkeys([*COLUMNS, "withheld_answer"])
-    cells.update(id=row.id, time=row.created_at)
-    damage = row.damage
-    if row.document is not None:
-        try:
-            cells.update(_from_receipt(row.document))
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-            damage = "its document is no receipt"
-    if damage is not None:
-        # Nothing else is shown of what may be anything.
-        cells.update(
-            verdict=DAMAGED, charge=Charge.UNKNOWN.value, problem=f"damaged in the ledger: {damage}"
-        )
-    elif row.call is not None:
-        call = row.call
-        cells.update(
-            notebook=call.notebook,
-            cell=call.cell,
-            model=call.model,
-            host=_short(call.tee_id),
-            verdict=NOT_SENT if call.ending else UNFINISHED,
-            simulated=call.simulated,
-            withheld=True,
-            charge=call.charge.value,
-            cost_opg=float("nan"),
-            cap_base_units=call.authorisation.cap if call.authorisation else None,
-            settled_base_units=call.settled,
-            settled_opg=_tokens(call.settled, call.token),
-            token=call.token.symbol if call.token else None,
-            prompt=call.prompt,
-            problem=call.reason
-            or (
-                None if call.ending else "begun, and never ended: the kernel died or still runs it"
-            ),
-            network=call.network.partition(":")[0],
-            tee_id=call.tee_id,
-            kernel=call.kernel_id,
-        )
-    return cells
-
-
-def _from_receipt(d: Mapping[str, Any]) -> dict[str, Any]:
-    response, checked, payment = d["response"], d["checked"], d["payment"]
-    usage, host, kept_back = response["usage"] or {}, d["host"] or {}, withheld(d)
-    came = collected(d)
-    cells = {
-        "notebook": d["notebook"]["name"],
-        "cell": d["notebook"]["cell"],
-        "model": d["request"]["model_requested"],
-        "model_answered": response["model"],
-        "host": _short(host.get("tee_id")),
-        "verdict": Verdict(VerdictStatus(checked["verdict"]), checked["simulated"], {}, "").label
-        if checked
-        else UNCHECKED,
-        "simulated": bool(d["network"]["simulated"] or (checked and checked["simulated"])),
-        "withheld": kept_back,
-        "charge": came.charge.value,
-        "prompt_tokens": _int64(usage.get("prompt_tokens")),
-        "completion_tokens": _int64(usage.get("completion_tokens")),
-        "seconds": (_time(d["received_at"]) - _time(d["sent_at"])).total_seconds(),
-        "prompt": d["prompt"]["text"],
-        "answer": None if kept_back else response["text"],
-        "withheld_answer": response["text"] if kept_back else None,
-        "tool_calls": None if kept_back else response["tool_calls"],
-        "problem": response["problem"]["message"] if response["problem"] else None,
-        "policy": checked["policy"] if checked else None,
-        "network": d["network"]["name"],
-        "tee_id": host.get("tee_id"),
-        "kernel": d["notebook"]["kernel"],
-        "digest": d["digest"],
-    }
-    if payment:
-        cost = payment["cost"]
-        cells["token"] = payment["token"]["symbol"]
-        cells["cap_base_units"] = int(payment["authorisation"]["cap"])
-        cells["cost_usd"] = (
-            float(Decimal(payment["cost_usd"])) if payment["cost_usd"] is not None else None
-        )
-        if cost:
-            amount = Money(int(cost["amount"]), Token(**cost["token"]))
-            cells["cost_base_units"], cells["cost_opg"] = amount.amount, float(amount.decimal)
-        if came.settled is not None:
-            share = Money(came.settled, Token(**payment["token"]))
-            cells["settled_base_units"], cells["settled_opg"] = share.amount, float(share.decimal)
-    return cells
-
-
-def _tokens(amount: int | None, token: Token | None) -> float | None:
-    return None if amount is None or token is None else float(Money(amount, token).decimal)
-
-
-def _int64(value: int | None) -> int | None:
-    return value if value is None or value < 2**63 else None
-
-
-def _short(tee_id: str | None) -> str | None:
-    return f"{tee_id[2:6]}…{tee_id[-4:]}" if tee_id else None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 # ------------------------------------------------------------------------------------------ filters
@@ -325,11 +191,13 @@ def _moment(value: Moment | None, *, end: bool = False) -> datetime | None:
     if isinstance(value, str):
         text = value.strip()
         try:
-            value = date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
+            value = _relative(text) or (
+                date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
+            )
         except ValueError:
             raise ConfigError(
                 f"{arguments.shown(text)} is not a time.",
-                hint="Write 2026-11-20 or 2026-11-20T22:10+01:00 (UTC without a zone).",
+                hint="Write yesterday, 2026-11-20 or 2026-11-20T22:10+01:00 (UTC without a zone).",
             ) from None
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
@@ -341,18 +209,36 @@ def _moment(value: Moment | None, *, end: bool = False) -> datetime | None:
     )
 
 
+_AGO = re.compile(r"(\d{1,4}) ?(days?|d|hours?|h) ago")
+
+
+def _relative(text: str) -> date | None:
+    """``today``, ``yesterday``, ``3 days ago`` (days of UTC), ``12 hours ago``; None for anything
+    else."""
+    now = datetime.now(UTC)
+    word = text.lower()
+    if word in ("today", "yesterday"):
+        return now.date() - timedelta(days=word == "yesterday")
+    match = _AGO.fullmatch(word)
+    if match is None:
+        return None
+    number = int(match[1])
+    days = match[2][0] == "d"
+    return now.date() - timedelta(days=number) if days else now - timedelta(hours=number)
+
+
 def _wanted_verdict(verdict: str | None) -> str | None:
     if verdict is None:
         return None
     wanted = verdict.strip().upper()
-    if wanted in LABELS or wanted in _STATUSES:
+    if wanted in LABELS or wanted in STATUSES:
         return wanted
     near = difflib.get_close_matches(wanted, LABELS, 1)
     raise ConfigError(
         f"There is no verdict {arguments.shown(verdict)}.",
         hint=f"Did you mean {near[0]}?"
         if near
-        else f"There are {', '.join((*_STATUSES, 'SIMULATED', *NO_VERDICT))}.",
+        else f"There are {', '.join((*STATUSES, 'SIMULATED', *NO_VERDICT))}.",
     )
 
 

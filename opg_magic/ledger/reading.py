@@ -6,7 +6,7 @@ import base64
 import functools
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,7 @@ _BETWEEN = """
 SELECT * FROM receipts
 WHERE created_at >= coalesce(:since, '') AND (:until IS NULL OR created_at < :until)
   AND (:kernel IS NULL OR kernel = :kernel)
+  AND (:among IS NULL OR seq IN (SELECT value FROM json_each(:among)))
 ORDER BY seq
 """
 
@@ -169,6 +170,22 @@ class LedgerReading(LedgerAccess):
         self._take_in()
         return int(self._query("SELECT count(*) FROM receipts", ())[0][0])
 
+    def seqs_after(self, seq: int, *, at_most: int) -> list[tuple[int, str]]:
+        """Number and id of the receipts that were saved after that one, in order."""
+        rows = self._query(
+            "SELECT seq, id FROM receipts WHERE seq > ? ORDER BY seq LIMIT ?", (seq, at_most)
+        )
+        return [(r["seq"], r["id"]) for r in rows]
+
+    def place_of(self, receipt_id: str) -> tuple[int, int] | None:
+        """A receipt's number, and how many there are up to it; None if there is no such receipt."""
+        rows = self._query(
+            "SELECT seq, (SELECT count(*) FROM receipts u WHERE u.seq <= r.seq) AS number "
+            "FROM receipts r WHERE id = ?",
+            (receipt_id,),
+        )
+        return (rows[0]["seq"], rows[0]["number"]) if rows else None
+
     def spending(self, network: Network, kernel_id: str) -> Spending:
         """What is used of the per-kernel and the per-day limit on one network, and what calls
         cost."""
@@ -236,22 +253,28 @@ class LedgerReading(LedgerAccess):
         since: datetime | None = None,
         until: datetime | None = None,
         kernel: str | None = None,
+        among: Collection[int] | None = None,
     ) -> list[LedgerRow]:
         """Every call in the time span (``since`` ≤ begun < ``until``), oldest first; none is left
         out silently.
 
         A call that went on under another id (``session-gone``) is one call, told by the later id.
         Documents hold what was learnt since; their ``digest`` is that of the receipt as it was
-        made."""
+        made.  ``among``: of receipts those alone whose number (``seq``) is in it."""
         self._take_in()
         first, last = iso(since) if since else None, iso(until) if until else None
+        chosen = {
+            "since": first,
+            "until": last,
+            "kernel": kernel,
+            "among": None if among is None else json.dumps(sorted(among)),
+        }
         later: dict[str, list[sqlite3.Row]] = {}
         for r in self._query("SELECT * FROM supplements ORDER BY seq", ()):
             later.setdefault(r["receipt"], []).append(r)
         content = self._contents()
         rows = [
-            self._listed(r, later.get(r["id"], []), content)
-            for r in self._query(_BETWEEN, {"since": first, "until": last, "kernel": kernel})
+            self._listed(r, later.get(r["id"], []), content) for r in self._query(_BETWEEN, chosen)
         ]
         for r in self._without_receipt(since=first, until=last, kernel=kernel):
             if r["ending"] != "session-gone":

@@ -58,7 +58,7 @@ class Reading:
     def page(self, *, limit: int, after: str | None) -> dict[str, Any]:
         """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and
         ``total``."""
-        from opg_magic.ledger.frames import table_cells
+        from opg_magic.ledger.row_cells import table_cells
 
         with _reader() as reader:
             page = reader.page(limit=limit, after=after)

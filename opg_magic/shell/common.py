@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Options that narrow the ledger, each with what it takes and what it means.
 FILTERS = {
-    "since": ("TIME", "leave out calls before this (UTC): 2026-11-20, or with a time"),
+    "since": ("TIME", "leave out calls before this (UTC): yesterday, 3 days ago, 2026-11-20"),
     "until": ("TIME", "leave out calls from this on (UTC); a date includes that day"),
     "notebook": ("NAME", "only calls of this notebook: its name or path"),
     "model": ("M", "only calls of this model, as asked or as answered"),
@@ -30,13 +30,20 @@ FILTERS = {
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """The options that narrow the ledger."""
+    parser.add_argument(
+        "-q",
+        "--search",
+        metavar="WORDS",
+        help="only calls whose prompt, answer, problem, model, notebook or ID holds these words",
+    )
     for name, (metavar, text) in FILTERS.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """The filters that were given."""
-    return {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    names = ("search", *FILTERS)
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:

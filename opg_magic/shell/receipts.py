@@ -13,16 +13,18 @@ from opg_magic.shell.common import add_filters, chosen, print_answer, print_card
 #: What ``opg receipts list`` prints of each call.
 _LISTED = [
     "time",
-    "id",
+    "prompt",
     "verdict",
-    "simulated",
-    "model",
-    "host",
     "charge",
     "cost_opg",
     "settled_opg",
+    "model",
+    "host",
     "notebook",
+    "id",
 ]
+#: Characters of a prompt there; ``opg show ID`` has all of it.
+_MOST = 40
 
 
 def add(commands: Any) -> None:
@@ -58,11 +60,18 @@ def _list(options: argparse.Namespace) -> int:
     import pandas as pd
 
     frame = session().receipts(**chosen(options))
+    frame["prompt"] = [_short(prompt) for prompt in frame["prompt"]]
     with pd.option_context(
         "display.max_rows", None, "display.width", 160, "display.max_columns", None
     ):
         print(frame[_LISTED].to_string(index=False) if len(frame) else "no receipts")
     return 0
+
+
+def _short(prompt: Any) -> str:
+    from opg_magic.display.words import one_line
+
+    return one_line(prompt, _MOST) if isinstance(prompt, str) else ""
 
 
 def _export(options: argparse.Namespace) -> int:

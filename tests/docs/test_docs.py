@@ -13,7 +13,7 @@ import pytest
 
 from opg_magic import api, errors
 from opg_magic.cells import magic_line
-from opg_magic.ledger.frames import COLUMNS
+from opg_magic.ledger.columns import ALL_COLUMNS
 from opg_magic.notebook.commands import COMMANDS
 from opg_magic.notebook.commands.ledger import FILTERS
 from opg_magic.settings import catalogue
@@ -97,7 +97,7 @@ def test_the_guide_names_every_option_command_setting_and_shell_command() -> Non
 
 def test_the_guide_names_every_argument_of_ask_every_column_and_every_filter() -> None:
     text = GUIDE.read_text("utf-8")
-    for name in (*inspect.signature(api.ask).parameters, *COLUMNS, *FILTERS):
+    for name in (*inspect.signature(api.ask).parameters, *ALL_COLUMNS, *FILTERS):
         assert f"`{name}`" in text, name
 
 

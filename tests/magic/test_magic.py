@@ -470,7 +470,16 @@ def test_receipts_take_filters(shell: InteractiveShell, session: FakeSession) ->
     session.frame = object()
     assert run(shell, "%opg receipts model=openai/gpt-5 --verdict=FAILED").result is session.frame
     assert session.filters == {"model": "openai/gpt-5", "verdict": "FAILED"}
-    assert isinstance(run(shell, "%opg receipts last").error_in_exec, UsageError)
+    run(shell, '%opg receipts prime "561 is" --since yesterday columns=audit')
+    assert session.filters == {
+        "search": 'prime "561 is"',
+        "since": "yesterday",
+        "columns": "audit",
+    }
+    run(shell, "%opg receipts a=b")  # no filter, and none that was meant
+    assert session.filters == {"search": "a=b"}
+    for wrong in ("modle=x", "--sicne yesterday", "since", "--since", "verdict", "--last"):
+        assert isinstance(run(shell, f"%opg receipts {wrong}").error_in_exec, UsageError), wrong
 
 
 def test_use_says_whether_it_is_real(

@@ -24,13 +24,17 @@ from support.receipts import (
     response,
     verdict,
 )
+from support.signed_receipts import signed
 
 from opg_magic.errors import ConfigError, LedgerError
+from opg_magic.ledger.columns import ALL_COLUMNS, COLUMNS, LABELS
 from opg_magic.ledger.export import export
-from opg_magic.ledger.frames import COLUMNS, LABELS, receipts
+from opg_magic.ledger.frames import receipts
 from opg_magic.ledger.store import CallIntent, Ledger
-from opg_magic.models import Cost, Money, VerdictStatus
+from opg_magic.models import CLAIM_NAMES, Cost, Money, Problem, SettlementTx, VerdictStatus
 from opg_magic.network.profiles import OBSERVED_CAP, SIM_OPG
+from opg_magic.protocol.canonical import request_hash
+from opg_magic.protocol.frame import read_signed_fields
 from opg_magic.receipt.document import Receipt
 from opg_magic.settings.limits import Limits
 
@@ -172,6 +176,10 @@ def test_long_texts_and_many_rows_are_whole(empty: Ledger) -> None:
         ({"since": "2026-11-21T01:00+01:00"}, "34"),
         ({"since": datetime(2026, 11, 21)}, "34"),
         ({"verdict": "FAILED", "model": "nothing"}, ""),
+        ({"since": "yesterday"}, ""),
+        ({"until": "3 days ago"}, "1234"),
+        ({"until": "Yesterday"}, "1234"),
+        ({"since": "12 hours ago"}, ""),
     ],
 )
 def test_filters(ledger: Ledger, filters: dict[str, object], found: str) -> None:
@@ -182,7 +190,9 @@ def test_wrong_filters_say_what_is_meant(ledger: Ledger) -> None:
     with pytest.raises(ConfigError, match="Did you mean VERIFIED"):
         receipts(ledger, verdict="verfied")
     with pytest.raises(ConfigError, match="not a time"):
-        receipts(ledger, since="yesterday")
+        receipts(ledger, since="the day before")
+    with pytest.raises(ConfigError, match="columns must be default or audit"):
+        receipts(ledger, columns="all")
 
 
 # ------------------------------------------------------------------------------------------- export
@@ -244,7 +254,7 @@ def test_parquet_keeps_types(ledger: Ledger, tmp_path: Path) -> None:
     assert export(ledger, path).written == 4
     schema = pq.read_schema(path)
     assert schema.field("cost_base_units").type == pa.decimal128(38, 0)
-    assert list(schema.names) == list(COLUMNS)
+    assert list(schema.names) == list(ALL_COLUMNS)
     back = pd.read_parquet(path)
     assert str(back["time"].dtype) == "datetime64[us, UTC]"
     assert int(back["cap_base_units"][0]) == OBSERVED_CAP
@@ -258,7 +268,7 @@ def test_export_of_an_empty_ledger_is_a_readable_file(
     assert export(empty, path).written == 0
     assert path.exists()
     if ending == "csv":
-        assert path.read_text().strip() == ",".join(f'"{name}"' for name in COLUMNS)
+        assert path.read_text().strip() == ",".join(f'"{name}"' for name in ALL_COLUMNS)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
@@ -299,8 +309,63 @@ def test_export_takes_the_filters_of_the_table(ledger: Ledger, tmp_path: Path) -
 
 def test_package_answers_the_call_although_its_submodules_are_imported(opg_home: Path) -> None:
     import opg_magic
+    from opg_magic.call.session import close_current_session
 
     with Ledger() as mine:
         mine.save(receipt(id="1111111111"))
-    assert list(opg_magic.receipts()["id"]) == ["1111111111"]
-    assert len(opg_magic.receipts(verdict="FAILED")) == 0
+    try:
+        assert list(opg_magic.receipts()["id"]) == ["1111111111"]
+        assert len(opg_magic.receipts(verdict="FAILED")) == 0
+        assert len(opg_magic.receipts(search="no such words", since="yesterday")) == 0
+        assert "payee" in opg_magic.receipts(columns="audit")
+    finally:
+        close_current_session()
+
+
+# -------------------------------------------------------------------------------------------- audit
+
+
+def test_the_table_leads_with_what_one_reads_first() -> None:
+    assert list(COLUMNS)[:5] == ["time", "prompt", "verdict", "charge", "cost_opg"]
+    assert list(ALL_COLUMNS)[: len(COLUMNS)] == list(COLUMNS)
+    assert {f"check_{name}" for name in CLAIM_NAMES} <= ALL_COLUMNS.keys() - COLUMNS.keys()
+
+
+def test_the_audit_table_has_payment_hashes_and_checks(empty: Ledger) -> None:
+    one = signed()
+    empty.save(one)
+    tx_hash = "0x" + "ab" * 32
+    authorisation = one.document["payment"]["authorisation"]
+    nonce = int(authorisation["nonce"])
+    settled = SettlementTx(
+        "spent", SIM_OPG.chain_id, tx_hash=tx_hash, amount=123 * 10**14, nonce=nonce
+    )
+    empty.supplement(one.id, settled)
+    row = receipts(empty, columns="audit").iloc[0]
+    fields = read_signed_fields(one.document["response"]["frame"])
+    assert not isinstance(fields, Problem)
+    assert row["request_hash"] == fields.request_hash.hex()
+    canonical = one.document["request"]["canonical"]
+    assert row["request_hash"] == request_hash(canonical).hex()
+    assert row["output_hash"] == fields.output_hash.hex()
+    assert row["raw_sha256"] == one.document["response"]["raw_sha256"]
+    assert row["signed_at"] == datetime.fromtimestamp(fields.timestamp, UTC)
+    assert (row["payer"], row["payee"]) == (authorisation["payer"], authorisation["pay_to"])
+    assert (row["nonce"], row["payment_tx"]) == (str(nonce), tx_hash)
+    assert row["settled_base_units"] == 123 * 10**14
+    assert row["payment_status"] == "spent" and row["settlement_mode"] == "private"
+    checked = {c["name"]: c for c in one.document["checked"]["claims"]}
+    for name, claim in checked.items():
+        basis = f":{claim['basis']}" if claim["basis"] else ""
+        assert row[f"check_{name}"] == f"{claim['status']}{basis}"
+    assert row["check_signature"] == "passed:proven"
+
+
+def test_the_audit_table_of_other_calls_leaves_out_what_is_not_known(ledger: Ledger) -> None:
+    table = receipts(ledger, columns="audit")
+    assert list(table.columns) == list(ALL_COLUMNS)
+    assert table["signed_at"].dtype == "datetime64[us, UTC]"
+    begun = table[table["id"] == "4444444444"].iloc[0]
+    assert begun["payee"] and int(begun["nonce"]) and pd.isna(begun["request_hash"])
+    assert pd.isna(table["nonce"][2])  # without response: nothing was authorised
+    assert "SECRET OF A LIAR" not in table.to_csv()

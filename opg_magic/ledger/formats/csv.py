@@ -11,12 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat, Written
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # The same as in labextension/src/exporting.ts: tests/corpus/guarded.json holds both to it.
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
@@ -54,7 +51,7 @@ class Csv(ExportFormat):
         texts = [calls.kinds.get(name, "text") in ("text", "category") for name in table.columns]
         with path.open("w", encoding=self.encoding, newline="") as out:
             out.write(_line(f'"{name}"' for name in table.columns))
-            for row in zip(*(_plain(table[name]) for name in table.columns), strict=True):
+            for row in zip(*map(calls.values, table.columns), strict=True):
                 out.write(
                     _line(_field(value, text=text) for value, text in zip(row, texts, strict=True))
                 )
@@ -65,10 +62,6 @@ class CsvForExcel(Csv):
     """The same with the mark that Excel needs (``--excel``)."""
 
     encoding = "utf-8-sig"
-
-
-def _plain(column: pd.Series) -> list[Any]:
-    return list(column.astype("object").where(column.notna(), None))
 
 
 def _field(value: Any, *, text: bool) -> str:

@@ -3,16 +3,12 @@ silently."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opg_magic.errors import ConfigError, LedgerError
 from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat, Written
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Excel's own bounds: characters of a cell, rows of a sheet with its head.
 MAX_TEXT = 32_767
@@ -30,14 +26,15 @@ class Excel(ExportFormat):
     summary = "a row per call, as a workbook"
 
     def write(self, calls: ChosenCalls, path: Path) -> Written:
-        return Written(len(calls.table), cut=_write(calls.table, path, calls.kinds))
+        return Written(len(calls.table), cut=_write(calls, path))
 
 
-def _write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str]) -> int:
+def _write(calls: ChosenCalls, path: Path) -> int:
     """Write the table; returns how many texts had to be cut.
 
     Times are UTC without saying so in each cell (``time_utc``), base units are text, and no cell is
     a formula."""
+    table, kinds = calls.table, calls.kinds
     try:
         import xlsxwriter
     except ImportError:
@@ -57,10 +54,9 @@ def _write(table: pd.DataFrame, path: Path, kinds: Mapping[str, str]) -> int:
         time_format = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})
         sheet.freeze_panes(1, 0)
         for place, name in enumerate(table.columns):
-            sheet.write_string(0, place, "time_utc" if name == "time" else str(name))
-        values = [
-            table[name].astype("object").where(table[name].notna(), None) for name in table.columns
-        ]
+            shown = f"{name}_utc" if kinds.get(str(name)) == "time" else str(name)
+            sheet.write_string(0, place, shown)
+        values = [calls.values(name) for name in table.columns]
         for number, row in enumerate(zip(*values, strict=True), 1):
             for place, (name, value) in enumerate(zip(table.columns, row, strict=True)):
                 kind = kinds.get(str(name), "text")

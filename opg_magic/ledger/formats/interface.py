@@ -30,17 +30,23 @@ class ChosenCalls:
 
     @property
     def kinds(self) -> Mapping[str, str]:
-        """Kind of each column: see :data:`opg_magic.ledger.frames.COLUMNS`."""
-        from opg_magic.ledger.frames import COLUMNS
+        """Kind of each column: see :data:`opg_magic.ledger.columns.ALL_COLUMNS`."""
+        from opg_magic.ledger.columns import ALL_COLUMNS
 
-        return COLUMNS
+        return ALL_COLUMNS
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per call.  A damaged one has its id and the verdict DAMAGED, nothing else."""
         from opg_magic.ledger.frames import frame
 
-        return frame(self.rows, include_withheld=self.include_withheld)
+        return frame(self.rows, audit=True, include_withheld=self.include_withheld)
+
+    def values(self, column: str) -> list[Any]:
+        """A column of the table as Python values, None where nothing is known."""
+        series = self.table[column]
+        known = zip(series.astype("object"), series.notna(), strict=True)
+        return [value if there else None for value, there in known]
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -64,7 +70,7 @@ class ChosenCalls:
 
 
 def _is_damaged(cells: Mapping[str, Any]) -> bool:
-    from opg_magic.ledger.frames import DAMAGED
+    from opg_magic.ledger.columns import DAMAGED
 
     return bool(cells["verdict"] == DAMAGED)
 

@@ -31,8 +31,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "models": Command("models", "list models and their prices, as last seen", network.models),
     "receipts": Command(
-        "receipts [FILTER=VALUE]…",
-        "show the ledger as a DataFrame, one row per call",
+        "receipts [WORDS] [FILTER=VALUE]…",
+        "show the ledger as a DataFrame, one row per call; search for words",
         ledger.receipts,
     ),
     "show": Command(

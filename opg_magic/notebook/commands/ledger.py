@@ -11,7 +11,7 @@ from opg_magic.errors import CallFailed, LedgerError
 from opg_magic.notebook.commands.command import Kernel, no_more, table
 
 #: What ``%opg receipts`` can be narrowed by.
-FILTERS = ("since", "until", "notebook", "model", "verdict", "network", "host", "kernel")
+FILTERS = ("since", "until", "notebook", "model", "verdict", "network", "host", "kernel", "columns")
 
 
 def receipts(kernel: Kernel, words: list[str]) -> Any:
@@ -138,15 +138,29 @@ def _show(kernel: Kernel, which: str, *, unverified: bool) -> None:
 
 
 def _filters(words: list[str]) -> dict[str, str]:
-    filters = {}
-    for word in words:
+    """``FILTER=VALUE`` or ``--FILTER VALUE``; every other word is looked for."""
+    filters: dict[str, str] = {}
+    searched: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         key, has_value, value = word.removeprefix("--").partition("=")
-        if not has_value:
-            raise LineError(f"%opg receipts takes FILTER=VALUE, not {word!r}")
+        if not word.startswith("--") and key not in FILTERS:
+            near = magic_line.did_you_mean(key, dict.fromkeys(FILTERS)) if has_value else ""
+            if near:
+                raise LineError(f"%opg receipts has no filter {key}{near}")
+            searched.append(f'"{word}"' if " " in word else word)
+            continue
         if key not in FILTERS:
             raise LineError(
                 f"%opg receipts has no filter {key}"
                 + magic_line.did_you_mean(key, dict.fromkeys(FILTERS))
             )
+        if not has_value:
+            if not word.startswith("--") or not rest:
+                raise LineError(f"{word} needs a value: {key}=VALUE")
+            value = rest.pop(0)
         filters[key] = value
+    if searched:
+        filters["search"] = " ".join(searched)
     return filters

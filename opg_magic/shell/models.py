@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         "--as",
         dest="model",
         metavar="MODEL",
-        help="the model's name in prompts; known weights have one of their own",
+        help="use this name in prompts; known weights have one of their own",
     )
     trust.add_argument(
         "--same-build",

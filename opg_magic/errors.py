@@ -51,6 +51,7 @@ from typing import Any
 class OpgError(Exception):
     """Base of all expected failures.
 
+    ``shown`` is True once a card shows the message: below it, the error only points there.
     ``message`` says what happened and ``hint`` what to do about it.  ``charge`` says whether money
     was taken (None: no payment was begun), ``receipt_id`` which receipt holds the call."""
 
@@ -67,6 +68,7 @@ class OpgError(Exception):
         self.hint = hint
         self.charge = charge
         self.receipt_id = receipt_id
+        self.shown = False
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -79,6 +81,10 @@ class OpgError(Exception):
 
 
 def _rendered(error: Any) -> str:
+    if getattr(error, "shown", False):
+        # Of a withheld answer the card also says how to read it.
+        hint = [error.hint] if error.hint and "--unverified" not in error.hint else []
+        return "\n".join([f"{type(error).__name__}: the card above says why.", *hint])
     lines = [f"{type(error).__name__}: {error}"]
     if error.charge is not None:
         lines.append(f"Charge: {error.charge}")

@@ -47,14 +47,14 @@ def failure_of(
             paid is not None and paid.first_call and exchange.session is None
         )
         return errors.HostReportsFailure(
-            f"host {host} reports a failure: {problem.message}. By its word nothing was "
+            f"host {host} reports a failure: {_bare(problem.message)}. By its word nothing was "
             f"charged.{kept}",
             **known,
         )
     failed = verdict.failed_claims
     if failed:
         return errors.AnswerWithheld(
-            f"answer withheld: {failed[0].reason or failed[0].sentence}",
+            f"the check {failed[0].name} failed: {failed[0].reason or failed[0].sentence}",
             hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
             **known,
         )
@@ -64,3 +64,8 @@ def failure_of(
         hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
         **known,
     )
+
+
+def _bare(message: str) -> str:
+    """A problem's message without what the sentence around it says already."""
+    return message.removeprefix("the host reports failure: ")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from opg_magic.errors import ArgumentError
+from opg_magic.errors import ArgumentError, SimnetError
 from opg_magic.models import arguments
 from opg_magic.settings import environment, prices
 
@@ -76,8 +76,11 @@ def _has_any_model() -> bool:
 
     if environment.get("OPG_SIMNET_UPSTREAM"):
         return True
-    state = simnet_client.read_state()
-    return state is not None and state.get("model") != "scripted"
+    try:
+        status = simnet_client.status()
+    except SimnetError:
+        return False
+    return status is not None and status["model"] != "scripted"
 
 
 def _either(names: list[str]) -> str:

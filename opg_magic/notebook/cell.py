@@ -203,7 +203,7 @@ class _CellCall:
         from opg_magic.display import bundle
 
         receipt = getattr(problem, "receipt", None)
-        # The traceback below says what happened; the card is the receipt's own where there is one.
+        # The card is the receipt's own where there is one, and says why; else the error below does.
         streamed = live is not None and live.text_was_shown
         settled = (
             bundle.settled_bundle(_card_of(problem, streamed=streamed))
@@ -214,6 +214,8 @@ class _CellCall:
             live.settle(settled)
         elif receipt is not None:
             self.kernel.display(settled)
+        if receipt is not None and isinstance(problem, OpgError):
+            problem.shown = True  # the same sentence is not said again below its card
 
 
 def _nobody_watches(_progress: Progress) -> None:
@@ -282,7 +284,6 @@ def _card_of(problem: BaseException, *, streamed: bool) -> Card:
     if isinstance(problem, OpgError):
         return card.ended(
             "No answer",
-            reason=problem.message,
             charge=charge,
             receipt_id=problem.receipt_id,
             streamed=streamed,

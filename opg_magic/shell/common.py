@@ -68,6 +68,7 @@ def in_a_shell(text: str) -> str:
     there."""
     text = text.replace("%opg receipts", "opg receipts list")
     text = re.sub(r"(?<!%)%opg(?= )", "opg", text)
+    text = text.replace("Then run the cell again.", "Then ask again.")
     return text.replace("Run a cell that starts with %%opg.", "Ask one: opg ask PROMPT")
 
 

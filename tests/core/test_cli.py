@@ -140,8 +140,8 @@ VERBS = frozenset(
     re.findall(
         r"\w+",
         "accept allow ask check choose control copy count create end exit fill get give keep leave "
-        "limit list look manage mark no only print publish query read refuse require send set "
-        "show trust use verify watch write",
+        "limit list look make manage mark no only print publish query read refuse require send "
+        "set show trust use verify watch write",
     )
 )
 

@@ -24,7 +24,7 @@ def settings_of(tmp_path: Path, text: str = "") -> Settings:
 
 @pytest.fixture(autouse=True)
 def no_simnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simnet_client, "read_state", lambda: None)
+    monkeypatch.setattr(simnet_client, "status", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_hosts_that_forward_to_a_server_have_its_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any] | None
 ) -> None:
     monkeypatch.setattr(naming, "environment", type("E", (), {"get": staticmethod(lambda _: None)}))
-    monkeypatch.setattr(simnet_client, "read_state", lambda: state)
+    monkeypatch.setattr(simnet_client, "status", lambda: state)
     if state is not None and state["model"] != "scripted":
         assert model_for("llama3", settings_of(tmp_path)) == "llama3"
         with pytest.raises(ArgumentError):

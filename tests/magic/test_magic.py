@@ -20,6 +20,8 @@ from opg_magic.errors import (
     HostReportsFailure,
     LedgerError,
     LimitExceeded,
+    NetworkUnavailable,
+    OpgError,
     PromptError,
 )
 from opg_magic.models import Answer, Charge, Phase, Progress, VerdictStatus, plain_text
@@ -365,9 +367,53 @@ def test_errors_are_one_short_paragraph(
     run(shell, "%%opg\nhi")
     out = capsys.readouterr()
     said = out.out + out.err
-    assert "AnswerWithheld: answer withheld: the hashes differ" in said
+    assert "AnswerWithheld: the card above says why." in said
+    assert "the hashes differ" not in said  # of the error; the card has the check's own words
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 6
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        LimitExceeded("the cap is too high. Nothing was sent.", hint="Raise the limit."),
+        NetworkUnavailable("the registry cannot be reached."),
+    ],
+)
+def test_why_there_is_no_answer_is_said_once(
+    shell: InteractiveShell,
+    session: FakeSession,
+    screen: Screen,
+    capsys: pytest.CaptureFixture[str],
+    problem: OpgError,
+) -> None:
+    def act(*_: Any) -> Answer:
+        raise problem
+
+    session.act = act
+    run(shell, "%%opg\nhi")
+    out = capsys.readouterr()
+    said = screen.last["text/plain"] + out.out + out.err
+    assert said.count(problem.message) == 1
+    assert "No answer" in said
+
+
+def test_below_a_card_the_error_keeps_what_to_do(
+    shell: InteractiveShell, session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict, receipt, cost = states.call(VerdictStatus.UNVERIFIED, states.UNSIGNED, text=None)
+
+    def act(*_: Any) -> Answer:
+        raise CallFailed(
+            "the connection broke", hint="Look it up: %opg reconcile", verdict=verdict,
+            receipt=receipt, cost=cost, receipt_id=receipt.id,
+        )  # fmt: skip
+
+    session.act = act
+    result = run(shell, "%%opg\nhi")
+    out = capsys.readouterr()
+    assert "CallFailed: the card above says why.\nLook it up: %opg reconcile" in out.out + out.err
+    assert str(result.error_in_exec).startswith("the connection broke")  # programs lose nothing
 
 
 def test_attack_28_no_secret_in_a_verbose_traceback(

@@ -1,5 +1,5 @@
 // The verifier needs no browser: its tests run on Node, and those of the plugins ask for jsdom in their first line.
-const esm = ['@codemirror', '@jupyter', '@jupyterlab', '@lezer', '@noble', 'lib0', 'nanoid', 'vscode-ws-jsonrpc', 'y-', 'yjs', 'exenv-es6'];
+const esm = ['@codemirror', '@jupyter', '@jupyterlab', '@lezer', '@noble', 'lib0', 'marked', 'nanoid', 'vscode-ws-jsonrpc', 'y-', 'yjs', 'exenv-es6'];
 
 module.exports = {
   testEnvironment: 'node',

@@ -23,6 +23,8 @@ const evidencePart = part(() => import('./evidence'));
 export interface IContext {
   /** The answer is not on show; what the reader may do about it stands on the card. */
   readonly hidden: boolean;
+  /** How many characters of the signed text its rendering does not show. */
+  readonly dropped: number;
   /** The notebook's name now. */
   readonly file: string | null;
   readonly parser: IRenderMime.IMarkdownParser | null;
@@ -33,7 +35,7 @@ export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, cont
   const typed = command(receipt, context.file);
   return [
     ...judged.findings.filter(finding => finding.code !== 'shown-again').map(findingLine),
-    groupsTable(judged, receipt, verdict),
+    groupsTable(judged, receipt, verdict, context.dropped),
     ...judged.findings.filter(finding => finding.code === 'shown-again').map(findingLine),
     note(NOT_KNOWN),
     note(h('code', { class: 'opg-command' }, typed), ' ', copyButton(typed, 'the command')),
@@ -85,8 +87,8 @@ export function groupsOf({ own }: IJudged, verdict: Verdict): IGroup[] {
   return groups.filter(({ claims }) => claims.length);
 }
 
-function groupsTable(judged: IJudged, receipt: Receipt, verdict: Verdict): HTMLElement {
-  const groups = groupsOf(judged, verdict).map(({ heading, claims }) => [heading, claims.map(claim => claimRow(claim, verdict, receipt))] as const);
+function groupsTable(judged: IJudged, receipt: Receipt, verdict: Verdict, dropped: number): HTMLElement {
+  const groups = groupsOf(judged, verdict).map(({ heading, claims }) => [heading, claims.map(claim => claimRow(claim, verdict, receipt, dropped))] as const);
   const hosts = verdict.claims.agreement.status === 'not_applicable' ? [] : (compared(receipt)?.lines ?? []);
   const members = receipt.agreement?.answers ?? [];
   const lines = hosts.map(([mark, name, said], index) =>
@@ -104,8 +106,8 @@ function groupsTable(judged: IJudged, receipt: Receipt, verdict: Verdict): HTMLE
   );
 }
 
-function claimRow(claim: Claim, verdict: Verdict, receipt: Receipt): HTMLElement {
-  const made = row(claim.status, words.MARKS[claim.status], claim.name, words.STATUS_WORDS[claim.status], claimText(claim, verdict, receipt));
+function claimRow(claim: Claim, verdict: Verdict, receipt: Receipt, dropped: number): HTMLElement {
+  const made = row(claim.status, words.MARKS[claim.status], claim.name, words.STATUS_WORDS[claim.status], claimText(claim, verdict, receipt) + unshown(claim, dropped));
   made.dataset.claim = claim.name;
   made.dataset.status = claim.status;
   if (claim.basis !== null) {
@@ -120,6 +122,11 @@ function openText({ name, expires }: Claim, { payment }: Receipt): string {
   const most = name === 'payment' ? (payment?.cap ?? null) : null;
   const what = most === null ? 'Not there yet' : `At most ${words.figure(BigInt(most.amount), most.token)}`;
   return expires === null ? `${what}.` : `${what}; known by ${clockToday(expires.toISOString())}.`;
+}
+
+/** Where rendering drops characters of the answer, the card says so. */
+function unshown(claim: Claim, dropped: number): string {
+  return claim.name === 'response' && claim.status === 'passed' && dropped ? ` ${words.plural(dropped, 'character')} of markup not shown.` : '';
 }
 
 function claimText(claim: Claim, verdict: Verdict, receipt: Receipt): string {

@@ -14,6 +14,7 @@ import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { words } from './grammar';
+import { highlighter } from './highlighter';
 import { isOpg } from './magic';
 import { ours } from './style';
 import { FLAGS } from './vocabulary';
@@ -236,6 +237,14 @@ export const languagePlugin: JupyterFrontEndPlugin<void> = {
   requires: [IEditorLanguageRegistry, INotebookTracker],
   activate: (_: JupyterFrontEnd, languages: IEditorLanguageRegistry, notebooks: INotebookTracker) => {
     languages.addLanguage({ name: 'opg', displayName: 'opg prompt', mime: MIME_OPG, support: opgLanguage() });
+    highlighter.highlight = async (code, name, place) => {
+      const language = languages.findBest(name);
+      if (language === null) {
+        return false;
+      }
+      await languages.highlight(code, language, place);
+      return true;
+    };
     const kept = new WeakMap<NotebookPanel, CellTypes>();
     const keep = (panel: NotebookPanel): void => {
       if (!kept.has(panel)) {

@@ -9,6 +9,7 @@
 
 import { h, verbatim } from './dom';
 import { inert } from './findings';
+import { withFormulas } from './math';
 
 /** Turns Markdown into HTML; JupyterLab hands one to every renderer. */
 export interface IParser {
@@ -27,8 +28,11 @@ const TAGS = new Set(
   'p strong em del code pre ul ol li blockquote hr br table thead tbody tr th td h1 h2 h3 h4 h5 h6 a span'.split(' ')
 );
 
-/** The answer's text, rendered or, where that cannot be done faithfully, as it is. */
-export async function renderMarkdown(text: string, parser: IParser | null): Promise<HTMLElement> {
+/**
+ * The answer's text, rendered or, where that cannot be done faithfully, as it is. `formulas` takes the places of TeX that
+ * may be typeset; without it all TeX is text.
+ */
+export async function renderMarkdown(text: string, parser: IParser | null, formulas: HTMLElement[] | null = null): Promise<HTMLElement> {
   if (!text.trim()) {
     return h('div', { class: 'opg-faint' }, '(an answer without visible text)');
   }
@@ -36,7 +40,7 @@ export async function renderMarkdown(text: string, parser: IParser | null): Prom
     return verbatim(text);
   }
   try {
-    const guard = new Guard(inert(text));
+    const guard = new Guard(inert(text), formulas);
     const html = await parser.render(guard.source);
     // An inert document: nothing in it loads or runs.
     const parsed = new DOMParser().parseFromString(html, 'text/html');
@@ -65,30 +69,56 @@ class Guard {
   private readonly _less: string;
   private readonly _and: string;
   private readonly _nothing: string;
+  private readonly _star: string;
+  private readonly _math: string;
+  private readonly _formulas: string[] = [];
 
-  constructor(text: string) {
+  constructor(
+    text: string,
+    private readonly _places: HTMLElement[] | null = null
+  ) {
     const free: string[] = [];
-    for (let code = 0xe000; code < 0xf8ff && free.length < 3; code++) {
+    for (let code = 0xe000; code < 0xf8ff && free.length < 5; code++) {
       const char = String.fromCharCode(code);
       if (!text.includes(char)) {
         free.push(char);
       }
     }
-    if (free.length < 3) {
+    if (free.length < 5) {
       throw new Error('no private character is free');
     }
-    [this._less, this._and, this._nothing] = free;
-    this.source = text
+    [this._less, this._and, this._nothing, this._star, this._math] = free;
+    const stand = (formula: string): string => `${this._math}${this._formulas.push(formula) - 1}${this._math}`;
+    this.source = (this._places === null ? text : withFormulas(text, stand))
       .replace(/</g, this._less)
       .replace(/&/g, this._and)
+      // A product, and no emphasis: `3*11*17`.
+      .replace(/(?<=[0-9)])\*(?=[0-9(])/g, this._star)
       // A definition would vanish; a fence's language would bring a highlighter, or a diagram.
       .replace(/^([ \t>*+-]*\[[^\]\n]*\]):/gm, `$1${this._nothing}:`)
       .replace(/^([ \t>*+-]*(?:\d+[.)][ \t]*)?(?:`{3,}|~{3,})[ \t]*)([^\s`~])/gm, `$1${this._nothing}$2`);
   }
 
+  private plain(text: string): string {
+    return text.split(this._less).join('<').split(this._and).join('&').split(this._nothing).join('').split(this._star).join('*');
+  }
+
+  /** What stood there; each formula in a place of its own. */
+  restored(text: string): (string | Node)[] {
+    return text.split(this._math).map((part, index) => {
+      if (index % 2 === 0) {
+        return this.plain(part);
+      }
+      const formula = this._formulas[Number(part)];
+      const place = h('span', { class: /^(\$\$|\\\[)/.test(formula) ? 'opg-math opg-math-display' : 'opg-math' }, formula);
+      this._places?.push(place);
+      return place;
+    });
+  }
+
   /** What stood there. */
   restore(text: string): string {
-    return text.split(this._less).join('<').split(this._and).join('&').split(this._nothing).join('');
+    return this.plain(text).replace(new RegExp(`${this._math}([0-9]+)${this._math}`, 'g'), (_, index: string) => this._formulas[Number(index)]);
   }
 }
 
@@ -97,7 +127,8 @@ function copyInto(parent: HTMLElement, node: Node, guard: Guard, depth: number):
     throw new Error('nested too deeply');
   }
   if (node.nodeType === Node.TEXT_NODE) {
-    parent.append(guard.restore(node.textContent ?? ''));
+    const text = node.textContent ?? '';
+    parent.append(...(parent.closest('code, pre') ? [guard.restore(text)] : guard.restored(text)));
     return;
   }
   if (!(node.nodeType === Node.ELEMENT_NODE)) {

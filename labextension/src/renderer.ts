@@ -11,7 +11,6 @@ import { Widget } from '@lumino/widgets';
 
 import { checker, IJudged, unreadable } from './check';
 import { h, verbatim } from './dom';
-import { rendered } from './fold';
 import { showsNoAnswer, shownFindings, signedText } from './findings';
 import { part } from './load';
 import { looker, Looker } from './looker';
@@ -20,6 +19,7 @@ import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt
 import { dress } from './style';
 import * as words from './words';
 
+type Shown = import('./answer').IShownAnswer;
 type Bundle = Readonly<Record<string, unknown>>;
 
 /** What draws the line under an answer. */
@@ -28,6 +28,7 @@ type Line = typeof import('./cardline');
 
 export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private readonly _parser: IRenderMime.IMarkdownParser | null;
+  private readonly _typesetter: IRenderMime.ILatexTypesetter | null;
   private readonly _mimeType: string;
   private _bundle: Bundle = {};
   private _metadata: unknown;
@@ -36,11 +37,12 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
   private _file: string | null = null;
   private _turn = 0;
   private _shown = '';
-  private _answer: { text: string; node: HTMLElement } | null = null;
+  private _answer: { text: string; shown: Shown } | null = null;
 
   constructor(options: Partial<IRenderMime.IRendererOptions> = {}) {
     super({ node: document.createElement('section') });
     this._parser = options.markdownParser ?? null;
+    this._typesetter = options.latexTypesetter ?? null;
     this._mimeType = options.mimeType ?? MIME_TYPE;
     dress(this.node, 'opg-receipt');
     checker.changed.connect(this._onChanged, this);
@@ -112,27 +114,28 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     if (shown.length) {
       judged = { ...judged, findings: [...judged.findings, ...shown] };
     }
-    const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt);
+    const answer = words.isWithheld(judged) ? null : await this._answerOf(receipt, looking);
     if (turn === this._turn && !this.isDisposed) {
       this._show(judged, answer, line, looking);
     }
   }
 
   /** The answer as an element, made once for one text. */
-  private async _answerOf(receipt: Receipt): Promise<HTMLElement | null> {
+  private async _answerOf(receipt: Receipt, looking: Looker): Promise<Shown | null> {
     const text = signedText(receipt);
     if (text === null || showsNoAnswer(this._bundle)) {
       return null;
     }
     if (this._answer?.text !== text) {
       // Tool calls are shown as the exact string that was signed.
-      const node = receipt.response.text ? await rendered(text, this._parser) : verbatim(text);
-      this._answer = { text, node };
+      const helpers = { parser: this._parser, typesetter: this._typesetter };
+      const shown = receipt.response.text ? await looking.shownAnswer?.(text, helpers) : undefined;
+      this._answer = { text, shown: shown ?? { node: verbatim(text), bar: null, dropped: 0, settle: () => undefined } };
     }
-    return this._answer.node;
+    return this._answer.shown;
   }
 
-  private _show(judged: IJudged, answer: HTMLElement | null, line: Line | null, looking: Looker | null = null): void {
+  private _show(judged: IJudged, answer: Shown | null, line: Line | null, looking: Looker | null = null): void {
     const key = JSON.stringify([
       judged.receipt?.digest,
       judged.error,
@@ -161,9 +164,10 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
     this.node.dataset.opgTone = head.tone;
     this.node.replaceChildren(
       ...(judged.receipt !== null && words.isOtherCall(judged) && line !== null ? [line.asked(judged.receipt, looking)] : []),
-      ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer)]),
-      (line?.card ?? bareCard)(judged, head, { hidden: answer === null && judged.verdict !== null, file: this._file, parser: this._parser })
+      ...(answer === null ? [] : [h('div', { class: 'opg-answer' }, answer.node), ...(answer.bar === null ? [] : [answer.bar])]),
+      (line?.card ?? bareCard)(judged, head, { hidden: answer === null && judged.verdict !== null, dropped: answer?.dropped ?? 0, file: this._file, parser: this._parser })
     );
+    answer?.settle();
   }
 }
 

@@ -122,6 +122,53 @@ def test_a_stranger_sees_what_was_proven_here(eyes: Eyes, lab: Lab) -> None:
     assert len(words(stranger)) <= 120, " ".join(words(stranger))
 
 
+ANSWER = """The *product* 3*11*17 is $561 = 3 \\cdot 11 \\cdot 17$, and $\\raise{5em}{x}$ stays.
+
+```python
+def prime(n: int) -> bool:
+    # no even numbers
+    return n > 2 and all(n % k for k in range(2, n))
+```
+
+| host | answer |
+|---|---:|
+| anna | 561 |
+
+$$\\sum_{k=1}^{n} k = \\frac{n(n+1)}{2}$$
+"""
+
+
+def test_an_answer_as_people_expect_it(eyes: Eyes, lab: Lab) -> None:
+    """Code with colours and a copy button, formulas by the front end's own typesetter, JSON that
+    folds; and the exact text beside it."""
+    data = '{"verdict": "composite", "factors": [3, 11, 17], "exact": {"n": 561, "half": 280.50}}'
+    calls = [
+        notebooks.call("Show it.", ANSWER),
+        notebooks.call("As JSON.", data),
+        notebooks.call("At length.", "\n\n".join(f"Paragraph {n} of many." for n in range(80))),
+    ]
+    page = read(eyes.page, lab, put(lab, notebooks.notebook(calls), "answers.ipynb"))
+    first, second, third = (page.locator(RECEIPT).nth(index) for index in range(3))
+    first.locator("mjx-container").nth(1).wait_for()
+    assert first.locator("mjx-container").count() == 2
+    shown = first.locator(".opg-answer").inner_text()
+    assert "3*11*17" in shown
+    assert "\\raise{5em}{x}" in shown
+    assert first.locator("pre code span").count() > 3
+    pictures(eyes, first, "answer")
+    first.get_by_role("button", name="As signed").click()
+    exact = str(first.locator(".opg-answer").evaluate("node => node.textContent"))
+    assert exact == ANSWER
+    second.locator(".opg-json summary").first.wait_for()
+    assert "280.50" in second.inner_text()
+    pictures(eyes, second, "json")
+    assert third.locator(".opg-answer").bounding_box()["height"] < 500
+    pictures(eyes, third, "long")
+    third.get_by_role("button", name="Show all").click()
+    assert third.locator(".opg-answer").bounding_box()["height"] > 1_000
+    assert eyes.outside == []
+
+
 @pytest.fixture(scope="module", autouse=True)
 def folder() -> Path:
     UI.mkdir(parents=True, exist_ok=True)

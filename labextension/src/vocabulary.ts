@@ -57,6 +57,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "receipts", "help": "show the ledger as a DataFrame, one row per call; search for words"},
   {"name": "show", "help": "show a saved answer again, at no cost"},
   {"name": "verify", "help": "check a saved answer again; run the open weights that you trust over it"},
+  {"name": "fix", "help": "make a cell that asks a model to explain the last error"},
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},

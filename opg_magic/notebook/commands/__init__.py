@@ -6,7 +6,7 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import ledger, network, settings
+from opg_magic.notebook.commands import fixing, ledger, network, settings
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
         "check a saved answer again; run the open weights that you trust over it",
         ledger.verify,
     ),
+    "fix": Command("fix", "make a cell that asks a model to explain the last error", fixing.fix),
     "cost": Command("cost", "show spending against each limit", ledger.cost),
     "reconcile": Command(
         "reconcile", "look up on the chain what open payments came to", ledger.reconcile

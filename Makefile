@@ -95,7 +95,7 @@ $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 	@.venvs/floors/bin/python $(PIP) -c .venvs/floors/constraints.txt -e '.[test]'
 	@touch $@
 
-# The official SDK brings packages that must not meet ours (protocol, section 6): a venv of its own.
+# The official SDK brings packages that must not meet ours (both install a module x402): a venv of its own.
 .venvs/sdk/.stamp:
 	@scripts/make_venv.sh $(PYTHON) .venvs/sdk
 	@echo "Installing opengradient==$(SDK_VERSION) into .venvs/sdk ..."

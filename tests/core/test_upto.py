@@ -1,4 +1,4 @@
-"""A host's session is joined only while its time and cap carry the call (protocol section 3)."""
+"""A host's session is joined only while its time and cap carry the call."""
 
 from datetime import UTC, datetime, timedelta
 

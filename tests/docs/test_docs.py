@@ -197,6 +197,28 @@ def test_numbers_of_attacks_are_read_alone_in_rows_and_in_ranges() -> None:
     assert _named_attacks("def test_attack_09_cut(): ... attacker 7, an attack") == {9}
 
 
+#: Documents that are not in this repository.  In parts, so that this file is not found.
+_ELSEWHERE = re.compile(
+    r"\bprotocol,? " + r"sections? \d"
+    r"|\(verification" + r", (?:claim|attack|\"\w+\"\))"
+    r"|\bverification " + r"design\b",
+    re.IGNORECASE,
+)
+
+
+def test_nothing_cites_a_document_that_a_reader_cannot_open() -> None:
+    found = []
+    for folder in ("opg_magic", "labextension/src", "tests", "scripts", "docs", "benchmarks"):
+        for path in (ROOT / folder).rglob("*"):
+            # Contracts are compiled with their comments: see sourcesSha256 in artifacts.json.
+            if path.suffix in (".py", ".ts", ".tsx", ".md", ".mjs") and path.is_file():
+                if "node_modules" in path.parts:
+                    continue
+                text = path.read_text("utf-8")
+                found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in _ELSEWHERE.finditer(text)]
+    assert found == []
+
+
 def test_commands_that_do_not_exist_are_noticed() -> None:
     assert (
         _fault(["verfy", "x.json"])

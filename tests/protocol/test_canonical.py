@@ -1,4 +1,4 @@
-"""Golden bytes of canonical requests, and what may be sent at all (protocol section 3)."""
+"""Golden bytes of canonical requests, and what may be sent at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks 14, 25, 28 and 36 of the design, as far as receipts and the ledger answer for them."""
+"""Attacks 14, 25, 28 and 36 (docs/trust.md), as far as receipts and the ledger answer for them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The contracts of the simulated network: what they allow and refuse, and that they are built from
 their sources.
 
-Payments are signed here from the facts of protocol section 6, with eth-account and no code of ours.
+Payments are signed here by the published types of Permit2 and x402, with eth-account alone.
 """
 
 from __future__ import annotations
@@ -759,8 +759,8 @@ def test_every_client_function_is_one_of_the_contracts() -> None:
         assert old[name]["inputs"] == new[name]["inputs"]
 
 
-#: The SDK's view functions, as (name, inputs, outputs): the wire that the registry must keep
-#: (protocol section 2).
+#: The SDK's view functions, as (name, inputs, outputs): the wire that the registry must
+#: keep.
 _OHTTP = "(uint8,uint16,uint16,uint16,bytes,bytes,uint256)"
 _TEE = f"(address,address,string,bytes,bytes,bytes32,uint8,bool,uint256,uint256,{_OHTTP})"
 SDK_VIEWS = {

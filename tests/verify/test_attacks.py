@@ -1,4 +1,4 @@
-"""The attacks of the verification design, by number, against crafted bytes: never a crash, never a
+"""The attacks of docs/trust.md, by number, against crafted bytes: never a crash, never a
 green.
 
 Each runs on whole evidence that is VERIFIED (simulated) before the attack, so that what turns it is

@@ -1,4 +1,4 @@
-"""The verdict's order, the policies, and what a reader may count (verification, "Verdict")."""
+"""The verdict's order, the policies, and what a reader may count."""
 
 from __future__ import annotations
 

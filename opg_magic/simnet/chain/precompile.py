@@ -1,4 +1,4 @@
-"""What the simulated registry chain verifies natively, at address 0x…0900 (protocol section 2).
+"""What the simulated registry chain verifies natively, at address 0x…0900, as OpenGradient's does.
 
 Two functions, called like those of a contract (ABI-encoded, dispatched by selector)::
 

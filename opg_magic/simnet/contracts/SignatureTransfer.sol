@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 pragma solidity 0.8.36;
 
-/// What Permit2's signature transfers look like to a spender (protocol section 6).
+/// What Permit2's signature transfers look like to a spender.
 interface ISignatureTransfer {
     struct TokenPermissions {
         address token;

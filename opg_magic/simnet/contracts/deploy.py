@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from opg_magic.simnet.chain.chain import Chain
     from opg_magic.simnet.chain.errors import Receipt
 
-#: Seconds without a heartbeat after which a host is no longer active (protocol section 2).
+#: Seconds without a heartbeat after which a host is no longer active: the public contract's
+#: default.
 HEARTBEAT_MAX_AGE = 1800
 
 #: Native coin for gas that each account of the simulated network starts with.

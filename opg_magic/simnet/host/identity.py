@@ -47,7 +47,7 @@ class Signer:
         )
 
     def sign(self, digest: bytes) -> bytes:
-        """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt 32, over 32 bytes (protocol section 3)."""
+        """RSASSA-PSS, SHA-256, MGF1-SHA-256, salt 32, over 32 bytes: the hosts' own scheme."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
 

@@ -169,7 +169,7 @@ class Authority:
         fields: Mapping[str, Any] | None = None,
         protected: Mapping[int, Any] | None = None,
     ) -> bytes:
-        """One attestation document: raw bytes of an untagged COSE_Sign1 (protocol section 4).
+        """Return one attestation document: the bytes of an untagged COSE_Sign1, as AWS has it.
 
         ``pcrs`` maps indices to 48 bytes; those not given up to 15 are zero, as in genuine ones.
         ``user_data`` follows from the two DER inputs (an input left out counts as unset: 32 zero

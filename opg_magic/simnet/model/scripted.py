@@ -3,7 +3,8 @@
 It answers a few plain questions, does arithmetic, tests primes, calls tools whose name the prompt
 mentions, and makes instances of JSON schemas.  Two equal requests get equal answers, whatever the
 temperature, so that a demonstration, a test and a lesson always show the same.  Like the hosts it
-stands in for, it never applies ``stop`` and takes ``max_tokens: 0`` as 4096 (protocol section 3).
+stands in for, it never applies ``stop`` and takes ``max_tokens: 0`` as 4096, as recorded in April
+2026.
 """
 
 from __future__ import annotations

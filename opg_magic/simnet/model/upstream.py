@@ -75,7 +75,7 @@ class Upstream:
                     finish = choice.get("finish_reason") or finish
         if finish is None:
             raise ModelDown("the upstream's stream ended early")
-        # Hosts know two reasons only (protocol section 3): "length" is signed as "stop".
+        # Hosts know two reasons only, as recorded: "length" is signed as "stop".
         reason = "tool_calls" if called else "stop"
         yield Delta(finish_reason=reason, usage=_usage(usage, "", length), model=model)
 

@@ -1,7 +1,7 @@
 """Who verifies and settles payments on the simulated payment chain.
 
-Source: protocol sections 3 and 6; the reasons given for a refused payment are the field's own
-words.
+Source: the public inference facilitator, run and recorded; the reasons given for a refused payment
+are its own words.
 
 Safety: the simulated chain has the real one's id and the real contracts' addresses, so a signature
 made for it would be valid on Base as well.  Therefore this facilitator has a key of its own, made

@@ -23,7 +23,7 @@ export function lacksReceipt(source: string, run: boolean, shows: boolean): stri
   }
   if (shows && readCell(source).head === null) {
     if (readsLikeACall(source)) {
-      return 'This cell reads like a %%opg call, is none, and shows output without a receipt.';
+      return 'This cell looks like a %%opg call but is not one, and shows output without a receipt.';
     }
     if (SHOW.test(normal(source))) {
       return 'This cell shows output without a receipt, and says that it shows one.';

@@ -11,7 +11,7 @@ export function documentFindings(receipt: Receipt): Finding[] {
   if (!digestMatches(receipt)) {
     found.push(failure('altered', 'The receipt was altered after it was made: its digest is not that of its content.'));
   } else if (!isFaithful(receipt)) {
-    found.push(failure('altered', 'More sets this receipt apart from the one that it supersedes than what was learnt later.'));
+    found.push(failure('altered', 'This receipt differs from the one that it supersedes in more than what was learnt later.'));
   }
   const signed = askedOf(receipt);
   if (signed !== null && signed.prompt !== null && receipt.prompt.text !== signed.prompt) {

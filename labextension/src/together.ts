@@ -49,7 +49,7 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
     }
     const versions = versionsOf.get(receipt.id)!.size;
     if (versions > 1) {
-      found.push({ level: 'failed', code: 'two-versions', message: `There are ${versions} different receipts with one id.` });
+      found.push({ level: 'failed', code: 'two-versions', message: `${versions} different receipts have the same ID.` });
     }
     const asking = askingOf.get(calls[index])?.size ?? 0;
     if (asking > 1) {
@@ -58,7 +58,7 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
       found.push({ level: 'note', code: 'shown-again', message: 'This receipt is shown again in another cell.' });
     }
     if (receipt.supersedes === undefined && isWhole(receipt) && later.has(`${receipt.id} ${computedDigest(receipt)}`)) {
-      found.push({ level: 'note', code: 'later-version', message: 'A later version of this receipt is there too, and is the one that counts.' });
+      found.push({ level: 'note', code: 'later-version', message: 'The file also holds a later version of this receipt; only that one counts.' });
     }
     return found;
   });

@@ -102,7 +102,7 @@ def verify_path(
     reader = readers.get(source.suffix.lower())
     try:
         if reader is None:
-            raise UnreadableReceipt(f"It does not end in {', '.join(readers)}.")
+            raise UnreadableReceipt(f"The file name does not end in {', '.join(readers)}.")
         found = reader(_bytes_of(source), audit)
     except UnreadableReceipt as error:
         found = []
@@ -145,7 +145,7 @@ class _Audit(Lookups):
     def report(self, path: str, places: list[_Place]) -> Report:
         wanted = [p for p in places if self.only is None or p.receipt.id.startswith(self.only)]
         if self.only is not None and places and not wanted:
-            self.say("unreadable", "not-found", f"There is no receipt {self.only} in it.")
+            self.say("unreadable", "not-found", f"The file holds no receipt {self.only}.")
         self._duplicates(wanted)
         index = Index(p.receipt for p in places)
         judged = [self._check(p, index) for p in _each_once(wanted)]
@@ -160,7 +160,9 @@ class _Audit(Lookups):
             )
         if not places and not self.findings:
             self.say(
-                "incomplete", "no-receipt", "It holds no receipt, so nothing can be said about it."
+                "incomplete",
+                "no-receipt",
+                "The file holds no receipt, so there is nothing to check.",
             )
         return Report(path, self.policy.name, checked, tuple(self.findings), self.only)
 
@@ -197,7 +199,7 @@ class _Audit(Lookups):
             self.say("failed", "altered", message, where, receipt.id)
         elif not receipt.is_faithful:
             message = (
-                "More sets this receipt apart from the one that it supersedes than what was learnt "
+                "This receipt differs from the one that it supersedes in more than what was learnt "
                 "later."
             )
             self.say("failed", "altered", message, where, receipt.id)
@@ -260,7 +262,7 @@ class _Audit(Lookups):
             )
             if superseded and _is_whole(receipt) and one.verdict.status is not VerdictStatus.FAILED:
                 message = (
-                    "A later version of this receipt is there too, and is the one that counts."
+                    "The file also holds a later version of this receipt; only that one counts."
                 )
                 self.say("note", "later-version", message, one.where, receipt.id)
             else:
@@ -281,7 +283,7 @@ class _Audit(Lookups):
                 self.say(
                     "failed",
                     "two-versions",
-                    f"There are {len(calls)} different receipts with one id.",
+                    f"{len(calls)} different receipts have the same ID.",
                     where,
                     id,
                 )
@@ -299,7 +301,7 @@ class _Audit(Lookups):
             by_digest.setdefault(p.receipt.computed_digest, []).append(p)
         for same in by_digest.values():
             if len(same) > 1 and same[0].cell is None:
-                message = f"This receipt is there {len(same)} times; it counts once."
+                message = f"This receipt appears {len(same)} times; it counts once."
                 self.say("incomplete", "twice", message, _listed(same), id)
             elif len({p.where for p in same}) > 1:
                 self.say("note", "shown-again", _SHOWN_AGAIN, _listed(same), id)
@@ -370,7 +372,7 @@ def _bytes_of(path: Path) -> bytes:
             raw = file.read(MAX_FILE_BYTES + 1) if path.stat().st_size <= MAX_FILE_BYTES else b""
             longer = len(raw) > MAX_FILE_BYTES or path.stat().st_size > MAX_FILE_BYTES
     except OSError as error:
-        raise UnreadableReceipt(f"It cannot be read: {error.strerror or error}.") from None
+        raise UnreadableReceipt(f"The file cannot be read: {error.strerror or error}.") from None
     if longer:
         raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
     # A byte order mark says nothing here, and is no part of JSON.

@@ -79,7 +79,10 @@ def lacks_receipt(source: str, *, run: bool, shows: bool) -> str | None:
         return "This %%opg cell has no receipt" + ("." if run else ": it was not run.")
     if shows and read_source(source).head is None:
         if grammar.reads_like_a_call(source):
-            return "This cell reads like a %%opg call, is none, and shows output without a receipt."
+            return (
+                "This cell looks like a %%opg call but is not one, and shows output without a "
+                "receipt."
+            )
         if _SHOW.fullmatch(grammar.normal(source)):
             return "This cell shows output without a receipt, and says that it shows one."
     return None

@@ -165,8 +165,8 @@ def parse(line: str, namespace: Mapping[str, Any] | None = None) -> Line:
 
     parsed = _line(line, value)
     if parsed.name is not None and hasattr(builtins, parsed.name):
-        # "%%opg help" with a text below it, say: it would be paid for, and help() would be gone.
-        raise LineError(f"{parsed.name} is a name of Python's own; give the answer another")
+        # "%%opg help" above a text: the text would be paid for, and help() would be gone.
+        raise LineError(f"{parsed.name} is a Python built-in; choose another variable name")
     return parsed
 
 
@@ -237,7 +237,7 @@ def split(line: str) -> list[str]:
     """Shell words of a line, without its comment.  :class:`LineError` if a quote is left open."""
     found = grammar.words(line)
     if found.is_open:
-        raise LineError("no closing quotation: quotes must be closed")
+        raise LineError("a quote is not closed")
     return found.values
 
 
@@ -260,7 +260,7 @@ def looked_up(word: str, namespace: Mapping[str, Any] | None) -> str:
 def _name(word: str, already: str | None) -> str:
     if already is not None:
         raise LineError(
-            f"two names, {already} and {word}: an option's value with spaces needs quotes"
+            f"two variable names, {already} and {word}; quote option values that contain spaces"
         )
     if word.startswith("-") and not word.lstrip("-").isdigit():
         raise LineError(f"unknown option {word}" + did_you_mean(f"-{word}", _BY_FLAG))

@@ -51,8 +51,8 @@ class Exported:
             )
         if self.cut:
             said += (
-                f" {_plural(self.cut, 'text')} longer than Excel's cells cut: .csv and .parquet "
-                "hold all."
+                f" {_plural(self.cut, 'text')} cut to the length of an Excel cell: .csv and "
+                ".parquet hold all."
             )
         if self.damaged:
             ids = ", ".join(self.damaged[:10]) + (", …" if len(self.damaged) > 10 else "")
@@ -115,7 +115,9 @@ def _format(target: Path, *, excel: bool) -> ExportFormat:
     if not excel:
         return chosen
     if not isinstance(chosen, Csv):
-        raise ConfigError("excel is for a .csv.", hint="An .xlsx needs no such option.")
+        raise ConfigError(
+            "--excel applies only to .csv.", hint="Leave it out: an .xlsx does not need it."
+        )
     return CsvForExcel()
 
 

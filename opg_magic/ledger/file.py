@@ -88,8 +88,8 @@ class LedgerFile:
         meanwhile."""
         if self._identities.get(False) != self._identity():
             raise LedgerError(
-                f"The ledger {self.path} was taken away while it was written.",
-                hint="See what is in it, and what can be brought back: opg ledger check",
+                f"The ledger {self.path} was moved or replaced while it was being written.",
+                hint="See what it holds and what can be restored: opg ledger check",
             )
 
     def leave(self, user: object) -> None:
@@ -241,8 +241,8 @@ def _open_to_read(path: Path, timeout: float) -> sqlite3.Connection:
         version = schema.version(db, path)
         if version != schema.SCHEMA_VERSION:
             raise LedgerError(
-                f"The ledger {path} is of an older opg_magic (schema {version}).",
-                hint="It is brought up to date when a kernel next uses it.",
+                f"The ledger {path} was written by an older opg_magic (schema {version}).",
+                hint="The next kernel that uses it updates it.",
             )
     except BaseException:
         db.close()

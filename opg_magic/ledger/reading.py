@@ -310,12 +310,11 @@ class LedgerReading(LedgerAccess):
         """What is wrong with the file or with what it holds, a sentence each; all of it is read for
         that."""
         found = [
-            f"SQLite finds the file damaged: {r[0]}"
-            for r in self._query("PRAGMA integrity_check(5)", ())
+            f"SQLite reports damage: {r[0]}" for r in self._query("PRAGMA integrity_check(5)", ())
         ]
         found = [one for one in found if not one.endswith(": ok")]
         for r in self._query("PRAGMA foreign_key_check", ()):
-            found.append(f"A row of {r['table']} refers to one of {r['parent']} that is not there.")
+            found.append(f"A row of {r['table']} refers to a missing row of {r['parent']}.")
         guards = {
             r["name"]
             for r in self._query("SELECT name FROM sqlite_master WHERE type = 'trigger'", ())
@@ -323,7 +322,7 @@ class LedgerReading(LedgerAccess):
         missing = sorted(schema.trigger_names() - guards)
         if missing:
             found.append(
-                f"What keeps rows from being changed has been removed: {', '.join(missing)}."
+                f"The triggers that protect rows from changes are missing: {', '.join(missing)}."
             )
         for _ in self.receipts(on_damage=lambda one, what: found.append(f"Receipt {one}: {what}.")):
             pass
@@ -334,7 +333,7 @@ class LedgerReading(LedgerAccess):
         for r in self._query("SELECT nonce, cap, authorisation FROM authorisations", ()):
             if not fits(r):  # type: ignore[arg-type]
                 found.append(
-                    f"The authorisation with nonce {r['nonce']} is not what its columns say."
+                    f"The authorisation with nonce {r['nonce']} does not match its columns."
                 )
         return found
 

@@ -67,7 +67,7 @@ class Rescue:
                 lines.append(f"{len(alone)} of the receipts were in {source} alone.")
         if self.spoilt:
             lines.append(
-                f"Left out, as they are not what was saved: receipts "
+                f"Left out because they are not what was saved: receipts "
                 f"{', '.join(sorted(self.spoilt))}."
             )
         if self.twice:
@@ -272,7 +272,7 @@ def _write(target: Path, tables: _Tables, done: Rescue) -> None:
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         raise LedgerError(
-            f"{target} is there already; nothing was written.", hint="Name another file."
+            f"{target} already exists; nothing was written.", hint="Choose another file name."
         ) from None
     except OSError as error:
         raise LedgerError(f"{target} cannot be made: {error.strerror or error}.") from None

@@ -123,7 +123,7 @@ class Ledger(LedgerReading):
             self._looked_through = True
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM calls WHERE id = ?", (intent.id,)).fetchone():
-                raise LedgerError(f"Call {intent.id} was begun already.")
+                raise LedgerError(f"Call {intent.id} has already begun.")
             if authorisation is not None:
                 if limits is None:
                     raise ValueError("a call that can spend needs limits")
@@ -166,9 +166,7 @@ class Ledger(LedgerReading):
             "SELECT * FROM authorisations WHERE nonce = ?", (str(a.nonce),)
         ).fetchone()
         if new and known:
-            raise LedgerError(
-                "This authorisation is in the ledger already; its nonce must be fresh."
-            )
+            raise LedgerError("This authorisation is already in the ledger; its nonce must be new.")
         if not new:
             a = self._joined(db, intent, known)
         now = self._clock()
@@ -196,7 +194,9 @@ class Ledger(LedgerReading):
                 "The call joins an authorisation that this kernel did not reserve on this network."
             )
         if db.execute("SELECT 1 FROM releases WHERE nonce = ?", (known["nonce"],)).fetchone():
-            raise LedgerError("The call joins an authorisation that is settled or expired already.")
+            raise LedgerError(
+                "The call joins an authorisation that has already been settled or has expired."
+            )
         return authorisation_of(known["authorisation"])
 
     @staticmethod
@@ -230,7 +230,7 @@ class Ledger(LedgerReading):
         text = json.dumps(dict(data or {}), sort_keys=True, allow_nan=False)
         with self._transaction() as db:
             if not db.execute("SELECT 1 FROM calls WHERE id = ?", (call_id,)).fetchone():
-                raise LedgerError(f"No call {call_id} was begun.")
+                raise LedgerError(f"Call {call_id} has not begun.")
             db.execute(
                 "INSERT INTO events (at, call, kind, data) VALUES (?, ?, ?, ?)",
                 (iso(self._clock()), call_id, kind, plain_text(text)),
@@ -254,7 +254,7 @@ class Ledger(LedgerReading):
                 "SELECT cap FROM authorisations WHERE nonce = ?", (str(nonce),)
             ).fetchone()
             if row is None:
-                raise LedgerError("No authorisation with this nonce is in the ledger.")
+                raise LedgerError("The ledger holds no authorisation with this nonce.")
             amounts = [
                 int(r[0])
                 for r in db.execute("SELECT amount FROM releases WHERE nonce = ?", (str(nonce),))
@@ -264,7 +264,7 @@ class Ledger(LedgerReading):
                 return
             if not 0 <= amount <= now:
                 raise LedgerError(
-                    f"A reservation only falls: it stands at {now} base units, not {amount}."
+                    f"A reservation can only be lowered: it is {now} base units now, not {amount}."
                 )
             db.execute(
                 "INSERT INTO releases (at, nonce, amount, proof) VALUES (?, ?, ?, ?)",
@@ -286,7 +286,7 @@ class Ledger(LedgerReading):
                 if row["digest"] == receipt.digest:
                     return
                 raise LedgerError(
-                    f"Another receipt {receipt.id} is in the ledger already; receipts are never "
+                    f"The ledger already holds another receipt {receipt.id}; receipts are never "
                     f"changed."
                 )
             for sha256, content in blobs.items():

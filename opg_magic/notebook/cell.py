@@ -39,7 +39,7 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     prompt, announcement = _prompt(kernel, session, line, template, source)
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
-        raise LineError("--quorum says how many of --hosts must agree: give both")
+        raise LineError("--quorum needs --hosts")
     if line.get("dry_run"):
         _show_quote(kernel, session, line, prompt, announcement)
         return

@@ -96,9 +96,8 @@ def _check_readable(raw: str, line: str, wrappers: list[str]) -> None:
     if set(wrappers) <= set(grammar.WRAPPERS):
         first = next((text for text in grammar.newlines(raw).split("\n") if "%%opg" in text), "")
         raise LineError(
-            f"nobody could tell later what this cell asked: its line {first[:80]!a} is not %%opg "
-            f"to the letter. "
-            "Begin the cell with %%opg and a space; nothing was sent"
+            f"the line {first[:80]!a} is not exactly %%opg, so nobody could tell later what this "
+            "cell asked. Begin the cell with %%opg and a space. Nothing was sent"
         )
 
 

@@ -111,7 +111,7 @@ def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
     if "hosts" in given:
         return _agreed(api.agree, made.prompt.text, given), False
     if "quorum" in given:
-        raise ConfigError("--quorum says how many of --hosts must agree: give both")
+        raise ConfigError("--quorum needs --hosts")
     session, prompt, call = api.prepare(made.prompt.text, **given)
     stream = _stream(options, session.settings.get("policy"), given.get("policy"))
     if stream is None:

@@ -56,12 +56,12 @@ def _check(options: argparse.Namespace) -> int:
     if findings:
         print("\n".join(f"✗ {one}" for one in findings))
         print(
-            f"{path} is damaged. What can be read is exported all the same, and can be saved: opg "
-            f"ledger rescue"
+            f"{path} is damaged. You can still export what can be read, and save it with: opg "
+            "ledger rescue"
         )
         return 1
     print(
-        f"{path} is whole: {number} receipt{'s' * (number != 1)}, as "
+        f"{path} is intact: {number} receipt{'s' * (number != 1)}, unchanged since "
         f"{'it was' if number == 1 else 'they were'} saved."
     )
     return 0
@@ -71,9 +71,8 @@ def _torn(path: Path) -> list[str]:
     from opg_magic.ledger.rescue import deleted_files
 
     return [
-        f"Process {one.pid} writes into a {'log' if one.log else 'ledger'} that was deleted. Do "
-        f"not end it before: "
-        "opg ledger rescue"
+        f"Process {one.pid} is writing to a {'log' if one.log else 'ledger'} that was deleted. Run "
+        "opg ledger rescue before you end it."
         for one in deleted_files(path)
     ]
 
@@ -89,8 +88,7 @@ def _rescue(options: argparse.Namespace) -> int:
     )
     print(rescue(path, target, logs=options.log))
     print(
-        f"{path} is as it was. To use the new file: end all kernels; move {path.name}, "
-        f"{path.name}-wal and "
-        f"{path.name}-shm away, then {target.name} to {path}."
+        f"{path} is unchanged. To use the new file, end all kernels, move {path.name}, "
+        f"{path.name}-wal and {path.name}-shm away, then move {target.name} to {path}."
     )
     return 0

@@ -81,7 +81,7 @@ def _broke() -> int:
 
     traceback.print_exc()
     print(
-        "\nopg itself failed: nothing was judged, and this says nothing about anyone's file.",
+        "\nopg itself failed. Nothing was checked, and this says nothing about the file.",
         file=sys.stderr,
     )
     return BROKEN

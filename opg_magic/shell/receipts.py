@@ -88,7 +88,7 @@ def _show(options: argparse.Namespace) -> int:
         ledger = kernel.ledger
         receipt = ledger.last() if options.id == "last" else ledger.get(options.id)
         if receipt is None:
-            raise LedgerError("the ledger holds no receipt yet")
+            raise LedgerError("The ledger holds no receipt yet.")
         print(output.json_text(receipt.document, receipt.to_json()))
         return 0
     try:

@@ -74,7 +74,7 @@ def test_the_ledger_is_checked_where_its_user_can_ask_for_it(home, capsys):
         one = receipt()
         ledger.save(one)
     assert main(["ledger", "check"]) == 0
-    assert "is whole: 1 receipt, as it was saved" in capsys.readouterr().out
+    assert "is intact: 1 receipt, unchanged since it was saved" in capsys.readouterr().out
     with sqlite3.connect(home / "ledger.sqlite") as db:
         db.execute("DROP TRIGGER receipts_no_update")
         db.execute("UPDATE receipts SET verdict = 'VERIFIED2'")

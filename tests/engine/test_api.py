@@ -83,7 +83,7 @@ def test_the_shell_asks_one_host_or_several(
     assert "hosts" in capsys.readouterr().err
     assert session.ledger.count() == 4
     assert main.main(["ask", "hi", "--quorum", "2"]) == 2
-    assert "give both" in capsys.readouterr().err
+    assert "--quorum needs --hosts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,12 @@ def test_quotes_and_comments_as_in_a_shell(line: str, system: str) -> None:
         ("--timeout 9999", "--timeout must be a number of seconds from 1 to 3600"),
         ("--policy lax", "--policy must be default or strict or audit"),
         ("--settle public", "--settle must be private"),
-        ("a b", "two names, a and b"),
+        ("a b", "two variable names, a and b"),
         ("1st", "'1st' cannot be a variable's name"),
         ("a.b", "cannot be a variable's name"),
         ("class", "cannot be a variable's name"),
         ("None", "cannot be a variable's name"),
-        ("--system 'open", "quotes must be closed"),
+        ("--system 'open", "a quote is not closed"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_words(line: str, says: str) -> None:
@@ -188,7 +188,7 @@ def test_the_near_name_is_offered() -> None:
 
 @pytest.mark.parametrize("word", ["help", "print", "list", "sum"])
 def test_a_name_of_pythons_own_is_refused_before_payment(word):
-    with pytest.raises(LineError, match="Python's own"):
+    with pytest.raises(LineError, match="is a Python built-in"):
         parse(word, {})
 
 

@@ -80,7 +80,7 @@ def test_a_cell_that_no_reader_takes_for_a_call_is_not_paid(
     result = shell.run_cell(cell)
     assert session.calls == []
     # The %%time of older IPythons shows the error of what it runs, and ends well.
-    assert not result.success or "nothing was sent" in capsys.readouterr().err
+    assert not result.success or "Nothing was sent" in capsys.readouterr().err
 
 
 def test_the_refusal_shows_what_cannot_be_seen(
@@ -88,8 +88,8 @@ def test_the_refusal_shows_what_cannot_be_seen(
 ) -> None:
     shell.run_cell("%%opg a\u00a0\nhi")
     said = capsys.readouterr()
-    assert r"'%%opg a\xa0' is not %%opg to the letter" in said.out + said.err
-    assert "nothing was sent" in said.out + said.err
+    assert r"'%%opg a\xa0' is not exactly %%opg" in said.out + said.err
+    assert "Nothing was sent" in said.out + said.err
 
 
 @pytest.mark.parametrize(

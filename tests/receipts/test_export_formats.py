@@ -207,7 +207,7 @@ def test_excel_is_told_that_it_is_utf_8(
     assert (tmp_path / "with.csv").read_bytes() == b"\xef\xbb\xbf" + (
         tmp_path / "without.csv"
     ).read_bytes()
-    with pytest.raises(ConfigError, match=r"for a \.csv"):
+    with pytest.raises(ConfigError, match=r"applies only to \.csv"):
         export(ledger, tmp_path / "x.parquet", excel=True)
     assert main(["receipts", "export", str(tmp_path / "none.csv"), "--excel"]) == 0
     assert "0 calls written" in capsys.readouterr().out
@@ -221,7 +221,7 @@ def test_a_workbook_holds_the_table(ledger: Ledger, tmp_path: Path) -> None:
     pytest.importorskip("xlsxwriter")
     done = export(ledger, tmp_path / "out.xlsx")
     assert done.cut == 2  # prompt and answer of one
-    assert "2 texts longer than Excel's cells cut" in str(done)
+    assert "2 texts cut to the length of an Excel cell" in str(done)
     sheet = openpyxl.load_workbook(tmp_path / "out.xlsx")["calls"]
     head, *rows = sheet.iter_rows()
     names = [cell.value for cell in head]

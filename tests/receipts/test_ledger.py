@@ -174,7 +174,7 @@ def test_unknown_and_settled_authorisations_cannot_be_joined(ledger: Ledger) -> 
 
 def test_nonce_is_reserved_once(ledger: Ledger) -> None:
     reserve(ledger, 1)
-    with pytest.raises(LedgerError, match="nonce must be fresh"):
+    with pytest.raises(LedgerError, match="nonce must be new"):
         reserve(ledger, 1)
 
 
@@ -242,7 +242,7 @@ def test_reservation_never_rises(ledger: Ledger) -> None:
     ledger.release(1, 10)
     ledger.release(1, 10)
     for amount in (11, CAP + 1, -1):
-        with pytest.raises(LedgerError, match="only falls"):
+        with pytest.raises(LedgerError, match="only be lowered"):
             ledger.release(1, amount)
     ledger.release(1, 0)
     assert ledger.released(1) == 0
@@ -428,7 +428,7 @@ def test_event_of_an_unknown_call_and_a_second_beginning_are_refused(ledger: Led
         ledger.record(new_id(), "sent")
     made = intent()
     ledger.begin(made, reserve=False)
-    with pytest.raises(LedgerError, match="begun already"):
+    with pytest.raises(LedgerError, match="already begun"):
         ledger.begin(made, reserve=False)
 
 

@@ -196,7 +196,7 @@ def test_a_call_whose_beginning_was_edited(ledger: Ledger) -> None:
     findings = "\n".join(ledger.findings())
     assert "Call CALL000000" in findings
     assert "authorisation with nonce 3" in findings
-    assert "has been removed: authorisations_no_delete" in findings
+    assert "are missing: authorisations_no_delete" in findings
 
 
 def test_what_is_learnt_of_others_does_not_stop_at_a_damaged_receipt(ledger: Ledger) -> None:

@@ -149,7 +149,7 @@ def test_a_ledger_torn_as_in_0_1_is_brought_together(
 
         assert main(["ledger", "check"]) == 1
         assert (
-            f"Process {kernel.process.pid} writes into a log that was deleted"
+            f"Process {kernel.process.pid} is writing to a log that was deleted"
             in capsys.readouterr().out
         )
         assert [one.pid for one in deleted_files(path) if one.log] == [kernel.process.pid]
@@ -192,7 +192,7 @@ def test_an_edited_or_cut_off_receipt_is_left_out_and_named(tmp_path: Path) -> N
     (tmp_path / "broken.sqlite").write_bytes(raw)
     done = rescue(tmp_path / "broken.sqlite", tmp_path / "new.sqlite")
     assert done.spoilt == {"EDITED0000"}
-    assert "Left out, as they are not what was saved: receipts EDITED0000" in str(done)
+    assert "Left out because they are not what was saved: receipts EDITED0000" in str(done)
     with Ledger(tmp_path / "new.sqlite") as ledger:
         assert {r.id for r in ledger.receipts()} == {"GOOD000000", "ALSO000000"}
 
@@ -204,7 +204,7 @@ def test_nothing_is_overwritten_and_nothing_made_of_nothing(tmp_path: Path) -> N
         with pytest.raises(LedgerError, match="has the ledger open"):
             rescue(path, tmp_path / "new.sqlite")
     (tmp_path / "there.sqlite").write_text("mine")
-    with pytest.raises(LedgerError, match="there already"):
+    with pytest.raises(LedgerError, match="already exists"):
         rescue(path, tmp_path / "there.sqlite")
     assert (tmp_path / "there.sqlite").read_text() == "mine"
     with pytest.raises(LedgerError, match="nothing to read"):

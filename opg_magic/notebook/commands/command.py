@@ -44,7 +44,7 @@ class Command:
 def no_more(words: list[str], command: str) -> None:
     """Refuse words after a command that takes none (LineError)."""
     if words:
-        raise LineError(f"%opg {command} takes nothing more, not {words[0]}")
+        raise LineError(f"%opg {command} takes no arguments (got {words[0]})")
 
 
 def table(rows: list[tuple[Any, ...]], columns: tuple[str, ...]) -> Any:

@@ -29,7 +29,7 @@ def show(kernel: Kernel, words: list[str]) -> None:
                 f"unknown option {word}" + magic_line.did_you_mean(word, {"--unverified": None})
             )
     if len(rest) > 1:
-        raise LineError("%opg show takes one receipt's id, or last")
+        raise LineError("%opg show takes one receipt ID, or last")
     _show(kernel, rest[0] if rest else "last", unverified=unverified)
 
 
@@ -45,7 +45,7 @@ def verify(kernel: Kernel, words: list[str]) -> None:
                 f"unknown option {word}" + magic_line.did_you_mean(word, {"--weights": None})
             )
     if len(rest) > 1:
-        raise LineError("%opg verify takes one receipt's id, or last")
+        raise LineError("%opg verify takes one receipt ID, or last")
     answer = kernel.session().verify(rest[0] if rest else "last", weights=weights)
     kernel.display(bundle.answer_bundle(answer))
     kernel.result(answer)
@@ -91,7 +91,7 @@ def settle(kernel: Kernel, words: list[str]) -> Any:
     """``%opg settle``"""
     for word in words:
         if word != "--watch":
-            raise LineError(f"%opg settle takes --watch alone, not {word}")
+            raise LineError(f"%opg settle takes only --watch, not {word}")
     found = kernel.session().settle(watch="--watch" in words)
     rows = [(outcome.receipt_id, outcome.status, outcome.detail) for outcome in found]
     return table(rows, ("receipt", "settlement", "detail"))

@@ -16,6 +16,14 @@ const DISPLAY = /^opg-[0-9a-f]{16}$/;
 /** Milliseconds in which a kernel that is free has said so. */
 const PATIENCE = 1500;
 
+const UNSEEN_WORDS = '– The end of this call was not seen here: the kernel was restarted, or this page was away. How it ended, and what was charged:';
+/** What stands in the place of a display that would say for ever that its call runs. */
+const UNSEEN = {
+  'text/plain': `${UNSEEN_WORDS} %opg receipts`,
+  'text/markdown': `${UNSEEN_WORDS} \`%opg receipts\`\n`,
+  'text/html': `<div style="font-family:inherit">${UNSEEN_WORDS} <code>%opg receipts</code></div>`
+};
+
 /** Requests that a kernel answers in turn; others it answers while a cell runs. */
 const IN_TURN: readonly (string | undefined)[] = ['execute_request', 'kernel_info_request'];
 
@@ -85,6 +93,7 @@ export class Elsewhere {
         window.clearTimeout(this._wait);
         this._midway = false;
         this._set(null);
+        window.setTimeout(() => this._close(), PATIENCE);
       }
       return;
     }
@@ -111,6 +120,17 @@ export class Elsewhere {
       Notification.info(`The AI call that ran when this page was loaded has ended. Its cell does not show it: ${where} does.`, {
         autoClose: false
       });
+    }
+  }
+
+  /** A kernel that is free runs no call: a display that says so says no longer what is true. */
+  private _close(): void {
+    const kernel = this._panel.isDisposed ? null : this._panel.sessionContext.session?.kernel;
+    if (!kernel || this._call !== null || !['idle', 'restarting', 'autorestarting', 'starting'].includes(kernel.status)) {
+      return;
+    }
+    for (const { cell, at } of [...left(this._panel)]) {
+      (cell.model as ICodeCellModel).outputs.set(at, { output_type: 'display_data', data: UNSEEN, metadata: {} });
     }
   }
 

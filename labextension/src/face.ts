@@ -67,8 +67,10 @@ interface ICard {
 export function face(receipt: Receipt, show: boolean, remarks: readonly string[] = []): Texts {
   const card = cardOf(receipt, show, remarks);
   const starts = beginnings(receipt, show);
+  // One host of several, beside the answer that is shown: a line is enough where nothing folds.
+  const brief = !show && receipt.agreement !== null;
   return {
-    'text/plain': `${starts['text/plain']}${rule(receipt, FORM, show)}\n${plainCard(card)}`,
+    'text/plain': `${starts['text/plain']}${rule(receipt, FORM, show)}\n${plainCard(card, brief)}`,
     'text/markdown': starts['text/markdown'] + markdownCard(card),
     'text/html': `${starts['text/html']}${htmlCard(card)}</div>`
   };
@@ -229,13 +231,13 @@ function cost({ payment }: Receipt, simulated: boolean): string {
 
 // -------------------------------------------------------------------------------------------------------- in each form
 
-function plainCard(card: ICard): string {
+function plainCard(card: ICard, brief: boolean): string {
   const tag = card.tag === null ? [] : [`[${card.tag}]`];
   return [
     [card.state, ...card.rests, ...card.figures, ...tag].join(' · '),
     ...card.warnings.map(note => `  ${typed(note)}`),
-    ...card.groups.flatMap(({ heading, rows }) => [`  ${heading}`, ...rows.map(row => `    ${rowText(row)}`)]),
-    ...card.notes.map(note => `  ${typed(note)}`)
+    ...(brief ? [] : card.groups).flatMap(({ heading, rows }) => [`  ${heading}`, ...rows.map(row => `    ${rowText(row)}`)]),
+    ...(brief ? card.notes.slice(-1) : card.notes).map(note => `  ${typed(note)}`)
   ].join('\n');
 }
 

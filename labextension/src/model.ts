@@ -164,6 +164,8 @@ export class NotebookReceipts implements INotebookReceipts {
       const { model } = _panel.context;
       if (!this._disposed) {
         model.contentChanged.connect(this.lookAgain, this);
+        // The command on each card names the file.
+        _panel.context.pathChanged?.connect(() => checker.announce(new Set(this._receipts().map(computedDigest))));
         void this._look();
       }
     });

@@ -9,6 +9,7 @@ from opg_magic.display import card as cards
 from opg_magic.display import html, markdown, plain, words
 from opg_magic.display.card import Card
 from opg_magic.display.style import BORDER, FAINT
+from opg_magic.models import Status
 from opg_magic.models.plain_text import inert
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ def _remarks(notes: tuple[str, ...]) -> tuple[str, ...] | None:
 _LATER = ("payment", "settlement", "agreement")
 
 
+_UNKNOWN = Status.NOT_APPLICABLE
+
+
 def _says_the_same(answer: Answer) -> bool:
     """Whether the verdict is still the one that the receipt records."""
     now, then = answer.verdict, answer.receipt.verdict_at_creation
@@ -90,7 +94,8 @@ def _says_the_same(answer: Answer) -> bool:
         and (now.status, now.withheld, now.simulated)
         == (then.status, then.withheld, then.simulated)
         and all(
-            claim.status is then.claims[name].status
+            # A claim that its version did not know was not applicable to it.
+            claim.status is (then.claims[name].status if name in then.claims else _UNKNOWN)
             for name, claim in now.claims.items()
             if name not in _LATER
         )

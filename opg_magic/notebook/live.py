@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -174,12 +175,20 @@ def ipython_publisher(shell: Any) -> Publish:
     """Publishes into the running cell under one ``display_id``.
 
     A file does not keep that id; while the call runs it stands in the metadata too, so that a page
-    that is loaded anew meanwhile finds the display again."""
+    that is loaded anew meanwhile finds the display again.
+
+    An ``ipywidgets.Output`` takes new displays in and no updates of them: there, only the end is
+    shown."""
     import secrets
 
     display_id = "opg-" + secrets.token_hex(8)
+    in_widget = _is_taken_in(shell)
 
     def publish(bundle: Bundle, *, update: bool, running: bool) -> None:
+        if in_widget:
+            if not running:
+                shell.display_pub.publish(data=bundle, metadata={})
+            return
         shell.display_pub.publish(
             data=bundle,
             metadata={"opg": {"display": display_id}} if running else {},
@@ -188,3 +197,17 @@ def ipython_publisher(shell: Any) -> Publish:
         )
 
     return publish
+
+
+def _is_taken_in(shell: Any) -> bool:
+    """Whether an ``ipywidgets.Output`` takes in what the running cell displays."""
+    module = sys.modules.get("ipywidgets.widgets.widget")
+    kernel = getattr(shell, "kernel", None)
+    if module is None or kernel is None:
+        return False
+    parent = kernel.get_parent().get("header", {}).get("msg_id")
+    # Version 8 keeps its widgets in the module, version 7 in the class.
+    widgets = getattr(module, "_instances", None) or getattr(module.Widget, "widgets", {})
+    return bool(parent) and any(
+        getattr(widget, "msg_id", None) == parent for widget in list(widgets.values())
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support import signing
 from support.lab_page import UI, Eyes, Lab, put, read, run, write
@@ -70,7 +71,7 @@ def test_yours_just_now_is_a_success(eyes: Eyes, lab: Lab) -> None:
     for index in range(3):
         run(eyes, index)
     own, several = eyes.page.locator(CARD).nth(0), eyes.page.locator(CARD).nth(1)
-    several.wait_for(timeout=120_000)
+    several.wait_for(timeout=60_000)
     own.locator(".opg-headline", has_text="✓ All 7 checks pass").wait_for()
     assert re.match(r"✓ All 7 checks pass asked live by your kernel at \d\d:\d\d UTC · ", line(own))
     assert own.locator(".opg-tag").inner_text() == "simulated network"
@@ -167,6 +168,42 @@ def test_an_answer_as_people_expect_it(eyes: Eyes, lab: Lab) -> None:
     third.get_by_role("button", name="Show all").click()
     assert third.locator(".opg-answer").bounding_box()["height"] > 1_000
     assert eyes.outside == []
+
+
+def test_after_a_rename_the_card_names_the_file_that_is_there(eyes: Eyes, lab: Lab) -> None:
+    calls = [notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17.")]
+    page = read(eyes.page, lab, put(lab, notebooks.notebook(calls), "before.ipynb"))
+    page.locator(f"{CARD} summary").first.click()
+    page.locator(".opg-command", has_text="opg verify before.ipynb").wait_for()
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.rename('after.ipynb')")
+    page.locator(".opg-command", has_text="opg verify after.ipynb").wait_for()
+
+
+def test_in_an_output_widget_a_call_shows_its_end(eyes: Eyes, lab: Lab) -> None:
+    """And a duplicated cell is the same answer again, not a failure."""
+    widget = (
+        "import ipywidgets\nout = ipywidgets.Output()\ndisplay(out)\n"
+        "with out:\n    get_ipython().run_cell_magic('opg', 'w', 'Name a prime.')"
+    )
+    write(lab, "widget.ipynb", OPG, widget, "%%opg twice\nName another prime.")
+    eyes.open(lab, "widget.ipynb")
+    for index in range(3):
+        run(eyes, index)
+    eyes.page.locator(f".jp-OutputArea-output {CARD}").nth(1).wait_for(timeout=60_000)
+    inside = eyes.page.locator(f".jupyter-widgets {CARD}")
+    inside.wait_for()
+    expect(inside).to_contain_text("All 7 checks pass", use_inner_text=True)
+    assert "begun " not in eyes.page.locator(".jupyter-widgets").first.inner_text()
+    eyes.page.evaluate(
+        """() => {
+            const { content } = window.jupyterapp.shell.currentWidget;
+            content.activeCellIndex = 2;
+        }"""
+    )
+    eyes.command("notebook:duplicate-below")
+    again = eyes.page.locator(".opg-facts", has_text="the same answer again")
+    again.nth(1).wait_for()
+    assert eyes.page.locator(".opg-tone-bad").count() == 0
 
 
 @pytest.fixture(scope="module", autouse=True)

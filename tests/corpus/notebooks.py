@@ -493,6 +493,10 @@ def agreements() -> Iterator[NotebookCase]:
         made = {**receipt_bundle(several, show_text=True)}
         shown = NotebookCase(f"several hosts, {what}", notebook(cell(ASKED, output(made))))
         yield replace(shown, passes=True)
+        quiet = cell(ASKED, output(receipt_bundle(several, show_text=False)))
+        yield replace(
+            NotebookCase(f"one line of several hosts, {what}", notebook(quiet)), passes=True
+        )
         ours = {**made, "text/plain": made["text/plain"].replace(" independent", "", 1)}
         if what == "but for white space":
             yield one_of_bundle("several hosts, another headline", ours)

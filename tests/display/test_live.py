@@ -179,3 +179,34 @@ def test_the_display_is_found_again_only_while_it_runs() -> None:
     assert first["metadata"] == {"opg": {"display": first["transient"]["display_id"]}}
     assert last["metadata"] == {}
     assert last["transient"] == first["transient"]
+
+
+class Shell:
+    """As much of IPython's shell as a publisher needs."""
+
+    def __init__(self, parent: str) -> None:
+        from types import SimpleNamespace
+
+        self.published: list[dict[str, Any]] = []
+        self.display_pub = SimpleNamespace(publish=lambda **given: self.published.append(given))
+        self.kernel = SimpleNamespace(get_parent=lambda: {"header": {"msg_id": parent}})
+
+
+def test_in_an_output_widget_the_end_is_shown_as_a_new_display() -> None:
+    """It takes no updates in, so a first state would stand there for ever."""
+    ipywidgets = pytest.importorskip("ipywidgets")
+    out = ipywidgets.Output()
+    out.msg_id = "the-cell"
+    try:
+        shell = Shell("the-cell")
+        publish = ipython_publisher(shell)
+        publish({"text/plain": "running"}, update=False, running=True)
+        publish({"text/plain": "running"}, update=True, running=True)
+        publish({"text/plain": "the end"}, update=True, running=False)
+        assert shell.published == [{"data": {"text/plain": "the end"}, "metadata": {}}]
+        beside = Shell("another-cell")
+        ipython_publisher(beside)({"text/plain": "running"}, update=False, running=True)
+        assert len(beside.published) == 1
+    finally:
+        out.msg_id = ""
+        out.close()

@@ -10,11 +10,13 @@ from support import chains, states
 from support.inspecting import inspect
 from support.signed_receipts import signed
 
+from opg_magic.display import bundle
 from opg_magic.display.several import comparison_bundle, grouped
-from opg_magic.models import Answer
+from opg_magic.models import Answer, Trust
 from opg_magic.receipt import face
 from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.supplements import supplement_json
+from opg_magic.verify import judge
 
 
 def answer(text: str, id: str) -> Answer:
@@ -40,6 +42,7 @@ def test_the_other_hosts_are_one_line_without_the_answer(several: Receipt) -> No
     card = face.face(several, show=False)["text/plain"].splitlines()
     assert card[0].endswith("no answer is shown · card 3 ────")
     assert card[1].startswith("✓ All 7 checks pass · ")
+    assert card[2:] == [f"  opg verify notebook.ipynb --receipt {several.id} --allow-simulated"]
 
 
 def test_an_answer_of_another_group_says_that_hosts_disagree(several: Receipt) -> None:
@@ -64,6 +67,16 @@ def test_answers_that_differ_stand_side_by_side_with_the_difference_marked() -> 
     for id in ("A" * 10, "B" * 10):
         assert f"%opg show {id}" in made["text/plain"]
         assert f"%opg show {id}" in made["text/html"]
+
+
+def test_a_claim_that_came_later_keeps_nobody_from_their_display() -> None:
+    """Judged anew, an answer has claims that its receipt's version did not know."""
+    made = states.answer()
+    verdict = judge(made.receipt.evidence(), trust=Trust())
+    verdict = replace(made.verdict, claims={**verdict.claims, **made.verdict.claims})
+    assert set(verdict.claims) > set(made.verdict.claims)
+    shown = bundle.answer_bundle(replace(made, verdict=verdict))
+    assert "All 7 checks pass" in shown["text/plain"]
 
 
 def test_the_same_answer_is_not_shown_twice() -> None:

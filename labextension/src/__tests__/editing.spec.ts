@@ -240,6 +240,30 @@ describe('a call that another page began', () => {
     expect(elsewhere.running).toBeNull();
   });
 
+  test.each(['idle', 'restarting'])('whose end nobody saw does not seem to run for ever (%s)', status => {
+    const saved = [{ metadata: { opg: { display } }, data: { 'text/plain': 'answering' } }] as any[];
+    const page = panel(saved);
+    const elsewhere = new Elsewhere(page, () => undefined);
+    page.sessionContext.session.kernel.status = status;
+    page.say('status', { execution_state: status });
+    jest.advanceTimersByTime(1600);
+    expect(saved[0].data['text/plain']).toMatch(/was not seen here.*restarted.*%opg receipts$/);
+    expect(displayOf(saved[0].metadata)).toBeNull();
+    expect(elsewhere.running).toBeNull();
+  });
+
+  test('that still runs keeps its display', () => {
+    const saved = [{ metadata: { opg: { display } }, data: { 'text/plain': 'answering' } }] as any[];
+    const page = panel(saved);
+    const elsewhere = new Elsewhere(page, () => undefined);
+    page.say('status', { execution_state: 'idle' });
+    page.say('update_display_data', running);
+    page.sessionContext.session.kernel.status = 'busy';
+    jest.advanceTimersByTime(1600);
+    expect(saved[0].data['text/plain']).toBe('answering');
+    expect(elsewhere.running).not.toBeNull();
+  });
+
   test('is not one of this page, nor a display of somebody else', () => {
     const page = panel([{ metadata: { opg: { display } } }]);
     const elsewhere = new Elsewhere(page, () => undefined);

@@ -99,8 +99,11 @@ def face(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> dict
     :data:`opg_magic.receipt.face.REMARKS`."""
     card = card_of(receipt, show=show, remarks=remarks)
     starts = beginnings(receipt, show=show)
+    # One host of several, beside the answer that is shown: a line is enough where nothing folds.
+    brief = not show and receipt.document["agreement"] is not None
+    plain = _plain(card, brief=brief)
     return {
-        "text/plain": f"{starts['text/plain']}{rule(receipt, FORM, show=show)}\n{_plain(card)}",
+        "text/plain": f"{starts['text/plain']}{rule(receipt, FORM, show=show)}\n{plain}",
         "text/markdown": starts["text/markdown"] + _markdown(card),
         "text/html": f"{starts['text/html']}{_html(card)}</div>",
     }
@@ -280,14 +283,14 @@ def _cost(payment: Mapping[str, Any] | None, *, simulated: bool) -> str:
 # ------------------------------------------------------------------------------------- in each form
 
 
-def _plain(card: Card) -> str:
+def _plain(card: Card, *, brief: bool) -> str:
     tag = () if card.tag is None else (f"[{card.tag}]",)
     lines = [" · ".join((card.state, *card.rests, *card.figures, *tag))]
     lines += [f"  {line}" for line in _typed(card.warnings)]
-    for group in card.groups:
+    for group in () if brief else card.groups:
         lines.append(f"  {group.heading}")
         lines += [f"    {_row(row)}" for row in group.rows]
-    lines += [f"  {line}" for line in _typed(card.notes)]
+    lines += [f"  {line}" for line in _typed(card.notes[-1:] if brief else card.notes)]
     return "\n".join(lines)
 
 

@@ -22,10 +22,10 @@ function who(receipt: Receipt): string[] {
   const asked = words.model(receipt);
   const named = response.model;
   const scripted = named === null || named === '' || named === 'scripted-model';
-  const by = scripted ? 'the scripted model' : `${words.oneLine(named, 80)} (relayed)`;
+  const by = scripted ? 'the scripted model' : words.oneLine(named, 80);
   const hosts = receipt.agreement?.answers.map(one => one.tee_id) ?? (host === null ? [] : [host.tee_id]);
   const names = hosts.slice(0, MOST_HOSTS).map(hostNamed).join(', ') + (hosts.length > MOST_HOSTS ? ', …' : '');
-  return [network.simulated ? `${by} for ${asked}` : asked, ...(names ? [`${hosts.length > 1 ? 'hosts' : 'host'} ${names}`] : [])];
+  return [network.simulated && by !== asked ? `${by} for ${asked}` : asked, ...(names ? [`${hosts.length > 1 ? 'hosts' : 'host'} ${names}`] : [])];
 }
 
 /** A host by its name, where the user's own server knows it; else by the ends of its id. */

@@ -110,7 +110,7 @@ class Kernel:
 
         # Here, not on the loop: its lock may be held by the thread that waits for the loop.
         ledger = self.ledger
-        price_list = prices.load(self.settings.get("prices_file"))
+        price_list = prices.load(self.settings.get("prices_file"), simulated=network.simulated)
 
         async def make() -> Connected:
             site = self._call_site

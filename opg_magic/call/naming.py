@@ -6,9 +6,11 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from opg_magic.errors import ArgumentError, SimnetError
+from opg_magic.errors import ArgumentError
 from opg_magic.models import arguments
-from opg_magic.settings import environment, prices
+from opg_magic.models.networks import SIM
+from opg_magic.settings import prices
+from opg_magic.settings.config import DEFAULT_ORIGIN
 
 if TYPE_CHECKING:
     from opg_magic.settings.config import Settings
@@ -18,20 +20,21 @@ ALIAS = "@"
 
 
 def model_for(name: str | None, settings: Settings, network: str | None = None) -> str:
-    """Return the model that ``name`` stands for; None is the one in the settings.
+    """Return the model that ``name`` stands for; None is :func:`default_model`.
 
     ``@fast`` is looked up in the setting ``aliases``.  ``network``: None is the one in the
     settings.  Raises :class:`ArgumentError` with near names for an alias that does not exist, and
     for a model that the price list does not have, unless the setting ``unknown_models`` is
     ``ask`` or the simulated network forwards to a server with models of its own."""
-    asked = arguments.optional_text("model", name) or str(settings.get("model"))
+    asked = arguments.optional_text("model", name) or default_model(settings, network)
     if asked.startswith(ALIAS):
         asked = _aliased(asked, settings.get("aliases"))
-    listed = prices.load(settings.get("prices_file"))
+    simulated = (network or settings.get("network")) == SIM
+    listed = prices.load(settings.get("prices_file"), simulated=simulated)
     if (
         listed.knows(asked)
         or settings.get("unknown_models") == "ask"
-        or ((network or settings.get("network")) == "sim" and _has_any_model())
+        or (simulated and _answers_to(asked))
     ):
         return asked
     near = near_names(asked, listed.models)
@@ -40,6 +43,19 @@ def model_for(name: str | None, settings: Settings, network: str | None = None) 
         f"No model is called {asked[:80]!r}. Nothing was sent.",
         hint=f"{meant} To ask for it anyway: %opg config unknown_models ask",
     )
+
+
+def default_model(settings: Settings, network: str | None = None) -> str:
+    """Return the model that is asked for where nobody names one.
+
+    It is the setting ``model``; on the simulated network the open model that answers there, if you
+    have not set another.  ``network``: None is the one in the settings.  Starts nothing."""
+    named = str(settings.get("model"))
+    if (network or settings.get("network")) != SIM or settings.origin("model") != DEFAULT_ORIGIN:
+        return named
+    from opg_magic.network import simnet_client
+
+    return simnet_client.answering_model() or named
 
 
 def near_names(asked: str, names: tuple[str, ...], most: int = 3) -> list[str]:
@@ -70,17 +86,12 @@ def _aliased(name: str, aliases: dict[str, str]) -> str:
     raise ArgumentError(f"You have no alias {name[:80]!r}. Nothing was sent.", hint=hint)
 
 
-def _has_any_model() -> bool:
-    """Whether the simulated hosts forward to a server (``--upstream``): its models are its own."""
+def _answers_to(asked: str) -> bool:
+    """Whether the simulated hosts answer to a name that is in no list: a server that they forward
+    to has models of its own, and so has a file of yours."""
     from opg_magic.network import simnet_client
 
-    if environment.get("OPG_SIMNET_UPSTREAM"):
-        return True
-    try:
-        status = simnet_client.status()
-    except SimnetError:
-        return False
-    return status is not None and status["model"] != "scripted"
+    return simnet_client.forwards() or asked == simnet_client.answering_model()
 
 
 def _either(names: list[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
+from opg_magic.call.naming import default_model
 from opg_magic.models import Host, ModelPrice, Money
 from opg_magic.network import profiles
 
@@ -98,7 +99,10 @@ class Overview:
         """Model names as last listed, with prices where known."""
         from opg_magic.settings import prices
 
-        known = prices.load(self._kernel.settings.get("prices_file"))
+        known = prices.load(
+            self._kernel.settings.get("prices_file"),
+            simulated=self._kernel.settings.get("network") == profiles.SIM,
+        )
         return [ModelRow(name, known.price(name)) for name in known.models]
 
     def spending(self) -> Budget:
@@ -137,7 +141,7 @@ class Overview:
         return {
             "network": name + (" (simulated)" if name == profiles.SIM else ""),
             "simulated network": "in use" if running else "not started by this kernel",
-            "model": self._kernel.settings.get("model"),
+            "model": default_model(self._kernel.settings),
             "policy": self._kernel.settings.get("policy"),
             "wallet": wallet,
             "receipts": self._kernel.ledger.count(),

@@ -172,7 +172,8 @@ def _who(receipt: Receipt, *, simulated: bool) -> list[str]:
     )
     model = words.one_line(request["model_sent"] or request["model_requested"], 80)
     if simulated:
-        model = f"{words.simulated_model(response['model'])} for {model}"
+        answered = words.simulated_model(response["model"])
+        model = model if answered == model else f"{answered} for {model}"
     return [model, f"host {words.short_hash(host['tee_id'])}"] if host else [model]
 
 

@@ -111,7 +111,7 @@ def simulated_model(named: str | None) -> str:
     (``--upstream``)."""
     if named in (None, "", "scripted-model"):
         return "the scripted model"
-    return f"{one_line(str(named), 80)} (relayed)"
+    return f"{one_line(str(named), 80)}"
 
 
 def duration(seconds: float) -> str:

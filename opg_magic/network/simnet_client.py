@@ -29,7 +29,12 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 #: Of our own variables, only these reach the background process.
-_OWN_ALLOWED = ("OPG_HOME", "OPG_SIMNET_UPSTREAM", "OPG_SIMNET_UPSTREAM_KEY")
+_OWN_ALLOWED = (
+    "OPG_HOME",
+    "OPG_SIMNET_MODEL",
+    "OPG_SIMNET_UPSTREAM",
+    "OPG_SIMNET_UPSTREAM_KEY",
+)
 
 
 def missing_packages() -> list[str]:
@@ -100,6 +105,40 @@ def still_runs(state: dict[str, Any]) -> bool:
         return bool(now["run_id"] == state["run_id"]) and _exists(int(now["pid"]))
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def answering_model() -> str | None:
+    """Return the name of the open model that answers on the simulated network: the running one, or
+    the one that a call would start.  None: a script answers, or a server of the user's."""
+    flags = _flags()
+    if flags[:1] != ("--model",):
+        return None
+    from opg_magic.network.simnet_model import name_of
+
+    return name_of(Path(flags[1]))
+
+
+def forwards() -> bool:
+    """Return whether the simulated hosts forward to a server of the user's, now or once they are
+    started."""
+    return _flags()[:1] == ("--upstream",)
+
+
+def _flags() -> tuple[str, ...]:
+    """The flags by which the running network, or the one that a call would start, was told who
+    answers.  Empty where that cannot be said."""
+    from opg_magic.network import simnet_model
+
+    try:
+        state = json.loads(_kept("state.json"))
+        if _exists(int(state["pid"])):
+            return tuple(map(str, state["answers"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return simnet_model.choose().flags
+    except SimnetError:
+        return ()
 
 
 def own_roots() -> frozenset[str]:

@@ -18,6 +18,9 @@ from opg_magic.settings import environment
 from opg_magic.settings.catalogue import BY_KEY, OWN, RETIRED, SETTINGS, Setting, setting
 from opg_magic.settings.files import convert, own_file, project_table, read_toml, working_folder
 
+#: What :meth:`Settings.origin` says of a setting that nobody set.
+DEFAULT_ORIGIN = "default"
+
 
 class Settings:
     """The settings in force: files as read once, the environment as it was when the process
@@ -189,7 +192,7 @@ class Settings:
                 convert(found, self._user[found.key], str(self._user_file)),
                 "user file (config.toml)",
             )
-        yield found.default, "default"
+        yield found.default, DEFAULT_ORIGIN
 
 
 def _without_secrets(value: str) -> str:

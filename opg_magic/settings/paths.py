@@ -88,8 +88,9 @@ def simnet_dir() -> Path:
     return _made(home() / "simnet")
 
 
-def weights_dir() -> Path:
+def weights_dir(*, make: bool = True) -> Path:
     """Where weights of open models are kept: under ``OPG_HOME``, else in the platform's cache
-    folder.  Made 0700 on first use."""
+    folder.  Made 0700 unless ``make`` is false."""
     override = environment.home()
-    return _made((override if override is not None else _own_folder("user_cache_dir")) / "weights")
+    path = (override if override is not None else _own_folder("user_cache_dir")) / "weights"
+    return _made(path) if make else path

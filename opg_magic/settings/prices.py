@@ -36,11 +36,25 @@ class PriceList:
         return self.prices.get(model.rpartition("/")[2])
 
 
-def load(override: str | None = None) -> PriceList:
-    """Return the built-in list, overridden by the entries of a user's file of the same form.
+#: What the simulated hosts run themselves, and their own price for it.
+SIMULATED = PriceList(
+    ("huggingfacetb/smollm2-135m-instruct",),
+    {
+        "smollm2-135m-instruct": ModelPrice(
+            Decimal("0.02"), Decimal("0.06"), "2026-11", "the simulated hosts' own"
+        )
+    },
+)
 
-    Raises :class:`ConfigError` if that file is malformed."""
+
+def load(override: str | None = None, *, simulated: bool = False) -> PriceList:
+    """Return the built-in list, with the entries of a user's file (same form) over it.
+
+    On a ``simulated`` network it also has what its hosts run themselves.  Raises ConfigError if the
+    file is malformed."""
     base = _built_in()
+    if simulated:
+        base = PriceList((*SIMULATED.models, *base.models), {**SIMULATED.prices, **base.prices})
     if override is None:
         return base
     try:

@@ -58,19 +58,20 @@ GRANT = 1000 * 10**18
 class SimNetwork:
     """Starts and stops everything.  All of it listens on 127.0.0.1, on free ports.
 
-    ``folder`` holds the installation's keys; ``token_delay`` is the scripted model's pace in
-    seconds a token; ``upstream`` the base URL of an OpenAI-compatible server to relay to; ``terms``
+    ``folder`` holds the installation's keys.  ``model`` answers for all hosts (None: the script,
+    ``token_delay`` seconds a token), and ``answers`` are the flags that chose it.  ``terms`` are
     what hosts ask for; ``settle_idle`` overrides the seconds after a session's last charge until it
-    is settled, and ``pace`` 10 lets sessions age ten times as fast; ``batch_limits`` when answers'
-    hashes are put on record.  ``on_activity`` is called at every request, ``on_down`` when someone
-    asks for the end."""
+    is settled, and ``pace`` 10 lets sessions age ten times as fast; ``batch_limits`` say when
+    answers' hashes are published.  ``on_activity`` is called at every request, ``on_client`` with
+    the process id of each new client, ``on_down`` when someone asks for the end."""
 
     def __init__(
         self,
         *,
         folder: Path | None = None,
         token_delay: float = 0.015,
-        upstream: str | None = None,
+        model: Model | None = None,
+        answers: tuple[str, ...] = ("--scripted",),
         terms: Terms | None = None,
         settle_idle: float | None = None,
         pace: float = 1.0,
@@ -93,8 +94,8 @@ class SimNetwork:
         self.hosts: list[Host] = []
         self.keys: Keys = load_or_create(self.folder / "keys", tuple(name for name, _ in HOSTS))
         self.payer: str = deploy.address_of(self.keys.payer)
-        self._model: Model = _model(upstream, token_delay)
-        self._upstream = upstream
+        self._answers = answers
+        self._model: Model = model or ScriptedModel(token_delay)
         self._on_activity = on_activity
         self._payment: Chain | None = None
         self._registry_chain: Chain | None = None
@@ -115,6 +116,7 @@ class SimNetwork:
     async def start(self) -> None:
         """Make the chains, register the hosts, listen.  Everything answers when this returns."""
         try:
+            await self._model.open()
             await self._open_chains()
             self._settler = Settler(
                 self.registry_chain, self.keys.settler, self.blobs, limits=self._batch_limits
@@ -199,7 +201,6 @@ class SimNetwork:
                 facilitator=self._facilitator,
                 network=self._profile("", ""),
                 model=self._model,
-                any_model=self._upstream is not None,
                 terms=self.terms,
                 rhythm=self.rhythm,
                 payment_clock=self.clock,
@@ -322,6 +323,7 @@ class SimNetwork:
             "relay_token": self.relay.own.token.reveal(),
             "root_sha256": self.keys.authority.root_sha256,
             "root_pem": str(self.keys.root_pem),
+            "answers": list(self._answers),
             "wallet_key_file": str(self.keys.payer_file),
             "payer": self.payer,
             "started_at": self._started_at.isoformat(),
@@ -411,7 +413,8 @@ class SimNetwork:
             "pid": os.getpid(),
             "version": __version__,
             "started_at": self._started_at.isoformat(),
-            "model": self._upstream or "scripted",
+            "model": self._model.about,
+            "answers": list(self._answers),
             "terms": asdict(self.terms),
             "settle_idle": self.settle_idle,
             "pace": self.pace,
@@ -431,11 +434,3 @@ class SimNetwork:
                 for host in self.hosts
             ],
         }
-
-
-def _model(upstream: str | None, token_delay: float) -> Model:
-    if upstream is None:
-        return ScriptedModel(token_delay)
-    from opg_magic.simnet.model.upstream import Upstream
-
-    return Upstream(upstream)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from opg_magic.errors import WeightsError
+from opg_magic.errors import ConfigError, WeightsError
 from opg_magic.settings import paths
 
 #: Bytes read at a time.
@@ -109,9 +109,9 @@ def cached(one: Package, folder: Path | None = None) -> Path | None:
     """The package's GGUF in the cache, None if it is not there whole.  Its size is compared, not
     its hash: :func:`get` does that."""
     try:
-        path = (folder or paths.weights_dir()) / one.file_name
+        path = (folder or paths.weights_dir(make=False)) / one.file_name
         return path if path.stat().st_size == one.size else None
-    except OSError:
+    except (ConfigError, OSError):
         return None
 
 

@@ -63,7 +63,7 @@ def test_simulated_is_flagged_whatever_the_verdict(mime: str, status: VerdictSta
 
 def test_simulated_relay_names_what_answered() -> None:
     made = card.of_answer(states.answer(simulated=True, model="llama3:8b"))
-    assert "llama3:8b (relayed) for gpt-5" in made.summary
+    assert "llama3:8b for gpt-5" in made.summary
 
 
 @pytest.mark.parametrize("mime", EVERY_MIME)

@@ -290,7 +290,7 @@ async def relayed(
 
     monkeypatch.setenv("OPG_HOME", str(tmp_path))
     monkeypatch.setenv("OPG_SIMNET_UPSTREAM_KEY", "a-key")
-    running = RunningSimnet(upstream=server.url)
+    running = RunningSimnet(model=Upstream(server.url))
     await asyncio.to_thread(running.__enter__)
     yield running
     await asyncio.to_thread(running.__exit__)

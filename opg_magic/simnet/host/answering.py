@@ -31,12 +31,16 @@ KINDS: dict[str, Kind] = {CHAT_PATH: "chat", COMPLETION_PATH: "completion"}
 
 
 class Answering:
-    """The answers of one host.  ``any_model``: the model's name is not checked against the list."""
+    """The answers of one host."""
 
-    def __init__(self, steps: Steps, *, any_model: bool) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._any_model = any_model
-        self._wire_models = {name.rpartition("/")[2] for name in steps.price_list.models} | set(
+        listed = (
+            steps.price_list.models
+            if steps.model.model is None
+            else (steps.model.model, *steps.price_list.models)
+        )
+        self._wire_models = {name.rpartition("/")[2] for name in listed} | set(
             steps.price_list.prices
         )
 
@@ -75,7 +79,7 @@ class Answering:
         if wrong is not None:
             return responses.problem(400, "Bad Request", wrong)
         model = body["model"]
-        if not self._any_model and model not in self._wire_models:
+        if not self._steps.model.any_model and model not in self._wire_models:
             # This one answer has no blank after its colons, as recorded.
             return responses.compact({"error": f"Model '{model}' is not supported"}, status=400)
         if kind == "completion" and not isinstance(body["prompt"], str):

@@ -71,7 +71,6 @@ class Host:
         model: Model,
         terms: Terms,
         rhythm: Callable[[], Rhythm],
-        any_model: bool = False,
         payment_clock: Callable[[], float] = time.time,
         on_settled: Callable[[Session], None] = lambda _: None,
         on_activity: Callable[[], None] = lambda: None,
@@ -99,9 +98,7 @@ class Host:
         self._module_id = f"i-{uuid.uuid4().hex[:17]}-enc{uuid.uuid4().hex[:16]}"
         self._facilitator = facilitator
         self._network = network
-        self._answering = Answering(
-            Steps(self, model=model, network=network, settler=settler), any_model=any_model
-        )
+        self._answering = Answering(Steps(self, model=model, network=network, settler=settler))
         self._on_activity = on_activity
         self._started = time.time()
         self._foreign: Authority | None = None

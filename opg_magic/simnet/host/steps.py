@@ -53,7 +53,7 @@ class Steps:
     ) -> None:
         self.host = host
         self.model = model
-        self.price_list = prices.load()
+        self.price_list = prices.load(simulated=True)
         self._network = network
         self._settler = settler
 

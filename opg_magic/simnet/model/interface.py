@@ -12,6 +12,9 @@ from opg_magic.models import Kind
 #: was asked for.
 SCRIPTED_MODEL = "scripted-model"
 
+#: What a host uses when a request says ``max_tokens: 0`` or nothing at all.
+DEFAULT_MAX_TOKENS = 4096
+
 
 class ModelDown(Exception):
     """The provider behind a host did not answer: a host turns it into HTTP 500, or an error frame
@@ -68,7 +71,19 @@ class Delta:
 
 
 class Model(Protocol):
-    """What answers for a host: the scripted model, or a relay to another server."""
+    """What answers for a host: the scripted model, weights on this machine, or a relay to another
+    server.
+
+    ``about`` says for people what answers.  ``model`` is the name that prompts ask for it by, None
+    where it has none of its own.  ``any_model``: it may be asked for models that no host lists."""
+
+    about: str
+    model: str | None
+    any_model: bool
+
+    async def open(self) -> None:
+        """Make ready to answer.  Raises SimnetError if that cannot be."""
+        ...
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
         """The whole answer at once.  ModelDown if there is none."""

@@ -19,12 +19,9 @@ from typing import Any
 
 from opg_magic.models import Kind
 from opg_magic.simnet.model.instances import instance
-from opg_magic.simnet.model.interface import SCRIPTED_MODEL, Delta, Reply, Usage
+from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, Reply, Usage
 from opg_magic.simnet.model.knowledge import reply_to
 from opg_magic.simnet.model.tokens import count_tokens, split_tokens
-
-#: What a host uses when a request says ``max_tokens: 0`` or nothing at all.
-DEFAULT_MAX_TOKENS = 4096
 
 
 @dataclass
@@ -32,7 +29,9 @@ class ScriptedModel:
     """The built-in model.  ``token_delay`` is the pause before each token, in seconds."""
 
     token_delay: float = 0.015
-    model: str = field(default=SCRIPTED_MODEL, init=False)
+    about: str = field(default="scripted", init=False)
+    model: str | None = field(default=None, init=False)
+    any_model: bool = field(default=False, init=False)
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
         # A whole answer takes as long as its tokens would, but never long: nobody watches it grow.
@@ -57,6 +56,9 @@ class ScriptedModel:
             await asyncio.sleep(self.token_delay)
             yield Delta(text=piece)
         yield Delta(finish_reason=reply.finish_reason, usage=reply.usage)
+
+    async def open(self) -> None:
+        """Nothing to load."""
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -27,14 +27,19 @@ _PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completi
 
 
 class Upstream:
-    """Relays to ``url``: the server's base address, with or without its ``/v1``."""
+    """Relays to ``url``: the server's base address, with or without its ``/v1``.
 
-    def __init__(self, url: str) -> None:
+    ``key`` opens it; without one, that of ``OPG_SIMNET_UPSTREAM_KEY``."""
+
+    def __init__(self, url: str, *, key: Secret[str] | None = None) -> None:
         if not url.startswith(("http://", "https://")):
             raise SimnetError(f"--upstream needs an http or https URL, not {url!r}")
+        self.about = url
+        self.model: str | None = None
+        self.any_model = True
         base = url.rstrip("/")
         self.base = base if base.endswith("/v1") else base + "/v1"
-        self._key = Secret(os.environ.get("OPG_SIMNET_UPSTREAM_KEY", ""))
+        self._key = key or Secret(os.environ.get("OPG_SIMNET_UPSTREAM_KEY", ""))
         self._session: ClientSession | None = None
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
@@ -78,6 +83,9 @@ class Upstream:
         # Hosts know two reasons only, as recorded: "length" is signed as "stop".
         reason = "tool_calls" if called else "stop"
         yield Delta(finish_reason=reason, usage=_usage(usage, "", length), model=model)
+
+    async def open(self) -> None:
+        """Nothing to prepare: a connection is made when the first request comes."""
 
     async def close(self) -> None:
         if self._session is not None:

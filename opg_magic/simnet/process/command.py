@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import output
 from opg_magic.errors import OpgError, SimnetError
-from opg_magic.network import simnet_client
+from opg_magic.network import simnet_client, simnet_model
 
 if TYPE_CHECKING:
     from opg_magic.simnet.payment.terms import Terms
@@ -59,11 +58,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     """What can be set of a network that starts."""
-    command.add_argument(
-        "--upstream",
-        metavar="URL",
-        default=os.environ.get("OPG_SIMNET_UPSTREAM"),
-        help="relay to this OpenAI-compatible server instead of the scripted model",
+    answers = command.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--model", metavar="FILE.gguf", help="let the model of this file answer, on this machine"
+    )
+    answers.add_argument("--scripted", action="store_true", help="let a script answer")
+    answers.add_argument(
+        "--upstream", metavar="URL", help="forward to this OpenAI-compatible server"
     )
     command.add_argument(
         "--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace"
@@ -113,7 +114,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     idle = supervisor.IDLE_SECONDS if arguments.idle_exit is None else arguments.idle_exit
     code = supervisor.serve(
         idle_seconds=idle,
-        upstream=arguments.upstream,
+        choice=chosen(arguments),
         token_delay=arguments.token_delay,
         terms=terms_of(arguments),
         settle_idle=arguments.settle_idle,
@@ -128,9 +129,15 @@ def _up(arguments: argparse.Namespace) -> int:
     from opg_magic.simnet.process import supervisor
 
     terms = terms_of(arguments)
+    choice = chosen(arguments)
+    if choice.weights is not None and simnet_client.read_state() is None:
+        from opg_magic.simnet.model.local import examine
+
+        # Here too: whoever waits gets the reason, not the end of a log.
+        examine(choice.weights)
     state = supervisor.up(timeout=arguments.timeout, arguments=serve_flags(arguments))
     running = simnet_client.control(state, "GET", "/status")
-    if arguments.upstream is not None and running["model"] != arguments.upstream:
+    if _named(arguments) and running["answers"] != list(choice.flags):
         raise SimnetError(
             f"The simulated network already runs with another model: {running['model']}.",
             hint="End it first: opg simnet down",
@@ -213,6 +220,18 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 # ----------------------------------------------------------------------- flags, what is printed
 
 
+def chosen(arguments: argparse.Namespace) -> simnet_model.Choice:
+    """Who is to answer, by the flags, the environment, and what is here.  Raises SimnetError if the
+    runtime that a flag needs is missing."""
+    return simnet_model.choose(
+        upstream=arguments.upstream, model=arguments.model, scripted=arguments.scripted
+    )
+
+
+def _named(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.upstream or arguments.model or arguments.scripted)
+
+
 def terms_of(arguments: argparse.Namespace) -> Terms | None:
     """The terms that the flags ask for; None where they name none.  Raises SimnetError for
     nonsense."""
@@ -235,8 +254,8 @@ def terms_of(arguments: argparse.Namespace) -> Terms | None:
 
 def serve_flags(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The flags of ``serve`` that mean the same as those of ``up``."""
-    flags = ["--token-delay", str(arguments.token_delay)]
-    for name in ("upstream", "terms", "cap", "deadline", "settle_idle", "pace", "idle_exit"):
+    flags = ["--token-delay", str(arguments.token_delay), *chosen(arguments).flags]
+    for name in ("terms", "cap", "deadline", "settle_idle", "pace", "idle_exit"):
         value = getattr(arguments, name)
         if value is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
@@ -263,6 +282,12 @@ def _print_status(status: dict[str, Any]) -> None:
         f"Terms: {terms['name']} (cap {cap} sim-OPG, deadline {terms['deadline']} s,"
         f" idle {status['settle_idle']:g} s{faster})"
     )
+    if status["answers"] == list(simnet_model.Choice().flags):
+        print(simnet_model.how_to_get_a_real_one())
+    for server in simnet_model.servers():
+        if server.url not in status["answers"]:
+            models = f" ({', '.join(server.models[:3])})" if server.models else ""
+            print(f"{server.name} runs here{models}: opg simnet up --upstream {server.url}")
     for host in status["hosts"]:
         standing = "active" if host["active"] else "not active"
         conduct = "honest" if host["cheat"] == "off" else f"{host['cheat']}: {host['says']}"

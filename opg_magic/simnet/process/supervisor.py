@@ -21,11 +21,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.errors import SimnetError
+from opg_magic.errors import OpgError, SimnetError
 from opg_magic.network import simnet_client
+from opg_magic.network.simnet_model import Choice
 from opg_magic.settings import environment, paths
 
 if TYPE_CHECKING:
+    from opg_magic.simnet.model.interface import Model
     from opg_magic.simnet.network import SimNetwork
 
 #: The process ends this long after its last client's last activity, in seconds.
@@ -37,6 +39,8 @@ LOOK_SECONDS = 5.0
 ALREADY = 75
 
 LOG_TAIL = 30
+#: Begins the lines of the log that say why the network did not start.
+_REASON = "Not started: "
 
 
 def log_file() -> Path:
@@ -123,11 +127,14 @@ def is_locked() -> bool:
 def serve(
     *,
     idle_seconds: float = IDLE_SECONDS,
+    choice: Choice | None = None,
+    token_delay: float = 0.015,
     **options: Any,
 ) -> int:
     """Run the network in this process until it is told to end, or nobody uses it.  The exit code.
 
-    ``options`` are those of :class:`~opg_magic.simnet.network.SimNetwork`.
+    ``choice`` says who answers (None: the script, ``token_delay`` seconds a token); ``options`` are
+    those of :class:`~opg_magic.simnet.network.SimNetwork`.
     """
     for name in set(os.environ) - set(simnet_client.clean_environment()):
         del os.environ[name]
@@ -142,13 +149,30 @@ def serve(
             stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
         )
         try:
+            options["answers"] = (choice or Choice()).flags
+            options["model"] = _model(choice or Choice(), token_delay)
             asyncio.run(_serve(options, idle_seconds))
-        except SimnetError as error:
-            print(error, file=sys.stderr)
+        except OpgError as error:
+            print(f"{_REASON}{error}", file=sys.stderr)
             return 1
         finally:
             simnet_client.state_file().unlink(missing_ok=True)
     return 0
+
+
+def _model(choice: Choice, token_delay: float) -> Model:
+    """What answers.  Raises WeightsError or SimnetError for a file that cannot be used."""
+    if choice.upstream is not None:
+        from opg_magic.simnet.model.upstream import Upstream
+
+        return Upstream(choice.upstream)
+    if choice.weights is not None:
+        from opg_magic.simnet.model.local import LocalModel, examine
+
+        return LocalModel(examine(choice.weights))
+    from opg_magic.simnet.model.scripted import ScriptedModel
+
+    return ScriptedModel(token_delay)
 
 
 async def _serve(options: dict[str, Any], idle_seconds: float) -> None:
@@ -219,6 +243,8 @@ def up(*, timeout: float = 60.0, arguments: tuple[str, ...] = ()) -> dict[str, A
             # The other one ended before it was ready (killed, or told to): the place is free again.
             process, code = _spawn(arguments), None
         if code not in (None, ALREADY):
+            if reason := _reason():
+                raise SimnetError(reason)
             raise SimnetError(
                 f"The simulated network ended while starting (exit code {code}).", hint=_log_tail()
             )
@@ -253,6 +279,14 @@ def _spawn(arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(descriptor)
+
+
+def _reason() -> str | None:
+    """Why the process gave up, in its own words; None where it could not say."""
+    try:
+        return log_file().read_text("utf-8", "replace").partition(_REASON)[2].strip() or None
+    except OSError:
+        return None
 
 
 def _log_tail() -> str:

@@ -1,0 +1,261 @@
+"""A real language model in this process: llama.cpp (xllamacpp) with the weights of a GGUF file.
+
+One copy of the weights serves all hosts, one request at a time: the same request gives the same
+tokens, whichever host is asked and whatever else runs.  llama.cpp answers on a port of loopback,
+behind a key made for this start."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from opg_magic.errors import SimnetError
+from opg_magic.models import Kind
+from opg_magic.models.secret import Secret
+from opg_magic.network.simnet_model import name_of
+from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, Reply, Usage
+from opg_magic.simnet.model.upstream import Upstream
+from opg_magic.weights import conversation, fetch, gguf
+
+#: Most tokens of a conversation, question and answer together.
+CONTEXT = 4096
+#: Memory beside the weights: the context's cache and the working space, in bytes.
+WORKING = 400_000_000
+#: Threads that compute.  A thread more than there are idle cores makes all of them wait.
+THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A GGUF file that was looked at.  ``model`` is the name that prompts ask for it by,
+    ``about`` says for people what it is, ``context`` is what it was trained for, in tokens."""
+
+    path: Path
+    sha256: str
+    model: str
+    about: str
+    context: int
+
+
+def examine(path: Path) -> Weights:
+    """Look at a GGUF file before llama.cpp does.  Raises WeightsError if it is not a whole one, and
+    SimnetError if it does not fit into memory."""
+    header = gguf.read(path)
+    size, free = path.stat().st_size, _free_memory()
+    if free is not None and size + WORKING > free:
+        raise SimnetError(
+            f"{path.name} is too large: it needs about {fetch.megabytes(size + WORKING)} of "
+            f"memory, and {fetch.megabytes(free)} are free.",
+            hint="Let a script answer: opg simnet up --scripted",
+        )
+    sha256 = fetch.sha256_of(path)
+    known = fetch.by_sha256(sha256)
+    if known is not None:
+        return Weights(path, sha256, known.model, f"{known.title}, {known.parameters}", CONTEXT)
+    return Weights(path, sha256, name_of(path), header.name or path.stem, header.context or CONTEXT)
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping (Linux); None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+class LocalModel:
+    """The model of a GGUF file.  :meth:`open` loads it."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.about = f"{weights.model} ({weights.about})"
+        self.model: str | None = weights.model
+        self.any_model = False
+        #: How answers name it, without a provider, as hosts name models.
+        self.name = weights.model.rpartition("/")[2]
+        self._server: Any = None
+        self._relay: Upstream | None = None
+
+    async def open(self) -> None:
+        """Load the weights.  Raises SimnetError if llama.cpp does not take them."""
+        key = Secret(secrets.token_urlsafe(32))
+        self._server = await asyncio.to_thread(_serve, self.weights, key)
+        self._relay = Upstream(str(self._server.listening_address), key=key)
+
+    async def close(self) -> None:
+        """Give the weights back."""
+        if self._relay is not None:
+            await self._relay.close()
+        self._relay = self._server = None
+
+    async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
+        if kind == "chat" and _offered(body):
+            called = await self._call(body)
+            if called is not None:
+                return called
+        reply = await self._opened.reply(self._request(body, kind), kind)
+        return replace(reply, model=self.name)
+
+    async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
+        if kind == "chat" and _offered(body):
+            called = await self._call(body)
+            if called is not None:
+                for index, call in enumerate(called.tool_calls):
+                    yield Delta(tool_calls=({**call, "index": index},), model=self.name)
+                yield Delta(finish_reason=called.finish_reason, usage=called.usage, model=self.name)
+                return
+        async for delta in self._opened.stream(self._request(body, kind), kind):
+            yield replace(delta, model=self.name)
+
+    @property
+    def _opened(self) -> Upstream:
+        if self._relay is None:
+            raise SimnetError("the model is not loaded")
+        return self._relay
+
+    # ------------------------------------------------------------------------------------- requests
+
+    def _request(self, body: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+        """The request as llama.cpp gets it.  Like the hosts it stands behind, it never applies
+        ``stop`` and takes ``max_tokens: 0`` as 4096."""
+        asked: dict[str, Any] = {
+            **conversation.SAMPLING,
+            "model": self.name,
+            "temperature": _or(body.get("temperature"), conversation.TEMPERATURE),
+            "max_tokens": int(body.get("max_tokens") or DEFAULT_MAX_TOKENS),
+            # Nothing of an earlier request is used again: other sums of the same numbers would be
+            # other texts.
+            "cache_prompt": False,
+        }
+        for name in ("top_p", "seed"):
+            if body.get(name) is not None:
+                asked[name] = body[name]
+        if kind == "completion":
+            return {**asked, "prompt": str(body.get("prompt", ""))}
+        asked["messages"] = conversation.turns(body.get("messages") or (), self.weights.sha256)
+        form = body.get("response_format")
+        if form is not None and form.get("type") != "text":
+            asked["response_format"] = form
+        return asked
+
+    async def _call(self, body: Mapping[str, Any]) -> Reply | None:
+        """The model's call of one of the functions that it is offered; None where it wants none.
+
+        Two questions, both answered by grammar: which function, then its arguments."""
+        offered = {str(function["name"]): function for function in _offered(body)}
+        choice = body.get("tool_choice")
+        spent: list[Usage] = []
+        if isinstance(choice, Mapping):
+            name = str((choice.get("function") or {}).get("name"))
+        elif choice == "required" and len(offered) == 1:
+            (name,) = offered
+        else:
+            names = [*offered, *(() if choice == "required" else ("none",))]
+            task = "Choose the function that answers the request, or none."
+            said = await self._answer_in(
+                {"type": "object", "properties": {"function": {"enum": names}},
+                 "required": ["function"]},
+                body, f"You can use these functions:\n{_listed(offered.values())}\n{task}", spent,
+            )  # fmt: skip
+            name = str(said.get("function"))
+        function = offered.get(name)
+        if function is None:
+            return None
+        schema = function.get("parameters") or {"type": "object"}
+        task = f"Give the arguments of the function for the request:\n{_listed([function])}"
+        arguments = json.dumps(await self._answer_in(schema, body, task, spent), ensure_ascii=False)
+        called = f"{name}\n{arguments}\n{json.dumps(body.get('messages'), default=str)}"
+        call_id = "call_" + hashlib.sha256(called.encode()).hexdigest()[:24]
+        call = {
+            "id": call_id,
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        usage = Usage(
+            sum(one.prompt_tokens for one in spent), sum(one.completion_tokens for one in spent)
+        )
+        return Reply((), usage, self.name, (call,))
+
+    async def _answer_in(
+        self, schema: Mapping[str, Any], body: Mapping[str, Any], task: str, spent: list[Usage]
+    ) -> dict[str, Any]:
+        """What the model says to ``task`` about the conversation, in the form of a JSON schema."""
+        turns = [m for m in body.get("messages") or () if m.get("role") != "system"]
+        asked = self._request(
+            {
+                **body,
+                "messages": [{"role": "system", "content": task}, *turns],
+                "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+            },
+            "chat",
+        )
+        reply = await self._opened.reply(asked, "chat")
+        spent.append(reply.usage)
+        try:
+            said = json.loads(reply.text)
+        except ValueError:
+            # Cut by max_tokens: what there is of it is not JSON.
+            return {}
+        return said if isinstance(said, dict) else {}
+
+
+def _offered(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The functions that a request lets the model call now: none once a function has answered."""
+    messages = body.get("messages") or ()
+    if body.get("tool_choice") == "none" or (messages and messages[-1].get("role") == "tool"):
+        return []
+    functions = [
+        tool.get("function") or {}
+        for tool in body.get("tools") or ()
+        if isinstance(tool, Mapping) and tool.get("type") == "function"
+    ]
+    return [one for one in functions if isinstance(one.get("name"), str) and one["name"]]
+
+
+def _listed(functions: Any) -> str:
+    """Functions as a model reads them, one a line."""
+    return "\n".join(
+        f"- {one['name']}: {one.get('description') or ''} Parameters: "
+        f"{json.dumps((one.get('parameters') or {}).get('properties') or {})}"
+        for one in functions
+    )
+
+
+def _or(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
+
+
+def _serve(weights: Weights, key: Secret[str]) -> Any:
+    """llama.cpp's server over these weights, listening on loopback."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(weights.path)
+    parameters.n_ctx = min(CONTEXT, weights.context)
+    parameters.n_parallel = 1
+    parameters.cpuparams.n_threads = THREADS
+    parameters.cpuparams_batch.n_threads = THREADS
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.api_keys = [key.reveal()]
+    parameters.ui = False
+    parameters.warmup = False
+    # Errors alone: prompts are nobody's to log.
+    parameters.verbosity = 1
+    try:
+        return xllamacpp.Server(parameters)
+    except RuntimeError as error:
+        raise SimnetError(
+            f"llama.cpp does not take {weights.path.name}: {error}",
+            hint="It may be of an architecture that this version does not know.",
+        ) from None

@@ -29,6 +29,8 @@ settings.load_profile("untimed")
 # No test reads or writes the ledger, keys and settings of whoever runs it.
 os.environ["OPG_HOME"] = tempfile.mkdtemp(prefix="opg-tests-")
 atexit.register(shutil.rmtree, os.environ["OPG_HOME"], ignore_errors=True)
+# Tests need fixed text: a script answers, whatever weights are on this machine.
+os.environ["OPG_SIMNET_MODEL"] = "scripted"
 
 # A run that a shell started in the background ignores SIGINT, and so would all that it starts;
 # stops are tested here.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from opg_magic.call import naming
-from opg_magic.call.naming import model_for, near_names
+from opg_magic.call.naming import default_model, model_for, near_names
 from opg_magic.errors import ArgumentError, ConfigError
-from opg_magic.network import simnet_client
+from opg_magic.network import simnet_client, simnet_model
 from opg_magic.settings import files, prices
 from opg_magic.settings.config import Settings
+from opg_magic.weights import fetch
 
 
 def settings_of(tmp_path: Path, text: str = "") -> Settings:
@@ -100,19 +100,81 @@ def test_a_notebook_may_ask_for_an_unknown_model_and_make_no_alias(
             settings.set(key, {"a": "{{cell}}"})
 
 
-@pytest.mark.parametrize("state", [{"model": "http://127.0.0.1:1/v1"}, {"model": "scripted"}, None])
+@pytest.fixture
+def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a network, a runtime or weights, and no word of them in the environment."""
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OPG_SIMNET_MODEL", raising=False)
+    monkeypatch.setattr(simnet_model, "find_spec", lambda _: None)
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("forwards", [True, False, None])
 def test_hosts_that_forward_to_a_server_have_its_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any] | None
+    tmp_path: Path, nothing_here: Path, forwards: bool | None
 ) -> None:
-    monkeypatch.setattr(naming, "environment", type("E", (), {"get": staticmethod(lambda _: None)}))
-    monkeypatch.setattr(simnet_client, "status", lambda: state)
-    if state is not None and state["model"] != "scripted":
+    if forwards is not None:
+        flags = ["--upstream", "http://127.0.0.1:1/v1"] if forwards else ["--scripted"]
+        running(flags)
+    if forwards:
         assert model_for("llama3", settings_of(tmp_path)) == "llama3"
         with pytest.raises(ArgumentError):
             model_for("llama3", settings_of(tmp_path), "opengradient")
     else:
         with pytest.raises(ArgumentError):
             model_for("llama3", settings_of(tmp_path))
+
+
+def running(flags: list[str]) -> None:
+    """A state file as a running network leaves it: this very process."""
+    state = {"pid": os.getpid(), "run_id": "r", "answers": flags}
+    simnet_client.state_file().write_text(json.dumps(state))
+
+
+def test_where_a_model_runs_it_is_the_default_unless_one_is_set(
+    tmp_path: Path, nothing_here: Path
+) -> None:
+    assert default_model(settings_of(tmp_path)) == "openai/gpt-5"
+    running(["--model", "/somewhere/SmolLM2-135M-Instruct.Q4_1.gguf"])
+    own = "huggingfacetb/smollm2-135m-instruct"
+    assert default_model(settings_of(tmp_path)) == own
+    assert model_for(None, settings_of(tmp_path)) == own
+    assert default_model(settings_of(tmp_path), "opengradient") == "openai/gpt-5"
+    assert default_model(settings_of(tmp_path, 'model = "openai/o3"')) == "openai/o3"
+    # The kernel's own setting counts, even where it is the default's value.
+    settings = settings_of(tmp_path)
+    settings.set("model", "openai/gpt-5")
+    assert default_model(settings) == "openai/gpt-5"
+
+
+def test_closed_names_and_a_file_of_ones_own_are_known_on_the_simulated_network(
+    tmp_path: Path, nothing_here: Path
+) -> None:
+    running(["--model", "/somewhere/My Model.gguf"])
+    settings = settings_of(tmp_path)
+    assert default_model(settings) == "local/my-model"
+    for name in ("local/my-model", "openai/gpt-5", "huggingfacetb/smollm2-135m-instruct"):
+        assert model_for(name, settings) == name
+    with pytest.raises(ArgumentError):
+        model_for("local/my-model", settings, "opengradient")
+
+
+def test_weights_that_are_here_are_the_default_before_the_network_runs(
+    tmp_path: Path, nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = nothing_here / "weights"
+    folder.mkdir(parents=True)
+    with (folder / fetch.SMOLLM2.file_name).open("wb") as file:
+        file.truncate(fetch.SMOLLM2.size)
+    assert default_model(settings_of(tmp_path)) == "openai/gpt-5"  # nothing runs it
+    monkeypatch.setattr(simnet_model, "find_spec", lambda _: object())
+    assert default_model(settings_of(tmp_path)) == fetch.SMOLLM2.model
+    monkeypatch.setenv("OPG_SIMNET_MODEL", "scripted")
+    assert default_model(settings_of(tmp_path)) == "openai/gpt-5"
+    monkeypatch.setenv("OPG_SIMNET_MODEL", "/elsewhere/other.gguf")
+    assert default_model(settings_of(tmp_path)) == "local/other"
+    monkeypatch.setenv("OPG_SIMNET_UPSTREAM", "http://127.0.0.1:1")
+    assert default_model(settings_of(tmp_path)) == "openai/gpt-5"
 
 
 def test_an_alias_stands_for_its_model(tmp_path: Path) -> None:

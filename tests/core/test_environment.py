@@ -157,6 +157,7 @@ def test_a_servers_kernels_have_its_home_in_whatever_folder_they_work(tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(environment, "_start", environment.Start({"OPG_HOME": "mine"}))
     monkeypatch.setenv("OPG_HOME", "mine")
+    monkeypatch.delenv("OPG_SIMNET_MODEL", raising=False)
     assert environment.changed() == []
     monkeypatch.chdir("notebooks")
     environment.pass_on()

@@ -11,14 +11,16 @@ import opg_magic.simnet
 FOLDER = Path(opg_magic.simnet.__file__).parent
 #: From the ground up: a part imports itself and what stands before it.
 ORDER = (
-    "model", "chain", "contracts", "payment", "settlement", "host", "cheats", "builds", "keys",
+    "model", "chain", "contracts", "payment", "settlement", "host", "cheats", "oblivious", "builds",
+    "keys",
     "heartbeats", "control", "network", "process", "__main__",
 )  # fmt: skip
 #: What of the rest of opg_magic they may use.
 REST = {
     "opg_magic", "opg_magic.errors", "opg_magic.models", "opg_magic.settings",
-    "opg_magic.protocol", "opg_magic.verify", "opg_magic.network.simnet_client",
-    "opg_magic.network.profiles", "opg_magic.display.output",
+    "opg_magic.protocol", "opg_magic.verify", "opg_magic.weights", "opg_magic.network.profiles",
+    "opg_magic.network.simnet_client", "opg_magic.network.simnet_model",
+    "opg_magic.display.output",
 }  # fmt: skip
 
 

@@ -25,8 +25,8 @@ from opg_magic.simnet.host.answering import Answering
 from opg_magic.simnet.host.conduct import Honest
 from opg_magic.simnet.host.identity import Certificate, Signer
 from opg_magic.simnet.host.steps import TOKEN_USD, Steps
+from opg_magic.simnet.host.unsealing import SEALED_PATH, SealingIdentity, Unsealing
 from opg_magic.simnet.model.interface import Model
-from opg_magic.simnet.oblivious.unsealing import SEALED_PATH, SealingIdentity, Unsealing
 from opg_magic.simnet.payment.facilitator import (
     Facilitator,
     PaymentInvalid,

@@ -1,2 +1,5 @@
-"""What answers behind a host: ``interface`` says what that is; the scripted model, another server
-of the user's."""
+"""What answers behind the hosts.
+
+``interface`` says what that is.  ``scripted`` is a script (with ``knowledge``, ``numbers``,
+``instances``, ``tokens``), ``local`` a real model on this machine, ``upstream`` a server of the
+user's."""

@@ -1,1 +1,1 @@
-"""The way through a relay: hosts that unseal, a relay that carries and pays, and lies of either."""
+"""The way to hosts through a relay: it carries, pays, and may lie.  Hosts unseal by themselves."""

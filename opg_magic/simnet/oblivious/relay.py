@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.protocol import ohttp
+from opg_magic.simnet.host.unsealing import SEALED_PATH
 from opg_magic.simnet.oblivious.accounts import Accounts, Refused
 from opg_magic.simnet.oblivious.bending import Carrying
-from opg_magic.simnet.oblivious.unsealing import SEALED_PATH
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web

@@ -1,4 +1,4 @@
-"""What a cell shows beside its receipt, held against what is made anew of the receipt.
+"""What a cell shows beside its receipt, compared with what the receipt itself gives.
 
 Nothing here reads HTML or Markdown: a display's texts are compared with those of
 :mod:`opg_magic.receipt.face`, byte for byte.  Where that cannot be (a display of another version, a

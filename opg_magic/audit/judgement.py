@@ -351,7 +351,7 @@ def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
 
 
 def _each_once(places: list[_Place]) -> Iterator[_Place]:
-    """Copies once.  One whose stated digest is not its own is no copy of anything."""
+    """Each copy once.  One whose stated digest is not its own is not a copy of anything."""
     seen = set()
     for place in places:
         digest = place.receipt.computed_digest
@@ -368,14 +368,14 @@ def _is_whole(receipt: Receipt) -> bool:
 def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            # What is no file says nothing of its size, and may never end.
+            # A device or a pipe does not tell its size, and may never end.
             raw = file.read(MAX_FILE_BYTES + 1) if path.stat().st_size <= MAX_FILE_BYTES else b""
             longer = len(raw) > MAX_FILE_BYTES or path.stat().st_size > MAX_FILE_BYTES
     except OSError as error:
         raise UnreadableReceipt(f"The file cannot be read: {error.strerror or error}.") from None
     if longer:
         raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
-    # A byte order mark says nothing here, and is no part of JSON.
+    # A byte order mark says nothing here, and is not part of JSON.
     return raw.removeprefix(codecs.BOM_UTF8)
 
 

@@ -95,7 +95,7 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
     """What sets this cell apart from the call that the receipt answers; nothing if it is that call
     to the letter.
 
-    Where the cell is no call, all that can be said is that it was not compared: that is said,
+    If the cell is not a call, all that can be said is that it was not compared: that is said,
     whatever it holds."""
     cell = read_source(source)
     request = receipt.document["request"]
@@ -269,7 +269,7 @@ def _hashes(source: str, head: grammar.Head, sent: str | None) -> Iterator[str]:
     """What a call's source may have come to.
 
     Older versions took a call under ``%%time`` from its ``%%opg`` line on; and tools take white
-    space off a cell's end, which is no part of what is compared of a prompt: it is put back from
+    space off a cell's end, which is not compared in a prompt: it is put back from
     what was sent."""
     whole = grammar.newlines(source)
     for above in (whole[: len(whole) - len(head.body)], f"%%opg {head.line}\n"):

@@ -84,20 +84,22 @@ class Summary:
         }
 
     def lines(self) -> Iterator[str]:
-        """For a person, a line each."""
+        """For a person, one fact per line."""
         for label, number in self.verdicts.most_common():
             yield f"{number:8}  {label}"
         yield f"{len(self.failed_when_made):8}  failed when made, as the receipt itself says"
         yield f"{len(self.altered):8}  altered, or failing although recorded otherwise"
         yield ""
         first, last = (moment[:16].replace("T", " ") for moment in self.period or ("", ""))
-        yield f"Period   {first} to {last} UTC"
+        yield f"Period   {first} to {last} UTC, by the receipts"
         yield f"Hosts    {_most(self.hosts)}"
         yield f"Models   {_most(self.models)}"
         for one in self.sums:
+            settled = f"settled {one.settled} ({calls(one.settled_calls)})"
+            if not one.settled_calls:
+                settled = "no settlement recorded"
             yield (
-                f"Cost     claimed by hosts {one.claimed} ({calls(one.claimed_calls)}), settled "
-                f"{one.settled} ({calls(one.settled_calls)})"
+                f"Cost     claimed by hosts {one.claimed} ({calls(one.claimed_calls)}), {settled}"
             )
         yield ""
         yield from self._table()

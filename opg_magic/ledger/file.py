@@ -6,7 +6,7 @@ SQLite's own locks are of that kind: once they are gone, the next process to clo
 the write-ahead log (``-wal``) away, and what this process writes from then on goes into a deleted
 file.  So, while a connection is open, nothing here opens the file, its ``-wal`` or its ``-shm``:
 permissions are set by path, and everything is read through SQLite.  Where other code in the process
-did it all the same, the next use notices that the log is another one, and begins anew."""
+did it anyway, the next use notices that the log is another one, and starts again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger as a DataFrame: one row a call, typed the same whether there are rows or not.
+"""The ledger as a DataFrame: one row per call, typed the same whether there are rows or not.
 
 Base units are exact Python integers (dtype ``object``): a sum of 64-bit integers overflows silently
 at 9.2 whole tokens of 18 decimals.  ``cost_opg``, ``settled_opg`` and ``cost_usd`` are floats for
@@ -47,7 +47,8 @@ def receipts(
     columns: str = "default",
     include_withheld: bool = False,
 ) -> pd.DataFrame:
-    """One row a call, oldest first, failed and interrupted calls included; nothing is ever cut off.
+    """Return one row per call, oldest first, failed and interrupted calls included, nothing cut
+    off.
 
     ``since`` ≤ time < ``until``: a datetime, a date, or ISO 8601 text; without a zone it is UTC,
     and a bare date as ``until`` includes that day.  ``today``, ``yesterday``, ``3 days ago`` and

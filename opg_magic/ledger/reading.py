@@ -94,7 +94,7 @@ class LedgerReading(LedgerAccess):
         typed = repr(short(id_or_prefix.strip()))
         if not prefix or not prefix.isalnum() or not prefix.isascii():
             raise LedgerError(
-                f"{typed} is no receipt ID: one is ten letters and digits.",
+                f"{typed} is not a receipt ID. An ID has ten letters and digits.",
                 hint="List IDs: %opg receipts",
             )
         self._take_in()

@@ -207,7 +207,7 @@ class _Tables:
                 self._done.spoilt.add(key)
                 return
             self._done.receipts[source].add(key)
-        # A number in the table is given anew.
+        # Rows get new numbers in the table.
         values = tuple(None if name == "seq" else value for name, value in named.items())
         if self.keyed[table].setdefault(key, values) != values:
             self._done.twice.add(key)

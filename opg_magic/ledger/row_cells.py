@@ -30,7 +30,7 @@ def table_cells(row: LedgerRow, *, audit: bool = False) -> dict[str, Any]:
             if audit:
                 cells.update(_for_audit(row.document))
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-            damage = "its document is no receipt"
+            damage = "its document is not a receipt"
     if damage is not None:
         # Nothing else is shown of what may be anything.
         cells.update(

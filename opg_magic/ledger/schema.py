@@ -111,7 +111,7 @@ KEYS = {
 
 
 def prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables that are not there yet; raises LedgerError for a file that is no ledger, or a
+    """Make the missing tables; raises LedgerError for a file that is not a ledger, or for a
     newer one."""
     if version(db, path) == SCHEMA_VERSION:
         return

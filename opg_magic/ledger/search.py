@@ -67,7 +67,7 @@ def candidates(ledger: LedgerReading, terms: Sequence[str]) -> Collection[int] |
         try:
             return _found(path, ledger, usable)
         except sqlite3.OperationalError as error:
-            # Locked or not writable is no damage, and another kernel may be using it.
+            # Locked or not writable does not mean damaged, and another kernel may be using it.
             if "malformed" not in str(error) and "no such" not in str(error):
                 return None
         except (sqlite3.DatabaseError, _DoesNotFit):

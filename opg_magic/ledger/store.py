@@ -298,8 +298,8 @@ class Ledger(LedgerReading):
         """Keep what was paid for and could not be saved, in a file beside the ledger; returns why,
         and where it is.
 
-        It goes in by itself as soon as the ledger can be written again.  Where not even that file
-        can be written, this object holds the receipt."""
+        It is added automatically as soon as the ledger can be written again.  If not even that
+        file can be written, this object holds the receipt."""
         why = problem.message.rstrip(".")
         try:
             path = self._write_aside(f"{receipt.id}.json", receipt.to_json())

@@ -129,7 +129,7 @@ def _compare(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     try:
         wanted = columns_of(document)
     except (KeyError, TypeError, AttributeError):
-        raise Damaged("its document is no receipt") from None
+        raise Damaged("its document is not a receipt") from None
     for name, value in wanted.items():
         if row[name] != value:
             raise Damaged(f"its column {name} is not what its document says")

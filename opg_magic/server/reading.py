@@ -217,7 +217,7 @@ class Reading:
 
 
 def _reader() -> LedgerReader:
-    """The ledger, opened anew: the file may have been put away and another begun since."""
+    """The ledger, opened each time: the file may have been replaced since."""
     from opg_magic.ledger.pages import LedgerReader
     from opg_magic.settings import paths
 
@@ -227,7 +227,7 @@ def _reader() -> LedgerReader:
 def _settings() -> Settings:
     from opg_magic.settings.config import Settings
 
-    # Read anew each time: the file may have changed, and this server may live for weeks.
+    # Read each time: the file may have changed, and this server may live for weeks.
     return Settings()
 
 

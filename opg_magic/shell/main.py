@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler: Handler = options.handler
     try:
         code = handler(options)
-        # Here, not while Python ends: a pager that was closed is no traceback.
+        # Here, not while Python ends: a closed pager must not end in a traceback.
         if sys.stdout is not None:
             sys.stdout.flush()
         return code

@@ -211,8 +211,8 @@ def counts(hosts: int, quorum: int | None) -> tuple[int, int]:
     if not 2 <= hosts <= MAX_HOSTS or not 1 <= wanted <= hosts:
         many, most = arguments.shown(hosts), arguments.shown(wanted)
         raise errors.ConfigError(
-            f"{many} host{'s' * (hosts != 1)} and a quorum of {most} make no agreement",
-            hint=f"Use 2 to {MAX_HOSTS} hosts, and a quorum of at most as many.",
+            f"--hosts must be 2 to {MAX_HOSTS}, and --quorum 1 to --hosts. Got {many} and {most}.",
+            hint="Nothing was sent.",
         )
     return hosts, wanted
 

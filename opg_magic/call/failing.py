@@ -36,9 +36,9 @@ def failure_of(
         and problem.code in ("timeout", "interrupted")
     ):
         return errors.CallFailed(
-            f"payment unknown: {problem.message}. The host may have taken up to {cap} for it.",
-            hint="It is not paid again by itself. The sum stays reserved until the chain shows "
-            "what was taken.",
+            f"payment unknown: {problem.message}. The host may have charged up to {cap}.",
+            hint="The call was not retried, and its cap stays reserved. Look the charge up: %opg "
+            "reconcile",
             **known,
         )
     if problem is not None and problem.code in ("host-failure", "http-status"):

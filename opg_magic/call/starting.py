@@ -27,7 +27,7 @@ def start(
     from opg_magic.verify.policy import combine, policy
 
     if prompt.messages is None and not prompt.text.strip():
-        raise errors.PromptError("the prompt is empty; nothing was sent")
+        raise errors.PromptError("The prompt is empty. Nothing was sent.")
     notes = _settlement_notes(prompt, network)
     body = request_body.build_body(prompt)
     if len(body) > MAX_REQUEST_BYTES:
@@ -63,9 +63,8 @@ def _settlement_notes(prompt: Prompt, network: Network) -> list[str]:
         return []
     if network.settlement_relay is None:
         raise errors.ConfigError(
-            f"no settlement relay of {network.title} is known, so nothing could be put on record "
-            f"there",
-            hint="Name it in your own settings (settlement_relay), or leave --settle out.",
+            f"--settle batch needs a settlement relay for {network.title}. Nothing was sent.",
+            hint="Set settlement_relay in your own settings, or leave --settle out.",
         )
     return [
         "its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash"

@@ -71,7 +71,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
             Basis.PROVEN,
             "The answer shown is not the answer that was signed.",
             "other-output",
-            f"the answer hashes to {digest.hex()}, signed is {fields.output_hash.hex()}",
+            "the text received is not the text that the host signed",
             output_hash=digest.hex(),
         )
     reading = "text" if response.tool_calls is None else "tool_calls"

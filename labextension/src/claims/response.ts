@@ -48,7 +48,7 @@ export function check(evidence: Evidence): Claim {
       'proven',
       'The answer shown is not the answer that was signed.',
       'other-output',
-      `the answer hashes to ${toHex(digest)}, signed is ${toHex(fields.outputHash)}`,
+      'the text received is not the text that the host signed',
       { output_hash: toHex(digest) }
     );
   }

@@ -119,8 +119,9 @@ def settled_bundle(
     from opg_magic.receipt.document import MIME_TYPE
 
     starts = face.beginnings(receipt, show=show_text)
+    rule = face.rule(receipt, face.FREE, show=show_text)
     return {
-        "text/plain": f"{starts['text/plain']}{face.rule(receipt, face.FREE, show=show_text)}\n{plain.card(it)}",
+        "text/plain": f"{starts['text/plain']}{rule}\n{plain.card(it)}",
         "text/markdown": starts["text/markdown"] + _card_markdown(it),
         "text/html": f"{starts['text/html']}{html.card(it)}</div>",
         MIME_TYPE: receipt.document,

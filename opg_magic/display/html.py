@@ -13,7 +13,10 @@ from opg_magic.display.style import BORDER, FAINT, MONO, PLAIN_TONES, TEXT, TINT
 from opg_magic.models.plain_text import inert
 
 _PLAIN = "background:transparent;border:0"
-_CELL = "border:0;background:transparent;vertical-align:top;text-align:left;white-space:normal;line-height:1.45"
+_CELL = (
+    "border:0;background:transparent;vertical-align:top;text-align:left;"
+    "white-space:normal;line-height:1.45"
+)
 
 
 def box(tone: Tone) -> str:

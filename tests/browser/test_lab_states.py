@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
 from support import signing
-from support.lab_page import UI, Eyes, Lab, put, read, run, write
+from support.lab_page import UI, Eyes, Lab, cell, put, read, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
 
@@ -189,11 +189,10 @@ def test_in_an_output_widget_a_call_shows_its_end(eyes: Eyes, lab: Lab) -> None:
     eyes.open(lab, "widget.ipynb")
     for index in range(3):
         run(eyes, index)
-    eyes.page.locator(f".jp-OutputArea-output {CARD}").nth(1).wait_for(timeout=60_000)
-    inside = eyes.page.locator(f".jupyter-widgets {CARD}")
-    inside.wait_for()
-    expect(inside).to_contain_text("All 7 checks pass", use_inner_text=True)
-    assert "begun " not in eyes.page.locator(".jupyter-widgets").first.inner_text()
+    eyes.page.locator(CARD).nth(1).wait_for()
+    inside = cell(eyes, 1)
+    expect(inside.locator(CARD)).to_contain_text("All 7 checks pass", use_inner_text=True)
+    assert "begun " not in inside.locator(".jp-Cell-outputWrapper").inner_text()
     eyes.page.evaluate(
         """() => {
             const { content } = window.jupyterapp.shell.currentWidget;

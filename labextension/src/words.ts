@@ -199,7 +199,7 @@ export function headline(judged: IJudged): IHeadline {
     return make('bad', failedWords(receipt, verdict), '✗ failed');
   }
   if (isWithheld(judged) && hasFailed(judged)) {
-    return make('bad', '✗ Failed: answer withheld', '✗ failed');
+    return make('bad', '✗ Failed: the answer is withheld', '✗ failed');
   }
   if (hasFailed(judged)) {
     return make('bad', '✗ The notebook differs; what stands here is what was signed', '✗ differs');
@@ -245,12 +245,12 @@ function failedNames(verdict: Verdict): ClaimName[] {
   return CLAIM_NAMES.filter(name => verdict.claims[name].status === 'failed');
 }
 
-/** `All 7 checks pass`: of those that apply and are not open. */
+/** `All 7 checks pass`: of those that apply and are not open. Where one is missing, nobody required it. */
 function counted({ claims }: Verdict): string {
   const statuses = Object.values(claims).map(claim => claim.status);
   const passed = statuses.filter(status => status === 'passed').length;
   const total = passed + statuses.filter(status => status === 'failed' || status === 'missing').length;
-  return passed === total ? `All ${total} checks pass` : `${passed} of ${total} checks pass`;
+  return `All ${passed} ${passed === total ? '' : 'required '}checks pass`;
 }
 
 /** Several hosts, where they were compared. */

@@ -243,3 +243,13 @@ def trusting(lab: Lab) -> Iterator[None]:
     )
     yield
     settings.unlink()
+
+
+@pytest.fixture
+def knows_root(lab: Lab) -> Iterator[Path]:
+    """A reader who knows this simulated network's root, and has pinned nothing."""
+    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"simulatedRoots": [signing.authority().root_sha256]}))
+    yield settings
+    settings.unlink()

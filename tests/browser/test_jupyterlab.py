@@ -54,7 +54,7 @@ def test_executed_quickstart_shows_its_cards(
     summary = card.locator("summary").inner_text()
     assert "VERIFIED" not in summary.upper().replace("UNVERIFIED", "")
     card.locator("summary").click()
-    expect(card).to_contain_text("Not proven", use_inner_text=True)
+    expect(card).to_contain_text("Not known", use_inner_text=True)
     opened = card.inner_text()
     for claim in (
         "request",

@@ -283,8 +283,8 @@ def test_an_rpc_that_lies(
         rpcs(lab, *([honest] if beside_an_honest_one else []), liar),
     ):
         eyes.command("opg-magic:show-panel")
-        eyes.page.get_by_role("button", name="Ask the registry").click()
-        eyes.page.get_by_role("button", name="Ask the registry").and_(
+        eyes.page.locator(".opg-Panel").get_by_role("button", name="Ask the registry").click()
+        eyes.page.locator(".opg-Panel").get_by_role("button", name="Ask the registry").and_(
             eyes.page.locator(":enabled")
         ).wait_for()
         card.locator("b.opg-headline", has_text=headline).wait_for()
@@ -301,7 +301,7 @@ def test_an_rpc_that_lies(
             judged(eyes.page, "1 failed · registry asked: 1")
             eyes.screenshot("registry-denied-light.png")
     # Asked again, of honest ones: a lie is not remembered.
-    eyes.page.get_by_role("button", name="Ask the registry").click()
+    eyes.page.locator(".opg-Panel").get_by_role("button", name="Ask the registry").click()
     card.get_by_text("registry asked live").wait_for()
 
 
@@ -507,13 +507,13 @@ def test_names_and_roles(
         "button", name="AI answers in this notebook, as this browser found them"
     )
     expect(mark).to_have_attribute("aria-label", re.compile("1 failed"))
-    expect(page.get_by_role("note", name="Failed: answer withheld")).to_have_count(1)
-    expect(page.get_by_role("note", name="All 7 checks pass")).to_have_count(2)
-    failed = page.get_by_role("region", name="Failed: answer withheld")
+    expect(page.get_by_role("note", name="Not what the host signed")).to_have_count(1)
+    expect(page.get_by_role("note", name="All 7 required checks pass")).to_have_count(2)
+    failed = page.get_by_role("region", name="Not what the host signed")
     expect(failed).to_have_count(1)
     table = failed.get_by_role("table", name="What was checked")
-    expect(table.get_by_role("row", name="response FAILED")).to_have_count(1)
-    good = page.get_by_role("region", name="All 7 checks pass").first
+    expect(table.get_by_role("row", name="response failed")).to_have_count(1)
+    good = page.get_by_role("region", name="All 7 required checks pass").first
     summary = good.locator("summary").first
     # Who comes by keyboard is shown where they are; a click before shows nothing.
     page.keyboard.press("Tab")
@@ -773,7 +773,7 @@ def test_pins_are_those_of_the_reader(eyes: Eyes, lab: Lab, answers: nbformat.No
             "checkbox"
         ).check()
         accept.click()
-        page.locator(".opg-headline", has_text="All 7 checks pass").nth(2).wait_for()
+        page.locator(".opg-headline", has_text="All 7 required checks pass").nth(2).wait_for()
         assert signing.PCR_HASH in settings.read_text()
         assert "5c5c" not in settings.read_text()
     finally:

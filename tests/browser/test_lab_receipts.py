@@ -85,7 +85,7 @@ def test_one_altered_character_turns_its_mark_red(
     failed = page.locator(".opg-receipt[data-opg-tone=bad]")
     expect(failed).to_have_count(1)
     assert "seaIed" not in failed.inner_text()
-    expect(failed).to_contain_text("✗ Failed: answer withheld", use_inner_text=True)
+    expect(failed).to_contain_text("✗ Not what the host signed", use_inner_text=True)
     assert failed.locator("tr[data-status=failed]").get_attribute("data-claim") == "response"
     assert page.locator(".opg-badge.opg-tone-bad").inner_text().startswith("✗ failed")
     expect(page.locator(".opg-edited")).to_contain_text(
@@ -113,7 +113,7 @@ def test_reader_who_pinned_the_code(
     eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode, trusting: None
 ) -> None:
     page = read(eyes.page, lab, put(lab, answers, "pinned.ipynb"))
-    page.locator(".opg-headline", has_text="✓ All 7 checks pass").first.wait_for()
+    page.locator(".opg-headline", has_text="✓ All 7 required checks pass").first.wait_for()
     assert page.locator(".opg-tag").count() == page.locator(".opg-headline").count()
     for theme, word in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
         eyes.theme(theme)
@@ -310,7 +310,7 @@ def test_registry_asked_by_the_reader(
     read(page, lab, put(lab, answers, f"asked-{agrees}.ipynb"))
     assert asked == []
     eyes.command("opg-magic:show-panel")
-    page.get_by_role("button", name="Ask the registry").click()
+    page.locator(".opg-Panel").get_by_role("button", name="Ask the registry").click()
     page.wait_for_function(
         "() => document.querySelector('.opg-mark').title.includes('registry asked: 4')"
     )

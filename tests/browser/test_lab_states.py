@@ -3,7 +3,6 @@ of all of them, light and dark, are in ``build/ui/state-*.png``."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from support import lab_notebooks as notebooks
-from support import signing
 from support.lab_page import UI, Eyes, Lab, cell, put, read, run, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("browser")]
@@ -91,7 +89,7 @@ def test_yours_just_now_is_a_success(eyes: Eyes, lab: Lab) -> None:
     pictures(eyes, outputs.nth(1), "hosts-open")
 
 
-def test_a_stranger_sees_what_was_proven_here(eyes: Eyes, lab: Lab) -> None:
+def test_a_stranger_sees_what_was_proven_here(eyes: Eyes, lab: Lab, knows_root: Path) -> None:
     """And what is not: on whose word it rests, and how to ask."""
     calls = [
         notebooks.call("Is 561 prime?", "No: 561 = 3 · 11 · 17."),
@@ -104,9 +102,6 @@ def test_a_stranger_sees_what_was_proven_here(eyes: Eyes, lab: Lab) -> None:
             ),
         ),
     ]
-    settings = Path(lab.env["JUPYTERLAB_SETTINGS_DIR"]) / "opg-magic" / "plugin.jupyterlab-settings"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps({"simulatedRoots": [signing.authority().root_sha256]}))
     made = notebooks.tampered(notebooks.notebook(calls), 2)
     page = read(eyes.page, lab, put(lab, made, "stranger.ipynb"))
     stranger, altered, failed = (page.locator(CARD).nth(index) for index in range(3))

@@ -26,7 +26,8 @@ export SKIP_JUPYTER_BUILDER := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/ (build/demo-2/ beside another run)
+demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/ (the first time fetches a model: 127 MB)
+	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
@@ -34,6 +35,7 @@ test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 1
 	@scripts/need_apt.sh node nodejs
 	@scripts/need_apt.sh npm npm
 	@scripts/need_anvil.sh .venvs/npm-anvil
+	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/test.py
 
 check: $(VENV)/.stamp-test ## style, types and the quick tests, for while one edits (PYTEST_ARGS="-k ledger" for a part of them)
@@ -58,6 +60,7 @@ format: $(VENV)/.stamp-test ## put the code into its form
 
 lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simulated network
 	@$(BIN)/python scripts/labextension.py --quick --optional
+	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/lab.py
 
 bench: $(VENV)/.stamp-test .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json

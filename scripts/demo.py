@@ -14,11 +14,13 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import weights
 from run_notebook import NotebookWentWrong, environment, run
 
 from opg_magic.settings.environment import start_from
 
 ROOT = Path(__file__).resolve().parent.parent
+SMALL = f"a real model that answers ({weights.fetch.SMOLLM2.title}: small, and often wrong)."
 NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb")
 
 
@@ -70,7 +72,7 @@ def main() -> int:
 
 def demonstrate(out: Path) -> int:
     home = out / "home"
-    env = environment(home, out / "scratch")
+    env = environment(home, out / "scratch") | {"OPG_SIMNET_MODEL": weights.model()}
     os.environ.clear()
     os.environ.update(env)
     start_from(env)
@@ -82,7 +84,7 @@ def demonstrate(out: Path) -> int:
     began = time.monotonic()
     say(
         "The demonstration runs on a simulated network of this machine: three hosts, two chains, "
-        "scripted answers."
+        + ("a script that answers." if weights.model() == "scripted" else SMALL)
     )
     try:
         for name in NOTEBOOKS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("simnet", "parquet", "excel", "lab", "demo")
+EXTRAS = ("simnet", "local", "parquet", "excel", "lab", "demo")
 #: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version.
 _DECLARED = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?"

@@ -11,6 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import weights
+
 ROOT = Path(__file__).resolve().parent.parent
 LAB = ROOT / "build" / "lab"
 
@@ -24,6 +26,7 @@ def main() -> None:
         else:
             shutil.copyfile(source, target)
     os.environ.setdefault("OPG_HOME", str(LAB / "home"))
+    os.environ.setdefault("OPG_SIMNET_MODEL", weights.model())
     # `!opg` in a cell means the command beside this Python.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]

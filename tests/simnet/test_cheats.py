@@ -8,6 +8,7 @@ import base64
 import json
 import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -376,6 +377,16 @@ def test_one_mode_is_made_by_its_name() -> None:
     assert make("hang").mode == "hang"
     with pytest.raises(SimnetError, match="hang"):
         make("hangs")
+
+
+def test_every_mode_is_played_by_a_test() -> None:
+    tests = Path(__file__).resolve().parents[1]
+    written = "".join(
+        path.read_text("utf-8")
+        for folder in ("simnet", "engine", "wallet", "hosts", "backends", "examples")
+        for path in (tests / folder).rglob("*.py")
+    )
+    assert [mode for mode in MODES if f'"{mode}"' not in written] == []
 
 
 async def test_a_cheat_of_one_host_leaves_the_others_honest(honest_simnet: RunningSimnet) -> None:

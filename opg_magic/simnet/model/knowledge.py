@@ -85,6 +85,12 @@ _KNOWLEDGE: tuple[tuple[str, str], ...] = (
         "machines keep alike, so "
         "that the past cannot be changed unnoticed.",
     ),
+    (
+        r"\bsky\b.*\bblue\b",
+        "Molecules of air scatter short waves of light far more than long ones. So blue light "
+        "reaches the eye from all over the sky, and the rest comes straight from the sun.",
+    ),
+    (r"\bhow many days\b.*\bweek\b", "A week has 7 days."),
     (r"\bcapital\b.*\bfrance\b", "The capital of France is Paris."),
     (r"\bcapital\b.*\bgermany\b", "The capital of Germany is Berlin."),
     (r"\bcapital\b.*\bitaly\b", "The capital of Italy is Rome."),

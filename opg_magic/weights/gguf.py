@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opg_magic.errors import WeightsError
@@ -38,6 +38,17 @@ _TEMPLATE = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where one tensor's data is in the file: ``begin`` and ``size`` in bytes, ``kind`` by ggml.h.
+    ``size`` is 0 for a kind that is not known here."""
+
+    name: str
+    kind: int
+    begin: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What a GGUF file says of itself.
 
@@ -50,7 +61,7 @@ class Header:
     tokenizer_sha256: str
     template_sha256: str | None
     template: str | None
-    tensors: int
+    tensors: tuple[Tensor, ...]
     context: int
 
 
@@ -127,7 +138,7 @@ def _read(reader: _Reader, name: str) -> Header:
         metadata[key] = reader.value(int(reader.take("I")))
         if key.startswith("tokenizer.") and key != _TEMPLATE:
             tokenizer.update(reader.data[start : reader.at])
-    _check_size(reader, tensors, metadata, name)
+    listed = _tensors(reader, tensors, metadata, name)
     architecture = str(metadata.get("general.architecture", ""))
     template = metadata.get(_TEMPLATE)
     context = metadata.get(f"{architecture}.context_length")
@@ -139,29 +150,32 @@ def _read(reader: _Reader, name: str) -> Header:
         if isinstance(template, str)
         else None,
         template=template if isinstance(template, str) else None,
-        tensors=tensors,
+        tensors=listed,
         context=context if isinstance(context, int) else 0,
     )
 
 
-def _check_size(reader: _Reader, tensors: int, metadata: dict[str, object], name: str) -> None:
-    if tensors == 0:
+def _tensors(
+    reader: _Reader, count: int, metadata: dict[str, object], name: str
+) -> tuple[Tensor, ...]:
+    """Where every tensor is; WeightsError if the file ends before one does."""
+    if count == 0:
         raise WeightsError(f"{name} has no tensors: it is a vocabulary, not a model.")
-    end = 0
-    for _ in range(tensors):
-        reader.text()
-        values = 1
+    found: list[Tensor] = []
+    for _ in range(count):
+        title, values = reader.text(), 1
         dimensions = int(reader.take("I"))
         if dimensions > 8:
             raise WeightsError("The file is not a sound GGUF: its header names absurd sizes.")
         for _ in range(dimensions):
             values *= int(reader.take("Q"))
-        block, size = _BLOCKS.get(int(reader.take("I")), (1, 0))
-        end = max(end, int(reader.take("Q")) + values // block * size)
+        kind = int(reader.take("I"))
+        block, size = _BLOCKS.get(kind, (1, 0))
+        found.append(Tensor(title, kind, int(reader.take("Q")), values // block * size))
     alignment = metadata.get("general.alignment", 32)
     step = alignment if isinstance(alignment, int) and alignment > 0 else 32
     start = -(-reader.at // step) * step
-    if start + end > len(reader.data):
-        raise WeightsError(
-            f"{name} is cut: {len(reader.data):,} of {start + end:,} bytes are here."
-        )
+    end = start + max(one.begin + one.size for one in found)
+    if end > len(reader.data):
+        raise WeightsError(f"{name} is cut: {len(reader.data):,} of {end:,} bytes are here.")
+    return tuple(replace(one, begin=start + one.begin) for one in found)

@@ -17,7 +17,6 @@ from support.signing import as_aws
 
 from opg_magic.errors import WeightsError
 from opg_magic.models import Basis, Claim, Status
-from opg_magic.settings import environment
 from opg_magic.verify import judge
 from opg_magic.weights import fetch, llama, runner, store, template
 from opg_magic.weights.check import Checker
@@ -27,8 +26,8 @@ PROMPT = "Write three facts about honey bees."
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path) -> None:
-    environment.start_from({"OPG_HOME": str(tmp_path / "home")})
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import pytest
 from support.ggufs import file, written
 
 from opg_magic.errors import ConfigError, WeightsError
-from opg_magic.settings import environment, paths
+from opg_magic.settings import paths
 from opg_magic.shell.main import main
 from opg_magic.weights import fetch, store
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path) -> Path:
-    environment.start_from({"OPG_HOME": str(tmp_path / "home")})
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 

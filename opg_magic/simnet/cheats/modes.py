@@ -14,6 +14,7 @@ from opg_magic.simnet.cheats import (
     settlement,
     signing,
     streams,
+    weights,
 )
 from opg_magic.simnet.host.conduct import Honest
 
@@ -32,7 +33,7 @@ def _modes(module: ModuleType) -> dict[str, type[Honest]]:
 #: Mode to class, in the order in which ``opg simnet cheats`` lists them.
 MODES: dict[str, type[Honest]] = {
     mode: each
-    for module in (signing, streams, payment, settlement, connection, attestation, faults)
+    for module in (signing, weights, streams, payment, settlement, connection, attestation, faults)
     for mode, each in _modes(module).items()
 }
 

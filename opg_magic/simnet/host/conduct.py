@@ -100,6 +100,8 @@ class Honest:
     certificate: ClassVar[Literal["registered", "foreign", "issued"]] = "registered"
     #: Seconds to wait before each token, beside the model's own pace.
     pause: ClassVar[float] = 0.0
+    #: Whose weights answer: the model's own, or others under its name.
+    weights: ClassVar[Literal["own", "another", "coarser"]] = "own"
     #: Whether sessions are honoured.
     keeps_sessions: ClassVar[bool] = True
     #: Whether the model provider, the facilitator, and the gateway behind its TLS front can be
@@ -128,6 +130,10 @@ class Honest:
     def attestation(self, host: Enclave, nonce: bytes) -> bytes | None:
         """The attestation document; None: there is none to be had."""
         return host.attest(nonce)
+
+    def asked(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The request as the model gets it, whatever is signed."""
+        return body
 
     def reply(self, reply: Reply) -> Reply:
         """What the model said, before it is signed."""

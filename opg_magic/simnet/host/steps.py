@@ -65,7 +65,12 @@ class Steps:
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
         """What the model says.  Raises ModelDown if it cannot be reached."""
         self.reach_provider()
-        return await self.model.reply(body, kind)
+        return await (await self.answering()).reply(self.cheat.asked(body), kind)
+
+    async def answering(self) -> Model:
+        """The model that answers now.  Raises ModelDown where there are no such weights."""
+        how = self.cheat.weights
+        return self.model if how == "own" else await self.model.swapped(how)
 
     def reach_provider(self) -> None:
         """Raise ModelDown where the provider behind the host is down."""

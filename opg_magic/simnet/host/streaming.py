@@ -138,12 +138,13 @@ async def _deltas(steps: Steps, body: Mapping[str, Any]) -> AsyncIterator[Delta]
     cheat = steps.cheat
     steps.reach_provider()
     if type(cheat).reply is not conduct.Honest.reply:
-        reply = cheat.reply(await steps.model.reply(body, "chat"))
+        reply = cheat.reply(await steps.reply(body, "chat"))
         for piece in reply.pieces:
             yield Delta(text=piece, model=reply.model)
         yield Delta(finish_reason=reply.finish_reason, usage=reply.usage, model=reply.model)
         return
-    async for delta in steps.model.stream(body, "chat"):
+    model = await steps.answering()
+    async for delta in model.stream(cheat.asked(body), "chat"):
         await conduct.pause(cheat.pause)
         yield delta
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from opg_magic.models import Kind
 
@@ -92,6 +92,10 @@ class Model(Protocol):
     def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
         """The answer step by step; the last step has a ``finish_reason``.  ModelDown where it
         breaks off."""
+        ...
+
+    async def swapped(self, how: Literal["another", "coarser"]) -> Model:
+        """Other weights under this model's name.  ModelDown where there are none."""
         ...
 
     async def close(self) -> None: ...

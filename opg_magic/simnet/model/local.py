@@ -14,13 +14,15 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from opg_magic.errors import SimnetError
+from opg_magic.errors import SimnetError, WeightsError
 from opg_magic.models import Kind
 from opg_magic.models.secret import Secret
 from opg_magic.network.simnet_model import name_of
-from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, Reply, Usage
+from opg_magic.settings import paths
+from opg_magic.simnet.model import variants
+from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, ModelDown, Reply, Usage
 from opg_magic.simnet.model.upstream import Upstream
 from opg_magic.weights import conversation, fetch, gguf
 
@@ -86,6 +88,8 @@ class LocalModel:
         self.name = weights.model.rpartition("/")[2]
         self._server: Any = None
         self._relay: Upstream | None = None
+        self._swapped: dict[str, LocalModel] = {}
+        self._making = asyncio.Lock()
 
     async def open(self) -> None:
         """Load the weights.  Raises SimnetError if llama.cpp does not take them."""
@@ -93,8 +97,27 @@ class LocalModel:
         self._server = await asyncio.to_thread(_serve, self.weights, key)
         self._relay = Upstream(str(self._server.listening_address), key=key)
 
+    async def swapped(self, how: Literal["another", "coarser"]) -> LocalModel:
+        """Other weights under this name, made of these and loaded when they are first asked for."""
+        async with self._making:
+            if how not in self._swapped:
+                path = paths.simnet_dir() / f"{self.weights.sha256[:16]}-{how}.gguf"
+                if not path.exists():
+                    make = variants.another if how == "another" else variants.coarser
+                    try:
+                        await asyncio.to_thread(make, self.weights.path, path)
+                    except WeightsError as error:
+                        raise ModelDown(error.message) from None
+                made = LocalModel(replace(self.weights, path=path))
+                await made.open()
+                self._swapped[how] = made
+            return self._swapped[how]
+
     async def close(self) -> None:
         """Give the weights back."""
+        for other in self._swapped.values():
+            await other.close()
+        self._swapped.clear()
         if self._relay is not None:
             await self._relay.close()
         self._relay = self._server = None

@@ -19,7 +19,14 @@ from typing import Any
 
 from opg_magic.models import Kind
 from opg_magic.simnet.model.instances import instance
-from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, Reply, Usage
+from opg_magic.simnet.model.interface import (
+    DEFAULT_MAX_TOKENS,
+    Delta,
+    Model,
+    ModelDown,
+    Reply,
+    Usage,
+)
 from opg_magic.simnet.model.knowledge import reply_to
 from opg_magic.simnet.model.tokens import count_tokens, split_tokens
 
@@ -59,6 +66,9 @@ class ScriptedModel:
 
     async def open(self) -> None:
         """Nothing to load."""
+
+    async def swapped(self, how: str) -> Model:
+        raise ModelDown("only a model whose weights are here can be swapped for another")
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.errors import SimnetError
 from opg_magic.models import Kind
 from opg_magic.models.secret import Secret
-from opg_magic.simnet.model.interface import Delta, ModelDown, Reply, Usage
+from opg_magic.simnet.model.interface import Delta, Model, ModelDown, Reply, Usage
 from opg_magic.simnet.model.tokens import count_tokens
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ class Upstream:
 
     async def open(self) -> None:
         """Nothing to prepare: a connection is made when the first request comes."""
+
+    async def swapped(self, how: str) -> Model:
+        raise ModelDown("only a model whose weights are here can be swapped for another")
 
     async def close(self) -> None:
         if self._session is not None:

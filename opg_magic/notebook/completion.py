@@ -97,9 +97,12 @@ def _values(flag: str) -> list[str]:
 
 
 def _models() -> list[str]:
+    from opg_magic.models.networks import SIM
     from opg_magic.settings import prices
 
-    return list(prices.load().models)
+    session = _session()
+    simulated = session is None or session.settings.get("network") == SIM
+    return list(prices.load(simulated=simulated).models)
 
 
 def networks() -> list[str]:
@@ -114,10 +117,13 @@ def _hosts() -> list[str]:
 
 
 def _known_hosts() -> tuple[Any, ...]:
-    # The session as it is, if there is one: a Tab neither makes one nor asks the registry.
-    module = sys.modules.get("opg_magic.call.session")
-    session = getattr(module, "_current", None)
+    session = _session()
     return () if session is None else tuple(session.overview.known_hosts)
+
+
+def _session() -> Any:
+    """The session as it is, if there is one: a Tab neither makes one nor asks the registry."""
+    return getattr(sys.modules.get("opg_magic.call.session"), "_current", None)
 
 
 def matcher(commands: Iterable[str]) -> Callable[[Any], Any]:

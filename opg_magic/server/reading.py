@@ -106,6 +106,7 @@ class Reading:
         Sums are base units as decimal text.  ``today`` is None while a simulated network is not
         running: each start of it is a network of its own."""
         from opg_magic import __version__
+        from opg_magic.call.naming import default_model
         from opg_magic.network import profiles, simnet_client
 
         settings = _settings()
@@ -140,7 +141,7 @@ class Reading:
             "today": today,
             "running": running,
             "policy": settings.get("policy"),
-            "model": settings.get("model"),
+            "model": default_model(settings),
             "registry_rpcs": len(settings.get("registry_rpcs")),
             "hosts": hosts,
             "simulated_roots": sorted(simnet_client.own_roots()),

@@ -43,7 +43,8 @@ from opg_magic.simnet.model.scripted import ScriptedModel
 from opg_magic.simnet.oblivious.relay import Relay
 from opg_magic.simnet.payment.facilitator import Facilitator
 from opg_magic.simnet.payment.terms import DEFAULT, Rhythm, Terms, rhythm, terms_named
-from opg_magic.simnet.settlement.relay import Batch, BatchLimits, BlobStore, Settler
+from opg_magic.simnet.settlement.blobs import BlobStore
+from opg_magic.simnet.settlement.relay import Batch, BatchLimits, Settler
 
 if TYPE_CHECKING:
     from opg_magic.simnet.chain.chain import Chain
@@ -234,12 +235,14 @@ class SimNetwork:
 
     @property
     def payment_chain(self) -> Chain:
+        """The chain that payments settle on."""
         if self._payment is None:
             raise SimnetError("the simulated network is not running")
         return self._payment
 
     @property
     def registry_chain(self) -> Chain:
+        """The chain of the host registry and of the settlement relay."""
         if self._registry_chain is None:
             raise SimnetError("the simulated network is not running")
         return self._registry_chain

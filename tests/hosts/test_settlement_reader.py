@@ -27,7 +27,7 @@ from opg_magic.network.relay import SettlementReader
 from opg_magic.protocol import merkle
 from opg_magic.simnet.chain.chain import Chain
 from opg_magic.simnet.contracts import deploy
-from opg_magic.simnet.settlement.relay import blob_id_of
+from opg_magic.simnet.settlement.blobs import blob_id_of
 
 ADMIN, SENDER, STRANGER = (Secret(bytes([n]) * 32) for n in (0x31, 0x32, 0x33))
 SENDER_ADDRESS = Account.from_key(SENDER.reveal()).address

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
@@ -91,6 +93,19 @@ def test_tab_asks_nobody(monkeypatch: pytest.MonkeyPatch, session: FakeSession) 
         monkeypatch.setattr(type(session), name, forbidden)
     for text in ("%%opg --host ", "%%opg --model ", "%opg ", "%opg use "):
         assert offered(text) is not None
+
+
+def test_the_model_of_the_simulated_network_is_offered_there_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from opg_magic.notebook import completion
+
+    own = "huggingfacetb/smollm2-135m-instruct"
+    assert own in completion._models()
+    for network, there in (("sim", True), ("opengradient", False)):
+        session = SimpleNamespace(settings={"network": network})
+        monkeypatch.setattr(completion, "_session", lambda session=session: session)
+        assert (own in completion._models()) is there
 
 
 def test_it_works_through_ipython_s_completer(shell: InteractiveShell) -> None:

@@ -17,7 +17,8 @@ from opg_magic.network import profiles, simnet_client
 from opg_magic.network.profiles import UPTO_PROXY
 from opg_magic.protocol import merkle
 from opg_magic.simnet.contracts import deploy
-from opg_magic.simnet.settlement.relay import UNSIGNED, Batch, BatchLimits, BlobStore, Settler
+from opg_magic.simnet.settlement.blobs import BlobStore
+from opg_magic.simnet.settlement.relay import UNSIGNED, Batch, BatchLimits, Settler
 
 #: Collected until someone asks: these tests flush by themselves.
 PATIENT = BatchLimits(size=1000, idle=3600.0, age=3600.0)

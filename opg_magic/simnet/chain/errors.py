@@ -46,6 +46,7 @@ class RpcError(Exception):
         self.data = data
 
     def as_dict(self) -> dict[str, Any]:
+        """The error as JSON-RPC has it."""
         error = {"code": self.code, "message": self.message}
         return error if self.data is None else error | {"data": self.data}
 

@@ -160,18 +160,22 @@ def deploy_payment_chain(
 
 
 def opg(chain: Chain) -> Contract:
+    """The token that hosts are paid in."""
     return Contract(chain, "OPGToken", OPG_ADDRESS)
 
 
 def permit2(chain: Chain) -> Contract:
+    """Permit2, which moves a payer's tokens by signature."""
     return Contract(chain, "Permit2", PERMIT2)
 
 
 def upto_proxy(chain: Chain) -> Contract:
+    """The proxy that settles payments up to their cap."""
     return Contract(chain, "X402UptoPermit2Proxy", UPTO_PROXY)
 
 
 def settlement_relay(chain: Chain) -> Contract:
+    """The relay that publishes batches of hashes."""
     return Contract(chain, "SettlementRelay", SETTLEMENT_RELAY)
 
 
@@ -238,9 +242,11 @@ class RegistryAdmin:
         return self.contract.send(self._key, "setOHTTPConfig", _word(tee_id), *config)
 
     def enable(self, tee_id: str | bytes) -> Receipt:
+        """Let a host be active again."""
         return self.contract.send(self._key, "enableTEE", _word(tee_id))
 
     def disable(self, tee_id: str | bytes) -> Receipt:
+        """Take a host out of service."""
         return self.contract.send(self._key, "disableTEE", _word(tee_id))
 
     def heartbeat(self, tee_id: str | bytes, *, key: Secret[bytes] | None = None) -> Receipt:
@@ -252,6 +258,7 @@ class RegistryAdmin:
         return self.contract.send(self._key, "heartbeat", _word(tee_id), timestamp, signature)
 
     def is_active(self, tee_id: str | bytes, *, block: int | None = None) -> bool:
+        """Whether the registry calls a host active, at the newest block or at ``block``."""
         return bool(self.contract.read("isTEEActive", _word(tee_id), block=block))
 
 

@@ -109,6 +109,7 @@ class Host:
 
     @property
     def tee_id(self) -> str:
+        """The host's id, 0x-hex: the hash of its signing key."""
         return self.signer.tee_id
 
     # ------------------------------------------------------------------------------- start and stop
@@ -210,6 +211,7 @@ class Host:
         return self._stranger
 
     def foreign_certificate_der(self) -> bytes:
+        """A TLS certificate that no registry lists (DER)."""
         return self._certificate("foreign").der
 
     def _certificate(self, which: str) -> Certificate:

@@ -25,6 +25,7 @@ class Signer:
 
     @classmethod
     def create(cls) -> Signer:
+        """A new key."""
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -36,6 +37,7 @@ class Signer:
 
     @property
     def pem(self) -> str:
+        """The public key as ``/signing-key`` gives it."""
         from cryptography.hazmat.primitives import serialization
 
         return (

@@ -138,10 +138,12 @@ class Authority:
 
     @property
     def root_der(self) -> bytes:
+        """The root certificate (DER)."""
         return self._root.public_bytes(serialization.Encoding.DER)
 
     @property
     def root_pem(self) -> bytes:
+        """The root certificate (PEM)."""
         return self._root.public_bytes(serialization.Encoding.PEM)
 
     @property

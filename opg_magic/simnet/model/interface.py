@@ -51,10 +51,12 @@ class Reply:
 
     @property
     def text(self) -> str:
+        """The whole text."""
         return "".join(self.pieces)
 
     @property
     def finish_reason(self) -> str:
+        """Why it ended, in the two words that hosts know."""
         return "tool_calls" if self.tool_calls else "stop"
 
 

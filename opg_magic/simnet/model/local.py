@@ -123,6 +123,7 @@ class LocalModel:
         self._relay = self._server = None
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         if kind == "chat" and _offered(body):
             called = await self._call(body)
             if called is not None:
@@ -131,6 +132,7 @@ class LocalModel:
         return replace(reply, model=self.name)
 
     async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         if kind == "chat" and _offered(body):
             called = await self._call(body)
             if called is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 
 def primes(text: str) -> str | None:
+    """The answer to a question about primes; None where it is none."""
     match = re.search(
         r"\bis (\d{1,18}) (?:a )?prime\b|\bprime\b.*?\bis (\d{1,18})\b", text, re.IGNORECASE
     )
@@ -96,6 +97,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 def arithmetic(text: str) -> str | None:
+    """The value of the longest sum in a text; None where there is none."""
     plain = text.lower()
     for word, sign in (
         ("plus", "+"),

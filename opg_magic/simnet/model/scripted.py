@@ -41,6 +41,7 @@ class ScriptedModel:
     any_model: bool = field(default=False, init=False)
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         # A whole answer takes as long as its tokens would, but never long: nobody watches it grow.
         reply = answer(body, kind)
         await asyncio.sleep(
@@ -49,6 +50,7 @@ class ScriptedModel:
         return reply
 
     async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         reply = answer(body, kind)
         for index, call in enumerate(reply.tool_calls):
             yield Delta(

@@ -43,6 +43,7 @@ class Upstream:
         self._session: ClientSession | None = None
 
     async def reply(self, body: Mapping[str, Any], kind: Kind) -> Reply:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         async with self._post({**body, "stream": False}, kind) as response:
             try:
                 answer = json.loads(await response.read())
@@ -57,6 +58,7 @@ class Upstream:
         )
 
     async def stream(self, body: Mapping[str, Any], kind: Kind) -> AsyncIterator[Delta]:
+        """See :class:`~opg_magic.simnet.model.interface.Model`."""
         asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
         finish: str | None = None
         usage: Any = None
@@ -91,6 +93,7 @@ class Upstream:
         raise ModelDown("only a model whose weights are here can be swapped for another")
 
     async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None

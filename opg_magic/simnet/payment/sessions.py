@@ -41,6 +41,7 @@ class Session:
 
     @property
     def remaining(self) -> int:
+        """What may still be charged, in base units."""
         return self.payment.authorisation.cap - self.charged
 
 
@@ -133,6 +134,7 @@ class Sessions:
 
     @property
     def open_count(self) -> int:
+        """How many sessions are not settled yet."""
         return len(self.open)
 
     # --------------------------------------------------------------------------------------- inside

@@ -157,6 +157,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
     elif status is None:
         print("The simulated network is not running.  Start it with: opg simnet up")
+        _offer(())
     else:
         _print_status(status)
     return 0 if status is not None else 1
@@ -284,13 +285,18 @@ def _print_status(status: dict[str, Any]) -> None:
     )
     if status["answers"] == list(simnet_model.Choice().flags):
         print(simnet_model.how_to_get_a_real_one())
-    for server in simnet_model.servers():
-        if server.url not in status["answers"]:
-            models = f" ({', '.join(server.models[:3])})" if server.models else ""
-            print(f"{server.name} runs here{models}: opg simnet up --upstream {server.url}")
+    _offer(status["answers"])
     for host in status["hosts"]:
         standing = "active" if host["active"] else "not active"
         conduct = "honest" if host["cheat"] == "off" else f"{host['cheat']}: {host['says']}"
         print(
             f"  {host['name']:<8} {host['tee_id'][:10]}…  {host['endpoint']}  {standing}, {conduct}"
         )
+
+
+def _offer(used: Sequence[str]) -> None:
+    """Name the servers on this machine that could answer, but for the one in use."""
+    for server in simnet_model.servers():
+        if server.url not in used:
+            models = f" ({', '.join(server.models[:3])})" if server.models else ""
+            print(f"{server.name} runs here{models}: opg simnet up --upstream {server.url}")

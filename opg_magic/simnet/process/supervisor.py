@@ -44,10 +44,12 @@ _REASON = "Not started: "
 
 
 def log_file() -> Path:
+    """Where the process writes what it does."""
     return paths.simnet_dir() / "simnet.log"
 
 
 def lock_file() -> Path:
+    """The file whose lock says that a network runs."""
     return paths.simnet_dir() / "lock"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from opg_magic.errors import PromptError
 from opg_magic.models import Answer, Kind, Prompt, SettleChoice
 from opg_magic.models import arguments as checked
+from opg_magic.models.prompts import RouteName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,12 +58,13 @@ def ask(
     max_cost: str | Decimal | float | None = None,
     policy: str | None = None,
     timeout: float | None = None,
+    route: RouteName | None = None,
 ) -> Answer:
     """Ask one question and return the checked answer: what ``%%opg`` does, without a display.
 
     ``prompt`` is a text or a list of chat messages.  ``max_cost`` is in OPG, ``timeout`` in
-    seconds.  Omitted arguments come from your settings.  NumPy scalars count as the values that
-    they are.
+    seconds; ``route``: ``direct`` (your wallet pays) or ``private`` (sealed, and a relay pays).
+    Omitted arguments come from your settings.  NumPy scalars count as the values that they are.
 
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
     ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:

@@ -18,6 +18,7 @@ The tree:
   · PaymentRefused
     + LimitExceeded
   · WalletError
+  · SignInNeeded
   · CallFailed
     + HostReportsFailure
     + AnswerWithheld
@@ -174,6 +175,10 @@ class LimitExceeded(PaymentRefused):
 
 class WalletError(OpgError):
     """There is no usable key, a keystore was refused, or balance or allowance are too low."""
+
+
+class SignInNeeded(OpgError):
+    """There is no sign-in at a relay, or it has expired.  Nothing was sent."""
 
 
 class CallFailed(OpgError):

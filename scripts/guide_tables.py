@@ -20,6 +20,7 @@ _TIGHTENED = {
     "stricter": "make it stricter",
     "union": "add to it",
     "more_often": "run more often",
+    "one_route": "name one",
 }
 
 

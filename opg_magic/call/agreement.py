@@ -53,7 +53,8 @@ class Agreement:
     claim: Claim
     answers: tuple[Answer, ...]
     failures: tuple[errors.OpgError, ...]
-    cap: Money
+    #: The sum of all caps, None where a relay pays.
+    cap: Money | None
 
     @property
     def text(self) -> str:
@@ -74,7 +75,9 @@ class Agreement:
     def cost(self) -> Cost:
         """What all answers cost together; unknown where one of them is."""
         known = [answer.cost.amount for answer in self.answers]
-        total = None if None in known else Money(sum(a.amount for a in known if a), self.cap.token)
+        total = None
+        if self.cap is not None and None not in known:
+            total = Money(sum(a.amount for a in known if a), self.cap.token)
         return replace(self.answer.cost, amount=total, cap=self.cap, usd=None)
 
     def __str__(self) -> str:
@@ -112,7 +115,8 @@ async def agree(
     show = observer or (lambda _: None)
     show(Progress(Phase.QUOTE))
     calls = await prepare_several(engine, prompt, options, settings, count=hosts, observer=show)
-    cap = Money(sum(c.payment.cap.amount for c in calls if c.payment.cap), engine.network.token)
+    caps = [call.payment.cap.amount for call in calls if call.payment.cap is not None]
+    cap = Money(sum(caps), engine.network.token) if caps else None
     show(Progress(Phase.ANSWER, cap=cap, note=f"{hosts} hosts"))
     running = [asyncio.ensure_future(_send(engine, call)) for call in calls]
     try:
@@ -258,7 +262,7 @@ def _compare(
     *,
     asked: int,
     quorum: int,
-    cap: Money,
+    cap: Money | None,
 ) -> Agreement:
     from opg_magic.receipt.document import new_id
     from opg_magic.verify.agreement import member_of

@@ -10,6 +10,7 @@ from opg_magic.call.paying import UptoPayments
 from opg_magic.call.state import CallSite
 from opg_magic.models import Host
 from opg_magic.models.networks import Network
+from opg_magic.models.prompts import RouteName
 from opg_magic.network.registry import RegistryReader
 from opg_magic.network.transport import HostClient, HostPool
 from opg_magic.wallet.chain import PaymentChain
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 class DirectRoute:
     """Implements :class:`opg_magic.call.route.Route`.  All methods run on one event loop."""
+
+    name: RouteName = "direct"
 
     def __init__(
         self,

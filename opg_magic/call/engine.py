@@ -123,8 +123,17 @@ class Engine:
         observer: Observer | None = None,
     ) -> RunningCall:
         """Step 1: the call as bytes.  Raises PromptError, ConfigError; nothing was sent."""
-        timeout = self.route.payments.timeout(options, settings)
-        return start(prompt, options, settings, self.network, self._prices, timeout, observer)
+        payments, route = self.route.payments, self.route.name
+        payments.admit(prompt)
+        timeout = payments.timeout(options, settings)
+        call = start(prompt, options, settings, self.network, self._prices, timeout, observer)
+        if call.policy.route not in (None, route):
+            raise errors.ConfigError(
+                f"Your policy requires the {call.policy.route} route; this call would take the "
+                f"{route} one. Nothing was sent.",
+                hint=f"Ask with --route {call.policy.route}.",
+            )
+        return call
 
     async def prepare(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
@@ -197,7 +206,8 @@ class Engine:
         try:
             # An open payment counts with its whole cap, too: a call that may risk less does not
             # join it.
-            call.limits.check_call(cap.amount, cap.token)
+            if cap is not None:
+                call.limits.check_call(cap.amount, cap.token)
         except errors.LimitExceeded as refused:
             call.notes.append(f"{refused.message} {refused.hint}")
         return Quote(

@@ -36,6 +36,7 @@ def evidence_of(
         attestation=ready.attestation,
         registry=ready.registry,
         channel=ready.channel,
+        sealed=ready.sealed,
         payment=payment,
         declared_simulated=network.simulated,
         settlement_mode=call.prompt.settle,

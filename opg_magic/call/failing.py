@@ -6,11 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.prepared import PreparedCall
-from opg_magic.models import Charge, Cost, Verdict
+from opg_magic.models import Charge, Cost, Problem, Verdict
 
 if TYPE_CHECKING:
     from opg_magic.network.exchange import RawExchange
     from opg_magic.receipt.document import Receipt
+
+
+def _is_refusal(problem: Problem) -> bool:
+    return problem.code in ("host-failure", "http-status")
+
+
+def _at_the_relay(status: int | None) -> str | None:
+    """What to do where a relay refused with this status."""
+    return {
+        401: "Sign in again.",
+        402: "Your account at the relay has nothing left.",
+        429: "The relay asks you to wait. Run the cell again later.",
+        503: "The relay could not reach the host. Run the cell again later, or name another host "
+        "(--host).",
+    }.get(status or 0)
 
 
 def failure_of(
@@ -41,7 +56,14 @@ def failure_of(
             "reconcile",
             **known,
         )
-    if problem is not None and problem.code in ("host-failure", "http-status"):
+    if problem is not None and prepared.ready.sealed is not None and _is_refusal(problem):
+        return errors.HostReportsFailure(
+            f"no answer from host {host} through the relay {prepared.ready.sealed.relay}: "
+            f"{problem.message}. Nothing was charged to you.",
+            hint=_at_the_relay(exchange.status),
+            **known,
+        )
+    if problem is not None and _is_refusal(problem):
         paid = prepared.payment.evidence(cost)
         kept = f" The signed authorisation of up to {cap} stays reserved until its deadline." * (
             paid is not None and paid.first_call and exchange.session is None

@@ -29,6 +29,7 @@ from opg_magic.models import (
     Host,
     RequestEvidence,
     ResponseEvidence,
+    SealedEvidence,
     Status,
 )
 from opg_magic.models.networks import Network
@@ -225,6 +226,7 @@ class KnownHosts:
             if (
                 known.host.public_key == host.public_key
                 and known.host.tls_certificate == host.tls_certificate
+                and known.host.ohttp_config == host.ohttp_config
             ):
                 return replace(known, registry=registry, host=host)
             del self._ready[host.tee_id]
@@ -241,8 +243,15 @@ class KnownHosts:
                 f"host {host.short_id} is down: it answers {health.status} to /health. Nothing was "
                 f"sent."
             )
+        seen = channel.channel()
         ready = ReadyHost(
-            host, registry, channel.channel(), attestation, health.price_usd, asked_at
+            host,
+            registry,
+            None if isinstance(seen, SealedEvidence) else seen,
+            attestation,
+            health.price_usd,
+            asked_at,
+            sealed=seen if isinstance(seen, SealedEvidence) else None,
         )
         self._refuse_unattested(ready, settings)
         self._ready[host.tee_id] = ready
@@ -265,6 +274,7 @@ class KnownHosts:
             attestation=ready.attestation,
             registry=ready.registry,
             channel=ready.channel,
+            sealed=ready.sealed,
             declared_simulated=self._network.simulated,
         )
         trust = kernel_trust(self._network, settings)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from opg_magic.call.engine import Engine
     from opg_magic.call.state import CallOptions, CallSite, EngineSettings
     from opg_magic.ledger.store import Ledger
+    from opg_magic.models.prompts import RouteName
     from opg_magic.network.background import BackgroundLoop
+    from opg_magic.settings.sign_in import SignIn
     from opg_magic.wallet.keys import Wallet
 
 #: A host's id, or the beginning of one.
@@ -61,6 +63,8 @@ class Kernel:
         self._background: BackgroundLoop | None = None
         self._ledger: Ledger | None = None
         self._engines: dict[str, Connected] = {}
+        #: Engines of the private route, by network.
+        self._private: dict[str, Engine] = {}
         self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
@@ -98,6 +102,76 @@ class Kernel:
                 self.run(known.engine.aclose())
             self._engines[wanted] = self._build(network)
             return self._engines[wanted]
+
+    def engine(self, options: CallOptions, observer: Observer | None = None) -> Engine:
+        """The engine that makes a call with these options: of its network, on its route."""
+        if self.route_of(options) == "direct":
+            return self.connected(options.network, observer).engine
+        name = options.network or self.settings.get("network")
+        with self._lock:
+            network = self.connected(name, observer).network
+            known = self._private.get(name)
+            if known is None or known.network != network:
+                if known is not None:
+                    self.run(known.aclose())
+                known = self._private[name] = self._private_engine(network)
+            return known
+
+    def route_of(self, options: CallOptions) -> RouteName:
+        """The route of a call: as asked for, as set, else private on a real network where there is
+        a sign-in and no wallet."""
+        from opg_magic.settings import sign_in
+
+        wanted = options.route or self.settings.get("route")
+        if wanted != "auto":
+            return "private" if wanted == "private" else "direct"
+        name = options.network or self.settings.get("network")
+        if name == profiles.SIM:
+            return "direct"
+        signed_in = sign_in.current(self._profile(name)) is not None
+        return "private" if signed_in and not self._has_wallet() else "direct"
+
+    def _has_wallet(self) -> bool:
+        from opg_magic.wallet.keys import is_named
+
+        return is_named(self.settings.get("wallet"))
+
+    def _private_engine(self, network: Network) -> Engine:
+        from opg_magic.call.engine import Engine
+        from opg_magic.call.private import PrivateRoute
+        from opg_magic.settings import prices
+
+        ledger = self.ledger
+        price_list = prices.load(self.settings.get("prices_file"))
+
+        async def make() -> Engine:
+            route = PrivateRoute(
+                network,
+                ledger,
+                signed_in=lambda: self._signed_in(network),
+                asks_attestation=lambda: bool(self.settings.get("private_attestation")),
+                call_site=self._call_site,
+            )
+            return Engine(
+                network=network,
+                route=route,
+                ledger=ledger,
+                price_list=price_list,
+                call_site=self._call_site,
+            )
+
+        return self.run(make())
+
+    def _signed_in(self, network: Network) -> SignIn | None:
+        from opg_magic.network import simnet_client
+        from opg_magic.settings import sign_in
+
+        if not network.simulated:
+            return sign_in.current(network)
+        if self._sim_state is None or network.private_relay is None:
+            return None
+        token = simnet_client.relay_token(self._sim_state)
+        return sign_in.SignIn(network.private_relay, token, account="simulated")
 
     def in_use(self, name: str) -> Connected | None:
         """The network of that name, if this kernel has used it already.  Starts nothing."""
@@ -250,7 +324,11 @@ class Kernel:
                 for known in self._engines.values():
                     with suppress(Exception):
                         self._background.run(lambda _emit, e=known.engine: e.aclose())  # type: ignore[misc]
+                for private in self._private.values():
+                    with suppress(Exception):
+                        self._background.run(lambda _emit, e=private: e.aclose())  # type: ignore[misc]
                 self._engines.clear()
+                self._private.clear()
                 self._background.close()
                 self._background = None
             if self._ledger is not None:

@@ -35,6 +35,7 @@ from opg_magic.models import (
     PaymentTerms,
     Phase,
     Progress,
+    Prompt,
 )
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
@@ -90,6 +91,9 @@ class UptoPayments:
         """What an address has now.  Raises NetworkUnavailable."""
         self.funds_seen = await read_funds(self._chain, address)
         return self.funds_seen
+
+    def admit(self, prompt: Prompt) -> None:
+        """Every prompt can go to a host itself."""
 
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float:
         """Seconds until the call is given up, which one payment must be able to carry."""

@@ -61,7 +61,13 @@ def rehearse(
     if isinstance(made, bytes):
         return made
     bare = replace(
-        evidence, host=None, signing_key=None, attestation=None, registry=None, channel=None
+        evidence,
+        host=None,
+        signing_key=None,
+        attestation=None,
+        registry=None,
+        channel=None,
+        sealed=None,
     )
     if isinstance(_made(call, bare, network, None, site), bytes):
         raise errors.HostUnavailable(

@@ -1,8 +1,9 @@
 """The way to the hosts, as a call sees it: a directory, a channel to each, a means to pay.
 
-:mod:`opg_magic.call.direct` is the one there is: TLS to the host itself, paid by x402 from the
-user's wallet.  On a way where no money moves, a payment has no cap, header or evidence, its cost is
-not known, and its charge is always "none".
+:mod:`opg_magic.call.direct` is TLS to the host itself, paid by x402 from the user's wallet;
+:mod:`opg_magic.call.private` seals to the host, and a relay carries and pays.  On a way where no
+money moves, a payment has no cap, header or evidence, its cost is not known, and its charge is
+always "none".
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager as Context
 from typing import TYPE_CHECKING, Protocol
 
-from opg_magic.models import ChannelEvidence, Charge, Cost, Host, Kind, Money, PaymentEvidence
+from opg_magic.models import (
+    ChannelEvidence,
+    Charge,
+    Cost,
+    Host,
+    Kind,
+    Money,
+    PaymentEvidence,
+    Prompt,
+    SealedEvidence,
+)
+from opg_magic.models.prompts import RouteName
 from opg_magic.models.secret import Secret
 
 if TYPE_CHECKING:
@@ -30,7 +42,7 @@ class Directory(Protocol):
 class Channel(Protocol):
     """Reaches one host.  HostUnavailable (ChannelRefused) from ``send`` means: nothing was sent."""
 
-    def channel(self) -> ChannelEvidence: ...
+    def channel(self) -> ChannelEvidence | SealedEvidence: ...
     async def attestation(self, nonce: bytes) -> bytes | None: ...
     async def health(self) -> Health: ...
     async def send(
@@ -72,15 +84,17 @@ class Payment(Protocol):
 class Payments(Protocol):
     """Pays for the calls of one kernel.
 
-    ``timeout``: seconds that a call may take.  ``preference``: hosts with the lowest come first.
+    ``admit`` refuses a prompt that cannot go this way, before anything is sent.  ``timeout``:
+    seconds that a call may take.  ``preference``: hosts with the lowest come first.
     ``quote``: the cap, and whether a payment that is open serves this call.  ``specimen``: evidence
     of the form that a payment leaves, of none.  Within ``turn`` a call reserves and is sent."""
 
+    def admit(self, prompt: Prompt) -> None: ...
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float: ...
     def preference(self, call: RunningCall, host: Host) -> int: ...
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
-    ) -> tuple[Money, bool]: ...
+    ) -> tuple[Money | None, bool]: ...
     def specimen(self) -> PaymentEvidence | None: ...
     def turn(self, call: RunningCall, ready: ReadyHost) -> Context[None]: ...
     async def reserve(
@@ -91,6 +105,8 @@ class Payments(Protocol):
 class Route(Protocol):
     """One way to the hosts of a network."""
 
+    @property
+    def name(self) -> RouteName: ...
     @property
     def directory(self) -> Directory: ...
     @property

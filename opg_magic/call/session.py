@@ -53,7 +53,7 @@ class Session(Kernel):
 
         chosen = options or CallOptions()
         return self._until_stopped(
-            chosen.network,
+            chosen,
             observer,
             lambda engine, settings, emit: engine.ask(prompt, self.by_id(chosen), settings, emit),
         )
@@ -75,7 +75,7 @@ class Session(Kernel):
         hosts, quorum = counts(hosts, quorum)
         chosen = options or CallOptions()
         return self._until_stopped(
-            chosen.network,
+            chosen,
             observer,
             lambda engine, settings, emit: agree(
                 engine, prompt, chosen, settings, hosts=hosts, quorum=quorum, observer=emit
@@ -84,7 +84,7 @@ class Session(Kernel):
 
     def _until_stopped(
         self,
-        network: str | None,
+        options: CallOptions,
         observer: Observer | None,
         call: Callable[[Engine, EngineSettings, Observer], Coroutine[Any, Any, T]],
     ) -> T:
@@ -96,7 +96,7 @@ class Session(Kernel):
         self.counted(+1)
         begun = False
         try:
-            engine = self.connected(network, observer).engine
+            engine = self.engine(options, observer)
             loop = self.loop()
             begun = True
             return self.within_limits(
@@ -122,7 +122,7 @@ class Session(Kernel):
         chosen = options or CallOptions()
         self.counted(+1)
         try:
-            engine = await asyncio.to_thread(lambda: self.connected(chosen.network).engine)
+            engine = await asyncio.to_thread(lambda: self.engine(chosen))
             chosen = self.by_id(chosen)
             loop = self.loop()
             try:
@@ -144,7 +144,7 @@ class Session(Kernel):
         from opg_magic.call.state import CallOptions
 
         options = options or CallOptions()
-        engine = self.connected(options.network).engine
+        engine = self.engine(options)
         return self.run(
             engine.quote(prompt, self.by_id(options), self.engine_settings(engine.network))
         )

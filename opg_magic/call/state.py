@@ -18,11 +18,14 @@ from opg_magic.models import (
     Prompt,
     RegistryEvidence,
     RequestEvidence,
+    SealedEvidence,
     Trust,
     arguments,
 )
 from opg_magic.models.networks import Network
+from opg_magic.models.prompts import RouteName
 from opg_magic.protocol.x402 import MAX_SECONDS
+from opg_magic.settings.limits import RELAYED_KEYS, RelayedLimits
 
 if TYPE_CHECKING:
     from opg_magic.settings.config import Settings
@@ -52,6 +55,7 @@ class CallOptions:
     max_cost: int | None = None
     policy: str | None = None
     timeout: float | None = None
+    route: RouteName | None = None
 
     def __post_init__(self) -> None:
         canonical = {
@@ -63,6 +67,9 @@ class CallOptions:
             "policy": None
             if self.policy is None
             else arguments.choice("policy", self.policy, arguments.POLICIES),
+            "route": None
+            if self.route is None
+            else arguments.choice("route", self.route, arguments.ROUTES),
             "timeout": None
             if self.timeout is None
             else arguments.number("timeout", self.timeout, 0.1, math.inf, unit="seconds"),
@@ -90,19 +97,22 @@ class EngineSettings:
     facilitators: tuple[str, ...] = ()
     #: The share of answers whose open weights are run again, from 0 to 1.
     weights: float = 0.0
+    #: Of the private route, where no money moves; without any, nothing is allowed there.
+    relayed: RelayedLimits = field(default_factory=lambda: RelayedLimits(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyHost:
-    """A host that may be paid: listed, its certificate seen, its attestation good, at
-    ``checked_at``."""
+    """A host that may be asked: listed, its certificate seen, its attestation good, at
+    ``checked_at``.  On the private route its key is known instead (``sealed``)."""
 
     host: Host
     registry: RegistryEvidence
-    channel: ChannelEvidence
+    channel: ChannelEvidence | None
     attestation: AttestationEvidence | None
     token_usd: Decimal | None
     checked_at: datetime
+    sealed: SealedEvidence | None = None
 
 
 @dataclass(slots=True)
@@ -137,10 +147,13 @@ def engine_settings(settings: Settings, network: Network) -> EngineSettings:
     from opg_magic.verify.policy import policy, requiring
 
     get = settings.get
+    wanted = get("required_route")
     # Pins are of reviewed real builds: a simulated one is not among them, and need not be.
     pins = frozenset() if network.simulated else frozenset(get("pinned_pcrs"))
     return EngineSettings(
-        policy=requiring(policy(get("policy")), get("required_claims")),
+        policy=requiring(
+            policy(get("policy")), get("required_claims"), None if wanted == "any" else wanted
+        ),
         limits=limits_of(settings),
         timeout=get("timeout"),
         max_deadline=int(get("max_deadline")),
@@ -151,6 +164,10 @@ def engine_settings(settings: Settings, network: Network) -> EngineSettings:
         payees=get("payees"),
         facilitators=get("facilitators"),
         weights=rerun_share(get("weights")),
+        relayed=RelayedLimits(
+            **{name: get(key) for name, key in RELAYED_KEYS.items()},
+            origins={name: settings.origin(key) for name, key in RELAYED_KEYS.items()},
+        ),
     )
 
 

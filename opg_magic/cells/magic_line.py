@@ -105,6 +105,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("--quorum", "with --hosts: require this many to give the same answer (default: more "
                        "than half)", "N", "count", int, part="agreement"),
     Option("--network", "use this network instead of the one in your settings", "N", part="call"),
+    Option("--route", "use the direct route (wallet) or the private one (a relay pays)", "R",
+           choices=("direct", "private"), part="call"),
     Option("--max-cost", "refuse the call if its cap exceeds C OPG", "C", "amount", _amount,
            part="call"),
     Option("--dry-run", "show host, model, price and cap; sign and pay nothing"),

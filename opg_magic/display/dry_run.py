@@ -22,14 +22,15 @@ def of_quote(quote: Quote, *, simulated: bool) -> Card:
         else f"about {words.figure(quote.estimate)}"
         if quote.estimate is not None
         else "no estimate without --max-tokens",
-        f"at most {quote.cap}",
+        "the relay pays" if quote.cap is None else f"at most {quote.cap}",
     ]
     notes = []
     if price is not None:
         figures = f"${price.input_usd} in, ${price.output_usd} out a million tokens"
         notes.append(Note(f"Price: {figures} ({price.as_of}, {price.source})."))
     else:
-        notes.append(Note("No price is known for this model; the cap still holds."))
+        said = "" if quote.cap is None else "; the cap still holds"
+        notes.append(Note(f"No price is known for this model{said}."))
     out = (
         "as many as the model writes"
         if quote.max_output_tokens is None
@@ -38,12 +39,7 @@ def of_quote(quote: Quote, *, simulated: bool) -> Card:
     notes.append(Note(f"Tokens: about {quote.prompt_tokens:,} in, {out}."))
     if quote.token_usd is not None:
         notes.append(Note(f"Token price: ${quote.token_usd} (the host's feed, not signed)."))
-    session = (
-        "An open payment session would carry it."
-        if quote.reuses_session
-        else "A new authorisation would be signed."
-    )
-    notes.append(Note(f"{session} The cap is reserved against your limits."))
+    notes.append(Note(_paying(quote)))
     notes += [Note(words.one_line(n)) for n in quote.notes]
     return Card(
         tone="quiet",
@@ -53,3 +49,14 @@ def of_quote(quote: Quote, *, simulated: bool) -> Card:
         notes=tuple(notes),
         expanded=True,
     )
+
+
+def _paying(quote: Quote) -> str:
+    if quote.cap is None:
+        return "Nothing is charged to you. Calls and tokens of the day count against your limits."
+    session = (
+        "An open payment session would carry it."
+        if quote.reuses_session
+        else "A new authorisation would be signed."
+    )
+    return f"{session} The cap is reserved against your limits."

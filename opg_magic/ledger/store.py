@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
-from opg_magic.ledger import sums
+from opg_magic.ledger import relayed, sums
 from opg_magic.ledger.errors import damaged
 from opg_magic.ledger.reading import LedgerReading
 from opg_magic.ledger.records import (
@@ -43,7 +43,7 @@ from opg_magic.models import Authorisation, Money
 from opg_magic.receipt.document import Receipt, signature_key, supplemented
 from opg_magic.receipt.form import canonical_bytes
 from opg_magic.receipt.supplements import Supplement, supplement_json, supplement_kind
-from opg_magic.settings.limits import Limits, check
+from opg_magic.settings.limits import Limits, RelayedLimits, check
 from opg_magic.wallet.funds import Funds
 
 __all__ = [
@@ -147,6 +147,22 @@ class Ledger(LedgerReading):
                     str(authorisation.nonce) if authorisation is not None else None,
                 ),
             )
+
+    def begin_relayed(self, intent: CallIntent, limits: RelayedLimits, tokens: int) -> None:
+        """Write the intent of a call that a relay pays for and that may use ``tokens``, if the
+        limits allow it: all or nothing.
+
+        Raises :class:`LimitExceeded` or :class:`LedgerError`; then nothing was written."""
+        with self._transaction() as db:
+            day = day_of(self._clock())
+            calls, used = relayed.used_since(db, network_key(intent.network), day)
+            limits.check(calls=calls, tokens=used, more=tokens)
+            self.begin(intent, reserve=False)
+            self.record(intent.id, relayed.ASKED, {"tokens": tokens})
+
+    def record_tokens(self, call_id: str, tokens: int) -> None:
+        """Note how many tokens a call through a relay used, by the host's count."""
+        self.record(call_id, relayed.USED, {"tokens": tokens})
 
     def _cover(
         self,

@@ -22,6 +22,7 @@ from opg_magic.models.networks import OPG_DECIMALS
 KINDS = ("chat", "completion")
 SETTLEMENTS = ("private", "batch")
 POLICIES = ("default", "strict", "audit")
+ROUTES = ("direct", "private")
 
 #: The most OPG that an argument may name: whatever is larger is a mistake in the unit.
 MOST_OPG = 10**12

@@ -57,5 +57,7 @@ class Network:
     settlement_relay: str | None = None
     settlement_senders: tuple[str, ...] = ()
     blob_aggregators: tuple[str, ...] = ()
+    #: Base URL of the relay of the private route; None: that of the sign-in.
+    private_relay: str | None = None
     #: The user's own proxy for everything that is not on this machine.
     proxy: Proxy | None = None

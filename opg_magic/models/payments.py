@@ -50,7 +50,8 @@ class Quote:
     host: Host
     model: str
     model_sent: str
-    cap: Money
+    #: None where a relay pays.
+    cap: Money | None
     price: ModelPrice | None
     estimate: Money | None
     token_usd: Decimal | None

@@ -36,7 +36,7 @@ class BodyReader:
         that are read."""
         self.limit = MAX_STREAM_BYTES if limit is None else limit
         self._stream = stream
-        self._kind = kind
+        self.kind = kind
         self._on_text = on_text
         self._reader: StreamReader | None = None
         self._parts: list[bytes] = []
@@ -79,6 +79,11 @@ class BodyReader:
                 exc_info=True,
             )
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no byte has come yet."""
+        return self._size == 0
+
     def raw(self) -> bytes:
         """Return the body as it came; empty for a stream."""
         return b"".join(self._parts)
@@ -98,7 +103,7 @@ class BodyReader:
                 Problem("truncated", "the connection ended before an answer began")
             )
         else:
-            evidence = read_reply(self.raw(), self._kind, ended=state.body_ended)
+            evidence = read_reply(self.raw(), self.kind, ended=state.body_ended)
         # How the exchange ended explains an incomplete answer better than where its text breaks
         # off.
         if state.problem is not None and (

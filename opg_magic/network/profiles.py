@@ -119,6 +119,7 @@ def of_state(state: Mapping[str, Any]) -> Network:
         settlement_senders=(str(state["settlement_sender"]),),
         blob_aggregators=(str(state["blob_store"]),),
         session_idle=float(state.get("session_idle", 100.0)),
+        private_relay=str(state["relay"]) if state.get("relay") else None,
     )
 
 
@@ -134,6 +135,7 @@ def simulated(
     settlement_senders: tuple[str, ...] = (),
     blob_aggregators: tuple[str, ...] = (),
     session_idle: float = 100.0,
+    private_relay: str | None = None,
 ) -> Network:
     """Return the profile of one start of the simulated network: the real chain ids and addresses,
     with RPCs on this machine.  ``session_idle`` is in seconds."""
@@ -156,4 +158,5 @@ def simulated(
         settlement_senders=settlement_senders,
         blob_aggregators=blob_aggregators,
         session_idle=session_idle,
+        private_relay=private_relay,
     )

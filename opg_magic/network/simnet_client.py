@@ -240,6 +240,11 @@ def wallet_key(state: dict[str, Any]) -> Secret[str]:
         raise SimnetError(f"the simulated wallet's key cannot be read: {error.strerror}") from None
 
 
+def relay_token(state: dict[str, Any]) -> Secret[str]:
+    """Return the token of this installation's own account at the simulated relay."""
+    return Secret(str(state.get("relay_token", "")))
+
+
 def status() -> dict[str, Any] | None:
     """Return what the running network says of itself, None if it does not run."""
     state = read_state()

@@ -15,7 +15,7 @@ import binascii
 import json
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NoReturn
 
@@ -29,22 +29,18 @@ from opg_magic.errors import (
     MalformedMessage,
     OpgError,
 )
-from opg_magic.models import ChannelEvidence, Host, Kind, Problem
+from opg_magic.models import ChannelEvidence, Host, Kind
 from opg_magic.models.proxy import Proxy, proxy_for
 from opg_magic.models.secret import Secret
 from opg_magic.network.body_reader import MAX_SMALL_BODY, BodyReader
+from opg_magic.network.carrying import carried, read_response
 from opg_magic.network.exchange import (
     PAYMENT_REQUIRED,
-    SESSION,
     SETTLEMENT_TYPE,
     ExchangeState,
     RawExchange,
-    SendCancelled,
-    SendFailed,
-    kept_headers,
     secrets_of,
     server_date,
-    session_id_of,
     without_frames,
 )
 from opg_magic.network.health import Health, read_health
@@ -168,36 +164,15 @@ class HostClient:
         :class:`SendCancelled` on cancellation, which carries the exchange."""
         state = ExchangeState()
         sink = BodyReader(stream, kind, on_text)
-        failure: OpgError | None = None
-        cancelled = False
-        try:
-            async with asyncio.timeout(timeout):
-                await self._exchange("POST", path, body, headers, state, sink)
-        except TimeoutError:
-            state.problem = Problem("timeout", f"no complete answer within {timeout:g} s")
-        except asyncio.CancelledError:
-            cancelled = True
-            state.problem = Problem(
-                "interrupted", "the call was stopped before its answer was complete"
-            )
-        except OpgError as refused:
-            failure = without_frames(refused)
-            state.problem = Problem("truncated", refused.message)
-        except Exception as broken:
-            state.problem = Problem("truncated", f"the connection broke ({type(broken).__name__})")
-        # Outside the handlers, so that nothing raised from here has a context with foreign frames.
-        exchange = self._raw(state, sink, secrets_of(headers))
-        if cancelled:
-            raise SendCancelled(exchange)
-        if not exchange.header_sent:
-            if failure is not None:
-                raise failure
-            reason = state.problem.message if state.problem else "no connection"
-            raise SendFailed(
-                f"host {self.host.short_id} could not be reached{self._through()}: {reason}. "
-                f"Nothing was sent."
-            )
-        return exchange
+        attempt = self._exchange("POST", path, body, headers, state, sink)
+        return await carried(
+            attempt,
+            state,
+            sink,
+            headers=headers,
+            timeout=timeout,
+            reaching=f"host {self.host.short_id} could not be reached{self._through()}",
+        )
 
     async def _exchange(
         self,
@@ -257,29 +232,7 @@ class HostClient:
             # first token.
             timeout=httpx.Timeout(None, connect=self._timeout),
         )
-        response = await self._sent(request)
-        try:
-            state.status = response.status_code
-            secrets = secrets_of(headers)
-            state.session = session_id_of(response)
-            state.session_refused = state.session is None and bool(response.headers.get(SESSION))
-            if state.session is not None:
-                secrets.append(state.session)
-            state.headers = kept_headers(response, secrets)
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                state.problem = Problem(
-                    "framing", "the host compressed its answer although asked not to"
-                )
-                return
-            sink.begin(response.status_code)
-            async for part in response.aiter_raw():
-                if not sink.feed(part):
-                    state.problem = Problem("too-large", f"the answer exceeds {sink.limit} bytes")
-                    break
-            else:
-                state.body_ended = True
-        finally:
-            await response.aclose()
+        await read_response(await self._sent(request), state, sink, secrets_of(headers))
 
     async def _small(
         self, method: str, path: str, body: bytes = b""
@@ -315,26 +268,6 @@ class HostClient:
         raise ChannelRefused(
             f"host {self.host.short_id} answered with a redirect ({status}); redirects are never "
             f"followed, and nothing of the prompt was sent"
-        )
-
-    def _raw(
-        self, state: ExchangeState, sink: BodyReader, secrets: list[Secret[str]]
-    ) -> RawExchange:
-        """The exchange as data, with the evidence read from what came."""
-        now = datetime.now(UTC)
-        if state.session is not None:
-            secrets.append(state.session)
-        return RawExchange(
-            status=state.status,
-            headers=state.headers,
-            response=sink.evidence(state, secrets),
-            session=state.session,
-            sent_at=state.sent_at or now,
-            received_at=now,
-            header_sent=state.sent_at is not None,
-            complete=state.body_ended,
-            server_date=server_date(state.headers),
-            session_refused=state.session_refused,
         )
 
 

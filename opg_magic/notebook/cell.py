@@ -228,13 +228,16 @@ def _for_all(quote: Quote, hosts: int) -> Quote:
     from opg_magic.models import Money
 
     estimate = quote.estimate and Money(quote.estimate.amount * hosts, quote.estimate.token)
+    cap = quote.cap
     said = (
-        f"Sums are for {hosts} hosts together, each of which asks for an authorisation of "
-        f"{quote.cap}."
+        f"Sums are for {hosts} hosts together."
+        if cap is None
+        else f"Sums are for {hosts} hosts together, each of which asks for an authorisation of "
+        f"{cap}."
     )
     return replace(
         quote,
-        cap=Money(quote.cap.amount * hosts, quote.cap.token),
+        cap=None if cap is None else Money(cap.amount * hosts, cap.token),
         estimate=estimate,
         reuses_session=False,
         notes=(*quote.notes, said),

@@ -126,6 +126,48 @@ SETTINGS: tuple[Setting, ...] = (
         min,
         amount=True,
     ),
+    Setting(
+        "route",
+        values.one_of("auto", "direct", "private"),
+        "auto",
+        "way to the hosts: direct (wallet), private (sign-in), or auto",
+    ),
+    Setting(
+        "required_route",
+        values.one_of("any", "direct", "private"),
+        "any",
+        "route that every call must take: any, direct or private",
+        values.one_route,
+    ),
+    Setting(
+        "private_relay",
+        values.text,
+        None,
+        "URL of the relay of the private route (empty: that of your sign-in)",
+        of_network=True,
+        own=True,
+    ),
+    Setting(
+        "private_attestation",
+        values.yes_or_no,
+        True,
+        "on the private route, ask the host itself for its attestation; it sees your address, not "
+        "your prompt",
+    ),
+    Setting(
+        "max_calls_per_day",
+        values.count,
+        500,
+        "most calls of all kernels in a UTC day on the private route; 0 allows none",
+        min,
+    ),
+    Setting(
+        "max_tokens_per_day",
+        values.count,
+        2_000_000,
+        "most tokens of all kernels in a UTC day on the private route; 0 allows none",
+        min,
+    ),
     Setting("skew", values.seconds(0, 3600), 300.0, "seconds that a host's clock may be off", min),
     Setting(
         "registry_max_age",

@@ -67,16 +67,15 @@ class Settings:
 
     def reread_limits(self) -> bool:
         """Read only the limits in the user's own file again; return whether one in force rose."""
-        from opg_magic.settings.limits import LIMIT_KEYS
+        from opg_magic.settings.limits import LIMIT_KEYS, RELAYED_KEYS
 
-        before = [self.get(key) for key in LIMIT_KEYS.values()]
+        keys = [*LIMIT_KEYS.values(), *RELAYED_KEYS.values()]
+        before = [self.get(key) for key in keys]
         fresh = read_toml(self._user_file)
-        self._user = {k: v for k, v in self._user.items() if k not in LIMIT_KEYS.values()} | {
-            k: v for k, v in fresh.items() if k in LIMIT_KEYS.values()
+        self._user = {k: v for k, v in self._user.items() if k not in keys} | {
+            k: v for k, v in fresh.items() if k in keys
         }
-        return any(
-            self.get(key) > was for key, was in zip(LIMIT_KEYS.values(), before, strict=True)
-        )
+        return any(self.get(key) > was for key, was in zip(keys, before, strict=True))
 
     def reload(self) -> None:
         """Read the user's file again."""

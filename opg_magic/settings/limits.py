@@ -17,6 +17,12 @@ LIMIT_KEYS = {
     "per_day": "max_cost_per_day",
 }
 
+#: The same of the limits of the private route, where no money moves.
+RELAYED_KEYS = {
+    "calls_per_day": "max_calls_per_day",
+    "tokens_per_day": "max_tokens_per_day",
+}
+
 #: Where a call's own maximum comes from.
 OPTION = "--max-cost"
 
@@ -121,3 +127,30 @@ def check(limits: Limits, *, cap: Money, new: bool, used_kernel: int, used_day: 
             cap=cap.amount,
             room=max(0, allowed - used),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedLimits:
+    """The most that may be asked on the private route in a UTC day, over all kernels; 0 means
+    nothing.  ``origins`` as in :class:`Limits`."""
+
+    calls_per_day: int
+    tokens_per_day: int
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, *, calls: int, tokens: int, more: int) -> None:
+        """Refuse a call that could use ``more`` tokens, if ``calls`` and ``tokens`` are used
+        already today.  Raises :class:`LimitExceeded`."""
+        for name, used, asked, unit in (
+            ("calls_per_day", calls, 1, "calls"),
+            ("tokens_per_day", tokens, more, "tokens"),
+        ):
+            allowed = getattr(self, name)
+            if used + asked > allowed:
+                key, origin = RELAYED_KEYS[name], self.origins.get(name, "default")
+                raise LimitExceeded(
+                    f"The call needs up to {asked:,} {unit}; the limit per UTC day is "
+                    f"{allowed:,} ({origin}), of which {used:,} are used. Nothing was sent.",
+                    hint=f"To allow more, in a shell: opg config {key} {used + asked}. Then run "
+                    f"the cell again.",
+                )

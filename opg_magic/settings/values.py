@@ -72,6 +72,23 @@ def one_of(*words: str) -> Converter:
     return convert
 
 
+def yes_or_no(value: Any) -> bool:
+    """True or false, or a word for one of them."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    found = value if isinstance(value, bool) else words.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("true or false")
+    return found
+
+
+def count(value: Any) -> int:
+    """A whole number, 0 or more."""
+    text = str(value).strip().replace("_", "")
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise ValueError("a whole number, 0 or more")
+    return int(text)
+
+
 def texts(value: Any) -> tuple[str, ...]:
     """A list of texts, or one text that separates them by commas or spaces."""
     if isinstance(value, str):
@@ -154,3 +171,8 @@ def union(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
 def stricter(mine: str, theirs: str) -> str:
     """The stricter of two policies."""
     return max(mine, theirs, key=POLICIES.index)
+
+
+def one_route(mine: str, theirs: str) -> str:
+    """The route that both require, where one of them requires any; mine if they differ."""
+    return theirs if mine == "any" else mine

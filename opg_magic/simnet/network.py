@@ -302,6 +302,7 @@ class SimNetwork:
             settlement_senders=(deploy.address_of(self.keys.settler),),
             blob_aggregators=(self.blobs.url,) if self.blobs.url else (),
             session_idle=self.rhythm().idle,
+            private_relay=self.relay.url or None,
         )
 
     @property

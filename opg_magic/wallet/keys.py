@@ -178,6 +178,14 @@ def open_wallet(
     )
 
 
+def is_named(source: Source) -> bool:
+    """Whether there is a wallet for a real network, as far as that can be told without opening
+    it."""
+    if source != "auto":
+        return True
+    return bool(environment.secret(KEY_VARIABLE)) or paths.keystore_file().exists()
+
+
 def _refuse_users_key(wallet: Wallet) -> None:
     """The user's own key, put in the simulator's place, is refused even so."""
     if environment.secret(KEY_VARIABLE) is None:

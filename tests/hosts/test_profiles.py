@@ -28,6 +28,7 @@ STATE: dict[str, Any] = {
 }
 #: A value of each setting that belongs to a network, and what the profile then holds.
 OWN_VALUES: dict[str, tuple[str, Any]] = {
+    "private_relay": ('"https://d.test"', "https://d.test"),
     "registry_rpcs": ('["http://a.test/"]', ("http://a.test/",)),
     "payment_rpcs": ('["http://b.test/"]', ("http://b.test/",)),
     "facilitators": ('["0x44"]', ("0x44",)),
@@ -110,4 +111,5 @@ def test_every_setting_of_a_network_is_a_field_of_its_profile_and_the_users_alon
     assert set(NETWORK_KEYS) == set(OWN_VALUES)
     assert set(NETWORK_KEYS) <= {field.name for field in fields(Network)}
     assert set(NETWORK_KEYS) < OWN
-    assert OWN - set(NETWORK_KEYS) == {"wallet", "pinned_pcrs", "prices_file"}
+    others = {"wallet", "pinned_pcrs", "prices_file", "templates", "aliases"}
+    assert OWN - set(NETWORK_KEYS) == others

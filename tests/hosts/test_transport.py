@@ -884,7 +884,7 @@ async def test_attack_28_a_verbose_traceback_of_ipython_holds_no_secret(
     no_secret_in(shown)
 
 
-@pytest.mark.parametrize("where", ["transport.server_date", "body_reader.BodyReader.evidence"])
+@pytest.mark.parametrize("where", ["carrying.server_date", "body_reader.BodyReader.evidence"])
 async def test_attack_28_an_error_that_nobody_expects_shows_no_secret(
     pool: HostPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

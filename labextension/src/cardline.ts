@@ -102,7 +102,7 @@ export function command(receipt: Receipt, file: string | null): string {
   const recorded = receipt.notebook.name ?? 'notebook.ipynb';
   const name = words.oneLine((file ?? recorded).replace(/\\/g, '/').replace(/^.*\//, ''), 120) || 'notebook.ipynb';
   const quoted = /^[\w.,@%+=:-]+$/.test(name) && !name.startsWith('-') ? name : `'./${name.replace(/'/g, "'\\''")}'`;
-  return `opg verify ${quoted} --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
+  return `opg verify ${quoted} --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}${receipt.weights ? ' --weights' : ''}`;
 }
 
 /** Where the cell above may say something else: all that was asked, in the words that were signed. */

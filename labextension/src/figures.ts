@@ -119,5 +119,5 @@ export function unmarked(text: string): string {
 }
 
 export function command(receipt: Receipt): string {
-  return `opg verify notebook.ipynb --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
+  return `opg verify notebook.ipynb --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}${receipt.weights ? ' --weights' : ''}`;
 }

@@ -1,5 +1,6 @@
 /** The line under an answer: the state in words, what it rests on, figures. Loaded with the first receipt. */
 
+import css from '../style/card.raw.css';
 import { checker, IJudged } from './check';
 import type { IContext } from './cardbody';
 import { h } from './dom';
@@ -9,7 +10,10 @@ import { part } from './load';
 import type { Looker } from './looker';
 import { CLAIM_NAMES, Receipt } from './receipt';
 import { SIMULATED } from './says';
+import { addStyles } from './style';
 import * as words from './words';
+
+addStyles(css);
 
 /** Most cards stay closed. */
 const bodyPart = part(() => import('./cardbody'));

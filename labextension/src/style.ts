@@ -25,13 +25,18 @@ export function only(css: string, mark: string): string {
 
 let isThere = false;
 
+/** One more sheet of ours, of a part that is loaded later. */
+export function addStyles(css: string): void {
+  const sheet = document.createElement('style');
+  sheet.textContent = only(css, OURS);
+  document.head.append(sheet);
+}
+
 /** These class names, such that our styles hold for them. */
 export function ours(names: string): string {
   if (!isThere) {
     isThere = true;
-    const sheet = document.createElement('style');
-    sheet.textContent = only(base + editing, OURS);
-    document.head.append(sheet);
+    addStyles(base + editing);
   }
   return `${names} ${OURS}`;
 }

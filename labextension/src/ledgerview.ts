@@ -1,4 +1,4 @@
-/** The user's own ledger, all notebooks and kernels, page by page. */
+/** The user's own ledger, all notebooks and kernels: searched by the server, fetched and drawn as far as one scrolls. */
 
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
@@ -8,11 +8,21 @@ import { h } from './dom';
 import { inert } from './findings';
 import { formatUnits } from './money';
 import { Receipt, UnreadableReceipt } from './receipt';
+import { Scrolled } from './scrolled';
 import { ILedgerRow, OpgServer, tell } from './status';
-import { dress } from './style';
+import { add, dress } from './style';
+import css from '../style/asked.raw.css';
 import { labelOf } from './verdict';
 
-const PAGE = 50;
+add(css);
+
+const PAGE = 100;
+/** Rows before the end at which the next page is asked for. */
+const AHEAD = 30;
+/** Pixels of a row that was never drawn. */
+const GUESS = 84;
+/** Milliseconds without a key before the server searches. */
+const PAUSE = 250;
 
 /** What a row says of its cost. */
 export function costOf(row: ILedgerRow, decimals: number): string {
@@ -35,22 +45,33 @@ export function verdictOf(row: ILedgerRow): string {
   return row.verdict ?? (row.has_receipt ? 'UNCHECKED' : 'no receipt');
 }
 
+interface IJudged {
+  readonly words: string;
+  readonly title: string;
+}
+
 /** The list. It asks the server when it is first shown, and again on demand. */
 export class LedgerView extends Widget {
-  private readonly _list = h('ul', { class: 'opg-ledger-list' });
+  private readonly _list = h('ul', { class: 'opg-ledger-list', 'aria-label': 'Calls in my ledger' });
   private readonly _note = h('p', { class: 'opg-ledger-note', role: 'status' });
-  private readonly _filter = h('input', {
+  private readonly _words = h('input', {
     type: 'search',
-    class: 'jp-mod-styled opg-ledger-filter',
-    placeholder: 'Filter what is loaded',
-    'aria-label': 'Filter the loaded calls'
+    class: 'opg-ledger-filter',
+    maxlength: '500',
+    placeholder: 'Search prompt, model, notebook, verdict, ID',
+    'aria-label': 'Search my ledger'
   });
-  private readonly _more = h('button', { type: 'button', class: 'jp-mod-styled' }, 'Load older');
   private readonly _again = h('button', { type: 'button', class: 'jp-mod-styled' }, 'Refresh');
+  private readonly _scrolled = new Scrolled(this._list, GUESS, () => this._draw());
+  private readonly _judged = new Map<string, IJudged>();
   private _rows: ILedgerRow[] = [];
   private _next: string | null = null;
-  private _total = 0;
+  private _total: number | null = null;
   private _asked = false;
+  /** The question that is under way; an answer to an earlier one comes too late. */
+  private _question = 0;
+  private _loading = false;
+  private _pause: number | undefined;
 
   constructor(
     private readonly _server: OpgServer,
@@ -58,27 +79,51 @@ export class LedgerView extends Widget {
   ) {
     super();
     dress(this.node, 'opg-ledger');
-    this.node.append(h('div', { class: 'opg-ledger-bar' }, this._filter, this._again), this._note, this._list, this._more);
-    this._filter.addEventListener('input', () => this._show());
-    this._more.addEventListener('click', () => void this.load(false));
+    this.node.append(h('div', { class: 'opg-ledger-bar' }, this._words, this._again), this._note, this._list);
+    this._words.addEventListener('input', () => {
+      window.clearTimeout(this._pause);
+      this._pause = window.setTimeout(() => void this.load(true), PAUSE);
+    });
     this._again.addEventListener('click', () => void this.load(true));
-    this._show();
   }
 
-  /** The first page, or the one after those that are there. */
+  dispose(): void {
+    window.clearTimeout(this._pause);
+    this._scrolled.dispose();
+    super.dispose();
+  }
+
+  /** The first page of what is searched, or the one after those that are there. */
   async load(anew: boolean): Promise<void> {
-    this._asked = true;
-    this._more.disabled = this._again.disabled = true;
+    if (!anew && (this._loading || this._next === null)) {
+      return;
+    }
+    this._asked = this._loading = true;
+    const question = ++this._question;
+    const words = this._words.value.trim();
     try {
-      const page = await this._server.ledger(anew ? null : this._next, PAGE);
+      const page = await this._server.ledger(anew ? null : this._next, PAGE, words);
+      if (question !== this._question || this.isDisposed) {
+        return;
+      }
       this._rows = anew ? [...page.rows] : [...this._rows, ...page.rows];
       this._next = page.next;
       this._total = page.total;
-      this._show();
+      this._note.textContent = said(page.total, words);
+      this._loading = false;
+      if (anew) {
+        this._list.replaceChildren();
+      }
+      this._scrolled.set(this._rows.map(row => row.id));
+      this._draw();
     } catch (problem) {
-      this._note.textContent = problem instanceof Error ? problem.message : String(problem);
+      if (question === this._question) {
+        this._note.textContent = problem instanceof Error ? problem.message : String(problem);
+      }
     } finally {
-      this._more.disabled = this._again.disabled = false;
+      if (question === this._question) {
+        this._loading = false;
+      }
     }
   }
 
@@ -100,25 +145,46 @@ export class LedgerView extends Widget {
     }
   }
 
-  private _show(): void {
-    const wanted = this._filter.value.trim().toLowerCase();
-    const shown = this._rows.filter(
-      row =>
-        !wanted ||
-        [row.id, row.model, row.prompt, row.verdict, row.notebook, row.host].some(part => part?.toLowerCase().includes(wanted))
-    );
-    this._list.replaceChildren(...shown.map(row => this._row(row)));
-    this._note.textContent = !this._asked
-      ? ''
-      : this._total === 0
-        ? 'Your ledger holds no call yet.'
-        : `${shown.length} of ${this._total} calls, newest first. Verdicts are those of the kernels; “Check” lets this browser judge.`;
-    this._more.hidden = this._next === null;
+  /** Put the rows in view into the list, keeping those that are there already: one of them may have the focus. */
+  private _draw(): void {
+    const { first, last, before, after } = this._scrolled.span;
+    const there = new Map([...this._list.children].map(row => [(row as HTMLElement).dataset.receipt, row as HTMLElement]));
+    const rows = this._rows.slice(first, last).map((row, index) => {
+      const node = there.get(row.id) ?? this._row(row);
+      node.dataset.row = String(first + index);
+      node.setAttribute('aria-setsize', String(this._total ?? -1));
+      node.setAttribute('aria-posinset', String(first + index + 1));
+      return node;
+    });
+    const kept = new Set(rows);
+    for (const node of there.values()) {
+      if (!kept.has(node)) {
+        node.remove();
+      }
+    }
+    rows.forEach((node, index) => {
+      if (this._list.children[index] !== node) {
+        this._list.insertBefore(node, this._list.children[index] ?? null);
+      }
+    });
+    this._list.style.paddingTop = `${before}px`;
+    this._list.style.paddingBottom = `${after}px`;
+    if (last + AHEAD > this._rows.length) {
+      void this.load(false);
+    }
   }
 
-  private _row(row: ILedgerRow): HTMLLIElement {
-    const verdict = h('b', { class: 'opg-ledger-verdict', title: 'As the kernel recorded it' }, verdictOf(row));
-    const check = h('button', { type: 'button', class: 'opg-copy', 'aria-label': `Check receipt ${row.id}` }, 'Check');
+  private _row(row: ILedgerRow): HTMLElement {
+    const judged = this._judged.get(row.id);
+    const verdict = h(
+      'b',
+      { class: 'opg-ledger-verdict', title: judged?.title ?? 'As the kernel recorded it' },
+      judged?.words ?? verdictOf(row)
+    );
+    const check = h('button', { type: 'button', class: 'opg-copy', 'aria-label': `Check receipt ${row.id}` }, judged ? 'Checked' : 'Check');
+    if (judged) {
+      dress(verdict, 'opg-mod-checked');
+    }
     check.addEventListener('click', () => void this._check(row, verdict, check));
     const facts = [
       new Date(row.time).toLocaleString(),
@@ -151,10 +217,22 @@ export class LedgerView extends Widget {
       dress(cell, 'opg-mod-checked');
       cell.title = 'Checked in this browser just now';
       button.textContent = 'Checked';
+      this._judged.set(row.id, { words: cell.textContent, title: 'Checked in this browser' });
     } catch (problem) {
       tell(problem);
     } finally {
       button.disabled = false;
     }
   }
+}
+
+/** What stands above the list. */
+export function said(total: number, words: string): string {
+  const calls = `${total.toLocaleString('en')} ${total === 1 ? 'call' : 'calls'}`;
+  if (words) {
+    return total === 0 ? 'No call in your ledger has these words.' : `${calls} with these words, newest first.`;
+  }
+  return total === 0
+    ? 'Your ledger has no calls yet.'
+    : `${calls}, newest first. Verdicts are those of the kernels; “Check” verifies a receipt in this browser.`;
 }

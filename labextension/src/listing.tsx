@@ -7,6 +7,7 @@ import { counted } from './collected';
 import { saveAs } from './exporting';
 import { EDITED } from './findings';
 import { toneOf } from './mark';
+import { Scrolled, spanOf } from './scrolled';
 import { ours } from './style';
 import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
 import * as words from './words';
@@ -126,14 +127,16 @@ export function Listing({ model, name }: IListProps): JSX.Element {
   const without = arrangeCells(cells, show, search);
   const rows = [
     ...listed.map(entry => ({
+      key: `${entry.cellId} ${entry.output}`,
       rank: urgency(entry),
       cell: entry.cell,
-      row: <Row key={`${entry.cellId} ${entry.output}`} entry={entry} open={() => void model.reveal(entry)} />
+      row: <Row entry={entry} open={() => void model.reveal(entry)} />
     })),
     ...without.map(cell => ({
+      key: cell.cellId,
       rank: cell.run ? UNCLEAR : LAST,
       cell: cell.cell,
-      row: <CellRow key={cell.cellId} cell={cell} open={() => void model.reveal(cell)} />
+      row: <CellRow cell={cell} open={() => void model.reveal(cell)} />
     }))
   ].sort((one, other) => one.rank - other.rank || (by === 'cell' ? one.cell - other.cell : 0));
   return (
@@ -163,9 +166,7 @@ export function Listing({ model, name }: IListProps): JSX.Element {
           <Select value={by} choices={SORTS} onChange={setBy} />
         </label>
       </div>
-      <ul className={ours('opg-entries')} aria-label="Receipts of this notebook">
-        {rows.map(({ row }) => row)}
-      </ul>
+      <Rows rows={rows} />
       {rows.length === 0 && <p className={ours('opg-empty')}>None of {words.plural(entries.length, 'receipt')} fits.</p>}
       <div className={ours('opg-actions')}>
         <button className="jp-mod-styled" onClick={() => void model.refresh()}>
@@ -196,6 +197,31 @@ export function Listing({ model, name }: IListProps): JSX.Element {
   );
 }
 
+/** Pixels of a row that was never drawn. */
+const GUESS = 92;
+
+/** The list, drawn as far as one scrolls. */
+function Rows({ rows }: { readonly rows: readonly { readonly key: string; readonly row: JSX.Element }[] }): JSX.Element {
+  const list = React.useRef<HTMLUListElement>(null);
+  const scrolled = React.useRef<Scrolled | null>(null);
+  const [, redraw] = React.useReducer((count: number) => count + 1, 0);
+  React.useLayoutEffect(() => {
+    scrolled.current = new Scrolled(list.current!, GUESS, redraw);
+    return () => scrolled.current?.dispose();
+  }, []);
+  React.useLayoutEffect(() => scrolled.current?.set(rows.map(one => one.key)));
+  const { first, last, before, after } = scrolled.current?.span ?? spanOf([], 0, 0);
+  return (
+    <ul ref={list} className={ours('opg-entries')} style={{ paddingTop: before, paddingBottom: after }} aria-label="Receipts of this notebook">
+      {rows.slice(first, last).map(({ key, row }, index) => (
+        <li key={key} data-row={first + index} aria-setsize={rows.length} aria-posinset={first + index + 1}>
+          {row}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Select<T extends string>(props: {
   readonly value: T;
   readonly choices: readonly (readonly [T, string])[];
@@ -215,15 +241,13 @@ function Select<T extends string>(props: {
 function CellRow({ cell, open }: { readonly cell: ICellFinding; readonly open: () => void }): JSX.Element {
   const { run, finding } = cell;
   return (
-    <li>
-      <button className={ours(`opg-entry opg-tone-${run ? 'warn' : 'quiet'}`)} onClick={open} title="Show this cell">
-        <span className={ours('opg-entry-head')}>
-          <b>{run ? '! No receipt' : '– Not run'}</b>
-          <span className={ours('opg-faint')}>cell {cell.cell + 1}</span>
-        </span>
-        <span className={ours('opg-faint')}>{`${finding.message}${run ? ' Nobody signed what it shows.' : ''}`}</span>
-      </button>
-    </li>
+    <button className={ours(`opg-entry opg-tone-${run ? 'warn' : 'quiet'}`)} onClick={open} title="Show this cell">
+      <span className={ours('opg-entry-head')}>
+        <b>{run ? '! No receipt' : '– Not run'}</b>
+        <span className={ours('opg-faint')}>cell {cell.cell + 1}</span>
+      </span>
+      <span className={ours('opg-faint')}>{`${finding.message}${run ? ' Nobody signed what it shows.' : ''}`}</span>
+    </button>
   );
 }
 
@@ -241,31 +265,29 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
         ];
   const basis = entry.verdict?.claims.registry.basis;
   return (
-    <li>
-      <button
-        className={ours(`opg-entry opg-tone-${(isEdited(entry) || words.isUnclear(entry)) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`)}
-        onClick={open}
-        title="Show this cell"
-      >
-        <span className={ours('opg-entry-head')}>
-          <b>{head.text}</b>
-          <span className={ours('opg-faint')}>cell {entry.cell + 1}</span>
+    <button
+      className={ours(`opg-entry opg-tone-${(isEdited(entry) || words.isUnclear(entry)) && head.tone !== 'bad' ? 'warn' : head.tone}${head.simulated ? ' opg-simulated' : ''}`)}
+      onClick={open}
+      title="Show this cell"
+    >
+      <span className={ours('opg-entry-head')}>
+        <b>{head.text}</b>
+        <span className={ours('opg-faint')}>cell {entry.cell + 1}</span>
+      </span>
+      {receipt !== null && <span className={ours('opg-entry-prompt')}>{words.oneLine(receipt.prompt.text, 120)}</span>}
+      <span className={ours('opg-faint')}>{facts.filter(Boolean).join(' · ')}</span>
+      {entry.verdict !== null && (
+        <span className={ours('opg-faint')}>
+          {words.signatureValid(entry.verdict) ? 'signature valid' : 'signature not valid'} ·{' '}
+          {basis === 'asked' ? 'registry asked' : basis === 'recorded' ? "registry: author's word" : 'registry not known'}
         </span>
-        {receipt !== null && <span className={ours('opg-entry-prompt')}>{words.oneLine(receipt.prompt.text, 120)}</span>}
-        <span className={ours('opg-faint')}>{facts.filter(Boolean).join(' · ')}</span>
-        {entry.verdict !== null && (
-          <span className={ours('opg-faint')}>
-            {words.signatureValid(entry.verdict) ? 'signature valid' : 'signature not valid'} ·{' '}
-            {basis === 'asked' ? 'registry asked' : basis === 'recorded' ? "registry: author's word" : 'registry not known'}
-          </span>
-        )}
-        {entry.findings.map(finding => (
-          <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
-            {EDITED.has(finding.code) ? '≠ ' : words.SIGNS[finding.level]}
-            {words.told(finding.message, 200)}
-          </span>
-        ))}
-      </button>
-    </li>
+      )}
+      {entry.findings.map(finding => (
+        <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
+          {EDITED.has(finding.code) ? '≠ ' : words.SIGNS[finding.level]}
+          {words.told(finding.message, 200)}
+        </span>
+      ))}
+    </button>
   );
 }

@@ -63,6 +63,7 @@ export interface ILedgerRow {
 export interface ILedgerPage {
   readonly rows: readonly ILedgerRow[];
   readonly next: string | null;
+  /** Of all calls, or of those that have the words that were searched. */
   readonly total: number;
 }
 
@@ -85,8 +86,9 @@ export class OpgServer {
     return this._get('status');
   }
 
-  ledger(after: string | null = null, limit = 100): Promise<ILedgerPage> {
-    return this._get('ledger', { limit: String(limit), ...(after === null ? {} : { after }) });
+  /** A page of the calls that have each of these words, newest first. */
+  ledger(after: string | null = null, limit = 100, words = ''): Promise<ILedgerPage> {
+    return this._get('ledger', { limit: String(limit), ...(after === null ? {} : { after }), ...(words ? { q: words } : {}) });
   }
 
   /** The receipt as it was saved; not checked, not trusted. */

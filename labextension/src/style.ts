@@ -45,3 +45,15 @@ export function ours(names: string): string {
 export function dress(node: Element, ...names: string[]): void {
   node.classList.add(...ours(names.join(' ')).split(' '));
 }
+
+const also = new Set<string>();
+
+/** A sheet of a part that is loaded late; once. */
+export function add(css: string): void {
+  if (!also.has(css)) {
+    also.add(css);
+    const sheet = document.createElement('style');
+    sheet.textContent = only(css, OURS);
+    document.head.append(sheet);
+  }
+}

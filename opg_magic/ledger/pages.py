@@ -26,7 +26,7 @@ class NoSuchPlace(LedgerError):
 @dataclass(frozen=True, slots=True)
 class Page:
     """Calls, newest first, and where the next page begins: ``after`` of its last row, None at the
-    end."""
+    end.  ``total``: how many calls there are, or how many have the words that were searched."""
 
     rows: tuple[LedgerRow, ...]
     after: str | None
@@ -50,6 +50,24 @@ _PAGE = (
 SELECT * FROM every WHERE :at = '' OR (at, id) < (:at, :id) ORDER BY at DESC, id DESC LIMIT :limit
 """
 )
+#: What a search looks into, a row a call: what a list shows of it.  Of a document that is not JSON,
+#: the columns alone.
+_SEARCHED = (
+    _CALLS
+    + """
+SELECT every.*,
+  coalesce(r.model, c.model) AS model, coalesce(r.notebook, c.notebook) AS notebook,
+  CASE WHEN r.simulated THEN 'SIMULATED' END AS simulated,
+  CASE WHEN NOT r.simulated OR r.verdict <> 'VERIFIED' THEN r.verdict END AS verdict,
+  CASE WHEN json_valid(r.document) THEN json_extract(r.document, '$.host.tee_id')
+    ELSE c.host END AS host,
+  CASE WHEN json_valid(r.document) THEN json_extract(r.document, '$.prompt.text')
+    ELSE c.prompt END AS prompt
+FROM every LEFT JOIN receipts r ON r.id = every.id LEFT JOIN calls c ON c.id = every.id
+ORDER BY every.at DESC, every.id DESC
+"""
+)
+_IN_WORDS = ("id", "model", "notebook", "simulated", "verdict", "host", "prompt")
 _TOTAL = """
 SELECT (SELECT count(*) FROM receipts) + count(*) FROM calls c
 WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
@@ -67,9 +85,10 @@ class LedgerReader(LedgerReading):
     def exists(self) -> bool:
         return self.path.is_file()
 
-    def page(self, *, limit: int, after: str | None = None) -> Page:
+    def page(self, *, limit: int, after: str | None = None, words: str = "") -> Page:
         """``limit`` calls that come after the cursor, newest first; a call that never ended is
-        among them.
+        among them.  With ``words``, only calls that have each of them, in any case: in the prompt,
+        the ID, or the name of model, notebook, host or verdict.
 
         NoSuchPlace if the cursor is none that a page gave.
         """
@@ -78,7 +97,17 @@ class LedgerReader(LedgerReading):
             raise NoSuchPlace("The cursor `after` is not one that a page of the ledger gave.")
         if not self.exists:
             return Page((), None, 0)
-        found = self._query(_PAGE, {"at": at, "id": seen, "limit": limit + 1})
+        if words.split():
+            all_found = self._found(words)
+            total = len(all_found)
+            found = [
+                entry
+                for entry in all_found
+                if after is None or (entry["at"], entry["id"]) < (at, seen)
+            ][: limit + 1]
+        else:
+            total = int(self._query(_TOTAL, {})[0][0])
+            found = self._query(_PAGE, {"at": at, "id": seen, "limit": limit + 1})
         rows: list[LedgerRow] = []
         content = self._contents()
         size = 0
@@ -89,12 +118,21 @@ class LedgerReader(LedgerReading):
             rows.append(self._row(entry, content))
         more = len(rows) < len(found)
         last = found[len(rows) - 1] if rows else None
-        total = self._query(_TOTAL, {})[0][0]
         return Page(
             tuple(rows),
             f"{last['at']}~{last['id']}" if more and last is not None else None,
-            int(total),
+            total,
         )
+
+    def _found(self, words: str) -> list[sqlite3.Row]:
+        """Every call that has these words, newest first."""
+        wanted = [word.casefold() for word in words.split()]
+        found = []
+        for entry in self._query(_SEARCHED, {}):
+            text = " ".join(str(entry[name] or "") for name in _IN_WORDS).casefold()
+            if all(word in text for word in wanted):
+                found.append(entry)
+        return found
 
     def _row(self, entry: sqlite3.Row, content: Content) -> LedgerRow:
         if entry["size"]:

@@ -30,6 +30,9 @@ _CURSOR = re.compile(r"[0-9A-Za-z:.+~-]{1,120}")
 #: Most receipts of one question of whose they are.
 MOST_ASKED = 64
 
+#: Most characters of a search.
+MOST_SEARCHED = 500
+
 _STATUS: tuple[tuple[type[OpgError], int, str], ...] = (
     (NotConfigured, 409, "not-configured"),
     (Busy, 429, "busy"),
@@ -89,8 +92,8 @@ class StatusHandler(_Handler):
 
 
 class LedgerHandler(_Handler):
-    """A page of the ledger: ``?limit=`` (at most 200) and ``&after=``, the cursor of the page
-    before."""
+    """A page of the ledger: ``?limit=`` (at most 200), ``&after=``, the cursor of the page before,
+    and ``&q=``, words that each call must have."""
 
     @web.authenticated
     @authorized
@@ -98,10 +101,15 @@ class LedgerHandler(_Handler):
     async def get(self) -> None:
         limit = int(self.argument("limit", _NUMBER, "100") or 0)
         after = self.argument("after", _CURSOR)
+        words = str(self.get_query_argument("q", ""))
         if not 1 <= limit <= MAX_PAGE:
             raise web.HTTPError(400, f"limit must be from 1 to {MAX_PAGE}")
+        if len(words) > MOST_SEARCHED:
+            raise web.HTTPError(400, f"q must have at most {MOST_SEARCHED} characters")
         self.finish_json(
-            await self.reading.aside(lambda: self.reading.page(limit=limit, after=after))
+            await self.reading.aside(
+                lambda: self.reading.page(limit=limit, after=after, words=words)
+            )
         )
 
 

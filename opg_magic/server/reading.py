@@ -55,13 +55,13 @@ class Reading:
 
     # ----------------------------------------------------------------------------------- the ledger
 
-    def page(self, *, limit: int, after: str | None) -> dict[str, Any]:
+    def page(self, *, limit: int, after: str | None, words: str = "") -> dict[str, Any]:
         """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and
-        ``total``."""
+        ``total``; with ``words``, only of those that have each of them."""
         from opg_magic.ledger.row_cells import table_cells
 
         with _reader() as reader:
-            page = reader.page(limit=limit, after=after)
+            page = reader.page(limit=limit, after=after, words=words)
         rows = [_row(table_cells(row), most=SHOWN_CHARACTERS) for row in page.rows]
         for row, source in zip(rows, page.rows, strict=True):
             row["has_receipt"] = source.document is not None

@@ -203,6 +203,35 @@ def test_reading_makes_no_ledger(server: Server) -> None:
     assert not (server.home / "ledger.sqlite").exists()
 
 
+def test_the_ledger_is_searched_by_the_server_in_all_that_it_lists(server: Server) -> None:
+    start = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    made = [
+        receipt(text=f"Is {n} prime?", created_at=start + timedelta(seconds=n)) for n in range(30)
+    ]
+    ending = CallIntent(new_id(), start, SIM, "k", "openai/gpt-5", prompt="Straße nach Aachen")
+    with server.ledger as ledger:
+        for one in made:
+            ledger.save(one)
+        ledger.begin(ending, reserve=False)
+    seen: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    while True:
+        page = server.get("ledger", q="PRIME? Is", limit=4, **after).json()
+        assert page["total"] == 30 and len(page["rows"]) <= 4
+        seen += page["rows"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert len({row["id"] for row in seen}) == len(seen) == 30
+    assert [row["time"] for row in seen] == sorted((row["time"] for row in seen), reverse=True)
+    (row,) = server.get("ledger", q="strasse").json()["rows"]
+    assert row["id"] == ending.id
+    (row,) = server.get("ledger", q=made[7].id.lower()).json()["rows"]
+    assert row["id"] == made[7].id
+    assert server.get("ledger", q="no such words").json() == {"rows": [], "next": None, "total": 0}
+    assert server.get("ledger", q="x" * 501).status_code == 400
+
+
 def test_pages_hold_every_call_once_newest_first(server: Server) -> None:
     start = datetime(2026, 11, 20, 12, tzinfo=UTC)
     made = [

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { h } from '../dom';
 import { only, ours, OURS } from '../style';
 
-const SHEETS = ['base', 'card', 'editing'].map(name => readFileSync(`${__dirname}/../../style/${name}.raw.css`, 'utf8').replace(/\/\*[^]*?\*\//g, ''));
+const SHEETS = ['base', 'card', 'editing', 'asked'].map(name => readFileSync(`${__dirname}/../../style/${name}.raw.css`, 'utf8').replace(/\/\*[^]*?\*\//g, ''));
 
 describe('our styles', () => {
   it('hold for nothing that has only the names known before the page was loaded', () => {

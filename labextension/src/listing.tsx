@@ -8,9 +8,12 @@ import { saveAs } from './exporting';
 import { EDITED } from './findings';
 import { toneOf } from './mark';
 import { Scrolled, spanOf } from './scrolled';
-import { ours } from './style';
+import { add, ours } from './style';
+import css from '../style/asked.raw.css';
 import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
 import * as words from './words';
+
+add(css);
 
 export type SortBy = 'cell' | 'verdict' | 'model' | 'host' | 'cost' | 'time';
 export type Show = 'all' | 'failed' | 'edited' | 'without' | 'simulated' | 'unasked';

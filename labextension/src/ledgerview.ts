@@ -10,11 +10,11 @@ import { formatUnits } from './money';
 import { Receipt, UnreadableReceipt } from './receipt';
 import { Scrolled } from './scrolled';
 import { ILedgerRow, OpgServer, tell } from './status';
-import { add, dress } from './style';
+import { addStyles, dress } from './style';
 import css from '../style/asked.raw.css';
 import { labelOf } from './verdict';
 
-add(css);
+addStyles(css);
 
 const PAGE = 100;
 /** Rows before the end at which the next page is asked for. */

@@ -8,12 +8,12 @@ import { saveAs } from './exporting';
 import { EDITED } from './findings';
 import { toneOf } from './mark';
 import { Scrolled, spanOf } from './scrolled';
-import { add, ours } from './style';
+import { addStyles, ours } from './style';
 import css from '../style/asked.raw.css';
 import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
 import * as words from './words';
 
-add(css);
+addStyles(css);
 
 export type SortBy = 'cell' | 'verdict' | 'model' | 'host' | 'cost' | 'time';
 export type Show = 'all' | 'failed' | 'edited' | 'without' | 'simulated' | 'unasked';

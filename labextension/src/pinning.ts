@@ -5,13 +5,13 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Widget } from '@lumino/widgets';
 
 import { h } from './dom';
-import { add, dress } from './style';
+import { addStyles, dress } from './style';
 import css from '../style/asked.raw.css';
 import { SETTINGS_ID } from './settings';
 import type { IEntry } from './tokens';
 import { plural } from './words';
 
-add(css);
+addStyles(css);
 
 const HASH = /^0x[0-9a-f]{64}$/;
 

@@ -25,8 +25,14 @@ export function only(css: string, mark: string): string {
 
 let isThere = false;
 
-/** One more sheet of ours, of a part that is loaded later. */
+const added = new Set<string>();
+
+/** One more sheet of ours, of a part that is loaded later; once, however many parts bring it. */
 export function addStyles(css: string): void {
+  if (added.has(css)) {
+    return;
+  }
+  added.add(css);
   const sheet = document.createElement('style');
   sheet.textContent = only(css, OURS);
   document.head.append(sheet);
@@ -44,16 +50,4 @@ export function ours(names: string): string {
 /** The same for an element that JupyterLab made; `ours` may be on it already. */
 export function dress(node: Element, ...names: string[]): void {
   node.classList.add(...ours(names.join(' ')).split(' '));
-}
-
-const also = new Set<string>();
-
-/** A sheet of a part that is loaded late; once. */
-export function add(css: string): void {
-  if (!also.has(css)) {
-    also.add(css);
-    const sheet = document.createElement('style');
-    sheet.textContent = only(css, OURS);
-    document.head.append(sheet);
-  }
 }

@@ -15,6 +15,7 @@ from opg_magic import __version__, errors
 from opg_magic.display import output
 from opg_magic.shell import (
     ask,
+    audit_model,
     ledger,
     models,
     network,
@@ -27,6 +28,19 @@ from opg_magic.shell import (
 from opg_magic.shell.common import in_a_shell
 
 Handler = Callable[[argparse.Namespace], int]
+
+_COMMANDS = (
+    verify,
+    ask,
+    receipts,
+    ledger,
+    models,
+    audit_model,
+    network,
+    settings,
+    payments,
+    wallet,
+)
 
 #: Exit code of a failure of the program itself, which is never one of a check.
 BROKEN = 4
@@ -55,8 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except errors.InstallationError as problem:
         return _complain(problem, BROKEN)
     except errors.OpgError as problem:
-        # 1 is a verdict for `opg verify`, and this is none.
-        return _complain(problem, BROKEN if getattr(options, "judges", False) else 1)
+        # 1 is a verdict for `opg verify` and `opg audit-model`, and this is none.
+        code = BROKEN if getattr(options, "judges", False) else getattr(options, "undecided", 1)
+        return _complain(problem, code)
     except errors.CallInterrupted as stopped:
         return _complain(stopped, 130)
     except BrokenPipeError:
@@ -105,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
         help="print the version and exit",
     )
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for one in (verify, ask, receipts, ledger, models, network, settings, payments, wallet):
+    for one in _COMMANDS:
         one.add(commands)
     commands.add_parser(
         "simnet", help="control the simulated network: up, status, down, cheat", add_help=False

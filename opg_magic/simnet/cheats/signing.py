@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -197,3 +198,19 @@ class ScriptOutput(Honest):
 
     def reply(self, reply: Reply) -> Reply:
         return replace(reply, pieces=tuple(split_tokens(HOSTILE_TEXT)), tool_calls=())
+
+
+class HalfSwapped(Honest):
+    mode = "half-swapped"
+    says = "gives every other question to a weaker model under the same name, correctly signed"
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def reply(self, reply: Reply) -> Reply:
+        self._asked += 1
+        if self._asked % 2 == 0:
+            return reply
+        # It counts badly, and knows other words.
+        text = re.sub(r"\d(?!.*\d)", lambda digit: str((int(digit[0]) + 3) % 10), reply.text)
+        return replace(reply, pieces=tuple(split_tokens(f"Perhaps {text}")))

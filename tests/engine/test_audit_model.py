@@ -1,0 +1,149 @@
+"""``opg audit-model`` against hosts that are honest, and one that swaps the model for half of the
+calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic.audit import model_reference
+from opg_magic.call import model_audit
+from opg_magic.call.session import Session
+from opg_magic.errors import CallFailed
+from opg_magic.shell import main
+
+#: Enough for about twelve questions, asked three times or once.
+RECORDING, AUDIT = "0.3", "0.1"
+
+
+@pytest.fixture
+def run(session: Session, monkeypatch: Any, capsys: Any) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.setattr("opg_magic.call.session.current_session", lambda: session)
+    monkeypatch.setattr("opg_magic.call.session.close_current_session", lambda: None)
+    monkeypatch.setattr(model_audit, "QUESTIONS", model_audit.QUESTIONS[:12])
+
+    def audit(*words: str) -> tuple[int, str, str]:
+        code = main.main(["audit-model", *map(str, words), "--host", "anna"])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return audit
+
+
+@pytest.fixture
+def reference(run: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "ref.json"
+    code, _, said = run("--record", path, "--max-cost", RECORDING)
+    assert code == 0, said
+    return path
+
+
+def test_an_honest_host_passes_and_the_reference_is_not_its_own_audit(
+    run: Any, reference: Path, session: Session
+) -> None:
+    recorded = session.ledger.count()
+    assert recorded == 3 * 12
+    code, out, err = run("--reference", reference, "--max-cost", AUDIT)
+    assert code == 0, err
+    assert session.ledger.count() == recorded + 12  # paid again: nothing of the reference counted
+    assert "No difference seen (p = 1)" in out and "would be missed" in out
+    assert "not a proof" in out
+    # Once more: the audit's own receipts count, and nothing is paid.
+    code, _, err = run("--reference", reference, "--max-cost", AUDIT)
+    assert code == 0 and session.ledger.count() == recorded + 12
+    assert "12 answers come from receipts" in err
+    code, _, _ = run("--reference", reference, "--max-cost", AUDIT, "--fresh")
+    assert code == 0 and session.ledger.count() == recorded + 24
+
+
+def test_a_model_swapped_for_half_of_the_calls_is_noticed(
+    run: Any, reference: Path, honest_simnet: RunningSimnet, session: Session
+) -> None:
+    honest_simnet.cheat("anna", "half-swapped")
+    code, out, _ = run("--reference", reference, "--max-cost", AUDIT)
+    assert code == 1
+    assert "SIMULATED · Differs from the reference: p = 0.0" in out
+    assert "6 of 12 answers" in out
+    assert session.ledger.last().label == "SIMULATED"  # no signature shows it
+
+
+def test_a_stopped_run_goes_on_and_pays_nothing_twice(
+    run: Any, reference: Path, session: Session, monkeypatch: Any
+) -> None:
+    ask, before, left = session.ask, session.ledger.count(), [5]
+
+    def stops(*arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise CallFailed("stopped")
+        return ask(*arguments)
+
+    monkeypatch.setattr(session, "ask", stops)
+    assert run("--reference", reference, "--max-cost", AUDIT)[0] == 3  # neither 0 nor 1
+    assert session.ledger.count() == before + 5
+    monkeypatch.setattr(session, "ask", ask)
+    code, _, err = run("--reference", reference, "--max-cost", AUDIT)
+    assert code == 0 and "5 answers come from receipts" in err
+    assert session.ledger.count() == before + 12
+
+
+def test_the_cost_is_said_first_and_nothing_is_paid_without_a_cap(
+    run: Any, session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "ref.json"
+    code, out, err = run("--record", path, "--dry-run")
+    assert code == 0 and "nothing was paid" in out and "36 calls, at most" in err
+    code, _, err = run("--record", path)
+    assert code == 2 and "--max-cost is missing" in err
+    code, _, err = run("--record", path, "--max-cost", "0.0000001")
+    assert code == 2 and "cannot tell any two models apart" in err
+    path.write_text("mine")
+    assert run("--record", path, "--max-cost", RECORDING)[0] == 2
+    assert path.read_text() == "mine"
+    assert session.ledger.count() == 0
+
+
+def _document(**changes: Any) -> dict[str, Any]:
+    given = tuple(
+        tuple(model_reference.Given("a", f"R{number}-{turn}") for turn in range(3))
+        for number in range(12)
+    )
+    made = model_reference.Reference("openai/gpt-5", "sim", "2026-11-25T00:00:00Z", given)
+    return {**json.loads(made.to_json()), **changes}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not a reference"),
+        ("[]", "not a reference"),
+        ('{"type": 1, "type": 2}', "not a reference"),
+        (json.dumps(_document(questions=[])), "not a reference"),
+        (json.dumps(_document(questions=_document()["questions"][1:])), "not a reference"),
+        (json.dumps(_document(version=2)), "another version"),
+        (json.dumps(_document(battery_digest="sha256:00")), "another battery"),
+        (json.dumps(_document(model="openai/gpt-4o")), "openai/gpt-4o"),
+        (json.dumps(_document(network="opengradient")), "opengradient"),
+    ],
+)
+def test_a_bad_reference_is_refused_before_anything_is_paid(
+    run: Any, session: Session, tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "ref.json"
+    path.write_text(text)
+    code, _, err = run("openai/gpt-5", "--reference", path, "--max-cost", AUDIT)
+    assert code == 2 and said in err
+    assert session.ledger.count() == 0
+
+
+def test_a_good_reference_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "ref.json"
+    path.write_text(json.dumps(_document()))
+    found = model_reference.load(path, model="openai/gpt-5", network="sim")
+    assert json.loads(found.to_json()) == _document()
+    assert len(found.receipts) == 36

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.simnet.host.conduct import (
@@ -202,15 +202,14 @@ class ScriptOutput(Honest):
 
 class HalfSwapped(Honest):
     mode = "half-swapped"
-    says = "gives every other question to a weaker model under the same name, correctly signed"
+    says = "gives half of the questions to a weaker model under the same name, correctly signed"
+    #: Which half: drawn by chance, the same chance each time.
+    seed = 1
 
     def __init__(self) -> None:
-        self._asked = 0
+        self._chance = Random(self.seed)
 
     def reply(self, reply: Reply) -> Reply:
-        self._asked += 1
-        if self._asked % 2 == 0:
+        if self._chance.random() < 0.5:
             return reply
-        # It counts badly, and knows other words.
-        text = re.sub(r"\d(?!.*\d)", lambda digit: str((int(digit[0]) + 3) % 10), reply.text)
-        return replace(reply, pieces=tuple(split_tokens(f"Perhaps {text}")))
+        return replace(reply, pieces=tuple(split_tokens("Perhaps 41")))

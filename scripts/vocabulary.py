@@ -88,6 +88,10 @@ def says() -> str:
         "OPEN": ("Those that can still come.", third.OPEN),
         "HOSTS": ("Several hosts, a line each.", third.HOSTS),
         "NOT_KNOWN": ("What no check says.", third.NOT_KNOWN),
+        "NOT_KNOWN_RE_RUN": (
+            "The same where the weights were run again, and gave the answer.",
+            third.NOT_KNOWN_RE_RUN,
+        ),
         "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
     }
     parts = [

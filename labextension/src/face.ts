@@ -12,7 +12,7 @@ import * as second from './face2';
 import { beside, body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
+import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
 
 export { beginnings, rule } from './faceanswer';
 export { REMARKS, type Texts, type Type } from './figures';
@@ -98,10 +98,15 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
     groups: groupsOf(receipt, verified, simulated, hosts),
     warnings: [...remarks.map((remark): Note => [remark, null]), ...warningsOf(receipt, show)],
     notes: [
-      [NOT_KNOWN, null],
+      [notKnown(receipt), null],
       ['', command(receipt)]
     ]
   };
+}
+
+function notKnown({ checked }: Receipt): string {
+  const weights = checked?.claims.find(({ name }) => name === 'weights');
+  return weights?.status === 'passed' && weights.basis === 're-run' ? NOT_KNOWN_RE_RUN : NOT_KNOWN;
 }
 
 function stateOf(receipt: Receipt, answered: boolean, simulated: boolean, hosts: ICompared | null): [string, ICard['tone']] {

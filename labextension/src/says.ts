@@ -44,5 +44,8 @@ export const HOSTS = "Hosts";
 /** What no check says. */
 export const NOT_KNOWN = "Not known: which weights ran; whether the answer is true. Model, tokens, cost: host's word.";
 
+/** The same where the weights were run again, and gave the answer. */
+export const NOT_KNOWN_RE_RUN = "Not known: whether the answer is true. Model, tokens, cost: host's word.";
+
 /** The tag of a simulated network. */
 export const SIMULATED = "simulated network";

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from opg_magic.display import notes, words
 from opg_magic.display.notes import Note
-from opg_magic.models import CLAIM_NAMES, Charge, Status, VerdictStatus
+from opg_magic.models import CLAIM_NAMES, Basis, Charge, Status, VerdictStatus
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer, Claim, Cost, Verdict
@@ -104,7 +104,7 @@ def settled(
         said.append(Note("The text stands here because you asked for it. Do not rely on it."))
     elif withheld:
         said += notes.of_withheld(receipt, streamed=streamed)
-    said += [Note(words.NOT_KNOWN), *notes.of_cost(cost), notes.check_it(receipt)]
+    said += [Note(_not_known(verdict)), *notes.of_cost(cost), notes.check_it(receipt)]
     return Card(
         tone=tone,
         simulated=verdict.simulated,
@@ -135,6 +135,12 @@ def of_answer(answer: Answer, *, by: str = AUTHOR) -> Card:
     )
     said = tuple(Note(_sentence(words.one_line(note))) for note in answer.notes)
     return replace(card, notes=(*said, *card.notes))
+
+
+def _not_known(verdict: Verdict) -> str:
+    weights = verdict.claims.get("weights")
+    re_run = weights is not None and weights.passed and weights.basis is Basis.RE_RUN
+    return words.NOT_KNOWN_RE_RUN if re_run else words.NOT_KNOWN
 
 
 def _headline(verdict: Verdict, receipt: Receipt) -> tuple[str, Tone]:

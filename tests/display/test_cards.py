@@ -12,7 +12,19 @@ from support import states
 from support.inspecting import inspect
 
 from opg_magic.display import bundle, card, dry_run, plain, words
-from opg_magic.models import Answer, Charge, Cost, Money, Problem, Trust, VerdictStatus, plain_text
+from opg_magic.models import (
+    Answer,
+    Basis,
+    Charge,
+    Claim,
+    Cost,
+    Money,
+    Problem,
+    Status,
+    Trust,
+    VerdictStatus,
+    plain_text,
+)
 from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.verify._claims import waiting
 
@@ -38,6 +50,27 @@ def test_verified_says_who_checked_and_when(mime: str) -> None:
     if mime != "text/markdown":
         assert "Not known: which weights ran; whether the answer is true." in words_shown
     assert "opg verify notebook.ipynb --receipt 7Q4K2M9XTB" in words_shown
+
+
+@pytest.mark.parametrize("mime", ["text/plain", "text/html"])
+@pytest.mark.parametrize(
+    ("status", "basis", "known"),
+    [
+        (Status.PASSED, Basis.RE_RUN, True),
+        (Status.PASSED, Basis.RECORDED, False),
+        (Status.FAILED, Basis.RE_RUN, False),
+    ],
+)
+def test_which_weights_ran_is_known_only_where_they_were_run_again(
+    mime: str, status: Status, basis: Basis, known: bool
+) -> None:
+    ran = Claim("weights", status, basis, "118 of 118 tokens are the first choice.")
+    outcome = VerdictStatus.VERIFIED if status is Status.PASSED else VerdictStatus.FAILED
+    verdict, receipt, cost = states.call(outcome, ran)
+    settled = card.settled(verdict, receipt, cost)
+    words_shown = says(bundle.settled_bundle(settled, receipt=receipt), mime)
+    assert ("which weights ran" in words_shown) is not known
+    assert "whether the answer is true" in words_shown
 
 
 @pytest.mark.parametrize("status", list(VerdictStatus))

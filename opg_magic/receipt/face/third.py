@@ -38,6 +38,8 @@ SIMULATED = "simulated network"
 NOT_KNOWN = (
     "Not known: which weights ran; whether the answer is true. Model, tokens, cost: host's word."
 )
+#: The same where the weights were run again, and gave the answer.
+NOT_KNOWN_RE_RUN = "Not known: whether the answer is true. Model, tokens, cost: host's word."
 #: What each check says where it passed.
 SAYS: dict[str, str] = {kind.name: kind.on_card for kind in CLAIMS}
 SAYS_SIMULATED = "Key made in a simulated enclave."
@@ -139,8 +141,15 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
         SIMULATED if simulated else None,
         tuple(_groups(d, verified=verified, simulated=simulated, hosts=hosts)),
         (*((remark, None) for remark in remarks), *_warnings(receipt, show=show)),
-        ((NOT_KNOWN, None), ("", command(receipt))),
+        ((_not_known(d), None), ("", command(receipt))),
     )
+
+
+def _not_known(d: Mapping[str, Any]) -> str:
+    claims = [] if d["checked"] is None else d["checked"]["claims"]
+    weights = next((claim for claim in claims if claim["name"] == "weights"), None)
+    re_run = weights is not None and (weights["status"], weights["basis"]) == ("passed", "re-run")
+    return NOT_KNOWN_RE_RUN if re_run else NOT_KNOWN
 
 
 def _state(

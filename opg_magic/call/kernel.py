@@ -19,7 +19,7 @@ from opg_magic.call.notebook_place import execution_count, notebook_name
 from opg_magic.models import Phase, Progress
 from opg_magic.models.networks import Network
 from opg_magic.network import profiles
-from opg_magic.settings import paths
+from opg_magic.settings import paths, sign_in
 from opg_magic.settings.config import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Kernel:
         self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
+        sign_in.use_by_default(_kept_sign_in)
         self._counting = threading.Lock()
         self.kernel_id = _kernel_id()
 
@@ -120,8 +121,6 @@ class Kernel:
     def route_of(self, options: CallOptions) -> RouteName:
         """The route of a call: as asked for, as set, else private on a real network where there is
         a sign-in and no wallet."""
-        from opg_magic.settings import sign_in
-
         wanted = options.route or self.settings.get("route")
         if wanted != "auto":
             return "private" if wanted == "private" else "direct"
@@ -164,12 +163,15 @@ class Kernel:
 
     def _signed_in(self, network: Network) -> SignIn | None:
         from opg_magic.network import simnet_client
-        from opg_magic.settings import sign_in
 
+        found = sign_in.current(network)
         if not network.simulated:
-            return sign_in.current(network)
+            return found
         if self._sim_state is None or network.private_relay is None:
             return None
+        # One of an earlier start names a relay that is gone.
+        if found is not None and found.relay == network.private_relay and not found.is_over():
+            return found
         token = simnet_client.relay_token(self._sim_state)
         return sign_in.SignIn(network.private_relay, token, account="simulated")
 
@@ -345,6 +347,12 @@ def _running_simulator(known: dict[str, Any] | None) -> dict[str, Any]:
         if known is not None and simnet_client.still_runs(known)
         else simnet_client.ensure_up()
     )
+
+
+def _kept_sign_in(network: Network) -> SignIn | None:
+    from opg_magic.wallet import sign_in_store
+
+    return sign_in_store.current(network)
 
 
 def _kernel_id() -> str:

@@ -83,6 +83,12 @@ def keystore_file() -> Path:
     return home() / "keystore.json"
 
 
+def sign_in_file(network: str) -> Path:
+    """Return where it stands that there is a sign-in for a network, and its encrypted form if no
+    keyring holds it."""
+    return home() / f"sign-in-{network}.json"
+
+
 def simnet_dir() -> Path:
     """Return the simulated network's folder; it is made if need be."""
     return _made(home() / "simnet")

@@ -48,6 +48,13 @@ def use(source: Source) -> Source:
     return before
 
 
+def use_by_default(source: Source) -> None:
+    """Take sign-ins from ``source`` unless the program has named another."""
+    global _source
+    if _source is nobody:
+        _source = source
+
+
 def current(network: Network) -> SignIn | None:
     """The sign-in for a network, expired or not; None if there is none."""
     return _source(network)
@@ -59,11 +66,11 @@ def usable(found: SignIn | None, network: Network) -> SignIn:
     if found is None:
         raise SignInNeeded(
             f"You are not signed in to a relay of {network.title}. Nothing was sent.",
-            hint="Sign in first, or ask with --route direct, which needs a wallet.",
+            hint="Sign in: %opg login. Or ask with --route direct, which needs a wallet.",
         )
     if found.is_over():
         raise SignInNeeded(
             f"Your sign-in expired at {found.expires_at:%Y-%m-%d %H:%M} UTC. Nothing was sent.",
-            hint="Sign in again.",
+            hint="Sign in again: %opg login",
         )
     return found

@@ -17,6 +17,7 @@ from opg_magic.shell import (
     ask,
     audit_model,
     ledger,
+    login,
     models,
     network,
     payments,
@@ -40,6 +41,7 @@ _COMMANDS = (
     settings,
     payments,
     wallet,
+    login,
 )
 
 #: Exit code of a failure of the program itself, which is never one of a check.

@@ -1,4 +1,4 @@
-"""The operating system's keyring as a place for the wallet's key."""
+"""The operating system's keyring as a place for the wallet's key and for sign-ins."""
 
 from __future__ import annotations
 
@@ -45,6 +45,33 @@ def write_keyring(key: Secret[bytes] | None = None) -> str:
         lambda: backend.set_password(KEYRING_SERVICE, KEYRING_ACCOUNT, "0x" + key.reveal().hex())
     )
     return address_of(key)
+
+
+def read_entry(account: str) -> Secret[str] | None:
+    """Return what the keyring holds for an account of service ``opg_magic``, None if nothing.
+
+    Raises :class:`WalletError` if no keyring keeps secrets, or it does not answer in time."""
+    backend = _safe_keyring()
+    return _in_time(lambda: backend.get_password(KEYRING_SERVICE, account))
+
+
+def write_entry(account: str, value: Secret[str]) -> None:
+    """Put ``value`` into the keyring, over what is there.  Raises :class:`WalletError`.
+
+    The wallet's own entry cannot be written this way."""
+    if account == KEYRING_ACCOUNT:
+        raise ValueError("the wallet's key is not overwritten")
+    backend = _safe_keyring()
+    _in_time(lambda: backend.set_password(KEYRING_SERVICE, account, value.reveal()))
+
+
+def delete_entry(account: str) -> None:
+    """Take an entry out of the keyring; harmless if there is none.  Raises :class:`WalletError`."""
+    if account == KEYRING_ACCOUNT:
+        raise ValueError("the wallet's key is not deleted")
+    backend = _safe_keyring()
+    if _in_time(lambda: backend.get_password(KEYRING_SERVICE, account)) is not None:
+        _in_time(lambda: backend.delete_password(KEYRING_SERVICE, account))
 
 
 def _safe_keyring() -> Any:

@@ -6,7 +6,7 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import fixing, ledger, network, settings
+from opg_magic.notebook.commands import fixing, ledger, login, network, settings
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -57,6 +57,11 @@ COMMANDS: dict[str, Command] = {
     "wallet": Command(
         "wallet", "show address, balance and allowance; never the key", network.wallet
     ),
+    "login": Command(
+        "login [--no-browser]", "sign in at a relay, for calls without a wallet", login.login
+    ),
+    "logout": Command("logout", "delete the sign-in from this machine", login.logout),
+    "whoami": Command("whoami", "show who is signed in, at which relay, until when", login.whoami),
     "simnet": Command(
         "simnet [status|up|down|cheat HOST MODE]", "control the simulated network", network.simnet
     ),

@@ -64,6 +64,9 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},
   {"name": "pin", "help": "list host builds; trust one by your own review"},
   {"name": "wallet", "help": "show address, balance and allowance; never the key"},
+  {"name": "login", "help": "sign in at a relay, for calls without a wallet"},
+  {"name": "logout", "help": "delete the sign-in from this machine"},
+  {"name": "whoami", "help": "show who is signed in, at which relay, until when"},
   {"name": "simnet", "help": "control the simulated network"},
   {"name": "dashboard", "help": "watch hosts, spending and receipts, live"},
   {"name": "help", "help": "show this"}

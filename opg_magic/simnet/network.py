@@ -105,7 +105,14 @@ class SimNetwork:
         self.blobs = BlobStore()
         self._batch_limits = batch_limits
         self._settler: Settler | None = None
-        self.relay = Relay(lambda: self.hosts, on_activity=on_activity)
+        self.relay = Relay(
+            lambda: self.hosts,
+            on_activity=on_activity,
+            registry=lambda: {
+                "tee_registry_rpc_url": self.network.registry_rpcs[0],
+                "tee_registry_address": self.network.registry_address,
+            },
+        )
         self._servers: list[RpcServer] = []
         self._urls: tuple[str, ...] = ("", "")
         self._control = Control(self, on_client=on_client, on_down=on_down)

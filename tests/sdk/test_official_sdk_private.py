@@ -96,3 +96,13 @@ def test_the_sdk_opens_what_we_seal_and_we_open_what_it_seals(
     ):
         opened = opener.feed(bytes.fromhex(said[form])) + opener.finish()
         assert b"".join(opened).decode() == asked["answer"]
+
+
+def test_the_official_sdk_signs_in_at_the_simulated_page_and_asks_with_it(
+    honest_simnet: RunningSimnet, sdk_python: Path
+) -> None:
+    said = run(sdk_python, "login_with_sdk.py", given(honest_simnet), honest_simnet.home)
+    assert isinstance(said, dict), said
+    assert said["relay"] == honest_simnet.net.relay.url
+    assert (said["email"], said["expired"]) == ("reader@sim.example", False)
+    assert said["answer"] == "Yes. 97 is prime: no number from 2 to 9 divides it."

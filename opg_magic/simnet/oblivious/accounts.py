@@ -43,7 +43,9 @@ class Accounts:
         self._accounts: list[Account] = []
 
     def open(self, name: str) -> Account:
-        """A new account with a token of its own."""
+        """A new account with a token of its own.  Expired ones are forgotten."""
+        now = self._clock()
+        self._accounts = [a for a in self._accounts if a.expires_at is None or now < a.expires_at]
         account = Account(name, Secret(secrets.token_urlsafe(32)))
         self._accounts.append(account)
         return account

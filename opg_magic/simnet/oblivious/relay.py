@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from opg_magic.protocol import ohttp
 from opg_magic.simnet.host.unsealing import SEALED_PATH
 from opg_magic.simnet.oblivious.accounts import Accounts, Refused
 from opg_magic.simnet.oblivious.bending import Carrying
+from opg_magic.simnet.oblivious.sign_in import SignInPage
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web
@@ -38,8 +39,13 @@ class Relay:
         hosts: Callable[[], Sequence[Host]],
         *,
         on_activity: Callable[[], None] = lambda: None,
+        registry: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """``registry``: what a sign-in proposes of the host registry."""
         self.accounts = Accounts()
+        self.sign_in = SignInPage(
+            self.accounts, lambda: {"chat_api_base_url": self.url, **registry()}
+        )
         #: The account of this installation's own clients.
         self.own = self.accounts.open("own")
         self.carrying = Carrying()
@@ -56,6 +62,7 @@ class Relay:
 
         app = web.Application(client_max_size=MAX_REQUEST)
         app.router.add_post(RELAY_PATH, self._carry)
+        self.sign_in.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

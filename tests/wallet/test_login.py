@@ -25,6 +25,7 @@ from opg_magic.settings.sign_in import SignIn
 from opg_magic.wallet import login, sign_in_store
 
 CANARY = "canary-token-9f31c7"
+LATER = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 PASSWORD = "correct horse battery staple"
 
 
@@ -69,8 +70,7 @@ def keyring(monkeypatch: pytest.MonkeyPatch) -> FakeKeyring:
 
 
 def signed_in(**more: Any) -> SignIn:
-    later = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
-    return SignIn(login.RELAY, Secret(CANARY), **{"expires_at": later, "account": "ada", **more})
+    return SignIn(login.RELAY, Secret(CANARY), **{"expires_at": LATER, "account": "ada", **more})
 
 
 def bundle(**config: str) -> str:
@@ -290,3 +290,30 @@ def test_a_token_on_the_magics_line_is_refused_and_not_repeated() -> None:
     with pytest.raises(LineError) as caught:
         COMMANDS["login"].run(None, [CANARY])  # type: ignore[arg-type]
     assert "canary" not in str(caught.value)
+
+
+def test_on_the_simulated_network_the_users_own_sign_in_comes_first(keyring: FakeKeyring) -> None:
+    from opg_magic.call.kernel import Kernel
+    from opg_magic.network.profiles import simulated
+
+    relay = "http://127.0.0.1:5"
+    network = replace(
+        simulated(
+            registry_rpc=relay, payment_rpc=relay, facilitator="", run_id="r", root_sha256=""
+        ),
+        private_relay=relay,
+    )
+    kernel = Kernel()
+    kernel._sim_state = {"relay_token": "its own"}
+
+    def token() -> str:
+        found = kernel._signed_in(network)
+        assert found is not None
+        return found.token.reveal()
+
+    assert token() == "its own"
+    sign_in_store.keep(network, replace(signed_in(), relay=relay), "keyring")
+    assert token() == CANARY
+    # One of an earlier start names a relay that is gone.
+    sign_in_store.keep(network, signed_in(), "keyring")
+    assert token() == "its own"

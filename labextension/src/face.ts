@@ -276,6 +276,6 @@ function htmlCard(card: ICard): string {
   };
   const group = ({ heading, rows }: IGroup): string =>
     `<div><small>${escaped(heading)}</small>${rows.map(row => `<br>${escaped(rowText(row))}`).join('')}</div>`;
-  const line = `<details style="${BOX}"><summary><b style="color:${TONES[card.tone]}">${escaped(card.state)}</b>${facts}${tag}</summary>`;
+  const line = `<details style="${BOX};border-left:4px solid ${TONES[card.tone]}"><summary><b>${escaped(card.state)}</b>${facts}${tag}</summary>`;
   return `${[line, ...card.warnings.map(note), ...card.groups.map(group), ...card.notes.map(note)].join('\n')}</details>`;
 }

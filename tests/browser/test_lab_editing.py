@@ -203,7 +203,7 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     first.get_by_role("button", name="Check").click()
     first.locator(".opg-mod-checked").wait_for()
     # This browser asked no registry, and says no more than it knows.
-    expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED · PARTIAL")
+    expect(first.locator(".opg-ledger-verdict")).to_have_text("SIMULATED")
     assert cell(eyes, 1).get_by_text("unknown simulated root").count() == 0
     eyes.screenshot("ledger-light.png")
     offered = eyes.page.evaluate(

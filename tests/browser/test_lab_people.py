@@ -218,7 +218,7 @@ def answered(eyes: Eyes, lab: Lab, name: str) -> Any:
         run(eyes, index)
     finished(eyes, 1, 2)
     card = eyes.page.locator(CARD).first
-    card.get_by_text("registry: as recorded by the author's kernel").wait_for()
+    card.get_by_text("asked live by your kernel").first.wait_for()
     return card
 
 
@@ -294,7 +294,7 @@ def test_an_rpc_that_lies(
         claim.get_by_text(row).first.wait_for()
         if edit is another_chain:
             expect(card).to_contain_text("does not serve the simulated chain", use_inner_text=True)
-            judged(eyes.page, "registry not asked")
+            judged(eyes.page, "registry asked: 1")  # by the kernel that made the call
         else:
             expect(claim).to_have_attribute("data-basis", "asked")
             expect(claim).to_have_attribute("data-status", "failed")
@@ -302,7 +302,7 @@ def test_an_rpc_that_lies(
             eyes.screenshot("registry-denied-light.png")
     # Asked again, of honest ones: a lie is not remembered.
     eyes.page.locator(".opg-Panel").get_by_role("button", name="Ask the registry").click()
-    card.get_by_text("registry asked live").wait_for()
+    card.locator("b.opg-headline", has_text="All 7 checks pass").wait_for()
 
 
 def test_nobody_that_a_notebook_names_is_asked(
@@ -640,8 +640,8 @@ def test_notebook_7_by_hand(
 # ---------------------------------------------------------------------------- without the extension
 
 
-#: A saved card, as it stands where nobody judges it: opened, with the edge of all our cards.
-SAVED_CARD = ".jp-OutputArea-output div[style*='border-left']"
+#: A saved card, as it stands where nobody judges it: one line that opens.
+SAVED_CARD = ".jp-OutputArea-output details[style*='border:1px solid']"
 
 
 def facts(line: Any) -> tuple[str, ...]:
@@ -650,7 +650,7 @@ def facts(line: Any) -> tuple[str, ...]:
     text = line.inner_text().replace("\xa0", " ")
     found = [
         re.search(form, text)
-        for form in (r"SIMULATED", r"[\d.]+ sim-OPG", r"host [0-9a-f]{4}…[0-9a-f]{4}")
+        for form in (r"simulated network", r"[\d.]+ sim-OPG", r"host [0-9a-f]{4}…[0-9a-f]{4}")
     ]
     assert all(found), text
     return tuple(match[0] for match in found if match is not None)
@@ -685,6 +685,7 @@ def test_jupyterlab_without_the_extension(
     assert page.locator(".opg-receipt, .opg-mark, .opg-badge").count() == 0
     first = cards.first
     assert facts(first) == with_us
+    first.locator("summary").click()
     expect(first).to_contain_text("author's kernel, 2026-05-04 12:00 UTC", use_inner_text=True)
     expect(first).to_contain_text("opg verify", use_inner_text=True)
     # Nobody checks there: what was forged looks like what the author's kernel saved, and no card
@@ -722,7 +723,7 @@ def test_a_page_made_of_the_notebook(
     subprocess.run(command, check=True, capture_output=True, env=lab.env, timeout=120)
     made = (tmp_path / "page.html").read_text("utf-8")
     start = r'<div class="jp-RenderedHTMLCommon[^"]*jp-OutputArea-output'
-    outputs = re.findall(start + r".*?opg verify.*?</div></div></div>", made, re.DOTALL)
+    outputs = re.findall(start + r".*?opg verify.*?</div></details></div>", made, re.DOTALL)
     assert len(outputs) == 3
     assert not any(
         re.search(r"<script|\son\w+=|javascript:|https?://", output) for output in outputs
@@ -735,6 +736,7 @@ def test_a_page_made_of_the_notebook(
     page.goto(f"file://{tmp_path / 'page.html'}")
     card = page.locator(SAVED_CARD).first
     assert facts(card) == with_us
+    card.locator("summary").click()
     expect(page.locator(".jp-OutputArea-output").first).to_contain_text(
         "Memory is sealed by the processor.", use_inner_text=True
     )

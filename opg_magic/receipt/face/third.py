@@ -342,8 +342,9 @@ def _html(card: Card) -> str:
     facts = "".join(f" · {escaped(fact)}" for fact in (*card.rests, *card.figures))
     tag = "" if card.tag is None else f' · <i style="{_TAG}">{card.tag}</i>'
     lines = [
-        f'<details style="{_BOX}"><summary>'
-        f'<b style="color:{_TONES[card.tone]}">{escaped(card.state)}</b>{facts}{tag}</summary>',
+        # The tone is at the edge: no one colour of text reads well on light and on dark.
+        f'<details style="{_BOX};border-left:4px solid {_TONES[card.tone]}"><summary>'
+        f"<b>{escaped(card.state)}</b>{facts}{tag}</summary>",
         *(f"<div>{_coded(*note)}</div>" for note in card.warnings),
     ]
     for group in card.groups:

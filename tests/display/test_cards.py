@@ -346,6 +346,6 @@ def test_a_cleaned_card_keeps_its_edge() -> None:
     """JupyterLab drops styles with variables from a stranger's notebook: the edge has a plain
     colour."""
     made = bundle.answer_bundle(states.failed())["text/html"]
-    assert "color:#d32f2f" in made
+    assert "border-left:4px solid #d32f2f" in made
     again = bundle.settled_bundle(card.of_answer(states.failed()))["text/html"]
     assert "border:1px solid #d32f2f;border-color:var(" in again

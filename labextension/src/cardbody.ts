@@ -13,7 +13,7 @@ import { Finding, inert, signedText } from './findings';
 import { part } from './load';
 import { foldable, rendered, SHOWN } from './fold';
 import { CLAIM_NAMES, Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, OPEN, SAYS, SAYS_SIMULATED, UNMET } from './says';
+import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
 import { Verdict } from './verdict';
 import * as words from './words';
 
@@ -37,7 +37,7 @@ export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, cont
     ...judged.findings.filter(finding => finding.code !== 'shown-again').map(findingLine),
     groupsTable(judged, receipt, verdict, context.dropped),
     ...judged.findings.filter(finding => finding.code === 'shown-again').map(findingLine),
-    note(NOT_KNOWN),
+    note(notKnown(verdict)),
     note(h('code', { class: 'opg-command' }, typed), ' ', copyButton(typed, 'the command')),
     ...(context.hidden ? [hiddenText(judged, receipt, context)] : []),
     foldable(
@@ -48,6 +48,10 @@ export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, cont
       () => [note(history(receipt, verdict)), evidence(receipt, verdict)]
     )
   ];
+}
+
+function notKnown({ claims: { weights } }: Verdict): string {
+  return weights.status === 'passed' && weights.basis === 're-run' ? NOT_KNOWN_RE_RUN : NOT_KNOWN;
 }
 
 function note(...children: (string | Node)[]): HTMLElement {
@@ -88,7 +92,10 @@ export function groupsOf({ own }: IJudged, verdict: Verdict): IGroup[] {
 }
 
 function groupsTable(judged: IJudged, receipt: Receipt, verdict: Verdict, dropped: number): HTMLElement {
-  const groups = groupsOf(judged, verdict).map(({ heading, claims }) => [heading, claims.map(claim => claimRow(claim, verdict, receipt, dropped))] as const);
+  const reasons = new Set<string>();
+  const groups = groupsOf(judged, verdict).map(
+    ({ heading, claims }) => [heading, claims.map(claim => claimRow(claim, claimText(claim, verdict, receipt, reasons) + unshown(claim, dropped)))] as const
+  );
   const hosts = verdict.claims.agreement.status === 'not_applicable' ? [] : (compared(receipt)?.lines ?? []);
   const members = receipt.agreement?.answers ?? [];
   const lines = hosts.map(([mark, name, said], index) =>
@@ -106,8 +113,8 @@ function groupsTable(judged: IJudged, receipt: Receipt, verdict: Verdict, droppe
   );
 }
 
-function claimRow(claim: Claim, verdict: Verdict, receipt: Receipt, dropped: number): HTMLElement {
-  const made = row(claim.status, words.MARKS[claim.status], claim.name, words.STATUS_WORDS[claim.status], claimText(claim, verdict, receipt) + unshown(claim, dropped));
+function claimRow(claim: Claim, text: string): HTMLElement {
+  const made = row(claim.status, words.MARKS[claim.status], claim.name, words.STATUS_WORDS[claim.status], text);
   made.dataset.claim = claim.name;
   made.dataset.status = claim.status;
   if (claim.basis !== null) {
@@ -129,8 +136,12 @@ function unshown(claim: Claim, dropped: number): string {
   return claim.name === 'response' && claim.status === 'passed' && dropped ? ` ${words.plural(dropped, 'character')} of markup not shown.` : '';
 }
 
-function claimText(claim: Claim, verdict: Verdict, receipt: Receipt): string {
+/** `reasons`: those of the rows above, which are not said again; this one's is added. */
+function claimText(claim: Claim, verdict: Verdict, receipt: Receipt, reasons: Set<string>): string {
   if (claim.status === 'passed') {
+    if (claim.name === 'channel' && receipt.sealed !== undefined) {
+      return SAYS_SEALED;
+    }
     return verdict.simulated && claim.name === 'attestation' ? SAYS_SIMULATED : SAYS[claim.name];
   }
   if (claim.status === 'pending') {
@@ -140,7 +151,10 @@ function claimText(claim: Claim, verdict: Verdict, receipt: Receipt): string {
     // Nobody asked for it: the evidence has the rest.
     return words.told(claim.sentence);
   }
-  return [words.told(claim.sentence), claim.reason ? words.sentence(words.told(claim.reason)) : ''].filter(Boolean).join(' ');
+  const again = claim.sentence !== '' && reasons.has(claim.reason ?? '');
+  const reason = again ? '' : (claim.reason ?? '');
+  reasons.add(reason);
+  return [words.told(claim.sentence), reason ? words.sentence(words.told(reason)) : ''].filter(Boolean).join(' ');
 }
 
 function row(status: string, mark: string, name: string, unseen: string | null, text: string): HTMLElement {

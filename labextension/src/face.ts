@@ -163,8 +163,9 @@ function groupsOf(receipt: Receipt, verified: boolean, simulated: boolean, hosts
   const claims = receipt.checked?.claims ?? [];
   const group = (heading: string, rows: readonly Row[]): IGroup[] => (rows.length ? [{ heading, rows }] : []);
   const of = (status: string): readonly SavedClaim[] => claims.filter(claim => claim.status === status);
+  const reasons = new Set<string>();
   return [
-    ...Object.entries(UNMET).flatMap(([status, heading]) => group(heading, of(status).map(claim => unmet(claim, verified)))),
+    ...Object.entries(UNMET).flatMap(([status, heading]) => group(heading, of(status).map(claim => unmet(claim, reasons, verified)))),
     ...Object.entries(HEADINGS).flatMap(([basis, heading]) =>
       group(
         heading.replace('{}', AUTHOR),
@@ -186,8 +187,13 @@ function says(name: string, simulated: boolean, sealed: boolean): string {
   return simulated && name === 'attestation' ? SAYS_SIMULATED : SAYS[name];
 }
 
-function unmet({ status, name, sentence, reason }: SavedClaim, verified: boolean): Row {
-  return [MARKS[status], name, verified ? '' : told([sentence, reason].filter(Boolean).join(' '), 400)];
+/** `reasons`: those of the rows above, which are not said again; this one's is added. */
+function unmet({ status, name, sentence, reason }: SavedClaim, reasons: Set<string>, verified: boolean): Row {
+  const again = reason !== null && reasons.has(reason);
+  if (reason) {
+    reasons.add(reason);
+  }
+  return [MARKS[status], name, verified ? '' : told([sentence, again && sentence ? '' : reason].filter(Boolean).join(' '), 400)];
 }
 
 function open(claim: SavedClaim, { payment, created_at }: Receipt): Row {

@@ -211,13 +211,20 @@ def ordered(verdict: Verdict) -> list[Claim]:
 
 
 def rows(verdict: Verdict, *, by: str = AUTHOR, sealed: bool = False) -> tuple[Row, ...]:
-    """One row a check; those that do not apply are left out.  ``sealed``: the call took the private
-    route."""
-    return tuple(
-        _row(c, verdict.simulated, by, sealed)
-        for c in ordered(verdict)
-        if c.status is not Status.NOT_APPLICABLE
-    )
+    """One row a check; those that do not apply are left out.  A reason that several share stands in
+    the first of them.  ``sealed``: the call took the private route."""
+    made: list[Row] = []
+    reasons: set[str] = set()
+    for claim in ordered(verdict):
+        if claim.status is Status.NOT_APPLICABLE:
+            continue
+        row = _row(claim, verdict.simulated, by, sealed)
+        if claim.status in (Status.FAILED, Status.MISSING) and claim.reason:
+            if claim.reason in reasons and claim.sentence:
+                row = replace(row, reason=None)
+            reasons.add(claim.reason)
+        made.append(row)
+    return tuple(made)
 
 
 def _hosts(receipt: Receipt) -> list[Row]:

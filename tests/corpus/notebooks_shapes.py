@@ -108,6 +108,9 @@ def every_shape() -> Iterator[dict[str, Any]]:
             ["\U0001f600" * 400],
         ):
             yield changed(lambda d, v=verdict, b=because: said(d, v, b))
+    for verdict in ("PARTIAL", "FAILED"):
+        for reason in ("the host did not sign this answer", "  of\u00a0another " + "ab" * 32, ""):
+            yield changed(lambda d, v=verdict, r=reason: shared(d, v, r))
     for code in ("interrupted", "host-failure", "http-status", "truncated", "unsigned"):
         problem = {
             "code": code,
@@ -152,3 +155,12 @@ def said(document: dict[str, Any], verdict: str, because: list[str]) -> None:
     )
     claims[1].update(status="missing", reason=None)
     document["checked"].update(verdict=verdict, because=because)
+
+
+def shared(document: dict[str, Any], verdict: str, reason: str) -> None:
+    """Four checks have one reason; the last says nothing else."""
+    claims = document["checked"]["claims"]
+    for claim, status in zip(claims, ("missing", "failed", "failed", "missing"), strict=False):
+        claim.update(status=status, sentence=f"No {claim['name']}.", reason=reason)
+    claims[3].update(sentence="")
+    document["checked"].update(verdict=verdict, because=[])

@@ -169,6 +169,21 @@ def test_rows_put_first_what_matters_and_keep_status_in_words() -> None:
     assert "Open until 2026-11-20 23:10:40 UTC." in (made.rows[-1].reason or "")
 
 
+def test_a_reason_that_rows_share_is_said_once() -> None:
+    unsigned = "the host did not sign this answer"
+    lacking = [
+        Claim(name, Status.MISSING, None, f"No {name}.", unsigned)
+        for name in ("request", "response", "signature")
+    ]
+    made = card.of_answer(states.answer(VerdictStatus.UNVERIFIED, *lacking, states.UNATTESTED))
+    assert [(row.name, row.sentence, row.reason) for row in made.rows[:4]] == [
+        ("request", "No request.", "The host did not sign this answer."),
+        ("response", "No response.", None),
+        ("signature", "No signature.", None),
+        ("attestation", states.UNATTESTED.sentence, "None offered."),
+    ]
+
+
 def test_a_pending_row_names_its_deadline_once() -> None:
     claim = waiting(
         "payment",

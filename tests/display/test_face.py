@@ -71,6 +71,41 @@ def test_what_is_not_whole_is_said_first(receipt: Receipt, state: str) -> None:
     assert card(receipt).startswith(f"{state} · ")
 
 
+UNSIGNED = "the host did not sign this answer"
+
+
+def unsigned(verdict: VerdictStatus) -> Receipt:
+    """Of an answer without a signature: four checks lack the same."""
+    lacking = [
+        Claim("signature", Status.FAILED, Basis.PROVEN, "There is no signature.", UNSIGNED),
+        Claim("request", Status.MISSING, None, "Nothing says which request it was.", UNSIGNED),
+        Claim("response", Status.MISSING, None, "The answer is not signed.", UNSIGNED),
+        Claim("freshness", Status.MISSING, None, "Nothing says when it was made.", UNSIGNED),
+        Claim("channel", Status.MISSING, None, "No connection was seen.", "none was recorded"),
+    ]
+    return states.call(verdict, *lacking)[1]
+
+
+@pytest.mark.parametrize("verdict", [VerdictStatus.FAILED, VerdictStatus.UNVERIFIED])
+@pytest.mark.parametrize("type", ["text/plain", "text/html"])
+def test_a_reason_that_checks_share_is_said_once_and_each_says_what_it_lacks(
+    verdict: VerdictStatus, type: str
+) -> None:
+    receipt = unsigned(verdict)
+    opened = face.face(receipt, show=False)[type].partition(
+        "Failed\n" if type == "text/plain" else "<small>Failed"
+    )[2]
+    assert opened.count(UNSIGNED) == 1
+    assert f"signature: There is no signature. {UNSIGNED}" in opened
+    for sentence in (
+        "Nothing says which request it was.",
+        "The answer is not signed.",
+        "Nothing says when it was made.",
+        "No connection was seen. none was recorded",
+    ):
+        assert sentence in opened
+
+
 def test_nbconvert_to_markdown_shows_the_answer_and_one_line(tmp_path: Path) -> None:
     """nbconvert's Markdown prefers HTML to everything else, so ours is short and folds itself."""
     answer = signed(text="Two lines:\n\n```python\na = 1\n\nb = 2\n```").answer()

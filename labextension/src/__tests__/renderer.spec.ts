@@ -81,6 +81,42 @@ describe('the renderer', () => {
     first.forEach((node, i) => expect(renderer.node.childNodes[i]).toBe(node));
   });
 
+  it('says a reason that checks share once, in the first of their rows', async () => {
+    const lacking = verdict('FAILED', { request: 'missing', response: 'failed', signature: 'failed', freshness: 'missing' });
+    for (const name of ['request', 'response', 'signature', 'freshness'] as const) {
+      (lacking.claims as any)[name] = { ...lacking.claims[name], reason: 'the host did not sign this answer' };
+    }
+    const { node } = await shown({ verdict: { ...lacking, because: ['request: x', 'freshness: x'] } });
+    const said = (name: string): string => node.querySelector(`tr[data-claim=${name}] td`)!.textContent!;
+    expect(said('response')).toBe('Sentence of response. The host did not sign this answer.');
+    expect(['signature', 'request', 'freshness'].map(said)).toEqual(['Sentence of signature.', 'Sentence of request.', 'Sentence of freshness.']);
+  });
+
+  it.each([
+    ['passed', 're-run', true],
+    ['passed', 'recorded', false],
+    ['failed', 're-run', false]
+  ] as const)('knows which weights ran only where they were run again: %s, %s', async (status, basis, known) => {
+    const ran = verdict(status === 'passed' ? 'VERIFIED' : 'FAILED', { weights: status });
+    (ran.claims as any).weights = { ...ran.claims.weights, basis };
+    const { node } = await shown({ verdict: ran });
+    const details = node.querySelector<HTMLDetailsElement>('details.opg-card')!;
+    details.open = true;
+    details.dispatchEvent(new Event('toggle'));
+    await new Promise(resolve => setTimeout(resolve));
+    expect(node.textContent).toContain('whether the answer is true');
+    expect(node.textContent!.includes('which weights ran')).toBe(!known);
+  });
+
+  it('says of the private route that the request was sealed, and of no TLS', async () => {
+    const { node } = await shown({ receipt: receipt({ sealed: {} as any }) });
+    const details = node.querySelector<HTMLDetailsElement>('details.opg-card')!;
+    details.open = true;
+    details.dispatchEvent(new Event('toggle'));
+    await new Promise(resolve => setTimeout(resolve));
+    expect(node.querySelector('tr[data-claim=channel] td')!.textContent).toBe('Encrypted to the registered key.');
+  });
+
   it('says what is no receipt', async () => {
     const { node } = await shown({}, { [MIME_TYPE]: { type: 'opg-receipt', version: 1, text: 'SECRET' } });
     expect(node.textContent).toContain('Unreadable receipt');

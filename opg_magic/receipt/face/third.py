@@ -203,8 +203,10 @@ def _groups(
 ) -> Iterator[Group]:
     """What did not pass, what did by what it rests on, the other hosts, what is open."""
     claims = [] if d["checked"] is None else d["checked"]["claims"]
+    reasons: set[str] = set()
     for status, heading in UNMET.items():
-        rows = [_unmet(claim, verified=verified) for claim in claims if claim["status"] == status]
+        unmet = [claim for claim in claims if claim["status"] == status]
+        rows = [_unmet(claim, reasons, verified=verified) for claim in unmet]
         if rows:
             yield Group(heading, tuple(rows))
     for basis, heading in HEADINGS.items():
@@ -233,8 +235,12 @@ def says(name: str, *, simulated: bool, sealed: bool) -> str:
     return SAYS_SIMULATED if simulated and name == "attestation" else SAYS[name]
 
 
-def _unmet(claim: Mapping[str, Any], *, verified: bool) -> Row:
-    said = " ".join(part for part in (claim["sentence"], claim["reason"]) if part)
+def _unmet(claim: Mapping[str, Any], reasons: set[str], *, verified: bool) -> Row:
+    """``reasons``: those of the rows above, which are not said again; this one's is added."""
+    sentence, reason = claim["sentence"], claim["reason"]
+    again = reason in reasons
+    reasons.update([reason] if reason else [])
+    said = " ".join(part for part in (sentence, "" if again and sentence else reason) if part)
     return Row(MARKS[claim["status"]], claim["name"], "" if verified else told(said, 400))
 
 

@@ -26,14 +26,35 @@ WIDTH = 110
 RECEIPT_MIME = "application/vnd.opg.receipt.v1+json"
 
 
+#: What a kernel runs first: here a ``!command`` that fails fails its cell, each line of it.
+STARTUP = """
+def _checked(shell):
+    run = shell.system
+
+    def system(command):
+        run(command)
+        code = shell.user_ns["_exit_code"]
+        if code:
+            raise RuntimeError(f"!{command.split()[0]} ended with {code}")
+
+    shell.system = system
+
+
+_checked(get_ipython())
+del _checked
+"""
+
+
 class NotebookWentWrong(Exception):
     """The notebook did not do what its cells say."""
 
 
 def environment(home: Path, scratch: Path) -> dict[str, str]:
     """The environment of a kernel that touches nothing of the user's: its own data, no key, no
-    Jupyter settings."""
-    scratch.mkdir(parents=True, exist_ok=True)
+    Jupyter settings.  A command that fails in a cell fails the cell."""
+    startup = scratch / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-commands.py").write_text(STARTUP, encoding="utf-8")
     kept = {
         name: value
         for name, value in os.environ.items()

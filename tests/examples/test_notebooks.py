@@ -157,6 +157,8 @@ def test_runner_holds_a_notebook_to_its_tags(env: dict[str, str], tmp_path: Path
         (["raises-exception"], "1 + 1", "should have failed"),
         (["raises-exception", "expect-KeyError"], "1 / 0", "not with KeyError"),
         ([], "1 / 0", "ZeroDivisionError"),
+        ([], "!opg no-such-command\n!true", "!opg ended with 2"),
+        (["raises-exception"], "!true\n!true", "should have failed"),
     ):
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source, metadata={"tags": tags})]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from opg_magic.errors import MalformedMessage
-from opg_magic.models import Kind, Problem, ResponseEvidence, strict_json
+from opg_magic.models import Kind, Problem, ResponseEvidence
 from opg_magic.models.secret import Secret
-from opg_magic.network.exchange import PAYMENT_REQUIRED, ExchangeState, scrubbed
+from opg_magic.network.exchange import (
+    PAYMENT_REQUIRED,
+    ExchangeState,
+    reason_in,
+    shown_reason,
+    without_answer,
+)
 from opg_magic.protocol.reply import read_reply
 from opg_magic.protocol.sse import MAX_STREAM_BYTES, StreamReader
 from opg_magic.protocol.x402 import parse_payment_required
@@ -113,17 +118,7 @@ class BodyReader:
         return evidence
 
     def _fragment(self, problem: Problem) -> ResponseEvidence:
-        raw = self.raw()
-        return ResponseEvidence(
-            stream=self._stream,
-            text=None,
-            tool_calls=None,
-            finish_reason=None,
-            frame=None,
-            raw_sha256=hashlib.sha256(raw).hexdigest(),
-            raw_size=len(raw),
-            problem=problem,
-        )
+        return without_answer(self._stream, self.raw(), problem)
 
 
 def _host_reason(headers: Mapping[str, str], raw: bytes, secrets: list[Secret[str]]) -> str:
@@ -133,14 +128,4 @@ def _host_reason(headers: Mapping[str, str], raw: bytes, secrets: list[Secret[st
     if header is not None:
         with contextlib.suppress(MalformedMessage):
             reason = parse_payment_required(header).error
-    if not reason:
-        with contextlib.suppress(MalformedMessage):
-            message = strict_json.loads(raw)
-            if isinstance(message, dict):
-                reason = message.get("error") or message.get("detail") or message.get("title")
-                if isinstance(reason, dict):
-                    reason = reason.get("message")
-    if not isinstance(reason, str) or not reason:
-        return "no reason given"
-    clean = "".join(c if c.isprintable() else " " for c in scrubbed(reason, secrets))
-    return clean if len(clean) <= 300 else clean[:297] + "..."
+    return shown_reason(reason or reason_in(raw, "error", "detail", "title"), secrets)

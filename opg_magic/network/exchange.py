@@ -7,14 +7,15 @@ request's headers."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.errors import HostUnavailable, OpgError
-from opg_magic.models import Problem, ResponseEvidence
+from opg_magic.errors import HostUnavailable, MalformedMessage, OpgError
+from opg_magic.models import Problem, ResponseEvidence, strict_json
 from opg_magic.models.secret import Secret
 
 if TYPE_CHECKING:
@@ -119,6 +120,52 @@ def scrubbed(text: str, secrets: list[Secret[str]]) -> str:
         if secret:
             text = text.replace(secret.reveal(), "<secret>")
     return text
+
+
+def header_value(value: str | Secret[str]) -> str:
+    """Return a request header's value as it is sent.  Raises MalformedMessage, without the value,
+    if no header may hold it."""
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not text.isascii() or not text.isprintable():
+        # Said without the value: h11's own message would repeat it.
+        raise MalformedMessage("a request header has characters that no header may hold")
+    return text
+
+
+def reason_in(raw: bytes, *keys: str) -> object:
+    """Return what the JSON of an error says under the first of ``keys`` that it has; None if it
+    says nothing there."""
+    try:
+        message = strict_json.loads(raw)
+    except MalformedMessage:
+        return None
+    if not isinstance(message, dict):
+        return None
+    reason = next((message[key] for key in keys if message.get(key)), None)
+    return reason.get("message") if isinstance(reason, dict) else reason
+
+
+def shown_reason(reason: object, secrets: list[Secret[str]]) -> str:
+    """Return a reason given from outside for people: short, without control characters or our
+    secrets."""
+    if not isinstance(reason, str) or not reason:
+        return "no reason given"
+    clean = "".join(c if c.isprintable() else " " for c in scrubbed(reason, secrets))
+    return clean if len(clean) <= 300 else clean[:297] + "..."
+
+
+def without_answer(stream: bool, raw: bytes, problem: Problem) -> ResponseEvidence:
+    """Return the evidence of a response that holds no answer, by the digest of what came."""
+    return ResponseEvidence(
+        stream=stream,
+        text=None,
+        tool_calls=None,
+        finish_reason=None,
+        frame=None,
+        raw_sha256=hashlib.sha256(raw).hexdigest(),
+        raw_size=len(raw),
+        problem=problem,
+    )
 
 
 def without_frames(error: OpgError) -> OpgError:

@@ -14,7 +14,7 @@ from opg_magic.models import Host, Kind, SealedEvidence
 from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for
 from opg_magic.models.secret import Secret
 from opg_magic.network.carrying import carried, read_response
-from opg_magic.network.exchange import ExchangeState, RawExchange, secrets_of
+from opg_magic.network.exchange import ExchangeState, RawExchange, header_value, secrets_of
 from opg_magic.network.library_logs import quiet_libraries
 from opg_magic.network.sealed_reader import SealedReader
 from opg_magic.protocol import ohttp
@@ -126,7 +126,7 @@ class RelayClient:
                 "POST",
                 RELAY_PATH,
                 content=wire,
-                headers={name: _shown(value) for name, value in headers.items()},
+                headers={name: header_value(value) for name, value in headers.items()},
                 extensions={"trace": state.trace},
                 timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             )
@@ -162,11 +162,3 @@ def _refused(host: Host, why: MalformedMessage) -> ChannelRefused:
     return ChannelRefused(
         f"host {host.short_id} cannot be asked privately: {why.message}. Nothing was sent."
     )
-
-
-def _shown(value: str | Secret[str]) -> str:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if not text.isascii() or not text.isprintable():
-        # Said without the value.
-        raise MalformedMessage("a request header has characters that no header may hold")
-    return text

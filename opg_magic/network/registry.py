@@ -17,7 +17,7 @@ from opg_magic.models import Host, RegistryEvidence
 from opg_magic.models.networks import Network
 from opg_magic.network.abi import Function, function
 from opg_magic.network.rpc import Block, Rpc, RpcError
-from opg_magic.network.rpc_group import RpcGroup, agreed, check_contracts
+from opg_magic.network.rpc_group import RpcGroup, agreed, checked_head
 
 #: Type of a host that answers prompts (1 would be a validator).
 LLM_PROXY = 0
@@ -196,16 +196,12 @@ class RegistryReader:
         network = self._network
 
         async def head(rpc: Rpc) -> Block:
-            _, block = await asyncio.gather(
-                check_contracts(
-                    rpc,
-                    network.registry_chain_id,
-                    {"registry": network.registry_address},
-                    needs=f"the registry of {network.title} is on",
-                ),
-                rpc.block("latest"),
+            return await checked_head(
+                rpc,
+                network.registry_chain_id,
+                {"registry": network.registry_address},
+                needs=f"the registry of {network.title} is on",
             )
-            return block
 
         return await self._group.ask_all(head, within=self._timeout)
 

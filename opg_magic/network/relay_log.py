@@ -5,14 +5,13 @@ network's profile alone, never from a receipt."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
 from opg_magic.errors import ConfigError, NetworkUnavailable
 from opg_magic.models.networks import Network
 from opg_magic.network.rpc import Block, Log, Rpc, first_block_since, logs
-from opg_magic.network.rpc_group import RpcGroup, agreed, check_contracts
+from opg_magic.network.rpc_group import RpcGroup, agreed, checked_head
 
 #: Clocks of host and chain may differ by this many seconds: the margin at both ends of a search.
 TIME_MARGIN = 600
@@ -93,8 +92,8 @@ class RelayLog:
 
     async def block_span(self, number: int) -> Span:
         """Return that one block; not ``complete`` if the chain has not reached it."""
-        rpcs = tuple(await self._heads())
-        last = await self._group.ask_first(lambda rpc: rpc.block("latest"), of=rpcs)
+        heads = await self._heads()
+        rpcs, last = tuple(heads), next(iter(heads.values()))
         reached = last.number >= number
         if reached:
             last = await self._group.ask_first(lambda rpc: rpc.block(number), of=rpcs)
@@ -145,15 +144,11 @@ class RelayLog:
         network = self._network
 
         async def head(rpc: Rpc) -> Block:
-            _, block = await asyncio.gather(
-                check_contracts(
-                    rpc,
-                    network.registry_chain_id,
-                    {"settlement relay": self.relay},
-                    needs=f"{network.title} settles on",
-                ),
-                rpc.block("latest"),
+            return await checked_head(
+                rpc,
+                network.registry_chain_id,
+                {"settlement relay": self.relay},
+                needs=f"{network.title} settles on",
             )
-            return block
 
         return await self._group.ask_all(head)

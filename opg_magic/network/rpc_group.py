@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WrongChain
 from opg_magic.models.proxy import Proxy
-from opg_magic.network.rpc import Rpc, RpcError
+from opg_magic.network.rpc import Block, Rpc, RpcError
 
 T = TypeVar("T")
 
@@ -117,6 +117,15 @@ def agreed(
                 f"RPCs {first_rpc.label} and {rpc.label} disagree on {subject}{said}", hint=hint
             )
     return first
+
+
+async def checked_head(rpc: Rpc, chain_id: int, places: Mapping[str, str], *, needs: str) -> Block:
+    """Return the newest block of an RPC that serves the right chain, with a contract at every
+    place.  Arguments and errors as for :func:`check_contracts`."""
+    _, block = await asyncio.gather(
+        check_contracts(rpc, chain_id, places, needs=needs), rpc.block("latest")
+    )
+    return block
 
 
 async def check_contracts(

@@ -6,7 +6,6 @@ seal, a status that lies."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +13,12 @@ from opg_magic.errors import MalformedMessage
 from opg_magic.models import Kind, Problem, ResponseEvidence, strict_json
 from opg_magic.models.secret import Secret
 from opg_magic.network.body_reader import MAX_SMALL_BODY, BodyReader
-from opg_magic.network.exchange import ExchangeState, scrubbed
+from opg_magic.network.exchange import (
+    ExchangeState,
+    reason_in,
+    shown_reason,
+    without_answer,
+)
 from opg_magic.protocol import ohttp
 
 _FORMS = {ohttp.RESPONSE_TYPE: False, ohttp.CHUNKED_TYPE: True}
@@ -141,16 +145,7 @@ class SealedReader:
     def _nothing(self, problem: Problem) -> ResponseEvidence:
         """Evidence without an answer, by the digest of what is at hand."""
         raw = bytes(self._outside if self._json is None else self._json)
-        return ResponseEvidence(
-            stream=self._stream,
-            text=None,
-            tool_calls=None,
-            finish_reason=None,
-            frame=None,
-            raw_sha256=hashlib.sha256(raw).hexdigest(),
-            raw_size=len(raw),
-            problem=problem,
-        )
+        return without_answer(self._stream, raw, problem)
 
 
 def _unwrapped(raw: bytes) -> tuple[int, bytes]:
@@ -170,17 +165,4 @@ def _unwrapped(raw: bytes) -> tuple[int, bytes]:
 
 
 def _reason(raw: bytes, secrets: list[Secret[str]]) -> str:
-    """What an error says: short, without control characters or our secrets."""
-    reason: object = None
-    try:
-        message = strict_json.loads(raw)
-    except MalformedMessage:
-        message = None
-    if isinstance(message, dict):
-        reason = message.get("detail") or message.get("error")
-    if isinstance(reason, dict):
-        reason = reason.get("message")
-    if not isinstance(reason, str) or not reason:
-        return "no reason given"
-    clean = "".join(c if c.isprintable() else " " for c in scrubbed(reason, secrets))
-    return clean if len(clean) <= 300 else clean[:297] + "..."
+    return shown_reason(reason_in(raw, "detail", "error"), secrets)

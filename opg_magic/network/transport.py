@@ -26,7 +26,6 @@ from opg_magic.errors import (
     AttestationRefused,
     ChannelRefused,
     HostUnavailable,
-    MalformedMessage,
     OpgError,
 )
 from opg_magic.models import ChannelEvidence, Host, Kind
@@ -39,6 +38,7 @@ from opg_magic.network.exchange import (
     SETTLEMENT_TYPE,
     ExchangeState,
     RawExchange,
+    header_value,
     secrets_of,
     server_date,
     without_frames,
@@ -226,7 +226,7 @@ class HostClient:
             method,
             path,
             content=body or None,
-            headers={**_defaults(body), **{n: _value(v) for n, v in headers.items()}},
+            headers={**_defaults(body), **{n: header_value(v) for n, v in headers.items()}},
             extensions={"trace": state.trace},
             # The whole exchange has one limit, set by the caller; a host may think long before its
             # first token.
@@ -308,11 +308,3 @@ def _defaults(body: bytes) -> dict[str, str]:
     if body:
         headers |= {"Content-Type": "application/json", SETTLEMENT_TYPE: "private"}
     return headers
-
-
-def _value(value: str | Secret[str]) -> str:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if not text.isascii() or not text.isprintable():
-        # Said without the value: h11's own message would repeat it.
-        raise MalformedMessage("a request header has characters that no header may hold")
-    return text

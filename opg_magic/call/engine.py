@@ -47,6 +47,7 @@ from opg_magic.call.state import (
 )
 from opg_magic.models import Answer, Charge, Phase, Progress, Prompt, Quote
 from opg_magic.models.networks import Network
+from opg_magic.network.exchange import SETTLEMENT_TYPE
 from opg_magic.settings import prices
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Engine:
             exchange = await self.route.channel(host).send(
                 call.path,
                 call.body,
-                headers={**payment.headers, "X-SETTLEMENT-TYPE": prompt.settle},
+                headers={**payment.headers, SETTLEMENT_TYPE: prompt.settle},
                 stream=prompt.stream and prompt.kind == "chat",
                 kind=prompt.kind,
                 on_text=on_text,

@@ -1,4 +1,4 @@
-"""What a call leaves: its evidence and its receipt, put together in one place."""
+"""What a call leaves: its intent, its evidence and its receipt, each put together in one place."""
 
 from __future__ import annotations
 
@@ -7,12 +7,45 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from opg_magic.call.state import CallSite, ReadyHost, RunningCall
-from opg_magic.models import Cost, Evidence, PaymentEvidence, ResponseEvidence, Verdict
+from opg_magic.models import (
+    Authorisation,
+    Cost,
+    Evidence,
+    PaymentEvidence,
+    ResponseEvidence,
+    Verdict,
+)
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 
 if TYPE_CHECKING:
+    from opg_magic.ledger.records import CallIntent
     from opg_magic.receipt.document import Receipt
+
+
+def intent_of(
+    call: RunningCall,
+    ready: ReadyHost,
+    network: Network,
+    site: CallSite,
+    authorisation: Authorisation | None = None,
+) -> CallIntent:
+    """What the ledger keeps of a call before it is sent.  ``authorisation``: what will cover it;
+    None for a call that cannot spend."""
+    from opg_magic.ledger.records import CallIntent
+
+    return CallIntent(
+        id=call.id,
+        created_at=call.created_at,
+        network=network,
+        kernel_id=site.kernel_id,
+        model=call.prompt.model,
+        notebook=site.notebook,
+        cell=site.cell,
+        tee_id=ready.host.tee_id,
+        prompt=call.prompt.text,
+        authorisation=authorisation,
+    )
 
 
 def evidence_of(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.call.costs import worst_cost
+from opg_magic.call.evidence import intent_of
 from opg_magic.call.payment import UptoPayment
 from opg_magic.call.reconciling import PaymentReconciler
 from opg_magic.call.state import (
@@ -297,19 +298,5 @@ class UptoPayments:
 
         ``funds`` of the payer for a new one: within the same transaction they must cover it beside
         all that is open."""
-        from opg_magic.ledger.store import CallIntent
-
-        site = self._call_site()
-        intent = CallIntent(
-            id=call.id,
-            created_at=call.created_at,
-            network=self._network,
-            kernel_id=site.kernel_id,
-            model=call.prompt.model,
-            notebook=site.notebook,
-            cell=site.cell,
-            tee_id=ready.host.tee_id,
-            prompt=call.prompt.text,
-            authorisation=authorisation,
-        )
+        intent = intent_of(call, ready, self._network, self._call_site(), authorisation)
         self._ledger.begin(intent, reserve=funds is not None, limits=call.limits, funds=funds)

@@ -12,15 +12,13 @@ from opg_magic.call.state import ReadyHost, RunningCall, utc_now
 from opg_magic.models import Authorisation, Charge, Cost, Money, PaymentEvidence
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
+from opg_magic.network.exchange import PAYMENT_SIGNATURE, SESSION
 from opg_magic.settings import prices
 from opg_magic.wallet.upto import Timing, UptoSession, UptoSessions
 
 if TYPE_CHECKING:
     from opg_magic.ledger.store import Ledger
     from opg_magic.network.exchange import RawExchange
-
-SIGNATURE_HEADER = "PAYMENT-SIGNATURE"
-SESSION_HEADER = "X-Upto-Session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class UptoPayment:
     @property
     def headers(self) -> Mapping[str, str | Secret[str]]:
         """The one header that spends."""
-        return {SIGNATURE_HEADER if self.session is None else SESSION_HEADER: self.value}
+        return {PAYMENT_SIGNATURE if self.session is None else SESSION: self.value}
 
     def seconds_left(self) -> float:
         """Seconds in which the answer must end, for the settlement to be mined before the

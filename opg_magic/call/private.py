@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.call.costs import prompt_tokens
+from opg_magic.call.evidence import intent_of
 from opg_magic.call.state import (
     CallOptions,
     CallSite,
@@ -212,21 +213,8 @@ class RelayedPayments:
         """Count the call, and the most tokens that it may use, against the day's limits, on disk.
 
         Raises LimitExceeded, SignInNeeded, LedgerError."""
-        from opg_magic.ledger.store import CallIntent
-
         token = self._signed_in().token
-        site = self._call_site()
-        intent = CallIntent(
-            id=call.id,
-            created_at=call.created_at,
-            network=self._network,
-            kernel_id=site.kernel_id,
-            model=call.prompt.model,
-            notebook=site.notebook,
-            cell=site.cell,
-            tee_id=ready.host.tee_id,
-            prompt=call.prompt.text,
-        )
+        intent = intent_of(call, ready, self._network, self._call_site())
         tokens = prompt_tokens(call) + (call.prompt.max_tokens or USUAL_TOKENS)
         self._ledger.begin_relayed(intent, settings.relayed, tokens)
         return RelayedPayment(self._ledger, call.id, token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -34,6 +35,7 @@ def this_session(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     def ask(*words: str, terminal: bool = False) -> tuple[int, str, str]:
+        gc.collect()  # what tests before left behind speaks up now, and not on this terminal
         out: io.StringIO = Terminal() if terminal else io.StringIO()
         err = io.StringIO()
         monkeypatch.setattr(sys, "stdout", out)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ _AT_ONCE = 2000
 _PATIENCE = 2.0
 #: ``PRAGMA user_version`` of the index, as in the schema.
 _VERSION = 1
+#: A new index has its first descriptor closed while no other thread has it open.
+_one_at_a_time = threading.Lock()
 _SCHEMA = """
 CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', tokenize = 'trigram');
 CREATE TABLE unread (seq INTEGER PRIMARY KEY);
@@ -65,7 +68,8 @@ def candidates(ledger: LedgerReading, terms: Sequence[str]) -> Collection[int] |
     path = ledger.path.with_name("search.sqlite")
     for _ in range(2):
         try:
-            return _found(path, ledger, usable)
+            with _one_at_a_time:
+                return _found(path, ledger, usable)
         except sqlite3.OperationalError as error:
             # Locked or not writable does not mean damaged, and another kernel may be using it.
             if "malformed" not in str(error) and "no such" not in str(error):
@@ -86,8 +90,10 @@ class _DoesNotFit(Exception):
 
 
 def _found(path: Path, ledger: LedgerReading, terms: Sequence[str]) -> Collection[int]:
-    # Readable for its owner alone, as the ledger is.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with contextlib.suppress(FileExistsError):
+        # Readable for its owner alone, as the ledger is.  Never one that is there: to close any
+        # descriptor of it would drop the locks that this process has on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as db:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")

@@ -3,10 +3,12 @@ costs more than time."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -102,6 +104,23 @@ def test_the_index_is_used_and_read_by_its_owner_alone(
     # What it has indexed it does not read again.
     monkeypatch.setattr(search, "_add", lambda *_: pytest.fail("indexed twice"))
     assert search.candidates(ledger, ("march",)) == {2}
+
+
+def test_an_index_that_is_there_is_opened_by_sqlite_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To close another descriptor of it would drop this process's locks on it."""
+    assert found(ledger, "prime") == "1"
+    opened, real = [], os.open
+
+    def watched(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        descriptor = real(path, flags, *rest, **named)
+        opened.append(str(path))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", watched)
+    assert found(ledger, "prime") == "1"
+    assert not [path for path in opened if path.endswith("search.sqlite")]
 
 
 def test_what_is_saved_later_is_found(ledger: Ledger) -> None:

@@ -93,7 +93,7 @@ def _show_quote(
         quote = _for_all(quote, hosts)
     if announcement is not None:
         quote = replace(quote, notes=(announcement, *quote.notes))
-    simulated = _network(session, line) == "sim"
+    simulated = _is_simulated(session, line)
     kernel.display(bundle.settled_bundle(dry_run.of_quote(quote, simulated=simulated)))
 
 
@@ -157,7 +157,7 @@ class _CellCall:
             ipython_publisher(shell),
             model=self.prompt.model,
             announcement=self.announcement,
-            simulated=_network(self.session, line) == "sim",
+            simulated=_is_simulated(self.session, line),
             show_text=not required.withhold_missing,
             first_and_last=type(shell).__name__ == "TerminalInteractiveShell",
         )

@@ -25,6 +25,7 @@ from opg_magic.settings.config import Settings
 if TYPE_CHECKING:
     from opg_magic.call.direct import DirectRoute
     from opg_magic.call.engine import Engine
+    from opg_magic.call.route import Route
     from opg_magic.call.state import CallOptions, CallSite, EngineSettings
     from opg_magic.ledger.store import Ledger
     from opg_magic.models.prompts import RouteName
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Route")
 Observer = Callable[[Progress], None]
 #: From the state known so far (None at first) to the state of the network that runs now.
 Simulator = Callable[[dict[str, Any] | None], dict[str, Any]]
@@ -93,16 +95,13 @@ class Kernel:
     def connected(self, name: str | None = None, observer: Observer | None = None) -> Connected:
         wanted = name or self.settings.get("network")
         with self._lock:
-            if wanted == profiles.SIM and self._sim_state is None and observer is not None:
-                observer(Progress(Phase.QUOTE, note="starting the simulated network"))
-            network = self._profile(wanted)
+            network = self._started(wanted, observer)
             known = self._engines.get(wanted)
-            if known is not None and known.network == network:
-                return known
-            if known is not None:
-                self.run(known.engine.aclose())
-            self._engines[wanted] = self._build(network)
-            return self._engines[wanted]
+            if known is None or known.network != network:
+                if known is not None:
+                    self.run(known.engine.aclose())
+                known = self._engines[wanted] = self._build(network)
+            return known
 
     def engine(self, options: CallOptions, observer: Observer | None = None) -> Engine:
         """The engine that makes a call with these options: of its network, on its route."""
@@ -110,13 +109,19 @@ class Kernel:
             return self.connected(options.network, observer).engine
         name = options.network or self.settings.get("network")
         with self._lock:
-            network = self.connected(name, observer).network
+            network = self._started(name, observer)
             known = self._private.get(name)
             if known is None or known.network != network:
                 if known is not None:
                     self.run(known.aclose())
-                known = self._private[name] = self._private_engine(network)
+                known = self._private[name] = self._build_private(network)
             return known
+
+    def _started(self, name: str, observer: Observer | None) -> Network:
+        """The profile of a network; a simulated one is started if need be and the observer told."""
+        if name == profiles.SIM and self._sim_state is None and observer is not None:
+            observer(Progress(Phase.QUOTE, note="starting the simulated network"))
+        return self._profile(name)
 
     def route_of(self, options: CallOptions) -> RouteName:
         """The route of a call: as asked for, as set, else private on a real network where there is
@@ -134,32 +139,6 @@ class Kernel:
         from opg_magic.wallet.keys import is_named
 
         return is_named(self.settings.get("wallet"))
-
-    def _private_engine(self, network: Network) -> Engine:
-        from opg_magic.call.engine import Engine
-        from opg_magic.call.private import PrivateRoute
-        from opg_magic.settings import prices
-
-        ledger = self.ledger
-        price_list = prices.load(self.settings.get("prices_file"))
-
-        async def make() -> Engine:
-            route = PrivateRoute(
-                network,
-                ledger,
-                signed_in=lambda: self._signed_in(network),
-                asks_attestation=lambda: bool(self.settings.get("private_attestation")),
-                call_site=self._call_site,
-            )
-            return Engine(
-                network=network,
-                route=route,
-                ledger=ledger,
-                price_list=price_list,
-                call_site=self._call_site,
-            )
-
-        return self.run(make())
 
     def _signed_in(self, network: Network) -> SignIn | None:
         from opg_magic.network import simnet_client
@@ -181,6 +160,35 @@ class Kernel:
 
     def _build(self, network: Network) -> Connected:
         from opg_magic.call.direct import DirectRoute
+
+        engine, route = self._engine_of(
+            network,
+            lambda ledger: DirectRoute(
+                network,
+                ledger,
+                wallet=lambda: self.open_wallet(network),
+                call_site=self._call_site,
+            ),
+        )
+        return Connected(network, engine, route)
+
+    def _build_private(self, network: Network) -> Engine:
+        from opg_magic.call.private import PrivateRoute
+
+        engine, _route = self._engine_of(
+            network,
+            lambda ledger: PrivateRoute(
+                network,
+                ledger,
+                signed_in=lambda: self._signed_in(network),
+                asks_attestation=lambda: bool(self.settings.get("private_attestation")),
+                call_site=self._call_site,
+            ),
+        )
+        return engine
+
+    def _engine_of(self, network: Network, way: Callable[[Ledger], R]) -> tuple[Engine, R]:
+        """A new engine on the route that ``way`` makes; both are made on the loop."""
         from opg_magic.call.engine import Engine
         from opg_magic.settings import prices
 
@@ -188,15 +196,16 @@ class Kernel:
         ledger = self.ledger
         price_list = prices.load(self.settings.get("prices_file"), simulated=network.simulated)
 
-        async def make() -> Connected:
-            site = self._call_site
-            route = DirectRoute(
-                network, ledger, wallet=lambda: self.open_wallet(network), call_site=site
-            )
+        async def make() -> tuple[Engine, R]:
+            route = way(ledger)
             engine = Engine(
-                network=network, route=route, ledger=ledger, price_list=price_list, call_site=site
+                network=network,
+                route=route,
+                ledger=ledger,
+                price_list=price_list,
+                call_site=self._call_site,
             )
-            return Connected(network, engine, route)
+            return engine, route
 
         return self.run(make())
 

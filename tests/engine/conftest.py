@@ -10,6 +10,8 @@ from support.simnet import RunningSimnet
 
 from opg_magic.call.session import Session
 from opg_magic.settings.config import Settings
+from opg_magic.simnet.oblivious import bending
+from opg_magic.simnet.oblivious.relay import Relay
 
 
 @pytest.fixture
@@ -22,3 +24,12 @@ def session(
     made = Session(settings, simulator=lambda _known: honest_simnet.net.state)
     yield made
     made.close()
+
+
+@pytest.fixture
+def relay(honest_simnet: RunningSimnet) -> Iterator[Relay]:
+    """The simulated relay; honest again at the end, with an account without limits."""
+    relay = honest_simnet.net.relay
+    yield relay
+    relay.carrying = bending.Carrying()
+    relay.own.quota, relay.own.per_minute, relay.own.expires_at = None, 600, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -35,15 +34,6 @@ TOOLS = [
 
 def ask(session: Session, text: str = QUESTION, observer=None, options=PRIVATE, **more):
     return session.ask(Prompt(text=text, model="openai/gpt-5", **more), options, observer)
-
-
-@pytest.fixture
-def relay(honest_simnet: RunningSimnet) -> Iterator[bending.Carrying]:
-    """The simulated relay; honest again at the end, with an account without limits."""
-    relay = honest_simnet.net.relay
-    yield relay
-    relay.carrying = bending.Carrying()
-    relay.own.quota, relay.own.per_minute, relay.own.expires_at = None, 600, None
 
 
 @pytest.mark.parametrize("stream", [True, False])

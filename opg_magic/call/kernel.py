@@ -115,7 +115,9 @@ class Kernel:
                 if known is not None:
                     self.run(known.aclose())
                 known = self._private[name] = self._build_private(network)
-            return known
+        # Here, not on the loop: a keyring may take seconds.  What it gives is remembered.
+        self._signed_in(network)
+        return known
 
     def _started(self, name: str, observer: Observer | None) -> Network:
         """The profile of a network; a simulated one is started if need be and the observer told."""
@@ -130,10 +132,10 @@ class Kernel:
         if wanted != "auto":
             return "private" if wanted == "private" else "direct"
         name = options.network or self.settings.get("network")
-        if name == profiles.SIM:
+        # The wallet first: who has one needs no keyring for a call that it pays.
+        if name == profiles.SIM or self._has_wallet():
             return "direct"
-        signed_in = sign_in.current(self._profile(name)) is not None
-        return "private" if signed_in and not self._has_wallet() else "direct"
+        return "private" if sign_in.current(self._profile(name)) is not None else "direct"
 
     def _has_wallet(self) -> bool:
         from opg_magic.wallet.keys import is_named

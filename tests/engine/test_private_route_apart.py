@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from opg_magic import errors
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Prompt
+from opg_magic.models.networks import Network
+from opg_magic.settings import sign_in
+from opg_magic.settings.sign_in import SignIn
 
 PRIVATE = CallOptions(route="private")
 DIRECT = CallOptions(route="direct")
@@ -30,3 +39,41 @@ def test_a_private_call_says_that_the_simulated_network_is_started(session: Sess
     notes: list[str | None] = []
     session.ask(PROMPT, PRIVATE, lambda progress: notes.append(progress.note))
     assert notes[0] == "starting the simulated network"
+
+
+@pytest.fixture
+def locked() -> Iterator[None]:
+    """A sign-in is kept, and its keyring does not open."""
+
+    def refused(_network: Network) -> SignIn | None:
+        raise errors.WalletError("the keyring did not answer")
+
+    before = sign_in.use(refused)
+    yield
+    sign_in.use(before)
+
+
+def test_who_has_a_wallet_needs_no_keyring(
+    session: Session, locked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = CallOptions(network="opengradient")
+    monkeypatch.setattr(Session, "_has_wallet", lambda self: True)
+    assert session.route_of(real) == "direct"
+    monkeypatch.setattr(Session, "_has_wallet", lambda self: False)
+    with pytest.raises(errors.WalletError, match="keyring did not answer"):
+        session.route_of(real)
+
+
+def test_the_sign_in_is_first_opened_on_the_callers_thread(session: Session) -> None:
+    threads: list[int] = []
+
+    def asked(_network: Network) -> SignIn | None:
+        threads.append(threading.get_ident())
+        return None
+
+    before = sign_in.use(asked)
+    try:
+        session.ask(PROMPT, PRIVATE)
+    finally:
+        sign_in.use(before)
+    assert threads[0] == threading.get_ident()

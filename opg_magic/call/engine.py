@@ -152,8 +152,9 @@ class Engine:
         """Steps 8 and 9: the prompt, with what pays for it; the answer to the end of its body; the
         verdict.
 
-        Raises CallFailed where no answer is handed out, HostUnavailable where nothing was sent,
-        SessionGone where the joined session was closed."""
+        Raises CallFailed where no answer is handed out, SessionGone where the joined session was
+        closed, and what the channel raises (HostUnavailable, SignInNeeded, ...) where nothing was
+        sent."""
         from opg_magic.network.exchange import SendCancelled
         from opg_magic.receipt.document import new_id
 
@@ -177,9 +178,11 @@ class Engine:
                 on_text=on_text,
                 timeout=min(call.timeout, payment.seconds_left()),
             )
-        except errors.HostUnavailable as unreached:
-            payment.unsent(call, unreached.message)
-            unreached.charge = Charge.NONE
+        except errors.CallFailed:
+            raise
+        except errors.OpgError as unsent:
+            payment.unsent(call, unsent.message)
+            unsent.charge = Charge.NONE
             call.spendable_left = False
             call.id = new_id()
             raise

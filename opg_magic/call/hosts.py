@@ -25,6 +25,7 @@ from opg_magic.call.state import (
 )
 from opg_magic.models import (
     AttestationEvidence,
+    ChannelEvidence,
     Evidence,
     Host,
     RequestEvidence,
@@ -228,7 +229,10 @@ class KnownHosts:
                 and known.host.tls_certificate == host.tls_certificate
                 and known.host.ohttp_config == host.ohttp_config
             ):
-                return replace(known, registry=registry, host=host)
+                # The relay is that of the sign-in as it is now.
+                sealed = None if known.sealed is None else self._route.channel(host).channel()
+                assert not isinstance(sealed, ChannelEvidence)
+                return replace(known, registry=registry, host=host, sealed=sealed)
             del self._ready[host.tee_id]
         channel = self._route.channel(host)
         nonce = secrets.token_bytes(20)

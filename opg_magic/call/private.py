@@ -31,7 +31,7 @@ from opg_magic.models.networks import Network
 from opg_magic.models.prompts import RouteName
 from opg_magic.models.secret import Secret
 from opg_magic.network.health import Health
-from opg_magic.network.ohttp_relay import RelayClient, key_of
+from opg_magic.network.ohttp_relay import AUTHORIZATION, RelayClient, bearer, key_of
 from opg_magic.network.registry import RegistryReader
 from opg_magic.network.transport import HostPool
 from opg_magic.settings import sign_in
@@ -67,16 +67,18 @@ class PrivateRoute:
         self.directory = RegistryReader(network)
         self.pool = HostPool(proxy=network.proxy)
         self._relays: dict[str, RelayClient] = {}
-        self.payments = RelayedPayments(network, ledger, self.sign_in, call_site)
+        self.payments = RelayedPayments(network, ledger, self.current, call_site)
 
-    def sign_in(self) -> SignIn:
-        """The sign-in as it is now.  Raises SignInNeeded if there is none that can be used."""
-        return sign_in.usable(self._signed_in(), self._network)
+    def current(self) -> tuple[SignIn, RelayClient]:
+        """The sign-in as it is now, read once, and its relay.
 
-    def relay(self) -> RelayClient:
-        """The relay of the sign-in.  The user's own setting must name no other: a token goes to its
-        own relay alone.  Raises SignInNeeded, ConfigError."""
-        found = self.sign_in()
+        Raises SignInNeeded if there is none that can be used, ConfigError as :meth:`relay` does."""
+        found = sign_in.usable(self._signed_in(), self._network)
+        return found, self.relay(found)
+
+    def relay(self, found: SignIn) -> RelayClient:
+        """The relay of a sign-in.  The user's own setting must name no other: a token goes to its
+        own relay alone.  Raises ConfigError."""
         known = self._relays.get(found.relay)
         if known is None:
             known = RelayClient(found.relay, proxy=self._network.proxy)
@@ -117,7 +119,8 @@ class SealedChannel:
 
     def channel(self) -> SealedEvidence:
         """How a request to the host is sealed.  Raises SignInNeeded, ConfigError."""
-        return self._route.relay().sealed(self._host)
+        _, relay = self._route.current()
+        return relay.sealed(self._host)
 
     async def attestation(self, nonce: bytes) -> bytes | None:
         """The host's own attestation; None where it is not to be asked.
@@ -142,12 +145,17 @@ class SealedChannel:
         on_text: Callable[[str, int], None] | None,
         timeout: float,
     ) -> RawExchange:
-        """Seal, carry, and read the answer to its end.  ``path`` and ``headers`` are the host's own
-        affair and do not travel: the relay knows one place and one sign-in."""
-        return await self._route.relay().send(
+        """Seal, carry, and read the answer to its end.  Of ``path`` and ``headers`` nothing travels
+        but the sign-in: the relay knows one place.
+
+        Raises SignInNeeded, before anything is sent, if the call was reserved with another."""
+        found, relay = self._route.current()
+        if headers.get(AUTHORIZATION) != bearer(found.token):
+            raise _changed()
+        return await relay.send(
             self._host,
             body,
-            token=self._route.sign_in().token,
+            token=found.token,
             stream=stream,
             kind=kind,
             on_text=on_text,
@@ -163,16 +171,17 @@ class RelayedPayments:
         self,
         network: Network,
         ledger: Ledger,
-        signed_in: Callable[[], SignIn],
+        current: Callable[[], tuple[SignIn, RelayClient]],
         call_site: Callable[[], CallSite],
     ) -> None:
+        """``current`` gives the sign-in as it is now, and its relay."""
         self._network = network
         self._ledger = ledger
-        self._signed_in = signed_in
+        self._current = current
         self._call_site = call_site
 
     def admit(self, prompt: Prompt) -> None:
-        """Refuse what a relay does not carry.  Raises ConfigError, SignInNeeded."""
+        """Refuse what the relay does not carry.  Raises ConfigError, SignInNeeded."""
         if prompt.kind != "chat":
             raise errors.ConfigError(
                 "The private route carries chat calls only. Nothing was sent.",
@@ -184,7 +193,7 @@ class RelayedPayments:
                 f"ask for it. Nothing was sent.",
                 hint="Leave --settle out, or use --route direct.",
             )
-        self._signed_in()
+        self._current()
 
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float:
         """Seconds that a call may take: no payment sets an end."""
@@ -212,18 +221,28 @@ class RelayedPayments:
     ) -> RelayedPayment:
         """Count the call, and the most tokens that it may use, against the day's limits, on disk.
 
-        Raises LimitExceeded, SignInNeeded, LedgerError."""
-        token = self._signed_in().token
+        Raises LimitExceeded, SignInNeeded, ConfigError, LedgerError."""
+        found, relay = self._current()
+        if ready.sealed is None or ready.sealed.relay != relay.label:
+            # The receipt would name a relay that did not carry the call.
+            raise _changed()
         intent = intent_of(call, ready, self._network, self._call_site())
         tokens = prompt_tokens(call) + (call.prompt.max_tokens or USUAL_TOKENS)
         self._ledger.begin_relayed(intent, settings.relayed, tokens)
-        return RelayedPayment(self._ledger, call.id, token)
+        return RelayedPayment(self._ledger, call.id, found.token)
+
+
+def _changed() -> errors.SignInNeeded:
+    return errors.SignInNeeded(
+        "Your sign-in changed while the call was prepared. Nothing was sent.",
+        hint="Run the cell again.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class RelayedPayment:
     """Implements :class:`opg_magic.call.route.Payment`: the relay pays, so there is no cap, no
-    header, no evidence, and never a charge."""
+    evidence, and never a charge."""
 
     ledger: Ledger
     call_id: str
@@ -236,8 +255,8 @@ class RelayedPayment:
 
     @property
     def headers(self) -> Mapping[str, str | Secret[str]]:
-        """Nothing that pays goes to the host."""
-        return {}
+        """The sign-in with which the call was counted.  It goes to its relay alone."""
+        return {AUTHORIZATION: bearer(self.token)}
 
     def seconds_left(self) -> float:
         """No payment sets an end."""

@@ -40,7 +40,8 @@ class Directory(Protocol):
 
 
 class Channel(Protocol):
-    """Reaches one host.  HostUnavailable (ChannelRefused) from ``send`` means: nothing was sent."""
+    """Reaches one host.  An OpgError from ``send``, unless it is CallFailed, means: nothing was
+    sent."""
 
     def channel(self) -> ChannelEvidence | SealedEvidence: ...
     async def attestation(self, nonce: bytes) -> bytes | None: ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Where a relay takes sealed requests, as the official SDK brings them.
 RELAY_PATH = "/api/v1/chat/ohttp"
 CONNECT_SECONDS = 30.0
+AUTHORIZATION = "Authorization"
 
 
 def relay_base(url: str) -> str:
@@ -48,6 +49,11 @@ def relay_base(url: str) -> str:
     if problem is not None:
         raise ConfigError(f"The relay's URL {problem}. Nothing was sent.")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def bearer(token: Secret[str]) -> Secret[str]:
+    """The value of :data:`AUTHORIZATION` for a sign-in's token."""
+    return Secret(f"Bearer {token.reveal()}")
 
 
 class RelayClient:
@@ -94,7 +100,7 @@ class RelayClient:
         except MalformedMessage as unusable:
             raise _refused(host, unusable) from None
         headers: dict[str, str | Secret[str]] = {
-            "Authorization": Secret(f"Bearer {token.reveal()}"),
+            AUTHORIZATION: bearer(token),
             "Content-Type": ohttp.REQUEST_TYPE,
             "Accept": ohttp.CHUNKED_TYPE if stream else ohttp.RESPONSE_TYPE,
             "X-TEE-ID": host.tee_id,

@@ -348,12 +348,15 @@ def test_a_stop_ends_the_call_and_keeps_its_receipt(
         pause = 0.2
 
     all_play(honest_simnet, Slow())
+    made = honest_simnet.net.relay.own.made
+    before = len(made)
 
     async def stopped() -> None:
         call = asyncio.ensure_future(
             session.aask(Prompt(text=QUESTION, model="openai/gpt-5"), PRIVATE)
         )
-        await asyncio.sleep(1.2)
+        while len(made) == before and not call.done():
+            await asyncio.sleep(0.01)
         call.cancel()
         await call
 

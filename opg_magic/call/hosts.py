@@ -34,6 +34,7 @@ from opg_magic.models import (
     Status,
 )
 from opg_magic.models.networks import Network
+from opg_magic.network.exchange import RelayUnavailable
 
 if TYPE_CHECKING:
     from opg_magic.call.route import Route
@@ -139,6 +140,9 @@ class KnownHosts:
         for host in candidates:
             try:
                 return await use(await self.check(host, snapshot, settings))
+            except RelayUnavailable:
+                # No host is the reason, and none can be reached through it.
+                raise
             except (errors.HostUnavailable, errors.PaymentRefused) as problem:
                 if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
                     self.skip(host, problem.message)

@@ -6,7 +6,7 @@ for."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,12 +48,13 @@ async def carried(
     headers: Mapping[str, str | Secret[str]],
     timeout: float,
     reaching: str,
+    failed: Callable[[str], SendFailed] = SendFailed,
 ) -> RawExchange:
     """Run ``attempt``, which fills ``state`` and ``sink``, for at most ``timeout`` seconds.
 
     Returns the exchange whenever a byte may have left.  Raises what ``attempt`` refused, or
-    SendFailed (``reaching`` says what could not be), if nothing was sent; SendCancelled on
-    cancellation, which carries the exchange."""
+    what ``failed`` makes of why (``reaching`` says what could not be), if nothing was sent;
+    SendCancelled on cancellation, which carries the exchange."""
     failure: OpgError | None = None
     cancelled = False
     try:
@@ -79,7 +80,7 @@ async def carried(
         if failure is not None:
             raise failure
         reason = state.problem.message if state.problem else "no connection"
-        raise SendFailed(f"{reaching}: {reason}. Nothing was sent.")
+        raise failed(f"{reaching}: {reason}. Nothing was sent.")
     return exchange
 
 

@@ -70,6 +70,10 @@ class SendFailed(HostUnavailable):
     tried."""
 
 
+class RelayUnavailable(SendFailed):
+    """Nothing was sent, because the relay could not be reached: so it is for every host."""
+
+
 class SendCancelled(asyncio.CancelledError):
     """The exchange was cancelled; ``exchange`` holds all that is known of it."""
 

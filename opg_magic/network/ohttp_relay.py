@@ -14,7 +14,13 @@ from opg_magic.models import Host, Kind, SealedEvidence
 from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for
 from opg_magic.models.secret import Secret
 from opg_magic.network.carrying import carried, read_response
-from opg_magic.network.exchange import ExchangeState, RawExchange, header_value, secrets_of
+from opg_magic.network.exchange import (
+    ExchangeState,
+    RawExchange,
+    RelayUnavailable,
+    header_value,
+    secrets_of,
+)
 from opg_magic.network.library_logs import quiet_libraries
 from opg_magic.network.sealed_reader import SealedReader
 from opg_magic.protocol import ohttp
@@ -93,8 +99,9 @@ class RelayClient:
     ) -> RawExchange:
         """Seal ``body`` to the host, let the relay carry it, and read the answer to its end.
 
-        ``token`` is the sign-in's.  Returns and raises as
-        :meth:`opg_magic.network.transport.HostClient.send` does."""
+        ``token`` is the sign-in's.  Returns as
+        :meth:`opg_magic.network.transport.HostClient.send` does.  Raises ChannelRefused or
+        RelayUnavailable if nothing was sent, SendCancelled on cancellation."""
         try:
             request = ohttp.seal_request(key_of(host), body)
         except MalformedMessage as unusable:
@@ -115,6 +122,7 @@ class RelayClient:
             headers={**headers, "token": token},
             timeout=timeout,
             reaching=f"the relay {self.label} could not be reached",
+            failed=_unreached,
         )
 
     async def _post(
@@ -162,6 +170,12 @@ def key_of(host: Host) -> ohttp.SealingKey:
         return ohttp.sealing_key(host.ohttp_config)
     except MalformedMessage as unusable:
         raise _refused(host, unusable) from None
+
+
+def _unreached(message: str) -> RelayUnavailable:
+    return RelayUnavailable(
+        message, hint="Run the cell again later. Or ask with --route direct, which needs a wallet."
+    )
 
 
 def _refused(host: Host, why: MalformedMessage) -> ChannelRefused:

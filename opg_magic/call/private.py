@@ -263,8 +263,8 @@ class RelayedPayment:
         return math.inf
 
     def unsent(self, call: RunningCall, reason: str) -> None:
-        """Nothing was sent: its tokens count no more.  Raises LedgerError."""
-        self.ledger.record_tokens(call.id, 0)
+        """Nothing was sent: the call and its tokens count no more.  Raises LedgerError."""
+        self.ledger.record_unsent(call.id)
         self.ledger.record(call.id, "ended", {"charge": Charge.NONE.value, "reason": reason})
 
     def must_be_renewed(self, call: RunningCall, exchange: RawExchange) -> bool:

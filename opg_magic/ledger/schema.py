@@ -10,7 +10,7 @@ from opg_magic.errors import LedgerError
 
 #: ``PRAGMA application_id`` ("opgl") and ``user_version`` of the file.
 APPLICATION_ID = 0x6F70676C
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TABLES = """
 CREATE TABLE calls (
@@ -98,6 +98,11 @@ CREATE INDEX supplements_by_receipt ON supplements (receipt);
 CREATE INDEX supplements_by_transaction ON supplements (tx_hash);
 """
 
+#: Since version 3: what happened in a day is found without reading what happened before.
+_KINDS = """
+CREATE INDEX events_by_kind ON events (kind, at);
+"""
+
 #: Each table and its primary key.
 KEYS = {
     "calls": "id",
@@ -130,7 +135,8 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _missing(known: int) -> Iterator[str]:
-    tables = (_TABLES if known == 0 else "") + (_SUPPLEMENTS if known < 2 else "")
+    steps = ((1, _TABLES), (2, _SUPPLEMENTS), (3, _KINDS))
+    tables = "".join(made for version, made in steps if known < version)
     made = [table for table in KEYS if f"CREATE TABLE {table} " in tables]
     yield from (statement for statement in tables.split(";\n") if statement.strip())
     yield from triggers(made)

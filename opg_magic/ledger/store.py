@@ -164,6 +164,10 @@ class Ledger(LedgerReading):
         """Note how many tokens a call through a relay used, by the host's count."""
         self.record(call_id, relayed.USED, {"tokens": tokens})
 
+    def record_unsent(self, call_id: str) -> None:
+        """Note that a call through a relay was never sent: it counts no more against the limits."""
+        self.record(call_id, relayed.UNSENT)
+
     def _cover(
         self,
         db: sqlite3.Connection,

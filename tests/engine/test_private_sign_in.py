@@ -132,7 +132,7 @@ def test_what_fails_before_it_is_sent_gives_its_reservation_back(
     with pytest.raises(type(problem)) as caught:
         session.ask(PROMPT, PRIVATE)
     assert caught.value.charge is Charge.NONE
-    assert events(session) == ["relayed", "relayed-used", "ended"]
+    assert events(session) == ["relayed", "relayed-unsent", "ended"]
 
 
 def test_a_call_that_failed_after_it_was_sent_keeps_its_reservation(

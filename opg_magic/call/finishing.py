@@ -163,10 +163,16 @@ class Finisher:
                 cost=cost,
             )
         if verdict.failed_claims and exchange.complete:
-            prepared.payment.drop()
             failed = verdict.failed_claims[0]
-            self._hosts.skip(prepared.ready.host, failed.reason or failed.sentence)
+            self._distrust(prepared, exchange, failed.reason or failed.sentence)
         return verdict, receipt
+
+    def _distrust(self, prepared: PreparedCall, exchange: RawExchange, why: str) -> None:
+        """Pay nothing more under this payment, and do not choose the host again, unless a relay may
+        be the cause."""
+        prepared.payment.drop()
+        if not exchange.unopened:
+            self._hosts.skip(prepared.ready.host, why)
 
     def _judge(self, prepared: PreparedCall, exchange: RawExchange, cost: Cost) -> _Judged:
         """The verdict, None where it cannot be had, and the receipt.  CallFailed where no receipt
@@ -195,8 +201,7 @@ class Finisher:
             )
         except HoldsSecret as problem:
             # A host that repeats what pays for calls leaves no receipt: it is not paid again.
-            prepared.payment.drop()
-            self._hosts.skip(prepared.ready.host, str(problem))
+            self._distrust(prepared, exchange, str(problem))
             raise self._without_receipt(prepared, exchange, cost, str(problem), verdict) from None
         except Exception as problem:
             log.warning("no receipt of a call could be made", exc_info=True)

@@ -114,10 +114,12 @@ def _raw(state: ExchangeState, sink: Sink, secrets: list[Secret[str]]) -> RawExc
     now = datetime.now(UTC)
     if state.session is not None:
         secrets.append(state.session)
+    # First: the sink may add to what the state says.
+    response = sink.evidence(state, secrets)
     return RawExchange(
         status=state.status,
         headers=state.headers,
-        response=sink.evidence(state, secrets),
+        response=response,
         session=state.session,
         sent_at=state.sent_at or now,
         received_at=now,
@@ -125,4 +127,5 @@ def _raw(state: ExchangeState, sink: Sink, secrets: list[Secret[str]]) -> RawExc
         complete=state.body_ended,
         server_date=server_date(state.headers),
         session_refused=state.session_refused,
+        unopened=state.unopened,
     )

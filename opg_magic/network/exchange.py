@@ -63,6 +63,8 @@ class RawExchange:
     server_date: datetime | None = None
     #: The host sent a malformed session ID.  The answer counts; no later call joins that session.
     session_refused: bool = False
+    #: What came did not open, or came outside its seal: whoever carried it may be why.
+    unopened: bool = False
 
 
 class SendFailed(HostUnavailable):
@@ -94,6 +96,7 @@ class ExchangeState:
     session_refused: bool = False
     body_ended: bool = False
     problem: Problem | None = None
+    unopened: bool = False
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """httpcore's trace hook: notes the moment before the first byte of the request is written.

@@ -97,8 +97,11 @@ class SealedReader:
         self._problem = Problem(code, refused.message)
 
     def evidence(self, state: ExchangeState, secrets: list[Secret[str]]) -> ResponseEvidence:
-        """Return what the answer says, or the problem that there is with it; never a secret."""
+        """Return what the answer says, or the problem that there is with it; never a secret.
+
+        ``state`` learns whether it could not be opened."""
         if self._opener is None:
+            state.unopened = True
             return self._from_outside(state, secrets)
         if state.body_ended and self._problem is None:
             try:
@@ -106,6 +109,7 @@ class SealedReader:
                     self._take(piece)
             except MalformedMessage as refused:
                 self._refuse(refused)
+        state.unopened = self._problem is not None
         if self._json is not None:
             return self._from_json(state, secrets)
         found = self._plain.evidence(state, secrets)

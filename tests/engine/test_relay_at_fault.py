@@ -18,6 +18,7 @@ from opg_magic.models import Charge, Prompt
 from opg_magic.network.exchange import RelayUnavailable
 from opg_magic.network.ohttp_relay import RelayClient
 from opg_magic.settings.sign_in import SignIn
+from opg_magic.simnet.oblivious import bending
 from opg_magic.simnet.oblivious.relay import Relay
 
 PRIVATE = CallOptions(route="private")
@@ -85,3 +86,39 @@ def test_a_host_that_cannot_be_reached_directly_is_still_down(
     pool.client = clients
     assert session.ask(PROMPT, PRIVATE).text
     assert list(engine.hosts._down) == [first[0]]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        bending.Cuts,
+        bending.OmitsFinal,
+        bending.SwapsKey,
+        bending.AnswersItself,
+        bending.FailsOutside,
+        bending.MixesForms,
+    ],
+)
+def test_what_does_not_open_is_withheld_and_its_host_is_not_skipped(
+    session: Session, relay: Relay, lie: type[bending.Carrying], stream: bool
+) -> None:
+    relay.carrying = lie()
+    prompt = replace(PROMPT, stream=stream)
+    with pytest.raises(errors.AnswerWithheld):
+        session.ask(prompt, PRIVATE)
+    assert session.engine(PRIVATE).hosts.set_aside == {}
+    relay.carrying = bending.Carrying()
+    assert session.ask(prompt, PRIVATE).text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_host_whose_answer_opens_and_fails_is_skipped(
+    session: Session, honest_simnet: RunningSimnet, stream: bool
+) -> None:
+    for host in honest_simnet.hosts:
+        honest_simnet.cheat(host.name, "foreign-key")
+    with pytest.raises(errors.AnswerWithheld) as caught:
+        session.ask(replace(PROMPT, stream=stream), PRIVATE)
+    asked = caught.value.receipt.evidence().host
+    assert list(session.engine(PRIVATE).hosts.set_aside) == [asked.tee_id]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import ConfigError
-from opg_magic.settings import paths, values
+from opg_magic.settings import paths, private_files, values
 from opg_magic.settings.catalogue import Setting, setting
 
 
@@ -97,10 +97,6 @@ def write_user(key: str, value: Any) -> None:
             document[found.key] = (
                 list(values.texts(value)) if isinstance(found.default, tuple) else value
             )
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = file.with_name(file.name + ".new")
-        scratch.write_text(tomlkit.dumps(document), "utf-8")
-        scratch.chmod(0o600)
-        scratch.replace(file)
+        private_files.write(file, tomlkit.dumps(document))
     except (OSError, tomlkit.exceptions.TOMLKitError) as problem:
         raise ConfigError(f"cannot write settings to {file}: {problem}") from None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import WalletError
 from opg_magic.models.secret import Secret
-from opg_magic.settings import environment, paths
+from opg_magic.settings import environment, paths, private_files
 from opg_magic.wallet.private_key import address_of, new_key, parse_key
 
 PASSWORD_VARIABLE = "OPG_KEYSTORE_PASSWORD"  # noqa: S105 (the variable's name)
@@ -50,22 +49,12 @@ def create_keystore(
         document = None
     if document is None:
         raise WalletError("the keystore could not be encrypted")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written whole beside its place, then linked there: a crash leaves no half file, and link()
-    # never overwrites.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(beside, path)
+        private_files.create(path, json.dumps(document))
     except FileExistsError:
         raise WalletError(f"{path} already exists and is not overwritten") from None
     except OSError as error:
         raise WalletError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)
     return address
 
 

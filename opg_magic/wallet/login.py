@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, SignInNeeded
@@ -44,7 +45,8 @@ def log_in(
     say: Callable[[str], None] = print,
     open_browser: Callable[[str], bool] | None = None,
 ) -> SignIn:
-    """Sign in at a network's relay, keep the sign-in and return it.
+    """Sign in at a network's relay, keep the sign-in and return it.  What the user agrees to on the
+    way is written into the user's own settings: read those again afterwards.
 
     ``timeout`` in seconds.  Raises SignInNeeded if nobody signs in, the sign-in is refused, or its
     relay is declined; ConfigError, WalletError."""
@@ -62,10 +64,14 @@ def log_in(
         bundle = _pasted(chat_app, say)
     else:
         bundle = _from_browser(chat_app, timeout, say, open_browser)
-    relay = _relay(network, bundle)
-    _registry(network, bundle, say)
+    agreed: dict[str, Any] = {}
+    relay = _relay(network, bundle, agreed)
+    _registry(network, bundle, say, agreed)
     found = SignIn(relay, bundle.token, bundle.expires_at, bundle.account)
     sign_in_store.keep(network, found, where)
+    # Last: settings for a sign-in that was not kept would send later calls to a stranger's relay.
+    for key, value in agreed.items():
+        files.write_user(key, value)
     say(f"{described(found)}\nKept {KEPT[where]}.")
     return found
 
@@ -152,7 +158,7 @@ def _pasted(chat_app: str, say: Callable[[str], None]) -> Bundle:
     return parse(text)
 
 
-def _relay(network: Network, bundle: Bundle) -> str:
+def _relay(network: Network, bundle: Bundle, agreed: dict[str, Any]) -> str:
     """The relay that the sign-in is for: the user's own, or another after asking."""
     own = relay_base(network.private_relay or RELAY)
     named = own if bundle.relay is None else relay_base(bundle.relay)
@@ -163,11 +169,13 @@ def _relay(network: Network, bundle: Bundle) -> str:
         raise SignInNeeded(
             f"The sign-in is for the relay {inert(named)}, and you use {own}. It was not kept."
         )
-    files.write_user("private_relay", named)
+    agreed["private_relay"] = named
     return named
 
 
-def _registry(network: Network, bundle: Bundle, say: Callable[[str], None]) -> None:
+def _registry(
+    network: Network, bundle: Bundle, say: Callable[[str], None], agreed: dict[str, Any]
+) -> None:
     """The registry stays the user's own unless the user agrees to another RPC."""
     address = bundle.registry_address
     if address is not None and address.lower() != network.registry_address.lower():
@@ -184,7 +192,7 @@ def _registry(network: Network, bundle: Bundle, say: Callable[[str], None]) -> N
         f"Use {inert(rpc)} instead?"
     )
     if not network.simulated and _agreed(asked):
-        files.write_user("registry_rpcs", [rpc])
+        agreed["registry_rpcs"] = [rpc]
     else:
         say(f"The host registry is still read at {', '.join(own)}.")
 

@@ -76,9 +76,12 @@ def delete_entry(account: str) -> None:
 
 def _safe_keyring() -> Any:
     """The configured keyring if it keeps secrets; of a chain of keyrings, the first that does."""
-    import keyring
+    try:
+        import keyring
 
-    configured = keyring.get_keyring()
+        configured = keyring.get_keyring()
+    except Exception as problem:  # a library, or a configured backend, that cannot be loaded
+        raise WalletError(f"there is no keyring here ({type(problem).__name__})") from None
     members = list(configured.backends) if _is_chainer(configured) else [configured]
     for backend in members:
         if _keeps_secrets(backend):

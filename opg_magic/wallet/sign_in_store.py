@@ -7,7 +7,6 @@ imported and no keyring is asked."""
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from base64 import b64decode, b64encode
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from opg_magic.errors import ConfigError, WalletError
 from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
-from opg_magic.settings import environment, paths
+from opg_magic.settings import environment, paths, private_files
 from opg_magic.settings.sign_in import SignIn
 
 Place = Literal["keyring", "file", "process"]
@@ -38,16 +37,29 @@ def place() -> Place:
         # A question that changes nothing; a keyring that is locked or absent refuses it.
         os_keyring.read_entry(_account("probe"))
         return "keyring"
-    except (WalletError, ImportError):
+    except WalletError:
         return "file" if environment.password() is not None else "process"
 
 
 def keep(network: Network, sign_in: SignIn, where: Place) -> None:
-    """Keep a sign-in, over the one before it.  Raises WalletError, ConfigError."""
-    _drop(network)
+    """Keep a sign-in, over the one before it, which stays if this one cannot be kept.
+
+    Raises WalletError, ConfigError."""
+    before = _read(network.name)
     if where == "process":
-        _known[network.name] = (None, sign_in)
-        return
+        _remove(network.name)
+        mark = None
+    else:
+        mark = _record(network, sign_in, where)
+    _known[network.name] = (mark, sign_in)
+    if where != "keyring" and _in_keyring(before):
+        # A keyring that is locked or gone must not stand in the way of a new sign-in.
+        with suppress(WalletError):
+            _delete_entry(network.name)
+
+
+def _record(network: Network, sign_in: SignIn, where: Place) -> str:
+    """Write the sign-in and where it is; return the mark of what was written."""
     from opg_magic.wallet import os_keyring
 
     record: dict[str, Any] = {"version": 1, "mark": secrets.token_hex(8), "place": where}
@@ -59,7 +71,7 @@ def keep(network: Network, sign_in: SignIn, where: Place) -> None:
             raise WalletError("OPG_KEYSTORE_PASSWORD is not set. The sign-in was not kept.")
         record["sealed"] = _seal(_serialised(sign_in), password, network.name)
     _write(network.name, record)
-    _known[network.name] = (str(record["mark"]), sign_in)
+    return str(record["mark"])
 
 
 def current(network: Network) -> SignIn | None:
@@ -85,7 +97,7 @@ def kept_in(network: Network) -> Place | None:
     """Return where the sign-in for a network is; None if there is none."""
     record = _read(network.name)
     if record is not None:
-        return "keyring" if record.get("place") == "keyring" else "file"
+        return "keyring" if _in_keyring(record) else "file"
     return "process" if network.name in _known else None
 
 
@@ -93,21 +105,32 @@ def forget(network: Network) -> bool:
     """Take the sign-in away wherever it is; return whether there was one.  Raises WalletError if
     the keyring does not let go of it."""
     there = kept_in(network) is not None
-    _drop(network)
+    record = _read(network.name)
+    _known.pop(network.name, None)
+    if _in_keyring(record):
+        _delete_entry(network.name)
+    _remove(network.name)
     return there
 
 
-def _drop(network: Network) -> None:
+def _in_keyring(record: dict[str, Any] | None) -> bool:
+    return record is not None and record.get("place") == "keyring"
+
+
+def _delete_entry(network: str) -> None:
     from opg_magic.wallet import os_keyring
 
-    record = _read(network.name)
-    _known.pop(network.name, None)
-    if record is None:
+    os_keyring.delete_entry(_account(network))
+
+
+def _remove(network: str) -> None:
+    path = paths.existing(f"sign-in-{network}.json")
+    if path is None:
         return
-    if record.get("place") == "keyring":
-        os_keyring.delete_entry(_account(network.name))
-    with suppress(FileNotFoundError):
-        paths.sign_in_file(network.name).unlink()
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as problem:
+        raise ConfigError(f"{path} cannot be removed: {problem.strerror}") from None
 
 
 def _account(network: str) -> str:
@@ -148,7 +171,7 @@ def _deserialised(text: Secret[str]) -> SignIn | None:
 def _opened(network: str, record: dict[str, Any]) -> SignIn | None:
     from opg_magic.wallet import os_keyring
 
-    if record.get("place") == "keyring":
+    if _in_keyring(record):
         entry = os_keyring.read_entry(_account(network))
         if entry is None:
             return None
@@ -213,14 +236,7 @@ def _read(network: str) -> dict[str, Any] | None:
 
 def _write(network: str, record: dict[str, Any]) -> None:
     path = paths.sign_in_file(network)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        private_files.write(path, json.dumps(record))
     except OSError as problem:
         raise ConfigError(f"{path} cannot be written: {problem.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)

@@ -317,3 +317,102 @@ def test_on_the_simulated_network_the_users_own_sign_in_comes_first(keyring: Fak
     # One of an earlier start names a relay that is gone.
     sign_in_store.keep(network, signed_in(), "keyring")
     assert token() == "its own"
+
+
+class Locked(FakeKeyring):
+    """A keyring that nobody unlocks."""
+
+    def get_password(self, _service: str, _account: str) -> str | None:
+        raise RuntimeError("locked")
+
+    set_password = delete_password = get_password  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("gone", [Locked, Null, ImportError("no backend")])
+@pytest.mark.parametrize("where", ["file", "process"])
+def test_a_sign_in_in_a_keyring_that_is_gone_is_replaced(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch, gone: Any, where: sign_in_store.Place
+) -> None:
+    sign_in_store.keep(OPENGRADIENT, signed_in(account="ada"), "keyring")
+    restart()
+
+    def get_keyring() -> Any:
+        if isinstance(gone, Exception):
+            raise gone
+        return gone()
+
+    monkeypatch.setattr("keyring.get_keyring", get_keyring)
+    with pytest.raises(WalletError):
+        sign_in_store.forget(OPENGRADIENT)
+    if where == "file":
+        monkeypatch.setenv("OPG_KEYSTORE_PASSWORD", PASSWORD)
+    assert sign_in_store.place() == where
+    sign_in_store.keep(OPENGRADIENT, signed_in(account="eve"), where)
+    found = sign_in_store.current(OPENGRADIENT)
+    assert found is not None
+    assert found.account == "eve"
+    assert sign_in_store.kept_in(OPENGRADIENT) == where
+
+
+def test_a_sign_in_that_cannot_be_kept_leaves_the_one_before_it(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in_store.keep(OPENGRADIENT, signed_in(account="ada"), "keyring")
+
+    def full(_service: str, _account: str, _value: str) -> None:
+        raise RuntimeError("full")
+
+    monkeypatch.setattr(keyring, "set_password", full)
+    with pytest.raises(WalletError):
+        sign_in_store.keep(OPENGRADIENT, signed_in(account="eve"), "keyring")
+    with pytest.raises(WalletError, match="not set"):
+        sign_in_store.keep(OPENGRADIENT, signed_in(account="eve"), "file")
+    restart()
+    found = sign_in_store.current(OPENGRADIENT)
+    assert found is not None
+    assert found.account == "ada"
+
+
+def test_moving_from_the_keyring_takes_the_entry_away(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in_store.keep(OPENGRADIENT, signed_in(), "keyring")
+    monkeypatch.setenv("OPG_KEYSTORE_PASSWORD", PASSWORD)
+    sign_in_store.keep(OPENGRADIENT, signed_in(), "file")
+    assert keyring.entries == {}
+
+
+def test_settings_are_written_only_for_a_sign_in_that_was_kept(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_service: str, _account: str, _value: str) -> None:
+        raise RuntimeError("full")
+
+    monkeypatch.setattr(keyring, "set_password", full)
+    monkeypatch.setattr("builtins.input", lambda _question: "y")
+    proposed = {
+        "chat_api_base_url": "https://other.example",
+        "tee_registry_rpc_url": "https://rpc.example",
+    }
+    with pytest.raises(WalletError):
+        login.log_in(OPENGRADIENT, open_browser=page(**proposed))
+    assert not paths.config_file().exists()
+
+
+def test_what_is_agreed_to_at_login_holds_in_that_kernel(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from opg_magic.call.session import Session
+    from opg_magic.notebook.commands import COMMANDS
+
+    monkeypatch.setenv("OPG_NETWORK", "opengradient")
+    session = Session()
+    assert session.network.private_relay in (None, login.RELAY)
+    monkeypatch.setattr("builtins.input", lambda _question: "y")
+    monkeypatch.setattr("webbrowser.open", page(chat_api_base_url="https://other.example"))
+    COMMANDS["login"].run(SimpleNamespace(session=lambda: session), [])  # type: ignore[arg-type]
+    assert session.network.private_relay == "https://other.example"
+    found = sign_in.current(session.network)
+    assert sign_in.usable(found, session.network).relay == "https://other.example"

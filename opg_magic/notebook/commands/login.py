@@ -13,7 +13,9 @@ def login(kernel: Kernel, words: list[str]) -> None:
         raise LineError("%opg login takes --no-browser only. Paste a sign-in at its prompt.")
     from opg_magic.wallet.login import log_in
 
-    log_in(kernel.session().network, no_browser=bool(words), in_kernel=True)
+    session = kernel.session()
+    log_in(session.network, no_browser=bool(words), in_kernel=True)
+    session.settings.reload()
 
 
 def logout(kernel: Kernel, words: list[str]) -> None:

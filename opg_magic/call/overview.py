@@ -15,6 +15,7 @@ from opg_magic.network import profiles
 if TYPE_CHECKING:
     from opg_magic.call.kernel import Kernel
     from opg_magic.call.state import ReadyHost
+    from opg_magic.ledger.followed import Followed
     from opg_magic.models import RegistryEvidence
 
 
@@ -65,6 +66,8 @@ class Budget:
     kernel_cost: Money
     day_cost: Money
     running: int
+    #: The network whose limits these are.
+    network: str
 
 
 class Overview:
@@ -74,6 +77,7 @@ class Overview:
         self._kernel = kernel
         #: Hosts as last read, for completion: a Tab never goes to the network.
         self.known_hosts: tuple[HostRow, ...] = ()
+        self._followed: Followed | None = None
 
     def hosts(self) -> list[HostRow]:
         """Every listed host, its certificate and attestation checked now."""
@@ -122,7 +126,17 @@ class Overview:
             kernel_cost=money(used.kernel_cost),
             day_cost=money(used.day_cost),
             running=self._kernel.running,
+            network=network.name,
         )
+
+    def ledger_calls(self) -> list[dict[str, Any]]:
+        """Every call in the ledger as table cells, newest first.  What was read is kept, so that
+        asking again costs what was added since."""
+        from opg_magic.ledger.followed import Followed
+
+        if self._followed is None:
+            self._followed = Followed(self._kernel.ledger)
+        return self._followed.update()
 
     def status(self) -> dict[str, Any]:
         """What is in force: network, model, policy, wallet, spending, receipts.  Starts and asks

@@ -48,6 +48,16 @@ WHERE created_at >= coalesce(:since, '') AND (:until IS NULL OR created_at < :un
 ORDER BY seq
 """
 
+#: The receipts that were saved, or of which something was learnt, after those numbers.
+_SINCE = """
+SELECT * FROM receipts
+WHERE seq > :receipt OR id IN (SELECT receipt FROM supplements WHERE seq > :supplement)
+ORDER BY seq
+"""
+
+#: What was learnt of a call after its receipt was made.
+_LATER = "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq"
+
 #: The calls that have no receipt, with the event that ended each.
 _WITHOUT_RECEIPT = """
 SELECT c.*, a.authorisation, a.token, a.symbol, a.decimals, e.kind AS ending, e.data,
@@ -117,9 +127,7 @@ class LedgerReading(LedgerAccess):
         for row in self._query("SELECT * FROM receipts WHERE id = ?", (receipt_id,)):
             receipt = self._inflate(row)
             yield receipt
-            later = self._query(
-                "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (receipt_id,)
-            )
+            later = self._query(_LATER, (receipt_id,))
             for count in range(1, len(later) + 1):
                 yield self._with(receipt, later[:count])
 
@@ -276,11 +284,26 @@ class LedgerReading(LedgerAccess):
         rows = [
             self._listed(r, later.get(r["id"], []), content) for r in self._query(_BETWEEN, chosen)
         ]
-        for r in self._without_receipt(since=first, until=last, kernel=kernel):
-            if r["ending"] != "session-gone":
-                rows.append(self._begun(r))  # noqa: PERF401
+        rows += self.without_receipt(since=first, until=last, kernel=kernel)
         rows.sort(key=lambda r: r.created_at)
         return rows
+
+    def without_receipt(self, **chosen: str | None) -> list[LedgerRow]:
+        """The calls that have no receipt, oldest first."""
+        begun = self._without_receipt(**chosen)
+        return [self._begun(r) for r in begun if r["ending"] != "session-gone"]
+
+    def rows_since(self, receipt: int, supplement: int) -> tuple[list[tuple[int, LedgerRow]], int]:
+        """Number (``seq``) and row of each receipt that was saved, or of which something was
+        learnt, after those numbers; and the number of what was learnt last."""
+        self._take_in()
+        # Asked first: what is learnt while this reads is read again, never left out.
+        last = self._query("SELECT coalesce(max(seq), 0) FROM supplements", ())[0][0]
+        content, found = self._contents(), []
+        for r in self._query(_SINCE, {"receipt": receipt, "supplement": supplement}):
+            parts = self._query(_LATER, (r["id"],))
+            found.append((r["seq"], self._listed(r, parts, content)))
+        return found, last
 
     def receipts(
         self,
@@ -408,10 +431,7 @@ class LedgerReading(LedgerAccess):
     def _current(self, row: sqlite3.Row) -> Receipt:
         """The receipt with what was learnt since."""
         receipt = self._inflate(row)
-        later = self._query(
-            "SELECT * FROM supplements WHERE receipt = ? ORDER BY seq", (row["id"],)
-        )
-        return self._with(receipt, later)
+        return self._with(receipt, self._query(_LATER, (row["id"],)))
 
     def _with(self, receipt: Receipt, later: list[sqlite3.Row]) -> Receipt:
         try:

@@ -1,4 +1,4 @@
-"""What is alive in this kernel: hosts, spending against each limit, receipts to filter and open.
+"""What is alive in this kernel: spending, by limit, day and model; hosts; receipts to open.
 
 Every figure here also stands elsewhere (``%opg hosts``, ``%opg cost``, ``%opg receipts``): a widget
 is gone with its kernel and is never the only bearer of a fact."""
@@ -9,15 +9,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import bundle, card, html, words
-from opg_magic.display.style import BORDER, FAINT, MONO, TEXT, TONES
+from opg_magic.display.spending import Spent, spending_html, spent
+from opg_magic.display.style import FAINT, TEXT, TONES
 from opg_magic.errors import OpgError
+from opg_magic.notebook.hosts_table import hosts_html, verdicts_by_host
 from opg_magic.notebook.live import Later, timer
 
 if TYPE_CHECKING:
-    from opg_magic.call.overview import Budget, HostRow
+    from opg_magic.call.overview import Budget
     from opg_magic.call.session import Session
     from opg_magic.models import Money
 
@@ -39,45 +42,6 @@ _VERDICTS = (
     "UNFINISHED",
     "DAMAGED",
 )
-_CELL = (
-    "padding:3px 14px 3px 0;text-align:left;vertical-align:top;border:0;"
-    f"border-bottom:1px solid {BORDER}"
-)
-_TABLE = f"border-collapse:collapse;font-size:13px;color:{TEXT}"
-
-
-def hosts_html(rows: list[HostRow]) -> str:
-    """The hosts as a table: mark, name, id, what the registry and the attestation say, and why one
-    is not used."""
-    if not rows:
-        return f'<div style="{FAINT}">No host is listed.</div>'
-    body = "".join(map(_host_row, rows))
-    head = "".join(
-        f'<th style="{_CELL};font-weight:600;{FAINT}">{h}</th>'
-        for h in ("host", "id", "registry", "attestation", "note")
-    )
-    return f'<table style="{_TABLE}"><tr>{head}</tr>{body}</table>'
-
-
-def _host_row(row: HostRow) -> str:
-    usable = row.active and row.attestation == "good" and row.set_aside is None
-    tone, mark = (TONES["ok"], "✓ usable") if usable else (TONES["bad"], "✗ not used")
-    if (
-        not usable
-        and row.active
-        and row.attestation not in ("good", "refused", "unreachable")
-        and row.set_aside is None
-    ):
-        tone, mark = TONES["warn"], "○ unproven"
-    why = "; ".join(words.one_line(w, 200) for w in (row.set_aside, row.reason) if w)
-    cells = (
-        f'<span style="color:{tone}">{mark}</span> {html.text(words.one_line(row.name or "", 60))}',
-        f'<span style="{MONO}">{html.text(row.host.short_id)}</span>',
-        "active" if row.active else "not active",
-        html.text(words.one_line(row.attestation, 60)),
-        f'<span style="{FAINT}">{html.text(why)}</span>',
-    )
-    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def share(used: Money, limit: Money) -> float:
@@ -122,9 +86,13 @@ class _Dashboard:
         self._refreshed_at: float | None = None
         self._pending = False
         self._lock = threading.RLock()
+        self._network = ""
+        self._calls: list[dict[str, Any]] = []
+        self._spent: Spent | None = None
 
         self._running = widgets.HTML()
-        self._hosts = widgets.HTML(f'<div style="{FAINT}">Not asked yet.</div>')
+        self._spending = widgets.HTML()
+        self._hosts = widgets.HTML()
         self._ask_hosts = widgets.Button(
             description="Check hosts now", icon="refresh", layout={"width": "160px"}
         )
@@ -132,7 +100,7 @@ class _Dashboard:
         self._bars = {over: self._bar() for over in ("kernel", "day")}
         self._call = widgets.HTML()
         self._words = widgets.Text(
-            placeholder="model, notebook, host or id", layout={"width": "260px"}
+            placeholder="prompt, model, notebook, host or ID", layout={"width": "260px"}
         )
         self._verdict = widgets.Dropdown(
             options=[("any verdict", ""), *((v, v) for v in _VERDICTS)], layout={"width": "160px"}
@@ -143,32 +111,34 @@ class _Dashboard:
         self._words.observe(lambda _change: self.list_receipts(), "value")
         self._verdict.observe(lambda _change: self.list_receipts(), "value")
         self._list.observe(lambda change: self.open(change["new"]), "value")
-        self.box = widgets.VBox(
-            [
-                widgets.HTML(
-                    f'<div style="font-size:12px;{FAINT}">Figures move while calls run. Buttons '
-                    f"and filters act when "
-                    "the kernel is free. The same facts: %opg hosts, %opg cost, %opg "
-                    "receipts.</div>"
-                ),
-                self._title("Budget"),
-                self._call,
-                *(widgets.HBox(pair) for pair in self._bars.values()),
-                self._running,
-                self._title("Hosts"),
-                self._hosts,
-                self._ask_hosts,
-                self._title("Receipts"),
-                widgets.HBox([self._words, self._verdict]),
-                self._count,
-                self._list,
-                self._open,
-            ]
-        )
+        self.box = widgets.VBox(self._parts())
         self._follow()
         self.refresh()
-        if session.overview.known_hosts:
-            self._hosts.value = hosts_html(list(session.overview.known_hosts))
+
+    def _parts(self) -> list[Any]:
+        widgets = self._w
+        return [
+            widgets.HTML(
+                f'<div style="font-size:12px;{FAINT}">Figures move while calls run. Buttons '
+                f"and filters act when "
+                "the kernel is free. The same facts: %opg hosts, %opg cost, %opg "
+                "receipts.</div>"
+            ),
+            self._title("Budget"),
+            self._call,
+            *(widgets.HBox(pair) for pair in self._bars.values()),
+            self._running,
+            self._title("Spending"),
+            self._spending,
+            self._title("Hosts"),
+            self._hosts,
+            self._ask_hosts,
+            self._title("Receipts"),
+            widgets.HBox([self._words, self._verdict]),
+            self._count,
+            self._list,
+            self._open,
+        ]
 
     def _title(self, words: str) -> Any:
         return self._w.HTML(
@@ -216,14 +186,32 @@ class _Dashboard:
         self.refresh()
 
     def refresh(self) -> None:
-        """Budget and the list of receipts, from the ledger."""
+        """Everything that the ledger knows: what was added since, not the whole of it again."""
         with self._lock:
             self._refreshed_at = self._clock()
             try:
-                self._show_spending(self._session.overview.spending())
+                budget = self._session.overview.spending()
+                self._show_spending(budget)
+                self._calls = self._session.overview.ledger_calls()
             except OpgError as problem:
                 self._call.value = _problem(problem)
+                return
+            self._network = budget.network
+            today = datetime.now(UTC).date()
+            known = spent(self._calls, budget.network, budget.day_cost.token, today)
+            if known != self._spent:
+                self._spent, self._spending.value = known, spending_html(known)
+            self._show_hosts()
             self.list_receipts()
+
+    def _show_hosts(self) -> None:
+        rows = list(self._session.overview.known_hosts)
+        verdicts = verdicts_by_host(self._calls, self._network)
+        self._hosts.value = (
+            hosts_html(rows, verdicts)
+            if rows or verdicts
+            else f'<div style="{FAINT}">Not asked yet.</div>'
+        )
 
     def _show_spending(self, spent: Budget) -> None:
         running = (
@@ -254,32 +242,32 @@ class _Dashboard:
     def check_hosts(self) -> None:
         """Ask registry and hosts now."""
         try:
-            self._hosts.value = hosts_html(self._session.overview.hosts())
+            rows = self._session.overview.hosts()
         except OpgError as problem:
             self._hosts.value = _problem(problem)
+            return
+        with self._lock:
+            self._hosts.value = hosts_html(rows, verdicts_by_host(self._calls, self._network))
 
     def list_receipts(self) -> None:
         """The receipts that match the filters, newest first."""
-        try:
-            frame = self._session.receipts(verdict=self._verdict.value or None)
-        except OpgError as problem:
-            self._count.value = _problem(problem)
-            return
-        text = self._words.value.strip().lower()
-        found = [
-            (line, row["id"])
-            for row in frame.iloc[::-1].to_dict("records")
-            if text in (line := _line(row)).lower()
-        ]
-        more = f", the newest {LISTED} listed" if len(found) > LISTED else ""
-        self._count.value = (
-            f'<div style="font-size:12px;{FAINT}">{words.plural(len(found), "receipt")}{more}</div>'
-        )
-        options = (_NONE, *found[:LISTED])
-        if tuple(self._list.options) != options:
-            chosen = self._list.value
-            self._list.options = options
-            self._list.value = chosen if chosen in [id for _, id in options] else ""
+        with self._lock:
+            wanted = self._verdict.value
+            terms = self._words.value.lower().split()
+            found = [
+                (line, call["id"])
+                for call in self._calls
+                if _has_verdict(call, wanted)
+                and _has_words(f"{(line := _line(call))} {call['prompt'] or ''}", terms)
+            ]
+            more = f", the newest {LISTED} listed" if len(found) > LISTED else ""
+            count = f"{words.plural(len(found), 'receipt')}{more}"
+            self._count.value = f'<div style="font-size:12px;{FAINT}">{count}</div>'
+            options = (_NONE, *found[:LISTED])
+            if tuple(self._list.options) != options:
+                chosen = self._list.value
+                self._list.options = options
+                self._list.value = chosen if chosen in [id for _, id in options] else ""
 
     def open(self, receipt_id: str | None) -> None:
         """Show one receipt: its answer unless withheld, and its card."""
@@ -295,6 +283,17 @@ class _Dashboard:
         it = card.settled(verdict, receipt, receipt.cost)
         text = receipt.text if verdict is not None and not verdict.withheld else None
         self._open.value = bundle.settled_bundle(it, text=text)["text/html"]
+
+
+def _has_verdict(call: Mapping[str, Any], wanted: str) -> bool:
+    """FAILED finds a simulated failure too, as the ledger's table does."""
+    label = call["verdict"] or ""
+    return not wanted or wanted in (label, label.rpartition(" · ")[2])
+
+
+def _has_words(text: str, terms: list[str]) -> bool:
+    lower = text.lower() if terms else ""
+    return all(term in lower for term in terms)
 
 
 def _line(row: Mapping[Any, Any]) -> str:

@@ -4,23 +4,27 @@ a host."""
 from __future__ import annotations
 
 import gc
+import importlib.util
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from support import states
 from support.inspecting import inspect
 
 from opg_magic.call.overview import Budget, HostRow
 from opg_magic.errors import LedgerError, NetworkUnavailable
-from opg_magic.ledger.frames import COLUMNS
+from opg_magic.ledger.records import LedgerRow
+from opg_magic.ledger.row_cells import table_cells
 from opg_magic.models import Money, VerdictStatus
 from opg_magic.network.profiles import OBSERVED_CAP, OPG
 from opg_magic.notebook import dashboard as module
-from opg_magic.notebook.dashboard import build, dashboard, hosts_html, share
+from opg_magic.notebook.dashboard import build, dashboard, share
+from opg_magic.notebook.hosts_table import hosts_html
 
 
 class Session:
@@ -60,6 +64,7 @@ class Session:
             opg(1),
             opg(1),
             self.running,
+            "opengradient",
         )
 
     def hosts(self) -> list[HostRow]:
@@ -67,21 +72,12 @@ class Session:
             raise NetworkUnavailable("registry unreachable <b>now</b>")
         return [HostRow(states.HOST, True, "good", None, None, "anna")]
 
-    def receipts(self, verdict: str | None = None) -> pd.DataFrame:
-        rows = [
-            {
-                "id": id,
-                "verdict": answer.verdict.label,
-                "model": "gpt-5",
-                "host": "27e3…6328",
-                "notebook": "study.ipynb",
-            }
+    def ledger_calls(self) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        return [
+            table_cells(LedgerRow(id, now, answer.receipt.document)) | {"token": "OPG"}
             for id, answer in self.answers.items()
-            if verdict is None or answer.verdict.label == verdict
         ]
-        return pd.DataFrame(
-            [dict.fromkeys(COLUMNS) | {"time": pd.Timestamp(states.NOW)} | row for row in rows]
-        )
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(callback)
@@ -106,6 +102,13 @@ class Later:
             callback()
 
 
+#: The one picture, which stands for its words.
+PICTURE = re.compile(
+    r'<img src="data:image/png;base64,[A-Za-z0-9+/=]+" alt="([^"<>]*)" '
+    r'style="display:block;width:720px;max-width:100%;border-radius:4px;margin:2px 0 6px">'
+)
+
+
 @pytest.fixture
 def session() -> Session:
     return Session()
@@ -123,7 +126,7 @@ def words(widget: Any) -> str:
 
 
 def inspect_table(html: str) -> str:
-    seen = inspect(html.replace("<tr><th", "<tr><th"))
+    seen = inspect(PICTURE.sub(r"[\1] ", html))
     assert seen.wrong == []
     return seen.text
 
@@ -180,12 +183,19 @@ def test_a_withheld_answer_stays_withheld(session: Session) -> None:
 
 def test_hosts_are_asked_on_request_and_a_failure_is_said(session: Session) -> None:
     box = dashboard(session)
-    assert "Not asked yet." in words(box)
+    assert "27e3…6328not asked yet1 FAILED, 1 VERIFIED" in words(box)
     box._opg_dashboard._ask_hosts.click()
-    assert "✓ usable anna" in words(box)
+    assert "✓ usable anna27e3…6328activegood1 FAILED, 1 VERIFIED" in words(box)
     session.unreachable = True
     box._opg_dashboard._ask_hosts.click()
     assert "registry unreachable <b>now</b>" in words(box)
+
+
+def test_a_ledger_without_calls_and_hosts_says_so(session: Session) -> None:
+    session.answers = {}
+    shown = words(dashboard(session))
+    assert "Not asked yet." in shown
+    assert "No call has cost anything yet." in shown
 
 
 def test_a_dashboard_that_is_gone_is_not_told_any_more(session: Session) -> None:
@@ -225,6 +235,36 @@ def test_attack_27_words_of_a_host_are_inert_here_too() -> None:
     seen = inspect(hosts_html([row]))
     assert seen.wrong == []
     assert "\x1b" not in seen.text
+
+
+def test_spending_is_drawn_and_stands_below_as_a_table(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    shown = words(dashboard(session))
+    day = f"{datetime.now(UTC):%d %b}"
+    assert f"[Cost by day: {day} 0.0082 OPG. By model: openai/gpt-5 0.0082 OPG.]" in shown
+    assert "modelcallscostopenai/gpt-520.0082 OPG" in shown
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    shown = words(dashboard(session))
+    assert "For a chart: pip install 'opg-magic[charts]', then restart the kernel." in shown
+    assert "modelcallscostopenai/gpt-520.0082 OPG" in shown
+
+
+def test_the_picture_is_drawn_again_only_for_other_sums(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(module, "spending_html", lambda known: drawn.append(known) or "")
+    later = Later()
+    build(session, clock=lambda: 100.0, later=later)
+    session.changed()
+    later.pass_time()
+    assert len(drawn) == 1
+    session.answers["CCCC000003"] = states.answer(id="CCCC000003")
+    session.changed()
+    later.pass_time()
+    assert [known.total("openai/gpt-5").amount for known in drawn] == [82 * 10**14, 123 * 10**14]
 
 
 def test_share_of_a_limit() -> None:

@@ -104,7 +104,11 @@ class FakeSession:
             kernel_cost=opg(41 * 10**14),
             day_cost=opg(41 * 10**14),
             running=0,
+            network="opengradient",
         )
+
+    def ledger_calls(self) -> list[dict[str, Any]]:
+        return []
 
     def reconcile(self) -> int:
         self.reconciled += 1

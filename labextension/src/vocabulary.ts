@@ -59,6 +59,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "show", "help": "show a saved answer again, at no cost"},
   {"name": "verify", "help": "check a saved answer again; run the open weights that you trust over it"},
   {"name": "fix", "help": "make a cell that asks a model to explain the last error"},
+  {"name": "audit-model", "help": "compare a model's answers to short questions with a reference; each is paid: --max-cost C"},
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},

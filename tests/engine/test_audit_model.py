@@ -14,7 +14,9 @@ from support.simnet import RunningSimnet
 from opg_magic.audit import model_reference
 from opg_magic.call import model_audit
 from opg_magic.call.session import Session
+from opg_magic.cells.magic_line import LineError
 from opg_magic.errors import CallFailed
+from opg_magic.notebook.commands import auditing
 from opg_magic.shell import main
 from opg_magic.simnet.cheats.signing import HalfSwapped
 
@@ -112,6 +114,66 @@ def test_the_cost_is_said_first_and_nothing_is_paid_without_a_cap(
     path.write_text("mine")
     assert run("--record", path, "--max-cost", RECORDING)[0] == 2
     assert path.read_text() == "mine"
+    assert session.ledger.count() == 0
+
+
+def test_json_holds_what_the_lines_say(run: Any, reference: Path, session: Session) -> None:
+    code, out, _ = run("--reference", reference, "--max-cost", AUDIT, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["result"] == "no-difference-seen" and told["basis"] == "asked"
+    assert (told["p"], told["agree"], told["questions"]) == (1, 12, 12)
+    assert told["said"][0].startswith("SIMULATED · No difference seen (p = 1)")
+    held = {row.id for row in session.ledger.rows()}
+    assert {one for given in told["receipts"] for one in given} <= held
+    assert isinstance(told["most"]["amount"], int)
+    code, out, _ = run("--reference", reference, "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["result"] == "dry-run"
+
+
+class _Kernel:
+    """What a command sees of a notebook's kernel."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.results: list[Any] = []
+
+    def session(self) -> Session:
+        return self._session
+
+    def result(self, value: Any) -> None:
+        self.results.append(value)
+
+
+def test_a_notebook_audits_as_the_shell_does(
+    run: Any, reference: Path, session: Session, honest_simnet: RunningSimnet, capsys: Any
+) -> None:
+    kernel: Any = _Kernel(session)
+    words = ["--reference", str(reference), "--max-cost", AUDIT, "--host", "anna"]
+    auditing.audit_model(kernel, words)
+    said = capsys.readouterr().out
+    assert "12 questions to" in said and "No difference seen (p = 1)" in said
+    assert not kernel.results[-1].differs
+    honest_simnet.cheat("anna", "half-swapped")
+    auditing.audit_model(kernel, [*words, "--fresh"])
+    assert "SIMULATED · Differs from the reference: p " in capsys.readouterr().out
+    assert kernel.results[-1].differs
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "required"),
+        (["--record", "a.json", "--reference", "b.json"], "not allowed"),
+        (["--recrod", "a.json"], "required"),
+        (["--record", "a.json", "--cap", "1"], "unrecognized"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_one_sentence(
+    session: Session, words: list[str], said: str
+) -> None:
+    kernel: Any = _Kernel(session)
+    with pytest.raises(LineError, match=said):
+        auditing.audit_model(kernel, words)
     assert session.ledger.count() == 0
 
 

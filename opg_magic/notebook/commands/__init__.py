@@ -6,7 +6,7 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import fixing, ledger, login, network, settings
+from opg_magic.notebook.commands import auditing, fixing, ledger, login, network, settings
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -44,6 +44,11 @@ COMMANDS: dict[str, Command] = {
         ledger.verify,
     ),
     "fix": Command("fix", "make a cell that asks a model to explain the last error", fixing.fix),
+    "audit-model": Command(
+        "audit-model [MODEL] --record|--reference REF.json",
+        "compare a model's answers to short questions with a reference; each is paid: --max-cost C",
+        auditing.audit_model,
+    ),
     "cost": Command("cost", "show spending against each limit", ledger.cost),
     "reconcile": Command(
         "reconcile", "look up on the chain what open payments came to", ledger.reconcile

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: The columns that are searched; of an answer that was withheld nothing is.
 SEARCHED = ("id", "prompt", "answer", "tool_calls", "problem", "model", "notebook")
 
+#: What the index holds besides is searched by the ledger's list (:mod:`opg_magic.ledger.pages`).
+_INDEXED = (*SEARCHED, "verdict", "tee_id")
+
 #: Fewer calls than this are read without an index.
 _FEW = 200
 #: Calls that are read at once to be indexed.
@@ -34,35 +37,37 @@ _AT_ONCE = 2000
 #: Seconds to wait for another kernel that writes into the index.
 _PATIENCE = 2.0
 #: ``PRAGMA user_version`` of the index, as in the schema.
-_VERSION = 1
+_VERSION = 2
 #: A new index has its first descriptor closed while no other thread has it open.
 _one_at_a_time = threading.Lock()
 _SCHEMA = """
-CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', tokenize = 'trigram');
+CREATE VIRTUAL TABLE texts USING fts5 (
+  text, content = '', tokenize = 'trigram case_sensitive 1'
+);
 CREATE TABLE unread (seq INTEGER PRIMARY KEY);
 CREATE TABLE done (last_seq INTEGER NOT NULL, last_id TEXT NOT NULL, number INTEGER NOT NULL);
 INSERT INTO done VALUES (0, '', 0);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 _WORDS = re.compile(r'"([^"]+)"|(\S+)')
 
 
 def search_terms(words: str | None) -> tuple[str, ...]:
-    """The words of a search, in lower case; what stands in double quotes is one."""
-    return tuple((a or b).lower() for a, b in _WORDS.findall(words or "") if (a or b).strip())
+    """The words of a search, without regard to case; what stands in double quotes is one."""
+    return tuple((a or b).casefold() for a, b in _WORDS.findall(words or "") if (a or b).strip())
 
 
 def holds(cells: Mapping[str, Any], terms: Sequence[str]) -> bool:
     """Whether a row of the table holds every term in one of :data:`SEARCHED`."""
     if not terms:
         return True
-    texts = [str(cells[name]).lower() for name in SEARCHED if cells[name] is not None]
+    texts = [str(cells[name]).casefold() for name in SEARCHED if cells[name] is not None]
     return all(any(term in text for text in texts) for term in terms)
 
 
 def candidates(ledger: LedgerReading, terms: Sequence[str]) -> Collection[int] | None:
     """Numbers (``seq``) of the receipts that may hold the terms; None if all may."""
-    usable = [term for term in terms if len(term) >= 3 and "\0" not in term]
+    usable = _usable(terms)
     if not usable or ledger.count() < _FEW:
         return None
     path = ledger.path.with_name("search.sqlite")
@@ -85,6 +90,35 @@ def candidates(ledger: LedgerReading, terms: Sequence[str]) -> Collection[int] |
     return None
 
 
+def _usable(terms: Sequence[str]) -> list[str]:
+    return [term for term in terms if len(term) >= 3 and "\0" not in term]
+
+
+def covered(ledger: LedgerReading, terms: Sequence[str]) -> tuple[Collection[int], int] | None:
+    """The receipts that may hold the terms, and the number up to which the index covers them: all
+    later ones may too.  None if all may.
+
+    Only reads the index, as it is: for who may write nothing."""
+    usable = _usable(terms)
+    path = ledger.path.with_name("search.sqlite")
+    if not usable or not path.is_file():
+        return None
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)
+        ) as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                return None
+            # One transaction: another kernel may add to it meanwhile.
+            db.execute("BEGIN")
+            last, last_id, number = db.execute("SELECT * FROM done").fetchone()
+            if not last or ledger.place_of(last_id) != (last, number):
+                return None
+            return _matching(db, usable), last
+    except (sqlite3.Error, OSError, ValueError, TypeError):
+        return None
+
+
 class _DoesNotFit(Exception):
     """The index is of another ledger, or of another version."""
 
@@ -100,9 +134,13 @@ def _found(path: Path, ledger: LedgerReading, terms: Sequence[str]) -> Collectio
         if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             raise _DoesNotFit
         _bring_up_to_date(db, ledger)
-        quoted = " AND ".join('"' + term.replace('"', '""') + '"' for term in terms)
-        hits = db.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (quoted,))
-        return {row[0] for row in hits} | {row[0] for row in db.execute("SELECT seq FROM unread")}
+        return _matching(db, terms)
+
+
+def _matching(db: sqlite3.Connection, terms: Sequence[str]) -> Collection[int]:
+    quoted = " AND ".join('"' + term.replace('"', '""') + '"' for term in terms)
+    hits = db.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (quoted,))
+    return {row[0] for row in hits} | {row[0] for row in db.execute("SELECT seq FROM unread")}
 
 
 def _bring_up_to_date(db: sqlite3.Connection, ledger: LedgerReading) -> None:
@@ -138,8 +176,8 @@ def _add(db: sqlite3.Connection, ledger: LedgerReading, seqs: Iterable[tuple[int
         if cells["verdict"] == DAMAGED:
             db.execute("INSERT OR IGNORE INTO unread VALUES (?)", (numbers[row.id],))
             continue
-        text = "\n".join(str(cells[name]) for name in SEARCHED if cells[name] is not None)
-        db.execute(
-            "INSERT INTO texts (rowid, text) VALUES (?, ?)",
-            (numbers[row.id], plain_text(text).replace("\0", " ")),
-        )
+        text = "\n".join(str(cells[name]) for name in _INDEXED if cells[name] is not None)
+        simulated = "SIMULATED" if cells["simulated"] else ""
+        # Folded here, not by SQLite, whose idea of a letter's other case is another one.
+        folded = plain_text(f"{text}\n{simulated}").casefold().replace("\0", " ")
+        db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", (numbers[row.id], folded))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from opg_magic.errors import ConfigError, LedgerError, NetworkUnavailable, SimnetError
 
 if TYPE_CHECKING:
-    from opg_magic.ledger.pages import LedgerReader
+    from opg_magic.ledger.pages import Found, LedgerReader
     from opg_magic.models.networks import Network
     from opg_magic.settings.config import Settings
 
@@ -47,6 +47,7 @@ class Reading:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="opg-magic")
         self._asking = asyncio.Semaphore(REGISTRY_AT_ONCE)
         self._waiting = 0
+        self._found: Found | None = None
         self._kept: OrderedDict[tuple[object, ...], dict[str, Any]] = OrderedDict()
 
     async def aside(self, work: Callable[[], T]) -> T:
@@ -61,7 +62,8 @@ class Reading:
         from opg_magic.ledger.row_cells import table_cells
 
         with _reader() as reader:
-            page = reader.page(limit=limit, after=after, words=words)
+            page = reader.page(limit=limit, after=after, words=words, known=self._found)
+        self._found = page.found or self._found
         rows = [_row(table_cells(row), most=SHOWN_CHARACTERS) for row in page.rows]
         for row, source in zip(rows, page.rows, strict=True):
             row["has_receipt"] = source.document is not None

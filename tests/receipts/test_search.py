@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.receipts import evidence, receipt, response, verdict
+from support.receipts import NOW, SIM, evidence, receipt, response, verdict
 
 from opg_magic.errors import LedgerError
-from opg_magic.ledger import search
+from opg_magic.ledger import pages, search
 from opg_magic.ledger.frames import receipts
+from opg_magic.ledger.pages import LedgerReader
 from opg_magic.ledger.rescue import rescue
-from opg_magic.ledger.store import Ledger
+from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Prompt, VerdictStatus
 from opg_magic.receipt.document import Receipt
 from opg_magic.shell.main import main
@@ -142,9 +143,8 @@ def test_a_withheld_answer_is_neither_found_nor_indexed(ledger: Ledger) -> None:
 
 
 def test_calls_without_a_receipt_are_found(ledger: Ledger) -> None:
-    from support.receipts import NOW, SIM, authorisation
+    from support.receipts import authorisation
 
-    from opg_magic.ledger.store import CallIntent
     from opg_magic.settings.limits import Limits
 
     call = CallIntent(
@@ -274,3 +274,121 @@ def test_the_shell_searches_and_knows_yesterday(
     out = opg_home / "some.csv"
     assert main(["receipts", "export", str(out), "--search", "prime"]) == 0
     assert "1AAAAAAAAA" in out.read_text() and "2BBBBBBBBB" not in out.read_text()
+
+
+# -------------------------------------------------------------------------- the list in the browser
+
+LISTED = [
+    ("prime", "1"),
+    ("561 Prime?", "1"),
+    ("素数是什么", "3"),
+    ("ÉTÉ", "4"),
+    ("STRASSE", "6"),
+    ("straße", "6"),
+    ("3cccc", "3"),
+    ("gpt-5", "123456"),
+    ("failed", "6"),
+    ("failed prime", ""),
+    ("27e3", "123456"),
+    ("simulated", "123456"),
+    ("halfway", "9"),
+    ("march", ""),  # an answer
+    ("zz", "9"),
+    ("\0ab", ""),
+    ("later", "7"),
+]
+
+
+@pytest.fixture
+def reader(ledger: Ledger) -> Iterator[LedgerReader]:
+    """Beside an index of six receipts, one of which it could not read, stand a call without
+    receipt, and a receipt that was saved since."""
+    ledger.save(
+        receipt(
+            id="6FFFFFFFFF",
+            prompt=Prompt(text="Wie heißt die Straße?", model="openai/gpt-5"),
+            verdict=verdict(VerdictStatus.FAILED),
+        )
+    )
+    ledger.begin(CallIntent("9ZZZZZZZZZ", NOW, SIM, "k", "m", prompt="halfway"), reserve=False)
+    with LedgerReader(ledger.path) as one:
+        yield one
+
+
+def listed(reader: LedgerReader, words: str) -> str:
+    page = reader.page(limit=100, words=words)
+    assert page.total == len(page.rows)
+    return "".join(sorted(row.id[0] for row in page.rows))
+
+
+@pytest.mark.parametrize(("words", "ids"), LISTED)
+def test_the_list_finds_the_same_with_the_index_and_without_it(
+    ledger: Ledger, reader: LedgerReader, words: str, ids: str
+) -> None:
+    search.candidates(ledger, ("build it",))
+    ledger.save(made("7GGGGGGGGG", "saved later", "yes"))
+    ids += "7" if words in ("gpt-5", "27e3", "simulated") else ""
+    assert (search.covered(reader, ("prime",)) or ((), 0))[1] == 6
+    assert listed(reader, words) == ids
+    path = ledger.path.with_name("search.sqlite")
+    path.unlink()
+    assert listed(reader, words) == ids
+    assert not path.exists()
+
+
+def test_the_list_uses_the_index_and_never_writes_it(ledger: Ledger, reader: LedgerReader) -> None:
+    search.candidates(ledger, ("build it",))
+    path = ledger.path.with_name("search.sqlite")
+    before = path.read_bytes()
+    assert search.covered(reader, ("prime",)) == ({1}, 6)
+    assert search.covered(reader, ("ab",)) is None
+    assert listed(reader, "prime") == "1"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE done SET number = 99",
+        "UPDATE done SET last_id = 'NOTTHERE00'",
+        "DELETE FROM done",
+        "DROP TABLE unread",
+        "PRAGMA user_version = 1",
+    ],
+)
+def test_the_list_misses_nothing_for_an_index_that_does_not_fit(
+    ledger: Ledger, reader: LedgerReader, spoil: str
+) -> None:
+    search.candidates(ledger, ("build it",))
+    with sqlite3.connect(ledger.path.with_name("search.sqlite")) as db:
+        db.execute(spoil)
+    db.close()
+    assert search.covered(reader, ("prime",)) is None
+    assert listed(reader, "prime") == "1"
+
+
+def test_a_receipt_that_the_index_could_not_read_is_listed(
+    ledger: Ledger, reader: LedgerReader
+) -> None:
+    ledger.close()
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("DROP TRIGGER receipts_no_update")
+        db.execute("UPDATE receipts SET digest = 'x' WHERE id = '1AAAAAAAAA'")
+    db.close()
+    search.candidates(ledger, ("build it",))
+    assert search.covered(reader, ("no such words",)) == ({1}, 6)
+    assert listed(reader, "gpt-5") == "123456"
+
+
+def test_pages_of_one_search_search_once(
+    ledger: Ledger, reader: LedgerReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = reader.page(limit=2, words="gpt-5")
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "_SEARCHED", "SELECT no such thing")
+        second = reader.page(limit=2, after=first.after, words="gpt-5", known=first.found)
+    assert len({row.id for row in (*first.rows, *second.rows)}) == 4
+    # Other words, and another ledger, are searched.
+    assert reader.page(limit=2, words="prime", known=first.found).total == 1
+    ledger.save(made("7GGGGGGGGG", "saved later", "yes"))
+    assert reader.page(limit=2, words="gpt-5", known=first.found).total == 7

@@ -35,6 +35,7 @@ ROOMS = {
     "display": "an answer as text, Markdown and HTML",
     "notebook": "the magics, completion, the live card, the dashboard",
     "server": "what the browser may read of the ledger",
+    "endpoint": "verified calls over OpenAI's API, for programs on this machine",
     "shell": "the command `opg`",
     "simnet": "the simulated network; nothing else uses it",
 }

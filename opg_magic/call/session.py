@@ -117,24 +117,34 @@ class Session(Kernel):
         records it."""
         import asyncio
 
+        loop = await asyncio.to_thread(self.loop)
+        return await loop.submit(self.ask_here(prompt, options))
+
+    async def ask_here(
+        self,
+        prompt: Prompt,
+        options: CallOptions | None = None,
+        observer: Observer | None = None,
+    ) -> Answer:
+        """The same call, for code that runs on this session's own loop (:meth:`run`).
+
+        ``observer`` is called on that loop, with every step."""
+        import asyncio
+
         from opg_magic.call.state import CallOptions
 
         chosen = options or CallOptions()
         self.counted(+1)
         try:
-            engine = await asyncio.to_thread(lambda: self.engine(chosen))
-            chosen = self.by_id(chosen)
-            loop = self.loop()
+            # In a thread: it may start the simulated network, or ask a keyring.
+            engine = await asyncio.to_thread(self.engine, chosen)
+            chosen, network = self.by_id(chosen), engine.network
             try:
-                return await loop.submit(
-                    engine.ask(prompt, chosen, self.engine_settings(engine.network))
-                )
+                return await engine.ask(prompt, chosen, self.engine_settings(network), observer)
             except errors.LimitExceeded:
                 if not self.settings.reread_limits():
                     raise
-            return await loop.submit(
-                engine.ask(prompt, chosen, self.engine_settings(engine.network))
-            )
+            return await engine.ask(prompt, chosen, self.engine_settings(network), observer)
         finally:
             self.counted(-1)
 

@@ -22,6 +22,7 @@ from opg_magic.shell import (
     network,
     payments,
     receipts,
+    serve,
     settings,
     verify,
     wallet,
@@ -42,6 +43,7 @@ _COMMANDS = (
     payments,
     wallet,
     login,
+    serve,
 )
 
 #: Exit code of a failure of the program itself, which is never one of a check.

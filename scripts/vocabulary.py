@@ -75,6 +75,8 @@ def source() -> str:
 def says() -> str:
     """says.ts: the words of the card, which its two judges and the page have in common."""
     from opg_magic.receipt.face import third
+    from opg_magic.receipt.hop import SENTENCE as HOP
+    from opg_magic.receipt.hop import UNKNOWN
 
     named = {
         "SAYS": ("What each check says where it passed.", third.SAYS),
@@ -92,6 +94,7 @@ def says() -> str:
             "The same where the weights were run again, and gave the answer.",
             third.NOT_KNOWN_RE_RUN,
         ),
+        "HOP": ("What is known of the hop behind the enclave.", HOP.format(UNKNOWN)),
         "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
     }
     parts = [
@@ -101,7 +104,8 @@ def says() -> str:
         for name, (meaning, value) in named.items()
     ]
     head = (
-        "/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py: do not edit. */"
+        "/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py and hop.py: do "
+        "not edit. */"
     )
     return "\n\n".join([head, *parts]) + "\n"
 

@@ -13,7 +13,7 @@ import { Finding, inert, signedText } from './findings';
 import { part } from './load';
 import { foldable, rendered, SHOWN } from './fold';
 import { CLAIM_NAMES, Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
+import { HEADINGS, HOP, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
 import { Verdict } from './verdict';
 import * as words from './words';
 
@@ -37,6 +37,7 @@ export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, cont
     ...judged.findings.filter(finding => finding.code !== 'shown-again').map(findingLine),
     groupsTable(judged, receipt, verdict, context.dropped),
     ...judged.findings.filter(finding => finding.code === 'shown-again').map(findingLine),
+    note(HOP),
     note(notKnown(verdict)),
     note(h('code', { class: 'opg-command' }, typed), ' ', copyButton(typed, 'the command')),
     ...(context.hidden ? [hiddenText(judged, receipt, context)] : []),

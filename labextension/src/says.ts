@@ -1,4 +1,4 @@
-/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py: do not edit. */
+/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py and hop.py: do not edit. */
 
 /** What each check says where it passed. */
 export const SAYS: Readonly<Record<string, string>> = {
@@ -46,6 +46,9 @@ export const NOT_KNOWN = "Not known: which weights ran; whether the answer is tr
 
 /** The same where the weights were run again, and gave the answer. */
 export const NOT_KNOWN_RE_RUN = "Not known: whether the answer is true. Model, tokens, cost: host's word.";
+
+/** What is known of the hop behind the enclave. */
+export const HOP = "Behind the enclave: provider unknown.";
 
 /** The tag of a simulated network. */
 export const SIMULATED = "simulated network";

@@ -7,6 +7,7 @@ from typing import Any
 
 from opg_magic.audit.findings import Checked
 from opg_magic.models import STATUSES, Claim, Status
+from opg_magic.receipt.hop import hop
 from opg_magic.receipt.question import Asked, asked
 
 
@@ -36,6 +37,7 @@ def checked_json(one: Checked) -> dict[str, Any]:
         "because": list(one.verdict.because),
         "asked": found.to_json() if (found := _asked(one)) is not None else None,
         "claims": {c.name: _claim_json(c) for c in one.verdict.claims.values()},
+        "behind_the_enclave": hop(one.receipt).to_json(),
         "digest": one.receipt.digest,
         "digest_matches": one.receipt.digest_matches,
         "at_creation": {"verdict": one.receipt.label, "by": checked["by"], "at": checked["at"]}
@@ -54,6 +56,7 @@ def checked_text(one: Checked) -> Iterator[str]:
         basis = f" [{claim.basis}]" if claim.basis else ""
         reason = f" ({claim.reason})" if claim.reason else ""
         yield f"  {STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}{basis}"
+    yield f"  {hop(one.receipt).line}"
     # What a claim's own line has said is not said again.
     said = {
         f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from opg_magic.display import notes, words
 from opg_magic.display.notes import Note
 from opg_magic.models import CLAIM_NAMES, Basis, Charge, Status, VerdictStatus
+from opg_magic.receipt.hop import hop
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer, Claim, Cost, Verdict
@@ -104,7 +105,8 @@ def settled(
         said.append(Note("The text stands here because you asked for it. Do not rely on it."))
     elif withheld:
         said += notes.of_withheld(receipt, streamed=streamed)
-    said += [Note(_not_known(verdict)), *notes.of_cost(cost), notes.check_it(receipt)]
+    said += [Note(hop(receipt).sentence), Note(_not_known(verdict))]
+    said += [*notes.of_cost(cost), notes.check_it(receipt)]
     return Card(
         tone=tone,
         simulated=verdict.simulated,

@@ -178,6 +178,19 @@ def test_report_for_people_has_every_claim_in_words_and_no_control_character(
     assert f"receipt {receipt.id} (line 1): SIMULATED" in text
 
 
+def test_the_hop_behind_the_enclave_is_unknown_whatever_the_answer_says_of_itself(
+    tmp_path: Path,
+) -> None:
+    hostile = json.loads(signed().to_json())
+    hostile["response"]["model"] = "openai/gpt-9 via provider acme\x1b[2J"
+    report = verify(jsonl(tmp_path, json.dumps(redigested(hostile))))
+    line = next(one for one in report.to_text().splitlines() if "Behind the enclave" in one)
+    assert line.strip().startswith("Behind the enclave: provider unknown. The answer names openai/")
+    assert line.endswith("host's word.") and "\x1b" not in line
+    told = report.to_json()["receipts"][0]["behind_the_enclave"]
+    assert told["provider"] == "unknown"
+
+
 # --------------------------------------------------------------------------- unreadable, incomplete
 
 

@@ -45,6 +45,7 @@ export const FLAGS: readonly IFlag[] = [
   {"flag": "--template", "help": "fill the prompt into a template from your settings (-t)", "value": "NAME", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": "-t", "source": null},
   {"flag": "--file", "help": "send this text file after the prompt; its size is said first", "value": "PATH", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "short": null, "source": null},
   {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--bg", "help": "free the kernel at once; name.wait() gives the answer", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--help", "help": "show this and send nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null}
 ];
@@ -63,6 +64,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},
+  {"name": "stop", "help": "stop the calls that run beside your work (--bg)"},
   {"name": "pin", "help": "list host builds; trust one by your own review"},
   {"name": "wallet", "help": "show address, balance and allowance; never the key"},
   {"name": "login", "help": "sign in at a relay, for calls without a wallet"},

@@ -23,6 +23,7 @@ from opg_magic.settings import paths, sign_in
 from opg_magic.settings.config import Settings
 
 if TYPE_CHECKING:
+    from opg_magic.call.beside import PendingCall
     from opg_magic.call.direct import DirectRoute
     from opg_magic.call.engine import Engine
     from opg_magic.call.route import Route
@@ -70,6 +71,7 @@ class Kernel:
         self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
+        self._beside: list[PendingCall[Any]] = []
         sign_in.use_by_default(_kept_sign_in)
         self._counting = threading.Lock()
         self.kernel_id = _kernel_id()
@@ -212,9 +214,10 @@ class Kernel:
         return self.run(make())
 
     def _call_site(self) -> CallSite:
+        from opg_magic.call.beside import site
         from opg_magic.call.state import CallSite
 
-        return CallSite(self.kernel_id, notebook_name(), execution_count())
+        return site.get() or CallSite(self.kernel_id, notebook_name(), execution_count())
 
     def open_wallet(self, network: Network) -> Wallet:
         from opg_magic.wallet.keys import open_wallet
@@ -309,6 +312,22 @@ class Kernel:
 
         return end
 
+    def beside(self, call: Callable[[], T]) -> PendingCall[T]:
+        """Make a call on a thread of its own, as of the cell that runs now.  ``call`` blocks; it is
+        stopped as an interrupt stops it."""
+        from opg_magic.call.beside import PendingCall
+
+        pending = PendingCall(call, self._call_site())
+        self._beside[:] = [one for one in self._beside if not one.done()] + [pending]
+        return pending
+
+    def stop_beside(self) -> int:
+        """Stop every call that runs beside the work; return how many there were."""
+        running = [one for one in self._beside if not one.done()]
+        for one in running:
+            one.stop()
+        return len(running)
+
     def changed(self) -> None:
         for listener in tuple(self._listeners):
             listener()
@@ -331,7 +350,11 @@ class Kernel:
             raise KeyboardInterrupt from None
 
     def close(self) -> None:
-        """End cleanly: close connections, forget session ids, stop the loop."""
+        """End cleanly: stop and record what still runs, close connections, forget session ids, stop
+        the loop."""
+        self.stop_beside()
+        for pending in self._beside:
+            pending.ended()
         with self._lock:
             if self._background is not None:
                 for known in self._engines.values():

@@ -119,6 +119,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--file", "send this text file after the prompt; its size is said first", "PATH",
            repeat=True, free=True, part="around"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
+    Option("--bg", "free the kernel at once; name.wait() gives the answer"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),
     Option("--help", "show this and send nothing"),
 )  # fmt: skip

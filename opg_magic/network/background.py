@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +54,42 @@ class _Ended(Generic[T]):
     problem: BaseException | None
 
 
+class _StopAsked:
+    """Stands in an inbox for a user's interrupt."""
+
+
+class Stopper:
+    """Stops what one thread waits for, from another thread, as an interrupt stops it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked = False
+        self._inbox: queue.SimpleQueue[Any] | None = None
+
+    def stop(self) -> None:
+        """Stop what is waited for now, else what will be waited for next."""
+        with self._lock:
+            self._asked = True
+            if self._inbox is not None:
+                self._inbox.put(_StopAsked())
+
+    @contextlib.contextmanager
+    def watching(self, inbox: queue.SimpleQueue[Any]) -> Iterator[None]:
+        with self._lock:
+            self._inbox = inbox
+            if self._asked:
+                inbox.put(_StopAsked())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inbox = None
+
+
+#: Stops this context's waits, where it is not the kernel's interrupt that does.
+stopper: contextvars.ContextVar[Stopper | None] = contextvars.ContextVar("stopper", default=None)
+
+
 class BackgroundLoop:
     """A daemon thread that runs one asyncio loop until :meth:`close`."""
 
@@ -84,9 +121,20 @@ class BackgroundLoop:
                 ended = _Ended(None, problem)
             inbox.put(ended)
 
+        def begin() -> None:
+            task.append(self.loop.create_task(body()))
+            task[0].add_done_callback(never_begun)
+
+        def never_begun(body: asyncio.Task[None]) -> None:
+            # Cancelled before its first step, a task runs none of its code.
+            if body.cancelled():
+                inbox.put(_Ended(None, asyncio.CancelledError()))
+
         try:
-            self.loop.call_soon_threadsafe(lambda: task.append(self.loop.create_task(body())))
-            ended = _drain(inbox, on_item)
+            self.loop.call_soon_threadsafe(begin)
+            stops = stopper.get()
+            with contextlib.nullcontext() if stops is None else stops.watching(inbox):
+                ended = _drain(inbox, on_item)
         except KeyboardInterrupt:
             self.loop.call_soon_threadsafe(lambda: [t.cancel() for t in task])
             raise _wait_for_end(inbox) from None
@@ -117,6 +165,8 @@ def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None)
         ended: _Ended[Any] | None = None
         entry = _next(inbox)
         while entry is not None:
+            if isinstance(entry, _StopAsked):
+                raise KeyboardInterrupt
             if isinstance(entry, _Ended):
                 ended = entry
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,14 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
         raise LineError("--quorum needs --hosts")
+    if hosts is not None and line.get("bg"):
+        raise LineError("--bg goes with one host: leave out --hosts")
     if line.get("dry_run"):
         _show_quote(kernel, session, line, prompt, announcement)
         return
     call = _CellCall(kernel, session, line, prompt, announcement)
-    answer = call.ask() if hosts is None else call.ask_several(hosts)
+    whole = call.whole(hosts)
+    answer = session.beside(whole) if line.get("bg") else whole()
     if line.name is not None:
         kernel.shell.push({line.name: answer})
     kernel.result(answer)
@@ -107,21 +111,26 @@ class _CellCall:
     prompt: Prompt
     announcement: str | None = None
 
-    def ask(self) -> Answer:
+    def whole(self, hosts: int | None) -> Callable[[], Any]:
+        """The call, once its first display stands: what it does blocks, and returns the answer."""
         live = self._started()
+        if hosts is None:
+            return lambda: self.ask(live)
+        return lambda: self.ask_several(hosts, live)
+
+    def ask(self, live: LiveDisplay | None) -> Answer:
         watch = live.update if live is not None else _nobody_watches
         try:
             answer = self.session.ask(self.prompt, _options(self.line), watch)
         except BaseException as problem:
             self._show_end(problem, live)
             raise
-        self._show_answer(answer, live, show_text=live is not None)
+        self._show_answer(answer, live, show_text=not self.line.get("quiet"))
         return answer
 
-    def ask_several(self, hosts: int) -> Agreement:
+    def ask_several(self, hosts: int, live: LiveDisplay | None) -> Agreement:
         """Several hosts at once: the answer once, under one headline; then a line for every other
         host, with its answer only where that is another."""
-        live = self._started()
         shown = live is not None
         try:
             agreed = self.session.agree(
@@ -144,21 +153,21 @@ class _CellCall:
         return agreed
 
     def _started(self) -> LiveDisplay | None:
-        """The running display, or None with --quiet."""
+        """The running display; None with --quiet, unless the cell ends before the call."""
         from opg_magic.notebook.live import LiveDisplay, ipython_publisher
         from opg_magic.verify.policy import combine, policy
 
-        if self.line.get("quiet"):
+        if self.line.get("quiet") and not self.line.get("bg"):
             return None
         settings, line = self.session.settings, self.line
         required = combine(policy(settings.get("policy")), policy(line.get("policy") or "default"))
         shell = self.kernel.shell
         live = LiveDisplay(
-            ipython_publisher(shell),
+            ipython_publisher(shell, beside=bool(self.line.get("bg"))),
             model=self.prompt.model,
             announcement=self.announcement,
             simulated=_is_simulated(self.session, line),
-            show_text=not required.withhold_missing,
+            show_text=not required.withhold_missing and not self.line.get("quiet"),
             first_and_last=type(shell).__name__ == "TerminalInteractiveShell",
         )
         live.start()

@@ -171,14 +171,17 @@ class LiveDisplay:
         return tuple(notes)
 
 
-def ipython_publisher(shell: Any) -> Publish:
+def ipython_publisher(shell: Any, *, beside: bool = False) -> Publish:
     """Publishes into the running cell under one ``display_id``.
 
     A file does not keep that id; while the call runs it stands in the metadata too, so that a page
     that is loaded anew meanwhile finds the display again.
 
     An ``ipywidgets.Output`` takes new displays in and no updates of them: there, only the end is
-    shown."""
+    shown.
+
+    ``beside``: the cell ends before the call does.  Updates then go out as of whichever cell runs
+    (nbclient hears no other) and find their place by the id."""
     import secrets
 
     display_id = "opg-" + secrets.token_hex(8)
@@ -189,7 +192,9 @@ def ipython_publisher(shell: Any) -> Publish:
             if not running:
                 shell.display_pub.publish(data=bundle, metadata={})
             return
-        shell.display_pub.publish(
+        context = contextvars.Context() if beside and update else contextvars.copy_context()
+        context.run(
+            shell.display_pub.publish,
             data=bundle,
             metadata={"opg": {"display": display_id}} if running else {},
             transient={"display_id": display_id},

@@ -20,6 +20,7 @@ from opg_magic.notebook import completion
 from opg_magic.notebook.commands import COMMANDS, help_text
 
 if TYPE_CHECKING:
+    from opg_magic.call.beside import PendingCall
     from opg_magic.call.session import Session
     from opg_magic.models import Answer
 
@@ -165,13 +166,21 @@ def _whole_cell(lines: list[str]) -> list[str]:
 # prompt is typed.
 _whole_cell.has_side_effects = True  # type: ignore[attr-defined]
 
-_FORMATTED = (("opg_magic.models.answers", "Answer"),)
+_ANSWER = ("opg_magic.models.answers", "Answer")
+_PENDING = ("opg_magic.call.beside", "PendingCall")
 
 
 def _format_answer(answer: Answer, include: Any = None, exclude: Any = None) -> dict[str, Any]:
     from opg_magic.display.bundle import answer_bundle
 
     return answer_bundle(answer)
+
+
+def _format_pending(pending: PendingCall[Any], include: Any = None, exclude: Any = None) -> Any:
+    from opg_magic.models import Answer
+
+    answer = pending.wait() if pending.done() and not pending.failed() else None
+    return _format_answer(answer) if isinstance(answer, Answer) else None
 
 
 def load(shell: Any) -> None:
@@ -192,8 +201,8 @@ def load(shell: Any) -> None:
     if shell.Completer is not None:
         matcher = completion.matcher(COMMANDS)
         shell.Completer.custom_matchers.append(matcher)
-    for module, name in _FORMATTED:
-        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, _format_answer)
+    for (module, name), shown in ((_ANSWER, _format_answer), (_PENDING, _format_pending)):
+        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, shown)
 
 
 def unload(shell: Any, *, end_session: bool = True) -> None:

@@ -2,13 +2,14 @@
 happened."""
 
 import asyncio
+import contextvars
 import os
 import signal
 import threading
 
 import pytest
 
-from opg_magic.network.background import BackgroundLoop, Stopped
+from opg_magic.network.background import BackgroundLoop, Stopped, Stopper, stopper
 
 
 @pytest.fixture
@@ -102,4 +103,26 @@ def test_a_stop_that_another_thread_was_told_of_is_seen_at_once(background):
             background.run(work)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert isinstance(stopped.value.outcome, asyncio.CancelledError)
+
+
+def test_what_is_stopped_before_its_first_step_has_ended(background, monkeypatch):
+    """Its task is cancelled before it runs any of its own code."""
+    monkeypatch.setattr("opg_magic.network.background.GRACE_SECONDS", 30)
+    ready, held = threading.Event(), threading.Event()
+    background.loop.call_soon_threadsafe(lambda: (held.set(), ready.wait(60)))
+    assert held.wait(60)
+    stops, ran = Stopper(), []
+    stops.stop()
+
+    async def work(_emit):
+        ran.append(1)
+
+    context = contextvars.copy_context()
+    context.run(stopper.set, stops)
+    threading.Timer(0.1, ready.set).start()
+    with pytest.raises(Stopped) as stopped:
+        context.run(background.run, work)
+    assert stopped.value.ended
+    assert ran == []
     assert isinstance(stopped.value.outcome, asyncio.CancelledError)

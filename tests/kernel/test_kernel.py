@@ -294,3 +294,25 @@ def test_honest_cells_of_every_form_are_sent_as_typed_and_verify_elsewhere(noteb
     honest.cells[-1].source = "%%time\n%%opg d\nIs 9 prime?"
     nbformat.write(honest, saved)
     assert main(["verify", str(saved), "--allow-simulated"]) == 1
+
+
+def test_a_call_beside_the_work_fills_in_its_own_cell(notebook):
+    client = notebook(
+        f"%%opg tee --bg\n{QUESTION}",
+        "print('the kernel is free')",
+        "answer = tee.wait(); print(answer.text)",
+        "print((await tee) is answer)",
+        "%%opg nobody --bg --max-cost 0.0001\nToo dear?",
+        "nobody.wait()",
+        allow_errors=True,
+    )
+    client.execute()
+    asked, free, waited, awaited, dear, refused = client.nb.cells[1:]
+    (bundle,) = cards(asked)
+    assert bundle[MIME]["response"]["text"] == printed(waited).rstrip("\n")
+    assert bundle[MIME]["notebook"]["cell"] == asked["execution_count"]
+    assert printed(free) == "the kernel is free\n"
+    assert printed(awaited) == "True\n"
+    assert "No answer" in "".join(o.get("data", {}).get("text/plain", "") for o in dear["outputs"])
+    (error,) = refused["outputs"]
+    assert error["ename"] == "LimitExceeded"

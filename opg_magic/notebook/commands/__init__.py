@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
     "settle": Command(
         "settle [--watch]", "look for batches that hold your calls' hashes", ledger.settle
     ),
-    "stop": Command("stop", "stop the calls that run beside your work (--bg)", network.stop),
+    "stop": Command("stop", "end the calls that run beside your work (--bg)", network.stop),
     "pin": Command(
         "pin [HASH…] [--remove]", "list host builds; trust one by your own review", network.pin
     ),

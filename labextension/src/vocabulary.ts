@@ -52,6 +52,7 @@ export const FLAGS: readonly IFlag[] = [
 
 export const COMMANDS: readonly INamed[] = [
   {"name": "status", "help": "show this kernel's network, policy, limits and wallet"},
+  {"name": "doctor", "help": "check whether a call can be made now, and how to mend what stands in its way"},
   {"name": "use", "help": "choose the network of this kernel"},
   {"name": "config", "help": "show each setting and where it comes from; set one for this kernel"},
   {"name": "hosts", "help": "check all hosts now: registry, certificate, attestation"},
@@ -64,7 +65,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},
-  {"name": "stop", "help": "stop the calls that run beside your work (--bg)"},
+  {"name": "stop", "help": "end the calls that run beside your work (--bg)"},
   {"name": "pin", "help": "list host builds; trust one by your own review"},
   {"name": "wallet", "help": "show address, balance and allowance; never the key"},
   {"name": "login", "help": "sign in at a relay, for calls without a wallet"},

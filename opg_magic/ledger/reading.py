@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from opg_magic.errors import LedgerError
-from opg_magic.ledger import schema, sums
+from opg_magic.ledger import relayed, schema, sums
 from opg_magic.ledger.access import LedgerAccess
 from opg_magic.ledger.errors import DamagedLedger, DamagedReceipt, damaged_receipt
 from opg_magic.ledger.records import (
@@ -206,6 +206,11 @@ class LedgerReading(LedgerAccess):
                 kernel_cost=sums.cost(db, key, token, kernel=kernel_id),
                 day_cost=sums.cost(db, key, token, since=today),
             )
+
+    def relayed_today(self, network: Network) -> tuple[int, int]:
+        """Calls of the UTC day through a relay, and their tokens, over all kernels."""
+        with self._guard():
+            return relayed.used_since(self._db(), network_key(network), day_of(self._clock()))
 
     def held(self, network: Network, payer: str, at: datetime) -> int:
         """What open authorisations of this payer may still take, in base units: all kernels, at the

@@ -11,19 +11,20 @@ from opg_magic.settings import environment
 
 def home() -> Path:
     """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
-    return _made(_data_folder())
+    return _made(data_folder())
 
 
 def existing(*names: str) -> Path | None:
     """Return a file in the data folder, None if it does not exist.  For reading: makes nothing."""
     try:
-        found = _data_folder().joinpath(*names)
+        found = data_folder().joinpath(*names)
         return found if found.exists() else None
     except (ConfigError, OSError):
         return None
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
+    """The same folder, which need not exist yet.  Raises ConfigError as :func:`home` does."""
     override = environment.home()
     if override is not None:
         return override

@@ -16,6 +16,7 @@ from opg_magic.display import output
 from opg_magic.shell import (
     ask,
     audit_model,
+    doctor,
     ledger,
     login,
     models,
@@ -44,6 +45,7 @@ _COMMANDS = (
     wallet,
     login,
     serve,
+    doctor,
 )
 
 #: Exit code of a failure of the program itself, which is never one of a check.

@@ -6,7 +6,7 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import auditing, fixing, ledger, login, network, settings
+from opg_magic.notebook.commands import auditing, doctor, fixing, ledger, login, network, settings
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -19,6 +19,11 @@ def _help(kernel: Kernel, words: list[str]) -> None:
 COMMANDS: dict[str, Command] = {
     "status": Command(
         "status", "show this kernel's network, policy, limits and wallet", settings.status
+    ),
+    "doctor": Command(
+        "doctor [--json]",
+        "check whether a call can be made now, and how to mend what stands in its way",
+        doctor.doctor,
     ),
     "use": Command("use sim|opengradient", "choose the network of this kernel", settings.use),
     "config": Command(

@@ -1,6 +1,7 @@
 """What the browser knows of the program's own tables, as TypeScript.
 
 - ``says.ts``: the words of the card;
+- ``auditcolumns.ts``: the columns of a table for an audit;
 - ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
 - ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
 - ``receipt-types.ts``: the types of a receipt's document.
@@ -29,6 +30,7 @@ def files() -> dict[Path, str]:
     texts = {
         "vocabulary.ts": source(),
         "says.ts": says(),
+        "auditcolumns.ts": audit_columns(),
         "claims/table.ts": claim_tables.table(),
         "claims/checks.ts": claim_tables.checks(),
         "receipt-types.ts": receipt_types.source(schema()),
@@ -108,6 +110,16 @@ def says() -> str:
         "not edit. */"
     )
     return "\n\n".join([head, *parts]) + "\n"
+
+
+def audit_columns() -> str:
+    """auditcolumns.ts: their names, in order."""
+    from opg_magic.ledger.columns import AUDIT_COLUMNS
+
+    return (
+        "/** Written by scripts/vocabulary.py from opg_magic/ledger/columns.py: do not edit. */\n\n"
+        f"export const AUDIT_COLUMNS: readonly string[] = {json.dumps([*AUDIT_COLUMNS], indent=2)};\n"
+    )
 
 
 FLAG = """/**

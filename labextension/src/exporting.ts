@@ -1,5 +1,7 @@
 /** Receipts out of a notebook, as files: JSON lines that `opg verify` reads, and a table for spreadsheets. */
 
+import { audited } from './audited';
+import { AUDIT_COLUMNS } from './auditcolumns';
 import { collected } from './collected';
 import { IEntry } from './tokens';
 import { elapsed, headline, hasFailed, model } from './words';
@@ -43,8 +45,13 @@ function settledOf(receipt: IEntry['receipt']): string {
 
 /** A table (RFC 4180) of which no cell is a formula, whatever a notebook holds. */
 export function toCsv(entries: readonly IEntry[]): string {
-  const rows = [COLUMNS.map(([name]) => name), ...entries.map(entry => COLUMNS.map(([, value]) => value(entry)))];
+  const rows = [[...COLUMNS.map(([name]) => name), ...AUDIT_COLUMNS], ...entries.map(cellsOf)];
   return rows.map(row => row.map(field).join(',')).join('\r\n') + '\r\n';
+}
+
+function cellsOf(entry: IEntry): string[] {
+  const more = entry.receipt === null ? {} : audited(entry.receipt);
+  return [...COLUMNS.map(([, value]) => value(entry)), ...AUDIT_COLUMNS.map(name => more[name] ?? '')];
 }
 
 // The same as in opg_magic/ledger/formats/csv.py: tests/corpus/guarded.json holds both to it.

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ if __name__ == "__main__":
 from corpus.cases import Case, all_cases
 
 from opg_magic.errors import UnreadableReceipt
+from opg_magic.ledger.columns import AUDIT_COLUMNS
+from opg_magic.ledger.records import LedgerRow
+from opg_magic.ledger.row_cells import table_cells
 from opg_magic.models import Trust, Verdict
 from opg_magic.receipt.document import Receipt
 from opg_magic.verify import judge
@@ -38,6 +42,21 @@ def expected_of(case: Case) -> dict[str, Any] | None:
         "digest_matches": receipt.digest_matches,
         "faithful": receipt.is_faithful,
     }
+
+
+def audit_of(case: Case) -> dict[str, str] | None:
+    """The cells of a table for an audit, as text; None where it is no receipt that can be read."""
+    try:
+        receipt = Receipt.from_json(case.text)
+    except UnreadableReceipt:
+        return None
+    row = LedgerRow(receipt.id, receipt.created_at, receipt.document)
+    cells = table_cells(row, audit=True)
+    return {name: "" if cells[name] is None else _text(cells[name]) for name in AUDIT_COLUMNS}
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
@@ -93,6 +112,7 @@ def line(case: Case, expected: dict[str, Any] | None) -> str:
                 "contradicted": case.contradicted,
             },
             "expected": expected,
+            "audit": audit_of(case),
         }
     )
 

@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 
+import { audited } from '../audited';
 import { computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
 
 interface Line {
@@ -14,6 +15,7 @@ interface Line {
   policy: string;
   seen: Seen;
   expected: Record<string, unknown> | null;
+  audit: Record<string, string> | null;
 }
 
 // Without the variable this file is left out (jest.config.js): `pytest tests/corpus` sets it.
@@ -66,6 +68,7 @@ afterEach(() => Object.defineProperty(globalThis, 'crypto', ownCrypto));
 test.each(lines.map(line => [line.name, line] as const))('%s', async (_, line) => {
   const receipt = parsed(line.text);
   expect(receipt === null ? null : await judged(line, receipt)).toEqual(line.expected);
+  expect(receipt === null ? null : audited(receipt)).toEqual(line.audit);
   if (receipt !== null) {
     // From a notebook, where it was parsed already.
     expect(await judged(line, readReceipt(JSON.parse(line.text)))).toEqual(line.expected);

@@ -1,6 +1,6 @@
 """What the browser knows of the program's own tables, as TypeScript.
 
-- ``says.ts``: the words of the card;
+- ``says.ts``: the words of the card; ``tag.ts``: its tag;
 - ``auditcolumns.ts``: the columns of a table for an audit;
 - ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
 - ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
@@ -30,6 +30,7 @@ def files() -> dict[Path, str]:
     texts = {
         "vocabulary.ts": source(),
         "says.ts": says(),
+        "tag.ts": tag(),
         "auditcolumns.ts": audit_columns(),
         "claims/table.ts": claim_tables.table(),
         "claims/checks.ts": claim_tables.checks(),
@@ -97,8 +98,24 @@ def says() -> str:
             third.NOT_KNOWN_RE_RUN,
         ),
         "HOP": ("What is known of the hop behind the enclave.", HOP.format(UNKNOWN)),
-        "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
     }
+    return _words(named)
+
+
+def tag() -> str:
+    """tag.ts: the words of a simulated network, apart from the others: every page has them."""
+    from opg_magic.receipt.face import third
+
+    brief = "The same where there is little room."
+    return _words(
+        {
+            "SIMULATED": ("The tag of a simulated network.", third.SIMULATED),
+            "SIMULATED_BRIEF": (brief, third.SIMULATED_BRIEF),
+        }
+    )
+
+
+def _words(named: dict[str, tuple[str, Any]]) -> str:
     parts = [
         f"/** {meaning} */\nexport const {name}"
         + (": Readonly<Record<string, string>>" if isinstance(value, dict) else "")
@@ -116,9 +133,10 @@ def audit_columns() -> str:
     """auditcolumns.ts: their names, in order."""
     from opg_magic.ledger.columns import AUDIT_COLUMNS
 
+    names = json.dumps([*AUDIT_COLUMNS], indent=2)
     return (
         "/** Written by scripts/vocabulary.py from opg_magic/ledger/columns.py: do not edit. */\n\n"
-        f"export const AUDIT_COLUMNS: readonly string[] = {json.dumps([*AUDIT_COLUMNS], indent=2)};\n"
+        f"export const AUDIT_COLUMNS: readonly string[] = {names};\n"
     )
 
 

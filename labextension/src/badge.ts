@@ -8,6 +8,7 @@ import { checker } from './check';
 import { h } from './dom';
 import { EDITED, FindingCode } from './findings';
 import { dress } from './style';
+import { SIMULATED_BRIEF } from './tag';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts } from './tokens';
 import { hasFailed, headline, Tone, unclear } from './words';
 
@@ -114,7 +115,7 @@ class Badges {
         'div',
         { class: classes, title: badge.title, role: 'note', 'aria-label': badge.title },
         badge.text,
-        badge.simulated && h('small', {}, 'SIMULATED')
+        badge.simulated && h('small', {}, SIMULATED_BRIEF)
       )
     );
     if (badge.edited !== null) {

@@ -9,8 +9,8 @@ import { inert } from './findings';
 import { part } from './load';
 import type { Looker } from './looker';
 import { CLAIM_NAMES, Receipt } from './receipt';
-import { SIMULATED } from './says';
 import { addStyles } from './style';
+import { SIMULATED } from './tag';
 import * as words from './words';
 
 addStyles(css);

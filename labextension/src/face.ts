@@ -12,7 +12,8 @@ import * as second from './face2';
 import { beside, body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
-import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, SIMULATED, UNMET } from './says';
+import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
+import { SIMULATED } from './tag';
 
 export { beginnings, rule } from './faceanswer';
 export { REMARKS, type Texts, type Type } from './figures';

@@ -49,6 +49,3 @@ export const NOT_KNOWN_RE_RUN = "Not known: whether the answer is true. Model, t
 
 /** What is known of the hop behind the enclave. */
 export const HOP = "Behind the enclave: provider unknown.";
-
-/** The tag of a simulated network. */
-export const SIMULATED = "simulated network";

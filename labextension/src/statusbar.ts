@@ -7,13 +7,14 @@ import { Widget } from '@lumino/widgets';
 import { formatUnits } from './money';
 import { IServerStatus, IStatusSource } from './status';
 import { dress } from './style';
+import { SIMULATED } from './tag';
 import { CommandIDs } from './tokens';
 
 /** What the item shows, and what it says on demand. */
 export function words(status: IServerStatus): { text: string; title: string } {
   const { network, token, limits, today, running } = status;
   const sum = (units: string): string => formatUnits(BigInt(units), token.decimals);
-  const parts = [network.simulated ? 'SIMULATED' : network.title];
+  const parts = [network.simulated ? SIMULATED : network.title];
   const lines = [
     network.simulated
       ? 'Simulated network: no hardware vouches for its answers, no real money is paid.'

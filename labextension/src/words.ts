@@ -5,6 +5,7 @@ import { collected } from './collected';
 import { EDITED, type Finding, inert, type Level } from './findings';
 import { formatUnits } from './money';
 import { CLAIM_NAMES, ClaimName, Receipt, TokenPart } from './receipt';
+import { SIMULATED_BRIEF } from './tag';
 import { ISummary } from './tokens';
 import { Verdict } from './verdict';
 
@@ -221,7 +222,7 @@ export function headline(judged: IJudged): IHeadline {
   }
   const good = simulated ? 'sim' : 'ok';
   const hosts = receipt.agreement === null ? null : sameAnswer(verdict);
-  return hosts === null ? make(good, `✓ ${counted(verdict)}`, simulated ? 'all pass' : '✓ verified') : make(hosts.tone ?? good, hosts.text, hosts.short);
+  return hosts === null ? make(good, `✓ ${counted(verdict)}`, `✓ ${counted(verdict, true)}`) : make(hosts.tone ?? good, hosts.text, hosts.short);
 }
 
 /** Whether it failed when it was made, or is no longer what was made. */
@@ -246,10 +247,13 @@ function failedNames(verdict: Verdict): ClaimName[] {
 }
 
 /** `All 7 checks pass`: of those that apply and are not open. Where one is missing, nobody required it. */
-function counted({ claims }: Verdict): string {
+function counted({ claims }: Verdict, brief = false): string {
   const statuses = Object.values(claims).map(claim => claim.status);
   const passed = statuses.filter(status => status === 'passed').length;
   const total = passed + statuses.filter(status => status === 'failed' || status === 'missing').length;
+  if (brief) {
+    return `all ${passed} pass`;
+  }
   return `All ${passed} ${passed === total ? '' : 'required '}checks pass`;
 }
 
@@ -305,12 +309,10 @@ export function notebookLine(sum: ISummary): string {
   if (sum.answers === 0) {
     return ['No receipts', ...cellWords(sum)].join(' · ');
   }
-  const parts = [plural(sum.answers, 'answer')];
-  if (sum.simulated) {
-    parts.unshift(sum.simulated === sum.answers ? 'SIMULATED' : `${sum.simulated} of them SIMULATED`);
-    if (sum.simulated !== sum.answers) {
-      parts.reverse();
-    }
+  const all = sum.simulated === sum.answers;
+  const parts = [plural(sum.answers, all ? `${SIMULATED_BRIEF} answer` : 'answer')];
+  if (sum.simulated && !all) {
+    parts.push(`${sum.simulated} of them ${SIMULATED_BRIEF}`);
   }
   const waiting = sum.answers - sum.checked - sum.unchecked;
   if (waiting > 0) {
@@ -332,7 +334,7 @@ export function notebookLine(sum: ISummary): string {
 
 /** The same where there is little room: the worst first. */
 export function briefLine(sum: ISummary): string {
-  const simulated = sum.simulated ? ' · SIMULATED' : '';
+  const simulated = sum.simulated ? ` · ${SIMULATED_BRIEF}` : '';
   if (sum.failed) {
     return `${sum.failed} of ${sum.answers} failed${simulated}`;
   }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opg_magic.audit.findings import Checked
-from opg_magic.models import STATUSES, Claim, Status
+from opg_magic.models import BASES, STATUSES, Basis, Claim, Status
+from opg_magic.receipt.face.third import NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, UNMET
 from opg_magic.receipt.hop import hop
 from opg_magic.receipt.question import Asked, asked
 
@@ -52,11 +53,9 @@ def checked_text(one: Checked) -> Iterator[str]:
     yield f"receipt {one.receipt.id} ({one.where}): {one.label}{made}"
     if (found := _asked(one)) is not None:
         yield from (f"  {line}" for line in found.lines())
-    for claim in one.verdict.claims.values():
-        basis = f" [{claim.basis}]" if claim.basis else ""
-        reason = f" ({claim.reason})" if claim.reason else ""
-        yield f"  {STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}{basis}"
-    yield f"  {hop(one.receipt).line}"
+    for heading, claims in _groups(one):
+        yield f"  {heading}"
+        yield from (f"    {_claim_line(claim)}" for claim in claims)
     # What a claim's own line has said is not said again.
     said = {
         f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()
@@ -66,9 +65,45 @@ def checked_text(one: Checked) -> Iterator[str]:
             yield f"    {reason}"
     if one.accepted and one.verdict.simulated:
         yield from _accepted_text(one)
+    yield f"  {hop(one.receipt).line}"
+    yield f"  {not_known(one.verdict.claims.values())}"
     checked = one.receipt.document["checked"]
     if checked:
         yield f"  At creation: {one.receipt.label}, by the {checked['by']}, at {checked['at']}"
+
+
+#: Who asked, where it was not the receipt's author.
+_WHO = {Basis.ASKED: "your kernel or RPC", Basis.RE_RUN: "this machine"}
+
+
+def _groups(one: Checked) -> Iterator[tuple[str, list[Claim]]]:
+    """The claims as a card groups them: what did not pass, what did by what it rests on, what is
+    open; and what does not apply."""
+    claims = list(one.verdict.claims.values())
+    by_status = {status: [c for c in claims if c.status is status] for status in Status}
+    groups = [(heading, by_status[Status(status)]) for status, heading in UNMET.items()]
+    passed = by_status[Status.PASSED]
+    groups += [
+        (words.heading.format(_WHO.get(basis, "")), [c for c in passed if c.basis is basis])
+        for basis, words in BASES.items()
+    ]
+    groups += [
+        ("Passed", [c for c in passed if c.basis is None]),
+        (OPEN, by_status[Status.PENDING]),
+        ("Not applicable", by_status[Status.NOT_APPLICABLE]),
+    ]
+    return ((heading, found) for heading, found in groups if found)
+
+
+def _claim_line(claim: Claim) -> str:
+    reason = f" ({claim.reason})" if claim.reason else ""
+    return f"{STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}"
+
+
+def not_known(claims: Iterable[Claim]) -> str:
+    """What no check says, as a card has it."""
+    re_run = any(c.passed and c.basis is Basis.RE_RUN for c in claims)
+    return NOT_KNOWN_RE_RUN if re_run else NOT_KNOWN
 
 
 def _accepted_text(one: Checked) -> Iterator[str]:

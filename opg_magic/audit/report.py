@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from opg_magic.audit.details import checked_json, checked_text
+from opg_magic.audit.details import checked_json, checked_text, not_known
 from opg_magic.audit.findings import Checked, Finding, Level
 from opg_magic.audit.summary import Summary, failures, finding_text, grouped, summarise
-from opg_magic.models import CLAIM_NAMES, Basis, Verdict, VerdictStatus, plain_text
+from opg_magic.models import BASES, CLAIM_NAMES, Basis, Verdict, VerdictStatus, plain_text
+from opg_magic.receipt.face.third import NOT_KNOWN, NOT_KNOWN_RE_RUN
 
 #: What neither the host's signature nor the attestation covers, in any receipt.
 RECORDED = (
@@ -29,12 +30,8 @@ RECORDED = (
     "checked",
 )
 
-_NOT_PROVEN = (
-    "Not proven: which weights the provider ran, whether it honoured every parameter, and whether "
-    "an answer is true. Times, cell, model name in the answer, tokens and cost are the author's or "
-    "the host's word, not signed."
-)
-
+#: What no check is about, and only the receipt's author says.
+_UNSIGNED = "times, notebook, cell"
 
 _MORE = (
     "Every check of every receipt: --verbose, or of one: --receipt ID. As a table: --csv. As data: "
@@ -161,14 +158,18 @@ class Report:
                 lines += ["", *checked_text(one)]
             if self.findings:
                 lines += ["", *map(finding_text, self.findings)]
-        recorded = self.recorded_claims
-        if recorded:
-            lines += ["", f"Recorded by the author and not asked here: {', '.join(recorded)}."]
         if self.checked:
-            lines += ["", _NOT_PROVEN]
+            lines += ["", self._author_s_word()]
+        if brief:
+            said = {not_known(one.verdict.claims.values()) for one in self.checked}
+            lines += [NOT_KNOWN if NOT_KNOWN in said else NOT_KNOWN_RE_RUN]
         if brief:
             lines += ["", _MORE]
         return "\n".join(_one_line(line) for line in lines)
+
+    def _author_s_word(self) -> str:
+        recorded = "".join(f"{name}, " for name in self.recorded_claims)
+        return f"{BASES[Basis.RECORDED].heading}, not asked here: {recorded}{_UNSIGNED}."
 
     def _in_brief(self) -> Iterator[str]:
         """What is wrong, by kind, and what was accepted."""

@@ -189,7 +189,7 @@ def test_status_bar_ledger_and_palette(eyes: Eyes, lab: Lab) -> None:
     cell(eyes, 1).locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=90_000)
     item = eyes.page.locator(".opg-statusItem")
     item.filter(has_text="sim-OPG today").wait_for()
-    expect(item).to_contain_text("SIMULATED", use_inner_text=True)
+    expect(item).to_contain_text("simulated network", use_inner_text=True)
     item.click()
     eyes.page.locator(".opg-Panel").wait_for()
     # The user's own simulated network is known here by their own server.

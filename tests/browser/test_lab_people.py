@@ -349,7 +349,7 @@ def test_the_status_bar_counts_running_calls_and_opens_the_panel(
     item = eyes.page.get_by_role("button", name="Opens the receipts")
     item.get_by_text("1 running").wait_for()
     expect(item).to_have_text(
-        re.compile(r"^opg: SIMULATED · [\d.]+ of [\d.]+ sim-OPG today · 1 running$")
+        re.compile(r"^opg: simulated network · [\d.]+ of [\d.]+ sim-OPG today · 1 running$")
     )
     assert "no real money" in str(item.get_attribute("title"))
     assert item.evaluate("e => getComputedStyle(e).borderTopStyle") == "dashed"
@@ -495,7 +495,7 @@ def test_many_receipts_are_judged_without_taking_the_page(eyes: Eyes, lab: Lab) 
         }"""
     )
     assert turns >= 300, "the event loop was not let go round"
-    judged(page, "300 answers · 300 signatures valid")
+    judged(page, "300 simulated answers · 300 signatures valid")
 
 
 def test_names_and_roles(

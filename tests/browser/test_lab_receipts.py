@@ -39,7 +39,7 @@ def test_strangers_notebook_without_kernel(
     """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said
     so."""
     page = read(eyes.page, lab, put(lab, answers, "from_afar.ipynb"))
-    mark = judged(page, "4 answers · 4 signatures valid · registry not asked", "SIMULATED")
+    mark = judged(page, "4 simulated answers · 4 signatures valid · registry not asked")
     assert "failed" not in mark
     assert (
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
@@ -81,7 +81,7 @@ def test_one_altered_character_turns_its_mark_red(
     changed = notebooks.tampered(answers, 3)
     changed.cells[4].source = changed.cells[4].source.replace("Was this", "Has this been")
     page = read(eyes.page, lab, put(lab, changed, "tampered.ipynb"))
-    judged(page, "4 answers · 3 signatures valid, 1 failed · 1 cell edited since")
+    judged(page, "4 simulated answers · 3 signatures valid, 1 failed · 1 cell edited since")
     failed = page.locator(".opg-receipt[data-opg-tone=bad]")
     expect(failed).to_have_count(1)
     assert "seaIed" not in failed.inner_text()
@@ -145,7 +145,7 @@ def test_reload_with_a_new_kernel_keeps_every_card(
     name = put(lab, answers, "again.ipynb", kernel=True)
     for _ in range(2):
         eyes.open(lab, name)
-        judged(eyes.page, "4 answers · 4 signatures valid")
+        judged(eyes.page, "4 simulated answers · 4 signatures valid")
         eyes.page.locator(CARD).nth(3).wait_for(state="attached")
         eyes.page.evaluate(
             "async () => { await "
@@ -156,7 +156,7 @@ def test_reload_with_a_new_kernel_keeps_every_card(
 
 def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     name = put(lab, answers, "twice.ipynb")
-    first = judged(read(eyes.page, lab, name), "4 answers · 4 signatures valid")
+    first = judged(read(eyes.page, lab, name), "4 simulated answers · 4 signatures valid")
     other = eyes.page.context.new_page()
     assert judged(read(other, lab, name), first) == first
     for page in (other, eyes.page):
@@ -221,7 +221,7 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
         ]
     )
     read(page, lab, put(lab, made, "many.ipynb"))
-    judged(page, "200 answers · 200 signatures valid")
+    judged(page, "200 simulated answers · 200 signatures valid")
     first = page.locator(CARD).first
     first.locator("summary").first.click()
     eyes.command("opg-magic:show-panel")

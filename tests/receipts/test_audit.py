@@ -174,7 +174,7 @@ def test_report_for_people_has_every_claim_in_words_and_no_control_character(
         "channel",
     ):
         assert f"✓ {name}" in text
-    assert "Not proven: which weights" in text
+    assert "Not known: which weights" in text
     assert f"receipt {receipt.id} (line 1): SIMULATED" in text
 
 

@@ -86,15 +86,15 @@ describe('completion', () => {
 describe('the status bar', () => {
   test('a simulated network in plain sight, and the day’s sums', () => {
     const { text, title } = words({ ...STATUS, running: 2 });
-    expect(text).toBe('opg: SIMULATED · 0.3 of 5 sim-OPG today · 2 running');
+    expect(text).toBe('opg: simulated network · 0.3 of 5 sim-OPG today · 2 running');
     expect(title).toContain('no real money');
     expect(title).toContain('0.0041 sim-OPG');
   });
 
   test('not running, and a real network', () => {
-    expect(words({ ...STATUS, today: null, network: { ...STATUS.network, up: false } }).text).toBe('opg: SIMULATED · not running');
+    expect(words({ ...STATUS, today: null, network: { ...STATUS.network, up: false } }).text).toBe('opg: simulated network · not running');
     const real = { ...STATUS, network: { name: 'opengradient', title: 'OpenGradient', simulated: false, up: true, run_id: null } };
-    expect(words(real).text).not.toContain('SIMULATED');
+    expect(words(real).text).not.toContain('simulated');
     expect(words(real).text).toContain('OpenGradient');
   });
 
@@ -107,7 +107,7 @@ describe('the status bar', () => {
     expect(await source.ready).toBe(true);
     const opened = jest.fn();
     const item = new StatusItem(source, opened);
-    expect(item.node.textContent).toContain('SIMULATED');
+    expect(item.node.textContent).toContain('simulated network');
     item.node.click();
     expect(opened).toHaveBeenCalledTimes(1);
     fails = true;

@@ -50,11 +50,11 @@ describe('a notebook in figures', () => {
     expect(toneOf(sum)).toBe('quiet');
   });
 
-  it('says simulated first', () => {
+  it('says at once what is simulated', () => {
     const simulated = entry({ verdict: verdict('VERIFIED', {}, true) });
-    expect(notebookLine(summarise([simulated]))).toMatch(/^SIMULATED · 1 answer · 1 signature valid/);
+    expect(notebookLine(summarise([simulated]))).toMatch(/^1 simulated answer · 1 signature valid/);
     expect(toneOf(summarise([simulated]))).toBe('sim');
-    expect(notebookLine(summarise([simulated, good]))).toMatch(/^2 answers · 1 of them SIMULATED/);
+    expect(notebookLine(summarise([simulated, good]))).toMatch(/^2 answers · 1 of them simulated/);
   });
 
   it('adds up each token by itself, and names unknown charges', () => {
@@ -159,7 +159,7 @@ describe('the list', () => {
 describe('badges', () => {
   it('shows the worst of a cell, in a word', () => {
     expect(badgeOf([])).toBeNull();
-    expect(badgeOf([good])).toMatchObject({ tone: 'ok', text: '✓ verified', edited: null });
+    expect(badgeOf([good])).toMatchObject({ tone: 'ok', text: '✓ all 11 pass', edited: null });
     expect(badgeOf([good, bad])).toMatchObject({ tone: 'bad', text: '✗ failed' });
     expect(badgeOf([edited])).toMatchObject({ tone: 'warn', text: '≠ edited', edited: 'edited' });
   });

@@ -35,6 +35,8 @@ FREE = "card 3 in words"
 
 #: The tag of a call on a simulated network.
 SIMULATED = "simulated network"
+#: The same where there is little room: a badge, a mark.
+SIMULATED_BRIEF = "simulated"
 NOT_KNOWN = (
     "Not known: which weights ran; whether the answer is true. Model, tokens, cost: host's word."
 )

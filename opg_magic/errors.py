@@ -22,6 +22,7 @@ The tree:
   · CallFailed
     + HostReportsFailure
     + AnswerWithheld
+    + ShapeMismatch
   · HostsDisagree
   · LedgerError
   · InstallationError
@@ -210,6 +211,17 @@ class HostReportsFailure(CallFailed):
 
 class AnswerWithheld(CallFailed):
     """An answer came and did not pass.  Its receipt is kept; the answer was not assigned."""
+
+
+class ShapeMismatch(CallFailed):
+    """A checked and paid answer does not have the shape that was asked for.  Its receipt is kept.
+
+    ``answer`` is that :class:`opg_magic.models.Answer`, its text as signed; None where only a text
+    was read."""
+
+    def __init__(self, message: str, *, answer: Any | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.answer = answer
 
 
 class HostsDisagree(OpgError):

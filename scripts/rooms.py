@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = {
     "errors": "every failure, with a message that you can act on",
     "models": "what travels: money, prompts, hosts, evidence, verdicts, answers",
+    "shapes": "the form that an answer shall have: schema in, data out",
     "settings": "what you have set: environment, files, limits, prices",
     "protocol": "bytes as they are on the wire",
     "verify": "evidence in, claims and verdict out; one module per claim",

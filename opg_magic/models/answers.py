@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -92,6 +92,8 @@ class Answer:
     #: What else is to be said of the call, in words: a payee that differs, hosts that were passed
     #: over.
     notes: tuple[str, ...] = ()
+    #: What the text holds, where a schema or a format was asked for: an object, a list, a table.
+    data: Any = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -22,6 +22,7 @@ HEAVY = (
     "Crypto",
     "nbformat",
     "jsonschema",
+    "pydantic",
 )
 
 SCRIPT = """

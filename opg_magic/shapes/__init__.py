@@ -1,0 +1,11 @@
+"""The shape that an answer shall have: a schema is resolved once, to what is sent and to what reads
+the answer.
+
+:func:`resolve` takes whatever names a shape and gives a :class:`Shape`: its ``response_format``
+goes into the request, its ``parse`` makes data of an answer's text.  A bad schema raises
+:class:`opg_magic.errors.ArgumentError` there, before anything is signed."""
+
+from opg_magic.shapes.resolving import resolve, resolve_words, variable, wanted
+from opg_magic.shapes.shape import FORMATS, Format, Shape
+
+__all__ = ["FORMATS", "Format", "Shape", "resolve", "resolve_words", "variable", "wanted"]

@@ -1,0 +1,186 @@
+"""Shapes of JSON Schema (draft 2020-12), as a dict or in a file: sent as it is, and held to here.
+
+Nothing is ever fetched for a ``$ref``: only places in the same schema are allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from opg_magic.errors import ArgumentError, ShapeMismatch
+from opg_magic.models.plain_text import inert
+from opg_magic.shapes import sent
+from opg_magic.shapes.reading import Json
+from opg_magic.shapes.shape import Format, Shape
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_FAULTS, _LONGEST = 3, 160
+#: What an answer may be, to see that the schema can be held against anything at all.
+_PROBES: tuple[Any, ...] = ({}, [], "", 0, None, True)
+
+
+def of_json_schema(schema: Mapping[str, Any], format: Format | None) -> Shape:
+    """Return the shape of a JSON Schema; with ``df``, of a list of it.
+
+    Raises :class:`ArgumentError` for what is not a schema, or would need something fetched."""
+    import copy
+
+    if schema.get("type") == "json_schema" and "json_schema" in schema:
+        _refuse("that is a response_format", hint="Give the schema in it, or use response_format=.")
+    try:
+        # Data of the caller's, which must not change under a call.
+        bare: dict[str, Any] = copy.deepcopy(dict(schema))
+        refs = list(_checked(bare))
+    except RecursionError:
+        _refuse("it is nested too deeply")
+    rows = bare.get("type") == "array"
+    if format == "df" and not rows:
+        bare, rows = _lifted({"type": "array", "items": bare}, bare, refs), True
+    key, whole = None, bare
+    if not sent.is_object(bare):
+        key = sent.ITEMS if rows else sent.VALUE
+        whole = _lifted(sent.around(key, bare), bare, refs)
+    name = schema.get("title")
+    return Shape(
+        response_format=sent.response_format(name if isinstance(name, str) else "answer", whole),
+        read=_reader(_validator(bare, refs), _validator(whole, refs), key),
+        format=format,
+        rows=rows,
+        columns=_columns(bare),
+    )
+
+
+def _checked(schema: dict[str, Any]) -> Iterator[str]:
+    """Its references; ArgumentError where it is no schema."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    if not schema:
+        _refuse("it is empty")
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as problem:
+        where = "/".join(map(str, problem.absolute_path))
+        _refuse(f"{where + ': ' if where else ''}{problem.message}")
+    for word, value in _words(schema):
+        if word in ("$ref", "$dynamicRef"):
+            if not isinstance(value, str) or not value.startswith("#"):
+                _refuse(f"{word} {value!r} stands outside it, and nothing is fetched")
+            yield value
+        elif word == "$id":
+            _refuse("it has an $id, which its references would be relative to")
+        elif word in ("pattern", "patternProperties"):
+            for pattern in (value,) if isinstance(value, str) else tuple(value):
+                try:
+                    re.compile(pattern)
+                except re.error as problem:
+                    _refuse(f"the pattern {pattern!r} cannot be read ({problem})")
+
+
+def _words(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Each keyword with its value; what is data (``enum``, ``const``, …) is left out."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _words(one)
+    if not isinstance(schema, Mapping):
+        return
+    for word, value in schema.items():
+        if word in ("enum", "const", "default", "examples"):
+            continue
+        yield word, value
+        if word in ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"):
+            for one in value.values():
+                yield from _words(one)
+        else:
+            yield from _words(value)
+
+
+def _lifted(outer: dict[str, Any], inner: dict[str, Any], refs: list[str]) -> dict[str, Any]:
+    """``outer``, which holds ``inner``, with the definitions of that at its own top, where its
+    references look for them."""
+    outside = [ref for ref in refs if not ref.startswith(("#/$defs/", "#/definitions/"))]
+    if outside:
+        _refuse(
+            f"$ref {outside[0]!r} points to its top, where an object has to be put around it",
+            hint="Put what it points to into $defs.",
+        )
+    lifted = {name: inner[name] for name in ("$defs", "definitions") if name in inner}
+
+    def without(value: Any) -> Any:
+        if value is inner:
+            return {name: one for name, one in inner.items() if name not in lifted}
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items()}
+        return value
+
+    return {**without(outer), **lifted}
+
+
+def _validator(schema: dict[str, Any], refs: list[str]) -> Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    # An empty registry: without one, jsonschema would fetch what a $ref names.
+    made = Draft202012Validator(schema, registry=Registry())
+    try:
+        for part in (schema, *({"$ref": ref} for ref in dict.fromkeys(refs))):
+            tried = made.evolve(schema=part)
+            for probe in _PROBES:
+                tried.is_valid(probe)
+    except RecursionError:
+        _refuse("a $ref leads back to itself")
+    except Exception as problem:
+        _refuse(_cut(" ".join(str(problem).split())) or type(problem).__name__)
+    return made
+
+
+def _columns(schema: dict[str, Any]) -> tuple[str, ...]:
+    row = schema.get("items") if schema.get("type") == "array" else schema
+    properties = row.get("properties") if isinstance(row, dict) else None
+    return tuple(properties) if isinstance(properties, dict) else ()
+
+
+def _reader(bare: Validator, whole: Validator, key: str | None) -> Any:
+    def read(said: Json) -> Any:
+        inside = key is not None and isinstance(said.value, dict) and set(said.value) == {key}
+        _hold(whole if inside else bare, said.value)
+        return said.value[key] if inside else said.value
+
+    return read
+
+
+def _hold(validator: Validator, value: Any) -> None:
+    found: list[str] = []
+    more = False
+    try:
+        for problem in validator.iter_errors(value):
+            if len(found) == _FAULTS:
+                more = True
+                break
+            where = "".join(
+                f"[{step}]" if isinstance(step, int) else f".{inert(str(step))}"
+                for step in problem.absolute_path
+            ).lstrip(".")
+            # The message quotes the answer, which may be long and hold anything.
+            said = _cut(" ".join(inert(problem.message).split()))
+            found.append(f"{_cut(where)}: {said}" if where else said)
+    except Exception as problem:
+        raise ShapeMismatch(
+            f"The answer could not be held against the schema ({type(problem).__name__})."
+        ) from None
+    if found:
+        raise ShapeMismatch(
+            f"The answer does not fit the schema: {'; '.join(found)}{'; and more' if more else ''}."
+        )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _refuse(why: str, hint: str | None = None) -> NoReturn:
+    raise ArgumentError(
+        f"The JSON Schema cannot be used: {_cut(inert(why))}. Nothing was sent.", hint=hint
+    ) from None

@@ -1,0 +1,122 @@
+"""A JSON Schema as it is sent: around everything that is no object, and strict where hosts can
+be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: The key around a list of rows, and around any other value that is no object: providers take an
+#: object at the top alone.
+ITEMS, VALUE = "items", "value"
+
+#: What providers enforce under ``strict`` without exception.
+_STRICT_WORDS = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf",
+     "$ref", "$defs", "description", "title", "format"}
+)  # fmt: skip
+_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
+
+
+def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says of the schema; ``strict`` stands there where it can be kept."""
+    plain = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:64]
+    named = {"name": plain or "answer", "schema": dict(schema)}
+    return {
+        "type": "json_schema",
+        "json_schema": {**named, "strict": True} if is_strict(schema) else named,
+    }
+
+
+def around(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object that holds, under ``key``, what ``schema`` describes."""
+    return {
+        "type": "object",
+        "properties": {key: schema},
+        "required": [key],
+        "additionalProperties": False,
+    }
+
+
+def is_strict(schema: Any) -> bool:
+    """Whether providers enforce all of a schema: every object names all of its keys, and no word
+    is among its words that some of them do not know."""
+    if not isinstance(schema, Mapping) or not set(schema) <= _STRICT_WORDS:
+        return False
+    if "$ref" in schema:
+        return set(schema) <= {"$ref", "$defs"}
+    if not {"type", "enum", "const", "anyOf"} & set(schema):
+        return False
+    if "format" in schema and schema["format"] not in _FORMATS:
+        return False
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "object" in kinds or "properties" in schema:
+        properties = schema.get("properties")
+        if (
+            not isinstance(properties, Mapping)
+            or schema.get("additionalProperties") is not False
+            or set(schema.get("required", ())) != set(properties)
+        ):
+            return False
+    if "array" in kinds and "items" not in schema:
+        return False
+    inner = [
+        *schema.get("properties", {}).values(),
+        *schema.get("$defs", {}).values(),
+        *schema.get("anyOf", ()),
+        *([schema["items"]] if "items" in schema else ()),
+    ]
+    return all(is_strict(one) for one in inner)
+
+
+def of_types(schema: Any) -> Any:
+    """Return a schema that pydantic made, as providers take it.
+
+    Titles that only repeat a name are left out, for tokens cost money; every field is asked for;
+    an object has no keys but its own, unless its type says so."""
+    if isinstance(schema, list):
+        return [of_types(one) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made: dict[str, Any] = {}
+    for word, value in schema.items():
+        if word in ("title", "default", "discriminator"):
+            continue
+        if word in ("properties", "$defs"):
+            made[word] = {name: of_types(one) for name, one in value.items()}
+        elif word in ("items", "anyOf", "allOf", "prefixItems", "additionalProperties"):
+            made[word] = of_types(value)
+        elif word == "oneOf":
+            made["anyOf"] = of_types(value)
+        else:
+            made[word] = value
+    if isinstance(made.get("properties"), dict):
+        made["required"] = list(made["properties"])
+        made.setdefault("additionalProperties", False)
+    elif made.get("type") == "object" and "additionalProperties" not in made:
+        made |= {"properties": {}, "required": [], "additionalProperties": False}
+    if "$ref" in made and len(made) > 1 and "$defs" not in made:
+        reference = made.pop("$ref")
+        made = {"anyOf": [{"$ref": reference}], **made}
+    return made
+
+
+def opened(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema with an object at its top, where that stands behind a ``$ref`` (a type that
+    holds itself)."""
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return dict(schema)
+    target = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
+    if not isinstance(target, Mapping) or "$ref" in target:
+        return dict(schema)
+    return {**target, "$defs": schema["$defs"]}
+
+
+def is_object(schema: Mapping[str, Any]) -> bool:
+    """Whether it can stand at the top of a request."""
+    return schema.get("type") == "object"

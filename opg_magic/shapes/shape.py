@@ -1,0 +1,79 @@
+"""A resolved shape: what is sent for it, and how an answer is read by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from opg_magic.errors import ShapeMismatch
+from opg_magic.models import Answer
+from opg_magic.shapes.reading import Json, code_in, json_in
+
+#: How an answer is shown and read; ``df`` is a table.
+Format = Literal["text", "markdown", "json", "code", "df"]
+FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "code", "df")
+
+#: What reads JSON that an answer holds.  Raises :class:`ShapeMismatch`.
+Reader = Callable[[Json], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an answer shall be.
+
+    ``response_format`` goes into the request (None: nothing is asked of the host); ``read`` makes
+    data of its JSON (None: there is none to read); ``rows`` says that the data is a list of rows,
+    whose ``columns`` are known as far as the schema names them."""
+
+    response_format: Mapping[str, Any] | None = None
+    read: Reader | None = None
+    format: Format | None = None
+    rows: bool = False
+    columns: tuple[str, ...] = ()
+    #: Plain values of data that are objects of a user's types, for a table.
+    plain: Callable[[Any], Any] = lambda data: data
+
+    def parse(self, text: str) -> Any:
+        """Return the data that ``text`` holds: an object, a list, a table or code.
+
+        Raises :class:`ShapeMismatch` where it does not fit; never anything else."""
+        data: Any = None
+        if self.read is not None:
+            data = self.read(json_in(text))
+        elif self.format == "json":
+            data = json_in(text).value
+        elif self.format == "code":
+            data = code_in(text)
+        return self._table(data) if self.format == "df" else data
+
+    def fit(self, answer: Answer) -> Answer:
+        """Return the checked answer with its ``data``.
+
+        One that calls tools instead has none yet.  Raises :class:`ShapeMismatch` with its receipt:
+        the answer is paid for and kept."""
+        if answer.tool_calls and not answer.text.strip():
+            return answer
+        try:
+            return replace(answer, data=self.parse(answer.text))
+        except ShapeMismatch as problem:
+            raise ShapeMismatch(
+                problem.message,
+                answer=answer,
+                verdict=answer.verdict,
+                receipt=answer.receipt,
+                cost=answer.cost,
+                charge=answer.cost.charge,
+                receipt_id=answer.receipt.id,
+            ) from None
+
+    def _table(self, data: Any) -> Any:
+        from opg_magic.shapes.table import frame
+
+        try:
+            return frame(self.plain(data), self.columns)
+        except Exception as problem:  # a user's types may raise whatever they like
+            raise ShapeMismatch(
+                f"The answer fits its schema, but no table can be made of it "
+                f"({type(problem).__name__})."
+            ) from None

@@ -1,0 +1,384 @@
+"""Shapes of types, JSON Schemas and texts: what is sent, what is accepted, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+from typing import Annotated, Literal
+
+import pandas as pd
+import pytest
+from pydantic import BaseModel, Field, field_validator
+
+from opg_magic import shapes
+from opg_magic.errors import ArgumentError, ShapeMismatch
+from opg_magic.models import Prompt
+from opg_magic.protocol.request_body import build_body
+
+
+class Film(BaseModel):
+    """A film."""
+
+    title: str
+    year: int = Field(description="of its first showing")
+    tags: list[str] = []
+
+
+class Node(BaseModel):
+    name: str
+    children: list[Node] = []
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    good: bool
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Touchy(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _touchy(cls, value: str) -> str:
+        raise KeyError(value)
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: float
+
+
+def sent(shape: shapes.Shape):
+    """The request's own schema; the request itself can be built."""
+    form = shape.response_format
+    build_body(Prompt(text="x", model="openai/gpt-5", extra={"response_format": form}))
+    return form["json_schema"]
+
+
+# ------------------------------------------------------------------------------------- what is sent
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        (Film, "Film"),
+        (Node, "Node"),
+        (Point, "Point"),
+        (Mood, "Mood"),
+        (list[Film], "answer"),
+        (Literal["good", "bad"], "answer"),
+        (Cat | Dog, "answer"),
+        (Annotated[Cat | Dog, Field(discriminator="kind")], "answer"),
+        (int | None, "answer"),
+        ("name, year int", "answer"),
+        ("[name, year int]", "answer"),
+        (
+            {
+                "type": "object",
+                "title": "My fact!",
+                "properties": {"a": {"type": "string"}},
+                "required": ["a"],
+                "additionalProperties": False,
+            },
+            "My_fact",
+        ),
+    ],
+)
+def test_an_object_is_at_the_top_and_hosts_are_held_to_all_of_it(schema, name):
+    made = sent(shapes.resolve(schema))
+    assert made["name"] == name
+    assert made["schema"]["type"] == "object"
+    assert made["strict"] is True
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        dict[str, int],
+        tuple[int, str],
+        Annotated[str, Field(min_length=3)],
+        {"type": "object", "properties": {"a": {"type": "string"}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        {"type": "array", "items": {"type": "string", "pattern": "^a"}},
+    ],
+)
+def test_strict_is_left_out_where_providers_would_refuse_it(schema):
+    assert "strict" not in sent(shapes.resolve(schema))
+
+
+def test_tokens_are_not_spent_on_titles_but_on_what_fields_mean():
+    made = sent(shapes.resolve(Film))["schema"]
+    assert "title" not in made
+    assert made["properties"]["title"] == {"type": "string"}
+    assert made["properties"]["year"]["description"] == "of its first showing"
+    assert made["required"] == ["title", "year", "tags"]
+
+
+def test_a_json_schema_goes_as_it_is_and_a_copy_of_it():
+    mine = {"type": "object", "properties": {"a": {"type": "string", "minLength": 2}}}
+    shape = shapes.resolve(mine)
+    assert sent(shape)["schema"] == mine
+    mine["properties"]["a"]["minLength"] = 9
+    assert sent(shape)["schema"]["properties"]["a"]["minLength"] == 2
+    assert shape.parse('{"a": "xy"}') == {"a": "xy"}
+
+
+def test_definitions_are_lifted_to_where_references_look_for_them():
+    word = {"$defs": {"w": {"type": "string"}}, "type": "array", "items": {"$ref": "#/$defs/w"}}
+    shape = shapes.resolve(word)
+    assert sent(shape)["schema"]["$defs"] == {"w": {"type": "string"}}
+    assert "$defs" not in sent(shape)["schema"]["properties"]["items"]
+    assert shape.parse('{"items": ["a"]}') == ["a"]
+    with pytest.raises(ShapeMismatch):
+        shape.parse('{"items": [1]}')
+
+
+# --------------------------------------------------------------------------------- what is accepted
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "data"),
+    [
+        (Film, '{"title": "M", "year": 1931, "tags": []}', Film(title="M", year=1931)),
+        (Film, '{"title": "M", "year": 1931}', Film(title="M", year=1931)),
+        (Point, '{"x": 1, "y": 2.5}', Point(1, 2.5)),
+        (
+            Node,
+            '{"name": "a", "children": [{"name": "b", "children": []}]}',
+            Node(name="a", children=[Node(name="b")]),
+        ),
+        (Mood, '{"value": "good"}', Mood.GOOD),
+        (Literal["good", "bad"], '{"value": "bad"}', "bad"),
+        (Literal["good", "bad"], '"bad"', "bad"),
+        (list[Film], '{"items": [{"title": "M", "year": 1931}]}', [Film(title="M", year=1931)]),
+        (list[int], "[1, 2]", [1, 2]),
+        (Cat | Dog, '{"value": {"kind": "dog", "good": true}}', Dog(kind="dog", good=True)),
+        (int | None, '{"value": null}', None),
+        (
+            "name, day date",
+            '{"name": "a", "day": "2026-11-26"}',
+            {"name": "a", "day": datetime.date(2026, 11, 26)},
+        ),
+        ("[a int]", '{"items": [{"a": 1}]}', [{"a": 1}]),
+        ("a int?", '{"a": null}', {"a": None}),
+        ({"type": "array"}, '{"items": [1]}', [1]),
+        ({"type": "string"}, '{"value": "a"}', "a"),
+        ({"type": "object"}, ' \n{"a": 1}\n', {"a": 1}),
+        ({"type": "object"}, '\ufeff{"a": 1}', {"a": 1}),
+        ({"type": "object"}, '```json\n{"a": 1}\n```', {"a": 1}),
+        ({"type": "object"}, 'Here it is:\n\n```\n{"a": "```"}\n```\nAnything else?', {"a": "```"}),
+        ({"type": "object"}, '~~~ json\r\n{"a":\r\n1}\r\n~~~\r\n', {"a": 1}),
+        ({"type": "object"}, '```python\nx\n```\n```json\n{"a": 1}\n```', {"a": 1}),
+        ({"type": "integer"}, '{"value": 12345678901234567890}', 12345678901234567890),
+    ],
+)
+def test_an_answer_that_fits_becomes_data(schema, text, data):
+    assert shapes.resolve(schema).parse(text) == data
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "why"),
+    [
+        (Film, "", "empty"),
+        (Film, "I cannot say.", "not JSON"),
+        (Film, '{"title": "M", "year":', "cut off"),
+        (Film, '{"title": "M"}', "year: Field required"),
+        (Film, '{"title": "M", "year": "long ago"}', "year: Input should be a valid integer"),
+        (Film, '{"title": "M", "year": 1931, "year": 1932}', "one key twice"),
+        (Film, "[]", "object"),
+        (Film, '{"title": "M", "year": 1931} {"title": "N", "year": 1}', "not JSON"),
+        (Film, '```json\n{"title": "M", "year": 1}\n```\n' * 2, "2 blocks"),
+        (list[Film], '[{"title": "M", "year": 1}, {"title": 1, "year": 2}]', r"\[1\].title: "),
+        (list[int], '{"items": ["a", "b", "c", "d", "e"]}', "and 2 more"),
+        (Literal["good", "bad"], '{"value": "ugly"}', "'good' or 'bad'"),
+        (Literal["good", "bad"], '{"value": "good", "sure": true}', "does not fit"),
+        (list[float], '{"items": [NaN]}', "NaN"),
+        (list[float], '{"items": [-Infinity]}', "Infinity"),
+        (list[float], '{"items": [1e999]}', "too large"),
+        ("x float", '{"x": "NaN"}', "x: "),
+        ("year int", '{"year": "1999"}', "year: "),
+        ("ok bool", '{"ok": "yes"}', "ok: "),
+        ("name", '{"name": "a", "age": 3}', "age: "),
+        ("day date", '{"day": "tomorrow"}', "day: "),
+        ({"type": "object", "required": ["a"]}, "{}", "'a' is a required property"),
+        (
+            {"type": "array", "items": {"type": "integer"}},
+            '{"items": [1, "x"]}',
+            r"items\[1\]: 'x' is not",
+        ),
+        ({"type": "object"}, "[" * 100 + "]" * 100, "deeper"),
+        ({"type": "object"}, '{"a": "\\ud800"}', "surrogate"),
+        (Touchy, '{"name": "a"}', "could not be read by your type: KeyError"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_told_where(schema, text, why):
+    with pytest.raises(ShapeMismatch, match=why):
+        shapes.resolve(schema).parse(text)
+
+
+@pytest.mark.parametrize("schema", ["[a int]", {"type": "array", "items": {"type": "integer"}}])
+def test_a_message_is_short_and_inert_whatever_the_answer_holds(schema):
+    evil = "\u202e\x1b[31m" + "x" * 10_000
+    bad = {"items": [evil] * 1_000, evil: 1}
+    for text in (json.dumps(bad), json.dumps({"items": bad["items"]}), evil):
+        with pytest.raises(ShapeMismatch) as caught:
+            shapes.resolve(schema).parse(text)
+        message = str(caught.value)
+        assert len(message) < 1_200
+        assert "\x1b" not in message
+        assert "\u202e" not in message
+
+
+def test_ten_megabytes_are_read_whole():
+    rows = [{"a": n, "b": "x" * 80} for n in range(100_000)]
+    text = json.dumps({"items": rows})
+    assert len(text) > 10_000_000
+    assert len(shapes.resolve("[a int, b]").parse(text)) == 100_000
+
+
+# ------------------------------------------------------------------------------------------- tables
+
+
+def test_a_table_has_the_columns_of_its_schema_and_a_row_for_each():
+    shape = shapes.resolve(Film, format="df")
+    assert list(sent(shape)["schema"]["properties"]) == ["items"]
+    films = shape.parse('{"items": [{"title": "M", "year": 1931}]}')
+    assert films.to_dict("records") == [{"title": "M", "year": 1931, "tags": []}]
+    empty = shape.parse('{"items": []}')
+    assert isinstance(empty, pd.DataFrame)
+    assert list(empty) == ["title", "year", "tags"]
+
+
+@pytest.mark.parametrize("schema", [list[Film], "[title, year int]", "title, year int"])
+def test_rows_are_not_asked_for_twice(schema):
+    shape = shapes.resolve(schema, format="df")
+    items = sent(shape)["schema"]["properties"]["items"]
+    assert items["type"] == "array"
+    assert items["items"].get("type") != "array"
+    assert list(shape.parse('{"items": [{"title": "M", "year": 1}]}'))[:2] == ["title", "year"]
+
+
+def test_single_values_are_a_column():
+    assert shapes.resolve(list[int], format="df").parse("[1, 2]")["value"].tolist() == [1, 2]
+    mine = {"type": "object", "properties": {"a": {}}}
+    found = shapes.resolve(mine, format="df").parse('{"items": [{"a": 1}, {"b": 2}]}')
+    assert list(found) == ["a", "b"]
+
+
+# ---------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (lambda: 1, "not a function"),
+        (3, "not 3"),
+        (None, "not None"),
+        (True, "not True"),
+        (b"name", "not a bytes"),
+        (Film(title="M", year=1), "give the class itself"),
+        (Point(1, 2), "give the class itself"),
+        (type("Lock", (), {}), "Lock cannot be a schema"),
+        (list["Nowhere"], "cannot be a schema"),  # noqa: F821
+        ({}, "empty"),
+        ({1: 2}, "keys are texts"),
+        ({"type": "strin"}, "type: 'strin'"),
+        ({"properties": []}, "properties"),
+        ({"type": "string", "pattern": "("}, "pattern"),
+        ({"patternProperties": {"(": {}}}, "pattern"),
+        ({"$ref": "#"}, "back to itself|points to its top"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}}, "back to itself"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}}, "PointerToNowhere"),
+        (
+            {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}},
+            "nothing is fetched",
+        ),
+        ({"type": "object", "$id": "http://example.org/a"}, r"\$id"),
+        ({"type": "array", "items": {"$ref": "#"}}, "points to its top"),
+        ({"type": "json_schema", "json_schema": {"name": "a"}}, "response_format"),
+        ("{", "not JSON"),
+        ('{"type": "object", "type": "array"}', "one key twice"),
+        ("missing.json", "Cannot read missing.json"),
+    ],
+)
+def test_a_bad_schema_is_refused_before_anything_is_sent(schema, why):
+    with pytest.raises(ArgumentError, match=why) as caught:
+        shapes.resolve(schema)
+    assert "Nothing was sent" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_schema_may_stand_in_a_file(tmp_path):
+    file = tmp_path / "film.json"
+    file.write_text('\ufeff{"type": "object", "required": ["a"]}', encoding="utf-8")
+    for given in (file, str(file)):
+        assert shapes.resolve(given).parse('{"a": 1}') == {"a": 1}
+    file.write_text("[1]")
+    with pytest.raises(ArgumentError, match=r"film\.json is not a JSON object"):
+        shapes.resolve(file)
+    file.write_bytes(b" " * 200_001)
+    with pytest.raises(ArgumentError, match="200,000 bytes"):
+        shapes.resolve(file)
+
+
+# ---------------------------------------------------------------------------------------- on a line
+
+
+def test_one_word_on_a_line_names_a_python_object():
+    space = {"Film": Film, "mine": {"type": "object"}, "words": "name, year int", "own": "own"}
+    for words in ("Film", "{Film}", " { Film } "):
+        assert shapes.resolve_words(words, namespace=space).read is not None
+        assert shapes.variable(words) == "Film"
+    assert shapes.resolve_words("words", namespace=space).columns == ("name", "year")
+    for written in ("name str", "name, year", '{"type": "object"}', "film.json", "[name]"):
+        assert shapes.variable(written) is None
+    with pytest.raises(ArgumentError, match="Filn is not defined") as caught:
+        shapes.resolve_words("Filn", namespace=space)
+    assert "Film" in str(caught.value)
+    with pytest.raises(ArgumentError, match="own must be"):
+        shapes.resolve_words("own", namespace=space)
+    with pytest.raises(ArgumentError, match="there is no nothing"):
+        shapes.resolve_words("Film.nothing", namespace=space)
+    with pytest.raises(ArgumentError, match="which a shell has not"):
+        shapes.resolve_words("Film")
+
+
+@pytest.mark.parametrize(
+    ("schema", "format", "more", "why"),
+    [
+        (None, "table", {}, "format must be"),
+        (None, "df", {}, "needs a schema"),
+        (Film, "code", {}, "no schema"),
+        (Film, None, {"kind": "completion"}, "completion"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(schema, format, more, why):
+    with pytest.raises(ArgumentError, match=why):
+        shapes.wanted(schema, format, **more)
+
+
+def test_a_format_alone_is_a_shape_too():
+    assert shapes.wanted(None, None) is None
+    assert shapes.wanted(None, "text").parse("x") is None
+    assert shapes.wanted(None, "json").response_format == {"type": "json_object"}
+    assert shapes.wanted(None, "json").parse('```\n{"a": 1}\n```') == {"a": 1}
+    code = shapes.wanted(None, "code")
+    assert code.response_format is None
+    assert (
+        code.parse("Try this:\n\n```python\nprint(1)\n```\nand\n```\nls\n```") == "print(1)\n\nls"
+    )
+    assert code.parse("print(1)") == "print(1)"
+    assert code.parse("````\n```\nx\n```\n````") == "```\nx\n```"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from opg_magic import errors
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
-from opg_magic.endpoint.failures import broken, refusal_of, stopped
+from opg_magic.endpoint.failures import broken, refusal_of, stopped, unverified
 from opg_magic.endpoint.refusal import Refusal
-from opg_magic.models import Answer, Charge, Progress, Prompt
+from opg_magic.models import Answer, Charge, Progress, Prompt, VerdictStatus
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Calls:
     async def answer(self, call: asyncio.Task[Answer]) -> Answer:
         """The call's answer, once it has passed.  Raises Refusal."""
         try:
-            return await asyncio.shield(call)
+            answer = await asyncio.shield(call)
         except asyncio.CancelledError:
             if call.cancelled() and self._stopping:
                 raise stopped(None) from None
@@ -59,6 +59,9 @@ class Calls:
         except Exception as problem:
             _log.warning("a call failed unexpectedly", exc_info=True)
             raise broken(problem) from None
+        if answer.verdict.outcome is VerdictStatus.UNVERIFIED:
+            raise unverified(answer)
+        return answer
 
     async def end(self, call: asyncio.Task[Answer]) -> None:
         """Stop a call, and wait until what came of it is recorded."""

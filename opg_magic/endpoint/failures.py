@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from opg_magic import errors
-from opg_magic.endpoint.refusal import RECEIPT, VERDICT, Refusal
+from opg_magic.endpoint.refusal import RECEIPT, VERDICT, Refusal, in_a_header
+from opg_magic.models import Answer
 
 #: The first that fits: class, status, type, code.
 _FAILURES: tuple[tuple[type[errors.OpgError], int, str, str], ...] = (
@@ -38,6 +39,20 @@ def refusal_of(problem: errors.OpgError, words: Callable[[str], str]) -> Refusal
         status, kind = 429, "rate_limit_error"
     return Refusal(
         status, words(str(problem)), kind, code, opg=_known(problem), headers=_headers(problem)
+    )
+
+
+def unverified(answer: Answer) -> Refusal:
+    """An answer that a notebook would show with the verdict it deserves: a program sees no card."""
+    receipt, verdict = answer.receipt.id, answer.verdict
+    return Refusal(
+        502,
+        f"The answer is not verified ({verdict.why}), so it is not handed out. "
+        f"It is in its receipt: opg show {receipt}",
+        "api_error",
+        "answer_unverified",
+        opg={"receipt": receipt, "verdict": verdict.label, "charge": str(answer.cost.charge)},
+        headers={RECEIPT: receipt, VERDICT: in_a_header(verdict)},
     )
 
 
@@ -82,5 +97,5 @@ def _headers(problem: errors.OpgError) -> dict[str, str]:
     if problem.receipt_id is not None:
         headers[RECEIPT] = problem.receipt_id
     if verdict is not None:
-        headers[VERDICT] = verdict.label.replace(" · ", " ")
+        headers[VERDICT] = in_a_header(verdict)
     return headers

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from opg_magic.models import Verdict
+
 #: Says to OpenAI's clients, which repeat a request by themselves, whether to do so.
 SHOULD_RETRY = "x-should-retry"
 RECEIPT = "x-opg-receipt"
@@ -59,3 +61,8 @@ def unsupported(param: str, why: str = "") -> Refusal:
         code="unsupported_parameter",
         param=param,
     )
+
+
+def in_a_header(verdict: Verdict) -> str:
+    """A verdict as a header may hold it."""
+    return verdict.label.replace(" · ", " ")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opg_magic.endpoint.chat_request import ChatRequest
-from opg_magic.endpoint.refusal import RECEIPT, VERDICT
+from opg_magic.endpoint.refusal import RECEIPT, VERDICT, in_a_header
 from opg_magic.models import Answer
 
 CHARGE = "x-opg-charge"
@@ -80,7 +80,7 @@ class Reply:
     def headers(self, answer: Answer) -> dict[str, str]:
         """The same in headers, as far as they hold it."""
         about = {
-            VERDICT: answer.verdict.label.replace(" · ", " "),
+            VERDICT: in_a_header(answer.verdict),
             RECEIPT: answer.receipt.id,
             CHARGE: str(answer.cost.charge),
         }

@@ -81,6 +81,7 @@ def demonstrate(out: Path) -> int:
         opg("simnet", "down", check=False)
         shutil.rmtree(home)
     out.mkdir(parents=True, exist_ok=True)
+    weights.into(home)
     began = time.monotonic()
     say(
         "The demonstration runs on a simulated network of this machine: three hosts, two chains, "

@@ -27,6 +27,8 @@ def main() -> None:
             shutil.copyfile(source, target)
     os.environ.setdefault("OPG_HOME", str(LAB / "home"))
     os.environ.setdefault("OPG_SIMNET_MODEL", weights.model())
+    if os.environ["OPG_HOME"] == str(LAB / "home"):  # never into a home of the user's own
+        weights.into(LAB / "home")
     # `!opg` in a cell means the command beside this Python.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]

@@ -5,6 +5,8 @@ Where either cannot be had, this says so and ends well: a script answers then.""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,6 +25,20 @@ def model() -> str:
     """What ``OPG_SIMNET_MODEL`` is to be: the weights that are here, or ``scripted``."""
     found = fetch.cached(fetch.SMOLLM2, FOLDER)
     return str(found) if found is not None and find_spec(RUNTIME) is not None else "scripted"
+
+
+def into(home: Path) -> None:
+    """Let a home (``OPG_HOME``) find the weights that are here, so that its kernels can run them
+    again: linked, not copied, where both are on one disk."""
+    found = fetch.cached(fetch.SMOLLM2, FOLDER)
+    place = home / "weights" / fetch.SMOLLM2.file_name
+    if found is None or place.exists():
+        return
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.link(found, place)
+    except OSError:
+        shutil.copyfile(found, place)
 
 
 def _runtime() -> bool:

@@ -11,10 +11,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from support.weights import smollm2
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import weights as scripts_weights  # noqa: E402
 from run_notebook import RECEIPT_MIME, NotebookWentWrong, environment, run  # noqa: E402
 
 pytestmark = [pytest.mark.kernel, pytest.mark.simnet, pytest.mark.xdist_group("examples")]
@@ -149,6 +151,31 @@ def test_lesson_ends_green(executed: dict[str, Any]) -> None:
     after = cell(executed["catch_a_lying_host"], "green")
     assert "[simulated network]" in text_of(after)
     assert not [output for output in after.outputs if output.output_type == "error"]
+
+
+def test_lesson_says_truly_that_a_script_has_no_weights(executed: dict[str, Any]) -> None:
+    lesson = executed["catch_a_lying_host"]
+    assert "No weights were run again." in text_of(cell(lesson, "brain-again"))
+    assert "Nothing can be swapped here" in text_of(cell(lesson, "brain-swap"))
+    assert text_of(cell(lesson, "brain-caught")) == ""
+
+
+def test_lesson_catches_a_cheaper_model(tmp_path: Path) -> None:
+    """Its fourth part with a real model, and what that part needs of the rest."""
+    found = smollm2()
+    home = tmp_path / "home"
+    scripts_weights.into(home)
+    env = environment(home, tmp_path / "scratch") | {"OPG_SIMNET_MODEL": str(found)}
+    lesson = nbformat.read(ROOT / "examples" / "catch_a_lying_host.ipynb", as_version=4)
+    needed = ("load", "imports", "hosts", "attempt", "table")
+    lesson.cells = [c for c in lesson.cells if c.id.startswith("brain") or c.id in needed]
+    lesson.cells.append(nbformat.v4.new_code_cell("%opg simnet down"))
+    nbformat.write(lesson, tmp_path / "lesson.ipynb")
+    run(tmp_path / "lesson.ipynb", tmp_path / "out.ipynb", cwd=tmp_path, env=env, say=print)
+    done = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert "tokens are the model's first choice" in text_of(cell(done, "brain-again"))
+    assert "SIMULATED" in text_of(cell(done, "brain-swap"))  # every other check passed
+    assert "AnswerWithheld → weights → claimed" in text_of(cell(done, "brain-caught"))
 
 
 def test_runner_holds_a_notebook_to_its_tags(env: dict[str, str], tmp_path: Path) -> None:

@@ -58,10 +58,11 @@ export class LedgerView extends Widget {
     type: 'search',
     class: 'opg-ledger-filter',
     maxlength: '500',
-    placeholder: 'Search prompt, model, notebook, verdict, ID',
+    placeholder: 'Search prompt, model, ID',
+    title: 'Words in the prompt, or in the name of model, notebook, host, verdict, or ID',
     'aria-label': 'Search my ledger'
   });
-  private readonly _again = h('button', { type: 'button', class: 'jp-mod-styled' }, 'Refresh');
+  private readonly _again = h('button', { type: 'button', class: 'opg-ledger-again', title: 'Refresh', 'aria-label': 'Refresh' }, '↻');
   private readonly _scrolled = new Scrolled(this._list, GUESS, () => this._draw());
   private readonly _judged = new Map<string, IJudged>();
   private _rows: ILedgerRow[] = [];

@@ -155,7 +155,7 @@ export function Listing({ model, name }: IListProps): JSX.Element {
         <input
           type="search"
           className="jp-mod-styled"
-          placeholder="Search prompt, model, host, receipt"
+          placeholder="Search prompt, model, host, ID"
           aria-label="Search receipts"
           value={search}
           onChange={event => setSearch(event.target.value)}

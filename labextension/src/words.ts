@@ -217,7 +217,7 @@ export function headline(judged: IJudged): IHeadline {
   if (verdict.status === 'PARTIAL') {
     const proven = provenNames(verdict);
     return lacksMore(verdict)
-      ? make('warn', '◐ Partially verified', '◐ in part')
+      ? make('warn', '◐ Partially verified', '◐ partial')
       : make('part', `✓ ${proven.charAt(0).toUpperCase()}${proven.slice(1)} proven here`, '✓ signed');
   }
   const good = simulated ? 'sim' : 'ok';

@@ -229,6 +229,16 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
     entries.first.wait_for()
     assert entries.count() < 100, "the list is drawn as far as one scrolls"
 
+    # A hand on the wheel reaches the last row.
+    entries.first.hover()
+    row = page.locator(".opg-entry", has_text="Question 199?")
+    for _ in range(100):
+        page.mouse.wheel(0, 1200)
+        page.wait_for_timeout(20)  # a frame, in which the rows in view are drawn
+        if row.count() and row.bounding_box()["y"] < page.viewport_size["height"] - 40:
+            break
+    expect(row).to_be_in_viewport()
+
     def entry(number: int) -> Any:
         page.get_by_label("Search receipts").fill(f"Question {number}?")
         expect(entries).to_have_count(1)

@@ -540,13 +540,22 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         calls,
         like_calls,
         no_calls,
+        of_hosts_that_differ,
         of_several,
         without_receipt,
     )
     from corpus.notebooks_shapes import of_every_shape
 
     shown_in_it = (shown, former, in_words, other_verdicts, agreements, of_every_shape)
-    cells = (calls, no_calls, without_receipt, asked_otherwise, of_several, like_calls)
+    cells = (
+        calls,
+        no_calls,
+        without_receipt,
+        asked_otherwise,
+        of_several,
+        of_hosts_that_differ,
+        like_calls,
+    )
     parts = (honest, as_text, beside, other_types, skipped, shown_twice, *shown_in_it, *cells)
     return tuple(case for part in parts for case in part())
 

@@ -4,6 +4,7 @@ was signed."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from corpus.notebooks import GOOD, SHOWN, NotebookCase, cell, notebook, output
@@ -11,6 +12,7 @@ from support import chains
 from support.signed_receipts import PROMPT, signed
 
 from opg_magic.display.bundle import answer_bundle
+from opg_magic.display.several import comparison_bundle
 from opg_magic.protocol.canonical import NEWER
 from opg_magic.receipt.document import supplemented
 from opg_magic.receipt.supplements import supplement_json
@@ -318,6 +320,24 @@ def of_several() -> Iterator[NotebookCase]:
         # An older cell: what it was is not recorded.
         yield NotebookCase(f"{line}, {'several' if bundle is bound else 'one'} answered", whole,
                            finds or ("2: incomplete cell-changed",))  # fmt: skip
+
+
+def of_hosts_that_differ() -> Iterator[NotebookCase]:
+    """No answer reaches the quorum: the comparison is nobody's word, the receipts below it
+    count."""
+    one = signed(id="6FFFFFFFFF")
+    found = chains.agreement(one)
+    other = {"text_sha256": "0" * 64, "normal_sha256": "1" * 64, "json_sha256": None}
+    answers = (found.answers[0], *(replace(member, **other) for member in found.answers[1:]))
+    part = supplement_json(replace(found, answers=answers))
+    answer = supplemented(one, {"agreement": part}).answer()
+    compared = output(comparison_bundle([answer, replace(answer, text="Another.")]))
+    card = output(answer_bundle(answer, show_text=False))
+    source = f"%%opg hi --hosts {found.asked} --quorum {found.quorum}\n{PROMPT}"
+    finds = ("2: incomplete beside", "2: incomplete cell-changed")
+    yield NotebookCase("hosts differ", notebook(cell(source, compared, card)), finds)
+    finds = ("2: incomplete no-receipt",)
+    yield NotebookCase("hosts differ, no receipt", notebook(cell(source, compared)), finds)
 
 
 def like_calls() -> Iterator[NotebookCase]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("simnet", "local", "parquet", "excel", "lab", "demo")
-#: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version.
+EXTRAS = ("simnet", "local", "parquet", "excel", "charts", "lab", "demo")
+#: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version, on those Pythons
+#: for which it is wanted.
 _DECLARED = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?"
+    r"(?:; python_version < '[0-9.]+')?"
 )
 
 

@@ -95,6 +95,7 @@ class SimNetwork:
         self.hosts: list[Host] = []
         self.keys: Keys = load_or_create(self.folder / "keys", tuple(name for name, _ in HOSTS))
         self.payer: str = deploy.address_of(self.keys.payer)
+        self._settler_address = deploy.address_of(self.keys.settler)
         self._answers = answers
         self._model: Model = model or ScriptedModel(token_delay)
         self._on_activity = on_activity
@@ -306,7 +307,7 @@ class SimNetwork:
             root_sha256=self.keys.authority.root_sha256,
             more_registry_rpcs=more_registry_rpcs,
             settlement_relay=deploy.SETTLEMENT_RELAY,
-            settlement_senders=(deploy.address_of(self.keys.settler),),
+            settlement_senders=(self._settler_address,),
             blob_aggregators=(self.blobs.url,) if self.blobs.url else (),
             session_idle=self.rhythm().idle,
             private_relay=self.relay.url or None,

@@ -181,6 +181,55 @@ def test_a_call_leaves_no_trace(chain: Chain) -> None:
     assert token.read("totalSupply") == 0
 
 
+def test_the_same_call_at_the_same_block_is_run_once(
+    chain: Chain, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it depends on makes it another: block, sender, value, gas, data."""
+    # The sum of CALLER, CALLVALUE, TIMESTAMP and GAS, as one word.
+    probe = "0x" + "56" * 20
+    chain.put_code(probe, bytes.fromhex("3334014201" + "5a01" + "60005260206000f3"))
+    runs = []
+    run = machine_module.Machine._run
+    monkeypatch.setattr(
+        machine_module.Machine, "_run", lambda *asked: runs.append(asked) or run(*asked)
+    )
+    call = {"to": probe, "gas": hex(100_000), "from": deploy.address_of(ANNA)}
+    block = ask(chain, "eth_blockNumber")
+    first = ask(chain, "eth_call", call, block)
+    assert ask(chain, "eth_call", call, block) == first and len(runs) == 1
+    clock.now += 10
+    changes: list[dict[str, Any]] = [
+        {},
+        {"from": deploy.address_of(ADMIN)},
+        {"value": "0x1"},
+        {"gas": hex(90_000)},
+    ]
+    answers = {ask(chain, "eth_call", call | change, "latest") for change in changes}
+    assert len(answers | {first}) == 5 and len(runs) == 5
+
+
+def test_a_call_after_the_state_was_edited_in_the_same_second_sees_the_new(chain: Chain) -> None:
+    """Also a refusal is not remembered beyond its block."""
+    token, anna = deploy.opg(chain), deploy.address_of(ANNA)
+    transfer = token.encode("transfer", deploy.address_of(BERT), 5)
+    for _ in range(2):
+        with pytest.raises(Reverted):
+            chain.call(OPG_ADDRESS, transfer, sender=anna)
+    token.send(ADMIN, "mint", anna, 5)
+    assert int.from_bytes(chain.call(OPG_ADDRESS, transfer, sender=anna), "big") == 1
+    chain.put_code(OPG_ADDRESS, bytes.fromhex("602a60005260206000f3"))
+    assert int.from_bytes(chain.call(OPG_ADDRESS, transfer, sender=anna), "big") == 0x2A
+
+
+def test_what_is_remembered_of_calls_is_bounded(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "REMEMBERED", 4)
+    for i in range(20):
+        chain.call(OPG_ADDRESS, deploy.opg(chain).encode("balanceOf", "0x" + f"{i:040x}"))
+        assert len(chain.machine._outcomes) <= 4
+
+
 # ------------------------------------------------------------------------------------- transactions
 
 

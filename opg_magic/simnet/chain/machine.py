@@ -38,6 +38,9 @@ BLOCK_SECONDS = 2
 #: How long a request waits for another to end before it is told that the chain is busy.
 LOCK_SECONDS = 30.0
 
+#: How many outcomes of calls are remembered at most.
+REMEMBERED = 256
+
 _NEWEST = ("latest", "pending", "safe", "finalized")
 
 
@@ -63,6 +66,7 @@ class Machine:
         self.logs: list[tuple[int, dict[str, Any]]] = []
         self._blocks = [block_json(self._chain.get_canonical_block_by_number(0), [])]
         self._number_of: dict[str, int] = {self._blocks[0]["hash"]: 0}
+        self._outcomes: dict[tuple[Any, ...], ComputationAPI] = {}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,8 +129,21 @@ class Machine:
     def execute(
         self, sender: bytes, to: bytes, data: bytes, value: int, gas: int, header: BlockHeaderAPI
     ) -> ComputationAPI:
-        """Run one message on the state after ``header``, in that block's own context; nothing is
-        kept."""
+        """Run one message on the state after ``header``, in that block's own context; nothing of
+        it stays in the chain.
+
+        Many clients ask the same of one block, and the EVM is slow Python: what a message comes to
+        is remembered.  It follows from the message and the block's hash alone."""
+        asked = (header.hash, sender, to, data, value, gas)
+        if asked not in self._outcomes:
+            if len(self._outcomes) >= REMEMBERED:
+                self._outcomes.clear()
+            self._outcomes[asked] = self._run(sender, to, data, value, gas, header)
+        return self._outcomes[asked]
+
+    def _run(
+        self, sender: bytes, to: bytes, data: bytes, value: int, gas: int, header: BlockHeaderAPI
+    ) -> ComputationAPI:
         from eth.vm.message import Message
 
         state = self.vm(header).state

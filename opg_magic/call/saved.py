@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.models import Answer, Trust
+from opg_magic.models.networks import Network
 
 if TYPE_CHECKING:
+    from opg_magic.ledger.store import Ledger
     from opg_magic.receipt.document import Receipt
     from opg_magic.settings.config import Settings
+    from opg_magic.verify.policy import Policy
+
+#: Receipts of one request that are looked at, newest first.
+_TRIES = 5
 
 
 def saved_answer(
@@ -19,15 +27,17 @@ def saved_answer(
     *,
     simulated_roots: frozenset[str],
     include_withheld: bool = False,
+    demanded: Policy | None = None,
 ) -> Answer:
     """The answer of a receipt in the user's own ledger, at no cost.
 
-    Its verdict takes in what was learnt since; registry and channel stay as this user's kernel saw
-    them.  Raises what :meth:`Receipt.answer` raises, and AnswerWithheld where the answer has come
-    to fail since and ``include_withheld`` is not set."""
-    answer = _judged_again(
-        receipt.answer(include_withheld=include_withheld), settings, simulated_roots
-    )
+    Its verdict takes in what was learnt since, and what ``demanded`` asks for (the settings' policy
+    unless given); registry and channel stay as this user's kernel saw them.  Raises what
+    :meth:`Receipt.answer` raises, and AnswerWithheld where the answer does not pass any more and
+    ``include_withheld`` is not set."""
+    answer = receipt.answer(include_withheld=include_withheld)
+    if receipt.supersedes is not None or (demanded and demanded.name != answer.verdict.policy):
+        answer = _judged_again(answer, settings, simulated_roots, demanded)
     if answer.verdict.withheld and not include_withheld:
         raise errors.AnswerWithheld(
             f"the answer of call {receipt.id} no longer passes: {answer.verdict.why}",
@@ -41,12 +51,51 @@ def saved_answer(
     return answer
 
 
-def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset[str]) -> Answer:
+def recorded_answers(
+    keys: Sequence[str],
+    ledger: Ledger,
+    network: Network,
+    settings: Settings,
+    *,
+    simulated_roots: frozenset[str],
+    demanded: Policy,
+) -> dict[str, Answer]:
+    """The newest answer to each request that this user's kernels asked on this network before and
+    that may be handed out under this policy, by its key.
+
+    ``keys``: as :func:`opg_magic.ledger.index.request_key` makes them."""
+    from opg_magic.ledger.asked import asked_before
+
+    found: dict[str, Answer] = {}
+    for key, ids in asked_before(ledger, keys).items():
+        for receipt in _own(ledger, ids[:_TRIES], network):
+            with suppress(errors.OpgError):
+                found[key] = saved_answer(
+                    receipt, settings, simulated_roots=simulated_roots, demanded=demanded
+                )
+                break
+    return found
+
+
+def _own(ledger: Ledger, ids: Sequence[str], network: Network) -> Iterator[Receipt]:
+    for id in ids:
+        with suppress(errors.LedgerError):
+            receipt = ledger.get(id)
+            of = receipt.document["network"]
+            same = (of["name"], of["simulated"]) == (network.name, network.simulated)
+            if same and ledger.is_begun(id):
+                yield receipt
+
+
+def _judged_again(
+    answer: Answer,
+    settings: Settings,
+    simulated_roots: frozenset[str],
+    demanded: Policy | None,
+) -> Answer:
     from opg_magic.verify import judge
     from opg_magic.verify.policy import policy, requiring
 
-    if answer.receipt.supersedes is None:
-        return answer
     trust = Trust(
         simulated_roots=simulated_roots,
         skew_seconds=settings.get("skew"),
@@ -54,5 +103,6 @@ def _judged_again(answer: Answer, settings: Settings, simulated_roots: frozenset
         asked=frozenset({"registry", "channel", "payment", "settlement"}),
         payees=frozenset(settings.get("payees")),
     )
-    demanded = requiring(policy(settings.get("policy")), settings.get("required_claims"))
+    if demanded is None:
+        demanded = requiring(policy(settings.get("policy")), settings.get("required_claims"))
     return replace(answer, verdict=judge(answer.receipt.evidence(), policy=demanded, trust=trust))

@@ -183,6 +183,35 @@ class Session(Kernel):
             receipt, self.settings, simulated_roots=roots, include_withheld=unverified
         )
 
+    def recorded(
+        self, prompts: Sequence[Prompt], options: CallOptions | None = None
+    ) -> list[Answer | None]:
+        """For each prompt, the newest answer that the ledger holds of the same request to the same
+        model, and that this call's policy lets through; None where there is none.  Asks nobody.
+
+        Raises PromptError for a prompt that cannot be sent."""
+        from opg_magic.call.saved import recorded_answers
+        from opg_magic.call.state import CallOptions
+        from opg_magic.ledger.index import request_key
+        from opg_magic.protocol.request_body import build_body
+        from opg_magic.verify.policy import combine, policy
+
+        chosen = options or CallOptions()
+        network = self._profile(chosen.network or self.settings.get("network"))
+        demanded = self.engine_settings(network).policy
+        if chosen.policy is not None:
+            demanded = combine(demanded, policy(chosen.policy))
+        keys = [request_key(one.kind, one.model, build_body(one)) for one in prompts]
+        found = recorded_answers(
+            keys,
+            self.ledger,
+            network,
+            self.settings,
+            simulated_roots=self.simulated_roots(),
+            demanded=demanded,
+        )
+        return [found.get(key) for key in keys]
+
     def verify(self, which: str = "last", *, weights: bool = False) -> Answer:
         """An answer out of the ledger, checked again; unpaid.  ``weights``: open weights that this
         user trusts are run again over it, and the figures are added to its receipt.

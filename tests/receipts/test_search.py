@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.receipts import NOW, SIM, evidence, receipt, response, verdict
 
 from opg_magic.errors import LedgerError
-from opg_magic.ledger import pages, search
+from opg_magic.ledger import index, pages, search
 from opg_magic.ledger.frames import receipts
 from opg_magic.ledger.pages import LedgerReader
 from opg_magic.ledger.rescue import rescue
@@ -91,7 +91,7 @@ def test_what_is_found(ledger: Ledger, words: str, ids: str) -> None:
 def test_without_an_index_the_same_is_found(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, words: str, ids: str
 ) -> None:
-    monkeypatch.setattr(search, "_SCHEMA", "CREATE VIRTUAL TABLE texts USING no_such_module;")
+    monkeypatch.setattr(index, "_SCHEMA", "CREATE VIRTUAL TABLE texts USING no_such_module;")
     assert found(ledger, words) == ids
 
 
@@ -103,7 +103,7 @@ def test_the_index_is_used_and_read_by_its_owner_alone(
     path = ledger.path.with_name("search.sqlite")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     # What it has indexed it does not read again.
-    monkeypatch.setattr(search, "_add", lambda *_: pytest.fail("indexed twice"))
+    monkeypatch.setattr(index, "_add", lambda *_: pytest.fail("indexed twice"))
     assert search.candidates(ledger, ("march",)) == {2}
 
 
@@ -222,14 +222,14 @@ def test_a_locked_index_or_a_folder_that_cannot_be_written_is_no_reason_to_fail(
     assert found(ledger, "561") == "1"
     path = ledger.path.with_name("search.sqlite")
     ledger.save(made("6FFFFFFFFF", "what came later", "yes"))
-    monkeypatch.setattr(search, "_PATIENCE", 0.05)
+    monkeypatch.setattr(index, "_PATIENCE", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     assert found(ledger, "later") == "6"
     other.execute("ROLLBACK")
     other.close()
     before = path.read_bytes()
-    monkeypatch.setattr(search.os, "open", _refuse)
+    monkeypatch.setattr(index.os, "open", _refuse)
     assert found(ledger, "later") == "6"
     monkeypatch.undo()
     assert path.read_bytes() == before

@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SDK_VERSION := 1.1.4
+JUPYTER_AI_VERSION := 0.0.4
 # PYTEST_ARGS goes to pytest (make test PYTEST_ARGS="-k ledger"); PYTEST_WORKERS is for the tests without a browser, which run
 # beside those with one.
 PYTEST_WORKERS ?= 1
@@ -30,7 +31,7 @@ demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network
 	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/demo.py
 
-test: $(VENV)/.stamp-test .venvs/sdk/.stamp ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
+test: $(VENV)/.stamp-test .venvs/sdk/.stamp .venvs/jupyter-ai/.stamp ## everything that CI runs (Debian 12; installs Chromium and Node if missing)
 	@scripts/need_apt.sh chromium chromium
 	@scripts/need_apt.sh node nodejs
 	@scripts/need_apt.sh npm npm
@@ -108,6 +109,14 @@ $(VENV)/.stamp-test: pyproject.toml | $(BIN)/python
 
 .venvs/sdk/.stamp-bench: .venvs/sdk/.stamp
 	@.venvs/sdk/bin/python $(PIP) ipykernel
+	@touch $@
+
+# %%ai, which asks through opg serve (477 MB, most of it litellm's).
+.venvs/jupyter-ai/.stamp:
+	@scripts/make_venv.sh $(PYTHON) .venvs/jupyter-ai
+	@echo "Installing jupyter-ai-magic-commands==$(JUPYTER_AI_VERSION) into .venvs/jupyter-ai ..."
+	@.venvs/jupyter-ai/bin/python $(PIP) 'jupyter-ai-magic-commands==$(JUPYTER_AI_VERSION)' \
+		|| { echo "make: jupyter-ai-magic-commands==$(JUPYTER_AI_VERSION) could not be installed; the test of %%ai needs it" >&2; exit 1; }
 	@touch $@
 
 # Peers of the benchmarks, each by itself.

@@ -60,13 +60,18 @@ def test_an_answer_that_was_withheld_or_stopped_is_none(
     assert session.recorded([PROMPT]) == [None]
 
 
-def test_a_stricter_policy_judges_the_recorded_answer_again(session: Session) -> None:
+def test_a_stricter_policy_judges_the_recorded_answer_again(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
     assert session.ask(PROMPT).verdict.policy == "default"
     (found,) = session.recorded([PROMPT], CallOptions(policy="audit"))
     assert found is not None
     assert found.verdict.policy == "audit"
-    session.settings.set("required_claims", "weights")
-    assert session.recorded([PROMPT], CallOptions(policy="strict")) == [None]
+    honest_simnet.cheat("anna", "unsigned-stream")
+    unsigned = replace(PROMPT, text="Is 97 prime?")
+    assert session.ask(unsigned, CallOptions(host=honest_simnet.host("anna").tee_id)).text
+    assert session.recorded([unsigned], CallOptions(policy="default")) != [None]
+    assert session.recorded([unsigned], CallOptions(policy="strict")) == [None]
 
 
 def test_an_answer_of_another_network_is_none(session: Session) -> None:

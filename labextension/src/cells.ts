@@ -59,6 +59,10 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   if (hosts !== null) {
     findings.push(hosts);
   }
+  const route = otherRoute(line, receipt);
+  if (route !== null) {
+    findings.push(route);
+  }
   const { source_sha256, template } = receipt.prompt;
   const wrapped = 'template' in line.given || 'file' in line.given;
   const sent = wrapped ? null : template || found.prompt;
@@ -148,6 +152,19 @@ function otherHosts({ given }: ILine, receipt: Receipt): Finding | null {
   return agreement.asked === Number(hosts) && agreement.quorum === wanted
     ? null
     : failure('hosts-differ', 'The cell asks other numbers of hosts than the receipt tells of.');
+}
+
+/** The route that the line asks for, where the receipt's call took the other one. */
+function otherRoute({ given }: ILine, { channel, sealed }: Receipt): Finding | null {
+  const wanted = given.route;
+  const taken = { private: sealed ?? null, direct: channel };
+  if ((wanted !== 'private' && wanted !== 'direct') || taken[wanted] !== null) {
+    return null;
+  }
+  const other = wanted === 'private' ? 'direct' : 'private';
+  return taken[other] === null
+    ? null
+    : failure('route-differs', `The cell asks for the ${wanted} route; the call took the ${other} one.`);
 }
 
 function numberOf(value: Json | undefined): number | null {

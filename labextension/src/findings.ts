@@ -27,6 +27,7 @@ export type FindingCode =
   | 'prompt-differs'
   | 'model-differs'
   | 'hosts-differ'
+  | 'route-differs'
   | 'request-differs'
   | 'not-the-call'
   | 'from-variables'
@@ -127,7 +128,7 @@ export function isWithheldAtCreation({ checked, response }: Receipt): boolean {
 }
 
 /** Codes of findings that say that the cell was edited since. */
-export const EDITED: ReadonlySet<FindingCode> = new Set<FindingCode>(['prompt-differs', 'model-differs', 'hosts-differ', 'request-differs', 'cell-changed']);
+export const EDITED: ReadonlySet<FindingCode> = new Set<FindingCode>(['prompt-differs', 'model-differs', 'hosts-differ', 'route-differs', 'request-differs', 'cell-changed']);
 
 function failure(code: FindingCode, message: string): Finding {
   return { level: 'failed', code, message };

@@ -58,16 +58,22 @@ export function policyNamed(name: string): Policy {
     : found;
 }
 
-/** All of them at once: the union of what they require, and of how they withhold. */
+/**
+ * All of them at once: the union of what they require, and of how they withhold. Throws if one requires the direct route
+ * and another the private one.
+ */
 export function combine(...policies: Policy[]): Policy {
   const all = policies.length ? policies : [DEFAULT];
+  const routes = new Set(all.flatMap(({ route }) => (route === null ? [] : [route])));
+  if (routes.size > 1) {
+    throw new Error('One policy requires the direct route, another the private one.');
+  }
   const union = makePolicy(
     [...new Set(all.map(policy => policy.name))].join('+'),
     all.flatMap(policy => [...policy.required]),
     Math.max(...all.map(policy => policy.rpcs)),
     all.some(policy => policy.withholdMissing),
-    // A reader's own policy names no route: the one that the receipt's has, if any.
-    all.map(policy => policy.route).find(route => route !== null) ?? null
+    [...routes][0] ?? null
   );
   const same = [...POLICIES, ...all].find(
     policy =>

@@ -162,6 +162,9 @@ def _faults_of_call(
     if hosts is not None:
         yield hosts
         differs = True
+    if (route := _other_route(line, receipt)) is not None:
+        yield route
+        differs = True
     was = receipt.document["prompt"]
     recorded = was["source_sha256"]
     wrapped = line.get("template") is not None or "file" in line.given
@@ -255,6 +258,17 @@ def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:
             "The cell asks other numbers of hosts than the receipt tells of.",
         )
     return None
+
+
+def _other_route(line: Line, receipt: Receipt) -> Fault | None:
+    """The route that the line asks for, where the receipt's call took the other one."""
+    wanted, document = line.get("route"), receipt.document
+    taken = {"private": document.get("sealed"), "direct": document["channel"]}
+    if not isinstance(wanted, str) or taken[wanted] is not None or not any(taken.values()):
+        return None
+    other = next(name for name, part in taken.items() if part is not None)
+    message = f"The cell asks for the {wanted} route; the call took the {other} one."
+    return "failed", "route-differs", message
 
 
 def _is_number(sent: Any, said: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
+from opg_magic.call.hosts import note_unattested
 from opg_magic.call.state import SessionGone, kernel_trust
 from opg_magic.models import (
     AgreementEvidence,
@@ -160,7 +161,8 @@ async def prepare_several(
                 continue
             call = engine.start(prompt, options, settings, None if prepared else observer)
             try:
-                ready = await engine.hosts.check(host, snapshot, settings)
+                ready = await engine.hosts.check(host, snapshot, settings, policy=call.policy)
+                note_unattested(call, ready)
                 prepared.append(await engine.prepare(call, ready, settings))
             except errors.LimitExceeded as refused:
                 # Another host may ask for a lower cap; where nothing is left of a limit, none can.

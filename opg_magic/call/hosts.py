@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,8 +38,10 @@ from opg_magic.models.networks import Network
 from opg_magic.network.exchange import RelayUnavailable
 
 if TYPE_CHECKING:
-    from opg_magic.call.route import Route
+    from opg_magic.call.route import Channel, Route
+    from opg_magic.models import RegistryEvidence
     from opg_magic.network.registry import RegistrySnapshot
+    from opg_magic.verify.policy import Policy
 
 T = TypeVar("T")
 
@@ -137,9 +140,20 @@ class KnownHosts:
         self.refuse_too_few_rpcs(call, snapshot)
         problems: list[str] = []
         too_dear: list[errors.LimitExceeded] = []
-        for host in candidates:
+        waiting: deque[Host | ReadyHost] = deque(candidates)
+        while waiting:
+            turn = waiting.popleft()
+            host = turn if isinstance(turn, Host) else turn.host
             try:
-                return await use(await self.check(host, snapshot, settings))
+                ready = turn
+                if isinstance(ready, Host):
+                    ready = await self.check(ready, snapshot, settings, policy=call.policy)
+                    if ready.unattested and any(isinstance(other, Host) for other in waiting):
+                        # Another one may be able to prove more.
+                        waiting.append(ready)
+                        continue
+                note_unattested(call, ready)
+                return await use(ready)
             except RelayUnavailable:
                 # No host is the reason, and none can be reached through it.
                 raise
@@ -217,33 +231,28 @@ class KnownHosts:
         settings: EngineSettings,
         *,
         fresh: bool = False,
+        policy: Policy | None = None,
     ) -> ReadyHost:
         """Certificate, attestation, token price: seen at most ``attestation_max_age`` ago, or asked
         for now.
 
-        ``fresh``: now in any case.  Raises HostUnavailable if its gateway is down, among others.
+        ``fresh``: now in any case.  ``policy``: the call's, the settings' unless given.  Raises
+        HostUnavailable if its gateway is down, among others.
         """
-        known = None if fresh else self._ready.get(host.tee_id)
+        policy = policy or settings.policy
         registry = snapshot.evidence(host.tee_id)
-        if known is not None and utc_now() - known.checked_at <= timedelta(
-            seconds=settings.attestation_max_age
-        ):
-            if (
-                known.host.public_key == host.public_key
-                and known.host.tls_certificate == host.tls_certificate
-                and known.host.ohttp_config == host.ohttp_config
-            ):
-                # The relay is that of the sign-in as it is now.
-                sealed = None if known.sealed is None else self._route.channel(host).channel()
-                assert not isinstance(sealed, ChannelEvidence)
-                return replace(known, registry=registry, host=host, sealed=sealed)
-            del self._ready[host.tee_id]
+        known = None if fresh else self._seen_lately(host, registry, settings)
+        if known is not None:
+            if known.attestation is None:
+                # An earlier call may have required less.
+                self._refuse_unattested(known, settings, policy)
+            return known
         channel = self._route.channel(host)
         nonce = secrets.token_bytes(20)
         asked_at = utc_now()
         # The document first: it opens the pinned connection, so a wrong certificate ends here,
         # before anything else.
-        document = await channel.attestation(nonce)
+        document, unattested = await self._document(channel, nonce)
         attestation = None if document is None else AttestationEvidence(document, nonce, utc_now())
         health = await channel.health()
         if health.status is not None and health.status >= 500:
@@ -260,13 +269,53 @@ class KnownHosts:
             health.price_usd,
             asked_at,
             sealed=seen if isinstance(seen, SealedEvidence) else None,
+            unattested=unattested,
         )
-        self._refuse_unattested(ready, settings)
+        self._refuse_unattested(ready, settings, policy)
         self._ready[host.tee_id] = ready
-        self._down.pop(host.tee_id, None)
+        if unattested is None:
+            self._down.pop(host.tee_id, None)
+        else:
+            self._down[host.tee_id] = utc_now()
         return ready
 
-    def _refuse_unattested(self, ready: ReadyHost, settings: EngineSettings) -> None:
+    def _seen_lately(
+        self, host: Host, registry: RegistryEvidence, settings: EngineSettings
+    ) -> ReadyHost | None:
+        """What was checked of the host, if that is recent and the same host still."""
+        known = self._ready.get(host.tee_id)
+        oldest = utc_now() - timedelta(seconds=settings.attestation_max_age)
+        if known is None or known.checked_at < oldest:
+            return None
+        if (
+            known.host.public_key != host.public_key
+            or known.host.tls_certificate != host.tls_certificate
+            or known.host.ohttp_config != host.ohttp_config
+        ):
+            del self._ready[host.tee_id]
+            return None
+        # The relay is that of the sign-in as it is now.
+        sealed = None if known.sealed is None else self._route.channel(host).channel()
+        assert not isinstance(sealed, ChannelEvidence)
+        return replace(known, registry=registry, host=host, sealed=sealed)
+
+    async def _document(self, channel: Channel, nonce: bytes) -> tuple[bytes | None, str | None]:
+        """The host's attestation; without one, why it could not be asked.
+
+        On the private route the host itself need not be reachable: the relay is, and its answer is
+        signed all the same.  A host that is not what the registry says is refused on both."""
+        try:
+            return await channel.attestation(nonce), None
+        except (errors.ChannelRefused, errors.AttestationRefused):
+            raise
+        except errors.HostUnavailable as problem:
+            if self._route.name != "private":
+                raise
+            return None, problem.message.removesuffix(" Nothing was sent.").rstrip(".")
+
+    def _refuse_unattested(
+        self, ready: ReadyHost, settings: EngineSettings, policy: Policy
+    ) -> None:
         """Before money: an attestation that was offered and is bad, or a registry entry that is not
         active, ends it."""
         from opg_magic.verify import attestation, registry
@@ -288,15 +337,24 @@ class KnownHosts:
         trust = kernel_trust(self._network, settings)
         for check in (attestation.check, registry.check):
             claim = check(evidence, trust)
-            missing_counts = claim.status is Status.MISSING and settings.policy.withhold_missing
-            if claim.status is Status.FAILED or (
-                missing_counts and claim.name in settings.policy.required
-            ):
+            missing_counts = claim.status is Status.MISSING and policy.withhold_missing
+            if claim.status is Status.FAILED or (missing_counts and claim.name in policy.required):
+                if ready.unattested is not None and claim.status is Status.MISSING:
+                    # Not to be set aside: it may only be out of reach.
+                    raise errors.HostUnavailable(
+                        f"policy {policy.name} needs an attestation, and {ready.unattested}"
+                    )
                 raise errors.AttestationRefused(
                     f"host {ready.host.short_id} was not paid: {claim.reason or claim.sentence}",
                     hint="The host is set aside in this kernel until you name it (--host); another "
                     "may answer.",
                 )
+
+
+def note_unattested(call: RunningCall, ready: ReadyHost) -> None:
+    """Say with the answer why there is no attestation."""
+    if ready.unattested is not None:
+        call.notes.append(f"the host could not be asked for its attestation: {ready.unattested}")
 
 
 def _hint(aside: Mapping[str, str]) -> str:

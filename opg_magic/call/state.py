@@ -113,6 +113,8 @@ class ReadyHost:
     token_usd: Decimal | None
     checked_at: datetime
     sealed: SealedEvidence | None = None
+    #: Why the host could not be asked for its attestation; only on the private route.
+    unattested: str | None = None
 
 
 @dataclass(slots=True)

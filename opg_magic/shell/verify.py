@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import output
+from opg_magic.models.arguments import ROUTES
 
 if TYPE_CHECKING:
     from opg_magic.audit.report import Report
+    from opg_magic.settings.config import Settings
+    from opg_magic.verify.policy import Policy
 
 
 def add(commands: Any) -> None:
@@ -32,6 +35,11 @@ def add(commands: Any) -> None:
         default=[],
         metavar="CLAIM",
         help="also require this check to pass, such as settlement",
+    )
+    verify.add_argument(
+        "--route",
+        choices=ROUTES,
+        help="also require the call to have taken this route",
     )
     verify.add_argument(
         "--rpc",
@@ -87,7 +95,6 @@ def _verify(options: argparse.Namespace) -> int:
     from opg_magic.audit.judgement import verify_path
     from opg_magic.call.state import reader_trust
     from opg_magic.settings.config import Settings
-    from opg_magic.verify.policy import policy, requiring
 
     settings = Settings()
     lookups: Any = None
@@ -110,9 +117,7 @@ def _verify(options: argparse.Namespace) -> int:
             rerun = stack.enter_context(Checker()).run
         report = verify_path(
             options.path,
-            policy=requiring(
-                policy(options.policy), [*settings.get("required_claims"), *options.require]
-            ),
+            policy=_policy(options, settings),
             trust=reader_trust(settings),
             rpc_reader=lookups and lookups.registry,
             payment_reader=lookups and lookups.payment,
@@ -128,6 +133,19 @@ def _verify(options: argparse.Namespace) -> int:
         # Nobody reads on; the verdict is the same.
         output.nobody_reads()
     return int(report.exit_code)
+
+
+def _policy(options: argparse.Namespace, settings: Settings) -> Policy:
+    """What must pass: the options add to the reader's own settings.  Raises ConfigError if the two
+    require different routes."""
+    from opg_magic.verify.policy import combine, policy, requiring
+
+    base = policy(options.policy)
+    own = settings.get("required_route")
+    claims = [*settings.get("required_claims"), *options.require]
+    return combine(
+        requiring(base, claims, None if own == "any" else own), requiring(base, [], options.route)
+    )
 
 
 def _shown(report: Report, options: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ if __name__ == "__main__":
 
 from corpus.cases import Case, all_cases
 
-from opg_magic.errors import UnreadableReceipt
+from opg_magic.errors import ConfigError, UnreadableReceipt
 from opg_magic.ledger.columns import AUDIT_COLUMNS
 from opg_magic.ledger.records import LedgerRow
 from opg_magic.ledger.row_cells import table_cells
 from opg_magic.models import Trust, Verdict
+from opg_magic.models.prompts import RouteName
 from opg_magic.receipt.document import Receipt
-from opg_magic.verify import judge
+from opg_magic.verify import AUDIT, DEFAULT, STRICT, judge
+from opg_magic.verify.policy import Policy, combine, requiring
 
 
 def expected_of(case: Case) -> dict[str, Any] | None:
@@ -115,6 +118,32 @@ def line(case: Case, expected: dict[str, Any] | None) -> str:
             "audit": audit_of(case),
         }
     )
+
+
+def policies() -> list[dict[str, Any]]:
+    """What two or three policies come to together; None where they contradict each other."""
+    base = (DEFAULT, STRICT, AUDIT, requiring(STRICT, ["payment"]))
+    routes: tuple[RouteName | None, ...] = (None, "direct", "private")
+    known = [requiring(one, [], route) for one in base for route in routes]
+    cases = [(), *product(known, repeat=2), *product(known[:3], repeat=3)]
+    return [
+        {"names": [policy.name for policy in group], "expected": _combined(group)}
+        for group in cases
+    ]
+
+
+def _combined(group: tuple[Policy, ...]) -> dict[str, Any] | None:
+    try:
+        found = combine(*group)
+    except ConfigError:
+        return None
+    return {
+        "name": found.name,
+        "required": sorted(found.required),
+        "rpcs": found.rpcs,
+        "withholdMissing": found.withhold_missing,
+        "route": found.route,
+    }
 
 
 def write(path: Path, cases: Iterable[Case]) -> int:

@@ -540,6 +540,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         calls,
         like_calls,
         no_calls,
+        of_a_route,
         of_hosts_that_differ,
         of_several,
         without_receipt,
@@ -553,6 +554,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         without_receipt,
         asked_otherwise,
         of_several,
+        of_a_route,
         of_hosts_that_differ,
         like_calls,
     )

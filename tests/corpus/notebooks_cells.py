@@ -10,9 +10,11 @@ from typing import Any
 from corpus.notebooks import GOOD, SHOWN, NotebookCase, cell, notebook, output
 from support import chains
 from support.signed_receipts import PROMPT, signed
+from support.signing import sealed_call
 
 from opg_magic.display.bundle import answer_bundle
 from opg_magic.display.several import comparison_bundle
+from opg_magic.models import Evidence
 from opg_magic.protocol.canonical import NEWER
 from opg_magic.receipt.document import supplemented
 from opg_magic.receipt.supplements import supplement_json
@@ -338,6 +340,38 @@ def of_hosts_that_differ() -> Iterator[NotebookCase]:
     yield NotebookCase("hosts differ", notebook(cell(source, compared, card)), finds)
     finds = ("2: incomplete no-receipt",)
     yield NotebookCase("hosts differ, no receipt", notebook(cell(source, compared)), finds)
+
+
+def of_a_route() -> Iterator[NotebookCase]:
+    """What the line says of the route must be what the receipt tells."""
+    failed = "2: failed route-differs"
+    for line, privately, finds in (
+        ("--route private", True, ()),
+        ("--route direct", True, (failed,)),
+        ("--route direct", False, ()),
+        ("--route private", False, (failed,)),
+        ("--quiet", True, ()),
+        ("--route {way}", True, ("2: note from-variables",)),
+    ):
+        source = f"%%opg hi {line}\n{PROMPT}"
+        way = "private" if privately else "direct"
+        yield under(
+            f"{line}, the {way} route taken", source, *finds, passes=finds != (failed,),
+            cell=source, change=sealed if privately else lambda found: found,
+        )  # fmt: skip
+
+
+def sealed(found: Evidence) -> Evidence:
+    """The same answer, as of a call on the private route."""
+    call = sealed_call()
+    return replace(
+        found,
+        host=call.host,
+        registry=call.registry,
+        channel=None,
+        sealed=call.sealed,
+        payment=None,
+    )
 
 
 def like_calls() -> Iterator[NotebookCase]:

@@ -113,6 +113,14 @@ def test_spoilt_receipts_are_judged_or_refused_in_words() -> None:
     )
 
 
+def test_policies_that_name_two_routes_are_refused_and_others_are_not() -> None:
+    for case in generate.policies():
+        routes = {name.rpartition("+")[2] for name in case["names"]} & {"direct", "private"}
+        assert (case["expected"] is None) == (len(routes) > 1), case
+        if case["expected"] is not None:
+            assert case["expected"]["route"] == next(iter(routes), None), case
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 @pytest.mark.skipif(
     not (LABEXTENSION / "node_modules").is_dir(),
@@ -136,6 +144,8 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
     together.write_text(
         "".join(files.line(case, tmp_path) + "\n" for case in of_files), encoding="utf-8"
     )
+    rules = tmp_path / "policies.json"
+    rules.write_text(json.dumps(generate.policies()), encoding="utf-8")
     path = os.pathsep.join([str(JLPM.parent), os.environ.get("PATH", os.defpath)])
     report = tmp_path / "report.json"
     done = subprocess.run(
@@ -145,6 +155,7 @@ def test_the_browsers_verifier_says_the_same(tmp_path: Path) -> None:
         | {
             "PATH": path,
             "OPG_CORPUS": str(corpus),
+            "OPG_POLICIES": str(rules),
             "OPG_NOTEBOOKS": str(whole),
             "OPG_FILES": str(together),
         },

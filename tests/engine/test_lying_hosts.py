@@ -215,6 +215,22 @@ def test_attack_18_no_attestation_at_all_is_partial_at_most(
     assert answer.verdict.claims["attestation"].status is Status.MISSING
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_attack_18_a_call_that_needs_an_attestation_is_not_paid_without_one(
+    session: Session, honest_simnet: RunningSimnet, known: bool
+):
+    """Not even where a call that needed none has just used that host."""
+    honest_simnet.cheat("anna", "no-attestation")
+    if known:
+        ask(session)
+    held = session.overview.spending().kernel_reserved
+    count = session.ledger.count()
+    with pytest.raises(errors.OpgError, match="was not paid"):
+        ask(session, policy="strict")
+    assert session.ledger.count() == count
+    assert session.overview.spending().kernel_reserved == held
+
+
 @pytest.mark.parametrize("action", ["disable", "revoke"])
 def test_attack_05_a_disabled_or_revoked_host_is_not_paid(
     session: Session, honest_simnet: RunningSimnet, action: str

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 
 import { audited } from '../audited';
-import { computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
+import { combine, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
 
 interface Line {
   name: string;
@@ -76,6 +76,25 @@ test.each(lines.map(line => [line.name, line] as const))('%s', async (_, line) =
     Object.defineProperty(globalThis, 'crypto', { value: {}, configurable: true });
     expect(await judged(line, receipt)).toEqual(line.expected);
   }
+});
+
+interface PolicyLine {
+  names: string[];
+  expected: { name: string; required: string[]; rpcs: number; withholdMissing: boolean; route: string | null } | null;
+}
+
+test('policies combine to what Python says, and two routes contradict each other', () => {
+  const cases = JSON.parse(readFileSync(process.env.OPG_POLICIES!, 'utf8')) as PolicyLine[];
+  expect(cases.length).toBeGreaterThan(100);
+  const combined = ({ names }: PolicyLine): PolicyLine['expected'] => {
+    try {
+      const { required, ...rest } = combine(...names.map(policyNamed));
+      return { ...rest, required: [...required].sort() };
+    } catch {
+      return null;
+    }
+  };
+  expect(cases.map(combined)).toEqual(cases.map(({ expected }) => expected));
 });
 
 describe('many at once', () => {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opg_magic.errors import ConfigError, MalformedMessage, NetworkUnavailable
-from opg_magic.models.proxy import Proxy, proxy_for
+from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for
 from opg_magic.network.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ MAX_BLOB_BYTES = 8 * 1024 * 1024
 KEPT_TREES = 32
 #: A blob's ID: 32 bytes in base64url without padding.  Nothing in it can lead elsewhere.
 BLOB_ID = re.compile(r"[A-Za-z0-9_-]{43}")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class BlobMissing(Exception):
@@ -152,7 +151,7 @@ def _aggregator(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ConfigError("a blob aggregator's URL cannot be read") from None
-    safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host or ""))
     if not safe or not host or parts.query or parts.fragment:
         raise ConfigError(
             "a blob aggregator's URL must begin with https:// and name a host, without query or "

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
 from opg_magic.models import Authorisation
 from opg_magic.models.networks import Network
 from opg_magic.network.abi import event_topic
 from opg_magic.network.contract_call import read_number
-from opg_magic.network.rpc import Block, Rpc, first_block_since
+from opg_magic.network.rpc import Block, Rpc, first_block_since, logs
 from opg_magic.network.rpc_group import agreed
 from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
 from opg_magic.wallet.settle_call import Terms, moved, settle_calls
@@ -21,8 +21,7 @@ from opg_magic.wallet.settle_call import Terms, moved, settle_calls
 #: Clocks of chain and signer may differ by this many seconds when the blocks of a settlement are
 #: looked for.
 TIME_MARGIN = 120
-#: Bounds of that search: blocks asked for at once, blocks in all, transactions examined.
-LOG_RANGE = 1000
+#: Bounds of that search: blocks in all, transactions examined.
 MAX_BLOCKS = 20_000
 MAX_CANDIDATES = 300
 
@@ -130,34 +129,18 @@ class SettlementSearch:
         """Transactions that moved the payer's tokens, to anyone: a wrong payee must be seen too."""
         payer = "0x" + self._auth.payer[2:].lower().rjust(64, "0")
         topics = [event_topic("erc20", "Transfer"), payer]
-        return await self._hashes(
-            rpc, {"address": self._network.token.address, "topics": topics}, first, last
-        )
+        return await self._hashes(rpc, self._network.token.address, topics, first, last)
 
     async def _settled(self, rpc: Rpc, first: int, last: int) -> list[str]:
         """All settlements through the proxy: finds one that moved nothing, or another token."""
         topics = [event_topic("upto_proxy", "Settled")]
-        return await self._hashes(
-            rpc, {"address": self._network.upto_proxy, "topics": topics}, first, last
-        )
+        return await self._hashes(rpc, self._network.upto_proxy, topics, first, last)
 
     async def _hashes(
-        self, rpc: Rpc, wanted: Mapping[str, Any], first: int, last: int
+        self, rpc: Rpc, address: str, topics: list[str], first: int, last: int
     ) -> list[str]:
-        hashes: dict[str, None] = {}
-        for start in range(first, min(last, first + MAX_BLOCKS - 1) + 1, LOG_RANGE):
-            bounds = {"fromBlock": hex(start), "toBlock": hex(min(start + LOG_RANGE - 1, last))}
-            logs = await rpc.call("eth_getLogs", [{**wanted, **bounds}])
-            if not isinstance(logs, list):
-                raise NetworkUnavailable(
-                    f"RPC {rpc.label} answered with something that is not a list of logs"
-                )
-            for log in logs:
-                if isinstance(log, Mapping):
-                    hashes[rpc.hash(log.get("transactionHash"))] = None
-                if len(hashes) >= MAX_CANDIDATES:
-                    return list(hashes)
-        return list(hashes)
+        found = await logs(rpc, address, topics, first, min(last, first + MAX_BLOCKS - 1))
+        return list(dict.fromkeys(log.tx_hash for log in found))[:MAX_CANDIDATES]
 
     async def _examined(self, rpc: Rpc, tx_hash: str, head: Block) -> Settlement | None:
         """The settlement in this transaction, if its calldata fits the authorisation."""

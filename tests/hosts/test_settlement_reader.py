@@ -532,6 +532,15 @@ def test_an_aggregator_that_must_not_be_asked_is_refused(url: str) -> None:
         SettlementReader(replace(NETWORK, blob_aggregators=(url,)))
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:1", "http://127.0.0.2:1", "http://[::1]:1", "http://walrus.localhost:1"],
+)
+def test_an_aggregator_on_this_machine_is_asked_by_plain_http(url: str) -> None:
+    """By whichever of its names: the same rule as that for a proxy."""
+    SettlementReader(replace(NETWORK, blob_aggregators=(url,)))
+
+
 def test_without_a_relay_there_is_nothing_to_read() -> None:
     with pytest.raises(ConfigError, match="no settlement relay"):
         SettlementReader(OPENGRADIENT)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from eth_account import Account
-from support.rpc_double import Edit, result, rpc_double
+from support.rpc_double import Edit, error, result, rpc_double
 from support.signing import sign_when_made
 
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree, WalletError, WrongChain
@@ -212,6 +212,43 @@ async def test_the_search_for_a_settlement_is_bounded(world: World) -> None:
         assert (await chain.find_settlement(auth)).amount == 7
         assert doubles.doubles[0].asked.count("eth_getBlockByNumber") < 30
         assert doubles.doubles[0].asked.count("eth_getLogs") == 1
+
+
+async def test_an_rpc_that_takes_small_ranges_of_logs_only_finds_a_settlement_too(
+    world: World,
+) -> None:
+    """Public endpoints allow anything from 10 blocks on."""
+    auth = world.authorise()
+    for _ in range(60):
+        world.clock.now += 3
+        assert world.chain.block_number
+    world.settle(auth, 7)
+
+    def narrow(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        if method != "eth_getLogs":
+            return answer
+        span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16)
+        return error(answer, "block range too large") if span >= 20 else answer
+
+    async with Doubles(world, narrow) as chain:
+        found = await chain.find_settlement(auth)
+    assert (found.status, found.amount) == ("spent", 7)
+
+
+async def test_logs_of_another_contract_are_no_candidates_but_a_fault_of_the_rpc(
+    world: World,
+) -> None:
+    auth = world.authorise()
+    world.settle(auth, 7)
+
+    def stray(method: str, params: list[Any], answer: dict[str, Any]) -> Any:
+        if method != "eth_getLogs":
+            return answer
+        return result(answer, [{**log, "address": PAYEE} for log in answer["result"]])
+
+    async with Doubles(world, stray) as chain:
+        with pytest.raises(NetworkUnavailable, match="another contract"):
+            await chain.find_settlement(auth)
 
 
 async def test_a_nonce_spent_by_another_authorisation_is_spent_without_an_amount(

@@ -142,8 +142,8 @@ def serve(
         del os.environ[name]
         environment.forget(name)
     os.umask(0o077)
-    # jsonschema, by which hosts refuse a body, else builds grammars of IRIs for formats that none of
-    # ours names: more than a second of the first call.  This process is our own.
+    # jsonschema, by which hosts refuse a body, would build grammars of IRIs, of which no schema of
+    # theirs speaks: more than a second of the first call.  This process is our own.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     with running_lock() as mine:
         if not mine:

@@ -1,7 +1,7 @@
 """``make bench``: all measurements, on one simulated network of their own; figures in
 build/bench.json.
 
-``run.py load`` (or ``call``, ``verify``, ``browser``) takes only that part.
+``run.py load`` (or ``call``, ``serve``, ``verify``, ``browser``) takes only that part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import call_time
 import load_time
+import serve_time
 import verify_browser
 import verify_time
 from figures import Figure, save, table
@@ -20,7 +21,7 @@ from figures import Figure, save, table
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HOME = BUILD / "bench" / "home"
-PARTS = ("load", "call", "verify", "browser")
+PARTS = ("load", "call", "serve", "verify", "browser")
 
 
 def main(wanted: list[str]) -> int:
@@ -36,7 +37,7 @@ def main(wanted: list[str]) -> int:
     if "load" in parts:
         print("Loading the extension in fresh processes ...", flush=True)
         figures += load_time.measure()
-    if "call" in parts or "verify" in parts:
+    if {"call", "serve", "verify"} & set(parts):
         from opg_magic.network import simnet_client
 
         print("Starting the simulated network ...", flush=True)
@@ -48,6 +49,9 @@ def main(wanted: list[str]) -> int:
                 figures += call_time.first_answer(state, key)
                 print("Warm calls ...", flush=True)
                 figures += call_time.warm(state, key)
+            if "serve" in parts:
+                print("Calls through opg serve ...", flush=True)
+                figures += serve_time.measure(state, key)
             if "verify" in parts:
                 print("Verification of one receipt ...", flush=True)
                 figures += verify_time.measure()

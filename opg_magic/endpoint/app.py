@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +16,17 @@ from opg_magic.call.state import CallOptions
 from opg_magic.endpoint.calls import Calls, Repeats, paid_nothing
 from opg_magic.endpoint.chat_request import ChatRequest, read_request
 from opg_magic.endpoint.event_stream import EventStream
+from opg_magic.endpoint.failures import broken, refusal_of
 from opg_magic.endpoint.guard import Guard
 from opg_magic.endpoint.refusal import Refusal
 from opg_magic.endpoint.replies import Reply
+from opg_magic.errors import OpgError
 from opg_magic.models import Answer
 from opg_magic.models.networks import SIM
 from opg_magic.models.plain_text import inert
 from opg_magic.settings import prices
+
+_log = logging.getLogger(__name__)
 
 #: Larger than any request of which a receipt can be made.
 MAX_REQUEST = 8 * 1024 * 1024
@@ -72,9 +77,17 @@ class Application:
             return await handler(request)
         except Refusal as refusal:
             return _refused(refusal)
+        except OpgError as problem:
+            return _refused(refusal_of(problem, self._manner.words))
+        except ConnectionError:
+            # The client has gone: this is written to nobody, and aiohttp logs nothing of it.
+            return web.Response(status=499)
         except web.HTTPException as problem:
             said = f"{request.method} {request.path[:80]}: {problem.reason}."
             return _refused(Refusal(problem.status, said, code="not_found"))
+        except Exception as problem:
+            _log.warning("a request could not be answered", exc_info=True)
+            return _refused(broken(problem))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await _body(request)
@@ -118,9 +131,10 @@ class Application:
             answer = await self.calls.answer(call)
             response = await stream.finish(answer)
         except Refusal as refusal:
-            response = await stream.fail(refusal)
+            if not stream.has_begun:
+                raise
             self._tell(asked, f"{refusal.status} {refusal.code}", refusal.opg.get("receipt"))
-            return response
+            return await stream.fail(refusal)
         self._tell(asked, f"{answer.verdict.label}  {answer.cost}", answer.receipt.id)
         return response
 

@@ -74,15 +74,19 @@ class EventStream:
         await response.write_eof()
         return response
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has left, so that no status can be given any more."""
+        return self._response is not None
+
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
-        """There is no answer: an error with its status, or where text has left, as an event."""
-        if self._response is None:
-            raise refusal
-        await self._write(_event(refusal.document()))
+        """There is no answer: what has left is followed by an error, and cut off."""
+        response = await self._begun({})
+        await response.write(_event(refusal.document()))
         # Without the end of its body: what has left is not to pass for a whole answer.
         if self._request.transport is not None:
             self._request.transport.close()
-        return self._response
+        return response
 
     async def _write(self, data: bytes) -> None:
         await (await self._begun({})).write(data)

@@ -75,6 +75,7 @@ def _serve(options: argparse.Namespace) -> int:
     endpoint = Endpoint(here, manner, token, bind=options.bind, port=options.port)
     # Here, not with the first request: what is missing is said at once.
     engine = here.engine(call)
+    here.by_id(call)
     here.run(endpoint.start())
     _introduce(endpoint.base_url, token, engine.network.title, engine.route.name)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -15,6 +15,7 @@ from support.serving import TOKEN, Served
 from support.simnet import RunningSimnet
 from support.waiting import until
 
+from opg_magic.errors import ConfigError
 from opg_magic.models import Charge
 from opg_magic.simnet.cheats import modes
 from opg_magic.simnet.host.conduct import Honest
@@ -278,3 +279,34 @@ def test_what_breaks_here_says_nothing_of_itself(
     broken = failed(served)
     assert (broken.status_code, broken.code) == (500, "internal_error")
     assert "anything" not in broken.response.text
+
+
+def test_a_file_of_prices_that_cannot_be_read_is_said(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object, **__: object) -> None:
+        raise ConfigError("cannot read prices_file /nowhere")
+
+    monkeypatch.setattr("opg_magic.settings.prices.load", unreadable)
+    refused = failed(served)
+    assert (refused.status_code, refused.code) == (400, "not_allowed")
+    assert "prices_file" in refused.message
+
+
+def test_a_client_that_is_gone_when_it_is_written_to_is_no_error(
+    served: Served,
+    waits: Waits,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def gone(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr("opg_magic.endpoint.event_stream.EventStream._write", gone)
+    with served.raw() as client:
+        sent = client.post("/chat/completions", json={**BODY, "stream": True})
+    assert sent.status_code == 499  # here the client is still there to see it
+    until(lambda: served.session.running == 0)
+    assert served.receipt().cost.charge is Charge.UNKNOWN
+    assert any("the client has gone" in line for line in served.told)
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []

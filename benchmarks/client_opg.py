@@ -12,7 +12,7 @@ def main() -> None:
     from opg_magic.models import Progress, Prompt
 
     session = current_session()
-    options = CallOptions(host=setup["tee_id"])
+    options = CallOptions(host=setup["tee_id"], route=setup.get("route"))
 
     def call(stream: bool) -> dict[str, float]:
         first: list[float] = []

@@ -8,6 +8,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,10 @@ class Figure:
         )
 
 
-def interleaved(
-    candidates: Mapping[str, Callable[[], float]], rounds: int
-) -> dict[str, list[float]]:
+def interleaved(candidates: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """``rounds`` samples of each candidate, taken in turn, so that a busy moment of the machine
     hits all alike."""
-    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    samples: dict[str, list[T]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, measure in candidates.items():
             samples[name].append(measure())

@@ -1,7 +1,8 @@
 """``make bench``: all measurements, on one simulated network of their own; figures in
 build/bench.json.
 
-``run.py load`` (or ``call``, ``serve``, ``verify``, ``browser``) takes only that part.
+``run.py load`` (or ``call``, ``private``, ``serve``, ``verify``, ``browser``) takes only that
+part.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import call_time
 import load_time
+import private_time
 import serve_time
 import verify_browser
 import verify_time
@@ -21,7 +23,7 @@ from figures import Figure, save, table
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HOME = BUILD / "bench" / "home"
-PARTS = ("load", "call", "serve", "verify", "browser")
+PARTS = ("load", "call", "private", "serve", "verify", "browser")
 
 
 def main(wanted: list[str]) -> int:
@@ -37,7 +39,7 @@ def main(wanted: list[str]) -> int:
     if "load" in parts:
         print("Loading the extension in fresh processes ...", flush=True)
         figures += load_time.measure()
-    if {"call", "serve", "verify"} & set(parts):
+    if {"call", "private", "serve", "verify"} & set(parts):
         from opg_magic.network import simnet_client
 
         print("Starting the simulated network ...", flush=True)
@@ -49,6 +51,9 @@ def main(wanted: list[str]) -> int:
                 figures += call_time.first_answer(state, key)
                 print("Warm calls ...", flush=True)
                 figures += call_time.warm(state, key)
+            if "private" in parts:
+                print("Calls on the private route ...", flush=True)
+                figures += private_time.measure(state)
             if "serve" in parts:
                 print("Calls through opg serve ...", flush=True)
                 figures += serve_time.measure(state, key)

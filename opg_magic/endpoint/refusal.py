@@ -14,7 +14,7 @@ RECEIPT = "x-opg-receipt"
 VERDICT = "x-opg-verdict"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refusal(Exception):
     """An HTTP status, and OpenAI's error object with a field ``opg`` of our own.
 

@@ -56,7 +56,7 @@ def _usable(terms: Sequence[str]) -> list[str]:
 
 
 def _matching(db: sqlite3.Connection, terms: Sequence[str]) -> Collection[int]:
-    quoted = " AND ".join('"' + term.replace('"', '""') + '"' for term in terms)
+    quoted = " AND ".join('"' + plain_text(term).replace('"', '""') + '"' for term in terms)
     hits = db.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (quoted,))
     return {row[0] for row in hits} | {row[0] for row in db.execute("SELECT seq FROM unread")}
 

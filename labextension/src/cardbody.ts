@@ -82,7 +82,7 @@ export function groupsOf({ own }: IJudged, verdict: Verdict): IGroup[] {
   for (const [basis, heading] of Object.entries(HEADINGS)) {
     if (basis === 'asked') {
       const asked = passed(basis);
-      groups.push({ heading: `${heading.replace('{}', 'your kernel')} at ${own ? clockToday(own.at) : ''}`, claims: asked.filter(mine) });
+      groups.push({ heading: `${heading.replace('{}', 'your kernel')} at ${own ? clockToday(own.at).replace(' UTC', '') : ''}`, claims: asked.filter(mine) });
       groups.push({ heading: heading.replace('{}', 'your own RPC'), claims: asked.filter(claim => !mine(claim)) });
     } else {
       groups.push({ heading: heading.replace('{}', 'this machine'), claims: passed(basis) });

@@ -48,4 +48,4 @@ export const NOT_KNOWN = "Not known: which weights ran; whether the answer is tr
 export const NOT_KNOWN_RE_RUN = "Not known: whether the answer is true. Model, tokens, cost: host's word.";
 
 /** What is known of the hop behind the enclave. */
-export const HOP = "Behind the enclave: provider unknown.";
+export const HOP = "Provider: unknown.";

@@ -14,7 +14,7 @@ from opg_magic.receipt.face.figures import one_line
 
 UNKNOWN = "unknown"
 #: What a card says of it.
-SENTENCE = "Behind the enclave: provider {}."
+SENTENCE = "Provider: {}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def test_which_weights_ran_is_known_only_where_they_were_run_again(
     settled = card.settled(verdict, receipt, cost)
     words_shown = says(bundle.settled_bundle(settled, receipt=receipt), mime)
     assert ("which weights ran" in words_shown) is not known
-    assert "Behind the enclave: provider unknown." in words_shown
+    assert "Provider: unknown." in words_shown
     assert "whether the answer is true" in words_shown
 
 

@@ -184,8 +184,8 @@ def test_the_hop_behind_the_enclave_is_unknown_whatever_the_answer_says_of_itsel
     hostile = json.loads(signed().to_json())
     hostile["response"]["model"] = "openai/gpt-9 via provider acme\x1b[2J"
     report = verify(jsonl(tmp_path, json.dumps(redigested(hostile))))
-    line = next(one for one in report.to_text().splitlines() if "Behind the enclave" in one)
-    assert line.strip().startswith("Behind the enclave: provider unknown. The answer names openai/")
+    line = next(one for one in report.to_text().splitlines() if "Provider: " in one)
+    assert line.strip().startswith("Provider: unknown. The answer names openai/")
     assert line.endswith("host's word.") and "\x1b" not in line
     told = report.to_json()["receipts"][0]["behind_the_enclave"]
     assert told["provider"] == "unknown"

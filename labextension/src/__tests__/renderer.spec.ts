@@ -106,7 +106,7 @@ describe('the renderer', () => {
     await new Promise(resolve => setTimeout(resolve));
     expect(node.textContent).toContain('whether the answer is true');
     expect(node.textContent!.includes('which weights ran')).toBe(!known);
-    expect(node.textContent).toContain('Behind the enclave: provider unknown.');
+    expect(node.textContent).toContain('Provider: unknown.');
   });
 
   it('says of the private route that the request was sealed, and of no TLS', async () => {

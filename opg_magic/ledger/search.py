@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.ledger import index
 from opg_magic.ledger.index import SEARCHED
+from opg_magic.ledger.records import plain_text
 
 if TYPE_CHECKING:
     from opg_magic.ledger.reading import LedgerReading

@@ -1,0 +1,114 @@
+"""The private route's small print: hosts without a usable key, schemas, strict policies, limits of
+nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.simnet import RunningSimnet
+
+from opg_magic import errors
+from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
+from opg_magic.models import Phase, Prompt, VerdictStatus
+from opg_magic.network.registry import RegistryReader, RegistrySnapshot
+from opg_magic.simnet.host.conduct import Honest
+from opg_magic.simnet.oblivious.relay import Relay
+
+PRIVATE = CallOptions(route="private")
+PROMPT = Prompt(text="Is 97 prime?", model="openai/gpt-5")
+
+
+def list_with(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any] | None, usable: int) -> None:
+    """The registry lists the first ``usable`` hosts as they are, the others with another key."""
+    honest = RegistryReader.snapshot
+
+    async def snapshot(self: RegistryReader) -> RegistrySnapshot:
+        found = await honest(self)
+        hosts = [
+            host
+            if number < usable
+            else replace(
+                host,
+                ohttp_config=None if change is None else {**(host.ohttp_config or {}), **change},
+            )
+            for number, host in enumerate(found.hosts)
+        ]
+        return replace(found, hosts=tuple(hosts))
+
+    monkeypatch.setattr(RegistryReader, "snapshot", snapshot)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [None, {"kemId": 0x10}, {"kdfId": 2}, {"aeadId": 1}, {"publicKey": b"k" * 31}],
+    ids=["none", "kem", "kdf", "aead", "short"],
+)
+def test_a_host_without_a_usable_key_is_left_out_with_its_reason(
+    session: Session, relay: Relay, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any] | None
+) -> None:
+    list_with(monkeypatch, change, usable=1)
+    answer = session.ask(PROMPT, PRIVATE)
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
+    with pytest.raises(errors.HostUnavailable) as caught:
+        session.agree(PROMPT, PRIVATE, hosts=3)
+    assert caught.value.message.count("cannot be asked privately: ") >= 2
+    direct = session.ask(PROMPT, CallOptions(route="direct"))
+    assert direct.verdict.outcome is VerdictStatus.VERIFIED
+
+
+def test_where_no_host_has_a_usable_key_nothing_is_sent(
+    session: Session, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_with(monkeypatch, {"aeadId": 1}, usable=0)
+    made = len(relay.own.made)
+    with pytest.raises(errors.HostUnavailable, match="cannot be asked privately"):
+        session.ask(PROMPT, PRIVATE)
+    assert len(relay.own.made) == made
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_schema_goes_the_private_way(session: Session, stream: bool) -> None:
+    schema = {"type": "object", "properties": {"number": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    prompt = Prompt(
+        text="Give a number.",
+        model="openai/gpt-5",
+        extra={"response_format": wanted},
+        stream=stream,
+    )
+    answer = session.ask(prompt, PRIVATE)
+    assert isinstance(json.loads(answer.text), dict)
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
+    body = answer.receipt.document["request"]
+    assert "response_format" in json.dumps(body)
+
+
+def test_a_strict_policy_shows_no_text_before_the_verdict(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    class Unhurried(Honest):
+        pause = 0.02
+
+    for host in honest_simnet.hosts:
+        honest_simnet._call(lambda host=host: host.play(Unhurried()))
+    shown: list[str] = []
+    answer = session.ask(
+        PROMPT,
+        CallOptions(route="private", policy="strict"),
+        lambda progress: shown.append(progress.text) if progress.phase is Phase.ANSWER else None,
+    )
+    assert answer.verdict.outcome is VerdictStatus.VERIFIED
+    assert not any(shown)
+
+
+@pytest.mark.parametrize("key", ["max_calls_per_day", "max_tokens_per_day"])
+def test_a_limit_of_0_allows_nothing(session: Session, relay: Relay, key: str) -> None:
+    session.settings.set(key, 0)
+    made = len(relay.own.made)
+    with pytest.raises(errors.LimitExceeded, match=r"limit per UTC day is 0 "):
+        session.ask(PROMPT, PRIVATE)
+    assert len(relay.own.made) == made

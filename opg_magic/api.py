@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from opg_magic.errors import PromptError
+from opg_magic.errors import ArgumentError, PromptError
 from opg_magic.models import Answer, Kind, Prompt, SettleChoice
 from opg_magic.models import arguments as checked
 from opg_magic.models.prompts import RouteName
+from opg_magic.shapes import Format, fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from opg_magic.call.agreement import Agreement
     from opg_magic.call.session import Session
     from opg_magic.call.state import CallOptions
+    from opg_magic.shapes import Shape
 
 
 P = ParamSpec("P")
@@ -50,6 +52,8 @@ def ask(
     stop: str | Sequence[str] = (),
     tools: Sequence[Mapping[str, Any]] | None = None,
     response_format: Mapping[str, Any] | None = None,
+    schema: Any = None,
+    format: Format | None = None,
     stream: bool = True,
     kind: Kind = "chat",
     settle: SettleChoice = "private",
@@ -64,21 +68,28 @@ def ask(
 
     ``prompt`` is a text or a list of chat messages.  ``max_cost`` is in OPG, ``timeout`` in
     seconds; ``route``: ``direct`` (your wallet pays) or ``private`` (sealed, and a relay pays).
+    ``schema`` makes ``answer.data``: a pydantic model, dataclass or other type, a JSON Schema, or
+    the short form ``"name, year int"``; with ``format="df"`` a DataFrame of such rows.
     Omitted arguments come from your settings.  NumPy scalars count as the values that they are.
 
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
     ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:
-    ``AnswerWithheld`` if a check failed, ``CallFailed`` if no usable answer came; its ``charge``
-    says whether money was taken.  Interrupting raises ``CallInterrupted``."""
-    session, made, options = _prepare(locals())
-    return session.ask(made, options)
+    ``AnswerWithheld`` if a check failed, ``ShapeMismatch`` if a good answer does not fit
+    ``schema``, ``CallFailed`` if no usable answer came; its ``charge`` says whether money was
+    taken.  Interrupting raises ``CallInterrupted``."""
+    given = locals()
+    shape = _shape(given)
+    session, made, options = _prepare(given, shape)
+    return fitted(session.ask(made, options), shape)
 
 
 async def _aask(*arguments: Any, **named: Any) -> Answer:
     """Do what :func:`ask` does, awaited.  Several may run at once; cancelling one stops its call
     and keeps its receipt."""
-    session, made, options = _prepare(_bound(*arguments, **named))
-    return await session.aask(made, options)
+    given = _bound(*arguments, **named)
+    shape = _shape(given)
+    session, made, options = _prepare(given, shape)
+    return fitted(await session.aask(made, options), shape)
 
 
 aask = _taking_what(ask)(_aask)
@@ -97,8 +108,11 @@ def agree(
     arguments are those of :func:`ask`, without ``host``.  Every answer is paid for.  Raises what
     :func:`ask` raises, and :class:`opg_magic.errors.HostsDisagree` if no answer reaches the
     quorum."""
-    session, made, options = _prepare(_bound(prompt, **arguments))
-    return session.agree(made, options, hosts=hosts, quorum=quorum)
+    given = _bound(prompt, **arguments)
+    shape = _shape(given)
+    session, made, options = _prepare(given, shape)
+    agreed = session.agree(made, options, hosts=hosts, quorum=quorum)
+    return replace(agreed, answer=fitted(agreed.answer, shape))
 
 
 def receipts(**filters: Any) -> pd.DataFrame:
@@ -113,7 +127,8 @@ def receipts(**filters: Any) -> pd.DataFrame:
 def prepare(*arguments: Any, **named: Any) -> tuple[Session, Prompt, CallOptions]:
     """The arguments of :func:`ask` as :meth:`Session.ask` takes them, for a caller that watches
     the call."""
-    return _prepare(_bound(*arguments, **named))
+    given = _bound(*arguments, **named)
+    return _prepare(given, _shape(given))
 
 
 def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
@@ -124,7 +139,17 @@ def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
     return bound.arguments
 
 
-def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
+def _shape(given: Mapping[str, Any]) -> Shape | None:
+    """The shape that is asked for.  Raises ArgumentError; nothing was sent."""
+    from opg_magic.shapes import wanted
+
+    kind = checked.choice("kind", given["kind"], checked.KINDS)
+    if given["response_format"] is not None and given["schema"] is not None:
+        raise ArgumentError("Give schema or response_format, not both. Nothing was sent.")
+    return wanted(given["schema"], given["format"], kind=kind)
+
+
+def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Prompt, CallOptions]:
     """The arguments of :func:`ask` as the engine takes them."""
     from opg_magic.call.naming import model_for
     from opg_magic.call.session import current_session
@@ -146,6 +171,8 @@ def _prepare(given: Mapping[str, Any]) -> tuple[Session, Prompt, CallOptions]:
         extra["tools"] = list(tools)
     if given["response_format"] is not None:
         extra["response_format"] = checked.mapping("response_format", given["response_format"])
+    elif shape is not None and shape.response_format is not None:
+        extra["response_format"] = shape.response_format
     if isinstance(prompt, str):
         text, messages = prompt, None
     else:

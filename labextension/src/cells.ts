@@ -10,6 +10,7 @@ import { type Finding, isWithheldAtCreation } from './findings';
 import { baseName, fieldNames, IHead, ILine, INamed, isPromptOf, lstrip, newlines, normal, readCell, strip } from './grammar';
 import type { Json } from './json';
 import type { Receipt } from './receipt';
+import { agrees, type IOnLine, onLine } from './shapes';
 
 /**
  * What sets this cell apart from the call that the receipt answers; nothing if it is that call to the letter.
@@ -72,6 +73,7 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   const names = [
     ...('vars' in line.given ? fieldNames(top.body) : []),
     ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : [])),
+    ...[shapeOf(line.given).elsewhere ?? []].flat(),
     ...(typeof line.given.template === 'string' ? [`template ${line.given.template}`] : []),
     ...((line.given.file ?? []) as readonly string[]).map(path => `file ${baseName(path)}`)
   ];
@@ -124,12 +126,21 @@ function notInTheCell({ given }: ILine, found: IAsked): string[] {
   if (JSON.stringify(given.stop ?? []) !== JSON.stringify(typeof stop === 'string' ? [stop] : plainTexts(stop))) {
     more.push('another stop');
   }
-  more.push(...['response_format', 'web_search'].filter(key => found.options.has(key)));
+  const form = found.options.get('response_format') ?? null;
+  if (!agrees(shapeOf(given), form)) {
+    const asks = 'schema' in given || given.format === 'json';
+    more.push(asks ? `${form === null ? 'no' : 'another'} response_format` : 'response_format');
+  }
+  if (found.options.has('web_search')) {
+    more.push('web_search');
+  }
   if (found.notSigned.length) {
     more.push(`what nobody signed (${found.notSigned.join(', ')})`);
   }
   return more;
 }
+
+const shapeOf = ({ schema, format }: ILine['given']): IOnLine => onLine((schema ?? null) as string | null, (format ?? null) as string | null);
 
 /** What the line says of the hosts that were asked, and the receipt does not. */
 function otherHosts({ given }: ILine, receipt: Receipt): Finding | null {

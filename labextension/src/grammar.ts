@@ -193,7 +193,10 @@ export interface ILine {
   readonly given: Readonly<Record<string, Value | readonly string[]>>;
 }
 
-const BY_FLAG = new Map(FLAGS.flatMap(flag => [flag.flag, ...(flag.short === null ? [] : [flag.short])].map(name => [name, flag] as const)));
+/** How a flag may be written. */
+export const namesOf = ({ flag, short }: IFlag): readonly string[] => (short === null ? [flag] : [flag, short]);
+
+const BY_FLAG = new Map(FLAGS.flatMap(flag => namesOf(flag).map(name => [name, flag])));
 const FORMS: Record<IFlag['form'], RegExp> = {
   text: new RegExp(`[^${SPACE}]`),
   number: /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$/,
@@ -207,7 +210,7 @@ const KEYWORDS = new Set(
   )
 );
 
-const isName = (word: string): boolean => IDENTIFIER.test(word) && !KEYWORDS.has(word);
+export const isName = (word: string): boolean => IDENTIFIER.test(word) && !KEYWORDS.has(word);
 
 /** The key of an option: `max_tokens` of `--max-tokens`. */
 export const keyOf = (flag: string): string => flag.slice(2).replace(/-/g, '_');

@@ -1,6 +1,6 @@
 /** What a cell's text says about the magics, and what could stand under the cursor; no JupyterLab here. */
 
-import { head, IWords, words } from './grammar';
+import { head, IWords, namesOf, words } from './grammar';
 import { COMMANDS, FLAGS, IFlag, MODELS, NETWORKS, SETTINGS } from './vocabulary';
 
 /** Whether a cell is a `%%opg` cell, and that from its first line on: under `%%time` it is edited as Python. */
@@ -81,7 +81,7 @@ function inWords(line: string): IPlace | null {
   };
 }
 
-const BY_FLAG = new Map(FLAGS.map(flag => [flag.flag, flag]));
+const BY_FLAG = new Map(FLAGS.flatMap(flag => namesOf(flag).map(name => [name, flag])));
 
 function ofCell(word: string, before: readonly string[], hosts: readonly IKnownHost[]): ICandidate[] {
   const last = BY_FLAG.get(before[before.length - 1] ?? '');
@@ -94,7 +94,7 @@ function ofCell(word: string, before: readonly string[], hosts: readonly IKnownH
     return flag ? values(flag, hosts).map(one => ({ ...one, text: `${name}=${one.text}` })) : [];
   }
   const given = new Set(before.map(one => one.split('=', 1)[0]));
-  return FLAGS.filter(flag => flag.repeat || !given.has(flag.flag)).map(flag => ({
+  return FLAGS.filter(flag => flag.repeat || !namesOf(flag).some(name => given.has(name))).map(flag => ({
     text: flag.flag,
     kind: 'flag',
     help: flag.help

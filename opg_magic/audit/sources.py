@@ -14,6 +14,7 @@ from opg_magic.cells.magic_line import Line, LineError, Named
 from opg_magic.receipt.build import source_sha256
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import Asked, asked
+from opg_magic.shapes.reader import OnLine, agrees, on_line
 
 #: ``call``: a ``%%opg`` call to the letter, which is paid; ``free``: one that pays nothing (a dry
 #: run, its help, no prompt); ``unclear``: a ``%%opg`` cell whose line no kernel would take;
@@ -177,6 +178,8 @@ def _faults_of_call(
         )
     names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
     names += [value.variable for value in line.given.values() if isinstance(value, Named)]
+    if (elsewhere := _shape(line).elsewhere) is not None:
+        names.append(elsewhere)
     if isinstance(line.get("template"), str):
         names.append(f"template {line.get('template')}")
     names += [f"file {context.base_name(path)}" for path in line.get("file", ())]
@@ -184,6 +187,10 @@ def _faults_of_call(
         listed = ", ".join(dict.fromkeys(names))
         message = f"Not in the cell; from variables, files or settings: {listed}."
         yield "note", "from-variables", message
+
+
+def _shape(line: Line) -> OnLine:
+    return on_line(line.get("schema"), line.get("format"))
 
 
 def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
@@ -218,9 +225,16 @@ def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
     stop = found.options.get("stop", [])
     if list(line.get("stop", ())) != ([stop] if isinstance(stop, str) else stop):
         yield "another stop"
-    for key in ("response_format", "web_search"):
-        if key in found.options:
-            yield key
+    form = found.options.get("response_format")
+    if not agrees(_shape(line), form):
+        asks = line.get("schema") is not None or line.get("format") == "json"
+        yield (
+            "response_format"
+            if not asks
+            else ("no response_format" if form is None else "another response_format")
+        )
+    if "web_search" in found.options:
+        yield "web_search"
     if found.not_signed:
         yield f"what nobody signed ({', '.join(found.not_signed)})"
 

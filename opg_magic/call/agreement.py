@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.hosts import note_unattested
@@ -61,6 +61,11 @@ class Agreement:
     def text(self) -> str:
         """The text that the quorum agrees on, as the chosen host gave it."""
         return self.answer.text
+
+    @property
+    def data(self) -> Any:
+        """What that text holds, where a schema or a format was asked for."""
+        return self.answer.data
 
     @property
     def verdict(self) -> Verdict:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from opg_magic.cells import grammar
 from opg_magic.errors import ConfigError, PromptError
+from opg_magic.shapes import FORMATS
 
 
 class LineError(ValueError):
@@ -27,8 +28,9 @@ Form = Literal["text", "number", "count", "amount"]
 
 #: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of
 #: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``around``: what is
-#: sent with the prompt's text (:mod:`opg_magic.cells.context`); ``cell``: only the cell knows it.
-Part = Literal["prompt", "call", "agreement", "around", "cell"]
+#: sent with the prompt's text (:mod:`opg_magic.cells.context`); ``shape``: what makes data of the
+#: answer (:mod:`opg_magic.shapes`); ``cell``: only the cell knows it.
+Part = Literal["prompt", "call", "agreement", "around", "shape", "cell"]
 
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
@@ -118,6 +120,10 @@ OPTIONS: tuple[Option, ...] = (
            short="-t", part="around"),
     Option("--file", "send this text file after the prompt; its size is said first", "PATH",
            repeat=True, free=True, part="around"),
+    Option("--schema", "ask for data: \"name, year int\", a type, a JSON Schema or its file; it is "
+                       "answer.data", "S", free=True, part="shape"),
+    Option("--format", "show and read the answer as this; df: a table of --schema (-f)", "F",
+           choices=FORMATS, free=True, short="-f", part="shape"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--bg", "free the kernel at once; name.wait() gives the answer"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),

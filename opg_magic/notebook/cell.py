@@ -15,9 +15,11 @@ from opg_magic.errors import (
     HostReportsFailure,
     HostsDisagree,
     OpgError,
+    ShapeMismatch,
 )
 from opg_magic.notebook import raw_cell
 from opg_magic.notebook.commands.command import Kernel
+from opg_magic.shapes import fitted
 
 if TYPE_CHECKING:
     from opg_magic.call.agreement import Agreement
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from opg_magic.display.card import Card
     from opg_magic.models import Answer, Progress, Prompt, Quote
     from opg_magic.notebook.live import LiveDisplay
+    from opg_magic.shapes import Shape
 
 
 def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
@@ -37,7 +40,8 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     body, source = raw_cell.body_and_source(kernel.shell, text, cell)
     template = magic_line.prompt_text(body)
     session = kernel.session()
-    prompt, announcement = _prompt(kernel, session, line, template, source)
+    shape = _shape(kernel, line)
+    prompt, announcement = _prompt(kernel, session, line, template, source, shape)
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
         raise LineError("--quorum needs --hosts")
@@ -46,7 +50,7 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     if line.get("dry_run"):
         _show_quote(kernel, session, line, prompt, announcement)
         return
-    call = _CellCall(kernel, session, line, prompt, announcement)
+    call = _CellCall(kernel, session, line, prompt, announcement, shape)
     whole = call.whole(hosts)
     answer = session.beside(whole) if line.get("bg") else whole()
     if line.name is not None:
@@ -54,8 +58,24 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     kernel.result(answer)
 
 
+def _shape(kernel: Kernel, line: Line) -> Shape | None:
+    """What the answer shall be.  Raises ArgumentError; nothing was sent."""
+    from opg_magic import shapes
+
+    words, format = line.get("schema"), line.get("format")
+    if words is None:
+        return shapes.wanted(None, format)
+    named = shapes.resolve_words(words, format=format, namespace=kernel.shell.user_ns)
+    return shapes.wanted(named, format)
+
+
 def _prompt(
-    kernel: Kernel, session: Session, line: Line, template: str, source: str
+    kernel: Kernel,
+    session: Session,
+    line: Line,
+    template: str,
+    source: str,
+    shape: Shape | None,
 ) -> tuple[Prompt, str | None]:
     """The prompt, and what is to be said of it before it goes out."""
     from opg_magic.call.composing import composed
@@ -80,6 +100,7 @@ def _prompt(
         template=made.prompt.template,
         variables=(*used, *made.prompt.names),
         source=source,
+        extra=shape.asked() if shape is not None else {},
         **{**magic_line.of_part(line, "prompt"), "model": made.model},
     )
     return prompt, made.announcement
@@ -110,6 +131,7 @@ class _CellCall:
     line: Line
     prompt: Prompt
     announcement: str | None = None
+    shape: Shape | None = None
 
     def whole(self, hosts: int | None) -> Callable[[], Any]:
         """The call, once its first display stands: what it does blocks, and returns the answer."""
@@ -121,7 +143,7 @@ class _CellCall:
     def ask(self, live: LiveDisplay | None) -> Answer:
         watch = live.update if live is not None else _nobody_watches
         try:
-            answer = self.session.ask(self.prompt, _options(self.line), watch)
+            answer = fitted(self.session.ask(self.prompt, _options(self.line), watch), self.shape)
         except BaseException as problem:
             self._show_end(problem, live)
             raise
@@ -147,9 +169,16 @@ class _CellCall:
         except BaseException as problem:
             self._show_end(problem, live)
             raise
+        misfit: ShapeMismatch | None = None
+        try:
+            agreed = replace(agreed, answer=fitted(agreed.answer, self.shape))
+        except ShapeMismatch as problem:
+            misfit = problem
         self._show_answer(agreed.answer, live, show_text=shown)
         others = tuple(a for a in agreed.answers if a.receipt.id != agreed.receipt.id)
         self._show_others(others, agreed.failures, beside=agreed.text if shown else None)
+        if misfit is not None:
+            raise misfit
         return agreed
 
     def _started(self) -> LiveDisplay | None:
@@ -177,17 +206,32 @@ class _CellCall:
         from opg_magic.display import bundle
 
         try:
-            settled = bundle.answer_bundle(answer, show_text=show_text)
+            formatted = self._formatted(answer) if show_text else None
+            settled = bundle.answer_bundle(answer, show_text=show_text and formatted is None)
+            first = settled if formatted is None else formatted
             if live is None:
-                self.kernel.display(settled)
+                self.kernel.display(first)
             else:
-                live.settle(settled)
+                live.settle(first)
+            if formatted is not None:
+                self.kernel.display(settled)
         except Exception as problem:
             # It is paid for: a display that fails must not keep it from its variable.
             print(
                 f"The answer cannot be displayed ({type(problem).__name__}). It is kept: %opg show "
                 f"{answer.receipt.id}"
             )
+
+    def _formatted(self, answer: Answer) -> dict[str, Any] | None:
+        """What stands in place of the signed text, if the cell asks for that.  Beside the work
+        there is one display for all: the card's."""
+        from opg_magic.display import data
+
+        if self.shape is None or self.line.get("bg"):
+            return None
+        if self.shape.format == "df" and answer.data is not None:
+            return data.table_bundle(answer.data)
+        return data.text_bundle(answer) if self.shape.format == "text" else None
 
     def _show_others(
         self, answers: tuple[Answer, ...], failures: tuple[OpgError, ...], *, beside: str | None
@@ -211,6 +255,10 @@ class _CellCall:
         """How a call ended that gave no answer."""
         from opg_magic.display import bundle
 
+        if isinstance(problem, ShapeMismatch) and problem.answer is not None:
+            # A good answer, and paid for: only its shape is not the one that was asked for.
+            self._show_answer(problem.answer, live, show_text=not self.line.get("quiet"))
+            return
         receipt = getattr(problem, "receipt", None)
         # The card is the receipt's own where there is one, and says why; else the error below does.
         streamed = live is not None and live.text_was_shown

@@ -15,7 +15,7 @@ from opg_magic.cells.magic_line import OPTIONS
 IDENTIFIER = "opg_magic"
 
 _LINE = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?%opg(?P<rest>[ \t].*)$")
-_FLAGS = {option.flag: option for option in OPTIONS}
+_FLAGS = {name: option for option in OPTIONS for name in (option.flag, option.short) if name}
 
 
 def candidates(text: str, offset: int, commands: Iterable[str]) -> tuple[str, list[str]] | None:
@@ -62,7 +62,7 @@ def _of_cell(word: str, before: list[str]) -> list[str]:
         known = _FLAGS.get(flag)
         return [f"{flag}={v}" for v in ((known.choices or _values(flag)) if known else ())]
     given = {word.partition("=")[0] for word in before}
-    return [o.flag for o in OPTIONS if o.repeat or o.flag not in given]
+    return [o.flag for o in OPTIONS if o.repeat or not {o.flag, o.short} & given]
 
 
 def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
@@ -78,6 +78,8 @@ def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
         return list(_FLAGS["--policy"].choices)
     if before == ["use"]:
         return _values("--network")
+    if before == ["code"]:
+        return ["last"]
     if before[0] == "show":
         return ["--unverified"] if len(before) > 1 else ["last", "--unverified"]
     if before == ["simnet"]:
@@ -92,8 +94,25 @@ def _values(flag: str) -> list[str]:
         "--model": _models,
         "--host": _hosts,
         "--network": networks,
+        "--schema": _types,
     }.get(flag)
     return source() if source is not None else []
+
+
+def _types() -> list[str]:
+    """The names of this kernel's own types that data can have."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return [
+        name
+        for name, value in (shell.user_ns if shell is not None else {}).items()
+        if isinstance(value, type)
+        and not name.startswith("_")
+        and any(
+            hasattr(value, mark)
+            for mark in ("model_fields", "__dataclass_fields__", "__required_keys__", "__members__")
+        )
+    ]
 
 
 def _models() -> list[str]:

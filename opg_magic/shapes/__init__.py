@@ -5,7 +5,18 @@ the answer.
 goes into the request, its ``parse`` makes data of an answer's text.  A bad schema raises
 :class:`opg_magic.errors.ArgumentError` there, before anything is signed."""
 
+from opg_magic.shapes.reading import code_blocks
 from opg_magic.shapes.resolving import resolve, resolve_words, variable, wanted
-from opg_magic.shapes.shape import FORMATS, Format, Shape
+from opg_magic.shapes.shape import FORMATS, Format, Shape, fitted
 
-__all__ = ["FORMATS", "Format", "Shape", "resolve", "resolve_words", "variable", "wanted"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Shape",
+    "code_blocks",
+    "fitted",
+    "resolve",
+    "resolve_words",
+    "variable",
+    "wanted",
+]

@@ -36,20 +36,13 @@ def of_json_schema(schema: Mapping[str, Any], format: Format | None) -> Shape:
         refs = list(_checked(bare))
     except RecursionError:
         _refuse("it is nested too deeply")
-    rows = bare.get("type") == "array"
-    if format == "df" and not rows:
-        bare, rows = _lifted({"type": "array", "items": bare}, bare, refs), True
-    key, whole = None, bare
-    if not sent.is_object(bare):
-        key = sent.ITEMS if rows else sent.VALUE
-        whole = _lifted(sent.around(key, bare), bare, refs)
-    name = schema.get("title")
+    one = sent.of_json_schema(bare, as_rows=format == "df")
     return Shape(
-        response_format=sent.response_format(name if isinstance(name, str) else "answer", whole),
-        read=_reader(_validator(bare, refs), _validator(whole, refs), key),
+        response_format=one.response_format,
+        read=_reader(_validator(one.bare, refs), _validator(one.whole, refs), one.key),
         format=format,
-        rows=rows,
-        columns=_columns(bare),
+        rows=one.rows,
+        columns=_columns(one.bare),
     )
 
 
@@ -64,7 +57,7 @@ def _checked(schema: dict[str, Any]) -> Iterator[str]:
     except SchemaError as problem:
         where = "/".join(map(str, problem.absolute_path))
         _refuse(f"{where + ': ' if where else ''}{problem.message}")
-    for word, value in _words(schema):
+    for word, value in sent.words(schema):
         if word in ("$ref", "$dynamicRef"):
             if not isinstance(value, str) or not value.startswith("#"):
                 _refuse(f"{word} {value!r} stands outside it, and nothing is fetched")
@@ -77,45 +70,6 @@ def _checked(schema: dict[str, Any]) -> Iterator[str]:
                     re.compile(pattern)
                 except re.error as problem:
                     _refuse(f"the pattern {pattern!r} cannot be read ({problem})")
-
-
-def _words(schema: Any) -> Iterator[tuple[str, Any]]:
-    """Each keyword with its value; what is data (``enum``, ``const``, …) is left out."""
-    if isinstance(schema, list):
-        for one in schema:
-            yield from _words(one)
-    if not isinstance(schema, Mapping):
-        return
-    for word, value in schema.items():
-        if word in ("enum", "const", "default", "examples"):
-            continue
-        yield word, value
-        if word in ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"):
-            for one in value.values():
-                yield from _words(one)
-        else:
-            yield from _words(value)
-
-
-def _lifted(outer: dict[str, Any], inner: dict[str, Any], refs: list[str]) -> dict[str, Any]:
-    """``outer``, which holds ``inner``, with the definitions of that at its own top, where its
-    references look for them."""
-    outside = [ref for ref in refs if not ref.startswith(("#/$defs/", "#/definitions/"))]
-    if outside:
-        _refuse(
-            f"$ref {outside[0]!r} points to its top, where an object has to be put around it",
-            hint="Put what it points to into $defs.",
-        )
-    lifted = {name: inner[name] for name in ("$defs", "definitions") if name in inner}
-
-    def without(value: Any) -> Any:
-        if value is inner:
-            return {name: one for name, one in inner.items() if name not in lifted}
-        if isinstance(value, dict):
-            return {name: without(one) for name, one in value.items()}
-        return value
-
-    return {**without(outer), **lifted}
 
 
 def _validator(schema: dict[str, Any], refs: list[str]) -> Validator:

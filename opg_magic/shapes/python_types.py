@@ -47,7 +47,7 @@ def of_type(schema: Any, format: Format | None) -> Shape:
         format=format,
         rows=made.get("type") == "array",
         columns=_columns(made),
-        plain=lambda data: bare.dump_python(data, mode="python"),
+        plain=lambda data, mode: bare.dump_python(data, mode=mode),
     )
 
 
@@ -56,17 +56,14 @@ def of_short(short: Short, format: Format | None) -> Shape:
     # Strictly, for what was asked of the host is what is accepted: "1999" is no int.
     row = _object("answer", {field.name: _hint(field) for field in short.fields}, strict=True)
     rows = short.rows or format == "df"
-    schema = short.schema()
     bare = _adapter(list[row] if rows else row)  # type: ignore[valid-type]
     wrapped = _adapter(_object("answer", {sent.ITEMS: list[row]})) if rows else bare  # type: ignore[valid-type]
     return Shape(
-        response_format=sent.response_format(
-            "answer",
-            sent.around(sent.ITEMS, {"type": "array", "items": schema}) if rows else schema,
-        ),
+        response_format=sent.of_fields(short.schema(), rows=rows),
         read=_reader(bare, wrapped, sent.ITEMS if rows else None),
         format=format,
         rows=rows,
+        plain=lambda data, mode: bare.dump_python(data, mode=mode),
         columns=tuple(field.name for field in short.fields),
     )
 

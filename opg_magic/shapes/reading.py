@@ -91,5 +91,10 @@ def _closes(line: str, fence: str) -> bool:
 def code_in(text: str) -> str:
     """Return the code of an answer: its code blocks one after the other, or all of it if it has
     none."""
-    found = blocks(text)
-    return "\n\n".join(block.code for block in found) if found else text
+    found = code_blocks(text)
+    return "\n\n".join(found) if found else text
+
+
+def code_blocks(text: str) -> list[str]:
+    """Return the code of an answer's fenced blocks, in order."""
+    return [block.code for block in blocks(text)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +15,6 @@ from opg_magic.shapes.shape import FORMATS, Format, Shape
 
 #: A schema is sent with every call, and paid for.
 MOST_BYTES = 200_000
-_ONE_WORD = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
 def resolve(schema: Any, *, format: Format | None = None) -> Shape:
@@ -91,11 +89,12 @@ def variable(words: str) -> str | None:
     That is one word alone, with or without braces: ``Film``, ``shapes.Film``, ``{Film}``."""
     plain = words.strip()
     if plain.startswith("{") and plain.endswith("}"):
-        inner = plain[1:-1].strip()
-        return inner if _ONE_WORD.fullmatch(inner) else None
-    if not _ONE_WORD.fullmatch(plain) or plain.lower().endswith(".json"):
+        plain = plain[1:-1].strip()
+    elif plain.lower().endswith(".json"):
         return None
-    return None if any(map(keyword.iskeyword, plain.split("."))) else plain
+    steps = plain.split(".")
+    named = all(step.isidentifier() and not keyword.iskeyword(step) for step in steps)
+    return plain if named else None
 
 
 def wanted(schema: Any, format: str | None, *, kind: str = "chat") -> Shape | None:

@@ -4,8 +4,10 @@ be."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from opg_magic.errors import ArgumentError
 
 #: The key around a list of rows, and around any other value that is no object: providers take an
 #: object at the top alone.
@@ -39,6 +41,12 @@ def around(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         "required": [key],
         "additionalProperties": False,
     }
+
+
+def of_fields(schema: Mapping[str, Any], *, rows: bool) -> dict[str, Any]:
+    """Return what a request says of a short form's object; with ``rows``, of a list of them."""
+    whole = around(ITEMS, {"type": "array", "items": schema}) if rows else schema
+    return response_format("answer", whole)
 
 
 def is_strict(schema: Any) -> bool:
@@ -120,3 +128,75 @@ def opened(schema: Mapping[str, Any]) -> dict[str, Any]:
 def is_object(schema: Mapping[str, Any]) -> bool:
     """Whether it can stand at the top of a request."""
     return schema.get("type") == "object"
+
+
+# ------------------------------------------------------------------------- a JSON Schema of a user
+
+
+class Sent(NamedTuple):
+    """A user's schema (``bare``), and as it is sent (``whole``): under ``key`` if it is no
+    object."""
+
+    bare: dict[str, Any]
+    whole: dict[str, Any]
+    key: str | None
+    rows: bool
+    response_format: dict[str, Any]
+
+
+def of_json_schema(schema: dict[str, Any], *, as_rows: bool) -> Sent:
+    """Return what is sent for it; ``as_rows``: it is the schema of a row.
+
+    Pure: a reader of a notebook makes the same (labextension/src/shapes.ts).  Raises
+    :class:`ArgumentError` where an object would have to be put around what a ``$ref`` points to."""
+    bare, rows, key = schema, schema.get("type") == "array", None
+    if as_rows and not rows:
+        bare, rows = _lifted({"type": "array", "items": bare}, bare), True
+    whole = bare
+    if not is_object(bare):
+        key = ITEMS if rows else VALUE
+        whole = _lifted(around(key, bare), bare)
+    title = schema.get("title")
+    form = response_format(title if isinstance(title, str) else "answer", whole)
+    return Sent(bare, whole, key, rows, form)
+
+
+def words(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Each keyword with its value; what is data (``enum``, ``const``, …) is left out."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from words(one)
+    if not isinstance(schema, Mapping):
+        return
+    for word, value in schema.items():
+        if word in ("enum", "const", "default", "examples"):
+            continue
+        yield word, value
+        if word in ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"):
+            for one in value.values():
+                yield from words(one)
+        else:
+            yield from words(value)
+
+
+def _lifted(outer: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
+    """``outer``, which holds ``inner``, with the definitions of that at its own top, where its
+    references look for them."""
+    for word, ref in words(inner):
+        inside = not isinstance(ref, str) or ref.startswith(("#/$defs/", "#/definitions/"))
+        if word in ("$ref", "$dynamicRef") and not inside:
+            raise ArgumentError(
+                f"The JSON Schema cannot be used: {word} {ref[:40]!r} points to its top, where an "
+                "object has to be put around it. Nothing was sent.",
+                hint="Put what it points to into $defs.",
+            )
+    lifted = {name: inner[name] for name in ("$defs", "definitions") if name in inner}
+
+    def without(value: Any) -> Any:
+        if value is inner:
+            return {name: one for name, one in inner.items() if name not in lifted}
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items()}
+        return value
+
+    return {**without(outer), **lifted}

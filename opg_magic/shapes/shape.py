@@ -31,8 +31,12 @@ class Shape:
     format: Format | None = None
     rows: bool = False
     columns: tuple[str, ...] = ()
-    #: Plain values of data that are objects of a user's types, for a table.
-    plain: Callable[[Any], Any] = lambda data: data
+    #: Data without objects of a user's types: as Python has it, or JSON (``json``).
+    plain: Callable[[Any, Literal["python", "json"]], Any] = lambda data, _: data
+
+    def asked(self) -> dict[str, Any]:
+        """What a request holds for it, beside the prompt."""
+        return {} if self.response_format is None else {"response_format": self.response_format}
 
     def parse(self, text: str) -> Any:
         """Return the data that ``text`` holds: an object, a list, a table or code.
@@ -67,13 +71,27 @@ class Shape:
                 receipt_id=answer.receipt.id,
             ) from None
 
+    def output(self, answer: Answer) -> Any:
+        """Return the data of an answer that fits as JSON has it: for another program."""
+        if answer.data is None or self.read is None:
+            return answer.data
+        try:
+            return self.plain(self.read(json_in(answer.text)), "json")
+        except Exception:  # a user's types may not go back
+            return json_in(answer.text).value
+
     def _table(self, data: Any) -> Any:
         from opg_magic.shapes.table import frame
 
         try:
-            return frame(self.plain(data), self.columns)
+            return frame(self.plain(data, "python"), self.columns)
         except Exception as problem:  # a user's types may raise whatever they like
             raise ShapeMismatch(
                 f"The answer fits its schema, but no table can be made of it "
                 f"({type(problem).__name__})."
             ) from None
+
+
+def fitted(answer: Answer, shape: Shape | None) -> Answer:
+    """Return the answer with its data, if a shape was asked for.  Raises :class:`ShapeMismatch`."""
+    return answer if shape is None else shape.fit(answer)

@@ -30,7 +30,7 @@ MOST_FIELDS = 100
 #: The same white space in every language.
 _SPACE = " \t\r\n"
 _NAME = re.compile(r"[^\x00-\x20\x7f,:|?\[\]{}()\"'`\\]{1,64}")
-_LIST = re.compile(r"list[ \t]*(?:\[(.*)\])?")
+_LIST = re.compile(r"list[ \t]*(?:\[([^\n]*)\])?")
 
 
 @dataclass(frozen=True, slots=True)

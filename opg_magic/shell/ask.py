@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,15 @@ from opg_magic.errors import (
     HostsDisagree,
     OpgError,
     PromptError,
+    ShapeMismatch,
 )
+from opg_magic.models.plain_text import inert
+from opg_magic.shapes import fitted
 from opg_magic.shell.common import print_answer
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer
+    from opg_magic.shapes import Shape
     from opg_magic.shell.streaming import Stream
 
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
@@ -56,19 +61,47 @@ def _ask(options: argparse.Namespace) -> int:
     from opg_magic.shell import results
 
     try:
-        answer, shown = _answered(options)
+        shape = _shape(options)
+        answer, shown = _answered(options, shape)
     except (OpgError, CallInterrupted) as problem:
         if not options.json:
+            if isinstance(problem, ShapeMismatch) and problem.answer is not None:
+                # It passed its checks, and is paid for.
+                print(inert(problem.answer.text) + "\n", file=sys.stderr)
             raise
         results.print_problem(problem)
         return 130 if isinstance(problem, CallInterrupted) else _code(problem)
     if options.json:
-        results.print_result(answer)
+        results.print_result(answer, shape)
         return 0
-    code = print_answer(answer, shown=shown)
+    code = print_answer(answer, shown=shown, text=_formatted(answer, shape))
     if options.cost:
         print("\n" + results.cost_in_words(answer.cost), file=sys.stderr)
     return code
+
+
+def _shape(options: argparse.Namespace) -> Shape | None:
+    """What the answer shall be.  Raises ArgumentError; nothing was sent."""
+    from opg_magic import shapes
+
+    words, format = getattr(options, "schema", None), getattr(options, "format", None)
+    named = None if words is None else shapes.resolve_words(words, format=format)
+    return shapes.wanted(named, format)
+
+
+def _formatted(answer: Answer, shape: Shape | None) -> str | None:
+    """The answer as ``--format`` has it; None: as its text is."""
+    if shape is None or answer.data is None:
+        return None
+    if shape.format == "df":
+        from opg_magic.display.data import table_text
+
+        return table_text(answer.data)
+    if shape.format == "code":
+        return str(answer.data)
+    if shape.format == "json":
+        return json.dumps(shape.output(answer), ensure_ascii=False, indent=2)
+    return None
 
 
 def _code(problem: OpgError) -> int:
@@ -89,7 +122,7 @@ def _agreed(agree: Any, prompt: str, given: dict[str, Any]) -> Answer:
     return answer
 
 
-def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
+def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer, bool]:
     """The answer, and whether it stands on the terminal already."""
     from opg_magic import api
     from opg_magic.call.composing import composed
@@ -108,6 +141,7 @@ def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
     if made.announcement is not None:
         print(made.announcement[0].upper() + made.announcement[1:] + ".", file=sys.stderr)
     given["model"] = made.model
+    given.update(schema=shape if "schema" in given else None)
     if "hosts" in given:
         return _agreed(api.agree, made.prompt.text, given), False
     if "quorum" in given:
@@ -115,13 +149,14 @@ def _answered(options: argparse.Namespace) -> tuple[Answer, bool]:
     session, prompt, call = api.prepare(made.prompt.text, **given)
     stream = _stream(options, session.settings.get("policy"), given.get("policy"))
     if stream is None:
-        return session.ask(prompt, call), False
+        return fitted(session.ask(prompt, call), shape), False
     try:
         answer = session.ask(prompt, call, stream)
     except BaseException:
         stream.failed()
         raise
-    return answer, stream.ended(answer.text)
+    shown = stream.ended(answer.text)
+    return fitted(answer, shape), shown
 
 
 def _stream(options: argparse.Namespace, *policies: str | None) -> Stream | None:
@@ -130,7 +165,8 @@ def _stream(options: argparse.Namespace, *policies: str | None) -> Stream | None
     from opg_magic.verify import combine, policy
 
     strictest = combine(*(policy(name) for name in policies if name is not None))
-    quiet = options.no_stream or options.json or strictest.withhold_missing
+    formatted = getattr(options, "format", None) in ("json", "code", "df")
+    quiet = options.no_stream or options.json or formatted or strictest.withhold_missing
     return None if quiet or not sys.stdout.isatty() else Stream()
 
 

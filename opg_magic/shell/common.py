@@ -79,13 +79,13 @@ def print_card(shown: Card, file: TextIO | None = None) -> None:
     print(in_a_shell(plain.card(shown, all_rows=True)), file=file)
 
 
-def print_answer(answer: Answer, *, shown: bool = False) -> int:
+def print_answer(answer: Answer, *, shown: bool = False, text: str | None = None) -> int:
     """The answer on stdout, its card on stderr; returns the exit code.  ``shown``: the answer
-    stands there already."""
+    stands there already.  ``text``: another form of it."""
     from opg_magic.display import card
     from opg_magic.models.plain_text import inert
 
-    text = inert(answer.text)
+    text = inert(answer.text if text is None else text)
     if not shown:
         print(text)
     if not output.holds(text):

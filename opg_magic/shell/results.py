@@ -13,15 +13,17 @@ from opg_magic.display import output
 if TYPE_CHECKING:
     from opg_magic.errors import CallInterrupted, OpgError
     from opg_magic.models import Answer, Cost, Money
+    from opg_magic.shapes import Shape
 
 
-def print_result(answer: Answer) -> None:
+def print_result(answer: Answer, shape: Shape | None = None) -> None:
     """Print an answer with its checks, its cost and its receipt's digest."""
     verdict, document = answer.verdict, answer.receipt.document
     _print(
         {
             "id": answer.receipt.id,
             "text": answer.text,
+            "data": None if shape is None else shape.output(answer),
             "tool_calls": [dict(call) for call in answer.tool_calls],
             "model": document["request"]["model_requested"],
             "verdict": str(verdict.status),
@@ -47,8 +49,8 @@ def print_result(answer: Answer) -> None:
 
 def print_problem(problem: OpgError | CallInterrupted) -> None:
     """Print why there is no answer: the error's name, its message, whether money was taken, and
-    the receipt's ID if there is one."""
-    charge = problem.charge
+    the receipt's ID if there is one; of an answer that only has another shape, its text too."""
+    charge, answer = problem.charge, getattr(problem, "answer", None)
     _print(
         {
             "error": type(problem).__name__,
@@ -57,6 +59,7 @@ def print_problem(problem: OpgError | CallInterrupted) -> None:
             "charge": charge and str(charge),
             "id": problem.receipt_id,
         }
+        | ({} if answer is None else {"text": answer.text})
     )
 
 

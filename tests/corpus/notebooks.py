@@ -545,6 +545,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         of_several,
         without_receipt,
     )
+    from corpus.notebooks_schemas import schemas
     from corpus.notebooks_shapes import of_every_shape
 
     shown_in_it = (shown, former, in_words, other_verdicts, agreements, of_every_shape)
@@ -553,6 +554,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         no_calls,
         without_receipt,
         asked_otherwise,
+        schemas,
         of_several,
         of_a_route,
         of_hosts_that_differ,

@@ -6,7 +6,16 @@ the guide read that table."""
 from __future__ import annotations
 
 from opg_magic.cells import magic_line
-from opg_magic.notebook.commands import auditing, doctor, fixing, ledger, login, network, settings
+from opg_magic.notebook.commands import (
+    auditing,
+    coding,
+    doctor,
+    fixing,
+    ledger,
+    login,
+    network,
+    settings,
+)
 from opg_magic.notebook.commands.command import Command, Kernel
 
 __all__ = ["COMMANDS", "Command", "Kernel", "help_text"]
@@ -47,6 +56,9 @@ COMMANDS: dict[str, Command] = {
         "verify [ID|last] [--weights]",
         "check a saved answer again; run the open weights that you trust over it",
         ledger.verify,
+    ),
+    "code": Command(
+        "code [ID|last]", "make a cell of a saved answer's code; it is not run", coding.code
     ),
     "fix": Command("fix", "make a cell that asks a model to explain the last error", fixing.fix),
     "audit-model": Command(

@@ -108,6 +108,7 @@ class Application:
             return response
         except Refusal as refusal:
             self._tell(asked, f"{refusal.status} {refusal.code}", refusal.opg.get("receipt"))
+            self._repeats.failed(name)
             raise
         finally:
             if not call.done():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 #: How often OpenAI's clients have sent a request before this time.
 _RETRIES = "x-stainless-retry-count"
 _MOST_REMEMBERED = 10_000
+#: Seconds after a failure in which the same request is taken for a repetition by the client.
+QUIET_SECONDS = 10.0
 
 
 class Calls:
@@ -86,20 +89,25 @@ class Repeats:
     it got no answer.
 
     OpenAI's clients repeat a request after a timeout or a broken connection, and say so in a
-    header."""
+    header.  Others repeat it a few seconds after an error, and say nothing."""
 
-    def __init__(self) -> None:
-        self._open: OrderedDict[bytes, None] = OrderedDict()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: By name, when the client was told of the failure; None if it was not told.
+        self._open: OrderedDict[bytes, float | None] = OrderedDict()
 
     def begin(self, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """Note a request; returns its name for :meth:`over`.  Raises Refusal for a repetition of
-        one that is not over."""
+        """Note a request; returns its name for the other methods.  Raises Refusal for a repetition
+        of one that is not over."""
         name = hashlib.sha256(body).digest()
-        if headers.get(_RETRIES, "0") != "0" and name in self._open:
+        failed = self._open.get(name)
+        lately = failed is not None and self._clock() - failed < QUIET_SECONDS
+        if lately or (name in self._open and headers.get(_RETRIES, "0") != "0"):
             raise Refusal(
                 409,
-                "This is an automatic repetition of a request that may have been paid for. It was "
-                "not sent again. Look it up: opg receipts list",
+                "The same request was made just now, got no answer and may have been paid for. It "
+                "was not sent again: a client may have repeated it by itself. Look it up: opg "
+                f"receipts list. To repeat it, wait {QUIET_SECONDS:g} s.",
                 "api_error",
                 "repeated",
             )
@@ -108,6 +116,10 @@ class Repeats:
         if len(self._open) > _MOST_REMEMBERED:
             self._open.popitem(last=False)
         return name
+
+    def failed(self, name: bytes) -> None:
+        """The client is told of a failure by a status, after which many ask again."""
+        self._open[name] = self._clock()
 
     def over(self, name: bytes) -> None:
         """The client has its answer, or nothing was paid."""

@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import html
-from opg_magic.display.style import MONO, PLAIN_TONES, TONES
+from opg_magic.display.style import FAINT, MONO, PLAIN_TONES, TONES
 from opg_magic.models.diagnosis import State
 from opg_magic.models.plain_text import inert
 
@@ -25,6 +25,8 @@ _MARKS: dict[State, tuple[str, Tone]] = {
 #: Commands of ``opg`` that a notebook has too.
 _IN_A_NOTEBOOK = re.compile(r"opg (login|hosts|reconcile|simnet)\b")
 _WIDTH = 100
+_FLAG = "--network opengradient"
+_REAL = "%opg use opengradient, then %opg doctor"
 
 
 def headline(it: Diagnosis) -> str:
@@ -59,6 +61,8 @@ def text(it: Diagnosis, *, in_notebook: bool = False) -> str:
         if finding.mend:
             # Never wrapped: it is to be copied.
             lines.append(" " * len(first) + "→ " + inert(_command(finding.mend, in_notebook)))
+    if it.simulated:
+        lines += ["", f"The real network: {_REAL if in_notebook else 'opg doctor ' + _FLAG}"]
     return "\n".join(lines)
 
 
@@ -101,8 +105,9 @@ def _html(it: Diagnosis) -> str:
             f'<td style="{cell};white-space:normal">{html.text(_said(finding))}{mend}</td></tr>'
         )
     tag = html.tag() if it.simulated else ""
+    more = f'<div style="{FAINT}">The real network: {_REAL}</div>' if it.simulated else ""
     style = html.box("quiet" if it.ready else "bad")
     return (
         f'<div style="{style}"><b>{html.text(headline(it))}</b>{tag}'
-        f'<table style="border:0;margin:4px 0 0;font-size:13px">{"".join(rows)}</table></div>'
+        f'<table style="border:0;margin:4px 0 0;font-size:13px">{"".join(rows)}</table>{more}</div>'
     )

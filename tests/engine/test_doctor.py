@@ -53,6 +53,16 @@ def nothing_is_signed_or_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostClient, "send", refuse)
 
 
+@pytest.fixture(autouse=True)
+def relays_of_examples_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = connection.connects
+
+    async def connects(host: str, port: int) -> str | None:
+        return None if host.endswith(".example") else await honest(host, port)
+
+    monkeypatch.setattr(connection, "connects", connects)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
@@ -191,6 +201,12 @@ def test_a_sign_in_is_looked_at_before_a_call_is(
     assert (found.mend is None) == (state is State.GOOD)
 
 
+def test_a_relay_that_takes_no_connection_is_said(real: Examine, signed_in: Any) -> None:
+    signed_in(valid(relay="http://127.0.0.1:9"))
+    found = of(real(), "sign-in")
+    assert found.state is State.BLOCKS and "127.0.0.1:9: refused" in found.says
+
+
 def test_a_sign_in_that_cannot_be_opened_is_said_so(real: Examine, signed_in: Any) -> None:
     def locked(_network: Any) -> SignIn:
         raise WalletError(
@@ -262,7 +278,32 @@ def test_a_malformed_key_is_said_without_the_key(
     monkeypatch.setenv("OPG_PRIVATE_KEY", "0xabcdef")
     found = real()
     assert of(found, "wallet").state is State.BLOCKS
+    assert of(found, "wallet").mend == "unset OPG_PRIVATE_KEY"
     assert "abcdef" not in diagnosis.text(found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mend"),
+    [
+        ({}, "read -rs OPG_KEYSTORE_PASSWORD; export OPG_KEYSTORE_PASSWORD"),
+        ({"wallet": "keyring"}, "opg wallet new --keyring"),
+    ],
+)
+def test_a_wallet_that_does_not_open_is_mended_where_it_is(
+    real: Examine, home: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, mend: str
+) -> None:
+    create_keystore(paths.keystore_file(), password=Secret("long enough"), iterations=2)
+    monkeypatch.setenv("OPG_KEYSTORE_PASSWORD", "another password")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    found = of(real(**settings), "wallet")
+    assert (found.state, found.mend) == (State.BLOCKS, mend)
+    assert "another password" not in found.says
+
+
+def test_a_keystore_that_others_can_read_is_mended_by_its_mode(real: Examine, home: Path) -> None:
+    create_keystore(paths.keystore_file(), password=Secret("long enough"), iterations=2)
+    paths.keystore_file().chmod(0o644)
+    assert of(real(), "wallet").mend == f"chmod 600 {paths.keystore_file()}"
 
 
 @pytest.mark.parametrize("in_notebook", [False, True])

@@ -21,19 +21,17 @@ _SET_CLOCK = {"linux": "sudo timedatectl set-ntp true", "darwin": "sudo sntp -sS
 
 
 async def network(patient: Patient) -> Finding:
-    """Whether RPCs and relay, or the proxy in front of them, take a connection."""
+    """Whether the RPCs, or the proxy in front of them, take a connection."""
     if patient.simulated:
         return _simulated(patient)
     found = patient.network
     assert found is not None
     urls = [*found.registry_rpcs]
     urls += found.payment_rpcs if patient.route == "direct" else ()
-    if patient.route == "private" and found.private_relay is not None:
-        urls.append(found.private_relay)
     places = {
-        _place(url if (way := proxy_for(url, found.proxy)) is None else way.url) for url in urls
+        place_of(url if (way := proxy_for(url, found.proxy)) is None else way.url) for url in urls
     }
-    reached = await asyncio.gather(*(_connects(*place) for place in places))
+    reached = await asyncio.gather(*(connects(*place) for place in places))
     through = "" if found.proxy is None else f" Your proxy is {found.proxy.label}."
     failed = [why for why in reached if why is not None]
     count = f"{len(places) - len(failed)} of {len(places)}"
@@ -44,7 +42,8 @@ async def network(patient: Patient) -> Finding:
         "network",
         State.BLOCKS if len(failed) == len(places) else State.MEND,
         f"{found.title}: {count} places reached. {'; '.join(failed)}.{through}"
-        + (" HTTPS_PROXY is set and not used." if ignored else ""),
+        + (" HTTPS_PROXY is set and not used." if ignored else "")
+        + (" If you are behind a proxy, name it." if found.proxy is None else ""),
         # Which RPC does not answer stands in the lines of the RPCs.
         mend="opg config proxy http://NAME:PORT" if ignored or found.proxy is None else None,
     )
@@ -68,12 +67,13 @@ def _simulated(patient: Patient) -> Finding:
     )
 
 
-def _place(url: str) -> tuple[str, int]:
+def place_of(url: str) -> tuple[str, int]:
+    """Name and port of a URL."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-async def _connects(host: str, port: int) -> str | None:
+async def connects(host: str, port: int) -> str | None:
     """None if a connection is taken there, else why not."""
     try:
         async with asyncio.timeout(patients.RPC_SECONDS):

@@ -187,7 +187,7 @@ async def local_model(patient: Patient) -> Finding:
     return Finding(
         "local model",
         needed,
-        "A script answers." + offered,
+        f"None here: on the simulated network a script answers.{offered}",
         simnet_model.INSTALL if runtime is None else f"opg models get {fetch.SMOLLM2.name}",
     )
 

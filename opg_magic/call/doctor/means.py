@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opg_magic import errors
+from opg_magic.call.doctor import connection
 from opg_magic.call.doctor.patient import Patient
 from opg_magic.models import Money
 from opg_magic.models.diagnosis import Finding, State
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: A sign-in that ends within this many seconds is worth renewing before work begins.
 _SOON = 1800
+#: Sets a password without a trace in the shell's history; what is started from there has it.
+_PASSWORD = "read -rs OPG_KEYSTORE_PASSWORD; export OPG_KEYSTORE_PASSWORD"  # noqa: S105
 
 
 async def sign_in(patient: Patient) -> Finding:
@@ -41,6 +44,8 @@ async def sign_in(patient: Patient) -> Finding:
         )
     if (wrong := _other_relay(patient, found)) is not None:
         return Finding("sign-in", State.BLOCKS if needed else State.MEND, f"{who}. {wrong}", mend)
+    if (why := await _unreached(patient, found)) is not None:
+        return Finding("sign-in", State.BLOCKS if needed else State.MEND, f"{who}; {why}.")
     if found.expires_at is None:
         return Finding("sign-in", State.GOOD, f"{who}; its expiry is not known.")
     left = (found.expires_at - datetime.now(UTC)).total_seconds()
@@ -70,6 +75,16 @@ def _other_relay(patient: Patient, found: SignIn) -> str | None:
     return "Your settings name another relay (private_relay)."
 
 
+async def _unreached(patient: Patient, found: SignIn) -> str | None:
+    """Why the relay takes no connection; None if it does, or a proxy stands before it."""
+    from opg_magic.models.proxy import proxy_for
+
+    assert patient.network is not None
+    if proxy_for(found.relay, patient.network.proxy) is not None:
+        return None
+    return await connection.connects(*connection.place_of(found.relay))
+
+
 async def wallet(patient: Patient) -> Finding:
     """Whether there is a wallet, whether it opens, and what it holds."""
     if patient.simulated:
@@ -86,12 +101,11 @@ async def wallet(patient: Patient) -> Finding:
     try:
         address, locked = await _address(patient)
     except errors.WalletError as problem:
-        chmod = problem.hint if problem.hint and problem.hint.startswith("chmod") else None
         return Finding(
             "wallet",
             State.BLOCKS if needed else State.MEND,
             f"{problem.message[0].upper()}{problem.message[1:]}.",
-            chmod or "opg wallet new",
+            _mend_of(patient, problem),
         )
     funds, held = await patient.funds(address)
     gas = await patient.chain().gas_balance(address)
@@ -102,7 +116,7 @@ async def wallet(patient: Patient) -> Finding:
             "wallet",
             State.BLOCKS if needed else State.MEND,
             f"{has}{more}. It is locked, and a notebook never asks for its password.",
-            "read -rs OPG_KEYSTORE_PASSWORD; export OPG_KEYSTORE_PASSWORD; jupyter lab",
+            _PASSWORD,
         )
     asks = " It is locked: your terminal is asked for its password." if locked else ""
     cap = patient.usual_cap()
@@ -118,6 +132,21 @@ async def wallet(patient: Patient) -> Finding:
             "wallet", State.GOOD, f"{has}{more}. Calls need no ETH; an approval does.{asks}"
         )
     return Finding("wallet", State.GOOD, f"{has}{more}.{asks}")
+
+
+def _mend_of(patient: Patient, problem: errors.WalletError) -> str:
+    """What makes a wallet that cannot be opened usable."""
+    from opg_magic.settings import environment, paths
+    from opg_magic.wallet.keys import KEY_VARIABLE
+
+    source = patient.settings.get("wallet")
+    if problem.hint and problem.hint.startswith("chmod "):
+        return problem.hint
+    if source == "keyring":
+        return "opg wallet new --keyring"
+    if source in ("auto", "environment") and environment.secret(KEY_VARIABLE):
+        return f"unset {KEY_VARIABLE}"
+    return "opg wallet new" if paths.existing("keystore.json") is None else _PASSWORD
 
 
 async def _address(patient: Patient) -> tuple[str, bool]:

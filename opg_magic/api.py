@@ -176,9 +176,7 @@ def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Pr
     if isinstance(prompt, str):
         text, messages = prompt, None
     else:
-        messages = checked.objects(
-            "prompt", prompt, meant="a text or a list of chat messages (dicts)"
-        )
+        messages = _messages(prompt)
         text = _last_user_text(messages)
     if messages is not None and given["system"] is not None:
         raise PromptError("give the system message either in the messages or as system=, not both")
@@ -192,6 +190,21 @@ def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Pr
         **{name: given[name] for name in _OF_PROMPT if name in given},
     )
     return session, made, options
+
+
+def _messages(prompt: Any) -> tuple[Mapping[str, Any], ...]:
+    """A list of chat messages.  Raises ArgumentError, in one line, for what a loop over a table
+    may bring: a missing value, or the whole column."""
+    from opg_magic.cells.values import is_column, is_missing
+
+    meant, hint = "a text or a list of chat messages (dicts)", None
+    if is_missing(prompt):
+        hint = "A value is missing there: leave such rows out."
+    elif is_column(prompt):
+        hint = "One call takes one text: ask for each of its values."
+    if hint is not None:
+        checked.refuse("prompt", meant, prompt, hint=hint)
+    return checked.objects("prompt", prompt, meant=meant)
 
 
 def _last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import builtins
 import keyword
 import math
-import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from opg_magic.cells import grammar
+from opg_magic.cells.values import as_text
 from opg_magic.errors import ConfigError, PromptError
 from opg_magic.shapes import FORMATS
 
@@ -352,34 +352,7 @@ def _value(name: str, namespace: Mapping[str, Any]) -> str:
             f"{name} is not defined. Nothing was sent.",
             hint=f"Did you mean {near[0]}?" if near else None,
         )
-    return _as_text(name, namespace[name])
-
-
-def _as_text(name: str, value: Any) -> str:
-    # The base type's own text: a subclass must not decide what is sent.
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value)
-    # NumPy's numbers come out of every table; its spans of time are none, though it counts them
-    # among the integers.
-    if isinstance(value, numbers.Real) and getattr(getattr(value, "dtype", None), "kind", "") in (
-        "i",
-        "u",
-        "f",
-    ):
-        return str(value)
-    kind = type(value).__name__
-    hint = (
-        f"Take its text first: text = {name}.text"
-        if kind == "Answer"
-        else f"Make it a text first: str({name})"
-    )
-    raise PromptError(
-        f"{name} is a {kind}; a str, int or float is needed. Nothing was sent.", hint=hint
-    )
+    return as_text(name, namespace[name], over="--over" in _BY_FLAG)
 
 
 def _short(text: str) -> str:

@@ -136,9 +136,11 @@ def _bounded(amount: Decimal) -> Decimal:
     return amount
 
 
-def refuse(name: str, meant: str, value: Any) -> NoReturn:
+def refuse(name: str, meant: str, value: Any, *, hint: str | None = None) -> NoReturn:
     """One line: the argument, what it may be, and what it was."""
-    raise ArgumentError(f"{name} must be {meant}, not {shown(value)}. Nothing was sent.") from None
+    raise ArgumentError(
+        f"{name} must be {meant}, not {shown(value)}. Nothing was sent.", hint=hint
+    ) from None
 
 
 def shown(value: Any) -> str:

@@ -266,3 +266,30 @@ def test_the_shell_refuses_what_cannot_be_meant_too(
         assert main.main(["ask", "hi", *flags]) == 2
         assert capsys.readouterr().err.startswith(f"ArgumentError: {name} must be ")
     assert session._engines == {}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        (float("nan"), "not nan.*\n.*missing"),
+        (np.float64("nan"), "not nan.*\n.*missing"),
+        (None, "not None.*\n.*missing"),
+        (pd.NA, "missing"),
+        (pd.Series(["a"]), "not a Series.*\nOne call takes one text"),
+        (pd.DataFrame({"a": ["a"]}), "not a DataFrame.*\nOne call takes one text"),
+        (["a", "b"], "a text or a list of chat messages"),
+    ],
+    ids=["nan", "NumPy's nan", "None", "NA", "Series", "DataFrame", "texts"],
+)
+def test_a_loop_over_a_table_gets_one_line_for_a_missing_value(
+    session: Session, prompt: Any, told: str
+):
+    with pytest.raises(errors.ArgumentError) as caught:
+        opg_magic.ask(prompt)
+    assert re.search(told, str(caught.value))
+    assert "\n" not in caught.value.message
+    rendered = caught.value._render_traceback_()
+    assert len(rendered) == 1
+    assert rendered[0].startswith("ArgumentError: ")
+    assert len(rendered[0].splitlines()) <= 2
+    assert session.ledger.count() == 0

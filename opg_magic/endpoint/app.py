@@ -33,6 +33,9 @@ MAX_REQUEST = 8 * 1024 * 1024
 #: Seconds in which a request's body must have come.
 _BODY_SECONDS = 30.0
 
+#: What is refused before it is read.
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -84,7 +87,8 @@ class Application:
             return web.Response(status=499)
         except web.HTTPException as problem:
             said = f"{request.method} {request.path[:80]}: {problem.reason}."
-            return _refused(Refusal(problem.status, said, code="not_found"))
+            code = _CODES.get(problem.status)
+            return _refused(Refusal(problem.status, said, code=code))
         except Exception as problem:
             _log.warning("a request could not be answered", exc_info=True)
             return _refused(broken(problem))

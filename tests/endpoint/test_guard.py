@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from support.serving import TOKEN, Served
 
+from opg_magic.endpoint.app import MAX_REQUEST
 from opg_magic.endpoint.guard import loopback_address
 from opg_magic.endpoint.token import VARIABLE, token_of
 from opg_magic.errors import ConfigError
@@ -66,6 +67,19 @@ def test_a_page_cannot_ask_even_with_the_token(served: Served) -> None:
         assert sent.status_code == 415
         assert sent.json()["error"]["type"] == "invalid_request_error"
     assert served.receipts() == []
+
+
+def test_what_is_too_large_or_nowhere_is_said_in_the_clients_form(served: Served) -> None:
+    headers = {"Content-Type": "application/json"}
+    with served.raw() as client:
+        for method, path, size, status, code in (
+            ("POST", "/chat/completions", MAX_REQUEST + 1, 413, "too_large"),
+            ("POST", "/responses", 2, 404, "not_found"),
+            ("DELETE", "/models", 0, 405, "method_not_allowed"),
+        ):
+            sent = client.request(method, path, content=b" " * size, headers=headers)
+            assert sent.status_code == status
+            assert sent.json()["error"]["code"] == code
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.5", "example.com", "", "127.1"])

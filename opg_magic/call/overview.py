@@ -55,6 +55,22 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayedUse:
+    """Calls through a relay in this UTC day, over all kernels: used, and at most."""
+
+    calls: int
+    calls_limit: int
+    tokens: int
+    tokens_limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls:,} of {self.calls_limit:,} calls, {self.tokens:,} of "
+            f"{self.tokens_limit:,} tokens"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Limits, what is reserved against them, and what calls cost by the hosts' figures."""
 
@@ -68,6 +84,8 @@ class Budget:
     running: int
     #: The network whose limits these are.
     network: str
+    #: Of the private route; None if no call took it today.
+    relayed: RelayedUse | None = None
 
 
 class Overview:
@@ -114,6 +132,9 @@ class Overview:
         network = self._kernel.network
         used = self._kernel.ledger.spending(network, self._kernel.kernel_id)
 
+        calls, tokens = self._kernel.ledger.relayed_today(network)
+        get = self._kernel.settings.get
+
         def money(amount: int) -> Money:
             return Money(amount, network.token)
 
@@ -127,6 +148,9 @@ class Overview:
             day_cost=money(used.day_cost),
             running=self._kernel.running,
             network=network.name,
+            relayed=RelayedUse(calls, get("max_calls_per_day"), tokens, get("max_tokens_per_day"))
+            if calls
+            else None,
         )
 
     def ledger_calls(self) -> list[dict[str, Any]]:
@@ -157,12 +181,24 @@ class Overview:
             "simulated network": "in use" if running else "not started by this kernel",
             "model": default_model(self._kernel.settings),
             "policy": self._kernel.settings.get("policy"),
+            "route": self._kernel.settings.get("route"),
+            "sign-in": self._sign_in(name),
             "wallet": wallet,
             "receipts": self._kernel.ledger.count(),
             "calls that never ended": len(self._kernel.ledger.unfinished()),
             "ledger": "kept for all kernels of this user",
             "running calls": self._kernel.running,
         }
+
+    def _sign_in(self, name: str) -> str:
+        """Whether there is a sign-in, and where it is kept; it is not opened for that."""
+        from opg_magic.wallet.login import KEPT
+        from opg_magic.wallet.sign_in_store import kept_in
+
+        if name == profiles.SIM:
+            return "not needed here"
+        where = kept_in(profiles.resolve(name, self._kernel.settings))
+        return "none: %opg login" if where is None else f"kept {KEPT[where]}"
 
     def builds(self) -> list[Build]:
         """The host builds that are listed now, by PCR hash, with the registry's version and whether

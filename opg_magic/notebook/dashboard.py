@@ -221,6 +221,8 @@ class _Dashboard:
         )
         self._running.value = f'<div style="font-size:12px;{FAINT}">{running}</div>'
         said = f"The cap of one call may be up to {spent.call_limit}."
+        if spent.relayed is not None:
+            said += f" Through a relay today: {spent.relayed}."
         self._call.value = f'<div style="font-size:13px;color:{TEXT}">{said}</div>'
         for over, label, used, cost, limit in (
             ("kernel", "this kernel", spent.kernel_reserved, spent.kernel_cost, spent.kernel_limit),

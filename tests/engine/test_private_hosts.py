@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Phase, Prompt, VerdictStatus
 from opg_magic.network.registry import RegistryReader, RegistrySnapshot
+from opg_magic.notebook.commands.ledger import cost
+from opg_magic.settings import paths
 from opg_magic.simnet.host.conduct import Honest
 from opg_magic.simnet.oblivious.relay import Relay
+from opg_magic.wallet import os_keyring
 
 PRIVATE = CallOptions(route="private")
 PROMPT = Prompt(text="Is 97 prime?", model="openai/gpt-5")
@@ -112,3 +116,29 @@ def test_a_limit_of_0_allows_nothing(session: Session, relay: Relay, key: str) -
     with pytest.raises(errors.LimitExceeded, match=r"limit per UTC day is 0 "):
         session.ask(PROMPT, PRIVATE)
     assert len(relay.own.made) == made
+
+
+def test_what_is_used_of_the_days_calls_and_tokens_is_told(session: Session) -> None:
+    assert session.overview.spending().relayed is None
+    usage = session.ask(PROMPT, PRIVATE).receipt.document["response"]["usage"]
+    tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+    used = session.overview.spending().relayed
+    assert used is not None
+    assert (used.calls, used.tokens) == (1, tokens)
+    assert str(used) == f"1 of 500 calls, {tokens} of 2,000,000 tokens"
+    kernel: Any = SimpleNamespace(session=lambda: session)
+    shown = cost(kernel, [])
+    assert shown.loc["calls through a relay, today", "limit"] == "500"
+    assert shown.loc["their tokens", "settled, or claimed by hosts"] == str(tokens)
+
+
+def test_the_status_tells_route_and_sign_in_without_opening_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.overview.status()["sign-in"] == "not needed here"
+    session.settings.set("network", "opengradient")
+    status = session.overview.status()
+    assert (status["route"], status["sign-in"]) == ("auto", "none: %opg login")
+    paths.sign_in_file("opengradient").write_text(json.dumps({"place": "keyring", "mark": "1"}))
+    monkeypatch.setattr(os_keyring, "read_entry", lambda account: pytest.fail("it was opened"))
+    assert session.overview.status()["sign-in"] == "kept in the OS keyring"

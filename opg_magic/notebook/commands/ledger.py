@@ -72,6 +72,11 @@ def cost(kernel: Kernel, words: list[str]) -> Any:
             str(spent.day_limit),
         ),
     ]
+    if (relayed := spent.relayed) is not None:
+        rows += [
+            ("calls through a relay, today", f"{relayed.calls:,}", "", f"{relayed.calls_limit:,}"),
+            ("their tokens", f"{relayed.tokens:,}", "", f"{relayed.tokens_limit:,}"),
+        ]
     return table(rows, ("over", "settled, or claimed by hosts", "reserved", "limit"))
 
 

@@ -11,6 +11,8 @@ from opg_magic.models import Verdict
 #: Says to OpenAI's clients, which repeat a request by themselves, whether to do so.
 SHOULD_RETRY = "x-should-retry"
 RECEIPT = "x-opg-receipt"
+#: Under this name OpenAI's clients show the receipt beside an answer or an error.
+REQUEST_ID = "x-request-id"
 VERDICT = "x-opg-verdict"
 
 
@@ -42,7 +44,8 @@ class Refusal(Exception):
 
     def all_headers(self) -> dict[str, str]:
         """The headers beside the body.  A client must not repeat what may have been paid for."""
-        return {SHOULD_RETRY: "false", **self.headers}
+        known = {REQUEST_ID: self.headers[RECEIPT]} if RECEIPT in self.headers else {}
+        return {SHOULD_RETRY: "false", **known, **self.headers}
 
 
 def bad_value(param: str, meant: str) -> Refusal:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opg_magic.endpoint.chat_request import ChatRequest
-from opg_magic.endpoint.refusal import RECEIPT, VERDICT, in_a_header
+from opg_magic.endpoint.refusal import RECEIPT, REQUEST_ID, VERDICT, in_a_header
 from opg_magic.models import Answer
 
 CHARGE = "x-opg-charge"
@@ -82,6 +82,7 @@ class Reply:
         about = {
             VERDICT: in_a_header(answer.verdict),
             RECEIPT: answer.receipt.id,
+            REQUEST_ID: answer.receipt.id,
             CHARGE: str(answer.cost.charge),
         }
         if self._asked.unsigned:

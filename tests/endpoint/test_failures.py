@@ -83,6 +83,7 @@ def test_a_withheld_answer_names_its_receipt_and_is_not_asked_for_again(
     assert (
         withheld.response.headers["x-opg-receipt"] == receipt.id == withheld.body["opg"]["receipt"]
     )
+    assert withheld.request_id == receipt.id
     assert withheld.response.headers["x-opg-verdict"] == "SIMULATED FAILED"
     assert receipt.text not in withheld.response.text
     assert withheld.body["opg"]["charge"] == "claimed"

@@ -22,6 +22,7 @@ def test_an_answer_has_its_verdict_and_its_receipt(serve, route: str) -> None:
     assert answer.model == MODEL
     assert raw.headers["x-opg-verdict"] == "SIMULATED" == answer.opg["verdict"]
     assert raw.headers["x-opg-receipt"] == receipt.id == answer.opg["receipt"]
+    assert answer._request_id == receipt.id
     assert answer.opg["digest"] == receipt.digest
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens

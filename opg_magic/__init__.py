@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.settings import environment as _environment  # noqa: F401 - read at first import
+from opg_magic.table import accessor as _accessor
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from opg_magic import verify
-    from opg_magic.api import aask, agree, ask, receipts
+    from opg_magic.api import aask, agree, amap, ask, map, receipts
     from opg_magic.models import Answer, Claim, Verdict
     from opg_magic.notebook.dashboard import dashboard
 
@@ -24,8 +25,10 @@ __all__ = [
     "__version__",
     "aask",
     "agree",
+    "amap",
     "ask",
     "dashboard",
+    "map",
     "receipts",
     "verify",
 ]
@@ -34,6 +37,8 @@ _HOMES = {
     "ask": "opg_magic.api",
     "aask": "opg_magic.api",
     "agree": "opg_magic.api",
+    "map": "opg_magic.api",
+    "amap": "opg_magic.api",
     "receipts": "opg_magic.api",
     "dashboard": "opg_magic.notebook.dashboard",
     "Answer": "opg_magic.models",
@@ -55,6 +60,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _map(*arguments: Any, **named: Any) -> Any:
+    from opg_magic.api import map
+
+    return map(*arguments, **named)
+
+
+_accessor.register(_map)
 
 
 def load_ipython_extension(ipython: Any) -> None:

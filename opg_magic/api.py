@@ -1,4 +1,4 @@
-"""The engine from Python: ``ask``, ``aask``, ``agree``, ``receipts``."""
+"""The engine from Python: ``ask``, ``aask``, ``map``, ``amap``, ``agree``, ``receipts``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 from inspect import signature
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from opg_magic.errors import ArgumentError, PromptError
 from opg_magic.models import Answer, Kind, Prompt, SettleChoice
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opg_magic.call.session import Session
     from opg_magic.call.state import CallOptions
     from opg_magic.shapes import Shape
+    from opg_magic.table.mapping import Job
 
 
 P = ParamSpec("P")
@@ -113,6 +114,93 @@ def agree(
     session, made, options = _prepare(given, shape)
     agreed = session.agree(made, options, hosts=hosts, quorum=quorum)
     return replace(agreed, answer=fitted(agreed.answer, shape))
+
+
+def map(
+    data: Any,
+    prompt: str,
+    *,
+    output: str = "answer",
+    max_cost: str | Decimal | float | None = None,
+    concurrency: int = 16,
+    hosts: int = 1,
+    errors: Literal["column", "raise"] = "column",
+    dedupe: bool = True,
+    fresh: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: bool = True,
+    **arguments: Any,
+) -> Any:
+    """Ask ``prompt`` for each row of a table and return the table with the answers as columns.
+
+    ``data``: a list, Series, DataFrame or Polars frame.  ``prompt`` names its columns in double
+    braces, as in ``"Classify: {{review}}"``; the column of a list is ``value``.  The new columns
+    are ``output``, and ``_error``, ``_verdict`` and ``_receipt`` after its name.  A row whose cell
+    is missing, or whose answer may not be used, has the reason instead of an answer.
+
+    Each different prompt is asked once (``dedupe``), in a request with a receipt of its own.  What
+    the ledger answers already costs nothing, unless ``fresh``: run it again after a stop, and the
+    rest alone is paid for.  Equal rows share such an answer.
+
+    ``max_cost`` (OPG) is for the whole table.  ``hosts`` share the rows, each under its own
+    authorisation; ``concurrency`` calls run at once.  ``errors="raise"`` ends at the first row that
+    fails.  ``dry_run`` returns the plan instead.  The other arguments are those of :func:`ask`;
+    with ``schema`` the column holds each answer's data, and a row whose answer does not fit the
+    reason.
+
+    Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError``, which
+    names row and column, and ``LimitExceeded``.  A stop keeps what came and returns it."""
+    from opg_magic.table.mapping import Table, ask_made, plan_table
+    from opg_magic.table.shown import Shown
+
+    session, job = _job({**locals()})
+    if dry_run:
+        return plan_table(job, session)
+    table = Table(job, session)
+    shown = Shown() if progress else None
+    try:
+        return ask_made(table, job, session, shown)
+    finally:
+        if shown is not None:
+            shown.end(table.tally)
+
+
+async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
+    """Do what :func:`map` does, awaited and without a display.  Cancelling it stops its calls; what
+    came is in the ledger."""
+    from opg_magic.table.mapping import aask_table
+
+    bound = signature(map).bind(data, prompt, **arguments)
+    bound.apply_defaults()
+    session, job = _job(dict(bound.arguments))
+    return await aask_table(job, session)
+
+
+def _job(given: dict[str, Any]) -> tuple[Session, Job]:
+    """The arguments of :func:`map`, each checked."""
+    from opg_magic.table.mapping import Job
+
+    if "max_cost" in given["arguments"] or "stream" in given["arguments"]:
+        raise TypeError("map() takes no stream=, and max_cost= once")
+    text = checked.text("prompt", given["prompt"])
+    asked = _bound(text, **given["arguments"])
+    shape = _shape(asked)
+    session, made, options = _prepare(asked, shape)
+    max_cost = given["max_cost"]
+    return session, Job(
+        given["data"],
+        text,
+        made,
+        options,
+        shape=shape,
+        output=checked.text("output", given["output"]),
+        max_cost=None if max_cost is None else checked.opg("max_cost", max_cost),
+        concurrency=checked.whole("concurrency", given["concurrency"], 1, 256),
+        hosts=checked.whole("hosts", given["hosts"], 1, 16),
+        errors=checked.choice("errors", given["errors"], ("column", "raise")),
+        **{name: checked.flag(name, given[name]) for name in ("dedupe", "fresh", "overwrite")},
+    )
 
 
 def receipts(**filters: Any) -> pd.DataFrame:

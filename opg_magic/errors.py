@@ -206,7 +206,22 @@ class CallFailed(OpgError):
 
 
 class HostReportsFailure(CallFailed):
-    """The host said that it could not answer: an HTTP error, or an error within its stream."""
+    """The host said that it could not answer: an HTTP error, or an error within its stream.
+
+    ``status`` is the HTTP status, ``retry_after`` the seconds for which the host asks to be left
+    alone; None where it said nothing."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class AnswerWithheld(CallFailed):

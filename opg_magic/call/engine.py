@@ -45,7 +45,7 @@ from opg_magic.call.state import (
     RunningCall,
     SessionGone,
 )
-from opg_magic.models import Answer, Charge, Phase, Progress, Prompt, Quote
+from opg_magic.models import Answer, Charge, ModelPrice, Phase, Progress, Prompt, Quote
 from opg_magic.models.networks import Network
 from opg_magic.network.exchange import SETTLEMENT_TYPE
 from opg_magic.settings import prices
@@ -227,6 +227,10 @@ class Engine:
             reuses_session=joins,
             notes=tuple(call.notes),
         )
+
+    def price(self, model: str) -> ModelPrice | None:
+        """The list's price of a model, None if it is not known."""
+        return self._prices.price(model)
 
     async def aclose(self) -> None:
         """Stop looking for settlements, and close the route."""

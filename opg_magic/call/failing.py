@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic import errors
 from opg_magic.call.prepared import PreparedCall
 from opg_magic.models import Charge, Cost, Problem, Verdict
+from opg_magic.network.exchange import retry_after
 
 if TYPE_CHECKING:
     from opg_magic.network.exchange import RawExchange
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 def _is_refusal(problem: Problem) -> bool:
     return problem.code in ("host-failure", "http-status")
+
+
+def _refusal(exchange: RawExchange) -> dict[str, Any]:
+    return {"status": exchange.status, "retry_after": retry_after(exchange.headers)}
 
 
 def _at_the_relay(status: int | None) -> str | None:
@@ -44,6 +49,7 @@ def failure_of(
         "receipt": receipt,
         "cost": cost,
     }
+    refused = known | _refusal(exchange)
     cap, host = cost.cap, prepared.ready.host.short_id
     if (
         cost.charge is Charge.UNKNOWN
@@ -61,7 +67,7 @@ def failure_of(
             f"no answer from host {host} through the relay {prepared.ready.sealed.relay}: "
             f"{problem.message}. Nothing was charged to you.",
             hint=_at_the_relay(exchange.status),
-            **known,
+            **refused,
         )
     if problem is not None and _is_refusal(problem):
         paid = prepared.payment.evidence(cost)
@@ -71,7 +77,7 @@ def failure_of(
         return errors.HostReportsFailure(
             f"host {host} reports a failure: {_bare(problem.message)}. By its word nothing was "
             f"charged.{kept}",
-            **known,
+            **refused,
         )
     failed = verdict.failed_claims
     if failed:

@@ -79,6 +79,8 @@ class UptoPayments:
         self._timing = Timing(network.session_idle)
         self.sessions = UptoSessions()
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
+        #: Set, and made anew, when a call that joined a session has ended.
+        self._ended = asyncio.Event()
         self.reconciler = PaymentReconciler(
             network,
             chain,
@@ -157,26 +159,45 @@ class UptoPayments:
         self, call: RunningCall, host: Host, ready: ReadyHost | None
     ) -> UptoSession | None:
         session = self.sessions.get(host.tee_id, call.path)
-        worst = None if ready is None else worst_cost(call, ready, self._network.token)
         if session is None or not session.carries(
             utc_now(),
             timeout=call.timeout,
             timeout_is_users=call.timeout_is_users,
-            worst_cost=None if worst is None else worst.amount,
+            worst_cost=self._worst(call, ready),
         ):
             return None
         return session
 
+    def _worst(self, call: RunningCall, ready: ReadyHost | None) -> int | None:
+        worst = None if ready is None else worst_cost(call, ready, self._network.token)
+        return None if worst is None else worst.amount
+
     @contextlib.asynccontextmanager
     async def turn(self, call: RunningCall, ready: ReadyHost) -> AsyncIterator[None]:
         """Calls that run at once open one session, not one each: the first opens it, and the others
-        wait here and join."""
-        if self._joinable(call, ready.host, ready) is None:
-            async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
-                if self._joinable(call, ready.host, ready) is None:
+        wait here and join.
+
+        Each is counted with its worst cost until it ends.  Where only calls under way leave no room
+        in the cap, this one waits for them rather than sign another authorisation."""
+        worst = self._worst(call, ready)
+        while True:
+            session = self._joinable(call, ready.host, ready)
+            if session is None:
+                async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
+                    if self._joinable(call, ready.host, ready) is None:
+                        yield
+                        return
+            elif session.has_room(worst, call=id(call)):
+                session.held[id(call)] = session.needs(worst)
+                try:
                     yield
-                    return
-        yield
+                finally:
+                    del session.held[id(call)]
+                    self._ended.set()
+                    self._ended = asyncio.Event()
+                return
+            else:
+                await self._ended.wait()
 
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
@@ -206,6 +227,8 @@ class UptoPayments:
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
         if session is None:
             return await self._authorise(call, ready, settings)
+        joined = session.authorisation
+        call.caps.take(joined.nonce, joined.cap - session.spent, self._network.token)
         self._begin(call, ready, session.authorisation)
         session.last_used = utc_now()
         return self._payment(call, ready, session.authorisation, session, session.session_id)
@@ -270,7 +293,8 @@ class UptoPayments:
         )
         cap = Money(authorisation.cap, self._network.token)
         held = self._ledger.held(self._network, wallet.address, has.at)
-        self._begin(call, ready, authorisation, funds=has)
+        with call.caps.taking(authorisation, self._network.token):
+            self._begin(call, ready, authorisation, funds=has)
         if warning := has.warning(cap, held + cap.amount, self._network):
             call.notes.append(warning)
         payment = self._payment(call, ready, authorisation, None, Secret(""))

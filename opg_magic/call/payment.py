@@ -62,6 +62,7 @@ class UptoPayment:
 
         Raises LedgerError."""
         if self.session is None:
+            call.caps.give_back(self.authorisation.nonce)
             self.ledger.release(
                 self.authorisation.nonce, 0, {"how": "the signature never left this machine"}
             )
@@ -174,9 +175,7 @@ class UptoPayment:
             # How much of it is spent is no longer known, nor whether another call fits.
             self.sessions.drop(session)
             return
-        session.spent += cost.amount.amount
-        session.calls += 1
-        session.last_used = exchange.received_at
+        session.charged(cost.amount.amount, exchange.received_at)
 
     def drop(self) -> None:
         """Forget the session that the call joined, if any."""

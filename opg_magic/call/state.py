@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from opg_magic.call.caps import Caps
 from opg_magic.models import (
     AttestationEvidence,
     ChannelEvidence,
@@ -139,6 +140,8 @@ class RunningCall:
     notes: list[str] = field(default_factory=list)
     #: A payment header or a session id may have left this machine for this call.
     spendable_left: bool = False
+    #: What this call and others have authorised together.
+    caps: Caps = field(default_factory=Caps)
     #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
     rehearsed: bytes = b""
 

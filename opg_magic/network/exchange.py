@@ -34,6 +34,7 @@ _KEPT_HEADERS = frozenset(
         "content-type",
         "payment-required",
         "payment-response",
+        "retry-after",
         "x-settlement-tx-hash",
         "x-settlement-walrus-blob-id",
     }
@@ -190,6 +191,22 @@ def server_date(headers: Mapping[str, str]) -> datetime | None:
     try:
         date = parsedate_to_datetime(headers.get("date", ""))
         return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds for which a host asks to be left alone (``Retry-After``, seconds or a
+    date), None if it says nothing that can be read."""
+    from email.utils import parsedate_to_datetime
+
+    said = headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        date = parsedate_to_datetime(said)
+        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -56,7 +56,7 @@ class HostClient:
     """All that is asked of one host.  Made by :meth:`HostPool.client`."""
 
     def __init__(
-        self, host: Host, *, timeout: float, max_connections: int = 8, proxy: Proxy | None = None
+        self, host: Host, *, timeout: float, max_connections: int = 64, proxy: Proxy | None = None
     ) -> None:
         """``timeout``: seconds for one request that is not a prompt.  Raises
         :class:`ChannelRefused`."""

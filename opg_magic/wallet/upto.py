@@ -6,7 +6,7 @@ in memory."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from opg_magic.models import Authorisation
@@ -61,6 +61,10 @@ class UptoSession:
     timing: Timing = Timing()
     spent: int = 0
     calls: int = 0
+    #: The dearest call so far, in base units: what one of unknown length is counted with, twice.
+    dearest: int = 0
+    #: What calls that are under way may still cost, by call.
+    held: dict[int, int] = field(default_factory=dict)
 
     @property
     def answer_by(self) -> datetime:
@@ -79,13 +83,30 @@ class UptoSession:
     def carries(
         self, now: datetime, *, timeout: float, timeout_is_users: bool, worst_cost: int | None
     ) -> bool:
-        """Return whether a call may start now: it must end in time, and its worst cost (base units)
-        must fit into what is left of the cap."""
+        """Return whether a call may start now, if no other were under way: it must end in time, and
+        its worst cost (base units) must fit into what is left of the cap."""
         left = self.window(now)
         if left < least_window(timeout, timeout_is_users=timeout_is_users):
             return False
-        remaining = self.authorisation.cap - self.spent
-        return remaining > 0 and (worst_cost is None or worst_cost <= remaining)
+        return self.needs(worst_cost) <= self.authorisation.cap - self.spent
+
+    def needs(self, worst_cost: int | None) -> int:
+        """Return what a call is counted with until its cost is known, in base units: its worst
+        cost, or where that is not known twice what the dearest call came to."""
+        return max(1, 2 * self.dearest if worst_cost is None else worst_cost)
+
+    def has_room(self, worst_cost: int | None, *, call: int) -> bool:
+        """Return whether the call fits beside those that are under way (itself not counted): a host
+        does not charge what exceeds the cap."""
+        others = sum(amount for other, amount in self.held.items() if other != call)
+        return self.needs(worst_cost) + others <= self.authorisation.cap - self.spent
+
+    def charged(self, amount: int, at: datetime) -> None:
+        """Count a call that has ended, and what it cost (base units)."""
+        self.spent += amount
+        self.calls += 1
+        self.dearest = max(self.dearest, amount)
+        self.last_used = at
 
 
 def least_window(timeout: float, *, timeout_is_users: bool) -> float:

@@ -1,0 +1,83 @@
+"""What a cell of a table is in a prompt: its text, nothing (missing), or an error that names the
+row and the column."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from opg_magic.errors import ArgumentError
+
+#: Bytes of one cell: more is rarely meant, and no model reads it.
+MOST_BYTES = 1_000_000
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell holds nothing: None, NaN, NaT, ``pandas.NA``."""
+    if value is None:
+        return True
+    if isinstance(value, (str, bytes, bool)):
+        return False
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str | None]:
+    """Return the text of each cell of a column, None where it is missing.
+
+    Raises :class:`ArgumentError`, which names the row and the column, for a cell that is no plain
+    value, is of another kind than those before it, or is longer than :data:`MOST_BYTES`."""
+    made: list[str | None] = []
+    first: tuple[str, Any] | None = None
+    for label, value in zip(labels, values, strict=True):
+        if is_missing(value):
+            made.append(None)
+            continue
+        kind = _kind(value)
+        where = f"Row {_shown(label)}, column {column!r}"
+        if kind is None:
+            raise ArgumentError(
+                f"{where} holds a {type(value).__name__}, which is no plain value. "
+                "Nothing was sent.",
+                hint="Make it a text first.",
+            )
+        if first is None:
+            first = kind, label
+        elif kind != first[0]:
+            raise ArgumentError(
+                f"{where} holds a {kind}, and row {_shown(first[1])} a {first[0]}. "
+                "Nothing was sent.",
+                hint=f"Make the column one kind, as in: df[{column!r}].astype(str)",
+            )
+        text = str(value)
+        if len(text) > MOST_BYTES // 4 and len(text.encode("utf-8", "replace")) > MOST_BYTES:
+            raise ArgumentError(
+                f"{where} holds {len(text):,} characters; a cell may have {MOST_BYTES:,} bytes. "
+                "Nothing was sent.",
+                hint="Send a part of it, or a summary.",
+            )
+        made.append(text)
+    return made
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return "truth value"
+    if isinstance(value, (numbers.Real, Decimal)):
+        return "number" if not isinstance(value, float) or math.isfinite(value) else None
+    if isinstance(value, (datetime, date, time, timedelta)):
+        return "time"
+    return None
+
+
+def _shown(label: Any) -> str:
+    text = repr(label)
+    return text if len(text) <= 60 else text[:57] + "..."

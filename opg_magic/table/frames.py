@@ -1,0 +1,128 @@
+"""Tables as people have them (list, pandas, Polars), read column by column and given back with the
+answers beside their rows: index and order as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from opg_magic.errors import ArgumentError
+
+#: The column of data that has none of its own.
+VALUE = "value"
+
+
+class Frame(Protocol):
+    """A table: the names of its columns, the labels of its rows."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def labels(self) -> Sequence[Any]: ...
+
+    def column(self, name: str) -> Sequence[Any]:
+        """The cells of a column, in the order of the rows."""
+
+    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
+        """A new table of the same kind, with these columns at its end.  The given one stays."""
+
+
+def frame_of(data: Any) -> Frame:
+    """Return a list, Series, DataFrame or Polars frame as a :class:`Frame`.
+
+    Raises :class:`ArgumentError` for anything else, and for one without rows."""
+    home = type(data).__module__.partition(".")[0]
+    name = type(data).__name__
+    made: _Pandas | _Polars
+    if home == "polars" and name == "DataFrame":
+        made = _Polars(data)
+    elif home == "polars" and name == "Series":
+        made = _Polars(data.to_frame(data.name or VALUE))
+    elif hasattr(data, "iloc") and name != "Series" and hasattr(data, "columns"):
+        made = _Pandas(data)
+    elif hasattr(data, "iloc"):
+        made = _Pandas(_named(data))
+    elif isinstance(data, (list, tuple)):
+        made = _Pandas(_listed(data))
+    else:
+        raise ArgumentError(
+            f"data must be a list, a Series, a DataFrame or a Polars frame, not "
+            f"{type(data).__name__}. Nothing was sent."
+        )
+    if not len(made.labels):
+        raise ArgumentError("The table has no rows. Nothing was sent.")
+    return made
+
+
+def _named(series: Any) -> Any:
+    return series.to_frame(VALUE if series.name is None else series.name)
+
+
+def _listed(data: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({VALUE: pd.Series(list(data), dtype=object)})
+
+
+def _refuse_taken(columns: Sequence[str], added: Mapping[str, Any]) -> None:
+    taken = [name for name in added if name in columns]
+    if taken:
+        raise ArgumentError(
+            f"The table already has a column {taken[0]!r}. Nothing was sent.",
+            hint="Give another output, or overwrite=True.",
+        )
+
+
+class _Pandas:
+    def __init__(self, data: Any) -> None:
+        if data.columns.nlevels > 1:
+            raise ArgumentError(
+                "The columns have several levels. Nothing was sent.",
+                hint="Choose one level first, as in: df.columns = df.columns.map('_'.join)",
+            )
+        self._data = data
+        self.columns = tuple(map(str, data.columns))
+        self.labels = data.index
+
+    def column(self, name: str) -> Sequence[Any]:
+        if self.columns.count(name) > 1:
+            raise ArgumentError(f"The table has several columns {name!r}. Nothing was sent.")
+        cells: list[Any] = self._data.iloc[:, self.columns.index(name)].astype(object).tolist()
+        return cells
+
+    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
+        import pandas as pd
+
+        if not overwrite:
+            _refuse_taken(self.columns, added)
+        made = self._data.drop(
+            columns=[one for one in self._data.columns if str(one) in added]
+        ).copy()
+        for name, values in added.items():
+            # As an array: a Series would be aligned by its index, and labels may stand twice.
+            made[name] = pd.array(values, dtype=object)
+        return made
+
+
+class _Polars:
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.columns = tuple(data.columns)
+        self.labels = range(data.height)
+
+    def column(self, name: str) -> Sequence[Any]:
+        cells: list[Any] = self._data[name].to_list()
+        return cells
+
+    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
+        import polars as pl
+
+        if not overwrite:
+            _refuse_taken(self.columns, added)
+        kept = self._data.drop([name for name in self.columns if name in added])
+        return kept.with_columns(
+            pl.Series(name, values, strict=False) for name, values in added.items()
+        )
+
+
+__all__ = ["VALUE", "Frame", "frame_of"]

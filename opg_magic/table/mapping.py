@@ -1,0 +1,246 @@
+"""A table from prompt to columns: checked, planned, asked, put back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from opg_magic import errors
+from opg_magic.models import Prompt
+from opg_magic.table.frames import Frame, frame_of
+from opg_magic.table.plan import Plan, plan
+from opg_magic.table.rows import NOTHING, Outcome, Rows, refuse_unsendable, rows_of
+from opg_magic.table.running import Run, outcome_of
+from opg_magic.table.tally import Tally
+from opg_magic.table.template import template
+
+if TYPE_CHECKING:
+    from opg_magic.call.engine import Engine
+    from opg_magic.call.session import Session
+    from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.shapes import Shape
+
+#: Prompts that are looked up in the ledger at once: their receipts are in memory for that long.
+_AT_ONCE = 250
+#: Seconds between two reports of where the table stands.
+_REPORT = 0.1
+
+Observer = Callable[[Tally], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked of a table.  ``prompt`` is the prompt of every row but for its text.
+
+    ``max_cost`` in base units for the whole; ``hosts`` share the rows, ``concurrency`` calls run at
+    once; ``shape`` reads the answers; ``errors``: "column", or "raise" to end at the first row that
+    failed."""
+
+    data: Any
+    text: str
+    prompt: Prompt
+    options: CallOptions
+    shape: Shape | None = None
+    output: str = "answer"
+    overwrite: bool = False
+    max_cost: int | None = None
+    concurrency: int = 16
+    hosts: int = 1
+    errors: str = "column"
+    dedupe: bool = True
+    fresh: bool = False
+
+    @property
+    def added(self) -> tuple[str, str, str, str]:
+        """The names of the new columns: answer, error, verdict, receipt."""
+        return (
+            self.output,
+            f"{self.output}_error",
+            f"{self.output}_verdict",
+            f"{self.output}_receipt",
+        )
+
+
+class Table:
+    """A :class:`Job` in one session.  Making it checks the whole table: nothing was sent if that
+    raises ArgumentError."""
+
+    def __init__(self, job: Job, session: Session) -> None:
+        from opg_magic.receipt.build import MAX_REQUEST_BYTES
+
+        self._job, self._session = job, session
+        self._frame: Frame = frame_of(job.data)
+        if not job.overwrite:
+            self._frame.extended(
+                {name: [None] * len(self._frame.labels) for name in job.added}, overwrite=False
+            )
+        made = template(job.text, self._frame.columns)
+        self._base = replace(job.prompt, template=made.text, variables=made.columns, stream=False)
+        self._rows: Rows = rows_of(self._frame, made, dedupe=job.dedupe)
+        refuse_unsendable(self._rows, self._frame.labels, self._prompt, MAX_REQUEST_BYTES)
+        self._outcomes: list[Outcome | None] = [None] * len(self._rows.texts)
+        self.planned: Plan | None = None
+        self.tally: Tally | None = None
+
+    def _prompt(self, text: str) -> Prompt:
+        return replace(self._base, text=text)
+
+    def look_up(self) -> int:
+        """Take what the ledger holds already; return how many prompts that answers."""
+        if self._job.fresh:
+            return 0
+        found = 0
+        for start in range(0, len(self._rows.texts), _AT_ONCE):
+            texts = self._rows.texts[start : start + _AT_ONCE]
+            answers = self._session.recorded(
+                [self._prompt(text) for text in texts], self._job.options
+            )
+            for number, answer in enumerate(answers, start):
+                if answer is not None:
+                    self._outcomes[number] = outcome_of(answer, self._job.shape, recorded=True)
+                    found += 1
+        return found
+
+    def _left(self) -> Iterator[tuple[int, str]]:
+        for number, text in enumerate(self._rows.texts):
+            if self._outcomes[number] is None:
+                yield number, text
+
+    async def plan(self, engine: Engine, settings: EngineSettings) -> Plan:
+        """Return what the rest comes to.  Raises LimitExceeded where that may not be."""
+        job = self._job
+        self.planned = await plan(
+            engine,
+            [self._prompt(text) for _, text in self._left()],
+            self._session.by_id(job.options),
+            settings,
+            rows=len(self._rows),
+            missing=len(self._rows.missing),
+            distinct=len(self._rows.texts),
+            hosts=job.hosts,
+            max_cost=job.max_cost,
+            kernel=self._session.kernel_id,
+        )
+        return self.planned
+
+    async def ask(
+        self, engine: Engine, settings: EngineSettings, report: Observer | None = None
+    ) -> None:
+        """Plan, then ask what the ledger does not hold.  A cancel stops it and keeps what came."""
+        planned = await self.plan(engine, settings)
+        tally = self.tally = Tally(planned.distinct, planned.token, recorded=planned.recorded)
+        last = 0.0
+
+        def done(number: int, outcome: Outcome) -> None:
+            nonlocal last
+            self._outcomes[number] = outcome
+            now = time.monotonic()
+            if report is not None and now - last > _REPORT:
+                last = now
+                report(tally)
+
+        if planned.ask:
+            run = Run(
+                engine,
+                self._session.by_id(self._job.options),
+                settings,
+                planned.hosts,
+                concurrency=min(self._job.concurrency, planned.ask),
+                max_cost=self._job.max_cost,
+                tally=tally,
+                make=self._prompt,
+                shape=self._job.shape,
+                done=done,
+                end_at_failure=self._job.errors == "raise",
+            )
+            await run.ask(self._left())
+        if report is not None:
+            report(tally)
+
+    def result(self) -> Any:
+        """Return the table with its new columns.  Raises the first failure under
+        ``errors="raise"``."""
+        values, why, verdicts, receipts = zip(
+            *(self._row(number, at) for number, at in enumerate(self._rows.asks)), strict=True
+        )
+        first = next((one for one in self._outcomes if one is not None and not one.good), None)
+        if self._job.errors == "raise" and first is not None:
+            raise errors.CallFailed(
+                f"A row has no answer: {first.error}",
+                hint='errors="column" keeps the others, with the reason beside this one.',
+                receipt_id=first.receipt,
+            )
+        columns = (list(values), list(why), list(verdicts), list(receipts))
+        added = dict(zip(self._job.added, columns, strict=True))
+        return self._frame.extended(added, overwrite=True)
+
+    def _row(self, number: int, at: int) -> tuple[Any, str | None, str | None, str | None]:
+        if at == NOTHING:
+            return None, self._rows.missing[number], None, None
+        one = self._outcomes[at]
+        if one is None:
+            ended = self.tally.ended if self.tally is not None else None
+            return None, f"not asked: {ended or 'it was not run'}", None, None
+        value = one.text if self._job.shape is None else one.data
+        return (value if one.good else None), one.error, one.verdict, one.receipt
+
+
+def ask_table(job: Job, session: Session, report: Observer | None = None) -> Any:
+    """Ask a table and return it with its new columns.  Blocks; an interrupt keeps what came.
+
+    Raises ArgumentError, LimitExceeded and what :meth:`Engine.quote` raises, before anything is
+    signed."""
+    return ask_made(Table(job, session), job, session, report)
+
+
+def ask_made(table: Table, job: Job, session: Session, report: Observer | None = None) -> Any:
+    """The same for a table that is made already."""
+    from opg_magic.network.background import Stopped
+
+    session.counted(+1)
+    try:
+        engine = session.engine(job.options)
+        table.look_up()
+        loop = session.loop()
+        try:
+            session.within_limits(
+                lambda: loop.run(
+                    lambda emit: table.ask(engine, session.engine_settings(engine.network), emit),
+                    report,
+                )
+            )
+        except Stopped as stopped:
+            if table.tally is None:
+                raise KeyboardInterrupt from None
+            table.tally.ended = table.tally.ended or "stopped"
+            if stopped.outcome is not None and isinstance(stopped.outcome, errors.OpgError):
+                raise stopped.outcome from None
+        return table.result()
+    finally:
+        session.counted(-1)
+
+
+async def aask_table(job: Job, session: Session) -> Any:
+    """The same, awaited.  Cancelling it stops every call; what came is in the ledger."""
+    import asyncio
+
+    table = await asyncio.to_thread(Table, job, session)
+    engine = await asyncio.to_thread(session.engine, job.options)
+    await asyncio.to_thread(table.look_up)
+    loop = await asyncio.to_thread(session.loop)
+    session.counted(+1)
+    try:
+        await loop.submit(table.ask(engine, session.engine_settings(engine.network)))
+    finally:
+        session.counted(-1)
+    return await asyncio.to_thread(table.result)
+
+
+def plan_table(job: Job, session: Session) -> Plan:
+    """Return what asking a table would come to.  Nothing is signed, and no prompt is sent."""
+    table = Table(job, session)
+    engine = session.engine(job.options)
+    table.look_up()
+    return session.run(table.plan(engine, session.engine_settings(engine.network)))

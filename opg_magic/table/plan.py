@@ -1,0 +1,191 @@
+"""What asking a table comes to, before anything is signed; refused where a limit would break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opg_magic import errors
+from opg_magic.models import Host, Money, Prompt
+from opg_magic.models.networks import Token
+from opg_magic.settings import prices
+
+if TYPE_CHECKING:
+    from opg_magic.call.engine import Engine
+    from opg_magic.call.state import CallOptions, EngineSettings
+
+#: Tokens of an answer whose length is not limited, for the estimate.
+USUAL_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``rows`` of the table, of which ``missing`` ask nothing; ``distinct`` prompts, of which
+    ``recorded`` are answered in the ledger, and ``ask`` remain.
+
+    ``estimate`` is what those may cost (None: no price is known), and ``cap`` the most that can be
+    charged for them: ``authorisations`` of the hosts' cap each."""
+
+    rows: int
+    missing: int
+    distinct: int
+    recorded: int
+    ask: int
+    model: str
+    hosts: tuple[Host, ...]
+    token: Token
+    estimate: Money | None
+    authorisations: int
+    cap: Money
+    usual: bool
+
+    def __str__(self) -> str:
+        lines = [f"{self.rows:,} rows, {self.distinct:,} different prompts to {self.model}"]
+        if self.missing:
+            lines.append(f"{self.missing:,} rows ask nothing: a cell is missing")
+        if self.recorded:
+            lines.append(f"{self.recorded:,} answers are in the ledger and cost nothing")
+        if not self.ask:
+            lines.append("nothing to ask or pay")
+            return "\n".join(lines)
+        names = ", ".join(host.short_id for host in self.hosts)
+        guess = f" if an answer has {USUAL_TOKENS} tokens" * self.usual
+        costs = "price unknown" if self.estimate is None else f"about {self.estimate}{guess}"
+        lines.append(f"{self.ask:,} to ask of {len(self.hosts)} host(s) ({names}): {costs}")
+        word = "authorisation" if self.authorisations == 1 else "authorisations"
+        lines.append(f"at most {self.cap}: {self.authorisations} {word}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+async def plan(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    options: CallOptions,
+    settings: EngineSettings,
+    *,
+    rows: int,
+    missing: int,
+    distinct: int,
+    hosts: int,
+    max_cost: int | None,
+    kernel: str,
+) -> Plan:
+    """Return the plan for the ``prompts`` that remain to be asked.  Hosts are asked for their terms
+    with a dummy body; nothing is signed.
+
+    Raises :class:`LimitExceeded` where the limits, or ``max_cost``, would not allow all of it, and
+    what :meth:`Engine.quote` raises."""
+    token = engine.network.token
+    chosen = await _usable(engine, prompts[0], options, settings, hosts) if prompts else []
+    caps = [cap for _, cap, _ in chosen]
+    estimate, usual = _estimate(engine, prompts, chosen[0][2] if chosen else None)
+    each = max(caps, default=0)
+    count = 0
+    if prompts and each:
+        count = len(prompts) if estimate is None else max(len(chosen), -(-estimate // each))
+        count = min(count, len(prompts))
+    made = Plan(
+        rows=rows,
+        missing=missing,
+        distinct=distinct,
+        recorded=distinct - len(prompts),
+        ask=len(prompts),
+        model=prompts[0].model if prompts else "",
+        hosts=tuple(host for host, _, _ in chosen),
+        token=token,
+        estimate=None if estimate is None else Money(estimate, token),
+        authorisations=count,
+        cap=Money(count * each, token),
+        usual=usual,
+    )
+    if count:
+        _check(made, each, engine, settings, max_cost, kernel)
+    return made
+
+
+async def _usable(
+    engine: Engine, prompt: Prompt, options: CallOptions, settings: EngineSettings, wanted: int
+) -> list[tuple[Host, int, object]]:
+    """As many usable hosts as wanted, or as there are: with their cap, and what a token is worth.
+
+    Raises what kept the last one from being used, where there is none."""
+    call = engine.start(prompt, options, settings)
+    snapshot = await engine.hosts.snapshot(settings)
+    engine.hosts.refuse_too_few_rpcs(call, snapshot)
+    found: list[tuple[Host, int, object]] = []
+    problem: errors.OpgError | None = None
+    for host in engine.hosts.in_order(snapshot, options.host):
+        if len(found) == wanted:
+            break
+        try:
+            ready = await engine.hosts.check(host, snapshot, settings, policy=call.policy)
+            cap, _ = await engine.route.payments.quote(call, ready, settings)
+        except (errors.HostUnavailable, errors.PaymentRefused) as refused:
+            problem = refused
+            continue
+        found.append((host, 0 if cap is None else cap.amount, ready.token_usd))
+    if not found:
+        raise problem or errors.HostUnavailable(
+            "No host can be used now. Nothing was sent.", hint="See: %opg hosts"
+        )
+    return found
+
+
+def _estimate(
+    engine: Engine, prompts: Sequence[Prompt], token_usd: object
+) -> tuple[int | None, bool]:
+    """Base units that the prompts may cost, None where no price is known; and whether the length of
+    the answers is a guess."""
+    from decimal import Decimal
+
+    if not prompts:
+        return 0, False
+    first = prompts[0]
+    price = engine.price(first.model)
+    usual = first.max_tokens is None
+    if price is None or not isinstance(token_usd, Decimal) or not token_usd:
+        return None, usual
+    out = USUAL_TOKENS if first.max_tokens is None else first.max_tokens
+    tokens = sum(prices.estimate_tokens(one.text) for one in prompts)
+    tokens += len(prompts) * (20 + prices.estimate_tokens(first.system or ""))
+    usd = prices.usd(price, tokens, out * len(prompts))
+    return prices.in_token(usd, token_usd, engine.network.token).amount, usual
+
+
+def _check(
+    made: Plan,
+    each: int,
+    engine: Engine,
+    settings: EngineSettings,
+    max_cost: int | None,
+    kernel: str,
+) -> None:
+    """Refuse what a limit would stop half-way."""
+    limits, token = settings.limits, engine.network.token
+    limits.check_call(each, token)
+    if max_cost is not None and made.cap.amount > max_cost:
+        raise errors.LimitExceeded(
+            f"This table may cost up to {made.cap} ({made.authorisations} authorisations); "
+            f"max_cost is {Money(max_cost, token)}. Nothing was signed or sent.",
+            hint="Raise max_cost, ask fewer rows or hosts, or set max_tokens.",
+            cap=made.cap.amount,
+            room=max_cost,
+        )
+    spent = engine.ledger.spending(engine.network, kernel)
+    for key, allowed, used in (
+        ("max_cost_per_kernel", limits.per_kernel, spent.kernel_reserved),
+        ("max_cost_per_day", limits.per_day, spent.day_reserved),
+    ):
+        if used + made.cap.amount > allowed:
+            raise errors.LimitExceeded(
+                f"This table may cost up to {made.cap}; of {key} ({Money(allowed, token)}), "
+                f"{Money(used, token)} is used or reserved. Nothing was signed or sent.",
+                hint=f"Raise it, in a shell: opg config {key} "
+                f"{Money(used + made.cap.amount, token).decimal}. Or ask fewer rows.",
+                cap=made.cap.amount,
+                room=max(0, allowed - used),
+            )

@@ -1,0 +1,93 @@
+"""The prompts of a table: each different one once, and which rows ask it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from opg_magic.errors import ArgumentError, PromptError
+from opg_magic.models import Prompt
+from opg_magic.table.cells import texts
+from opg_magic.table.frames import Frame
+from opg_magic.table.template import Template
+
+#: The prompt of a row that asks nothing.
+NOTHING = -1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one prompt: an answer's ``text`` (and ``data`` by a shape), or the ``error``
+    that says why there is none.  The receipt itself stays in the ledger."""
+
+    text: str | None = None
+    error: str | None = None
+    verdict: str | None = None
+    receipt: str | None = None
+    recorded: bool = False
+    data: object = None
+
+    @property
+    def good(self) -> bool:
+        """Whether there is an answer that may be used."""
+        return self.error is None
+
+
+@dataclass(slots=True)
+class Rows:
+    """``texts``: the prompts to ask.  ``asks``: for each row the number of its prompt, or
+    :data:`NOTHING`; then ``missing`` says why, by row."""
+
+    texts: list[str] = field(default_factory=list)
+    asks: array[int] = field(default_factory=lambda: array("q"))
+    missing: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.asks)
+
+
+def rows_of(frame: Frame, template: Template, *, dedupe: bool) -> Rows:
+    """Return the prompts of a table.  A row with a missing cell, or an empty prompt, asks nothing.
+
+    Raises :class:`ArgumentError`, naming row and column, for a cell that cannot be sent."""
+    columns = {name: texts(name, frame.column(name), frame.labels) for name in template.columns}
+    rows, known = Rows(), dict[str, int]()
+    for number in range(len(frame.labels)):
+        cells = {name: cells[number] for name, cells in columns.items()}
+        empty = next((name for name, cell in cells.items() if cell is None), None)
+        prompt = "" if empty is not None else template.render(cells)  # type: ignore[arg-type]
+        if empty is not None or not prompt.strip():
+            rows.missing[number] = (
+                f"{empty} is missing in this row" if empty is not None else "the prompt is empty"
+            )
+            rows.asks.append(NOTHING)
+            continue
+        at = known.setdefault(prompt, len(rows.texts)) if dedupe else len(rows.texts)
+        if at == len(rows.texts):
+            rows.texts.append(prompt)
+        rows.asks.append(at)
+    return rows
+
+
+def refuse_unsendable(
+    rows: Rows, labels: Sequence[object], make: Callable[[str], Prompt], most: int
+) -> None:
+    """Raise :class:`ArgumentError`, naming the row, if a request cannot be sent or kept."""
+    from opg_magic.protocol.request_body import build_body
+
+    first: dict[int, int] = {}
+    for number, at in enumerate(rows.asks):
+        first.setdefault(at, number)
+    for at, text in enumerate(rows.texts):
+        try:
+            size = len(build_body(make(text)))
+        except PromptError as problem:
+            raise ArgumentError(
+                f"Row {labels[first[at]]!r}: {problem.message}", hint=problem.hint
+            ) from None
+        if size > most:
+            raise ArgumentError(
+                f"Row {labels[first[at]]!r}: its request has {size:,} bytes; at most {most:,} fit "
+                "into a receipt. Nothing was sent."
+            )

@@ -1,0 +1,269 @@
+"""The run: prompts over several hosts at once, each call recorded as it ends.
+
+Nothing is asked twice by itself once it may be charged.  A prompt goes to another host where
+nothing was sent.  Where a host answers 429 to a call under an open session, the prompt waits and is
+asked again: by the host's word nothing was charged, and the same authorisation covers both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from opg_magic import errors
+from opg_magic.call.caps import Caps
+from opg_magic.models import Answer, Host, Prompt
+from opg_magic.shapes import fitted
+from opg_magic.table.pace import FIRST_PAUSE, Pace, best, next_free
+from opg_magic.table.rows import Outcome
+from opg_magic.table.tally import Tally
+
+if TYPE_CHECKING:
+    from opg_magic.call.engine import Engine
+    from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.shapes import Shape
+
+#: How often one prompt is given to a host that then does not take it.
+_TRIES = 12
+#: Seconds between two looks for a host that may be asked.
+_LOOK = 0.25
+
+
+@dataclass(slots=True)
+class _AskedHost:
+    host: Host
+    pace: Pace
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Run:
+    """One table on its way.  ``make`` gives the prompt of a text, ``done`` is called with each
+    outcome, on the loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: CallOptions,
+        settings: EngineSettings,
+        hosts: tuple[Host, ...],
+        *,
+        concurrency: int,
+        max_cost: int | None,
+        tally: Tally,
+        make: Callable[[str], Prompt],
+        shape: Shape | None,
+        done: Callable[[int, Outcome], None],
+        end_at_failure: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._settings = settings
+        self._concurrency = concurrency
+        self._caps = Caps(max_cost)
+        self._tally = tally
+        self._make = make
+        self._shape = shape
+        self._done = done
+        self._end_at_failure = end_at_failure
+        self._hosts = [_AskedHost(host, Pace(concurrency)) for host in hosts]
+        self._wanted = len(hosts)
+        self._freed = asyncio.Event()
+        self._why: str | None = None
+
+    async def ask(self, prompts: Iterator[tuple[int, str]]) -> None:
+        """Ask them all.  What cannot be asked is left without an outcome, and the tally says why.
+
+        Cancelled, it stops every call, lets each be recorded, and returns."""
+        workers = [asyncio.create_task(self._work(prompts)) for _ in range(self._concurrency)]
+        try:
+            await asyncio.gather(*workers)
+        except asyncio.CancelledError:
+            self._why = "stopped"
+            for one in workers:
+                one.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        finally:
+            for one in workers:
+                one.cancel()
+            self._tally.ended = self._why
+
+    async def _work(self, prompts: Iterator[tuple[int, str]]) -> None:
+        for number, text in prompts:
+            outcome = await self._outcome(text)
+            if outcome is None:
+                return
+            self._tally.failed += not outcome.good
+            self._tally.answered += outcome.good
+            self._done(number, outcome)
+            if self._end_at_failure and not outcome.good:
+                self._end("ended at the first failure")
+            if self._why is not None:
+                return
+
+    async def _outcome(self, text: str) -> Outcome | None:
+        """What comes of one prompt; None where the whole table ends before it was sent."""
+        prompt = self._make(text)
+        refused = "no host took it"
+        for _ in range(_TRIES):
+            asked = await self._free_host()
+            if asked is None:
+                return None
+            pace, begun = asked.pace, time.monotonic()
+            pace.running += 1
+            try:
+                answer = await self._answer(asked, prompt)
+                pace.answered(time.monotonic() - begun)
+                self._tally.spent += answer.cost.amount.amount if answer.cost.amount else 0
+                return outcome_of(answer, self._shape)
+            except errors.HostReportsFailure as problem:
+                pace.failed(
+                    time.monotonic(),
+                    problem.message,
+                    after=_pause(problem) if problem.status == 429 else None,
+                )
+                if problem.status != 429 or _is_first(problem):
+                    return _failed(problem)
+                refused = problem.message
+            except errors.CallFailed as problem:
+                self._judge_host(asked, problem)
+                self._count(problem)
+                return _failed(problem)
+            except (errors.HostUnavailable, errors.PaymentRefused) as problem:
+                if not self._goes_on(asked, problem):
+                    return None
+                refused = problem.message
+            except errors.PromptError as problem:
+                return _failed(problem)
+            except errors.OpgError as problem:
+                # The ledger, the wallet, the clock, the chain: no host is the reason.
+                self._end(problem.message)
+                return None
+            finally:
+                pace.running -= 1
+                self._tally.cap = self._caps.total
+                self._wake()
+        return Outcome(error=refused)
+
+    async def _answer(self, asked: _AskedHost, prompt: Prompt) -> Answer:
+        engine, settings = self._engine, self._settings
+        call = engine.start(prompt, self._options, settings)
+        call.caps = self._caps
+        snapshot = await engine.hosts.snapshot(settings)
+        # Calls that begin at once look at a host once.
+        async with asked.checking:
+            ready = await engine.hosts.check(asked.host, snapshot, settings, policy=call.policy)
+        answer = await engine.ask_host(call, ready, settings)
+        return await engine.reruns.look(answer, settings, call.policy)
+
+    # ---------------------------------------------------------------------------------------- hosts
+
+    async def _free_host(self) -> _AskedHost | None:
+        """A host that may be asked now, once there is one; None where none is left."""
+        while self._why is None:
+            for one in self._hosts:
+                aside = self._engine.hosts.set_aside.get(one.host.tee_id)
+                if aside is not None and self._options.host is None:
+                    one.pace.out = aside
+            await self._replace()
+            paces = {id(one.pace): one for one in self._hosts}
+            now = time.monotonic()
+            chosen = best([one.pace for one in self._hosts], now)
+            if chosen is not None:
+                return paces[id(chosen)]
+            if all(one.pace.out is not None for one in self._hosts):
+                reasons = dict.fromkeys(
+                    f"{one.host.short_id}: {one.pace.out}" for one in self._hosts
+                )
+                self._end("no host can be used: " + "; ".join(reasons))
+                return None
+            wait = next_free([one.pace for one in self._hosts], now)
+            self._freed.clear()
+            try:
+                async with asyncio.timeout(_LOOK if wait is None else min(wait, _LOOK)):
+                    await self._freed.wait()
+            except TimeoutError:
+                pass
+        return None
+
+    async def _replace(self) -> None:
+        """Another host for one that is out, if there is one."""
+        using = sum(one.pace.out is None for one in self._hosts)
+        if using >= self._wanted or self._options.host is not None:
+            return
+        snapshot = await self._engine.hosts.snapshot(self._settings)
+        known = {one.host.tee_id for one in self._hosts}
+        for host in self._engine.hosts.in_order(snapshot):
+            if host.tee_id not in known and using < self._wanted:
+                self._hosts.append(_AskedHost(host, Pace(self._concurrency)))
+                using += 1
+        self._wanted = using
+
+    def _goes_on(self, asked: _AskedHost, problem: errors.OpgError) -> bool:
+        """Whether the prompt may be asked elsewhere: nothing was sent to this host."""
+        if isinstance(problem, errors.LimitExceeded):
+            self._end(problem.message)
+            return False
+        if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+            self._engine.hosts.skip(asked.host, problem.message)
+            asked.pace.out = problem.message
+        elif isinstance(problem, errors.PaymentRefused):
+            asked.pace.out = problem.message
+        else:
+            self._engine.hosts.note_down(asked.host)
+            asked.pace.failed(time.monotonic(), problem.message)
+        return True
+
+    def _judge_host(self, asked: _AskedHost, problem: errors.CallFailed) -> None:
+        verdict = problem.verdict
+        if isinstance(problem, errors.AnswerWithheld) and verdict and verdict.failed_claims:
+            asked.pace.out = problem.message
+            return
+        asked.pace.failed(time.monotonic(), problem.message)
+
+    def _count(self, problem: errors.CallFailed) -> None:
+        cost = problem.cost
+        if cost is not None and cost.amount is not None:
+            self._tally.spent += cost.amount.amount
+
+    def _end(self, why: str) -> None:
+        self._why = self._why or why
+        self._wake()
+
+    def _wake(self) -> None:
+        self._freed.set()
+
+
+def _pause(busy: errors.HostReportsFailure) -> float:
+    return FIRST_PAUSE if busy.retry_after is None else busy.retry_after
+
+
+def _is_first(problem: errors.CallFailed) -> bool:
+    """Whether the call had an authorisation of its own: the host may still collect under it."""
+    payment = None if problem.receipt is None else problem.receipt.document["payment"]
+    return bool(payment and payment["first_call"])
+
+
+def outcome_of(answer: Answer, shape: Shape | None, *, recorded: bool = False) -> Outcome:
+    """What a table keeps of an answer: a good one that does not fit its shape is none."""
+    try:
+        fits = fitted(answer, shape)
+    except errors.ShapeMismatch as problem:
+        return replace(_failed(problem), recorded=recorded)
+    return Outcome(
+        text=fits.text,
+        verdict=fits.verdict.label,
+        receipt=fits.receipt.id,
+        recorded=recorded,
+        data=fits.data,
+    )
+
+
+def _failed(problem: errors.OpgError) -> Outcome:
+    verdict = getattr(problem, "verdict", None)
+    return Outcome(
+        error=problem.message,
+        verdict=None if verdict is None else verdict.label,
+        receipt=problem.receipt_id,
+    )

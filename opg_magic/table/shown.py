@@ -1,0 +1,60 @@
+"""Where a running table stands, for whoever waits: a line in a terminal; in a notebook one widget,
+and one line that stays."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+from opg_magic.table.tally import Tally
+
+
+class Shown:
+    """Shows a tally as it changes.  Nothing that fails here ends what is being paid for."""
+
+    def __init__(self) -> None:
+        self._line: Any = None
+        self._bar: Any = None
+        self._in_kernel = _in_kernel()
+
+    def __call__(self, tally: Tally) -> None:
+        """Show it as it is now."""
+        if self._in_kernel:
+            with suppress(Exception):
+                self._in_notebook(tally)
+        elif sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[2K{tally}")
+            sys.stderr.flush()
+
+    def _in_notebook(self, tally: Tally) -> None:
+        import ipywidgets
+        from IPython.display import display
+
+        text = {"text/plain": str(tally)}
+        if self._line is None:
+            self._bar = ipywidgets.IntProgress(value=0, max=max(1, tally.total))
+            self._bar.layout.width = "100%"
+            display(self._bar)
+            self._line = display(text, raw=True, display_id=True)
+            return
+        self._bar.value = tally.done
+        self._bar.bar_style = "warning" if tally.failed else ""
+        self._line.update(text, raw=True)
+
+    def end(self, tally: Tally | None) -> None:
+        """The last line stays, and the widget goes."""
+        if tally is None:
+            return
+        self(tally)
+        if self._bar is not None:
+            with suppress(Exception):
+                self._bar.close()
+        if not self._in_kernel:
+            sys.stderr.write("\n" if sys.stderr.isatty() else f"{tally}\n")
+
+
+def _in_kernel() -> bool:
+    shell = sys.modules.get("IPython")
+    ip = shell.get_ipython() if shell is not None else None
+    return ip is not None and getattr(ip, "kernel", None) is not None

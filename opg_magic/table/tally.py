@@ -1,0 +1,59 @@
+"""Where a running table stands, in one line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from opg_magic.models import Money
+from opg_magic.models.networks import Token
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of prompts (each different one once) and base units.  ``cap``: the most that the calls
+    so far may cost, by what is authorised."""
+
+    total: int
+    token: Token
+    recorded: int = 0
+    answered: int = 0
+    failed: int = 0
+    spent: int = 0
+    cap: int = 0
+    #: Why the rest was not asked, where the table ended early.
+    ended: str | None = None
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Prompts that have an answer, or a reason why not."""
+        return self.recorded + self.answered + self.failed
+
+    @property
+    def rate(self) -> float:
+        """Calls per second so far."""
+        return (self.answered + self.failed) / max(1e-6, time.monotonic() - self.begun)
+
+    def __str__(self) -> str:
+        spent, cap = Money(self.spent, self.token), Money(self.cap, self.token)
+        parts = [f"{self.done:,} of {self.total:,} prompts"]
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        if self.recorded:
+            parts.append(f"{self.recorded:,} from the ledger")
+        parts.append(f"cost {spent} of at most {cap}")
+        if self.answered + self.failed:
+            parts.append(f"{self.rate:.3g}/s")
+        left = self.total - self.done
+        if self.ended:
+            parts.append(self.ended)
+        elif left and self.answered:
+            parts.append(f"{_duration(left / self.rate)} left")
+        return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

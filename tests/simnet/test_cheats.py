@@ -21,6 +21,7 @@ from opg_magic.protocol import x402
 from opg_magic.protocol.sse import read_stream
 from opg_magic.simnet.cheats.modes import MODES, make
 from opg_magic.simnet.cheats.signing import HOSTILE_TEXT
+from opg_magic.simnet.host import conduct
 from opg_magic.simnet.host.conduct import Honest
 from opg_magic.verify import verify_exchange
 from opg_magic.verify.examination import examine
@@ -260,6 +261,22 @@ async def test_slow_still_answers_correctly(
     monkeypatch.setattr(MODES["slow"], "pause", 0.001)
     _, verdict, _ = await exchange(honest_simnet, "slow", stream=True)
     assert verdict.claims["signature"].status == "passed"
+
+
+async def test_a_slow_host_that_is_told_off_hurries_with_what_it_is_answering(
+    honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            honest_simnet.net.cheat("anna", "off")
+
+    monkeypatch.setattr(conduct, "pause", pause)
+    _, verdict, _ = await exchange(honest_simnet, "slow", stream=True)
+    assert verdict.claims["signature"].status == "passed"
+    assert waits[:2] == [0.5, 0.5] and len(waits) > 3 and not any(waits[2:])
 
 
 # --------------------------------------------------------------------------------------- connection

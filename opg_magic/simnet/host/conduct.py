@@ -99,7 +99,7 @@ class Honest:
     #: Which certificate the TLS side presents.
     certificate: ClassVar[Literal["registered", "foreign", "issued"]] = "registered"
     #: Seconds to wait before each token, beside the model's own pace.
-    pause: ClassVar[float] = 0.0
+    pause: float = 0.0
     #: Whose weights answer: the model's own, or others under its name.
     weights: ClassVar[Literal["own", "another", "coarser"]] = "own"
     #: Whether sessions are honoured.

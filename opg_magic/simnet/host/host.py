@@ -159,6 +159,7 @@ class Host:
     def play(self, cheat: Honest) -> None:
         """Behave like that from now on."""
         before, self.cheat = self.cheat, cheat
+        before.pause = cheat.pause  # answers that are on their way go on at the new pace
         released, self.released = self.released, asyncio.Event()
         released.set()
         if cheat.certificate != before.certificate and self._context is not None:

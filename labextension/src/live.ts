@@ -131,6 +131,24 @@ function inToolbar({ toolbar }: NotebookPanel, button: HTMLElement): () => void 
   return () => item.dispose();
 }
 
+/**
+ * Ask the server until it knows of a call that this page began: the first of a kernel waits for libraries and network
+ * before it is one. `runs`: whether its cell still does.
+ */
+export async function untilSeen(
+  status: Pick<IStatusSource, 'current' | 'refresh'>,
+  runs: () => boolean,
+  pause: () => Promise<unknown> = () => new Promise(done => setTimeout(done, 1500))
+): Promise<void> {
+  for (let asked = 0; asked < 10 && runs(); asked++) {
+    await status.refresh();
+    if (status.current === null || status.current.running > 0) {
+      return;
+    }
+    await pause();
+  }
+}
+
 /** Keeps one list for each open notebook. */
 class Lists {
   private readonly _lists = new Map<Notebook, Running>();
@@ -189,8 +207,9 @@ export const livePlugin: JupyterFrontEndPlugin<void> = {
       }
     };
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
-      lists.of(notebook)?.scheduled(cell);
-      setTimeout(() => !cell.isDisposed && look(cell), 1000);
+      const running = lists.of(notebook);
+      running?.scheduled(cell);
+      setTimeout(() => status !== null && void untilSeen(status, () => running?.now === cell), 1000);
     });
     NotebookActions.executed.connect((_, { notebook, cell }) => {
       lists.of(notebook)?.ended(cell);

@@ -6,7 +6,7 @@ import { displayOf, Elsewhere } from '../elsewhere';
 import { hashIn, PinBody, pinnable } from '../pinning';
 import { OpgCompletion } from '../completer';
 import { content, pythonSpec } from '../launcher';
-import { Running } from '../live';
+import { Running, untilSeen } from '../live';
 import { IServerStatus, OpgServer, ServerRefused, StatusSource } from '../status';
 import { StatusItem, words } from '../statusbar';
 import { isOpg } from '../magic';
@@ -324,6 +324,29 @@ describe('rows of the ledger', () => {
     expect(costOf({ ...row, charge: null }, 18)).toBe('');
     expect(verdictOf({ ...row, verdict: null })).toBe('UNCHECKED');
     expect(verdictOf({ ...row, verdict: null, has_receipt: false })).toBe('no receipt');
+  });
+});
+
+describe('a call that this page began', () => {
+  test('is asked for until the server knows of it, and no longer than its cell runs', async () => {
+    const seen = async (answers: (number | null)[], runs: number): Promise<number> => {
+      let asked = 0;
+      const status: any = {
+        current: null,
+        refresh: async () => {
+          const running = answers[Math.min(asked++, answers.length - 1)];
+          status.current = running === null ? null : { running };
+        }
+      };
+      await untilSeen(status, () => asked < runs, async () => undefined);
+      return asked;
+    };
+    expect(await seen([1], 99)).toBe(1);
+    expect(await seen([0, 0, 1], 99)).toBe(3);
+    expect(await seen([0], 2)).toBe(2);
+    expect(await seen([1], 0)).toBe(0);
+    expect(await seen([null], 99)).toBe(1);
+    expect(await seen([0], 99)).toBe(10);
   });
 });
 

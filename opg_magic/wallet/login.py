@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from opg_magic.errors import ConfigError, SignInNeeded
 from opg_magic.models.networks import Network
 from opg_magic.models.plain_text import inert
+from opg_magic.models.proxy import is_this_machine
 from opg_magic.models.secret import Secret
 from opg_magic.network.ohttp_relay import relay_base
 from opg_magic.settings import files
@@ -187,6 +188,12 @@ def _registry(
     own = [url.rstrip("/") for url in network.registry_rpcs]
     if rpc is None or rpc.rstrip("/") in own:
         return
+    if not _is_safe(rpc):
+        say(
+            f"The chat app names {inert(rpc)} for the host registry. It is not used: it does not "
+            f"begin with https://."
+        )
+        return
     asked = (
         f"The chat app reads the host registry at {inert(rpc)}; you read it at {', '.join(own)}. "
         f"Use {inert(rpc)} instead?"
@@ -195,6 +202,18 @@ def _registry(
         agreed["registry_rpcs"] = [rpc]
     else:
         say(f"The host registry is still read at {', '.join(own)}.")
+
+
+def _is_safe(url: str) -> bool:
+    """Whether what is read there comes unaltered: by TLS, or from this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host))
+    )
 
 
 def _agreed(question: str) -> bool:

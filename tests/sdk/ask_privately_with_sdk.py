@@ -1,12 +1,13 @@
-"""Runs in the official SDK's own environment: a plain and a streamed call through the relay.
+"""Runs in the official SDK's own environment: plain and streamed calls through the relay.
 
-``ConfidentialLLM`` as it is; nothing of it is changed.  Reads one JSON object from standard input,
-writes one to standard output."""
+``ConfidentialLLM`` and ``OhttpRelayClient`` as they are; nothing of them is changed.  Reads one
+JSON object from standard input, writes one to standard output."""
 
 import json
 import sys
 
 import opengradient as og
+from opengradient.client import OhttpRelayClient
 
 # Under Python 3.11 the SDK sends its own enumeration as "TEE_LLM.GPT_5", so the name goes in.
 MODEL = "openai/gpt-5"
@@ -35,8 +36,17 @@ called = [
     llm.chat(model=MODEL, messages=asked, max_tokens=60, tools=tools, stream=streamed)
     for streamed in (False, True)
 ]
+# The client below it, at the relay's whole URL.
+client = OhttpRelayClient(
+    f"{given['relay']}/api/v1/chat/ohttp",
+    llm.tee,
+    auth_headers=lambda: {"Authorization": f"Bearer {given['token']}"},
+)
+body = {"model": MODEL.partition("/")[2], "messages": question, "max_tokens": 60}
+below = client.chat_completion(body), client.stream_chat_completion({**body, "stream": True})
 json.dump(
     {
+        "below": [one.content for one in below],
         "plain": plain.content,
         "streamed": stream.content,
         "frames": len(stream.stream_frames),

@@ -54,6 +54,7 @@ def test_the_official_sdk_asks_through_the_relay_plain_and_streamed(
     assert isinstance(said, dict), said
     answer = "Yes. 97 is prime: no number from 2 to 9 divides it."
     assert said["plain"] == said["streamed"] == answer
+    assert said["below"] == [answer, answer]
     assert said["frames"] > 5
     assert all('"weather"' in call for call in said["called"])
     # It verified each answer's signature itself, by the key of the host that it sealed to.

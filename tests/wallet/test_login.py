@@ -272,6 +272,19 @@ def test_another_registry_is_shown_and_asked_for(
     assert ("https://rpc.example" in (file.read_text() if file.exists() else "")) is taken
 
 
+@pytest.mark.parametrize(
+    "rpc", ["http://rpc.example", "ftp://rpc.example", "rpc.example", "https://", "https://a:port"]
+)
+def test_a_registry_that_anyone_on_the_way_could_alter_is_not_even_asked_for(
+    keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    rpc: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("builtins.input", lambda _question: "yes")
+    login.log_in(OPENGRADIENT, open_browser=page(tee_registry_rpc_url=rpc))
+    assert f"names {rpc} for the host registry. It is not used" in capfd.readouterr().out
+    assert not paths.config_file().exists()
+
+
 def test_an_expired_sign_in_is_said_to_be_over(
     keyring: FakeKeyring, capfd: pytest.CaptureFixture[str]
 ) -> None:

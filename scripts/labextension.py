@@ -165,7 +165,10 @@ def fetched(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def tool(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
+    """A command beside this Python, or on the PATH where pip builds in an environment of its
+    own."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name) or name
 
 
 def jlpm(*arguments: str, tries: int = 1, immutable: bool = True, **options: Any) -> None:

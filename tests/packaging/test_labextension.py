@@ -14,7 +14,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -139,6 +139,42 @@ def test_the_quick_build_needs_nothing_that_jupyterlab_brings() -> None:
     package = json.loads((ROOT / "labextension" / "package.json").read_text(encoding="utf-8"))
     tools = build_script(ROOT).tools_of(package)["dependencies"]
     assert set(tools) == {"@jupyter/builder", "@noble/curves", "@noble/hashes", "typescript"}
+
+
+@pytest.mark.parametrize(
+    ("target", "version", "there", "quick"),
+    [
+        ("wheel", "standard", False, True),
+        ("wheel", "standard", True, False),
+        ("wheel", "editable", False, False),
+        ("sdist", "standard", False, False),
+    ],
+)
+def test_a_wheel_out_of_a_clone_is_built_with_few_packages(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    version: str,
+    there: bool,
+    quick: bool,
+) -> None:
+    """``pip install .`` took six minutes with 800 of them.  A release's is built with all types."""
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if there:
+        (tmp_path / "opg_magic" / "labextension").mkdir(parents=True)
+        (tmp_path / "opg_magic" / "labextension" / "package.json").touch()
+    built: list[str] = []
+    monkeypatch.setattr(
+        module, "_builder", lambda root: SimpleNamespace(quick=lambda: built.append(str(root)))
+    )
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.delenv("SKIP_JUPYTER_BUILDER", raising=False)
+    hook = SimpleNamespace(root=str(tmp_path), target_name=target)
+    module.Labextension.initialize(hook, version, {})
+    assert built == ([str(tmp_path)] if quick else [])
 
 
 @needs_node

@@ -20,7 +20,7 @@ MOST_DAYS, FEWEST_DAYS = 30, 7
 #: Models with a colour of their own; the others are one.
 MODELS = 5
 OTHER = "other models"
-INSTALL = "pip install 'opg-magic[charts]'"
+INSTALL = "%pip install matplotlib"
 _UNNAMED = "model not named"
 
 
@@ -89,10 +89,7 @@ def spending_html(known: Spent) -> str:
         return f'<div style="{FAINT}">No call has cost anything yet.{_unknown(known)}</div>'
     picture = chart.image(parts(known), alternative(known))
     if picture is None:
-        picture = (
-            f'<div style="font-size:12px;{FAINT}">For a chart: <code>{html.text(INSTALL)}</code>, '
-            "then restart the kernel.</div>"
-        )
+        picture = f'<div style="font-size:12px;{FAINT}">For a chart: <code>{html.text(INSTALL)}</code></div>'
     rows = "".join(
         f'<tr><td style="{_CELL}">{html.text(model)}</td>'
         f'<td style="{_FIGURE}">{known.calls[model]:,}</td>'

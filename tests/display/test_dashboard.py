@@ -247,7 +247,7 @@ def test_spending_is_drawn_and_stands_below_as_a_table(
     assert "modelcallscostopenai/gpt-520.0082 OPG" in shown
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     shown = words(dashboard(session))
-    assert "For a chart: pip install 'opg-magic[charts]', then restart the kernel." in shown
+    assert "For a chart: %pip install matplotlib" in shown
     assert "modelcallscostopenai/gpt-520.0082 OPG" in shown
 
 

@@ -89,7 +89,8 @@ def spending_html(known: Spent) -> str:
         return f'<div style="{FAINT}">No call has cost anything yet.{_unknown(known)}</div>'
     picture = chart.image(parts(known), alternative(known))
     if picture is None:
-        picture = f'<div style="font-size:12px;{FAINT}">For a chart: <code>{html.text(INSTALL)}</code></div>'
+        said = f"For a chart: <code>{html.text(INSTALL)}</code>"
+        picture = f'<div style="font-size:12px;{FAINT}">{said}</div>'
     rows = "".join(
         f'<tr><td style="{_CELL}">{html.text(model)}</td>'
         f'<td style="{_FIGURE}">{known.calls[model]:,}</td>'

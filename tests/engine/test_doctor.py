@@ -144,7 +144,10 @@ def test_all_is_well_where_the_simulated_network_runs(
     monkeypatch.setattr(simnet_client, "read_state", lambda: honest_simnet.net.state)
     found = doctor.examine(session, in_notebook=True)
     assert found.ready and found.simulated
-    for check in ("network", "clock", "registry RPCs", "payment RPCs", "terms", "ledger"):
+    for check in ("network", "clock", "registry RPCs", "payment RPCs", "wallet", "allowance"):
+        assert of(found, check).state is State.GOOD, of(found, check)
+    assert of(found, "wallet").says.startswith(honest_simnet.payer)
+    for check in ("terms", "ledger"):
         assert of(found, check).state is State.GOOD, of(found, check)
     assert "2 of 2 answer and agree (chain 10740" in of(found, "registry RPCs").says
     assert (

@@ -86,7 +86,11 @@ def _patient(kernel: Kernel, *, in_notebook: bool) -> Patient:
         route=wanted if wanted != "auto" else "direct" if has_wallet else "private",
         in_notebook=in_notebook,
         kernel_id=kernel.kernel_id,
-        open_wallet=lambda network: open_wallet(network, source=source),
+        open_wallet=lambda network: open_wallet(
+            network,
+            source="auto" if simulated else source,
+            simulated_key=simnet_client.wallet_key(state) if state is not None else None,
+        ),
     )
 
 

@@ -87,14 +87,10 @@ async def _unreached(patient: Patient, found: SignIn) -> str | None:
 
 async def wallet(patient: Patient) -> Finding:
     """Whether there is a wallet, whether it opens, and what it holds."""
-    if patient.simulated:
-        return Finding("wallet", State.IDLE, "The simulated network has one of its own.")
-    from opg_magic.wallet.keys import is_named
-
     network = patient.network
     assert network is not None
     needed = patient.route == "direct"
-    if not is_named(patient.settings.get("wallet")):
+    if not patient.has_wallet:
         if needed:
             return Finding("wallet", State.BLOCKS, "There is none.", "opg wallet new")
         return Finding("wallet", State.IDLE, "There is none; the relay pays.")
@@ -159,7 +155,7 @@ async def _address(patient: Patient) -> tuple[str, bool]:
 
     source = patient.settings.get("wallet")
     in_file = source == "keystore" or (source == "auto" and not environment.secret(KEY_VARIABLE))
-    if not in_file or environment.password() is not None:
+    if patient.simulated or not in_file or environment.password() is not None:
         return (await patient.wallet()).address, False
     address = keystore_address()
     if address is None:
@@ -170,14 +166,11 @@ async def _address(patient: Patient) -> tuple[str, bool]:
 async def allowance(patient: Patient) -> Finding:
     """What Permit2 may still take from the wallet."""
     from opg_magic.wallet.funds import allowance_words, renewal
-    from opg_magic.wallet.keys import is_named
 
-    if patient.simulated:
-        return Finding("allowance", State.IDLE, "The simulated wallet has approved any amount.")
     network = patient.network
     assert network is not None
     needed = patient.route == "direct"
-    if not is_named(patient.settings.get("wallet")):
+    if not patient.has_wallet:
         return Finding(
             "allowance", State.UNKNOWN if needed else State.IDLE, "There is no wallet to ask for."
         )

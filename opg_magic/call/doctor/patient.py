@@ -58,6 +58,13 @@ class Patient:
         return self.name == profiles.SIM
 
     @property
+    def has_wallet(self) -> bool:
+        """Whether there is one, as far as that can be told without opening it."""
+        from opg_magic.wallet.keys import is_named
+
+        return self.simulated or is_named(self.settings.get("wallet"))
+
+    @property
     def flag(self) -> str:
         """What a command of the shell needs to mean the same network."""
         return "" if self.simulated else f" --network {self.name}"

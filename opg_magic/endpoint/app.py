@@ -134,14 +134,14 @@ class Application:
         await stream.follow(call)
         try:
             answer = await self.calls.answer(call)
-            response = await stream.finish(answer)
+            # Before it is written: a client that is gone by then has paid for it all the same.
+            self._tell(asked, f"{answer.verdict.label}  {answer.cost}", answer.receipt.id)
+            return await stream.finish(answer)
         except Refusal as refusal:
             if not stream.has_begun:
                 raise
             self._tell(asked, f"{refusal.status} {refusal.code}", refusal.opg.get("receipt"))
             return await stream.fail(refusal)
-        self._tell(asked, f"{answer.verdict.label}  {answer.cost}", answer.receipt.id)
-        return response
 
     def _tell(self, asked: ChatRequest, what: str, receipt: str | None) -> None:
         kept = f"  receipt {receipt}" if receipt else ""

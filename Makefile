@@ -15,7 +15,7 @@ SDK_VERSION := 1.1.4
 JUPYTER_AI_VERSION := 0.0.4
 # PYTEST_ARGS goes to pytest (make test PYTEST_ARGS="-k ledger"); PYTEST_WORKERS is for the tests without a browser, which run
 # beside those with one.
-PYTEST_WORKERS ?= 1
+PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 export PYTEST_WORKERS PYTEST_ARGS
 PIP := -m pip install --quiet --disable-pip-version-check

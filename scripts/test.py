@@ -55,6 +55,13 @@ def pytest(half: str, marker: str, workers: str) -> Lane:
     ], ROOT
 
 
+def behind(step: Lane) -> Lane:
+    """The same, at a lower priority than what runs beside it."""
+    command, folder = step
+    nice = shutil.which("nice")
+    return ([nice, "-n", "5", *command] if nice else command), folder
+
+
 async def lane(name: str, *steps: Lane) -> int:
     """Run the steps one after the other until one fails; the exit code of the last."""
     code = 0
@@ -147,15 +154,15 @@ def everything() -> dict[str, int]:
         stage(lint=lint(), extension=[([sys.executable, "scripts/labextension.py"], ROOT)])
     )
     if not any(codes.values()):
-        # Two cores: a browser keeps one busy and more.
-        workers = os.environ.get("PYTEST_WORKERS", "1")
+        # The browser's half is one long line of waits and bursts; the other half fills the gaps.
+        workers = os.environ.get("PYTEST_WORKERS", "2")
         packages = (
             [] if (extension / "node_modules").is_dir() else [([*jlpm, "install"], extension)]
         )
         codes = asyncio.run(
             stage(
                 pages=[*packages, ([*jlpm, "test"], extension), pytest("pages", "browser", "0")],
-                others=[pytest("others", "not browser", workers)],
+                others=[behind(pytest("others", "not browser", workers))],
             )
         )
     return codes

@@ -93,13 +93,30 @@ SLOW = (
 )
 
 
+#: Tests that share what takes long to make (a build, a model, a network): each of these groups has
+#: one worker.
+TOGETHER = {
+    "packaging/test_distributions": "distributions",
+    "packaging/test_labextension": "labextension",
+    "kernel/": "kernel",
+    "sdk/": "sdk",
+    "simnet/test_local_model": "weights",
+    "simnet/test_weights_cheats": "weights",
+    "weights/": "weights",
+}
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Whatever uses the simulated network bears its mark, and so does what is too slow for an
     edit's check."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(SLOW):
+        where = item.path.relative_to(here).as_posix()
+        if where.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        for beginning, group in TOGETHER.items():
+            if where.startswith(beginning):
+                item.add_marker(pytest.mark.xdist_group(group))
         names = set(getattr(item, "fixturenames", ()))
         if names & {"simnet", "honest_simnet", "simnet_process"}:
             item.add_marker(pytest.mark.simnet)

@@ -35,7 +35,7 @@ from opg_magic.models import (
     Status,
 )
 from opg_magic.models.networks import Network
-from opg_magic.network.exchange import RelayUnavailable
+from opg_magic.network.exchange import NoSealingKey, RelayUnavailable
 
 if TYPE_CHECKING:
     from opg_magic.call.route import Channel, Route
@@ -158,10 +158,7 @@ class KnownHosts:
                 # No host is the reason, and none can be reached through it.
                 raise
             except (errors.HostUnavailable, errors.PaymentRefused) as problem:
-                if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
-                    self.skip(host, problem.message)
-                elif isinstance(problem, errors.HostUnavailable):
-                    self.note_down(host)
+                self._remember(host, problem)
                 if options.host is not None or call.spendable_left:
                     raise
                 if isinstance(problem, errors.LimitExceeded):
@@ -180,6 +177,15 @@ class KnownHosts:
             + "; ".join(dict.fromkeys([*problems, *aside])),
             hint=_hint(self._set_aside),
         )
+
+    def _remember(self, host: Host, problem: errors.OpgError) -> None:
+        """What later calls should know: the host is not what the registry says, or it is down."""
+        if isinstance(problem, NoSealingKey):
+            return  # neither of the two, and the registry may list a key later
+        if isinstance(problem, (errors.ChannelRefused, errors.AttestationRefused)):
+            self.skip(host, problem.message)
+        elif isinstance(problem, errors.HostUnavailable):
+            self.note_down(host)
 
     def too_few(
         self, snapshot: RegistrySnapshot, wanted: int, found: int, problems: list[str]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.errors import HostUnavailable, MalformedMessage, OpgError
+from opg_magic.errors import ChannelRefused, HostUnavailable, MalformedMessage, OpgError
 from opg_magic.models import Problem, ResponseEvidence, strict_json
 from opg_magic.models.secret import Secret
 
@@ -71,6 +71,11 @@ class RawExchange:
 class SendFailed(HostUnavailable):
     """Nothing was sent: no connection, or it broke before the request began.  Another host may be
     tried."""
+
+
+class NoSealingKey(ChannelRefused):
+    """Nothing can be sealed to this host: the registry lists no key for it that can be used.  That
+    may change, and is no lie of the host's."""
 
 
 class RelayUnavailable(SendFailed):

@@ -9,13 +9,14 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from opg_magic.errors import ChannelRefused, ConfigError, MalformedMessage
+from opg_magic.errors import ConfigError, MalformedMessage
 from opg_magic.models import Host, Kind, SealedEvidence
 from opg_magic.models.proxy import Proxy, is_this_machine, proxy_for
 from opg_magic.models.secret import Secret
 from opg_magic.network.carrying import carried, read_response
 from opg_magic.network.exchange import (
     ExchangeState,
+    NoSealingKey,
     RawExchange,
     RelayUnavailable,
     header_value,
@@ -164,7 +165,7 @@ class RelayClient:
 
 
 def key_of(host: Host) -> ohttp.SealingKey:
-    """The host's key for sealed requests.  Raises ChannelRefused if it has none that can be
+    """The host's key for sealed requests.  Raises NoSealingKey if it has none that can be
     used."""
     try:
         return ohttp.sealing_key(host.ohttp_config)
@@ -178,7 +179,7 @@ def _unreached(message: str) -> RelayUnavailable:
     )
 
 
-def _refused(host: Host, why: MalformedMessage) -> ChannelRefused:
-    return ChannelRefused(
+def _refused(host: Host, why: MalformedMessage) -> NoSealingKey:
+    return NoSealingKey(
         f"host {host.short_id} cannot be asked privately: {why.message}. Nothing was sent."
     )

@@ -64,6 +64,18 @@ def test_a_host_without_a_usable_key_is_left_out_with_its_reason(
     assert direct.verdict.outcome is VerdictStatus.VERIFIED
 
 
+def test_a_host_is_asked_once_the_registry_lists_a_key_for_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.settings.set("registry_max_age", 0)
+    with monkeypatch.context() as unlisted:
+        list_with(unlisted, None, usable=0)
+        with pytest.raises(errors.HostUnavailable, match="cannot be asked privately"):
+            session.ask(PROMPT, PRIVATE)
+    assert not session.engine(PRIVATE).hosts.set_aside
+    assert session.ask(PROMPT, PRIVATE).verdict.outcome is VerdictStatus.VERIFIED
+
+
 def test_where_no_host_has_a_usable_key_nothing_is_sent(
     session: Session, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,9 @@ def _size(value: Any) -> str:
     if not isinstance(shape, tuple) or not all(isinstance(n, int) for n in shape):
         return ""
     rows = f" of {shape[0]:,} row{'' if shape[0] == 1 else 's'}" if shape else ""
-    return rows + (f" and {shape[1]:,} columns" if len(shape) == 2 else "")
+    return rows + (
+        f" and {shape[1]:,} column{'' if shape[1] == 1 else 's'}" if len(shape) == 2 else ""
+    )
 
 
 def _shown(value: Any) -> str:

@@ -20,8 +20,13 @@ _FAULTS, _LONGEST = 3, 160
 
 
 def is_type(schema: Any) -> bool:
-    """Whether ``schema`` is a class or what type hints are made of."""
-    return isinstance(schema, type) or typing.get_origin(schema) is not None or schema is Any
+    """Whether ``schema`` is a class, or what type hints are made of."""
+    return (
+        isinstance(schema, type)
+        or typing.get_origin(schema) is not None
+        or hasattr(schema, "__supertype__")  # NewType
+        or hasattr(schema, "__value__")  # the statement "type", from Python 3.12 on
+    )
 
 
 def of_type(schema: Any, format: Format | None) -> Shape:

@@ -30,6 +30,8 @@ def resolve(schema: Any, *, format: Format | None = None) -> Shape:
     from opg_magic.shapes.python_types import is_type, of_type
 
     if isinstance(schema, Shape):
+        if format not in (None, schema.format):
+            raise ArgumentError("The schema was resolved for another format. Nothing was sent.")
         return schema
     if isinstance(schema, str):
         return _of_text(str.__str__(schema), format)

@@ -144,7 +144,8 @@ def _cut(text: str) -> str:
 
 def _refuse(text: str, why: str) -> NoReturn:
     raise ArgumentError(
-        f"The schema {_cut(text)!r} cannot be read: {why}. Nothing was sent.",
+        f"The schema {_cut(text)!r} cannot be read: {why}{'' if why.endswith('?') else '.'} "
+        "Nothing was sent.",
         hint='Short form: "name, year int, tags list[str], label good|bad, note str?"; '
         "in [brackets] for rows.",
     )

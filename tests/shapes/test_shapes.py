@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import enum
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 
 import pandas as pd
 import pytest
@@ -83,6 +83,7 @@ def sent(shape: shapes.Shape):
         (Cat | Dog, "answer"),
         (Annotated[Cat | Dog, Field(discriminator="kind")], "answer"),
         (int | None, "answer"),
+        (NewType("Year", int), "answer"),
         ("name, year int", "answer"),
         ("[name, year int]", "answer"),
         (
@@ -269,6 +270,22 @@ def test_rows_are_not_asked_for_twice(schema):
     assert items["type"] == "array"
     assert items["items"].get("type") != "array"
     assert list(shape.parse('{"items": [{"title": "M", "year": 1}]}'))[:2] == ["title", "year"]
+
+
+def test_a_number_that_is_missing_does_not_make_floats_of_the_others():
+    shape = shapes.resolve("n int?, m int?", format="df")
+    big = 2**62 + 1
+    found = shape.parse(json.dumps({"items": [{"n": big, "m": 2**70}, {"n": None, "m": None}]}))
+    assert found["n"].tolist() == [big, pd.NA]
+    assert found["m"].iloc[0] == 2**70
+
+
+def test_a_shape_is_resolved_once_for_one_format():
+    shape = shapes.resolve("n int", format="df")
+    assert shapes.wanted(shape, "df") is shape
+    assert shapes.wanted(shape, None) is shape
+    with pytest.raises(ArgumentError, match="another format"):
+        shapes.wanted(shapes.resolve("n int"), "df")
 
 
 def test_single_values_are_a_column():

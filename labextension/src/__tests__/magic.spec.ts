@@ -38,6 +38,8 @@ describe('candidates', () => {
     expect(texts(at('%%opg --model |'))).toEqual([...MODELS]);
     expect(texts(at('%%opg --policy s|'))).toEqual(['strict']);
     expect(texts(at('%%opg --policy=s|'))).toEqual(['--policy=strict']);
+    expect(texts(at('%%opg -f d|'))).toEqual(['df']);
+    expect(texts(at('%%opg -f df --form|'))).toEqual([]);
     expect(texts(at('%%opg --network |'))).toEqual([...NETWORKS]);
     expect(texts(at('%%opg --timeout |'))).toEqual([]);
   });

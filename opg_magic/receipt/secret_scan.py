@@ -6,9 +6,13 @@ holds one is not made at all."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from opg_magic.models.secret import Secret
+
+#: A visible ASCII character as JSON may also write it, in JSON that stands in JSON too.
+_ESCAPED = re.compile(rb"\\+u00([2-7][0-9a-f])")
 
 #: Shortest text that is looked for: what is shorter is no secret, and would be found everywhere.
 MIN_CHARS = 16
@@ -23,16 +27,16 @@ class HoldsSecret(ValueError):
 
 
 def holds(document: bytes, secrets: Iterable[Secret[str]]) -> bool:
-    """Whether one of them stands in a document's JSON bytes, in any case of its letters."""
+    """Whether one of them stands in a document's JSON bytes, in any case of its letters and however
+    JSON writes them: a host's frame is kept as it came."""
     low = document.lower()
-    return any(_needle(secret) in low for secret in secrets if _is_one(secret))
+    read = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), low).replace(b"\\", b"").lower()
+    return any(needle in low or needle in read for needle in map(_needle, filter(_is_one, secrets)))
 
 
 def masked(text: str | None, secrets: Iterable[Secret[str]]) -> str | None:
     """``text`` for a file that is not signed and not a receipt, with each of them marked where it
-    stood."""
-    import re
-
+    stood; nothing of it where one stands there in JSON's escapes."""
     for secret in secrets:
         if text is not None and _is_one(secret):
             text = re.sub(
@@ -41,6 +45,8 @@ def masked(text: str | None, secrets: Iterable[Secret[str]]) -> str | None:
                 text,
                 flags=re.IGNORECASE | re.ASCII,
             )
+            if holds(text.encode("utf-8", "replace"), [secret]):
+                return "<secret>"
     return text
 
 

@@ -18,7 +18,7 @@ from opg_magic.receipt.build import source_sha256
 from opg_magic.receipt.document import Receipt, new_id, normalise_id
 from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest, schema
 from opg_magic.receipt.question import asked
-from opg_magic.receipt.secret_scan import HoldsSecret
+from opg_magic.receipt.secret_scan import HoldsSecret, holds, masked
 
 
 def edited(one: Receipt, **changes: object) -> str:
@@ -277,6 +277,24 @@ def test_attack_41_a_secret_echoed_by_a_host_is_never_in_a_receipt_and_nothing_i
         assert secret.lower() not in repr(refused.value).lower()
     plain = response("your session is not told")
     assert receipt(evidence=evidence(answer=plain), secrets=[Secret(secret)]).text == plain.text
+
+
+@pytest.mark.parametrize("secret", ["5f0c7e0a-1111-2222-3333-44445555AAAA", "Qm9/" * 8])
+def test_attack_41_a_secret_in_json_s_escapes_is_a_secret_too(secret: str) -> None:
+    """A frame is kept as it came, and whoever reads its JSON reads the secret."""
+    one = f"\\u{ord(secret[0]):04x}{secret[1:]}"
+    written = (one, "".join(f"\\u{ord(c):04X}" for c in secret), secret.replace("/", "\\/"))
+    for name in written:
+        frame = f'{{"id": "{name}"}}'
+        assert json.loads(frame)["id"] == secret
+        echo = replace(response("fine"), frame=frame)
+        with pytest.raises(HoldsSecret):
+            receipt(evidence=evidence(answer=echo), secrets=[Secret(secret)])
+        kept = masked(frame, [Secret("another-one-of-them"), Secret(secret)])
+        assert kept is not None and secret not in kept and name not in kept
+        # Also in tool calls, whose arguments are JSON in JSON.
+        assert holds(json.dumps({"arguments": frame}).encode(), [Secret(secret)])
+    assert masked('{"id": "\\u0035"}', [Secret(secret)]) == '{"id": "\\u0035"}'
 
 
 @pytest.mark.parametrize("secret", ["", "a", "0", "{", '"', "type", "<", "\\"])

@@ -1,8 +1,8 @@
 """``make bench``: all measurements, on one simulated network of their own; figures in
 build/bench.json.
 
-``run.py load`` (or ``call``, ``private``, ``serve``, ``verify``, ``browser``) takes only that
-part.
+``run.py load`` (or ``call``, ``private``, ``serve``, ``verify``, ``weights``, ``browser``) takes
+only that part.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import private_time
 import serve_time
 import verify_browser
 import verify_time
+import weights_speed
 from figures import Figure, save, table
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HOME = BUILD / "bench" / "home"
-PARTS = ("load", "call", "private", "serve", "verify", "browser")
+PARTS = ("load", "call", "private", "serve", "verify", "weights", "browser")
 
 
 def main(wanted: list[str]) -> int:
@@ -69,6 +70,9 @@ def main(wanted: list[str]) -> int:
                 check=False,
                 stdout=subprocess.DEVNULL,
             )
+    if "weights" in parts:
+        print("Weights run again over an answer ...", flush=True)
+        figures += weights_speed.measure()
     if "browser" in parts:
         print("A thousand receipts in Chromium ...", flush=True)
         figures += verify_browser.measure()

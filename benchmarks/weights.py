@@ -1,10 +1,12 @@
 """How well a run of the weights tells a swap: answers of honest hosts and of each cheat, checked.
 
-``python benchmarks/weights.py --answers 60 --tokens 100`` writes every run to
-``build/weights.jsonl`` (a second start goes on where the first ended) and prints the table of
-docs/weights.md; ``--draw docs/weights-roc.svg`` draws its picture.  It needs xllamacpp and the
-weights (``opg models get smollm2``); with ``gguf`` installed other quantisations are made too, and
-``--other-build FOLDER`` takes another version of xllamacpp, unpacked there, for a host."""
+``python benchmarks/weights.py --answers 200 --tokens 64`` asks (``build/weights-answers.jsonl``),
+checks (``build/weights.jsonl``) and prints the table of docs/weights.md.  A second start goes on
+where the first ended; ``--stage ask`` or ``check`` does one of both, so that a changed check needs
+no new answers.  ``--draw docs/images/weights-roc.svg`` draws the picture.  It needs xllamacpp and
+the weights (``opg models get smollm2``).  More hosts: with ``gguf`` installed other quantisations;
+``--other-build FOLDER`` is another version of xllamacpp, unpacked there; ``--peer PYTHON`` an
+interpreter whose llama-cpp-python was built without AVX."""
 
 from __future__ import annotations
 
@@ -14,20 +16,22 @@ import os
 import random
 import subprocess
 import sys
-import time
 import urllib.request
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from weights_table import drawn, table
+
 ROOT = Path(__file__).resolve().parent.parent
+ANSWERS = ROOT / "build" / "weights-answers.jsonl"
 RAW = ROOT / "build" / "weights.jsonl"
 TOPICS = (
     *("the sea", "a dog", "photosynthesis", "bread", "the moon", "Python lists", "a bicycle"),
     *("the heart", "rain", "chess", "the internet", "a volcano", "money", "honey bees", "sleep"),
     *("gravity", "tea", "a library", "friendship", "the piano", "electricity", "penguins", "soap"),
     *("maps", "the brain", "cheese", "time zones", "football", "paper", "windmills"),
+    *("glass", "a compass", "owls", "salt"),
 )
 FORMS = (
     "Explain {} in two sentences.",
@@ -45,6 +49,7 @@ CONDITIONS: dict[str, tuple[str, float, float, str | None]] = {
     "two threads": ("threads-2", 0, 0, None),
     "passes of 1": ("batch-1", 0, 0, None),
     "another build (AVX-512)": ("other-build", 0, 0, None),
+    "another build (no AVX)": ("peer", 0, 0, None),
     "16 bit arithmetic": ("f16", 0, 0, None),
     "another model": ("another", 0, 0, None),
     "coarser in part": ("coarse", 0, 0, None),
@@ -60,8 +65,10 @@ CONDITIONS: dict[str, tuple[str, float, float, str | None]] = {
     "Q4_0 at 0.7": ("q4_0", WARM, WARM, None),
     "hidden prompt at 0.7": ("own", WARM, WARM, HIDDEN),
 }
-HONEST = ("honest", "two threads", "passes of 1", "another build (AVX-512)", "16 bit arithmetic")
-HONEST_WARM = ("honest at 0.7", "another build at 0.7")
+HONEST = (
+    *("honest", "two threads", "passes of 1"),
+    *("another build (AVX-512)", "another build (no AVX)", "16 bit arithmetic"),
+)
 
 _SERVE = """
 import socket, sys, xllamacpp
@@ -76,6 +83,52 @@ server = xllamacpp.Server(p)
 print("listening", server.listening_address, flush=True)
 sys.stdin.read()
 """
+
+
+_PEER = """
+import json, sys, llama_cpp
+model = llama_cpp.Llama(sys.argv[1], n_ctx=2048, n_threads=1, n_threads_batch=1, verbose=False)
+for line in sys.stdin:
+    job = json.loads(line)
+    made = model.create_completion(
+        job["prompt"], max_tokens=job["tokens"], temperature=0, repeat_penalty=1.0
+    )["choices"][0]
+    model.reset()
+    print(json.dumps([made["text"], made["finish_reason"] == "stop"]), flush=True)
+"""
+
+
+class Peer:
+    """The weights in llama-cpp-python, by an interpreter of its own; temperature 0 only."""
+
+    def __init__(self, path: Path, python: str) -> None:
+        from opg_magic.weights import gguf
+
+        self._template = gguf.read(path).template or ""
+        self._process = subprocess.Popen(
+            [python, "-c", _PEER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def answer(
+        self, messages: list[dict[str, str]], temperature: float, tokens: int, seed: int
+    ) -> tuple[str, bool]:
+        """(text, whether it ended by itself)."""
+        from opg_magic.weights import template
+
+        assert temperature == 0 and self._process.stdin and self._process.stdout
+        prompt = template.render(self._template, messages)
+        self._process.stdin.write(json.dumps({"prompt": prompt, "tokens": tokens}) + "\n")
+        self._process.stdin.flush()
+        text, ended = json.loads(self._process.stdout.readline())
+        return text, ended
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class Host:
@@ -126,19 +179,21 @@ class Host:
 class Hosts:
     """Hosts by the name of their model, each started when it is first asked."""
 
-    def __init__(self, own: Path, folder: Path, other_build: str) -> None:
-        self._own, self._folder, self._build = own, folder, other_build
-        self._started: dict[str, Host | None] = {}
+    def __init__(self, own: Path, folder: Path, other_build: str, peer: str) -> None:
+        self._own, self._folder, self._build, self._peer = own, folder, other_build, peer
+        self._started: dict[str, Host | Peer | None] = {}
 
-    def get(self, name: str) -> Host | None:
+    def get(self, name: str) -> Host | Peer | None:
         """None where such a host cannot be had here."""
         if name not in self._started:
             self._started[name] = self._start(name)
         return self._started[name]
 
-    def _start(self, name: str) -> Host | None:
+    def _start(self, name: str) -> Host | Peer | None:
         from opg_magic.simnet.model import variants
 
+        if name == "peer":
+            return Peer(self._own, self._peer) if self._peer else None
         if name == "other-build":
             return Host(self._own, build=self._build) if self._build else None
         if name in ("own", "threads-2", "batch-1"):
@@ -196,59 +251,81 @@ def prompts(count: int) -> list[str]:
     return made[:count]
 
 
-def collect(own: Path, options: argparse.Namespace) -> None:
-    """Ask and check everything that is not in the file yet."""
-    from opg_magic.weights.runner import Runner
-
-    done = {(row["i"], row["cond"]) for row in rows()}
+def ask(own: Path, options: argparse.Namespace) -> None:
+    """Ask everything that is not in the file yet: at temperature 0 first."""
+    done = {(row["i"], row["cond"]) for row in rows(ANSWERS)}
     folder = RAW.parent / "weights"
     folder.mkdir(parents=True, exist_ok=True)
-    hosts = Hosts(own, folder, options.other_build)
+    hosts = Hosts(own, folder, options.other_build, options.peer)
+    asked = prompts(options.answers)
+    wanted = [
+        (signed > 0, number, name)
+        for number in range(len(asked))
+        for name, (_, _, signed, _) in CONDITIONS.items()
+        if (number, name) not in done
+    ]
+    # What one host says to one prompt is said once, whatever it is checked as.
+    told = {
+        (row["i"], *CONDITIONS[row["cond"]][:2], CONDITIONS[row["cond"]][3]): row
+        for row in rows(ANSWERS)
+        if row["cond"] != "edited" and row["most"] == options.tokens
+    }
     try:
-        with Runner(own, threads=1) as runner, RAW.open("a", encoding="utf-8") as out:
-            for number, prompt in enumerate(prompts(options.answers)):
-                for name in CONDITIONS:
-                    if (number, name) not in done and (
-                        row := _one(hosts, runner, number, prompt, name, options.tokens)
-                    ):
-                        out.write(json.dumps(row) + "\n")
-                        out.flush()
+        with ANSWERS.open("a", encoding="utf-8") as out:
+            for _, number, name in sorted(wanted, key=lambda one: one[:2]):
+                model, used, _, hidden = CONDITIONS[name]
+                key = (number, model, used, hidden)
+                if key not in told:
+                    host = hosts.get(model)
+                    if host is None:
+                        continue
+                    turns = [{"role": "system", "content": hidden or ""}]
+                    turns += _messages(asked[number])
+                    text, ended = host.answer(turns, used, options.tokens, number)
+                    told[key] = {"text": text, "ended": ended}
+                text, ended = told[key]["text"], told[key]["ended"]
+                if name == "edited":
+                    text = _edited(text, number)
+                row = {"i": number, "cond": name, "most": options.tokens}
+                out.write(json.dumps({**row, "ended": ended, "text": text}) + "\n")
+                out.flush()
     finally:
         hosts.close()
 
 
-def _one(
-    hosts: Hosts, runner: Any, number: int, prompt: str, name: str, tokens: int
-) -> dict[str, Any] | None:
+def check(own: Path) -> None:
+    """Check every answer that is kept and was not checked yet; equal answers once."""
     from opg_magic.weights.check import job
+    from opg_magic.weights.runner import Runner
 
-    model, used, signed, hidden = CONDITIONS[name]
-    host = hosts.get(model)
-    if host is None:
-        return None
-    messages = [{"role": "user", "content": prompt}]
-    begun = time.perf_counter()
-    answer, ended = host.answer(
-        [{"role": "system", "content": hidden or ""}, *messages], used, tokens, number
-    )
-    asked = time.perf_counter()
-    if name == "edited":
-        answer = _edited(answer, number)
-    request = {"messages": messages, "temperature": signed, "max_tokens": tokens}
-    task = job(request, answer, runner, runner_sha256())
-    result = runner.run({**task, "end": ended})
-    checked = time.perf_counter()
-    return {
-        "i": number,
-        "cond": name,
-        "t": signed,
-        "ranks": result["ranks"],
-        "gaps": [round(gap, 6) for gap in result["gaps"]],
-        "surplus": result["surplus"],
-        "variance": result["variance"],
-        "outside": result["outside"],
-        "seconds": [round(asked - begun, 4), round(checked - asked, 4)],
-    }
+    done = {(row["i"], row["cond"]) for row in rows(RAW)}
+    asked = prompts(len(TOPICS) * len(FORMS))
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+    with Runner(own, threads=1) as runner, RAW.open("a", encoding="utf-8") as out:
+        for row in list(rows(ANSWERS)):
+            number, name, most = row["i"], row["cond"], row["most"]
+            if (number, name) in done:
+                continue
+            signed = CONDITIONS[name][2]
+            same = (number, signed, row["text"], row["ended"])
+            if same not in known:
+                request = {
+                    "messages": _messages(asked[number]),
+                    "temperature": signed,
+                    "max_tokens": most,
+                }
+                task = job(request, row["text"], runner, runner_sha256())
+                known[same] = runner.run({**task, "end": row["ended"]})
+            result = known[same]
+            kept = {key: result[key] for key in ("ranks", "surplus", "variance", "outside")}
+            gaps = [round(gap, 6) for gap in result["gaps"]]
+            kept = {"i": number, "cond": name, "t": signed, **kept, "gaps": gaps}
+            out.write(json.dumps(kept) + "\n")
+            out.flush()
+
+
+def _messages(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}]
 
 
 def runner_sha256() -> str:
@@ -266,107 +343,20 @@ def _edited(answer: str, seed: int) -> str:
     return " ".join(words)
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Every run that was kept."""
-    if RAW.exists():
-        with RAW.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
-
-
-# ------------------------------------------------------------------------------------ what it shows
-
-
-def cut(row: dict[str, Any], tokens: int) -> dict[str, Any]:
-    """The run as it would be of the answer's first ``tokens`` tokens (temperature 0)."""
-    return {**row, "ranks": row["ranks"][:tokens], "gaps": row["gaps"][:tokens]}
-
-
-def score(row: dict[str, Any], tolerance: float) -> float:
-    """What goes beyond the tolerance, in shares of what may: above 1 fails."""
-    if row["t"]:
-        bound = 4.5 * (row["variance"] + 1) ** 0.5
-        return max(abs(row["surplus"]) / bound, row["outside"] / (2.5 + len(row["ranks"]) // 100))
-    beyond = sum(max(0.0, gap - tolerance) for gap in row["gaps"])
-    return beyond / (tolerance * (1 + len(row["gaps"]) / 300))
-
-
-def table() -> str:
-    """Detection by number of tokens, as Markdown."""
-    from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME
-
-    found = defaultdict(list)
-    for row in rows():
-        found[row["cond"]].append(row)
-    lines = [
-        "| Host | Answers | First choices | Largest gap "
-        "| 16 tokens | 32 | 64 | all | all, same build |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name in CONDITIONS:
-        runs = found.get(name, [])
-        if not runs:
-            continue
-        first = sum(rank == 1 for row in runs for rank in row["ranks"])
-        total = sum(len(row["ranks"]) for row in runs)
-        gap = max(gap for row in runs for gap in row["gaps"])
-        warm = bool(runs[0]["t"])
-        shares = [
-            "" if warm and length < 1000 else _share(runs, length, ANY_RUNTIME / 1e6)
-            for length in (16, 32, 64, 1000)
-        ]
-        same = "" if warm else _share(runs, 1000, SAME_RUNTIME / 1e6)
-        cells = [name, len(runs), f"{first} of {total}", f"{gap:.2f}", *shares, same]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    seconds = [row["seconds"] for row in found["honest"] if "seconds" in row]
-    if seconds:
-        tokens = sum(len(row["ranks"]) for row in found["honest"] if "seconds" in row)
-        asked, checked = (tokens / sum(column) for column in zip(*seconds, strict=True))
-        lines += ["", f"Tokens per second, side by side: {asked:.0f} asked, {checked:.0f} checked."]
-    return "\n".join(lines)
-
-
-def _share(runs: list[dict[str, Any]], length: int, tolerance: float) -> str:
-    caught = sum(score(cut(row, length), tolerance) > 1 for row in runs)
-    return f"{caught} of {len(runs)}"
-
-
-def drawn() -> str:
-    """ROC curves as SVG: share of swaps caught over share of honest answers refused, as the
-    tolerance's multiple moves; honest are all honest hosts, other builds among them."""
-    honest = [score(row, 0.3) for row in rows() if row["cond"] in HONEST]
-    shown = ("Q8_0 of Q4_1", "hidden prompt", "another model", "coarser in part", "edited")
-    tones = ("#b4690e", "#1f6feb", "#8250df", "#0a7d55", "#cf222e")
-    parts = []
-    for order, (name, tone) in enumerate(zip(shown, tones, strict=True)):
-        swapped = [score(row, 0.3) for row in rows() if row["cond"] == name]
-        if not swapped:
-            continue
-        bounds = sorted({*honest, *swapped, -1.0}, reverse=True)
-        points = " ".join(
-            f"{40 + 240 * sum(h > b for h in honest) / len(honest):.1f},"
-            f"{260 - 240 * sum(s > b for s in swapped) / len(swapped):.1f}"
-            for b in bounds
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{tone}" stroke-width="2"/>')
-        parts.append(f'<text x="130" y="{170 + 17 * order}" fill="{tone}">{name}</text>')
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 300" font-family="sans-serif" '
-        'font-size="12" role="img" aria-label="Share of swaps caught over false alarms">'
-        '<rect width="300" height="300" fill="#fff"/><path d="M40 20V260H280" fill="none" '
-        'stroke="#57606a"/><path d="M40 260L280 20" stroke="#d0d7de" stroke-dasharray="4"/>'
-        + "".join(parts)
-        + '<text x="40" y="278" fill="#57606a">0</text><text x="262" y="278" fill="#57606a">100 %'
-        '</text><text x="90" y="293" fill="#57606a">honest answers refused</text><text x="32" '
-        'y="250" fill="#57606a" transform="rotate(-90 32 250)">swaps caught, 0 to 100 %</text>'
-        "</svg>\n"
-    )
+def rows(path: Path = RAW) -> Iterator[dict[str, Any]]:
+    """Everything that a file keeps; a last line that a stop cut off is not counted."""
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            yield from (json.loads(line) for line in file if line.endswith("\n"))
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--answers", type=int, default=60)
-    options.add_argument("--tokens", type=int, default=100)
+    options.add_argument("--answers", type=int, default=200)
+    options.add_argument("--tokens", type=int, default=64)
+    options.add_argument("--stage", choices=("ask", "check"), help="only this")
     options.add_argument("--other-build", default="", metavar="FOLDER")
+    options.add_argument("--peer", default="", metavar="PYTHON")
     options.add_argument("--draw", type=Path)
     options.add_argument("--show", action="store_true", help="only show what is there")
     given = options.parse_args()
@@ -377,10 +367,14 @@ def main() -> int:
         if own is None:
             print("The weights are not here: opg models get smollm2", file=sys.stderr)
             return 1
-        collect(own, given)
-    print(table())
+        if given.stage != "check":
+            ask(own, given)
+        if given.stage != "ask":
+            check(own)
+    kept = list(rows())
+    print(table(kept, CONDITIONS))
     if given.draw:
-        given.draw.write_text(drawn(), "utf-8")
+        given.draw.write_text(drawn(kept, HONEST), "utf-8")
     return 0
 
 

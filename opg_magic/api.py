@@ -181,8 +181,8 @@ def _job(given: dict[str, Any]) -> tuple[Session, Job]:
     """The arguments of :func:`map`, each checked."""
     from opg_magic.table.mapping import Job
 
-    if "max_cost" in given["arguments"] or "stream" in given["arguments"]:
-        raise TypeError("map() takes no stream=, and max_cost= once")
+    if "stream" in given["arguments"]:
+        raise TypeError("map() takes no stream=")
     text = checked.text("prompt", given["prompt"])
     asked = _bound(text, **given["arguments"])
     shape = _shape(asked)
@@ -194,12 +194,19 @@ def _job(given: dict[str, Any]) -> tuple[Session, Job]:
         made,
         options,
         shape=shape,
-        output=checked.text("output", given["output"]),
         max_cost=None if max_cost is None else checked.opg("max_cost", max_cost),
-        concurrency=checked.whole("concurrency", given["concurrency"], 1, 256),
-        hosts=checked.whole("hosts", given["hosts"], 1, 16),
-        errors=checked.choice("errors", given["errors"], ("column", "raise")),
-        **{name: checked.flag(name, given[name]) for name in ("dedupe", "fresh", "overwrite")},
+        **{
+            name: given[name]
+            for name in (
+                "output",
+                "concurrency",
+                "hosts",
+                "errors",
+                "dedupe",
+                "fresh",
+                "overwrite",
+            )
+        },
     )
 
 

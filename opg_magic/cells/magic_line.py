@@ -102,7 +102,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("--settle", "publish nothing on chain (private) or hashes (batch)", "MODE",
            choices=("private", "batch"), former=("individual",), part="prompt"),
     Option("--host", "ask this host: its ID or the beginning of it", "ID", part="call"),
-    Option("--hosts", "ask this many hosts of different owners, and compare their answers", "N",
+    Option("--hosts", "ask this many hosts of different owners, and compare their answers; with "
+                      "--over they share the rows", "N",
            "count", int, part="agreement"),
     Option("--quorum", "with --hosts: require this many to give the same answer (default: more "
                        "than half)", "N", "count", int, part="agreement"),
@@ -124,6 +125,9 @@ OPTIONS: tuple[Option, ...] = (
                        "answer.data", "S", free=True, part="shape"),
     Option("--format", "show and read the answer as this; df: a table of --schema (-f)", "F",
            choices=FORMATS, free=True, short="-f", part="shape"),
+    Option("--over", "ask the prompt for each row of this list or table; {{column}} is its cell",
+           "DATA"),
+    Option("--output", "with --over: name the column of the answers (default: answer)", "COLUMN"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--bg", "free the kernel at once; name.wait() gives the answer"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),

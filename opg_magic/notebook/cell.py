@@ -19,6 +19,7 @@ from opg_magic.errors import (
 )
 from opg_magic.notebook import raw_cell
 from opg_magic.notebook.commands.command import Kernel
+from opg_magic.notebook.over import run_over
 from opg_magic.shapes import fitted
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     template = magic_line.prompt_text(body)
     session = kernel.session()
     shape = _shape(kernel, line)
+    if line.get("over") is not None:
+        run_over(kernel, session, line, template, source, shape)
+        return
+    if line.get("output") is not None:
+        raise LineError("--output needs --over")
     prompt, announcement = _prompt(kernel, session, line, template, source, shape)
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:

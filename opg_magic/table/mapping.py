@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
-from opg_magic.models import Prompt
+from opg_magic.models import Prompt, arguments
 from opg_magic.table.frames import Frame, frame_of
 from opg_magic.table.plan import Plan, plan
 from opg_magic.table.rows import NOTHING, Outcome, Rows, refuse_unsendable, rows_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Prompts that are looked up in the ledger at once: their receipts are in memory for that long.
 _AT_ONCE = 250
+#: Calls at once, and hosts that share a table, at most.
+MOST_CALLS, MOST_HOSTS = 256, 16
 #: Seconds between two reports of where the table stands.
 _REPORT = 0.1
 
@@ -51,6 +53,15 @@ class Job:
     errors: str = "column"
     dedupe: bool = True
     fresh: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ArgumentError."""
+        arguments.text("output", self.output)
+        arguments.whole("concurrency", self.concurrency, 1, MOST_CALLS)
+        arguments.whole("hosts", self.hosts, 1, MOST_HOSTS)
+        arguments.choice("errors", self.errors, ("column", "raise"))
+        for name in ("dedupe", "fresh", "overwrite"):
+            arguments.flag(name, getattr(self, name))
 
     @property
     def added(self) -> tuple[str, str, str, str]:

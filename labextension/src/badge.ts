@@ -30,8 +30,7 @@ export function badgeOf(entries: readonly IEntry[], without: ICellFinding | null
     // Of a cell that was not run, its empty number says so.
     return without?.run ? { tone: 'warn', simulated: false, text: '! no receipt', title: `This browser: ${without.finding.message} Nobody signed what it shows.`, edited: null } : null;
   }
-  // The worst of several (an agreement of hosts has one receipt each).
-  const entry = entries.find(hasFailed) ?? entries.find(one => one.verdict === null) ?? entries[0];
+  const entry = worst(entries);
   const head = headline(entry);
   const more = entries.length > 1 ? ` (${entries.length} receipts)` : '';
   const edit = entries.flatMap(one => one.findings).find(finding => EDITED.has(finding.code));
@@ -44,6 +43,22 @@ export function badgeOf(entries: readonly IEntry[], without: ICellFinding | null
     title: [`This browser: ${head.text}${more}`, edit?.message, ...new Set(unsure.map(finding => finding.message))].filter(Boolean).join('. ').replace(/\.\. /g, '. '),
     edited: edit ? edit.message : null
   };
+}
+
+const SEVERITY: readonly Tone[] = ['ok', 'sim', 'part', 'warn', 'bad'];
+
+/** The worst of several. Of a comparison, which has a receipt for each host, the best counts: the others are what it was held against. */
+function worst(entries: readonly IEntry[]): IEntry {
+  const severity = (one: IEntry): number => (one.verdict === null ? SEVERITY.length : SEVERITY.indexOf(headline(one).tone));
+  const compared = new Map<unknown, IEntry>();
+  for (const one of entries) {
+    const group = one.receipt?.agreement?.group ?? one;
+    const best = compared.get(group);
+    if (best === undefined || severity(one) < severity(best)) {
+      compared.set(group, one);
+    }
+  }
+  return entries.find(hasFailed) ?? [...compared.values()].reduce((one, other) => (severity(other) > severity(one) ? other : one));
 }
 
 /** The badges of one notebook. */

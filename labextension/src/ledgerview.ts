@@ -67,6 +67,8 @@ export class LedgerView extends Widget {
   private readonly _judged = new Map<string, IJudged>();
   private _rows: ILedgerRow[] = [];
   private _next: string | null = null;
+  /** The words that these rows have. */
+  private _searched = '';
   private _total: number | null = null;
   private _asked = false;
   /** The question that is under way; an answer to an earlier one comes too late. */
@@ -101,7 +103,8 @@ export class LedgerView extends Widget {
     }
     this._asked = this._loading = true;
     const question = ++this._question;
-    const words = this._words.value.trim();
+    // What follows belongs to the rows that are there, whatever was typed since.
+    const words = anew ? this._words.value.trim() : this._searched;
     try {
       const page = await this._server.ledger(anew ? null : this._next, PAGE, words);
       if (question !== this._question || this.isDisposed) {
@@ -109,6 +112,7 @@ export class LedgerView extends Widget {
       }
       this._rows = anew ? [...page.rows] : [...this._rows, ...page.rows];
       this._next = page.next;
+      this._searched = words;
       this._total = page.total;
       this._note.textContent = said(page.total, words);
       this._loading = false;

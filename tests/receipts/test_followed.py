@@ -31,7 +31,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def all_of(ledger: Ledger) -> list[dict[str, Any]]:
-    cells = [cells for _, cells in chosen_rows(ledger)]
+    cells = [
+        {name: cell for name, cell in cells.items() if name not in followed.LEFT_OUT}
+        for _, cells in chosen_rows(ledger)
+    ]
     return sorted(cells, key=lambda one: (one["time"], one["id"]), reverse=True)
 
 

@@ -1,6 +1,6 @@
 /** @jest-environment jsdom */
 import '@jupyterlab/testing/lib/jest-shim';
-import { costOf, verdictOf } from '../ledgerview';
+import { costOf, LedgerView, verdictOf } from '../ledgerview';
 import { Signal } from '@lumino/signaling';
 import { displayOf, Elsewhere } from '../elsewhere';
 import { hashIn, PinBody, pinnable } from '../pinning';
@@ -324,6 +324,33 @@ describe('rows of the ledger', () => {
     expect(costOf({ ...row, charge: null }, 18)).toBe('');
     expect(verdictOf({ ...row, verdict: null })).toBe('UNCHECKED');
     expect(verdictOf({ ...row, verdict: null, has_receipt: false })).toBe('no receipt');
+  });
+});
+
+describe('the list of the ledger', () => {
+  // More rows than come near the end at once.
+  const rows: any[] = Array.from({ length: 100 }, (_, n) => ({ id: `R${n}`, time: '2026-05-04T12:00:00Z', has_receipt: true, charge: null }));
+
+  test('goes on with the words of the rows that are there, though others were typed and failed', async () => {
+    const asked: [string | null, string][] = [];
+    const server: any = {
+      ledger: async (after: string | null, _limit: number, words: string) => {
+        asked.push([after, words]);
+        if (words === 'later') {
+          throw new Error('no server');
+        }
+        return { rows, next: after === null ? 'cursor' : null, total: 200 };
+      }
+    };
+    const view = new LedgerView(server, () => 18);
+    const box = view.node.querySelector('input')!;
+    box.value = 'first';
+    await view.load(true);
+    box.value = 'later';
+    await view.load(true);
+    await view.load(false);
+    expect(asked).toEqual([[null, 'first'], [null, 'later'], ['cursor', 'first']]);
+    view.dispose();
   });
 });
 

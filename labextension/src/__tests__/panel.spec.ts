@@ -161,6 +161,8 @@ describe('badges', () => {
     expect(badgeOf([])).toBeNull();
     expect(badgeOf([good])).toMatchObject({ tone: 'ok', text: '✓ all 11 pass', edited: null });
     expect(badgeOf([good, bad])).toMatchObject({ tone: 'bad', text: '✗ failed' });
+    const partial = entry({ verdict: verdict('PARTIAL', { signature: 'missing' }) });
+    expect(badgeOf([good, partial])).toMatchObject({ tone: 'warn', text: '◐ partial' });
     expect(badgeOf([edited])).toMatchObject({ tone: 'warn', text: '≠ edited', edited: 'edited' });
   });
 });

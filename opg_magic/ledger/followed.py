@@ -9,7 +9,6 @@ from opg_magic.ledger.reading import LedgerReading
 from opg_magic.ledger.records import LedgerRow
 from opg_magic.ledger.row_cells import table_cells
 
-
 #: Texts of any length, which a list does not show and would keep in memory for good.
 LEFT_OUT = frozenset({"answer", "withheld_answer", "tool_calls"})
 

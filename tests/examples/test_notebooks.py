@@ -79,6 +79,10 @@ def test_quickstart_cells_carry_whole_receipts(executed: dict[str, Any]) -> None
     assert "[simulated network]" in output.data["text/plain"]
 
 
+def test_quickstart_shows_an_answer_as_data(executed: dict[str, Any]) -> None:
+    assert text_of(cell(executed["quickstart"], "schema-data")).startswith("{'continent': '")
+
+
 def test_quickstart_export_is_verified_by_the_command(executed: dict[str, Any]) -> None:
     assert "FAILED" not in text_of(cell(executed["quickstart"], "verify"))
     assert len((executed["folder"] / "receipts.jsonl").read_text().splitlines()) >= 6

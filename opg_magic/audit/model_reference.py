@@ -74,7 +74,8 @@ def load(path: Path, *, model: str, network: str) -> Reference:
     Raises :class:`ConfigError` for a file that cannot be read, that is malformed, or that is of
     another model, network, battery or version."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # a device or a pipe may never end
     except OSError as problem:
         raise ConfigError(
             f"Cannot read the reference {path}: {problem.strerror}. Nothing was sent."

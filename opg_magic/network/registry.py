@@ -7,6 +7,7 @@ Source: the registry's ABI.  Guards against attacks 5 to 8 of docs/trust.md.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ from opg_magic.network.rpc_group import RpcGroup, agreed, checked_head
 
 #: Type of a host that answers prompts (1 would be a validator).
 LLM_PROXY = 0
+#: A host's ID in lower case.
+_TEE_ID = re.compile("0x[0-9a-f]{64}")
+
 #: Seconds after which a silent host stops being active, where the contract does not say.
 DEFAULT_HEARTBEAT_MAX_AGE = 1800
 #: Reasons for which a host is not active that somebody decided.
@@ -259,9 +263,12 @@ class RegistryReader:
 
     async def _entry(self, rpc: Rpc, block: Block, tee_id: str) -> _View:
         max_age = await self._max_age(rpc, block)
+        if not _TEE_ID.fullmatch(tee_id):
+            # A receipt of somebody's may name any text: what is no ID, no registry lists.
+            return _View(block, (), {}, max_age)
         try:
             raw = await self._call(
-                rpc, block, function("registry", "getTEE"), bytes.fromhex(tee_id.removeprefix("0x"))
+                rpc, block, function("registry", "getTEE"), bytes.fromhex(tee_id[2:])
             )
         except RpcError as error:
             if not _is_revert(error):

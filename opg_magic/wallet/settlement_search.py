@@ -15,6 +15,7 @@ from opg_magic.network.abi import event_topic
 from opg_magic.network.contract_call import read_number
 from opg_magic.network.rpc import Block, Rpc, first_block_since, logs
 from opg_magic.network.rpc_group import agreed
+from opg_magic.protocol.addresses import ADDRESS
 from opg_magic.protocol.x402 import VALID_AFTER_MARGIN
 from opg_magic.wallet.settle_call import Terms, moved, settle_calls
 
@@ -94,6 +95,9 @@ class SettlementSearch:
         Raises :class:`NetworkUnavailable`, and :class:`opg_magic.network.rpc.RpcError`."""
         auth = self._auth
         head = await rpc.block("latest")
+        if not ADDRESS.fullmatch(auth.payer) or auth.nonce >= 2**256:
+            # A receipt of somebody's may name any text: nobody of that name can have paid.
+            return Settlement("unspent", seen_at=head.number)
         bitmap = await read_number(
             rpc,
             "permit2",

@@ -186,6 +186,18 @@ async def test_attack_04_a_key_that_is_not_listed_is_not_active(world: World) ->
             assert evidence.inactive_reason == "not listed"
 
 
+@pytest.mark.parametrize(
+    "stranger",
+    ["", "zz", "0x" + "ab" * 31, "0x" + "ab" * 33, "0x " + "ab" * 32, "0x" + "\u0661" * 64],
+)
+async def test_attack_04_what_is_no_id_is_not_listed(world: World, stranger: str) -> None:
+    """A receipt of somebody's may name it, and must not end the check of a whole file."""
+    async with Readers(world.chain, honest) as reader:
+        evidence = await reader.at_block(stranger, world.chain.block_number)
+    assert evidence.entry is None and not evidence.active
+    assert evidence.inactive_reason == "not listed"
+
+
 async def test_attack_05_a_host_disabled_at_a_block_is_inactive_there_and_active_before(
     world: World,
 ) -> None:

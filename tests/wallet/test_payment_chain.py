@@ -251,6 +251,18 @@ async def test_logs_of_another_contract_are_no_candidates_but_a_fault_of_the_rpc
             await chain.find_settlement(auth)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"payer": ""}, {"payer": "0x12"}, {"payer": "0x" + "zz" * 20}, {"nonce": 2**256}],
+    ids=str,
+)
+async def test_what_no_authorisation_can_say_was_never_paid(
+    world: World, chain: PaymentChain, change: dict[str, Any]
+) -> None:
+    """A receipt of somebody's may say it, and must not end the check of a whole file."""
+    assert (await chain.payment_evidence(world.authorise(**change))).status == "unspent"
+
+
 async def test_a_nonce_spent_by_another_authorisation_is_spent_without_an_amount(
     world: World, chain: PaymentChain
 ) -> None:

@@ -23,6 +23,8 @@ const DEEPEST = 60;
 const OPENING = /[*_~`[\\!\n]/g;
 /** Openings times the characters of their block, over all blocks: about a second of the slowest that was found. */
 const MOST_WORK = 20_000_000;
+/** Cells of tables, of which a parser fills each row up to its heading's: 20 kB could make four million. */
+const MOST_CELLS = 50_000;
 
 const TAGS = new Set(
   'p strong em del code pre ul ol li blockquote hr br table thead tbody tr th td h1 h2 h3 h4 h5 h6 a span'.split(' ')
@@ -56,11 +58,14 @@ export async function renderMarkdown(text: string, parser: IParser | null, formu
 
 /** Whether a parser could hold the page for long with this: for 200 kB of open marks it takes minutes. */
 export function isCostly(text: string): boolean {
-  let work = 0;
+  let [work, cells] = [0, 0];
   for (const block of text.split(/\n[ \t]*\n/)) {
     work += (block.match(OPENING)?.length ?? 0) * block.length;
+    const lines = block.split('\n');
+    const bars = lines.reduce((most, line) => Math.max(most, line.split('|').length - 1), 0);
+    cells += bars * lines.length;
   }
-  return work > MOST_WORK;
+  return work > MOST_WORK || cells > MOST_CELLS;
 }
 
 /** Stand-ins for what a parser must not see; taken from a private area that the text does not use. */

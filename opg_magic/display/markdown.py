@@ -18,12 +18,15 @@ from opg_magic.models.plain_text import fenced, inert
 __all__ = ["ALLOWED", "fenced", "plain_markdown", "safe_link", "to_html", "verbatim_html"]
 
 _LONGEST_RENDERED = 200_000
+#: Cells of tables: a parser fills each row up to its heading's, and not every version of ours has a
+#: bound.
+_MOST_CELLS = 50_000
 
 
 def to_html(text: str) -> str:
     """Model text rendered as Markdown, inert.  Text that is very long, deeply nested or costly is
     shown verbatim."""
-    if len(text) > _LONGEST_RENDERED:
+    if len(text) > _LONGEST_RENDERED or _cells(text) > _MOST_CELLS:
         return verbatim_html(text)
     if not text.strip():
         return f'<div style="{FAINT}">(an answer without visible text)</div>\n'
@@ -36,6 +39,13 @@ def to_html(text: str) -> str:
     if env.get("costly") or any(token.level >= rendered_markdown.NESTING - 2 for token in tokens):
         return verbatim_html(text)
     return str(renderer.renderer.render(tokens, renderer.options, {}))
+
+
+def _cells(text: str) -> int:
+    """At most so many cells the tables in it have: in each block, lines times the most bars of
+    one."""
+    blocks = [block.split("\n") for block in re.split(r"\n[ \t]*\n", text)]
+    return sum(len(lines) * max(line.count("|") for line in lines) for lines in blocks)
 
 
 def verbatim_html(text: str) -> str:

@@ -147,6 +147,19 @@ def test_attack_27_nothing_that_was_signed_vanishes() -> None:
     assert "hidden?" in inspect(markdown.to_html(HOSTILE["deep nesting"])).text
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(4_250, 1_000), (200, 300), (2, 26_000)])
+def test_attack_27_a_table_of_more_cells_than_anybody_reads_is_shown_as_it_is(
+    columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 kB made 4 million cells: each short row is filled up to the heading's."""
+    few = "|" + "a|" * 9 + "\n|" + "-|" * 9 + "\n" + "|x\n" * 400
+    assert markdown.to_html(few).count("<td") == 3_600
+    many = "|" + "a|" * columns + "\n|" + "-|" * columns + "\n" + "|x\n" * rows
+    monkeypatch.setattr(ParserInline, "parse", lambda *_: pytest.fail("parsed all the same"))
+    assert markdown.to_html(many) == markdown.verbatim_html(many)
+    assert markdown.to_html(f"{few}\n" * 20) == markdown.verbatim_html(f"{few}\n" * 20)
+
+
 @pytest.mark.parametrize("mark", ["[", "![", "[a](https://x.example) "])
 def test_attack_27_text_that_costs_the_parser_much_is_shown_as_it_is(
     mark: str, monkeypatch: pytest.MonkeyPatch

@@ -229,6 +229,14 @@ describe('model text as Markdown', () => {
     }
   });
 
+  it('keeps from it a table whose short rows it would fill up to millions of cells', async () => {
+    const table = (columns: number, rows: number): string => `|${'a|'.repeat(columns)}\n|${'-|'.repeat(columns)}\n${'|x\n'.repeat(rows)}`;
+    for (const many of [table(4_200, 900), table(200, 300), `${table(9, 300)}\n`.repeat(20)]) {
+      expect(isCostly(many)).toBe(true);
+    }
+    expect(isCostly(table(9, 300))).toBe(false);
+  });
+
   it('lets a long answer through that is written as people write', () => {
     const list = Array.from({ length: 100 }, (_, n) => `- **Point ${n}** says _something_ about \`case_${n}\``).join('\n');
     const table = '| a | b |\n|---|---|\n' + Array.from({ length: 200 }, (_, n) => `| ${n} | [x](https://x.example/${n}) |`).join('\n');

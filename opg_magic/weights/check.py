@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opg_magic.errors import MalformedMessage, WeightsError
 from opg_magic.models import Evidence, WeightsEvidence, strict_json
 from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, hashed
 from opg_magic.weights import conversation, fetch, store
-from opg_magic.weights.runner import Runner
+from opg_magic.weights.runner import Closing, Runner
 
 #: Millionths, in which the figures of a run are kept.
 _UNIT = 1_000_000
@@ -27,7 +26,7 @@ _HOSTS_MOST = 4096
 Starter = Callable[[Path], Runner]
 
 
-class Checker:
+class Checker(Closing):
     """Runs weights again for as many calls as wanted; each file is loaded once, in a child process
     that ends with the block.
 
@@ -74,17 +73,6 @@ class Checker:
         for runner in self._runners.values():
             runner.close()
         self._runners.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def job(request: dict[str, Any], answer: str, runner: Runner, sha256: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from opg_magic.errors import WeightsError
@@ -27,7 +26,21 @@ _WORKING = 512 * 1024**2
 MOST_TOKENS = 32_768
 
 
-class Runner:
+class Closing:
+    """What is closed with its block."""
+
+    def close(self) -> None:
+        """End what it holds."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Runner(Closing):
     """Weights that are loaded in a child process.
 
     ``threads``: 0 is half of this machine's processors, at most 4.  ``timeout`` is for loading and
@@ -128,17 +141,6 @@ class Runner:
                     pipe.close()
                 except OSError:
                     continue
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 #: The child bounds its own memory before it loads anything.

@@ -15,7 +15,7 @@ from opg_magic.audit import model_reference
 from opg_magic.call import model_audit
 from opg_magic.call.session import Session
 from opg_magic.cells.magic_line import LineError
-from opg_magic.errors import CallFailed
+from opg_magic.errors import CallFailed, ConfigError
 from opg_magic.notebook.commands import auditing
 from opg_magic.shell import main
 from opg_magic.simnet.cheats.signing import HalfSwapped
@@ -208,6 +208,11 @@ def test_a_bad_reference_is_refused_before_anything_is_paid(
     code, _, err = run("openai/gpt-5", "--reference", path, "--max-cost", AUDIT)
     assert code == 2 and said in err
     assert session.ledger.count() == 0
+
+
+def test_a_reference_that_never_ends_is_read_up_to_its_bound() -> None:
+    with pytest.raises(ConfigError, match="not a reference"):
+        model_reference.load(Path("/dev/zero"), model="openai/gpt-5", network="sim")
 
 
 def test_a_good_reference_is_read_back(tmp_path: Path) -> None:

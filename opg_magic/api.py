@@ -294,7 +294,7 @@ def _messages(prompt: Any) -> tuple[Mapping[str, Any], ...]:
 
     meant, hint = "a text or a list of chat messages (dicts)", None
     if is_missing(prompt):
-        hint = "A value is missing there: leave such rows out."
+        hint = "The value is missing: leave such rows out."
     elif is_column(prompt):
         hint = "One call takes one text: ask for each of its values."
     if hint is not None:

@@ -61,7 +61,7 @@ def _refuse(name: str, value: Any, *, over: bool) -> NoReturn:
     kind = type(value).__name__
     if is_column(value):
         of_one = {"DataFrame": f'{name}["column"].iloc[0]', "Series": f"{name}.iloc[0]"}
-        hint = f"For one of its values: text = {of_one.get(kind, f'{name}[0]')}"
+        hint = f"For one value: text = {of_one.get(kind, f'{name}[0]')}"
         if over:
             hint = f"To ask for each row: %%opg answers --over {name}. {hint}"
         raise PromptError(

@@ -60,10 +60,10 @@ def _checked(schema: dict[str, Any]) -> Iterator[str]:
     for word, value in sent.words(schema):
         if word in ("$ref", "$dynamicRef"):
             if not isinstance(value, str) or not value.startswith("#"):
-                _refuse(f"{word} {value!r} stands outside it, and nothing is fetched")
+                _refuse(f"{word} {value!r} points outside the schema, and nothing is fetched")
             yield value
         elif word == "$id":
-            _refuse("it has an $id, which its references would be relative to")
+            _refuse("it has an $id, so its references would be relative to that")
         elif word in ("pattern", "patternProperties"):
             for pattern in (value,) if isinstance(value, str) else tuple(value):
                 try:

@@ -57,7 +57,7 @@ def _why(problem: MalformedMessage, text: str) -> str:
         return f"The answer is {problem.message}."
     # Cut by max_tokens: what is there begins as JSON does.
     if text[0] in "[{" and text[-1] not in "]}":
-        return "The answer is cut off within its JSON; a higher max_tokens may help."
+        return "The answer ends in the middle of its JSON; a higher max_tokens may help."
     return f"The answer is {problem.message}."
 
 

@@ -63,7 +63,8 @@ def resolve_words(
         return resolve(words, format=format)
     if namespace is None:
         raise ArgumentError(
-            f"{name!r} alone would be a Python type, which a shell has not. Nothing was sent.",
+            f"{name!r} alone would be a Python type, which a shell does not have. "
+            "Nothing was sent.",
             hint=f'For one field: "{name} str". For a file: a path that ends in .json.',
         )
     first, *rest = name.split(".")

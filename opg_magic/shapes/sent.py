@@ -186,8 +186,8 @@ def _lifted(outer: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
         inside = not isinstance(ref, str) or ref.startswith(("#/$defs/", "#/definitions/"))
         if word in ("$ref", "$dynamicRef") and not inside:
             raise ArgumentError(
-                f"The JSON Schema cannot be used: {word} {ref[:40]!r} points to its top, where an "
-                "object has to be put around it. Nothing was sent.",
+                f"The JSON Schema cannot be used: {word} {ref[:40]!r} points to its top, which "
+                "has to go inside an object. Nothing was sent.",
                 hint="Put what it points to into $defs.",
             )
     lifted = {name: inner[name] for name in ("$defs", "definitions") if name in inner}

@@ -92,7 +92,7 @@ def parse(text: str) -> Short:
     names = [field.name for field in fields]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        _refuse(text, f"the field {twice} stands there twice")
+        _refuse(text, f"the field {twice} appears twice")
     return Short(fields, rows)
 
 

@@ -65,6 +65,16 @@ def test_a_whole_answer_comes_back_sealed(honest_simnet: RunningSimnet) -> None:
     assert b"97 is prime" not in answer.content
 
 
+def test_the_relay_keeps_its_connection_to_a_host(honest_simnet: RunningSimnet) -> None:
+    """A handshake for each call would be no part of what the private route costs."""
+    for _ in range(3):
+        assert post(honest_simnet, sealed(honest_simnet).wire).status_code == 200
+    connector = honest_simnet.net.relay._http.connector
+    port = int(honest_simnet.hosts[0].endpoint.rpartition(":")[2])
+    kept = [len(held) for key, held in connector._conns.items() if key.port == port]
+    assert kept == [1]
+
+
 def test_a_streamed_answer_comes_back_event_by_event(honest_simnet: RunningSimnet) -> None:
     request = sealed(honest_simnet, stream=True)
     answer = post(honest_simnet, request.wire)

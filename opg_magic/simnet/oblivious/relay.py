@@ -19,7 +19,7 @@ from opg_magic.simnet.oblivious.bending import Carrying
 from opg_magic.simnet.oblivious.sign_in import SignInPage
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, web
+    from aiohttp import ClientSession, Fingerprint, web
 
     from opg_magic.simnet.host.host import Host
 
@@ -54,6 +54,7 @@ class Relay:
         self._on_activity = on_activity
         self._runner: web.AppRunner | None = None
         self._http: ClientSession | None = None
+        self._pins: dict[bytes, Fingerprint] = {}
 
     async def start(self) -> str:
         """Listen on a free port; the base URL."""
@@ -107,7 +108,7 @@ class Relay:
         assert self._http is not None
         others = [other for other in self._hosts() if other is not host]
         wire, target = self.carrying.request(await request.read(), host, others)
-        pin = aiohttp.Fingerprint(hashlib.sha256(target.certificate.der).digest())
+        pin = self._pin(target.certificate.der)
         try:
             async with self._http.post(
                 target.endpoint + SEALED_PATH,
@@ -120,6 +121,14 @@ class Relay:
                 return await self._back(request, answer)
         except (aiohttp.ClientConnectionError, aiohttp.ServerFingerprintMismatch):
             raise Refused(503, "The relay cannot reach that host") from None
+
+    def _pin(self, certificate: bytes) -> Fingerprint:
+        """The certificate that a host must present.  One object each: a connection is used again
+        only under the same one."""
+        import aiohttp
+
+        digest = hashlib.sha256(certificate).digest()
+        return self._pins.setdefault(digest, aiohttp.Fingerprint(digest))
 
     async def _back(self, request: web.Request, answer: Any) -> web.StreamResponse:
         from aiohttp import ClientPayloadError, web

@@ -128,6 +128,7 @@ class Engine:
         payments.admit(prompt)
         timeout = payments.timeout(options, settings)
         call = start(prompt, options, settings, self.network, self._prices, timeout, observer)
+        self.reruns.admit(prompt, call.policy)
         if call.policy.route not in (None, route):
             raise errors.ConfigError(
                 f"Your policy requires the {call.policy.route} route; this call would take the "

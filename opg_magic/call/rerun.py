@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.call.state import EngineSettings, kernel_trust
-from opg_magic.models import Answer
+from opg_magic.models import Answer, Prompt
 from opg_magic.models.networks import Network
 
 if TYPE_CHECKING:
@@ -32,6 +32,22 @@ class Reruns:
         self._ledger = ledger
         self._checker: Checker | None = None
         self._one = asyncio.Lock()
+
+    @staticmethod
+    def admit(prompt: Prompt, policy: Policy) -> None:
+        """Refuse a call whose weights must be run again and cannot be (ConfigError), before
+        anything is sent."""
+        if "weights" not in policy.required:
+            return
+        from opg_magic.weights.check import hindrance
+
+        reason = hindrance(prompt.model)
+        if reason is not None:
+            raise errors.ConfigError(
+                f"Your policy requires the check weights, and {prompt.model[:80]!a} cannot be "
+                f"run again: {reason.rstrip('.')}. Nothing was sent.",
+                hint="Get or trust its weights: opg models get NAME, opg models trust FILE.gguf",
+            )
 
     async def look(self, answer: Answer, settings: EngineSettings, policy: Policy) -> Answer:
         """The answer, judged with a run of its weights if one is wanted.
@@ -67,6 +83,9 @@ class Reruns:
         trust = kernel_trust(self._network, settings)
         verdict = judge(evidence, policy=policy, trust=trust)
         notes = answer.notes
+        if evidence.weights_not_run is not None and evidence.weights is not None:
+            # What is judged is the run that the receipt held already.
+            notes = (*notes, f"the weights were not run again now: {evidence.weights_not_run[1]}")
         if evidence.weights_not_run is None and evidence.weights is not None:
             try:
                 receipt = self._ledger.supplement(receipt.id, evidence.weights)

@@ -14,7 +14,7 @@ from opg_magic.errors import MalformedMessage, WeightsError
 from opg_magic.models import Evidence, WeightsEvidence, strict_json
 from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, hashed
 from opg_magic.weights import conversation, fetch, store
-from opg_magic.weights.runner import Closing, Runner
+from opg_magic.weights.runner import Closing, Runner, examine
 
 #: Millionths, in which the figures of a run are kept.
 _UNIT = 1_000_000
@@ -22,6 +22,9 @@ _MOST = 1_000_000_000
 _MOST_SUM = 10**15
 #: Tokens after which hosts end an answer, where the request sets no bound.
 _HOSTS_MOST = 4096
+
+_NO_TEMPLATE = "the file has no chat template"
+_NOT_HERE = "the weights are not on this machine"
 
 Starter = Callable[[Path], Runner]
 
@@ -62,7 +65,7 @@ class Checker(Closing):
         if runner is not None and runner.alive:
             return runner
         if pin.path is None:
-            raise WeightsError("the weights are not on this machine")
+            raise WeightsError(_NOT_HERE)
         if fetch.sha256_of(pin.path) != pin.sha256:
             raise WeightsError(f"{pin.path.name} is not the file that was pinned")
         self._runners[pin.sha256] = self._start(pin.path)
@@ -75,11 +78,26 @@ class Checker(Closing):
         self._runners.clear()
 
 
+def hindrance(model: str) -> str | None:
+    """Why the weights that are pinned under a model's name cannot be run here; None where nothing
+    is known against it, or none are pinned.  Nothing is loaded."""
+    pin = store.pinned(model)
+    if pin is None:
+        return None
+    if pin.path is None:
+        return _NOT_HERE
+    try:
+        header = examine(pin.path)
+    except WeightsError as error:
+        return _sentence(error)
+    return _NO_TEMPLATE if header.template is None else None
+
+
 def job(request: dict[str, Any], answer: str, runner: Runner, sha256: str) -> dict[str, Any]:
     """What the child is asked for a chat request and its answer
     (:func:`opg_magic.weights.worker.run`)."""
     if runner.header.template is None:
-        raise WeightsError("the file has no chat template")
+        raise WeightsError(_NO_TEMPLATE)
     sampling = conversation.SAMPLING
     return {
         "template": runner.header.template,

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opg_magic.errors import WeightsError
 from opg_magic.weights import fetch
 
 #: Sampling of every request, beside its own ``temperature`` and ``top_p``; llama.cpp's names.
@@ -24,6 +25,8 @@ def turns(messages: Sequence[Mapping[str, Any]], sha256: str | None = None) -> l
     ``sha256`` is that of the weights: some begin badly without a system message of the request's
     own, because their template then adds one; they are given an empty one
     (:attr:`~opg_magic.weights.fetch.Package.empty_system`)."""
+    if not all(isinstance(message, Mapping) for message in messages):
+        raise WeightsError("a message of the request is not an object")
     made = [_turn(message) for message in messages]
     package = fetch.by_sha256(sha256) if sha256 else None
     if package is not None and package.empty_system and all(t["role"] != "system" for t in made):
@@ -35,12 +38,11 @@ def _turn(message: Mapping[str, Any]) -> dict[str, str]:
     role, content = str(message.get("role")), text_of(message)
     if role in ("tool", "function"):
         return {"role": "user", "content": f"The function answered: {content}"}
-    calls = [
-        call.get("function") or {}
-        for call in message.get("tool_calls") or ()
-        if isinstance(call, Mapping)
-    ]
-    for function in calls:
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            continue
         asked = {"name": function.get("name"), "arguments": function.get("arguments")}
         content += ("\n" if content else "") + json.dumps(asked, ensure_ascii=False)
     return {"role": "system" if role == "developer" else role, "content": content}

@@ -34,6 +34,8 @@ _BLOCKS = {
     15: (256, 292), 30: (1, 2),
 }  # fmt: skip
 _MOST_ITEMS = 10_000_000
+#: Lists within lists that a value may have; models need none.
+_MOST_NESTED = 4
 _TEMPLATE = "tokenizer.chat_template"
 
 
@@ -91,7 +93,7 @@ class _Reader:
         self.at += size
         return raw.decode("utf-8", "replace")
 
-    def value(self, kind: int) -> object:
+    def value(self, kind: int, nested: int = 0) -> object:
         """One value; of an array only that it was read."""
         if kind == _STRING:
             return self.text()
@@ -100,12 +102,14 @@ class _Reader:
             if form is None:
                 raise WeightsError(f"The file is not a sound GGUF: value type {kind} is unknown.")
             return self.take(form)
+        if nested == _MOST_NESTED:
+            raise WeightsError("The file is not a sound GGUF: its lists are nested too deep.")
         inner, length = int(self.take("I")), self.count()
         if inner in _SCALARS:
             self.at += length * struct.calcsize("<" + _SCALARS[inner])
         else:
             for _ in range(length):
-                self.value(inner)
+                self.value(inner, nested + 1)
         return None
 
 
@@ -151,7 +155,7 @@ def _read(reader: _Reader, name: str) -> Header:
         else None,
         template=template if isinstance(template, str) else None,
         tensors=listed,
-        context=context if isinstance(context, int) else 0,
+        context=max(context, 0) if isinstance(context, int) else 0,
     )
 
 

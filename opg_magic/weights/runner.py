@@ -51,9 +51,7 @@ class Runner(Closing):
         self, path: Path, *, threads: int = 0, batch: int = llama.PASS, timeout: float = 300.0
     ) -> None:
         self.path = path
-        self.header = gguf.read(path)
-        llama.version()
-        _fits(path)
+        self.header = examine(path)
         self.threads = threads or max(1, min(4, (os.cpu_count() or 2) // 2))
         self.timeout = timeout
         self.most = min(self.header.context or MOST_TOKENS, MOST_TOKENS)
@@ -155,6 +153,15 @@ except (ImportError, ValueError, OSError):
 from opg_magic.weights.worker import main
 main()
 """
+
+
+def examine(path: Path) -> gguf.Header:
+    """The header of a file that can be run here, as far as header, size and runtime tell without
+    loading it.  Raises WeightsError for every other."""
+    header = gguf.read(path)
+    llama.version()
+    _fits(path)
+    return header
 
 
 def _fits(path: Path) -> None:

@@ -5,6 +5,7 @@ It ends when its input ends.  A crash of native code ends it, and nothing else."
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _MOST_RECUTS = 24
 #: What the rounding of another processor may change in a comparison of two tokens, in nats.
 _SOFT = 0.3
+#: The gap of a token that a model rules out (log-probability minus infinity), in nats.
+_FARTHEST = 1000.0
 
 
 def serve(source: TextIO, sink: TextIO) -> None:
@@ -47,7 +50,7 @@ def serve(source: TextIO, sink: TextIO) -> None:
                 result = run(model, job)
         except WeightsError as error:
             result = {"error": error.message, "hint": error.hint}
-        except (MemoryError, UnicodeError, KeyError, TypeError, ValueError) as error:
+        except (MemoryError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             result = {"error": f"The run ended early: {type(error).__name__}: {error}"}
         sink.write(json.dumps(result) + "\n")
         sink.flush()
@@ -111,9 +114,14 @@ class _Run:
 
     def keep(self, row: NDArray[np.float32], token: int, job: dict[str, Any]) -> None:
         """Rank of ``token``, and how far its log-probability is below the best one's; at a
-        temperature, what it says of the sampler too."""
+        temperature, what it says of the sampler too.
+
+        Raises WeightsError for a row that is not numbers: each token would pass as its best one."""
+        best = float(row.max())
+        if not math.isfinite(best):
+            raise WeightsError("These weights give no numbers: the file is damaged.")
         self.ranks.append(1 + int((row > row[token]).sum()))
-        self.gaps.append(float(row.max() - row[token]))
+        self.gaps.append(min(best - float(row[token]), _FARTHEST))
         if job["temperature"] > 0:
             surplus, variance, inside = likelihood(row, token, job)
             self.surplus += surplus

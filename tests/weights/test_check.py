@@ -4,10 +4,13 @@ The attacks 31 to 35 are on the model itself; in a whole network they are run in
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +18,12 @@ from support.ggufs import file, written
 from support.local_model import LocalModel, call, request
 from support.signing import as_aws
 
-from opg_magic.errors import WeightsError
-from opg_magic.models import Basis, Claim, Status
+from opg_magic.call.rerun import Reruns
+from opg_magic.errors import ConfigError, WeightsError
+from opg_magic.models import Basis, Claim, Prompt, Status, VerdictStatus
 from opg_magic.verify import judge
-from opg_magic.weights import fetch, llama, runner, store, template
+from opg_magic.verify.policy import DEFAULT, requiring
+from opg_magic.weights import fetch, llama, runner, store, template, worker
 from opg_magic.weights.check import Checker
 from opg_magic.weights.runner import Runner
 
@@ -150,6 +155,84 @@ def test_closed_and_forced_answers_are_not_applicable(
 ) -> None:
     found = claim(Checker(), request(PROMPT, **changed), answer)
     assert (found.status, found.code) == (Status.NOT_APPLICABLE, code)
+
+
+@pytest.mark.parametrize("messages", [["hi"], [None], [[]]])
+def test_a_hostile_request_says_nothing_about_the_answer(
+    messages: list[Any], tmp_path: Path
+) -> None:
+    """Whatever stands in a stranger's receipt, the reader's command ends in words."""
+    body = request(PROMPT, messages=messages)
+    evidence = call(request(PROMPT), "Bees are insects.")
+    told = replace(evidence.request, canonical=json.dumps(body), body=json.dumps(body))
+    store.trust(fetch.SMOLLM2.model, written(tmp_path, file()))
+    header = SimpleNamespace(template="{{ messages }}")
+    started: Any = SimpleNamespace(alive=True, header=header, run=None)
+    found = Checker(start=lambda _: started).run(replace(evidence, request=told))
+    assert found.weights is None
+    assert found.weights_not_run == ("not-run-here", "a message of the request is not an object")
+
+
+def test_weights_alone_never_make_an_answer_verified(checker: Checker, told: str) -> None:
+    ran = checker.run(call(request(PROMPT), told))
+    unsigned = replace(ran, response=replace(ran.response, frame=None))
+    for known in (ran, replace(ran, registry=None), unsigned):
+        verdict = judge(replace(known, attestation=None), trust=as_aws())
+        assert verdict.claims["weights"].passed
+        assert verdict.outcome is not VerdictStatus.VERIFIED
+
+
+def test_a_run_in_the_receipt_is_not_the_readers_own(
+    checker: Checker, told: str, tmp_path: Path
+) -> None:
+    """Where the reader cannot run the weights, what the receipt says stays the author's word."""
+    ran = checker.run(call(request(PROMPT), told))
+    store.trust(fetch.SMOLLM2.model, written(tmp_path, file()))
+    again = Checker().run(ran)
+    assert again.weights == ran.weights and again.weights_not_run is not None
+    found = judge(again, trust=as_aws(reader=True)).claims["weights"]
+    assert (found.status, found.basis) == (Status.PASSED, Basis.RECORDED)
+
+
+# ------------------------------------------------------------------------------ figures of a run
+
+
+def _row(*values: float) -> Any:
+    np = pytest.importorskip("numpy")
+    return np.array(values, dtype=np.float32)
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_weights_that_give_no_numbers_pass_nothing(spoilt: float) -> None:
+    with pytest.raises(WeightsError, match="no numbers"):
+        worker._Run([0]).keep(_row(1.0, spoilt, 0.5), 0, {"temperature": 0})
+
+
+def test_a_token_that_a_model_rules_out_has_a_figure() -> None:
+    run = worker._Run([1])
+    run.keep(_row(1.0, float("-inf"), 0.5), 1, {"temperature": 0})
+    assert (run.ranks, run.gaps) == ([3], [1000.0])
+
+
+# ------------------------------------------------------------------------- before anything is paid
+
+
+def test_required_weights_that_cannot_be_run_are_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = Prompt(text=PROMPT, model=fetch.SMOLLM2.model)
+    required = requiring(DEFAULT, ["weights"])
+    with pytest.raises(ConfigError, match=r"not on this machine\. Nothing was sent"):
+        Reruns.admit(prompt, required)
+    Reruns.admit(prompt, DEFAULT)
+    Reruns.admit(replace(prompt, model="openai/gpt-5"), required)  # the verdict says so
+    monkeypatch.setattr(llama, "version", lambda: llama.TRIED[-1])
+    path = written(tmp_path, file())
+    store.trust(fetch.SMOLLM2.model, path)
+    Reruns.admit(prompt, required)
+    path.write_bytes(file()[:-64])
+    with pytest.raises(ConfigError, match="is cut"):
+        Reruns.admit(prompt, required)
 
 
 # ------------------------------------------------------------------------------ the child process

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from opg_magic.errors import WeightsError
 from opg_magic.weights import conversation, fetch
 
 USER = {"role": "user", "content": "hi"}
@@ -35,6 +40,18 @@ def test_a_call_and_its_answer_become_turns() -> None:
     assert [turn["role"] for turn in made] == ["user", "assistant", "user"]
     assert made[1]["content"] == '{"name": "f", "arguments": "{\\"a\\": 1}"}'
     assert made[2]["content"] == "The function answered: 2"
+
+
+@pytest.mark.parametrize("messages", [["hi"], [None], [USER, 7]])
+def test_what_is_no_message_is_refused_in_words(messages: list[Any]) -> None:
+    with pytest.raises(WeightsError, match="not an object"):
+        conversation.turns(messages)
+
+
+@pytest.mark.parametrize("calls", [5, "abc", [5], [{"function": "f"}], {"function": {}}])
+def test_calls_that_are_none_are_left_out(calls: Any) -> None:
+    (made,) = conversation.turns([{"role": "assistant", "content": "a", "tool_calls": calls}])
+    assert made == {"role": "assistant", "content": "a"}
 
 
 def test_a_developer_s_message_is_a_system_message() -> None:

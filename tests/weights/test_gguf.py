@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def test_the_tokenizers_hash_is_not_moved_by_the_template(tmp_path: Path) -> Non
     assert one.template_sha256 != third.template_sha256
 
 
+def test_any_byte_may_be_wrong_and_the_error_is_still_ours(tmp_path: Path) -> None:
+    whole, chance = file(), random.Random(13)
+    for _ in range(3000):
+        spoilt = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            spoilt[chance.randrange(4, len(spoilt))] = chance.choice((0, 1, 9, 127, 255))
+        try:
+            header = gguf.read(written(tmp_path, bytes(spoilt)))
+        except WeightsError:
+            continue
+        assert header.context >= 0 and header.tensors
+
+
 @pytest.mark.parametrize("missing", [1, 64, 128, 200])
 def test_a_cut_file_is_named_as_cut(tmp_path: Path, missing: int) -> None:
     with pytest.raises(WeightsError, match="cut"):
@@ -52,6 +66,7 @@ def test_every_beginning_of_a_file_is_refused_in_words(tmp_path: Path) -> None:
         (file(tensors=0), "no tensors"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 1), "absurd"),
         (file(entries=(entry("x", 77, b""),)), "value type 77"),
+        (file(entries=(entry("x", 9, struct.pack("<IQ", 9, 1) * 5000),)), "nested too deep"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, said: str) -> None:

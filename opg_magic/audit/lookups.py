@@ -19,6 +19,7 @@ from opg_magic.models import (
     SettlementTx,
     Trust,
 )
+from opg_magic.models.networks import Token
 
 T = TypeVar("T")
 
@@ -34,7 +35,9 @@ class RegistryLookup(Protocol):
 
 class PaymentLookup(Protocol):
     """Asks the reader's own RPCs of the payment chain what became of an authorisation, by its
-    nonce."""
+    nonce.
+
+    One that also has ``token`` says in what that chain is paid, and how it is counted."""
 
     def settlement_of(self, authorisation: Authorisation) -> SettlementTx: ...
 
@@ -216,12 +219,29 @@ class Lookups:
         if told is not None and told.tx_hash is not None and found.status == "unspent":
             # The chain knows no payment, and the receipt names one.
             found = replace(found, tx_hash=told.tx_hash)
-        asked = replace(evidence, payment=replace(payment, settled=found))
+        token = self._counted_in(evidence, payment.token, spot)
+        asked = replace(evidence, payment=replace(payment, settled=found, token=token))
         if found.status == "spent" and found.nonce == payment.authorisation.nonce:
             # One transaction may settle several authorisations: what it holds for this one was
             # decoded just now.
             asked = replace(asked, payment_seen_in=())
         return asked, asked_live(trust, "payment")
+
+    def _counted_in(self, evidence: Evidence, told: Token, spot: Spot) -> Token:
+        """The token as the reader knows it: the chain tells base units, and how many make one is
+        nobody's signature."""
+        known: Token | None = getattr(self.payment_reader, "token", None)
+        if known is None or told.address.lower() != known.address.lower():
+            return told
+        # A simulated network calls its token by a name of its own.
+        name = told.symbol if evidence.declared_simulated else known.symbol
+        if (told.symbol, told.decimals) != (name, known.decimals):
+            message = (
+                f"The receipt counts {told.address} as {told.symbol} with {told.decimals} "
+                f"decimals; it is {known.symbol} with {known.decimals}."
+            )
+            self.say("failed", "other-token", message, *spot)
+        return replace(known, symbol=name)
 
     # --------------------------------------------------------------------------------- settlement
 

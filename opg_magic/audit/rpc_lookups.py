@@ -17,7 +17,7 @@ from opg_magic.models import (
     RegistryEvidence,
     SettlementTx,
 )
-from opg_magic.models.networks import Network
+from opg_magic.models.networks import Network, Token
 from opg_magic.network.background import BackgroundLoop
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ class RegistryByRpc:
 class PaymentsByRpc:
     """Asks the payment chain."""
 
-    def __init__(self, loop: BackgroundLoop, chain: PaymentChain) -> None:
+    def __init__(self, loop: BackgroundLoop, chain: PaymentChain, token: Token) -> None:
         self._loop = loop
         self._chain = chain
+        #: What is paid with there, and how it is counted.
+        self.token = token
 
     def settlement_of(self, authorisation: Authorisation) -> SettlementTx:
         """What became of an authorisation, by its nonce."""
@@ -119,7 +121,7 @@ def rpc_lookups(
         try:
             yield RpcLookups(
                 RegistryByRpc(loop, registry) if registry else None,
-                PaymentsByRpc(loop, chain) if chain else None,
+                PaymentsByRpc(loop, chain, network.token) if chain else None,
                 SettlementsByRpc(loop, settlement, network.settlement_senders)
                 if settlement
                 else None,

@@ -25,6 +25,7 @@ from opg_magic.models import (
     Basis,
     Claim,
     Evidence,
+    Money,
     RegistryEvidence,
     SettlementTx,
     Status,
@@ -32,6 +33,7 @@ from opg_magic.models import (
 )
 from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.receipt.document import Receipt, supplemented
+from opg_magic.receipt.form import digest
 from opg_magic.receipt.supplements import supplement_json, supplement_kind
 from opg_magic.verify import AUDIT
 
@@ -197,6 +199,33 @@ def test_attack_23_the_chain_shows_another_payment(tmp_path: Path) -> None:
     absent = SettlementTx("unspent", payment.authorisation.chain_id, seen_at_block=5)
     report = verify(jsonl(tmp_path, one), trust=as_reader(), payment_reader=Payments(absent))
     assert claim(report, "payment").code == "absent" and report.label == "FAILED"
+
+
+@pytest.mark.parametrize("lie", [{"decimals": 12}, {"symbol": "USDC"}], ids=str)
+def test_attack_23_a_sum_is_counted_in_the_token_that_was_asked_about(
+    tmp_path: Path, lie: dict[str, Any]
+) -> None:
+    """How many base units make one token stands in no signature: an author could make a fortune of
+    a millionth."""
+    honest = real()
+    told = json.loads(honest.original().to_json())
+    told["payment"]["token"] |= lie
+    told["digest"] = digest(told)
+    evidence = honest.evidence()
+    assert evidence.payment is not None and evidence.payment.settled is not None
+    one = supplemented(
+        Receipt.from_document(told), {"payment": supplement_json(evidence.payment.settled)}
+    )
+    payments = Payments(evidence.payment.settled)
+    token = evidence.payment.token
+    payments.token = token  # type: ignore[attr-defined]
+    report = verify(jsonl(tmp_path, one), trust=as_reader(), payment_reader=payments)
+    assert [f.code for f in report.findings if f.level == "failed"] == ["other-token"]
+    assert report.exit_code == 1
+    said = claim(report, "payment").sentence
+    assert str(Money(evidence.payment.settled.amount or 0, token)) in said
+    report = verify(jsonl(tmp_path, honest), trust=as_reader(), payment_reader=payments)
+    assert not report.findings and claim(report, "payment").sentence == said
 
 
 @pytest.mark.parametrize("problem", [NetworkUnavailable("down"), RpcsDisagree("a and b")])

@@ -1,0 +1,252 @@
+"""Hosts of a table: what each is given, how calls at once share a cap, what a busy, a slow and a
+dead host do to it, and what a killed kernel leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from aiohttp import web
+from support.simnet import RunningSimnet
+
+import opg_magic
+from opg_magic import errors
+from opg_magic.call import session as sessions
+from opg_magic.call.caps import Caps
+from opg_magic.call.session import Session
+from opg_magic.network.exchange import retry_after
+from opg_magic.network.profiles import SIM_OPG
+from opg_magic.simnet.host.conduct import Honest
+from opg_magic.table.pace import FIRST_PAUSE, MOST_FAILURES, Pace, best, next_free
+
+ASK = {"model": "openai/gpt-5", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def current(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_current", session)
+    session.settings.set("max_cost_per_kernel", "100")
+    session.settings.set("max_cost_per_day", "100")
+
+
+def data(count: int) -> pd.DataFrame:
+    return pd.DataFrame({"n": range(count)})
+
+
+class Watched(Honest):
+    """Counts its calls, and answers 429 to some."""
+
+    busy: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def before_answer(self, host, request):
+        self.calls += 1
+        if self.calls in self.busy:
+            return web.Response(status=429, headers={"Retry-After": "0"})
+        return None
+
+
+def authorisations(session: Session) -> set[str]:
+    return {
+        receipt.document["payment"]["authorisation"]["nonce"]
+        for receipt in session.ledger.receipts()
+    }
+
+
+def play(simnet: RunningSimnet, conduct: Honest) -> None:
+    async def put() -> None:
+        simnet.host("anna").play(conduct)
+
+    simnet.run(put())
+
+
+def test_a_busy_host_is_asked_again_under_the_same_authorisation(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    conduct = Watched()
+    conduct.busy = frozenset({3, 4, 5})
+    play(honest_simnet, conduct)
+    try:
+        found = opg_magic.map(
+            data(8), "Is {{n}} prime?", host="anna", max_tokens=20, concurrency=2, **ASK
+        )
+    finally:
+        honest_simnet.reset()
+    assert found["answer"].notna().all()
+    assert conduct.calls == 8 + 3
+    assert len(authorisations(session)) == 1
+
+
+def test_a_first_call_that_is_refused_as_busy_is_not_signed_for_again(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    conduct = Watched()
+    conduct.busy = frozenset({1})
+    play(honest_simnet, conduct)
+    try:
+        found = opg_magic.map(data(1), "Is {{n}} prime?", host="anna", max_tokens=20, **ASK)
+    finally:
+        honest_simnet.reset()
+    assert found["answer_error"].str.contains("429").all()
+    assert conduct.calls == 1
+
+
+def test_calls_at_once_never_risk_more_than_is_left_of_the_cap(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opg_magic.wallet.upto import UptoSession
+
+    over: list[int] = []
+    has_room = UptoSession.has_room
+
+    def watched(self, worst, *, call):
+        found = has_room(self, worst, call=call)
+        over.append(sum(self.held.values()) + self.spent - self.authorisation.cap)
+        return found
+
+    monkeypatch.setattr(UptoSession, "has_room", watched)
+    # The worst that one of these may cost is half of a cap.
+    found = opg_magic.map(
+        data(8), "Is {{n}} prime?", host="anna", max_tokens=400, concurrency=8, **ASK
+    )
+    assert found["answer"].notna().all()
+    assert over
+    assert max(over) <= 0
+    # What they really cost fits: the calls waited for one another instead of signing anew.
+    assert len(authorisations(session)) == 1
+
+
+def test_a_host_that_is_down_costs_nothing_and_another_answers(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    honest_simnet.cheat("anna", "gateway-down")
+    found = opg_magic.map(data(6), "Is {{n}} prime?", hosts=3, max_tokens=20, **ASK)
+    assert found["answer"].notna().all()
+    anna = session.simulated_hosts()["anna"]
+    assert anna not in {r.document["host"]["tee_id"] for r in session.ledger.receipts()}
+
+
+KILLED = """
+import json, os, sys
+import pandas as pd
+import opg_magic
+from opg_magic.call import session as sessions
+from opg_magic.settings import paths
+from opg_magic.settings.config import Settings
+from opg_magic.table import mapping
+
+state = json.load(sys.stdin)
+home = paths.home()
+settings = Settings(environ={}, user_file=home / "config.toml", project_dir=home)
+sessions._current = sessions.Session(settings, simulator=lambda _: state)
+left = 5
+
+class Killed(mapping.Run):
+    async def _outcome(self, text):
+        global left
+        found = await super()._outcome(text)
+        left -= 1
+        if left == 0:
+            os._exit(9)
+        return found
+
+mapping.Run = Killed
+opg_magic.map(pd.DataFrame({"n": range(12)}), "Is {{n}} prime?", model="openai/gpt-5",
+              max_tokens=20, concurrency=2, progress=False)
+"""
+
+
+def test_a_killed_kernel_loses_nothing_that_was_paid_for(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        input=json.dumps(honest_simnet.net.state),
+        env=os.environ,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == 9, killed.stderr
+    kept = session.ledger.count()
+    assert kept >= 5
+    ask = {"max_tokens": 20, **ASK}
+    plan = opg_magic.map(data(12), "Is {{n}} prime?", dry_run=True, **ask)
+    assert plan.recorded == kept
+    found = opg_magic.map(data(12), "Is {{n}} prime?", **ask)
+    assert found["answer"].notna().all()
+    assert session.ledger.count() == 12
+
+
+def test_a_host_begins_with_one_call_and_gets_its_share_once_its_session_is_open() -> None:
+    pace = Pace(most=8)
+    assert pace.is_free(0.0)
+    pace.running = 1
+    assert not pace.is_free(0.0)
+    pace.answered(0.2)
+    assert pace.is_free(0.0)
+    assert pace.limit == 8
+
+
+def test_a_slow_host_gets_fewer_calls() -> None:
+    fast, slow = Pace(most=32), Pace(most=32)
+    fast.answered(0.1)
+    slow.answered(1.0)
+    given = {id(fast): 0, id(slow): 0}
+    for _ in range(22):
+        chosen = best([slow, fast], now=0.0)
+        assert chosen is not None
+        chosen.running += 1
+        given[id(chosen)] += 1
+    assert (given[id(fast)], given[id(slow)]) == (20, 2)
+
+
+def test_failures_halve_pause_and_end_a_host_and_one_answer_forgives_them() -> None:
+    pace = Pace(most=8)
+    pace.answered(0.1)
+    pace.failed(10.0, "down")
+    pace.failed(10.0, "down")  # together with the first: one sign
+    assert pace.limit == 4
+    assert not pace.is_free(10.0)
+    assert next_free([pace], 10.0) == 2 * FIRST_PAUSE
+    pace.answered(0.1)
+    assert pace.failures == 0
+    for now in range(MOST_FAILURES):
+        pace.failed(1000.0 * (now + 1), "down")
+    assert pace.out == "down"
+    assert best([pace], 1e9) is None
+
+
+def test_a_host_is_left_alone_as_long_as_it_asks() -> None:
+    pace = Pace(most=8)
+    pace.answered(0.1)
+    pace.failed(10.0, "busy", after=7.0)
+    assert not pace.is_free(16.9)
+    assert pace.is_free(17.0)
+    assert pace.failures == 0  # busy is no fault
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7.0), ("", None), ("soon", None), ("-3", None), ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0)],
+)
+def test_retry_after(said: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": said}) == seconds
+
+
+def test_caps_count_each_authorisation_once_and_refuse_before_the_next() -> None:
+    caps = Caps(10)
+    caps.take(1, 6, SIM_OPG)
+    caps.take(1, 6, SIM_OPG)
+    assert caps.total == 6
+    with pytest.raises(errors.LimitExceeded, match="would exceed max_cost"):
+        caps.take(2, 5, SIM_OPG)
+    caps.give_back(1)
+    caps.take(2, 5, SIM_OPG)
+    assert caps.total == 5

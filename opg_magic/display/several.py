@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from opg_magic.display.bundle import Bundle
     from opg_magic.models import Answer
 
-#: Longer answers are compared line by line only, and of very many words the first.
-_MOST_WORDS = 4_000
-_PART = re.compile(r"\s+|[^\s]+")
+#: Words, each with the white space behind it; lines, for answers of very many words.
+_WORDS, _LINES = re.compile(r"\s+|\S+\s*"), re.compile(r"[^\n]*\n|[^\n]+")
+#: Steps that a comparison may take at worst: some two seconds.  Words that repeat could make it
+#: take hours.
+_MOST_WORK = 20_000_000
 
 #: A stretch of text, and whether another answer has it otherwise.
 Part = tuple[str, bool]
@@ -68,9 +71,12 @@ def _named(group: list[Answer]) -> str:
 
 def _parts(text: str, other: str) -> list[Part]:
     """The text in stretches, those marked that ``other`` has not in this place."""
-    mine, theirs = _PART.findall(inert(text)), _PART.findall(inert(other))
-    if len(mine) > _MOST_WORDS or len(theirs) > _MOST_WORDS:
-        return [(inert(text), False)]
+    mine_text, theirs_text = inert(text), inert(other)
+    mine, theirs = (_WORDS.findall(one) for one in (mine_text, theirs_text))
+    if _work(mine, theirs) > _MOST_WORK:
+        mine, theirs = (_LINES.findall(one) for one in (mine_text, theirs_text))
+        if not 0 < _work(mine, theirs) <= _MOST_WORK:
+            return [(mine_text, False)]
     found = []
     for kind, start, end, _, _ in difflib.SequenceMatcher(
         None, mine, theirs, autojunk=False
@@ -79,6 +85,14 @@ def _parts(text: str, other: str) -> list[Part]:
         if stretch:
             found.append((stretch, kind != "equal" and bool(stretch.strip())))
     return found
+
+
+def _work(mine: list[str], theirs: list[str]) -> int:
+    """What the matcher may have to do: every pair of equal parts, again for each stretch it
+    finds."""
+    others = Counter(theirs)
+    pairs = sum(number * others[part] for part, number in Counter(mine).items())
+    return pairs * min(len(mine), len(theirs))
 
 
 def _text(parts: list[Part]) -> str:

@@ -11,6 +11,7 @@ from support.inspecting import inspect
 from support.signed_receipts import signed
 
 from opg_magic.display import bundle
+from opg_magic.display import several as module
 from opg_magic.display.several import comparison_bundle, grouped
 from opg_magic.models import Answer, Trust
 from opg_magic.receipt import face
@@ -90,6 +91,20 @@ def test_attack_27_what_hosts_say_is_inert_here_too(text: str) -> None:
     made = comparison_bundle([answer(text, "A" * 10), answer("No.", "B" * 10)])
     assert [wrong for wrong in inspect(made["text/html"]).wrong if wrong != "<mark>"] == []
     assert "\x1b" not in "".join(made.values())
+
+
+def test_words_that_repeat_never_hold_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 2,000 of them the matcher would take many minutes: a liar can choose them."""
+    monkeypatch.setattr(module, "difflib", None)
+    made = comparison_bundle([answer("a " * 2_000, "A" * 10), answer("a x " * 2_000, "B" * 10)])
+    assert "«" not in made["text/plain"].partition("\n\n")[2]
+
+
+def test_of_very_many_words_the_lines_are_compared() -> None:
+    same = "word " * 5_000 + "\n"
+    made = comparison_bundle([answer(f"{same}yes\n", "A" * 10), answer(f"{same}no\n", "B" * 10)])
+    assert "«yes\n»" in made["text/plain"].replace("    ", "")
+    assert "<mark>no\n</mark>" in made["text/html"]
 
 
 def test_very_long_answers_are_compared_in_time() -> None:

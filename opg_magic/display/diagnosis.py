@@ -78,7 +78,7 @@ def _said(finding: Finding) -> str:
 
 
 def _command(mend: str, in_notebook: bool) -> str:
-    if not in_notebook:
+    if not in_notebook or mend.startswith("%"):
         return mend
     if _IN_A_NOTEBOOK.match(mend):
         return "%" + mend.partition(" --network ")[0]

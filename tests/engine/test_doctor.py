@@ -340,6 +340,21 @@ def test_a_cap_beyond_a_limit_names_the_limit_and_what_raises_it(
     assert of(found, "terms").mend == f"opg config {key} 0.1"
 
 
+def test_a_mend_is_for_the_place_that_made_the_setting(
+    real: Examine, honest_simnet: RunningSimnet, session: Session, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(simnet_client, "read_state", lambda: honest_simnet.net.state)
+    session.settings.set("max_cost_per_call", "0.05")
+    found = of(doctor.examine(session, in_notebook=True), "terms")
+    assert found.mend == "%opg config max_cost_per_call 0.1"
+    assert "in a shell" not in diagnosis.text(sample(found), in_notebook=True)
+    session.settings.unset("max_cost_per_call")
+    session.settings._at_start = {"OPG_MAX_COST_PER_DAY": "0.01"}.get
+    found = of(doctor.examine(session, in_notebook=True), "terms")
+    assert found.mend == "export OPG_MAX_COST_PER_DAY=0.1"
+
+
 def test_hosts_are_asked_for_terms_with_a_dummy_body_alone(
     real: Examine, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ async def network(patient: Patient) -> Finding:
         + (" HTTPS_PROXY is set and not used." if ignored else "")
         + (" If you are behind a proxy, name it." if found.proxy is None else ""),
         # Which RPC does not answer stands in the lines of the RPCs.
-        mend="opg config proxy http://NAME:PORT" if ignored or found.proxy is None else None,
+        mend=patient.setting("proxy", "http://NAME:PORT") if found.proxy is None else None,
     )
 
 
@@ -162,7 +162,7 @@ async def _rpcs(
         wrong.append(why)
     said = "".join(f" {problem}." for problem in (*wrong, *silent))
     count = f"{len(heads)} of {len(urls)} answer"
-    mend = f"opg config {name.replace(' ', '_').lower()} URL"
+    mend = patient.setting(name.replace(" ", "_").lower(), "URL")
     if wrong or not heads:
         return Finding(name, State.BLOCKS, f"{count}.{said}", mend)
     if len(heads) < needed:

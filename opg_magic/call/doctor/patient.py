@@ -69,6 +69,17 @@ class Patient:
         """What a command of the shell needs to mean the same network."""
         return "" if self.simulated else f" --network {self.name}"
 
+    def setting(self, key: str, value: object) -> str:
+        """The line that makes this setting, for the place that has made it so far."""
+        origin = self.settings.origin(key)
+        if origin.startswith("environment"):
+            return f"export OPG_{key.upper()}={value}"
+        if origin.startswith("this kernel"):
+            return f"%opg config {key} {value}"
+        if origin.startswith("project"):
+            return f"$EDITOR pyproject.toml  # [tool.opg] {key} = {value}"
+        return f"opg config {key} {value}"
+
     def usual_cap(self) -> Money:
         """What a payment usually holds: what most hosts ask for, within the limit per call."""
         from opg_magic.models import Money

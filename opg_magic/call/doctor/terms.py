@@ -61,7 +61,7 @@ async def _of_the_relay(patient: Patient, active: list[Host]) -> Finding:
     ):
         if left <= 0:
             more = max(1, 2 * patient.settings.get(key))
-            return Finding("terms", State.BLOCKS, f"{hosts}; {used}.", f"opg config {key} {more}")
+            return Finding("terms", State.BLOCKS, f"{hosts}; {used}.", patient.setting(key, more))
     return Finding("terms", State.GOOD, f"{hosts}; {used}.")
 
 
@@ -84,7 +84,7 @@ async def _of_the_hosts(patient: Patient, hosts: list[Host]) -> Finding:
             "terms",
             State.BLOCKS,
             f"0 of {len(hosts)} hosts offer terms that may be signed. {refusals[0]}",
-            "opg config facilitators ADDRESS" if pin else "opg hosts",
+            patient.setting("facilitators", "ADDRESS") if pin else "opg hosts",
         )
     low, high = caps[0], caps[-1]
     asks = f"{len(caps)} of {len(hosts)} hosts offer terms, with a cap of {low}" + (
@@ -146,6 +146,6 @@ async def _beyond_limits(
             enough = format_units(used + cap.amount, network.token.decimals)
             return (
                 f"your limit is {Money(allowed, cap.token)} {words}{of}",
-                f"opg config {key} {enough}",
+                patient.setting(key, enough),
             )
     return None

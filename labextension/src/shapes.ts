@@ -43,7 +43,9 @@ export function agrees({ asked, elsewhere }: IOnLine, format: Json): boolean {
 }
 
 /** The Python name that a schema on a line is; null where it is written out. */
-function variable(plain: string): string | null {
+function variable(whole: string): string | null {
+  const listed = /^list\[([^\n[\]]*)\]$/.exec(whole);
+  const plain = listed === null ? whole : strip(listed[1]);
   let name = plain;
   if (plain.startsWith('{') && plain.endsWith('}')) {
     name = strip(plain.slice(1, -1));

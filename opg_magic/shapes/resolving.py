@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 from opg_magic.errors import ArgumentError, MalformedMessage
 from opg_magic.models import arguments, strict_json
-from opg_magic.shapes import short
+from opg_magic.shapes import sent, short
 from opg_magic.shapes.shape import FORMATS, Format, Shape
 
 #: A schema is sent with every call, and paid for.
 MOST_BYTES = 200_000
+_LIST = re.compile(r"list\[([^\n\[\]]*)\]")
+#: Names that every line knows.
+_BUILT_IN: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 def resolve(schema: Any, *, format: Format | None = None) -> Shape:
@@ -61,6 +65,8 @@ def resolve_words(
     name = variable(words)
     if name is None:
         return resolve(words, format=format)
+    if name in _BUILT_IN and name not in (namespace or {}):
+        return resolve(_of(words, _BUILT_IN[name]), format=format)
     if namespace is None:
         raise ArgumentError(
             f"{name!r} alone would be a Python type, which a shell does not have. "
@@ -83,14 +89,31 @@ def resolve_words(
             raise ArgumentError(f"{name}: there is no {step}. Nothing was sent.") from None
     if isinstance(found, str) and variable(found) is not None:
         arguments.refuse(name, "a type, a JSON Schema (dict) or a short form (text)", found)
-    return resolve(found, format=format)
+    return resolve(_of(words, found), format=format)
+
+
+def _of(words: str, found: Any) -> Any:
+    """What a name stands for; a list of it, where the line says so."""
+    if _LIST.fullmatch(words.strip()) is None:
+        return found
+    if isinstance(found, Mapping):
+        return sent.of_json_schema(dict(found), as_rows=True).bare
+    if isinstance(found, str):
+        raise ArgumentError(
+            f"{words.strip()[:80]} needs a type. Nothing was sent.",
+            hint='In a short form, brackets make rows: "[name, year int]".',
+        )
+    return list[found]
 
 
 def variable(words: str) -> str | None:
     """Return the Python name that a schema on a line is; None where it is written out.
 
-    That is one word alone, with or without braces: ``Film``, ``shapes.Film``, ``{Film}``."""
+    That is one word alone, with or without braces, or a list of it: ``Film``, ``shapes.Film``,
+    ``{Film}``, ``list[Film]``."""
     plain = words.strip()
+    if (listed := _LIST.fullmatch(plain)) is not None:
+        plain = listed[1].strip()
     if plain.startswith("{") and plain.endswith("}"):
         plain = plain[1:-1].strip()
     elif plain.lower().endswith(".json"):

@@ -113,7 +113,16 @@ def _others() -> Iterator[NotebookCase]:
 
 def _from_elsewhere() -> Iterator[NotebookCase]:
     asked = {"response_format": shapes.resolve(list[int]).response_format}
-    for words in ("Film", "shapes.Film", "{Film}", "größe", "data/film.json", "c:\\My film.JSON"):
+    for words in (
+        "Film",
+        "shapes.Film",
+        "{Film}",
+        "list[ Film ]",
+        "int",
+        "größe",
+        "data/film.json",
+        "c:\\My film.JSON",
+    ):
         for more in ((), ("-f", "df")):
             source, title = _cell("--schema", words, *more), f"{words} {' '.join(more)}"
             yield under(f"a schema elsewhere: {title}", source, NOTE, passes=True, cell=source,

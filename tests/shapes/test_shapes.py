@@ -360,6 +360,15 @@ def test_one_word_on_a_line_names_a_python_object():
         assert shapes.resolve_words(words, namespace=space).read is not None
         assert shapes.variable(words) == "Film"
     assert shapes.resolve_words("words", namespace=space).columns == ("name", "year")
+    assert shapes.variable("list[Film]") == "Film"
+    films = shapes.resolve_words("list[Film]", namespace=space)
+    assert films.response_format == shapes.resolve(list[Film]).response_format
+    assert shapes.resolve_words("list[mine]", namespace=space).parse('[{"a": 1}]') == [{"a": 1}]
+    for known in (None, space):
+        assert shapes.resolve_words("int", namespace=known).parse('{"value": 5}') == 5
+        assert shapes.resolve_words("list[str]", namespace=known).parse('["a"]') == ["a"]
+    with pytest.raises(ArgumentError, match=r"list\[words\] needs a type"):
+        shapes.resolve_words("list[words]", namespace=space)
     for written in ("name str", "name, year", '{"type": "object"}', "film.json", "[name]"):
         assert shapes.variable(written) is None
     with pytest.raises(ArgumentError, match="Filn is not defined") as caught:

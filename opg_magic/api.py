@@ -64,6 +64,7 @@ def ask(
     policy: str | None = None,
     timeout: float | None = None,
     route: RouteName | None = None,
+    fresh: bool = False,
 ) -> Answer:
     """Ask one question and return the checked answer: what ``%%opg`` does, without a display.
 
@@ -71,7 +72,9 @@ def ask(
     seconds; ``route``: ``direct`` (your wallet pays) or ``private`` (sealed, and a relay pays).
     ``schema`` makes ``answer.data``: a pydantic model, dataclass or other type, a JSON Schema, or
     the short form ``"name, year int"``; with ``format="df"`` a DataFrame of such rows.
-    Omitted arguments come from your settings.  NumPy scalars count as the values that they are.
+    What this notebook asked before is answered from the ledger, at no cost (``answer.repeated``),
+    unless ``fresh``.  Omitted arguments come from your settings.  NumPy scalars count as the values
+    that they are.
 
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
     ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:

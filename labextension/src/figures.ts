@@ -8,7 +8,8 @@ export const REMARKS = [
   'The host had closed the open session, so a new authorisation was signed.',
   'Another host was tried before and was not used.',
   'Text that had streamed before the check is removed; it may have been read.',
-  'Its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash.'
+  'Its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash.',
+  "Out of the author's ledger: this notebook had asked the same, so nothing was sent or paid."
 ];
 
 export type Type = 'text/plain' | 'text/markdown' | 'text/html';

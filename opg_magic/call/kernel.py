@@ -97,7 +97,7 @@ class Kernel:
     def connected(self, name: str | None = None, observer: Observer | None = None) -> Connected:
         wanted = name or self.settings.get("network")
         with self._lock:
-            network = self._started(wanted, observer)
+            network = self.started(wanted, observer)
             known = self._engines.get(wanted)
             if known is None or known.network != network:
                 if known is not None:
@@ -111,7 +111,7 @@ class Kernel:
             return self.connected(options.network, observer).engine
         name = options.network or self.settings.get("network")
         with self._lock:
-            network = self._started(name, observer)
+            network = self.started(name, observer)
             known = self._private.get(name)
             if known is None or known.network != network:
                 if known is not None:
@@ -121,7 +121,7 @@ class Kernel:
         self._signed_in(network)
         return known
 
-    def _started(self, name: str, observer: Observer | None) -> Network:
+    def started(self, name: str, observer: Observer | None) -> Network:
         """The profile of a network; a simulated one is started if need be and the observer told."""
         if name == profiles.SIM and self._sim_state is None and observer is not None:
             observer(Progress(Phase.QUOTE, note="starting the simulated network"))

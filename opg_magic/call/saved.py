@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -59,16 +59,18 @@ def recorded_answers(
     *,
     simulated_roots: frozenset[str],
     demanded: Policy,
+    fits: Callable[[Receipt], bool],
 ) -> dict[str, Answer]:
     """The newest answer to each request that this user's kernels asked on this network before and
     that may be handed out under this policy, by its key.
 
-    ``keys``: as :func:`opg_magic.ledger.index.request_key` makes them."""
+    ``keys``: as :func:`opg_magic.ledger.index.request_key` makes them; ``fits``: which receipts
+    count besides."""
     from opg_magic.ledger.asked import asked_before
 
     found: dict[str, Answer] = {}
     for key, ids in asked_before(ledger, keys).items():
-        for receipt in _own(ledger, ids[:_TRIES], network):
+        for receipt in filter(fits, _own(ledger, ids[:_TRIES], network)):
             with suppress(errors.OpgError):
                 found[key] = saved_answer(
                     receipt, settings, simulated_roots=simulated_roots, demanded=demanded

@@ -9,6 +9,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from opg_magic.call.engine import Engine
     from opg_magic.call.settlements import Outcome
     from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.receipt.document import Receipt
 
 
 class Session(Kernel):
@@ -52,11 +54,34 @@ class Session(Kernel):
         from opg_magic.call.state import CallOptions
 
         chosen = options or CallOptions()
+        repeated = self._repeated(prompt, chosen, observer)
+        if repeated is not None:
+            return repeated
         return self._until_stopped(
             chosen,
             observer,
             lambda engine, settings, emit: engine.ask(prompt, self.by_id(chosen), settings, emit),
         )
+
+    def _repeated(
+        self, prompt: Prompt, options: CallOptions, observer: Observer | None = None
+    ) -> Answer | None:
+        """The recorded answer to what this notebook asked before; None if it is to be asked."""
+        from opg_magic.call import repeating
+
+        if not repeating.may_repeat(prompt, options, self.settings.get("on_repeat")):
+            return None
+        if not self.ledger.count():
+            return None
+        # Started first: a simulated network gives its hosts their names.
+        self.started(options.network or self.settings.get("network"), observer)
+        chosen = self.by_id(options)
+        (found,) = self.recorded(
+            [prompt], chosen, fits=lambda receipt: repeating.is_same(receipt, prompt, chosen)
+        )
+        if found is None:
+            return None
+        return replace(found, repeated=True, notes=(repeating.SAID, *found.notes))
 
     def agree(
         self,
@@ -134,6 +159,9 @@ class Session(Kernel):
         from opg_magic.call.state import CallOptions
 
         chosen = options or CallOptions()
+        repeated = await asyncio.to_thread(self._repeated, prompt, chosen, observer)
+        if repeated is not None:
+            return repeated
         self.counted(+1)
         try:
             # In a thread: it may start the simulated network, or ask a keyring.
@@ -184,12 +212,17 @@ class Session(Kernel):
         )
 
     def recorded(
-        self, prompts: Sequence[Prompt], options: CallOptions | None = None
+        self,
+        prompts: Sequence[Prompt],
+        options: CallOptions | None = None,
+        *,
+        fits: Callable[[Receipt], bool] = lambda _receipt: True,
     ) -> list[Answer | None]:
         """For each prompt, the newest answer that the ledger holds of the same request to the same
         model, and that this call's policy lets through; None where there is none.  Asks nobody.
 
-        Raises PromptError for a prompt that cannot be sent."""
+        ``fits``: which receipts count besides.  Raises PromptError for a prompt that cannot be
+        sent."""
         from opg_magic.call.saved import recorded_answers
         from opg_magic.call.state import CallOptions
         from opg_magic.ledger.index import request_key
@@ -209,6 +242,7 @@ class Session(Kernel):
             self.settings,
             simulated_roots=self.simulated_roots(),
             demanded=demanded,
+            fits=fits,
         )
         return [found.get(key) for key in keys]
 

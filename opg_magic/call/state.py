@@ -49,7 +49,8 @@ class CallSite:
 class CallOptions:
     """What one call may set for itself; None means the settings' value.
 
-    ``max_cost`` in base units, ``timeout`` in seconds.  Raises ArgumentError."""
+    ``max_cost`` in base units, ``timeout`` in seconds; ``fresh``: pay also for what this notebook
+    asked before.  Raises ArgumentError."""
 
     host: str | None = None
     network: str | None = None
@@ -57,6 +58,7 @@ class CallOptions:
     policy: str | None = None
     timeout: float | None = None
     route: RouteName | None = None
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         canonical = {
@@ -71,6 +73,7 @@ class CallOptions:
             "route": None
             if self.route is None
             else arguments.choice("route", self.route, arguments.ROUTES),
+            "fresh": arguments.flag("fresh", self.fresh),
             "timeout": None
             if self.timeout is None
             else arguments.number("timeout", self.timeout, 0.1, math.inf, unit="seconds"),

@@ -112,6 +112,7 @@ OPTIONS: tuple[Option, ...] = (
            choices=("direct", "private"), part="call"),
     Option("--max-cost", "refuse the call if its cap exceeds C OPG", "C", "amount", _amount,
            part="call"),
+    Option("--fresh", "pay even if this notebook asked the same before"),
     Option("--dry-run", "show host, model, price and cap; sign and pay nothing"),
     Option("--policy", "choose which checks must pass; can only be stricter than your settings",
            "P", convert=_setting("policy"), choices=("default", "strict", "audit"), part="call"),

@@ -60,6 +60,7 @@ _KNOWN_NOTES = {
     "the host had closed the open session, ": 0,
     "host ": 1,
     "its hashes go on a public chain, ": 3,
+    "out of the ledger: ": 4,
 }
 
 

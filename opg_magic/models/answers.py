@@ -94,6 +94,8 @@ class Answer:
     notes: tuple[str, ...] = ()
     #: What the text holds, where a schema or a format was asked for: an object, a list, a table.
     data: Any = field(default=None, compare=False)
+    #: It is out of the ledger, at no cost: this notebook had asked the same before.
+    repeated: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -320,7 +320,7 @@ def _is_simulated(session: Session, line: Line) -> bool:
 def _options(line: Line) -> Any:
     from opg_magic.call.state import CallOptions
 
-    return CallOptions(**magic_line.of_part(line, "call"))
+    return CallOptions(**magic_line.of_part(line, "call"), fresh=bool(line.get("fresh")))
 
 
 def _card_of(problem: BaseException, *, streamed: bool) -> Card:

@@ -127,6 +127,12 @@ SETTINGS: tuple[Setting, ...] = (
         amount=True,
     ),
     Setting(
+        "on_repeat",
+        values.one_of("ask-ledger", "ask-ledger-sampled", "pay"),
+        "ask-ledger",
+        "what a notebook asks again: the recorded answer (sampled: at any temperature), or pay",
+    ),
+    Setting(
         "route",
         values.one_of("auto", "direct", "private"),
         "auto",

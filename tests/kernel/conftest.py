@@ -47,6 +47,8 @@ def notebook(
     """A client for a notebook of these cells; nothing has run yet."""
     monkeypatch.setenv("OPG_HOME", str(kernel_home))
     monkeypatch.setenv("JPY_SESSION_NAME", "study.ipynb")
+    # Its tests ask one question many times, and its ledger is theirs together.
+    monkeypatch.setenv("OPG_ON_REPEAT", "pay")
 
     def make(*cells: str, **options: Any) -> NotebookClient:
         made = nbformat.v4.new_notebook(

@@ -316,3 +316,35 @@ def test_a_call_beside_the_work_fills_in_its_own_cell(notebook):
     assert "No answer" in "".join(o.get("data", {}).get("text/plain", "") for o in dear["outputs"])
     (error,) = refused["outputs"]
     assert error["ename"] == "LimitExceeded"
+
+
+def test_run_all_again_costs_nothing_and_says_so(notebook, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPG_ON_REPEAT")
+    monkeypatch.setenv("JPY_SESSION_NAME", "again.ipynb")
+    sources = ("%%opg a\nSay it once more", "%%opg b --temperature 0.9\nSay it once more")
+    first = notebook(*sources)
+    first.execute()
+    again = notebook(
+        *sources,
+        "%%opg c --fresh\nSay it once more",
+        "import opg_magic as o; print(o.ask('Say it once more').receipt.id == c.receipt.id)",
+        "print(a.repeated, b.repeated, c.repeated)",
+    )
+    again.execute()
+    then, now, paid = (
+        cards(cell)[0] for cell in (first.nb.cells[1], again.nb.cells[1], again.nb.cells[3])
+    )
+    assert now[MIME]["id"] == then[MIME]["id"] != paid[MIME]["id"]
+    assert "Out of the author's ledger" in now["text/plain"]
+    assert "Out of the author's ledger" not in then["text/plain"] + paid["text/plain"]
+    sampled = [cards(run.nb.cells[2])[0][MIME]["id"] for run in (first, again)]
+    assert sampled[0] != sampled[1]
+    assert printed(again.nb.cells[4]) == "True\n"
+    assert printed(again.nb.cells[5]) == "True False False\n"
+
+    from opg_magic.shell.main import main
+
+    del again.nb.cells[3]  # the same question under other words is not what this is about
+    saved = tmp_path / "again.ipynb"
+    nbformat.write(again.nb, saved)
+    assert main(["verify", str(saved), "--allow-simulated"]) == 0

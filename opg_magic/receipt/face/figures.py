@@ -21,6 +21,7 @@ REMARKS = (
     "Another host was tried before and was not used.",
     "Text that had streamed before the check is removed; it may have been read.",
     "Its hashes go on a public chain, unsalted: a short prompt can be guessed from its hash.",
+    "Out of the author's ledger: this notebook had asked the same, so nothing was sent or paid.",
 )
 
 # Letter cases are written out: what a flag makes of them differs between languages.

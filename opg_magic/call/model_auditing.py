@@ -30,8 +30,8 @@ REPEATS = 3
 #: What a result of this is, and what it is not.
 LIMITS = (
     "Basis: asked live; a statistic over answers, not a proof. A difference does not say which "
-    "model answered or why (an update, a hidden prompt and other settings differ, too); no "
-    "difference does not say that the model is the one named."
+    "model answered or why (an update, another processor, a hidden prompt and other settings "
+    "differ, too); no difference does not say that the model is the one named."
 )
 _RECORDED = "recorded"
 _DRY_RUN = "Dry run: nothing was paid."

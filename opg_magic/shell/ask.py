@@ -60,12 +60,14 @@ def add(commands: Any) -> None:
 def _ask(options: argparse.Namespace) -> int:
     from opg_magic.shell import results
 
+    shown = False
     try:
         shape = _shape(options)
         answer, shown = _answered(options, shape)
+        answer = fitted(answer, shape)
     except (OpgError, CallInterrupted) as problem:
         if not options.json:
-            if isinstance(problem, ShapeMismatch) and problem.answer is not None:
+            if isinstance(problem, ShapeMismatch) and problem.answer is not None and not shown:
                 # It passed its checks, and is paid for.
                 print(inert(problem.answer.text) + "\n", file=sys.stderr)
             raise
@@ -149,14 +151,13 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
     session, prompt, call = api.prepare(made.prompt.text, **given)
     stream = _stream(options, session.settings.get("policy"), given.get("policy"))
     if stream is None:
-        return fitted(session.ask(prompt, call), shape), False
+        return session.ask(prompt, call), False
     try:
         answer = session.ask(prompt, call, stream)
     except BaseException:
         stream.failed()
         raise
-    shown = stream.ended(answer.text)
-    return fitted(answer, shape), shown
+    return answer, stream.ended(answer.text)
 
 
 def _stream(options: argparse.Namespace, *policies: str | None) -> Stream | None:

@@ -130,9 +130,10 @@ def test_a_bad_schema_is_refused_before_anything_is_signed(session: Session, giv
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch):
-    def run(*words: str) -> tuple[int, str, str]:
+    def run(*words: str, terminal: bool = False) -> tuple[int, str, str]:
         gc.collect()
         out, err = io.StringIO(), io.StringIO()
+        out.isatty = lambda: terminal  # type: ignore[method-assign]
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         return main.main(["ask", *words]), out.getvalue(), err.getvalue()
@@ -170,6 +171,11 @@ def test_the_shell_says_what_does_not_fit_and_loses_nothing(shell, session: Sess
     assert (code, out) == (1, "")
     assert kept.text in err
     assert "does not fit the schema" in err
+    assert kept.id in err
+    code, out, err = shell("Say a word.", "--schema", str(file), terminal=True)
+    kept = session.ledger.last()
+    assert (code, out) == (1, kept.text + "\n")
+    assert kept.text not in err  # it stands on the terminal already
     assert kept.id in err
     code, out, _ = shell("Say a word.", "--schema", str(file), "--json")
     found = json.loads(out)

@@ -117,6 +117,18 @@ def test_the_exact_text_and_a_long_table(
     assert len(table["text/html"]) < 20_000
 
 
+@pytest.mark.parametrize("data", [[], [{}], [{}, {"a\n": None}]])
+def test_a_table_of_little_is_shown_too(
+    shell: InteractiveShell, session: FakeSession, screen: Screen, data: Any
+) -> None:
+    saying(session, {"items": data})
+    shell.user_ns["anything"] = {"type": "object"}
+    assert run(shell, "%%opg rows -f df --schema anything\nCount.").error_in_exec is None
+    assert len(shell.user_ns["rows"].data) == len(data)
+    table, card = displays(screen)
+    assert "<table" in table["text/html"] and RECEIPT in card
+
+
 def test_quiet_shows_the_card_alone_and_the_data_comes_all_the_same(
     shell: InteractiveShell, session: FakeSession, screen: Screen
 ) -> None:

@@ -18,6 +18,9 @@ FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "code", "df")
 Reader = Callable[[Json], Any]
 
 
+_FROM_LEDGER = "This answer comes from the ledger. To pay for another one: --fresh, or fresh=True."
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What an answer shall be.
@@ -63,6 +66,7 @@ class Shape:
         except ShapeMismatch as problem:
             raise ShapeMismatch(
                 problem.message,
+                hint=_FROM_LEDGER if answer.repeated else None,
                 answer=answer,
                 verdict=answer.verdict,
                 receipt=answer.receipt,

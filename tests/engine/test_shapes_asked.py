@@ -98,6 +98,23 @@ def test_an_answer_that_does_not_fit_is_kept_and_told(session: Session):
     assert session.ledger.count() == 4
 
 
+def test_an_answer_out_of_the_ledger_is_held_to_the_schema_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("JPY_SESSION_NAME", "labels.ipynb")
+    first = opg_magic.ask("Is 561 prime?", schema=Fact)
+    again = opg_magic.ask("Is 561 prime?", schema=Fact)
+    assert again.repeated and again.receipt.id == first.receipt.id
+    assert again.data == first.data
+    with pytest.raises(errors.ShapeMismatch) as caught:
+        opg_magic.ask("Say a word.", schema=NEVER)
+    assert caught.value.hint is None
+    with pytest.raises(errors.ShapeMismatch, match="--fresh") as again_caught:
+        opg_magic.ask("Say a word.", schema=NEVER)
+    assert again_caught.value.receipt_id == caught.value.receipt_id
+    assert session.ledger.count() == 2
+
+
 def test_a_call_of_a_tool_has_no_data_yet():
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
     answer = opg_magic.ask("Use get_weather.", tools=[tool], schema=Fact)

@@ -106,6 +106,8 @@ TOGETHER = {
 }
 
 
+# First: the workers read the groups in this very hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Whatever uses the simulated network bears its mark, and so does what is too slow for an
     edit's check."""

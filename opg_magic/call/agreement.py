@@ -192,11 +192,12 @@ async def prepare_several(
 
 async def _send(engine: Engine, prepared: PreparedCall) -> Answer:
     """Send it; where the host has closed the session that it was to join, once more under a new
-    authorisation."""
+    authorisation.  Its weights are run again where settings or policy want it, as for one host."""
     try:
-        return await engine.send(prepared)
+        answer = await engine.send(prepared)
     except SessionGone:
-        return await engine.ask_host(prepared.call, prepared.ready, prepared.settings)
+        answer = await engine.ask_host(prepared.call, prepared.ready, prepared.settings)
+    return await engine.reruns.look(answer, prepared.settings, prepared.call.policy)
 
 
 def _failure(problem: BaseException) -> errors.OpgError:
@@ -271,7 +272,7 @@ def _compare(
     quorum: int,
     cap: Money | None,
 ) -> Agreement:
-    from opg_magic.receipt.document import new_id
+    from opg_magic.receipt.document import new_id, receipt_of
     from opg_magic.verify.agreement import member_of
 
     members = []
@@ -281,7 +282,8 @@ def _compare(
         members.append(
             member_of(
                 receipt_id=answer.receipt.id,
-                digest=answer.receipt.digest,
+                # As it was made: a run of the weights has made another version of it.
+                digest=receipt_of(answer).supersedes or answer.receipt.digest,
                 host=evidence.host,
                 text=signed,
                 verdict=answer.verdict.outcome,

@@ -66,20 +66,24 @@ class Reruns:
         from opg_magic.weights.check import Checker
 
         receipt = receipt_of(answer)
-        async with self._one:
-            checker = self._checker = self._checker or Checker()
-            try:
+        running = False
+        try:
+            async with self._one:
+                checker = self._checker = self._checker or Checker()
+                running = True
                 evidence = await asyncio.to_thread(checker.run, receipt.evidence())
-            except asyncio.CancelledError:
-                # The thread that waits for the child ends with it.
-                checker.close()
-                raise errors.CallFailed(
-                    "Stopped while the weights were run again; the answer is recorded.",
-                    charge=answer.cost.charge,
-                    receipt_id=receipt.id,
-                    receipt=receipt,
-                    cost=answer.cost,
-                ) from None
+        except asyncio.CancelledError:
+            # The thread that waits for the child ends with it; where another answer's run was
+            # waited for, that one goes on.
+            if running and self._checker is not None:
+                self._checker.close()
+            raise errors.CallFailed(
+                "Stopped while the weights were run again; the answer is recorded.",
+                charge=answer.cost.charge,
+                receipt_id=receipt.id,
+                receipt=receipt,
+                cost=answer.cost,
+            ) from None
         trust = kernel_trust(self._network, settings)
         verdict = judge(evidence, policy=policy, trust=trust)
         notes = answer.notes

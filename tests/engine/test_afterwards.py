@@ -3,6 +3,7 @@ hosts at once."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from support.simnet import RunningSimnet
 
 from opg_magic import errors
 from opg_magic.call import reconciling, settlements
+from opg_magic.call.rerun import Reruns
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
@@ -121,6 +123,44 @@ def test_a_lying_host_is_outvoted(session: Session, honest_simnet: RunningSimnet
     assert len(agreed.answers) == 2
     assert [type(f) for f in agreed.failures] == [errors.AnswerWithheld]
     assert agreed.claim.status is Status.PASSED
+
+
+def test_each_of_several_answers_is_looked_at_again_where_that_is_set(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+):
+    looked: list[str] = []
+
+    async def run(_: Reruns, answer, settings, policy):
+        looked.append(answer.receipt.id)
+        if len(looked) == 1:
+            raise errors.AnswerWithheld("these weights do not give this answer")
+        return answer
+
+    monkeypatch.setattr(Reruns, "run", run)
+    session.settings.set("weights", "always")
+    agreed = session.agree(Prompt(text="Is 561 prime?", model="openai/gpt-5"), hosts=3, quorum=2)
+    assert len(set(looked)) == 3
+    assert [type(f) for f in agreed.failures] == [errors.AnswerWithheld]
+    assert looked[0] not in {answer.receipt.id for answer in agreed.answers}
+
+
+def test_a_stop_before_its_turn_to_be_run_again_says_what_was_charged(session: Session):
+    """Several answers are run again one after the other; all of them are paid for by then."""
+    answer = session.ask(Prompt(text="Is 561 prime?", model="openai/gpt-5"))
+    reruns = Reruns(session.connected().engine.network, session.ledger)
+
+    async def stopped() -> None:
+        settings = session.engine_settings(session.connected().engine.network)
+        async with reruns._one:
+            waiting = asyncio.ensure_future(reruns.run(answer, settings, settings.policy))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await waiting
+
+    with pytest.raises(errors.CallFailed, match="the answer is recorded") as told:
+        asyncio.run(stopped())
+    assert told.value.receipt_id == answer.receipt.id
+    assert told.value.charge is answer.cost.charge
 
 
 def test_all_caps_together_are_within_the_limits_or_nothing_is_sent(

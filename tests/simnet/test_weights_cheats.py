@@ -90,6 +90,24 @@ def test_a_lie_behind_the_signature_fails_weights_alone(
     assert ask(session).verdict.outcome.value == "VERIFIED"
 
 
+def test_of_several_hosts_the_one_with_other_weights_is_left_out(
+    session: Session, running: RunningSimnet
+) -> None:
+    running.cheat("anna", "coarser-model")
+    prompt = Prompt(text=QUESTION, model=fetch.SMOLLM2.model, max_tokens=48)
+    agreed = session.agree(prompt, hosts=3, quorum=2)
+    assert [type(problem) for problem in agreed.failures] == [errors.AnswerWithheld]
+    assert agreed.claim.status is Status.PASSED
+    for answer in agreed.answers:
+        found = answer.verdict.claims["weights"]
+        assert (found.status, found.basis) == (Status.PASSED, Basis.RE_RUN), found.reason
+    # The comparison names the receipts as they were made, whatever was added to them since.
+    named = {m["digest"] for m in agreed.answer.receipt.document["agreement"]["answers"]}
+    assert named == {
+        session.ledger.get(one.receipt.id, as_made=True).digest for one in agreed.answers
+    }
+
+
 def test_a_scripted_model_has_no_other_weights(honest_simnet: RunningSimnet) -> None:
     from opg_magic.simnet.model.interface import ModelDown
 

@@ -279,6 +279,15 @@ class Lookups:
             return evidence, trust
         found = self.rerun(evidence)
         if found.weights_not_run is None:
+            stated, own = evidence.weights, found.weights
+            if stated and own and stated.weights_sha256 != own.weights_sha256:
+                self.say(
+                    "note",
+                    "other-weights-stated",
+                    f"The receipt's own run was of the weights sha256:{stated.weights_sha256[:16]}…"
+                    f"; yours under this name are sha256:{own.weights_sha256[:16]}….",
+                    *spot,
+                )
             return found, asked_live(trust, "weights")
         code, reason = found.weights_not_run
         level: Level = "note" if code in ("closed", "forced") else "incomplete"

@@ -10,13 +10,22 @@ from typing import Any
 
 import pytest
 from support import signing
+from support.runs import run_over
 from support.signed_receipts import PROMPT, jsonl, redigested, signed, verify
 
 from opg_magic.audit.judgement import Report, shown_text_matches
 from opg_magic.display.bundle import answer_bundle, settled_bundle
 from opg_magic.display.card import of_answer
 from opg_magic.errors import NetworkUnavailable, RpcsDisagree
-from opg_magic.models import Evidence, Prompt, RegistryEvidence, Trust, VerdictStatus
+from opg_magic.models import (
+    Basis,
+    Evidence,
+    Prompt,
+    RegistryEvidence,
+    Status,
+    Trust,
+    VerdictStatus,
+)
 from opg_magic.network.profiles import OPENGRADIENT
 from opg_magic.receipt.document import MIME_TYPE, Receipt
 from opg_magic.verify import STRICT
@@ -189,6 +198,23 @@ def test_the_hop_behind_the_enclave_is_unknown_whatever_the_answer_says_of_itsel
     assert line.endswith("host's word.") and "\x1b" not in line
     told = report.to_json()["receipts"][0]["behind_the_enclave"]
     assert told["provider"] == "unknown"
+
+
+@pytest.mark.parametrize(("stated", "told"), [("11" * 32, True), ("22" * 32, False)])
+def test_a_receipt_that_claims_other_weights_is_judged_by_the_readers_and_told(
+    tmp_path: Path, stated: str, told: bool
+) -> None:
+    receipt = signed(change=lambda e: replace(e, weights=run_over(e, weights_sha256=stated)))
+
+    def rerun(evidence: Evidence) -> Evidence:
+        run = run_over(evidence, [(5, 9, 9_000_000)], weights_sha256="22" * 32)
+        return replace(evidence, weights=run, weights_not_run=None)
+
+    report = verify(jsonl(tmp_path, receipt), rerun=rerun)
+    found = report.checked[0].verdict.claims["weights"]
+    assert (found.status, found.basis) == (Status.FAILED, Basis.RE_RUN)
+    assert found.facts["weights_sha256"] == "22" * 32
+    assert ("other-weights-stated" in codes(report, "note")) is told
 
 
 # --------------------------------------------------------------------------- unreadable, incomplete

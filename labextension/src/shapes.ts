@@ -4,6 +4,7 @@
  * The twin of opg_magic/shapes/reader.py, short.py and sent.py; notebooks in the corpus hold both together.
  */
 
+import { utf8 } from './crypto/bytes';
 import { baseName, isName, strip } from './grammar';
 import { dumpsPython, isObject, type Json, type JsonObject, parseStrict } from './json';
 
@@ -16,10 +17,17 @@ export interface IOnLine {
 const is = (asked: Json): IOnLine => ({ asked, elsewhere: null });
 const record = (...entries: [string, Json][]): JsonObject => new Map(entries);
 
+/** What no kernel would have sent: it equals no request's. */
+const NOTHING = record();
+const MOST_BYTES = 200_000;
+
 /** What `--schema` and `--format` of a line ask for. */
 export function onLine(schema: string | null, format: string | null): IOnLine {
   if (schema === null) {
     return is(format === 'json' ? record(['type', 'json_object']) : null);
+  }
+  if (utf8(schema).length > MOST_BYTES) {
+    return is(NOTHING);
   }
   const plain = strip(schema);
   const named = variable(plain);
@@ -32,8 +40,7 @@ export function onLine(schema: string | null, format: string | null): IOnLine {
   try {
     return is(plain.startsWith('{') ? ofJsonSchema(parseStrict(plain), format === 'df') : ofShort(schema, format === 'df'));
   } catch {
-    // What no kernel would have sent: it equals no request's.
-    return is(record());
+    return is(NOTHING);
   }
 }
 
@@ -66,6 +73,7 @@ const TYPES = new Map<string, readonly [string, string?]>([
   ['datetime', ['string', 'date-time']]
 ]);
 const MOST_FIELDS = 100;
+const MOST_LISTS = 8;
 const NAME = /^[^\x00-\x20\x7f,:|?[\]{}()"'`\\]{1,64}/u; // eslint-disable-line no-control-regex
 const LIST = /^list[ \t]*(?:\[([^\n]*)\])?$/;
 
@@ -118,7 +126,9 @@ function field(text: string): [string, Json] {
   kind = optional ? trim(kind.slice(0, -1)) : kind;
   let lists = 0;
   for (let listed = LIST.exec(kind); listed !== null; listed = LIST.exec(kind)) {
-    lists++;
+    if (++lists > MOST_LISTS) {
+      throw new Error();
+    }
     kind = trim(listed[1] || 'str');
   }
   let made = kind.includes('|') ? choices(kind.split('|').map(trim)) : typed(kind || 'str');

@@ -30,6 +30,8 @@ def on_line(schema: str | None, format: str | None) -> OnLine:
     """Return what ``--schema`` and ``--format`` of a line ask for."""
     if schema is None:
         return OnLine({"type": "json_object"} if format == "json" else None)
+    if len(schema.encode("utf-8", "surrogatepass")) > sent.MOST_BYTES:
+        return NOTHING
     plain = schema.strip()
     name = variable(plain)
     if name is not None:

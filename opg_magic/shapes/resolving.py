@@ -14,8 +14,6 @@ from opg_magic.models import arguments, strict_json
 from opg_magic.shapes import sent, short
 from opg_magic.shapes.shape import FORMATS, Format, Shape
 
-#: A schema is sent with every call, and paid for.
-MOST_BYTES = 200_000
 _LIST = re.compile(r"list\[([^\n\[\]]*)\]")
 #: Names that every line knows.
 _BUILT_IN: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -147,6 +145,10 @@ def wanted(schema: Any, format: str | None, *, kind: str = "chat") -> Shape | No
 
 
 def _of_text(text: str, format: Format | None) -> Shape:
+    if len(text.encode("utf-8", "surrogatepass")) > sent.MOST_BYTES:
+        raise ArgumentError(
+            f"The schema has more than {sent.MOST_BYTES:,} bytes. Nothing was sent."
+        )
     from opg_magic.shapes.json_schema import of_json_schema
     from opg_magic.shapes.python_types import of_short
 
@@ -161,12 +163,14 @@ def _of_text(text: str, format: Format | None) -> Shape:
 def _file(path: Path) -> dict[str, Any]:
     try:
         with path.expanduser().open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(sent.MOST_BYTES + 1)
     except (OSError, ValueError, RuntimeError) as problem:
         why = getattr(problem, "strerror", None) or type(problem).__name__
         raise ArgumentError(f"Cannot read {path.name}: {why}. Nothing was sent.") from None
-    if len(raw) > MOST_BYTES:
-        raise ArgumentError(f"{path.name} has more than {MOST_BYTES:,} bytes. Nothing was sent.")
+    if len(raw) > sent.MOST_BYTES:
+        raise ArgumentError(
+            f"{path.name} has more than {sent.MOST_BYTES:,} bytes. Nothing was sent."
+        )
     return _parsed(raw.removeprefix(b"\xef\xbb\xbf"), path.name)
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from opg_magic.errors import ArgumentError
 
+#: Bytes of a schema: it is sent with every call, and paid for.
+MOST_BYTES = 200_000
 #: The key around a list of rows, and around any other value that is no object: providers take an
 #: object at the top alone.
 ITEMS, VALUE = "items", "value"

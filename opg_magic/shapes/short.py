@@ -26,7 +26,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "date": {"type": "string", "format": "date"},
     "datetime": {"type": "string", "format": "date-time"},
 }
-MOST_FIELDS = 100
+MOST_FIELDS, MOST_LISTS = 100, 8
 #: The same white space in every language.
 _SPACE = " \t\r\n"
 _NAME = re.compile(r"[^\x00-\x20\x7f,:|?\[\]{}()\"'`\\]{1,64}")
@@ -122,6 +122,8 @@ def _field(whole: str, text: str) -> Field:
     lists = 0
     while (listed := _LIST.fullmatch(kind)) is not None:
         lists += 1
+        if lists > MOST_LISTS:
+            _refuse(whole, f"{match[0]} has lists within more than {MOST_LISTS} others")
         kind = (listed[1] or "str").strip(_SPACE)
     found: str | tuple[str, ...] = kind or "str"
     if "|" in kind:

@@ -40,6 +40,25 @@ export const ORDER: readonly (string | null)[] = [
 /** What few ever open. */
 const pinning = part(() => import('./pinning'));
 
+/** Put all commands that there are into palette and menu. */
+function place(commands: JupyterFrontEnd['commands'], palette: ICommandPalette | null, mainMenu: IMainMenu | null): void {
+  const there = ORDER.filter(id => id === null || commands.hasCommand(id));
+  for (const command of there) {
+    if (command !== null) {
+      palette?.addItem({ command, category: 'Verified AI' });
+    }
+  }
+  if (mainMenu !== null) {
+    const menu = new Menu({ commands });
+    menu.id = 'opg-magic-menu';
+    menu.title.label = 'Verified AI';
+    for (const command of there) {
+      menu.addItem(command === null ? { type: 'separator' } : { command });
+    }
+    mainMenu.addMenu(menu, true, { rank: 95 });
+  }
+}
+
 export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'opg-magic:commands',
   description: 'Commands, their places in palette and menu, their shortcuts.',
@@ -90,22 +109,6 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       execute: () => commands.execute('settingeditor:open', { query: 'AI answers that check themselves' })
     });
     // The others come with their own parts, in whatever order those start.
-    void app.started.then(() => {
-      const there = ORDER.filter(id => id === null || commands.hasCommand(id));
-      for (const command of there) {
-        if (command !== null) {
-          palette?.addItem({ command, category: 'Verified AI' });
-        }
-      }
-      if (mainMenu !== null) {
-        const menu = new Menu({ commands });
-        menu.id = 'opg-magic-menu';
-        menu.title.label = 'Verified AI';
-        for (const command of there) {
-          menu.addItem(command === null ? { type: 'separator' } : { command });
-        }
-        mainMenu.addMenu(menu, true, { rank: 95 });
-      }
-    });
+    void app.started.then(() => place(commands, palette, mainMenu));
   }
 };

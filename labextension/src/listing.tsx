@@ -101,47 +101,16 @@ export interface IListProps {
 }
 
 export function Listing({ model, name }: IListProps): JSX.Element {
-  const [, redraw] = React.useReducer((count: number) => count + 1, 0);
   const [by, setBy] = React.useState<SortBy>('cell');
   const [show, setShow] = React.useState<Show>('all');
   const [search, setSearch] = React.useState('');
-  const [asking, setAsking] = React.useState(false);
-  React.useEffect(() => {
-    model.changed.connect(redraw);
-    checker.changed.connect(redraw);
-    return () => {
-      model.changed.disconnect(redraw);
-      checker.changed.disconnect(redraw);
-    };
-  }, [model]);
+  useChanges(model);
 
-  const { entries, cells, summary } = model;
+  const { entries, summary } = model;
   if (!entries.length && !summary.without) {
-    return (
-      <div className={ours('opg-empty')}>
-        <p>No AI answers with receipts in this notebook yet.</p>
-        <p>
-          Run a <code>%%opg</code> cell; what comes back is checked here, in your browser.
-        </p>
-      </div>
-    );
+    return <Empty />;
   }
-  const listed = arrange(entries, by, show, search);
-  const without = arrangeCells(cells, show, search);
-  const rows = [
-    ...listed.map(entry => ({
-      key: `${entry.cellId} ${entry.output}`,
-      rank: urgency(entry),
-      cell: entry.cell,
-      row: <Row entry={entry} open={() => void model.reveal(entry)} />
-    })),
-    ...without.map(cell => ({
-      key: cell.cellId,
-      rank: cell.run ? UNCLEAR : LAST,
-      cell: cell.cell,
-      row: <CellRow cell={cell} open={() => void model.reveal(cell)} />
-    }))
-  ].sort((one, other) => one.rank - other.rank || (by === 'cell' ? one.cell - other.cell : 0));
+  const rows = rowsOf(model, by, show, search);
   return (
     <div className={ours('opg-listing')}>
       <div className={ours(`opg-totals opg-tone-${toneOf(summary)}${summary.simulated ? ' opg-simulated' : ''}`)} role="status">
@@ -171,31 +140,80 @@ export function Listing({ model, name }: IListProps): JSX.Element {
       </div>
       <Rows rows={rows} />
       {rows.length === 0 && <p className={ours('opg-empty')}>None of {words.plural(entries.length, 'receipt')} fits.</p>}
-      <div className={ours('opg-actions')}>
-        <button className="jp-mod-styled" onClick={() => void model.refresh()}>
-          Check again
-        </button>
-        <button
-          className="jp-mod-styled"
-          disabled={asking || !checker.canAsk}
-          title="Asks the RPCs in your own settings, through this Jupyter server. They then learn which hosts you look at."
-          onClick={() => {
-            setAsking(true);
-            void model.askRegistry().finally(() => setAsking(false));
-          }}
-        >
-          {asking ? 'Asking …' : 'Ask the registry'}
-        </button>
-        <button className="jp-mod-styled" onClick={() => saveAs('jsonl', name, entries)}>
-          Export JSONL
-        </button>
-        <button className="jp-mod-styled" onClick={() => saveAs('csv', name, entries)}>
-          Export CSV
-        </button>
-      </div>
+      <Actions model={model} name={name} />
       <p className={ours('opg-fine')}>
         All of this was computed in this browser from the notebook alone, unless a line says “asked”. Costs are the hosts’ figures.
       </p>
+    </div>
+  );
+}
+
+/** Draw again whenever a notebook's receipts, or what is known of them, change. */
+function useChanges(model: INotebookReceipts): void {
+  const [, redraw] = React.useReducer((count: number) => count + 1, 0);
+  React.useEffect(() => {
+    model.changed.connect(redraw);
+    checker.changed.connect(redraw);
+    return () => {
+      model.changed.disconnect(redraw);
+      checker.changed.disconnect(redraw);
+    };
+  }, [model]);
+}
+
+function Empty(): JSX.Element {
+  return (
+    <div className={ours('opg-empty')}>
+      <p>No AI answers with receipts in this notebook yet.</p>
+      <p>
+        Run a <code>%%opg</code> cell; what comes back is checked here, in your browser.
+      </p>
+    </div>
+  );
+}
+
+/** What is listed, in order: receipts, and the cells without one. */
+function rowsOf(model: INotebookReceipts, by: SortBy, show: Show, search: string): { readonly key: string; readonly row: JSX.Element }[] {
+  return [
+    ...arrange(model.entries, by, show, search).map(entry => ({
+      key: `${entry.cellId} ${entry.output}`,
+      rank: urgency(entry),
+      cell: entry.cell,
+      row: <Row entry={entry} open={() => void model.reveal(entry)} />
+    })),
+    ...arrangeCells(model.cells, show, search).map(cell => ({
+      key: cell.cellId,
+      rank: cell.run ? UNCLEAR : LAST,
+      cell: cell.cell,
+      row: <CellRow cell={cell} open={() => void model.reveal(cell)} />
+    }))
+  ].sort((one, other) => one.rank - other.rank || (by === 'cell' ? one.cell - other.cell : 0));
+}
+
+function Actions({ model, name }: IListProps): JSX.Element {
+  const [asking, setAsking] = React.useState(false);
+  return (
+    <div className={ours('opg-actions')}>
+      <button className="jp-mod-styled" onClick={() => void model.refresh()}>
+        Check again
+      </button>
+      <button
+        className="jp-mod-styled"
+        disabled={asking || !checker.canAsk}
+        title="Asks the RPCs in your own settings, through this Jupyter server. They then learn which hosts you look at."
+        onClick={() => {
+          setAsking(true);
+          void model.askRegistry().finally(() => setAsking(false));
+        }}
+      >
+        {asking ? 'Asking …' : 'Ask the registry'}
+      </button>
+      <button className="jp-mod-styled" onClick={() => saveAs('jsonl', name, model.entries)}>
+        Export JSONL
+      </button>
+      <button className="jp-mod-styled" onClick={() => saveAs('csv', name, model.entries)}>
+        Export CSV
+      </button>
     </div>
   );
 }

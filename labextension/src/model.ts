@@ -8,17 +8,16 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
-import { collected, counted } from './collected';
-import { EDITED, Finding } from './findings';
+import { Finding } from './findings';
 import { jump } from './jump';
 import { part } from './load';
 import { looker, Looker } from './looker';
 import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, wholeCellFinding } from './notebook';
 import { Pace } from './pace';
-import { computedDigest, MIME_TYPE, Receipt, TokenPart, UnreadableReceipt } from './receipt';
+import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from './receipt';
 import { dress } from './style';
+import { summarise } from './summary';
 import { ICellFinding, IEntry, INotebookReceipts, IReceipts, ISummary } from './tokens';
-import { figure, hasFailed, signatureValid, unclear } from './words';
 
 /** How long a notebook must rest before it is looked through again, in milliseconds. */
 const REST = 250;
@@ -41,58 +40,6 @@ export function codeOf(cell: ICellLike): ICodeCell | null {
   return { source: cell.sharedModel.getSource(), outputs: list, run: list.length > 0 || (cell.executionCount ?? null) !== null };
 }
 
-/** One notebook in figures. Each receipt counts once, however often it is shown. */
-export function summarise(entries: readonly IEntry[], cells: readonly ICellFinding[] = []): ISummary {
-  const sums = new Map<string, { amount: bigint; token: TokenPart }>();
-  const seen = new Set<string>();
-  const edited = new Set<string>();
-  const beside = new Set<string>();
-  const uncompared = new Set<string>();
-  const count = { answers: 0, checked: 0, unchecked: 0, valid: 0, failed: 0, asked: 0, simulated: 0, unknownCharges: 0 };
-  for (const entry of entries) {
-    const { receipt, verdict } = entry;
-    if (entry.findings.some(finding => EDITED.has(finding.code))) {
-      edited.add(entry.cellId);
-    }
-    for (const { code } of unclear(entry)) {
-      (code === 'beside' ? beside : uncompared).add(entry.cellId);
-    }
-    if (receipt !== null) {
-      const digest = `${computedDigest(receipt)} ${receipt.digest}`;
-      if (seen.has(digest)) {
-        continue;
-      }
-      seen.add(digest);
-    }
-    count.answers++;
-    if (receipt === null) {
-      count.checked++;
-      count.failed++;
-      continue;
-    }
-    count.unchecked += Number(verdict === null && entry.error !== null);
-    if (verdict !== null) {
-      const failed = hasFailed(entry);
-      count.checked++;
-      count.failed += Number(failed);
-      count.valid += Number(!failed && signatureValid(verdict));
-      count.asked += Number(verdict.claims.registry.basis === 'asked');
-    }
-    count.simulated += Number(receipt.network.simulated || verdict?.simulated === true);
-    const amount = counted(receipt);
-    if (collected(receipt).charge === 'unknown') {
-      count.unknownCharges++;
-    } else if (amount !== null) {
-      const { token } = receipt.payment!;
-      const key = `${token.chain_id} ${token.address} ${token.symbol} ${token.decimals}`;
-      sums.set(key, { amount: (sums.get(key)?.amount ?? 0n) + amount, token });
-    }
-  }
-  const cost = [...sums.values()].map(({ amount, token }) => figure(amount, token));
-  const without = cells.filter(cell => cell.run).length;
-  return { ...count, edited: edited.size, beside: beside.size, uncompared: uncompared.size, without, unrun: cells.length - without, cost };
-}
-
 /** Where a receipt stands. `whole`: what is to be said of its cell. */
 interface IPlace extends IDisplay {
   readonly cell: number;
@@ -102,6 +49,8 @@ interface IPlace extends IDisplay {
   /** What was found in this display alone. */
   readonly own: readonly Finding[];
 }
+
+type IReadable = IPlace & { readonly read: Receipt };
 
 /** Needed by notebooks that asked several hosts at once. */
 const agreeing = part(() => import('./agreeing'));
@@ -267,16 +216,51 @@ export class NotebookReceipts implements INotebookReceipts {
   }
 
   private async _lookThrough(turn: number): Promise<void> {
-    const model = this._panel.context?.model;
-    if (this._disposed || !model || model.isDisposed) {
+    if (this._disposed || !this._panel.context?.model || this._panel.context.model.isDisposed) {
       return;
     }
     const isOver = (): boolean => turn !== this._turn || this._disposed;
     const pace = new Pace(SLICE_MS);
+    const found = await this._find(pace, isOver);
+    if (found === null) {
+      return;
+    }
+    this._cells = found.without;
+    const readable = found.places.filter((place): place is IReadable => !(place.read instanceof UnreadableReceipt));
+    const receipts = readable.map(({ read }) => read);
+    this._relate(receipts);
+    this._busy = true;
+    const shown = readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source }));
+    const together = found.looking?.togetherFindings(shown) ?? [];
+    const around = new Map<IPlace, Finding[]>(
+      readable.map((place, index) => [
+        place,
+        [...place.own, ...(place.whole === null ? [] : [place.whole]), ...together[index]]
+      ])
+    );
+    this._setAround(new Map(readable.map(place => [`${place.cellId} ${computedDigest(place.read)}`, around.get(place)!])));
+    const entries = await this._judge(found.places, around, pace, isOver);
+    if (entries === null) {
+      return;
+    }
+    await addAgreements(entries);
+    if (isOver()) {
+      return;
+    }
+    this._busy = false;
+    this._publish(entries);
+    // What was asked once is not asked again; answers are judged in another look.
+    if (checker.reader.askRegistry && (await checker.askRegistry(receipts)) && !isOver()) {
+      await this._look();
+    }
+  }
+
+  /** All displays that bear a receipt, and the cells that lack one; null where another look has begun. */
+  private async _find(pace: Pace, isOver: () => boolean): Promise<{ places: IPlace[]; without: ICellFinding[]; looking: Looker | null } | null> {
     const places: IPlace[] = [];
     const without: ICellFinding[] = [];
     let looking: Looker | null = null;
-    const cells = Array.from(model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
+    const cells = Array.from(this._panel.context.model.cells as Iterable<unknown> as Iterable<ICodeCellModel>);
     for (const [index, cell] of cells.entries()) {
       const code = cell.isDisposed ? null : codeOf(cell);
       if (code !== null) {
@@ -294,23 +278,19 @@ export class NotebookReceipts implements INotebookReceipts {
       }
       await pace.rest();
       if (isOver()) {
-        return;
+        return null;
       }
     }
-    this._cells = without;
-    const readable = places.filter((place): place is IPlace & { read: Receipt } => !(place.read instanceof UnreadableReceipt));
-    const receipts = readable.map(({ read }) => read);
-    this._relate(receipts);
-    this._busy = true;
-    const shown = readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source }));
-    const together = looking?.togetherFindings(shown) ?? [];
-    const around = new Map<IPlace, Finding[]>(
-      readable.map((place, index) => [
-        place,
-        [...place.own, ...(place.whole === null ? [] : [place.whole]), ...together[index]]
-      ])
-    );
-    this._setAround(new Map(readable.map(place => [`${place.cellId} ${computedDigest(place.read)}`, around.get(place)!])));
+    return { places, without, looking };
+  }
+
+  /** Each place with its verdict, those that are known shown at once; null where another look has begun. */
+  private async _judge(
+    places: readonly IPlace[],
+    around: ReadonlyMap<IPlace, Finding[]>,
+    pace: Pace,
+    isOver: () => boolean
+  ): Promise<IEntry[] | null> {
     const entryOf = (place: IPlace, judged: IJudged): IEntry => {
       const { cell, cellId, output, bundle } = place;
       const findings = [...judged.findings, ...(around.get(place) ?? (place.whole === null ? [] : [place.whole]))];
@@ -322,29 +302,21 @@ export class NotebookReceipts implements INotebookReceipts {
         read instanceof UnreadableReceipt ? unreadable(read) : checker.recall(read, this._scope.seen.get(computedDigest(read)));
       return entryOf(place, judged ?? { receipt: read as Receipt, error: null, verdict: null, findings: [] });
     });
-    if (known.some(entry => entry.receipt !== null && entry.verdict === null)) {
+    const isOpen = ({ receipt, verdict }: IEntry): boolean => receipt !== null && verdict === null;
+    if (known.some(isOpen)) {
       this._publish(known);
       for (const [index, place] of places.entries()) {
-        if (known[index].receipt !== null && known[index].verdict === null) {
-          const { read } = place;
-          known[index] = entryOf(place, await checker.judgeRead(read as Receipt, this._scope.seen.get(computedDigest(read as Receipt))));
+        if (isOpen(known[index])) {
+          const read = place.read as Receipt;
+          known[index] = entryOf(place, await checker.judgeRead(read, this._scope.seen.get(computedDigest(read))));
           await pace.rest();
           if (isOver()) {
-            return;
+            return null;
           }
         }
       }
     }
-    await addAgreements(known);
-    if (isOver()) {
-      return;
-    }
-    this._busy = false;
-    this._publish(known);
-    // What was asked once is not asked again; answers are judged in another look.
-    if (checker.reader.askRegistry && (await checker.askRegistry(receipts)) && !isOver()) {
-      await this._look();
-    }
+    return known;
   }
 
   /** Whether a cell runs, or waits for its turn: what it shows is not its last word. Nothing in a file says so. */

@@ -131,6 +131,57 @@ class ReceiptsPanel extends Widget implements IReceiptsPanel {
 
 const NOTEBOOK_TAB = 'opg-magic-notebook';
 
+const has = (receipts: IReceipts): boolean => (receipts.current?.entries.length ?? 0) > 0;
+
+/** The commands that write the receipts of the open notebook to a file. */
+function addExports({ commands }: JupyterFrontEnd, receipts: IReceipts, name: () => string): void {
+  const save = async (type: 'jsonl' | 'csv'): Promise<void> => {
+    const entries = receipts.current?.entries ?? [];
+    try {
+      (await exporting()).saveAs(type, name(), entries);
+    } catch (problem) {
+      tell(problem);
+    }
+  };
+  commands.addCommand(CommandIDs.exportJsonl, {
+    label: 'Export Receipts of This Notebook (JSONL)',
+    isEnabled: () => has(receipts),
+    execute: () => save('jsonl')
+  });
+  commands.addCommand(CommandIDs.exportCsv, {
+    label: 'Export Receipts of This Notebook (CSV)',
+    isEnabled: () => has(receipts),
+    execute: () => save('csv')
+  });
+}
+
+/** The commands that check the open notebook, and lead to what failed. */
+function addChecks({ commands }: JupyterFrontEnd, receipts: IReceipts, tracker: INotebookTracker): void {
+  commands.addCommand(CommandIDs.recheck, {
+    label: 'Check the Receipts of This Notebook Again',
+    isEnabled: () => has(receipts),
+    execute: () => receipts.current?.refresh()
+  });
+  commands.addCommand(CommandIDs.askRegistry, {
+    label: 'Ask the Registry About the Hosts in This Notebook',
+    isEnabled: () => has(receipts) && checker.canAsk,
+    execute: () => receipts.current?.askRegistry()
+  });
+  commands.addCommand(CommandIDs.nextFailed, {
+    label: 'Go to the Next Failed AI Answer',
+    isEnabled: () => (receipts.current?.summary.failed ?? 0) > 0,
+    execute: async () => {
+      const model = receipts.current;
+      const failed = model?.entries.filter(words.hasFailed) ?? [];
+      const at = tracker.currentWidget?.content.activeCellIndex ?? -1;
+      const next = failed.find(entry => entry.cell > at) ?? failed[0];
+      if (next !== undefined) {
+        await model!.reveal(next);
+      }
+    }
+  });
+}
+
 export const panelPlugin: JupyterFrontEndPlugin<IReceiptsPanel> = {
   id: 'opg-magic:panel',
   description: 'Lists the receipts of the open notebook in the side bar.',
@@ -148,54 +199,13 @@ export const panelPlugin: JupyterFrontEndPlugin<IReceiptsPanel> = {
     panel.addTab({ id: NOTEBOOK_TAB, title: 'Notebook', content: new NotebookTab(receipts, name) });
     app.shell.add(panel, 'right', { rank: 600, type: 'AI answers' });
 
-    const commands = app.commands;
-    const has = (): boolean => (receipts.current?.entries.length ?? 0) > 0;
-    const save = async (type: 'jsonl' | 'csv'): Promise<void> => {
-      const entries = receipts.current?.entries ?? [];
-      try {
-        (await exporting()).saveAs(type, name(), entries);
-      } catch (problem) {
-        tell(problem);
-      }
-    };
-    commands.addCommand(CommandIDs.showPanel, {
+    app.commands.addCommand(CommandIDs.showPanel, {
       label: 'Show AI Answers and Their Receipts',
       icon: receiptIcon,
       execute: () => panel.show(NOTEBOOK_TAB)
     });
-    commands.addCommand(CommandIDs.recheck, {
-      label: 'Check the Receipts of This Notebook Again',
-      isEnabled: has,
-      execute: () => receipts.current?.refresh()
-    });
-    commands.addCommand(CommandIDs.askRegistry, {
-      label: 'Ask the Registry About the Hosts in This Notebook',
-      isEnabled: () => has() && checker.canAsk,
-      execute: () => receipts.current?.askRegistry()
-    });
-    commands.addCommand(CommandIDs.exportJsonl, {
-      label: 'Export Receipts of This Notebook (JSONL)',
-      isEnabled: has,
-      execute: () => save('jsonl')
-    });
-    commands.addCommand(CommandIDs.exportCsv, {
-      label: 'Export Receipts of This Notebook (CSV)',
-      isEnabled: has,
-      execute: () => save('csv')
-    });
-    commands.addCommand(CommandIDs.nextFailed, {
-      label: 'Go to the Next Failed AI Answer',
-      isEnabled: () => (receipts.current?.summary.failed ?? 0) > 0,
-      execute: async () => {
-        const model = receipts.current;
-        const failed = model?.entries.filter(words.hasFailed) ?? [];
-        const at = tracker.currentWidget?.content.activeCellIndex ?? -1;
-        const next = failed.find(entry => entry.cell > at) ?? failed[0];
-        if (next !== undefined) {
-          await model!.reveal(next);
-        }
-      }
-    });
+    addExports(app, receipts, name);
+    addChecks(app, receipts, tracker);
     return panel;
   }
 };

@@ -9,7 +9,7 @@ import { createRoot } from 'react-dom/client';
 
 import { LedgerView, said } from '../ledgerview';
 import { Listing } from '../listing';
-import { summarise } from '../model';
+import { summarise } from '../summary';
 import { spanOf } from '../scrolled';
 import type { ILedgerPage, ILedgerRow, OpgServer } from '../status';
 import type { INotebookReceipts } from '../tokens';
@@ -30,6 +30,13 @@ jest.mock('@jupyterlab/ui-components', () => ({ LabIcon: class {}, ReactWidget: 
 
 const MANY = 5000;
 const settled = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 60));
+
+/** Wait for what a busy machine may draw late. */
+async function until(check: () => unknown): Promise<void> {
+  for (let waited = 0; !check() && waited < 100; waited++) {
+    await settled();
+  }
+}
 
 /** Lay a list out as a browser would: rows of one height, the list moved up by so much. */
 function scroll(list: Element, up: number): Promise<void> {
@@ -69,7 +76,7 @@ describe('five thousand entries', () => {
     const host = document.body.appendChild(document.createElement('div'));
     const root = createRoot(host);
     root.render(<Listing model={model as unknown as INotebookReceipts} name="long.ipynb" />);
-    await settled();
+    await until(() => host.querySelectorAll('.opg-entry').length > 5);
     const list = host.querySelector('.opg-entries')!;
     const first = list.querySelectorAll('.opg-entry').length;
     expect(first).toBeGreaterThan(5);
@@ -77,6 +84,7 @@ describe('five thousand entries', () => {
     expect(list.querySelector('li')!.getAttribute('aria-setsize')).toBe(String(MANY));
 
     await scroll(list, 92 * 2500);
+    await until(() => list.textContent!.includes('cell 2501'));
     expect(list.textContent).toContain('cell 2501');
     expect(list.textContent).not.toContain('cell 1 ');
     expect(host.querySelectorAll('*').length).toBeLessThan(600);
@@ -101,7 +109,7 @@ describe('five thousand entries', () => {
     const view = new LedgerView(server as unknown as OpgServer, () => 18);
     Widget.attach(view, document.body);
     MessageLoop.sendMessage(view, Widget.Msg.AfterShow);
-    await settled();
+    await until(() => view.node.textContent!.includes('calls, newest first'));
     const list = view.node.querySelector('.opg-ledger-list')!;
     expect(asked).toEqual(['']);
     expect(view.node.textContent).toContain('5,000 calls, newest first.');
@@ -112,6 +120,7 @@ describe('five thousand entries', () => {
       expect(page).toBeLessThan(80);
     }
     await scroll(list, 84 * (MANY - 8));
+    await until(() => list.textContent!.includes('question 4999'));
     most = Math.max(most, view.node.querySelectorAll('*').length);
     expect(list.textContent).toContain('question 4999');
     expect(most).toBeLessThan(400);
@@ -119,8 +128,9 @@ describe('five thousand entries', () => {
     const search = view.node.querySelector('input')!;
     search.value = ' question 321 ';
     search.dispatchEvent(new Event('input'));
-    await new Promise(resolve => setTimeout(resolve, 400));
+    await until(() => view.node.textContent!.includes('calls with these words'));
     await scroll(list, 0);
+    await until(() => list.querySelectorAll('li').length === 11);
     expect(asked.pop()).toBe('question 321');
     expect(list.querySelectorAll('li')).toHaveLength(11);
     expect(view.node.textContent).toContain('11 calls with these words');

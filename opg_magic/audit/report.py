@@ -168,8 +168,8 @@ class Report:
         return "\n".join(_one_line(line) for line in lines)
 
     def _author_s_word(self) -> str:
-        recorded = "".join(f"{name}, " for name in self.recorded_claims)
-        return f"{BASES[Basis.RECORDED].heading}, not asked here: {recorded}{_UNSIGNED}."
+        asked = f"not asked here: {', '.join(self.recorded_claims)}; " * bool(self.recorded_claims)
+        return f"{BASES[Basis.RECORDED].heading}, {asked}not signed: {_UNSIGNED}."
 
     def _in_brief(self) -> Iterator[str]:
         """What is wrong, by kind, and what was accepted."""

@@ -111,7 +111,7 @@ def test_without_asking_they_stay_recorded_and_the_report_says_so(tmp_path: Path
     names = ["freshness", "registry", "channel", "payment", "settlement"]
     assert report.recorded_claims == tuple(names) and report.to_json()["recorded_claims"] == names
     assert (
-        f"Author's word, not asked here: {', '.join(names)}, times, notebook, cell."
+        f"Author's word, not asked here: {', '.join(names)}; not signed: times, notebook, cell."
         in report.to_text()
     )
     assert (report.label, report.exit_code) == ("PARTIAL", 3)

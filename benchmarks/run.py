@@ -1,8 +1,8 @@
 """``make bench``: all measurements, on one simulated network of their own; figures in
 build/bench.json.
 
-``run.py load`` (or ``call``, ``private``, ``serve``, ``verify``, ``weights``, ``browser``) takes
-only that part.
+``run.py load`` (or ``call``, ``private``, ``serve``, ``map``, ``verify``, ``weights``,
+``browser``) takes only that part.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import call_time
 import load_time
+import map_time
 import private_time
 import serve_time
 import verify_browser
@@ -24,7 +25,7 @@ from figures import Figure, save, table
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HOME = BUILD / "bench" / "home"
-PARTS = ("load", "call", "private", "serve", "verify", "weights", "browser")
+PARTS = ("load", "call", "private", "serve", "map", "verify", "weights", "browser")
 
 
 def main(wanted: list[str]) -> int:
@@ -70,6 +71,9 @@ def main(wanted: list[str]) -> int:
                 check=False,
                 stdout=subprocess.DEVNULL,
             )
+    if "map" in parts:
+        print("A table of prompts ...", flush=True)
+        figures += map_time.measure()
     if "weights" in parts:
         print("Weights run again over an answer ...", flush=True)
         figures += weights_speed.measure()

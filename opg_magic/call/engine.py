@@ -23,6 +23,7 @@ No call is paid twice automatically.  What is specific to one way to the hosts s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ from opg_magic.settings import prices
 
 if TYPE_CHECKING:
     from opg_magic.ledger.store import Ledger
+    from opg_magic.network.exchange import RawExchange
 
 
 class Engine:
@@ -160,7 +162,7 @@ class Engine:
         from opg_magic.receipt.document import new_id
 
         call, payment = prepared.call, prepared.payment
-        host, cap, prompt = prepared.ready.host, payment.cap, call.prompt
+        host, cap = prepared.ready.host, payment.cap
         show_text = not call.policy.withhold_missing
 
         def on_text(text: str, tokens: int) -> None:
@@ -168,17 +170,8 @@ class Engine:
             call.observer(Progress(Phase.ANSWER, text=shown, tokens=tokens, host=host, cap=cap))
 
         call.observer(Progress(Phase.ANSWER, host=host, cap=cap))
-        call.spendable_left = True
         try:
-            exchange = await self.route.channel(host).send(
-                call.path,
-                call.body,
-                headers={**payment.headers, SETTLEMENT_TYPE: prompt.settle},
-                stream=prompt.stream and prompt.kind == "chat",
-                kind=prompt.kind,
-                on_text=on_text,
-                timeout=min(call.timeout, payment.seconds_left()),
-            )
+            exchange = await self._carried(prepared, on_text)
         except errors.CallFailed:
             raise
         except errors.OpgError as unsent:
@@ -191,6 +184,34 @@ class Engine:
             raise self._finisher.stopped(prepared, stopped.exchange) from None
         call.observer(Progress(Phase.CHECK, host=host, cap=cap))
         return self._finisher.finish(prepared, exchange)
+
+    async def _carried(
+        self, prepared: PreparedCall, on_text: Callable[[str, int], None]
+    ) -> RawExchange:
+        """The exchange with the host, once what was written of the call is on the disk, and it is
+        the call's turn where only so many run at once."""
+        call, payment, prompt = prepared.call, prepared.payment, prepared.call.prompt
+        try:
+            await self.ledger.on_disk()
+            if call.slot is not None:
+                await call.slot.acquire()
+        except asyncio.CancelledError:
+            payment.unsent(call, "it was stopped before it was sent")
+            raise
+        call.spendable_left = True
+        try:
+            return await self.route.channel(prepared.ready.host).send(
+                call.path,
+                call.body,
+                headers={**payment.headers, SETTLEMENT_TYPE: prompt.settle},
+                stream=prompt.stream and prompt.kind == "chat",
+                kind=prompt.kind,
+                on_text=on_text,
+                timeout=min(call.timeout, payment.seconds_left()),
+            )
+        finally:
+            if call.slot is not None:
+                call.slot.release()
 
     async def quote(self, prompt: Prompt, options: CallOptions, settings: EngineSettings) -> Quote:
         """Who would answer, and what it would cost.  Nothing is paid or signed, and the prompt is

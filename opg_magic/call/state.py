@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -145,6 +146,8 @@ class RunningCall:
     spendable_left: bool = False
     #: What this call and others have authorised together.
     caps: Caps = field(default_factory=Caps)
+    #: Held while the call is with its host, where only so many are at once.
+    slot: asyncio.Semaphore | None = None
     #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
     rehearsed: bytes = b""
 

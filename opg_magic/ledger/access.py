@@ -3,7 +3,9 @@ words."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import os
 import sqlite3
 import weakref
@@ -14,6 +16,10 @@ from typing import Any, ClassVar, Self
 
 from opg_magic.ledger.errors import readable_errors
 from opg_magic.ledger.file import ledger_file
+
+#: Set where many calls run at once: a commit is not flushed by itself, and whoever acts upon it
+#: waits for :meth:`LedgerAccess.on_disk`, one flush for all of them.
+together: contextvars.ContextVar[bool] = contextvars.ContextVar("together", default=False)
 
 
 class LedgerAccess:
@@ -38,6 +44,7 @@ class LedgerAccess:
         self._clock = clock
         self._file = ledger_file(self.path)
         self._user = object()
+        self._flushing: asyncio.Future[None] | None = None
         weakref.finalize(self, self._file.leave, self._user)
 
     def __repr__(self) -> str:
@@ -81,22 +88,42 @@ class LedgerAccess:
             yield
             self._file.close_unused()
 
+    async def on_disk(self) -> None:
+        """Return once all that was written is on the disk, flushed for all that wait at once.
+
+        Does nothing where each commit was flushed by itself.  Raises LedgerError."""
+        wanted = self._file.written
+        while self._file.flushed < wanted:
+            if self._flushing is None or self._flushing.done():
+                self._flushing = asyncio.ensure_future(asyncio.to_thread(self._file.flush))
+            with readable_errors(self.path):
+                # Whoever stops waiting does not stop it for the others.
+                await asyncio.shield(self._flushing)
+
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, flushed: bool = False) -> Iterator[sqlite3.Connection]:
         with self._guard():
             db = self._db()
             if db.in_transaction:  # inside of exclusively(), in this thread: the lock is held
                 yield db
                 return
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with (
+                self._file.flushing_later(db, later=together.get() and not flushed),
+                self._committed(db),
+            ):
                 yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            self._file.confirm()
+
+    @contextlib.contextmanager
+    def _committed(self, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self._file.confirm()
 
     def _db(self) -> sqlite3.Connection:
         return self._file.connection(self._user, read_only=self._read_only, timeout=self._timeout)

@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class LedgerFile:
         self._connections: dict[bool, sqlite3.Connection] = {}
         self._identities: dict[bool, _Identity] = {}
         self._timeouts: dict[bool, float] = {}
+        #: Commits that were not flushed by themselves, and how many of them are on the disk by now.
+        self.written = self.flushed = 0
         #: Connections of the process that this one was forked from: never used, and never closed,
         #: here.
         self._inherited: list[sqlite3.Connection] = []
@@ -91,6 +94,34 @@ class LedgerFile:
                 f"The ledger {self.path} was moved or replaced while it was being written.",
                 hint="See what it holds and what can be restored: opg ledger check",
             )
+
+    @contextlib.contextmanager
+    def flushing_later(self, db: sqlite3.Connection, *, later: bool) -> Iterator[None]:
+        """With ``later``, a commit within outlives this process at once, and a machine that loses
+        its power only after :meth:`flush`.  Hold ``lock``."""
+        if not later:
+            yield
+            return
+        db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self.written += 1
+            db.execute("PRAGMA synchronous = FULL")
+
+    def flush(self) -> None:
+        """Bring all commits onto the disk, by one that is flushed and changes nothing.  Raises what
+        sqlite3 raises."""
+        with self.lock:
+            db, covers = self._connections.get(False), self.written
+            # Closed, SQLite has brought the log into the file.
+            if db is not None and not db.in_transaction:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    db.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+                finally:
+                    db.execute("COMMIT")
+            self.flushed = max(self.flushed, covers)
 
     def leave(self, user: object) -> None:
         """``user`` needs the file no more.  A finaliser may call this, in any thread: it waits for

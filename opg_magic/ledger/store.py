@@ -121,7 +121,8 @@ class Ledger(LedgerReading):
             if not self.is_whole(at_most=_QUICKLY):
                 raise damaged(self.path)
             self._looked_through = True
-        with self._transaction() as db:
+        # A new authorisation is on the disk before it is signed, whoever else writes.
+        with self._transaction(flushed=reserve) as db:
             if db.execute("SELECT 1 FROM calls WHERE id = ?", (intent.id,)).fetchone():
                 raise LedgerError(f"Call {intent.id} has already begun.")
             if authorisation is not None:

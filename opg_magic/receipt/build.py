@@ -13,7 +13,7 @@ from opg_magic.models.networks import Network
 from opg_magic.models.secret import Secret
 from opg_magic.receipt import parts
 from opg_magic.receipt.document import TYPE, VERSION, Receipt
-from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest
+from opg_magic.receipt.form import MAX_BYTES, canonical_bytes, digest_of
 from opg_magic.receipt.parts.checked import verdict_json
 from opg_magic.receipt.parts.interface import Judged
 from opg_magic.receipt.parts.values import b64, clean, cleaned, clip, iso
@@ -69,10 +69,11 @@ def build_receipt(
         **parts.written(Judged(evidence, verdict, cost)),
     }
     document = cleaned(document)
-    size = _checked_size(document, secrets)
-    if size > MAX_BYTES - 256:
+    written = _checked(document, secrets)
+    if len(written) > MAX_BYTES - 256:
         _leave_the_answer_out(document["response"])
-    document["digest"] = digest(document)
+        written = canonical_bytes(document)
+    document["digest"] = digest_of(written)
     return Receipt(document)
 
 
@@ -126,12 +127,12 @@ def _request(prompt: Prompt, evidence: Evidence, model_sent: str | None) -> dict
     }
 
 
-def _checked_size(document: dict[str, Any], secrets: Iterable[Secret[str]]) -> int:
-    """The document's size in bytes; :class:`HoldsSecret` if one of ``secrets`` stands in it."""
+def _checked(document: dict[str, Any], secrets: Iterable[Secret[str]]) -> bytes:
+    """The document's bytes; :class:`HoldsSecret` if one of ``secrets`` stands in it."""
     written = canonical_bytes(document)
     if holds(written, secrets):
         raise HoldsSecret
-    return len(written)
+    return written
 
 
 def _leave_the_answer_out(response: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import copy
 import hashlib
 import secrets as _random
 from collections.abc import Iterable, Mapping
@@ -190,7 +189,7 @@ class Receipt:
             raise UnreadableReceipt(
                 f"This receipt does not have the documented form: {fault(document)}."
             )
-        receipt = cls(copy.deepcopy(document))
+        receipt = cls(_copied(document))
         try:
             size = len(canonical_bytes(receipt.document))
             receipt.evidence()
@@ -301,6 +300,13 @@ class Receipt:
         return Answer(
             text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=calls
         )
+
+
+def _copied(value: Any) -> Any:
+    """A copy of JSON data, several times as fast as that of anything."""
+    if isinstance(value, dict):
+        return {k: v if v is None or type(v) is str else _copied(v) for k, v in value.items()}
+    return [_copied(v) for v in value] if isinstance(value, list) else value
 
 
 def supplemented(original: Receipt, parts: Mapping[SupplementKind, Mapping[str, Any]]) -> Receipt:

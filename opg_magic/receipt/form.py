@@ -23,8 +23,12 @@ SAFE = 2**53 - 1
 def digest(document: Mapping[str, Any]) -> str:
     """``sha256:`` and the hex digest over the RFC 8785 bytes of ``document`` without its
     ``digest``."""
-    body = {k: v for k, v in document.items() if k != "digest"}
-    return "sha256:" + hashlib.sha256(canonical_bytes(body)).hexdigest()
+    return digest_of(canonical_bytes({k: v for k, v in document.items() if k != "digest"}))
+
+
+def digest_of(body: bytes) -> str:
+    """The digest of a document whose bytes without its ``digest`` are these."""
+    return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
 def canonical_bytes(document: Any) -> bytes:
@@ -45,16 +49,20 @@ def canonical_bytes(document: Any) -> bytes:
 def _is_plain(value: Any) -> bool:
     """Only text, exact integers, true, false, null, lists, and objects whose keys sort alike in
     ASCII and UTF-16."""
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return True
-    if kind is int:
-        return bool(-SAFE <= value <= SAFE)
-    if kind is dict:
-        return all(
-            type(key) is str and key.isascii() and _is_plain(part) for key, part in value.items()
-        )
-    return kind is list and all(map(_is_plain, value))
+    left, keys = [value], list[str]()
+    # One list that grows, and no call a value: this is asked of every receipt several times.
+    for one in left:
+        kind = type(one)
+        if kind is str or one is None or kind is bool:
+            continue
+        if kind is dict:
+            keys += one
+            left += one.values()
+        elif kind is list:
+            left += one
+        elif kind is not int or not -SAFE <= one <= SAFE:
+            return False
+    return set(map(type, keys)) <= {str} and "".join(keys).isascii()
 
 
 @cache

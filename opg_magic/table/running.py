@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.call.caps import Caps
+from opg_magic.ledger.access import together
 from opg_magic.models import Answer, Host, Prompt
 from opg_magic.shapes import fitted
 from opg_magic.table.pace import FIRST_PAUSE, Pace, best, next_free
@@ -60,14 +61,16 @@ class Run:
         self._engine = engine
         self._options = options
         self._settings = settings
-        self._concurrency = concurrency
         self._caps = Caps(max_cost)
+        self._slots = asyncio.Semaphore(concurrency)
+        #: Beside the calls that are with a host, some are being written down or checked.
+        self._workers = concurrency + max(2, concurrency // 2)
         self._tally = tally
         self._make = make
         self._shape = shape
         self._done = done
         self._end_at_failure = end_at_failure
-        self._hosts = [_AskedHost(host, Pace(concurrency)) for host in hosts]
+        self._hosts = [_AskedHost(host, Pace(self._workers)) for host in hosts]
         self._wanted = len(hosts)
         self._freed = asyncio.Event()
         self._why: str | None = None
@@ -76,7 +79,7 @@ class Run:
         """Ask them all.  What cannot be asked is left without an outcome, and the tally says why.
 
         Cancelled, it stops every call, lets each be recorded, and returns."""
-        workers = [asyncio.create_task(self._work(prompts)) for _ in range(self._concurrency)]
+        workers = [asyncio.create_task(self._work(prompts)) for _ in range(self._workers)]
         try:
             await asyncio.gather(*workers)
         except asyncio.CancelledError:
@@ -90,10 +93,13 @@ class Run:
             self._tally.ended = self._why
 
     async def _work(self, prompts: Iterator[tuple[int, str]]) -> None:
+        together.set(True)
         for number, text in prompts:
             outcome = await self._outcome(text)
             if outcome is None:
                 return
+            # Handed out once its receipt is on the disk.
+            await self._engine.ledger.on_disk()
             self._tally.failed += not outcome.good
             self._tally.answered += outcome.good
             self._done(number, outcome)
@@ -149,7 +155,7 @@ class Run:
     async def _answer(self, asked: _AskedHost, prompt: Prompt) -> Answer:
         engine, settings = self._engine, self._settings
         call = engine.start(prompt, self._options, settings)
-        call.caps = self._caps
+        call.caps, call.slot = self._caps, self._slots
         snapshot = await engine.hosts.snapshot(settings)
         # Calls that begin at once look at a host once.
         async with asked.checking:
@@ -196,7 +202,7 @@ class Run:
         known = {one.host.tee_id for one in self._hosts}
         for host in self._engine.hosts.in_order(snapshot):
             if host.tee_id not in known and using < self._wanted:
-                self._hosts.append(_AskedHost(host, Pace(self._concurrency)))
+                self._hosts.append(_AskedHost(host, Pace(self._workers)))
                 using += 1
         self._wanted = using
 

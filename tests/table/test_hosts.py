@@ -3,6 +3,7 @@ dead host do to it, and what a killed kernel leaves."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -250,3 +251,35 @@ def test_caps_count_each_authorisation_once_and_refuse_before_the_next() -> None
     caps.give_back(1)
     caps.take(2, 5, SIM_OPG)
     assert caps.total == 5
+
+
+def test_a_call_that_is_stopped_while_it_waits_for_its_turn_gives_its_reservation_back(
+    session: Session,
+) -> None:
+    from opg_magic.call.state import CallOptions
+    from opg_magic.models import Prompt
+
+    engine = session.engine(CallOptions())
+    settings = session.engine_settings(engine.network)
+
+    async def main() -> None:
+        call = engine.start(
+            Prompt(text="Is 97 prime?", model=ASK["model"]), CallOptions(), settings
+        )
+        call.slot = asyncio.Semaphore(0)
+        snapshot = await engine.hosts.snapshot(settings)
+        host = engine.hosts.in_order(snapshot)[0]
+        ready = await engine.hosts.check(host, snapshot, settings, policy=call.policy)
+        task = asyncio.ensure_future(engine.ask_host(call, ready, settings))
+        while not session.ledger.open_authorisations():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not call.spendable_left
+
+    session.run(main())
+    assert session.ledger.open_authorisations() == []
+    (row,) = session.ledger.rows()
+    assert row.document is None

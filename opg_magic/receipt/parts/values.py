@@ -64,9 +64,14 @@ def clean(text: str) -> str:
 def cleaned(value: Any) -> Any:
     """A document whose values are all text that UTF-8 can hold; its keys are ours."""
     if isinstance(value, str):
-        return clean(value)
+        return value if value.isascii() else clean(value)
     if isinstance(value, dict):
-        return {k if k.isascii() else clean(k): cleaned(v) for k, v in value.items()}
+        return {
+            k if k.isascii() else clean(k): v
+            if v is None or (type(v) is str and v.isascii())
+            else cleaned(v)
+            for k, v in value.items()
+        }
     if isinstance(value, list):
         return [cleaned(v) for v in value]
     return value

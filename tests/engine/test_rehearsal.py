@@ -92,8 +92,8 @@ def test_a_host_whose_entry_no_receipt_can_hold_is_passed_over(
     anna = honest_simnet.host("anna").tee_id
     check = hosts.check
 
-    async def with_a_fault(host, *more):
-        ready = await check(host, *more)
+    async def with_a_fault(host, *more, **named):
+        ready = await check(host, *more, **named)
         if host.tee_id == anna:
             bad = replace(ready.host, tee_type="nitro")
             return replace(ready, host=bad, registry=replace(ready.registry, entry=bad))

@@ -104,7 +104,7 @@ class BackgroundLoop:
         on_item: Callable[[P], None] | None = None,
     ) -> T:
         """Run ``make(emit)`` to its end; hand emitted items to ``on_item`` on the calling thread,
-        the newest of a pile.
+        of a pile the newest of each phase.
 
         An ``on_item`` that fails is not called again: whoever watches must not lose what is being
         paid for. ``KeyboardInterrupt`` cancels the coroutine, lets it write down what happened, and
@@ -160,6 +160,16 @@ class BackgroundLoop:
 
 
 def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None) -> _Ended[Any]:
+    def hand_over(item: _Item[Any] | None) -> None:
+        nonlocal on_item
+        if item is None or on_item is None:
+            return
+        try:
+            on_item(item.value)
+        except Exception:
+            on_item = None
+            log.warning("what shows a running call failed; the call goes on without", exc_info=True)
+
     while True:
         newest: _Item[Any] | None = None
         ended: _Ended[Any] | None = None
@@ -170,18 +180,17 @@ def _drain(inbox: queue.SimpleQueue[Any], on_item: Callable[[Any], None] | None)
             if isinstance(entry, _Ended):
                 ended = entry
                 break
+            if newest is not None and _phase(newest) != _phase(entry):
+                hand_over(newest)
             newest = entry
             entry = None if inbox.empty() else inbox.get()
-        if newest is not None and on_item is not None:
-            try:
-                on_item(newest.value)
-            except Exception:
-                on_item = None
-                log.warning(
-                    "what shows a running call failed; the call goes on without", exc_info=True
-                )
+        hand_over(newest)
         if ended is not None:
             return ended
+
+
+def _phase(item: _Item[Any]) -> object:
+    return getattr(item.value, "phase", None)
 
 
 def _next(inbox: queue.SimpleQueue[Any]) -> Any:

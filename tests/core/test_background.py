@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from opg_magic.models import Phase, Progress
 from opg_magic.network.background import BackgroundLoop, Stopped, Stopper, stopper
 
 
@@ -32,6 +33,20 @@ def test_the_result_and_the_last_item_arrive_on_the_calling_thread(background):
         background.run(work, lambda item: seen.append((item, threading.current_thread()))) == "done"
     )
     assert seen[-1] == (99, threading.current_thread())
+
+
+def test_of_a_pile_the_newest_of_each_phase_arrives(background):
+    """A terminal shows an answer that comes all at once, and what the call does after it."""
+    steps = [Progress(phase, tokens=n) for phase in list(Phase)[:3] for n in range(3)]
+
+    async def work(emit):
+        for step in steps:
+            emit(step)
+        piled.set()
+
+    piled, seen = threading.Event(), []
+    background.run(work, lambda step: (piled.wait(60), seen.append(step)))
+    assert [step for step in seen if step.tokens == 2] == steps[2::3]
 
 
 def test_a_failure_is_raised_on_the_calling_thread(background):

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from support import waiting
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
@@ -362,6 +363,8 @@ def test_a_stop_ends_the_call_and_keeps_its_receipt(
 
     with pytest.raises((asyncio.CancelledError, errors.CallFailed)):
         asyncio.run(stopped())
+    # Whoever awaits is let go at once; the call writes down what happened behind it.
+    waiting.until(lambda: session.ledger.last() is not None)
     receipt = session.ledger.last()
     assert receipt is not None
     assert receipt.document["response"]["problem"]["code"] == "interrupted"

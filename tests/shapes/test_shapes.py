@@ -243,6 +243,17 @@ def test_a_message_is_short_and_inert_whatever_the_answer_holds(schema):
         assert "\u202e" not in message
 
 
+def test_unique_rows_are_told_apart_in_one_pass():
+    shape = shapes.resolve({"type": "array", "uniqueItems": True})
+    rows = [{"a": n, "b": [n]} for n in range(50_000)]
+    assert len(shape.parse(json.dumps(rows))) == 50_000
+    for text in ("[1, 1.0]", '[{"a": 1, "b": 2}, {"b": 2.0, "a": 1}]', "[[], []]"):
+        with pytest.raises(ShapeMismatch, match="two of its items are equal"):
+            shape.parse(text)
+    assert shape.parse('[1, true, "1", [1], null, false, 0]')
+    assert shapes.resolve({"type": "array", "uniqueItems": False}).parse("[1, 1]") == [1, 1]
+
+
 def test_ten_megabytes_are_read_whole():
     rows = [{"a": n, "b": "x" * 80} for n in range(100_000)]
     text = json.dumps({"items": rows})

@@ -65,6 +65,7 @@ def ask(
     timeout: float | None = None,
     route: RouteName | None = None,
     fresh: bool = False,
+    chat: str | None = None,
 ) -> Answer:
     """Ask one question and return the checked answer: what ``%%opg`` does, without a display.
 
@@ -73,8 +74,9 @@ def ask(
     ``schema`` makes ``answer.data``: a pydantic model, dataclass or other type, a JSON Schema, or
     the short form ``"name, year int"``; with ``format="df"`` a DataFrame of such rows.
     What this notebook asked before is answered from the ledger, at no cost (``answer.repeated``),
-    unless ``fresh``.  Omitted arguments come from your settings.  NumPy scalars count as the values
-    that they are.
+    unless ``fresh``.  ``chat`` continues the conversation of that name: its messages are sent
+    again, and paid again.  Omitted arguments come from your settings.  NumPy scalars count as the
+    values that they are.
 
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
     ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:
@@ -113,6 +115,7 @@ def agree(
     :func:`ask` raises, and :class:`opg_magic.errors.HostsDisagree` if no answer reaches the
     quorum."""
     given = _bound(prompt, **arguments)
+    _refuse_chat(given, "agree")
     shape = _shape(given)
     session, made, options = _prepare(given, shape)
     agreed = session.agree(made, options, hosts=hosts, quorum=quorum)
@@ -188,6 +191,7 @@ def _job(given: dict[str, Any]) -> tuple[Session, Job]:
         raise TypeError("map() takes no stream=")
     text = checked.text("prompt", given["prompt"])
     asked = _bound(text, **given["arguments"])
+    _refuse_chat(asked, "map")
     shape = _shape(asked)
     session, made, options = _prepare(asked, shape)
     max_cost = given["max_cost"]
@@ -235,6 +239,13 @@ def _bound(*arguments: Any, **named: Any) -> dict[str, Any]:
     bound = signature(ask).bind(*arguments, **named)
     bound.apply_defaults()
     return bound.arguments
+
+
+def _refuse_chat(given: Mapping[str, Any], name: str) -> None:
+    if given["chat"] is not None:
+        raise ArgumentError(
+            f"{name}() continues no chat: ask one host at a time. Nothing was sent."
+        )
 
 
 def _shape(given: Mapping[str, Any]) -> Shape | None:
@@ -287,6 +298,8 @@ def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Pr
         stop=(stop,) if isinstance(stop, str) else stop,
         **{name: given[name] for name in _OF_PROMPT if name in given},
     )
+    if given["chat"] is not None:
+        made = session.chats.continued(made, given["chat"], given["network"])
     return session, made, options
 
 

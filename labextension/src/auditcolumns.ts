@@ -10,6 +10,7 @@ export const AUDIT_COLUMNS: readonly string[] = [
   "nonce",
   "payment_status",
   "payment_tx",
+  "thread",
   "settlement_mode",
   "settlement_tx",
   "check_request",

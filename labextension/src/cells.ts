@@ -52,7 +52,7 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   if (typeof wanted === 'string' && (found.model === null || bare(wanted) !== bare(found.model))) {
     findings.push(failure('model-differs', `The cell asks for ${wanted}; ${found.model || 'no model'} was asked.`));
   }
-  const more = notInTheCell(line, found);
+  const more = notInTheCell(line, found, receipt.thread);
   if (more.length) {
     findings.push(failure('request-differs', `The request that was signed is not what the cell asks: it has ${more.join(', ')}.`));
   }
@@ -88,13 +88,21 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
 }
 
 /** What a request holds and the cell does not, or the other way round, in words. */
-function notInTheCell({ given }: ILine, found: IAsked): string[] {
+function notInTheCell({ given }: ILine, found: IAsked, thread: Receipt['thread']): string[] {
   const more: string[] = [];
   if (found.kind !== 'chat') {
     more.push('another form (a completion)');
   }
+  const name = thread?.name ?? null;
+  if (!isNamed(given.chat) && (given.chat ?? null) !== name) {
+    more.push(name === null ? 'no chat' : `chat ${name}`);
+  }
+  const again = 'chat' in given && Boolean(thread?.earlier.length);
   const system = found.before.filter(({ role }) => role === 'system').map(({ text }) => text);
-  if (system.length !== ('system' in given ? 1 : 0) || (system.length === 1 && system[0] !== given.system)) {
+  // A chat keeps the system message that it began with.
+  if (again && !('system' in given)) {
+    // It may have any.
+  } else if (system.length !== ('system' in given ? 1 : 0) || (system.length === 1 && system[0] !== given.system)) {
     if (!('system' in given)) {
       more.push(system.length === 1 ? 'a system message' : `${system.length} system messages`);
     } else {
@@ -102,15 +110,21 @@ function notInTheCell({ given }: ILine, found: IAsked): string[] {
     }
   }
   const earlier = found.before.filter(({ role }) => role !== 'system');
-  for (const [turns, where] of [[earlier, 'before'], [found.after, 'after']] as const) {
-    if (turns.length) {
+  for (const [turns, where, told] of [[earlier, 'before', again], [found.after, 'after', thread !== undefined && 'tools' in given]] as const) {
+    if (turns.length && !told) {
       more.push(`${turns.length} message${turns.length === 1 ? '' : 's'} ${where} the prompt`);
     }
   }
   if (found.attachments.length) {
     more.push(`attachments (${found.attachments.join(', ')})`);
   }
-  if (found.tools.length) {
+  const { tools } = given;
+  if (typeof tools === 'string') {
+    const names = tools.split(',').map(name => name.replace(/^ +| +$/g, ''));
+    if (JSON.stringify(names) !== JSON.stringify(found.tools)) {
+      more.push('other tools');
+    }
+  } else if (found.tools.length && !isNamed(tools)) {
     more.push(`tools (${found.tools.join(', ')})`);
   }
   if (!isNamed(given.temperature) && Number(given.temperature ?? '0') !== (numberOf(found.options.get('temperature')) ?? 0)) {

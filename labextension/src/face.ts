@@ -9,7 +9,7 @@
 import { beginnings, rule } from './faceanswer';
 import { compared, ICompared } from './facehosts';
 import * as second from './face2';
-import { beside, body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
+import { body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, sentAgain, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
 import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
@@ -216,7 +216,7 @@ function warningsOf(receipt: Receipt, show: boolean): Note[] {
   if (isWithheldAtCreation(receipt) && text !== null) {
     found.push(show ? ['Do not rely on the text above.', null] : ['To read it all the same:', `%opg show ${receipt.id} --unverified`]);
   }
-  return [...found, ...beside(receipt).map((line): Note => [line, null])];
+  return [...found, ...sentAgain(receipt).map((line): Note => [line, null])];
 }
 
 function who(receipt: Receipt, hosts: ICompared | null): string[] {

@@ -1,6 +1,6 @@
 /** Figures and foreign words on a receipt's face. Every form of it uses them, so none may change: a new form brings its own. */
 
-import { askedOf, besideThePrompt } from './asked';
+import { askedOf, besideThePrompt, type IAsked } from './asked';
 import { inert } from './findings';
 import { MoneyPart, Receipt } from './receipt';
 
@@ -34,7 +34,35 @@ export const characters = (text: string): string[] => Array.from(text);
 
 /** What was asked besides the prompt, and what of it nobody signed. */
 export function beside(receipt: Receipt): string[] {
+  return besideOf(askedOf(receipt));
+}
+
+/** As `beside`; of a conversation's earlier messages, how many there are and which share of the input. */
+export function sentAgain(receipt: Receipt): string[] {
   const asked = askedOf(receipt);
+  const { thread } = receipt;
+  const count = thread?.earlier.reduce((sum, one) => sum + one.messages, 0) ?? 0;
+  if (asked === null || thread === undefined || !count) {
+    return besideOf(asked);
+  }
+  const length = (text: string): number => characters(text).length;
+  const sum = (lengths: readonly number[]): number => lengths.reduce((one, other) => one + other, 0);
+  const systems = asked.before.filter(({ role }) => role === 'system');
+  const before = asked.before.filter(({ role }) => role !== 'system');
+  const prompt = asked.prompt === null ? [] : [length(asked.prompt)];
+  const lengths = [...before.map(({ text }) => length(text)), ...prompt, ...asked.after.map(({ text }) => length(text))];
+  const again = sum(lengths.slice(0, count));
+  const whole = sum(lengths) + sum(systems.map(({ text }) => length(text)));
+  const share = whole ? Math.floor((200 * again + whole) / (2 * whole)) : 0;
+  const name = thread.name === null ? 'this conversation' : `chat ${thread.name}`;
+  const later = asked.after.slice(Math.max(0, count - before.length - prompt.length));
+  return [
+    `Sent again: ${count} earlier message${count === 1 ? '' : 's'} of ${name}, about ${share} % of the input (estimated by length).`,
+    ...besideOf({ ...asked, before: [...systems, ...before.slice(count)], after: later })
+  ];
+}
+
+function besideOf(asked: IAsked | null): string[] {
   const more = asked === null ? [] : besideThePrompt(asked, false);
   const told = more.slice(0, MOST_BESIDE).map(([what, text]) => `Asked with ${oneLine(what, 60)}: ${oneLine(text, 400)}`);
   return more.length > MOST_BESIDE ? [...told, `Asked with ${more.length - MOST_BESIDE} more: the receipt has them.`] : told;

@@ -19,6 +19,8 @@ export type FindingCode =
   | 'later-version'
   | 'shown-again'
   | 'agreement-differs'
+  | 'thread-differs'
+  | 'thread-missing'
   | 'altered'
   | 'prompt-altered'
   | 'template-altered'

@@ -201,7 +201,8 @@ const FORMS: Record<IFlag['form'], RegExp> = {
   text: new RegExp(`[^${SPACE}]`),
   number: /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$/,
   count: /^[0-9]{1,15}$/,
-  amount: /^([0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18})$/
+  amount: /^([0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18})$/,
+  name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 };
 const IDENTIFIER = /^[\p{XID_Start}_]\p{XID_Continue}*$/u;
 const KEYWORDS = new Set(

@@ -54,6 +54,23 @@ type IReadable = IPlace & { readonly read: Receipt };
 
 /** Needed by notebooks that asked several hosts at once. */
 const agreeing = part(() => import('./agreeing'));
+/** Needed by notebooks that hold a conversation. */
+const threads = part(() => import('./threads'));
+
+/** Add to judged entries what their threads tell otherwise of each other. */
+async function addThreads(entries: IEntry[]): Promise<void> {
+  const places = [...entries.keys()].filter(place => entries[place].receipt !== null);
+  const receipts = places.map(place => entries[place].receipt!);
+  if (receipts.some(({ thread }) => thread !== undefined)) {
+    const loaded = await threads().catch(() => null);
+    for (const [index, finding] of (loaded?.threadFindings(receipts) ?? []).entries()) {
+      if (finding !== null) {
+        const at = places[index];
+        entries[at] = { ...entries[at], findings: [...entries[at].findings, finding] };
+      }
+    }
+  }
+}
 
 /** Add to judged entries what their agreements tell otherwise of each other. */
 async function addAgreements(entries: IEntry[]): Promise<void> {
@@ -244,6 +261,7 @@ export class NotebookReceipts implements INotebookReceipts {
       return;
     }
     await addAgreements(entries);
+    await addThreads(entries);
     if (isOver()) {
       return;
     }

@@ -64,6 +64,16 @@ export interface RequestPart {
   readonly settlement: 'private' | 'batch' | 'individual';
 }
 
+/** The conversation that the request continues, by the author's word: after its system messages, the request begins with the messages of these calls, in order, and the last message of each is its answer. */
+export interface ThreadPart {
+  readonly name: string | null;
+  readonly earlier: readonly {
+    readonly receipt: string;
+    readonly digest: string;
+    readonly messages: number;
+  }[];
+}
+
 export interface ResponsePart {
   readonly stream: boolean;
   readonly text: string | null;
@@ -280,6 +290,7 @@ export interface Receipt {
   readonly notebook: NotebookPart;
   readonly prompt: PromptPart;
   readonly request: RequestPart;
+  readonly thread?: ThreadPart;
   readonly response: ResponsePart;
   readonly sent_at: string;
   readonly received_at: string;

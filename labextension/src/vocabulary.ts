@@ -10,7 +10,7 @@ export interface IFlag {
   readonly flag: string;
   readonly help: string;
   readonly value: string | null;
-  readonly form: 'text' | 'number' | 'count' | 'amount';
+  readonly form: 'text' | 'number' | 'count' | 'amount' | 'name';
   readonly choices: readonly string[];
   readonly former: readonly string[];
   readonly repeat: boolean;
@@ -49,6 +49,7 @@ export const FLAGS: readonly IFlag[] = [
   {"flag": "--format", "help": "show and read the answer as this; df: a table of --schema (-f)", "value": "F", "form": "text", "choices": ["text", "markdown", "json", "code", "df"], "former": [], "repeat": false, "free": true, "short": "-f", "source": null},
   {"flag": "--over", "help": "ask the prompt for each row of this list or table; {{column}} is its cell", "value": "DATA", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--output", "help": "with --over: name the column of the answers (default: answer)", "value": "COLUMN", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--chat", "help": "continue the chat of this name: its earlier messages are sent again", "value": "NAME", "form": "name", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--bg", "help": "free the kernel at once; name.wait() gives the answer", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
@@ -68,6 +69,7 @@ export const COMMANDS: readonly INamed[] = [
   {"name": "code", "help": "make a cell of a saved answer's code; it is not run"},
   {"name": "fix", "help": "make a cell that asks a model to explain the last error"},
   {"name": "audit-model", "help": "compare a model's answers to short questions with a reference; each is paid: --max-cost C"},
+  {"name": "chat", "help": "list the chats of --chat; show one, branch it off, send it no more, write its receipts"},
   {"name": "cost", "help": "show spending against each limit"},
   {"name": "reconcile", "help": "look up on the chain what open payments came to"},
   {"name": "settle", "help": "look for batches that hold your calls' hashes"},

@@ -36,6 +36,7 @@ from opg_magic.models import Trust, Verdict, VerdictStatus
 from opg_magic.receipt.document import Receipt, normalise_id
 from opg_magic.receipt.parts.values import clip
 from opg_magic.receipt.question import asked
+from opg_magic.receipt.thread import thread_faults
 from opg_magic.verify.policy import Policy
 from opg_magic.verify.verdict import decide, judge
 
@@ -150,6 +151,7 @@ class _Audit(Lookups):
         index = Index(p.receipt for p in places)
         judged = [self._check(p, index) for p in _each_once(wanted)]
         checked = self._settled(judged)
+        self._threads(wanted, index)
         now = {one.receipt.computed_digest: one for one in judged}
         compared = _compared(places)
         for place in wanted:
@@ -268,6 +270,13 @@ class _Audit(Lookups):
             else:
                 kept.append(one)
         return tuple(kept)
+
+    def _threads(self, places: list[_Place], index: Index) -> None:
+        """The conversations that receipts continue, against the receipts of their earlier calls."""
+        documents = {key: receipt.document for key, receipt in index.by_digest.items()}
+        for place in _each_once(places):
+            for level, code, message in thread_faults(place.receipt.document, documents):
+                self.say(level, code, message, place.where, place.receipt.id)
 
     def _duplicates(self, places: list[_Place]) -> None:
         ids: dict[str, dict[str, list[_Place]]] = {}

@@ -4,7 +4,7 @@ answers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,7 +152,7 @@ def _faults_of_call(
             f"The cell asks for {wanted}; {found.model or 'no model'} was asked.",
         )
         differs = True
-    more = list(_not_in_the_cell(line, found))
+    more = list(_not_in_the_cell(line, found, receipt.document.get("thread")))
     if more:
         message = (
             f"The request that was signed is not what the cell asks: it has {', '.join(more)}."
@@ -193,12 +193,15 @@ def _shape(line: Line) -> OnLine:
     return on_line(line.get("schema"), line.get("format"))
 
 
-def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
+def _not_in_the_cell(line: Line, found: Asked, thread: Mapping[str, Any] | None) -> Iterator[str]:
     """What a request holds and the cell does not, or the other way round, in words."""
     if found.kind != "chat":
         yield "another form (a completion)"
+    yield from _other_chat(line, thread)
+    again = "chat" in line.given and thread is not None and thread["earlier"]
     system = line.get("system")
-    if found.system != (() if system is None else (system,)):
+    # A chat keeps the system message that it began with.
+    if not (again and system is None) and found.system != (() if system is None else (system,)):
         if system is None:
             yield (
                 "a system message"
@@ -207,12 +210,19 @@ def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
             )
         else:
             yield "another system message" if found.system else "no system message"
+    told = {"before": again, "after": thread is not None and "tools" in line.given}
     for turns, where in ((found.earlier, "before"), (found.after, "after")):
-        if turns:
+        if turns and not told[where]:
             yield f"{len(turns)} message{'' if len(turns) == 1 else 's'} {where} the prompt"
     if found.attachments:
         yield f"attachments ({', '.join(found.attachments)})"
-    if found.tools:
+    tools = line.get("tools")
+    if isinstance(tools, Named):
+        pass
+    elif tools is not None:
+        if found.tools != tuple(name.strip(" ") for name in tools.split(",")):
+            yield "other tools"
+    elif found.tools:
         yield f"tools ({', '.join(found.tools)})"
     said = line.get("temperature", "0")
     if not isinstance(said, Named) and not _is_number(found.options.get("temperature", 0), said):
@@ -237,6 +247,12 @@ def _not_in_the_cell(line: Line, found: Asked) -> Iterator[str]:
         yield "web_search"
     if found.not_signed:
         yield f"what nobody signed ({', '.join(found.not_signed)})"
+
+
+def _other_chat(line: Line, thread: Mapping[str, Any] | None) -> Iterator[str]:
+    wanted, name = line.get("chat"), None if thread is None else thread["name"]
+    if not isinstance(wanted, Named) and wanted != name:
+        yield "no chat" if name is None else f"chat {name}"
 
 
 def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opg_magic.call.notebook_place import notebook_name
 from opg_magic.models import Prompt
+from opg_magic.receipt.thread import thread_of
 
 if TYPE_CHECKING:
     from opg_magic.call.state import CallOptions
@@ -39,6 +40,8 @@ def is_same(receipt: Receipt, prompt: Prompt, options: CallOptions) -> bool:
         and document["request"]["settlement"] == prompt.settle
         and host.startswith((options.host or "").strip().lower().removeprefix("0x"))
         and options.route in (None, route)
+        # Another chat, or none: the receipt would not tell of this one.
+        and thread_of(document) == prompt.thread
     )
 
 

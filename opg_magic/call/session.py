@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
+from opg_magic.call.chats import Chats
 from opg_magic.call.kernel import Kernel, Observer, Simulator, T
 from opg_magic.call.overview import Overview
 from opg_magic.call.wallet_desk import WalletDesk
@@ -42,6 +43,8 @@ class Session(Kernel):
         self.overview = Overview(self)
         #: Funds and allowance of the wallet.
         self.wallet = WalletDesk(self)
+        #: Conversations by name.
+        self.chats = Chats(self)
 
     def ask(
         self, prompt: Prompt, options: CallOptions | None = None, observer: Observer | None = None
@@ -81,6 +84,7 @@ class Session(Kernel):
         )
         if found is None:
             return None
+        self.chats.goes_on(prompt, found)
         return replace(found, repeated=True, notes=(repeating.SAID, *found.notes))
 
     def agree(

@@ -24,18 +24,23 @@ class LineError(ValueError):
 
 #: What a value looks like, whatever it means; the same in the browser
 #: (labextension/src/grammar.ts).
-Form = Literal["text", "number", "count", "amount"]
+Form = Literal["text", "number", "count", "amount", "name"]
 
 #: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of
 #: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``around``: what is
 #: sent with the prompt's text (:mod:`opg_magic.cells.context`); ``shape``: what makes data of the
-#: answer (:mod:`opg_magic.shapes`); ``cell``: only the cell knows it.
-Part = Literal["prompt", "call", "agreement", "around", "shape", "cell"]
+#: answer (:mod:`opg_magic.shapes`); ``conversation``: what else of it is sent
+#: (:mod:`opg_magic.call.chats`); ``cell``: only the cell knows it.
+Part = Literal["prompt", "call", "agreement", "around", "shape", "conversation", "cell"]
 
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
     "number": (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"), "a number"),
     "count": (re.compile(r"[0-9]{1,15}"), "a whole number"),
+    "name": (
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+        "a name of letters, digits, '.', '_' and '-'",
+    ),
     "amount": (re.compile(r"[0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18}"), "an amount of OPG, such as 0.1"),
 }
 
@@ -129,6 +134,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("--over", "ask the prompt for each row of this list or table; {{column}} is its cell",
            "DATA"),
     Option("--output", "with --over: name the column of the answers (default: answer)", "COLUMN"),
+    Option("--chat", "continue the chat of this name: its earlier messages are sent again", "NAME",
+           "name", part="conversation"),
     Option("--vars", "fill {{name}} in the prompt from your variables (str, int or float)"),
     Option("--bg", "free the kernel at once; name.wait() gives the answer"),
     Option("--quiet", "show the receipt card only, neither progress nor text"),

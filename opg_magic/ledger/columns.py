@@ -60,8 +60,8 @@ COLUMNS: Mapping[str, str] = {
 }
 
 #: What an auditor needs besides (``columns="audit"``, and every export): the payment, what the host
-#: signed, how it was to be published, and each check as the author's kernel found it, with what it
-#: rested on (``passed:proven``).
+#: signed, its conversation, how it was to be published, and each check as the author's kernel found
+#: it, with what it rested on (``passed:proven``).
 AUDIT_COLUMNS: Mapping[str, str] = {
     "signed_at": "time",
     "request_hash": "text",
@@ -72,6 +72,7 @@ AUDIT_COLUMNS: Mapping[str, str] = {
     "nonce": "text",
     "payment_status": "category",
     "payment_tx": "text",
+    "thread": "category",
     "settlement_mode": "category",
     "settlement_tx": "text",
     **{f"check_{name}": "category" for name in CLAIM_NAMES},

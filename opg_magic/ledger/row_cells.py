@@ -75,6 +75,7 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
     checked, payment, frame = d["checked"], d["payment"], d["response"]["frame"]
     cells: dict[str, Any] = {
         "raw_sha256": d["response"]["raw_sha256"],
+        "thread": _thread(d.get("thread")),
         "settlement_mode": d["request"]["settlement"],
         "settlement_tx": (d["settlement"] or {}).get("tx_hash"),
     }
@@ -92,6 +93,13 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
         basis = f":{claim['basis']}" if claim["basis"] else ""
         cells[f"check_{claim['name']}"] = f"{claim['status']}{basis}"
     return cells
+
+
+def _thread(thread: Mapping[str, Any] | None) -> str | None:
+    """The conversation's name; of one without a name, the ID of its first call."""
+    if thread is None:
+        return None
+    return thread["name"] or (thread["earlier"][0]["receipt"] if thread["earlier"] else None)
 
 
 def _unix(seconds: int) -> datetime | None:

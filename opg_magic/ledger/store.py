@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
-from opg_magic.ledger import relayed, sums
+from opg_magic.ledger import chats, relayed, sums
 from opg_magic.ledger.errors import damaged
 from opg_magic.ledger.reading import LedgerReading
 from opg_magic.ledger.records import (
@@ -314,6 +314,15 @@ class Ledger(LedgerReading):
                 if not db.execute("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)).fetchone():
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
             db.execute(_INSERT_RECEIPT, columns)
+            name = chats.named_in(receipt)
+            begun = db.execute("SELECT 1 FROM calls WHERE id = ?", (receipt.id,)).fetchone()
+            if name is not None and begun:
+                self.record(receipt.id, chats.KIND, chats.goes_on(name))
+
+    def chats(self) -> dict[str, str]:
+        """The last call of each chat by its name; the chat that went on last stands last."""
+        asked = "SELECT call, data FROM events WHERE kind = ? ORDER BY seq"
+        return chats.heads(self._query(asked, (chats.KIND,)))
 
     def keep_aside(self, receipt: Receipt, problem: LedgerError) -> str:
         """Keep what was paid for and could not be saved, in a file beside the ledger; returns why,

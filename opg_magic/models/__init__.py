@@ -59,10 +59,12 @@ from opg_magic.models.prompts import (
     COMPLETION_PATH,
     MAX_TEMPERATURE,
     MAX_TOKENS,
+    Earlier,
     Kind,
     Prompt,
     SettleChoice,
     SettlementMode,
+    Thread,
 )
 from opg_magic.models.verdicts import (
     AWS_ROOT_SHA256,
@@ -96,6 +98,7 @@ __all__ = [
     "Claim",
     "ClaimName",
     "Cost",
+    "Earlier",
     "Evidence",
     "Host",
     "IndividualEvidence",
@@ -118,6 +121,7 @@ __all__ = [
     "SettlementTx",
     "SimulatedStatus",
     "Status",
+    "Thread",
     "Trust",
     "Verdict",
     "VerdictStatus",

@@ -29,11 +29,34 @@ COMPLETION_PATH = "/v1/completions"
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A call whose prompt and answer a later request sends again: its receipt, that receipt's
+    digest as it was made, and how many messages of the later request come from it."""
+
+    receipt_id: str
+    digest: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The conversation that a request continues.
+
+    ``name`` is that of the chat, None where there is none (rounds of tools).  After its system
+    messages, the request begins with the messages of ``earlier``, in order; the last message of
+    each is that call's answer."""
+
+    name: str | None = None
+    earlier: tuple[Earlier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What the user asks, before any host is known.
 
     ``text`` is the rendered prompt, sent raw.  ``template`` and ``variables`` are set where
     ``--vars`` filled names in. ``source`` is the cell's whole source (only its hash is kept).
+    ``thread`` says from which calls ``messages`` come.
     ``extra`` carries further keys of a chat body that a caller of the Python interface gives
     (``tools``, ``response_format``).  ``messages`` overrides system and text.
 
@@ -55,6 +78,7 @@ class Prompt:
     template: str | None = None
     variables: tuple[str, ...] = ()
     source: str | None = None
+    thread: Thread | None = None
 
     def __post_init__(self) -> None:
         for name, value in _canonical(self).items():

@@ -51,6 +51,8 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
         raise LineError("--quorum needs --hosts")
+    if hosts is not None and line.get("chat") is not None:
+        raise LineError("--chat goes with one host: leave out --hosts")
     if hosts is not None and line.get("bg"):
         raise LineError("--bg goes with one host: leave out --hosts")
     if line.get("dry_run"):
@@ -109,6 +111,8 @@ def _prompt(
         extra=shape.asked() if shape is not None else {},
         **{**magic_line.of_part(line, "prompt"), "model": made.model},
     )
+    if (chat := line.get("chat")) is not None:
+        prompt = session.chats.continued(prompt, chat, line.get("network"))
     return prompt, made.announcement
 
 

@@ -62,6 +62,7 @@ def build_receipt(
         "notebook": {"name": clip(notebook, 1024), "kernel": clip(kernel, 256), "cell": cell},
         "prompt": _prompt(prompt, evidence),
         "request": _request(prompt, evidence, model_sent),
+        **_thread(prompt),
         "sent_at": iso(evidence.sent_at),
         "received_at": iso(evidence.received_at),
         "signing_key": b64(evidence.signing_key),
@@ -125,6 +126,18 @@ def _request(prompt: Prompt, evidence: Evidence, model_sent: str | None) -> dict
         "stream": prompt.stream,
         "settlement": prompt.settle,
     }
+
+
+def _thread(prompt: Prompt) -> dict[str, Any]:
+    """The part of a call that continues a conversation; other receipts have the bytes that they
+    always had."""
+    if prompt.thread is None:
+        return {}
+    earlier = [
+        {"receipt": one.receipt_id, "digest": one.digest, "messages": one.messages}
+        for one in prompt.thread.earlier
+    ]
+    return {"thread": {"name": prompt.thread.name, "earlier": earlier}}
 
 
 def _checked(document: dict[str, Any], secrets: Iterable[Secret[str]]) -> bytes:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
 _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
 #: What a value becomes; the rest is checked as in Python.
-_TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str}
+_TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
 
 
 def add(commands: Any) -> None:

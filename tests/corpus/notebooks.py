@@ -547,8 +547,9 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     )
     from corpus.notebooks_schemas import schemas
     from corpus.notebooks_shapes import of_every_shape
+    from corpus.notebooks_threads import threads
 
-    shown_in_it = (shown, former, in_words, other_verdicts, agreements, of_every_shape)
+    shown_in_it = (shown, former, in_words, other_verdicts, agreements, threads, of_every_shape)
     cells = (
         calls,
         no_calls,

@@ -9,6 +9,7 @@ import { agreementFindings } from '../agreeing';
 import { readBundle } from '../notebook';
 import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
 import { comparedTexts } from '../showing';
+import { threadFindings } from '../threads';
 import { notebookFindings } from '../together';
 
 interface Line {
@@ -39,9 +40,12 @@ function receiptsIn({ cells }: Line['notebook']): [Receipt, number][] {
 test.each(lines.map(line => [line.name, line] as const))('%s', (_, { notebook, finds }) => {
   const placed = notebookFindings(notebook, comparedTexts);
   const read = receiptsIn(notebook);
-  for (const [index, finding] of agreementFindings(read.map(([receipt]) => receipt)).entries()) {
-    if (finding !== null) {
-      placed.push({ ...finding, cell: read[index][1], receipt: null });
+  const receipts = read.map(([receipt]) => receipt);
+  for (const findings of [agreementFindings(receipts), threadFindings(receipts)]) {
+    for (const [index, finding] of findings.entries()) {
+      if (finding !== null) {
+        placed.push({ ...finding, cell: read[index][1], receipt: null });
+      }
     }
   }
   const found = placed.map(

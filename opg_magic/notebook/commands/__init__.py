@@ -8,6 +8,7 @@ from __future__ import annotations
 from opg_magic.cells import magic_line
 from opg_magic.notebook.commands import (
     auditing,
+    chatting,
     coding,
     doctor,
     fixing,
@@ -65,6 +66,11 @@ COMMANDS: dict[str, Command] = {
         "audit-model [MODEL] --record|--reference REF.json",
         "compare a model's answers to short questions with a reference; each is paid: --max-cost C",
         auditing.audit_model,
+    ),
+    "chat": Command(
+        "chat [list|show NAME|fork NAME NEW|forget NAME|export NAME FILE]",
+        "list the chats of --chat; show one, branch it off, send it no more, write its receipts",
+        chatting.chat,
     ),
     "cost": Command("cost", "show spending against each limit", ledger.cost),
     "reconcile": Command(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -106,13 +107,43 @@ def duration(sent: str, received: str) -> str:
 def beside_the_prompt(request: Mapping[str, Any]) -> Iterator[str]:
     """What was asked besides the prompt, and what of it nobody signed."""
     found = asked(request["kind"], request["body"], request["canonicaliser"])
-    more = [] if found is None else [*found.beside(options=False)]
+    yield from _told_beside([] if found is None else [*found.beside(options=False)])
+
+
+def _told_beside(more: list[tuple[str, str]]) -> Iterator[str]:
     yield from (
         f"Asked with {one_line(what, 60)}: {one_line(text, 400)}"
         for what, text in more[:_MOST_BESIDE]
     )
     if len(more) > _MOST_BESIDE:
         yield f"Asked with {len(more) - _MOST_BESIDE} more: the receipt has them."
+
+
+def sent_again(document: Mapping[str, Any]) -> Iterator[str]:
+    """As :func:`beside_the_prompt`; of a conversation's earlier messages, how many there are and
+    which share of the input."""
+    request, thread = document["request"], document.get("thread")
+    found = asked(request["kind"], request["body"], request["canonicaliser"])
+    count = sum(one["messages"] for one in thread["earlier"]) if thread else 0
+    if found is None or thread is None or not count:
+        yield from beside_the_prompt(request)
+        return
+    before = [turn for turn in found.before if turn.role != "system"]
+    prompt = [] if found.prompt is None else [len(found.prompt)]
+    lengths = [*(len(turn.text) for turn in before), *prompt]
+    lengths += [len(turn.text) for turn in found.after]
+    again, whole = sum(lengths[:count]), sum(lengths) + sum(map(len, found.system))
+    share = (200 * again + whole) // (2 * whole) if whole else 0
+    messages = "message" if count == 1 else "messages"
+    name = "this conversation" if thread["name"] is None else f"chat {thread['name']}"
+    yield (
+        f"Sent again: {count} earlier {messages} of {name}, about {share} % of the input "
+        "(estimated by length)."
+    )
+    systems = tuple(turn for turn in found.before if turn.role == "system")
+    later = found.after[max(0, count - len(before) - len(prompt)) :]
+    shown = replace(found, before=(*systems, *before[count:]), after=later)
+    yield from _told_beside([*shown.beside(options=False)])
 
 
 def command(receipt: Receipt) -> str:

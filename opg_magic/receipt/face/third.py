@@ -13,7 +13,6 @@ from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face.answer import beginnings, rule, signed_text
 from opg_magic.receipt.face.figures import (
     IMITATION,
-    beside_the_prompt,
     clock,
     command,
     duration,
@@ -22,6 +21,7 @@ from opg_magic.receipt.face.figures import (
     one_line,
     parsed,
     rounded,
+    sent_again,
     short_hash,
     told,
     unmarked,
@@ -269,7 +269,7 @@ def _warnings(receipt: Receipt, *, show: bool) -> Iterator[tuple[str, str | None
             yield "Do not rely on the text above.", None
         else:
             yield "To read it all the same:", f"%opg show {receipt.id} --unverified"
-    for line in beside_the_prompt(receipt.document["request"]):
+    for line in sent_again(receipt.document):
         yield line, None
 
 

@@ -1,0 +1,37 @@
+"""A conversation as text: what was said, and the receipt of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from opg_magic.display.words import plural
+from opg_magic.models import strict_json
+from opg_magic.models.plain_text import inert
+from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.question import text_of as content_of
+from opg_magic.receipt.thread import messages_of, opening, thread_of
+
+
+def text_of(receipts: Sequence[Receipt]) -> str:
+    """The conversation of these receipts, oldest first: each call's own messages and its answer."""
+    return "\n".join(line for receipt in receipts for line in _turn(receipt))
+
+
+def _turn(receipt: Receipt) -> Iterator[str]:
+    messages, thread = messages_of(receipt.document), thread_of(receipt.document)
+    start = opening(messages)
+    told = 0 if thread is None else sum(one.messages for one in thread.earlier)
+    for message in [*(messages[:start] if not told else []), *messages[start + told :]]:
+        yield f"{message.get('role')}: {inert(content_of(message.get('content')) or '')}"
+    response: dict[str, Any] = receipt.document["response"]
+    verdict = receipt.verdict_at_creation
+    label = "not checked" if verdict is None else verdict.label
+    if response["tool_calls"] is not None:
+        for call in receipt.answer().tool_calls:
+            yield f"calls: {inert(strict_json.dumps_python(call.get('function')))}"
+    else:
+        yield f"assistant: {inert(receipt.text or '')}"
+    cost = receipt.cost.amount
+    again = f", {plural(told, 'message')} sent again" if told else ""
+    yield f"    [{receipt.id} · {label}{'' if cost is None else f' · {cost}'}{again}]"

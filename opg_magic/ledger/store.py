@@ -315,8 +315,8 @@ class Ledger(LedgerReading):
                     db.execute("INSERT INTO blobs VALUES (?, ?)", (sha256, content))
             db.execute(_INSERT_RECEIPT, columns)
             name = chats.named_in(receipt)
-            begun = db.execute("SELECT 1 FROM calls WHERE id = ?", (receipt.id,)).fetchone()
-            if name is not None and begun:
+            begun = "SELECT 1 FROM calls WHERE id = ?"
+            if name is not None and db.execute(begun, (receipt.id,)).fetchone():
                 self.record(receipt.id, chats.KIND, chats.goes_on(name))
 
     def chats(self) -> dict[str, str]:

@@ -54,7 +54,8 @@ class Plan:
         costs = "price unknown" if self.estimate is None else f"about {self.estimate}{guess}"
         lines.append(f"{self.ask:,} to ask of {len(self.hosts)} host(s) ({names}): {costs}")
         word = "authorisation" if self.authorisations == 1 else "authorisations"
-        lines.append(f"at most {self.cap}: {self.authorisations} {word}")
+        if self.authorisations:
+            lines.append(f"at most {self.cap}: {self.authorisations} {word}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

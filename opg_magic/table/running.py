@@ -91,6 +91,8 @@ class Run:
             for one in workers:
                 one.cancel()
             self._tally.ended = self._why
+        # The answers are handed out once their receipts are on the disk.
+        await self._engine.ledger.on_disk()
 
     async def _work(self, prompts: Iterator[tuple[int, str]]) -> None:
         together.set(True)
@@ -98,8 +100,6 @@ class Run:
             outcome = await self._outcome(text)
             if outcome is None:
                 return
-            # Handed out once its receipt is on the disk.
-            await self._engine.ledger.on_disk()
             self._tally.failed += not outcome.good
             self._tally.answered += outcome.good
             self._done(number, outcome)

@@ -203,3 +203,26 @@ def test_a_schema_makes_data_and_a_misfit_is_kept_and_not_paid_again(session: Se
     before = session.ledger.count()
     opg_magic.map(data, "City {{n}}", **ASK | again | {"max_tokens": 2})
     assert session.ledger.count() == before
+
+
+def test_a_stop_from_outside_gives_back_what_came(session: Session) -> None:
+    asked = numbers(*range(300))
+    pending = session.beside(lambda: opg_magic.map(asked, "Is {{n}} prime?", **ASK))
+    while session.ledger.count() < 3:
+        assert not pending.done()
+    pending.stop()
+    found = pending.wait(60)
+    kept = found["answer"].notna().sum()
+    assert 3 <= kept < 300
+    assert (found["answer_error"] == "not asked: stopped").any()
+    # What was under way is recorded, and its row names the receipt.
+    assert found["answer_receipt"].notna().sum() == session.ledger.count()
+
+
+def test_the_private_route_has_no_cap_and_asks_all_the_same(session: Session) -> None:
+    ask = {**ASK, "route": "private"}
+    plan = opg_magic.map(numbers(97, 91), "Is {{n}} prime?", dry_run=True, **ask)
+    assert (plan.authorisations, plan.cap.amount) == (0, 0)
+    found = opg_magic.map(numbers(97, 91), "Is {{n}} prime?", **ask)
+    assert found["answer"].notna().all()
+    assert session.ledger.open_authorisations() == []

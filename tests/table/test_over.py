@@ -97,8 +97,9 @@ def test_a_table_that_ends_early_fails_its_cell_and_keeps_what_came(
             return await super()._answer(asked, prompt)
 
     monkeypatch.setattr("opg_magic.table.mapping.Run", One)
-    shell.user_ns["data"] = pd.DataFrame({"n": [97, 91, 5, 7]})
+    shell.user_ns["data"] = pd.DataFrame({"n": [97, 91, *range(30)]})
     result = run(shell)
     assert "ended early: the chain is away" in str(result.error_in_exec)
-    assert shell.user_ns["labels"]["prime"].notna().tolist()[0] is True
-    assert shell.user_ns["labels"]["prime_error"].iloc[3] == "not asked: the chain is away"
+    labels = shell.user_ns["labels"]
+    assert labels["prime"].notna().any()
+    assert "not asked: the chain is away" in labels["prime_error"].tolist()

@@ -227,7 +227,7 @@ def test_the_registry_of_a_running_network(eyes: Eyes, lab: Lab) -> None:
 
     run(eyes, 2)
     finished(eyes, 2, 3)
-    page.wait_for_function("() => document.querySelector('.opg-mark').title.includes('2 simulated answers')")
+    judged(page, "2 simulated answers")
     lab.opg("simnet", "down")
     eyes.command("opg-magic:ask-registry")
     second = page.locator(CARD).nth(1)

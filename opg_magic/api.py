@@ -51,7 +51,7 @@ def ask(
     temperature: float | None = None,
     max_tokens: int | None = None,
     stop: str | Sequence[str] = (),
-    tools: Sequence[Mapping[str, Any]] | None = None,
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     response_format: Mapping[str, Any] | None = None,
     schema: Any = None,
     format: Format | None = None,
@@ -66,6 +66,8 @@ def ask(
     route: RouteName | None = None,
     fresh: bool = False,
     chat: str | None = None,
+    tools_confirm: bool = True,
+    max_rounds: int = 8,
 ) -> Answer:
     """Ask one question and return the checked answer: what ``%%opg`` does, without a display.
 
@@ -78,6 +80,11 @@ def ask(
     again, and paid again.  Omitted arguments come from your settings.  NumPy scalars count as the
     values that they are.
 
+    ``tools``: functions run when the model asks for them, and their results are sent back, in at
+    most ``max_rounds`` calls, each paid and with a receipt.  You are asked before they run, once a
+    round, unless ``tools_confirm`` is False; where nobody can be asked, nothing runs.  Definitions
+    (dicts) are sent only: see ``answer.tool_calls``.
+
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError`` (also a
     ValueError) for a value that is not allowed, ``LimitExceeded``, ``PaymentRefused``.  After:
     ``AnswerWithheld`` if a check failed, ``ShapeMismatch`` if a good answer does not fit
@@ -86,13 +93,45 @@ def ask(
     given = locals()
     shape = _shape(given)
     session, made, options = _prepare(given, shape)
+    if functions := _functions(given["tools"]):
+        answer = _rounds(lambda one: session.ask(one, options), made, functions, given)
+        return fitted(answer, shape)
     return fitted(session.ask(made, options), shape)
+
+
+def _functions(tools: Any) -> list[Callable[..., Any]]:
+    """The functions among ``tools``; ArgumentError where definitions stand beside them."""
+    given = [] if tools is None or isinstance(tools, str | Mapping) else [*tools]
+    functions = [one for one in given if callable(one)]
+    if functions and len(functions) < len(given):
+        raise ArgumentError("tools takes functions or definitions, not both. Nothing was sent.")
+    return functions
+
+
+def _rounds(
+    ask: Callable[[Prompt], Answer],
+    made: Prompt,
+    functions: Sequence[Callable[..., Any]],
+    given: Mapping[str, Any],
+) -> Answer:
+    from opg_magic.call.tools import ask_the_user, run_rounds
+    from opg_magic.shapes.functions import tools_of
+
+    confirmed = checked.flag("tools_confirm", given["tools_confirm"])
+    return run_rounds(
+        ask,
+        made,
+        tools_of(functions),
+        confirm=ask_the_user if confirmed else None,
+        max_rounds=checked.whole("max_rounds", given["max_rounds"], 1, 64),
+    )
 
 
 async def _aask(*arguments: Any, **named: Any) -> Answer:
     """Do what :func:`ask` does, awaited.  Several may run at once; cancelling one stops its call
     and keeps its receipt."""
     given = _bound(*arguments, **named)
+    _refuse_tools(given, "aask")
     shape = _shape(given)
     session, made, options = _prepare(given, shape)
     return fitted(await session.aask(made, options), shape)
@@ -246,6 +285,12 @@ def _refuse_chat(given: Mapping[str, Any], name: str) -> None:
         raise ArgumentError(
             f"{name}() continues no chat: ask one host at a time. Nothing was sent."
         )
+    _refuse_tools(given, name)
+
+
+def _refuse_tools(given: Mapping[str, Any], name: str) -> None:
+    if _functions(given["tools"]):
+        raise ArgumentError(f"{name}() runs no functions: use ask(). Nothing was sent.")
 
 
 def _shape(given: Mapping[str, Any]) -> Shape | None:
@@ -276,7 +321,7 @@ def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Pr
     )
     model = checked.optional_text("model", given["model"])
     extra: dict[str, Any] = {}
-    if tools is not None and (tools := checked.objects("tools", tools)):
+    if tools is not None and not _functions(tools) and (tools := checked.objects("tools", tools)):
         extra["tools"] = list(tools)
     if given["response_format"] is not None:
         extra["response_format"] = checked.mapping("response_format", given["response_format"])

@@ -239,6 +239,16 @@ class ShapeMismatch(CallFailed):
         self.answer = answer
 
 
+class ToolsStopped(CallFailed):
+    """An answer asks for tools that were not run: not confirmed, not signed, or one round too many.
+
+    ``answer`` is that :class:`opg_magic.models.Answer`; it is paid for, and its receipt is kept."""
+
+    def __init__(self, message: str, *, answer: Any | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.answer = answer
+
+
 class HostsDisagree(OpgError):
     """No answer reached the quorum, which does not mean that a host lied.
 

@@ -17,7 +17,7 @@ from opg_magic.errors import (
     OpgError,
     ShapeMismatch,
 )
-from opg_magic.notebook import raw_cell
+from opg_magic.notebook import cell_tools, raw_cell
 from opg_magic.notebook.commands.command import Kernel
 from opg_magic.notebook.over import run_over
 from opg_magic.shapes import fitted
@@ -47,7 +47,9 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
         return
     if line.get("output") is not None:
         raise LineError("--output needs --over")
+    tools = cell_tools.of_line(kernel, line)
     prompt, announcement = _prompt(kernel, session, line, template, source, shape)
+    prompt = cell_tools.with_tools(prompt, tools)
     hosts = line.get("hosts")
     if hosts is None and line.get("quorum") is not None:
         raise LineError("--quorum needs --hosts")
@@ -59,7 +61,12 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
         _show_quote(kernel, session, line, prompt, announcement)
         return
     call = _CellCall(kernel, session, line, prompt, announcement, shape)
-    whole = call.whole(hosts)
+
+    def one_round(prompt: Prompt) -> Answer:
+        answer: Answer = replace(call, prompt=prompt).whole(None)()
+        return answer
+
+    whole = cell_tools.rounds(one_round, prompt, tools, line) if tools else call.whole(hosts)
     answer = session.beside(whole) if line.get("bg") else whole()
     if line.name is not None:
         kernel.shell.push({line.name: answer})

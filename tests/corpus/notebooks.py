@@ -547,9 +547,18 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     )
     from corpus.notebooks_schemas import schemas
     from corpus.notebooks_shapes import of_every_shape
-    from corpus.notebooks_threads import threads
+    from corpus.notebooks_threads import rounds, threads
 
-    shown_in_it = (shown, former, in_words, other_verdicts, agreements, threads, of_every_shape)
+    shown_in_it = (
+        shown,
+        former,
+        in_words,
+        other_verdicts,
+        agreements,
+        threads,
+        rounds,
+        of_every_shape,
+    )
     cells = (
         calls,
         no_calls,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from corpus.notebooks import NotebookCase, cell, notebook, output
+from support import signing
 from support.signed_receipts import PROMPT, redigested, signed
 
 from opg_magic.display.bundle import receipt_bundle
@@ -15,7 +17,7 @@ from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.thread import after, answer_message, messages_of
 
 CHAT = f"%%opg --chat plans\n{PROMPT}"
-CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"n": 1.0}'}}
+TOOLS = CHAT.replace("--chat plans", "--tools weather")
 
 
 def said(
@@ -37,7 +39,8 @@ def said(
 
 
 def _made(id: str, prompt: Prompt, messages: list[Any], given: dict[str, Any]) -> Receipt:
-    made = signed(id=id, asked={"messages": messages}, cell=prompt.source, **given)
+    asked = {"messages": messages, **given.pop("asked", {})}
+    made = signed(id=id, asked=asked, cell=prompt.source, **given)
     thread = prompt.thread
     assert thread is not None
     told = {
@@ -166,3 +169,54 @@ def threads() -> Iterator[NotebookCase]:
         signed(cell=CHAT),
         finds=("2: failed request-differs",),
     )
+
+
+def rounds() -> Iterator[NotebookCase]:
+    """The rounds of a cell with tools: each shows its own receipt, below the one cell."""
+    body = {"messages": [{"role": "user", "content": PROMPT}], "tools": signing.TOOLS}
+    first = signed(id="8AAAAAAAAA", cell=TOOLS, asked=body, change=_asking(body))
+    call = answer_message(first.document)
+    assert call is not None
+    result = {"role": "tool", "tool_call_id": signing.TOOL_CALL["id"], "content": "21 degrees"}
+    messages = [*messages_of(first.document), call, result]
+    second = said(
+        "8BBBBBBBBB",
+        name=None,
+        thread=Thread(None, (entry(first),)),
+        messages=messages,
+        cell=TOOLS,
+        asked={"tools": signing.TOOLS},
+    )
+
+    def case(name: str, source: str, *receipts: Receipt, **more: Any) -> NotebookCase:
+        bundles = [output(receipt_bundle(one, show_text=True)) for one in receipts]
+        return NotebookCase(f"tools: {name}", notebook(cell(source, *bundles)), **more)
+
+    yield case("two rounds", TOOLS, first, second, passes=True)
+    unlike = ("2: failed request-differs",)
+    yield case("of another name", TOOLS.replace("weather", "water"), first, second, finds=unlike)
+    yield case("the cell names none", f"%%opg\n{PROMPT}", first, second, finds=unlike)
+    yield case("the cell names more", TOOLS.replace("weather", "weather,f"), first, finds=unlike)
+    changed = [*messages_of(first.document), {**call, "tool_calls": [OTHER]}, result]
+    other = said(
+        "8CCCCCCCCC",
+        name=None,
+        thread=Thread(None, (entry(first),)),
+        messages=changed,
+        cell=TOOLS,
+        asked={"tools": signing.TOOLS},
+    )
+    yield case("a call that was changed", TOOLS, first, other, finds=("2: failed thread-differs",))
+
+
+OTHER = {**signing.TOOL_CALL, "function": {"name": "weather", "arguments": '{"city": "Linz"}'}}
+
+
+def _asking(asked: dict[str, Any]) -> Any:
+    """A change of the evidence: the answer is a call of the tool."""
+    body = {"model": "gpt-5", "temperature": 0.0, "stream": True, **asked}
+    text = json.dumps([signing.TOOL_CALL], sort_keys=True)
+    fragments = ({"index": 0, **signing.TOOL_CALL},)
+    raw = signing.stream(signing.signer(), body, pieces=(), fragments=fragments, output=text)
+    response = signing.evidence(raw, body).response
+    return lambda evidence: replace(evidence, response=response)

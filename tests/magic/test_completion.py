@@ -24,7 +24,7 @@ def offered(text: str) -> list[str] | None:
     ("text", "expected"),
     [
         ("%%opg --mo", ["--model"]),
-        ("%%opg name --max-", ["--max-tokens", "--max-cost"]),
+        ("%%opg name --max-", ["--max-tokens", "--max-cost", "--max-rounds"]),
         ("%%opg --policy s", ["strict"]),
         ("%%opg --policy=s", ["--policy=strict"]),
         ("%%opg --network ", ["sim", "opengradient"]),

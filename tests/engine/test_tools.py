@@ -1,0 +1,282 @@
+"""Tools: what a host signed is what runs, once it was checked and confirmed; each round has a
+receipt, and together they are one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from support.signed_receipts import jsonl, verify
+from support.simnet import RunningSimnet
+
+import opg_magic
+from opg_magic import errors
+from opg_magic.call import tools as calling
+from opg_magic.call.session import Session
+from opg_magic.models import Trust
+from opg_magic.receipt.thread import thread_of
+from opg_magic.shapes.functions import DoesNotFit, tools_of
+
+RAN: list[tuple[Any, ...]] = []
+
+
+def weather(city: str, unit: Literal["C", "F"] = "C") -> dict[str, Any]:
+    """The weather in a city."""
+    RAN.append((city, unit))
+    return {"city": city, "degrees": 21, "unit": unit}
+
+
+def broken_weather(city: str) -> str:
+    RAN.append((city,))
+    raise RuntimeError("no such station")
+
+
+@pytest.fixture(autouse=True)
+def the_session(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+    RAN.clear()
+    monkeypatch.setattr("opg_magic.call.session.current_session", lambda: session)
+    monkeypatch.setattr("opg_magic.call.session.close_current_session", lambda: None)
+    return session
+
+
+def ask(*tools: Any, prompt: str = "What is the weather in Graz?", **more: Any) -> Any:
+    return opg_magic.ask(prompt, tools=list(tools), **more)
+
+
+def receipts(session: Session) -> list[Any]:
+    return [session.ledger.get(id) for id in opg_magic.receipts()["id"]]
+
+
+def sent(receipt: Any) -> dict[str, Any]:
+    found = json.loads(receipt.evidence().request.body)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_was_signed_is_run_and_each_round_has_a_receipt(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(calling, "ask_the_user", lambda calls: asked.append(calls) or True)
+    answer = ask(weather)
+    assert len(RAN) == 1
+    first, second = receipts(session)
+    assert answer.receipt.id == second.id
+    (call,) = first.answer().tool_calls
+    assert asked == [[f"weather({call['function']['arguments']})"]]
+    assert json.loads(call["function"]["arguments"])["city"] == RAN[0][0]
+    assert sent(first)["tools"] == sent(second)["tools"]
+    assert sent(second)["messages"] == [
+        {"role": "user", "content": "What is the weather in Graz?"},
+        {"role": "assistant", "content": "", "tool_calls": [dict(call)]},
+        {
+            "role": "tool",
+            "tool_call_id": call["id"],
+            "content": json.dumps({"city": RAN[0][0], "degrees": 21, "unit": RAN[0][1]}),
+        },
+    ]
+    thread = thread_of(second.document)
+    assert thread is not None
+    assert [(one.receipt_id, one.digest) for one in thread.earlier] == [(first.id, first.digest)]
+    trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
+    report = verify(jsonl(tmp_path, first, second), trust=trust, allow_simulated=True)
+    assert not report.findings, report.to_text()
+    assert second.document["prompt"]["text"] == "What is the weather in Graz?"
+
+
+def test_where_nobody_can_be_asked_nothing_runs(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "_somebody_is_there", lambda: False)
+    with pytest.raises(errors.ToolsStopped, match="not confirmed") as stopped:
+        ask(weather)
+    assert not RAN
+    assert stopped.value.answer is not None
+    assert stopped.value.receipt_id == stopped.value.answer.receipt.id
+    assert session.ledger.count() == 1
+
+
+@pytest.mark.parametrize("said", ["", "n", "no", "yeah"])
+def test_only_a_yes_runs_anything(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda text: questions.append(text) or said)
+    with pytest.raises(errors.ToolsStopped):
+        ask(weather)
+    assert not RAN
+    assert "weather(" in questions[0]
+
+
+def test_a_front_end_that_takes_no_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_text: str) -> str:
+        raise NotImplementedError("raw_input was called, but this frontend does not support it")
+
+    monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr("builtins.input", none)
+    assert not calling.ask_the_user(["f()"])
+
+
+def test_an_error_of_a_function_goes_back_as_text(session: Session) -> None:
+    ask(broken_weather, tools_confirm=False)
+    assert len(RAN) == 1
+    result = sent(receipts(session)[1])["messages"][-1]
+    assert result["content"] == "Error: RuntimeError: no such station"
+
+
+def test_nothing_runs_of_an_answer_that_failed(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    honest_simnet.cheat("anna", "change-byte")
+    with pytest.raises(errors.AnswerWithheld):
+        ask(weather, tools_confirm=False, host=honest_simnet.host("anna").tee_id)
+    assert not RAN
+
+
+def test_nothing_runs_of_an_answer_that_nobody_signed(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    honest_simnet.cheat("anna", "unsigned-stream")
+    with pytest.raises(errors.CallFailed):
+        ask(weather, tools_confirm=False, host=honest_simnet.host("anna").tee_id)
+    assert not RAN
+
+
+def test_a_tool_that_is_not_there_or_does_not_fit_never_runs(session: Session) -> None:
+    answer = opg_magic.ask(
+        "What is the weather in Graz?", tools=[dict(tools_of([weather])[0].definition)]
+    )
+    (none,) = calling.wanted(answer, tools_of([broken_weather]))
+    assert (none.tool, none.read, none.problem) == (None, None, "there is no such tool")
+    assert calling._result(none) == "Error: there is no such tool"
+
+    def other(town: int) -> str:
+        RAN.append((town,))
+        return "x"
+
+    other.__name__ = "weather"
+    (unfit,) = calling.wanted(answer, tools_of([other]))
+    assert unfit.read is None
+    assert "do not fit" in str(unfit.problem)
+    assert calling._result(unfit).startswith("Error: the arguments do not fit")
+    assert not RAN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"city": 1}',
+        '{"city": "a", "x": 1}',
+        "{}",
+        '{"city": "a", "city": "b"}',
+        '{"city": "a", "unit": "K"}',
+    ],
+)
+def test_arguments_are_read_strictly(text: str) -> None:
+    with pytest.raises(DoesNotFit):
+        tools_of([weather])[0].read(text)
+
+
+def test_the_model_is_told_signature_hints_and_docstring() -> None:
+    (tool,) = tools_of([weather])
+    assert tool.definition == {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "The weather in a city.",
+            "parameters": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "city": {"title": "City", "type": "string"},
+                    "unit": {"enum": ["C", "F"], "title": "Unit", "type": "string"},
+                },
+                "required": ["city"],
+            },
+        },
+    }
+    assert tool.read('{"city": "Graz"}') == {"city": "Graz"}
+
+
+def test_what_is_no_tool_is_refused_before_anything_is_sent(session: Session) -> None:
+    async def later() -> None: ...
+
+    def many(*_cities: str) -> None: ...
+
+    def odd(_what: object, at: session.__class__ = None) -> None: ...  # type: ignore[name-defined]
+
+    for bad in (later, many, lambda x: x, odd):
+        with pytest.raises(errors.ArgumentError, match="cannot be a tool"):
+            ask(bad)
+    with pytest.raises(errors.ArgumentError, match="two tools"):
+        ask(weather, weather)
+    with pytest.raises(errors.ArgumentError, match="not both"):
+        ask(weather, {"type": "function"})
+    with pytest.raises(errors.ArgumentError, match="runs no functions"):
+        asyncio.run(opg_magic.aask("x", tools=[weather]))
+    with pytest.raises(errors.ArgumentError, match="max_rounds"):
+        ask(weather, max_rounds=0)
+    assert session.ledger.count() == 0
+
+
+def test_the_rounds_have_an_end(session: Session) -> None:
+    with pytest.raises(errors.ToolsStopped, match="after round 1"):
+        ask(weather, tools_confirm=False, max_rounds=1)
+    assert not RAN
+    assert session.ledger.count() == 1
+
+
+def test_a_chat_goes_on_from_the_last_round(session: Session) -> None:
+    answer = ask(weather, tools_confirm=False, chat="plans")
+    later = opg_magic.ask("Thank you.", chat="plans")
+    roles = [message["role"] for message in sent(later.receipt)["messages"]]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert [one.messages for one in thread_of(later.receipt.document).earlier] == [2, 2]  # type: ignore[union-attr]
+    assert session.ledger.chats() == {"plans": later.receipt.id}
+    assert thread_of(answer.receipt.document).name == "plans"  # type: ignore[union-attr]
+
+
+def test_a_cell_runs_rounds_and_its_notebook_is_verified(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from corpus.notebooks import cell, notebook, output
+    from IPython.core.interactiveshell import InteractiveShell
+    from support.fake_session import Screen
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        shell.display_pub = screen = Screen(shell=shell)
+        shell.run_line_magic("load_ext", "opg_magic")
+        shell.user_ns["weather"] = weather
+        source = "%%opg out --tools weather --tools-confirm never\nWhat is the weather in Graz?"
+        shell.run_cell(source).raise_error()
+        assert len(RAN) == 1
+        assert shell.user_ns["out"].receipt.id == receipts(session)[1].id
+        displays = {one.id or id(one): one.data for one in screen.all}
+        path = tmp_path / "n.ipynb"
+        path.write_text(json.dumps(notebook(cell(source, *map(output, displays.values())))))
+        trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
+        report = verify(path, trust=trust, allow_simulated=True)
+        assert len(report.checked) == 2
+        assert not [one for one in report.findings if one.level != "note"], report.to_text()
+        for wrong in (
+            "--tools nothing",
+            "--tools weather --hosts 2",
+            "--max-rounds 2",
+            "--tools weather --format json",
+            "--tools weather --max-rounds 0",
+        ):
+            assert shell.run_cell(f"%%opg {wrong}\nhi").error_in_exec is not None
+        assert session.ledger.count() == 2
+    finally:
+        shell.run_line_magic("unload_ext", "opg_magic")
+        InteractiveShell.clear_instance()

@@ -25,13 +25,24 @@ def _turn(receipt: Receipt) -> Iterator[str]:
     for message in [*(messages[:start] if not told else []), *messages[start + told :]]:
         yield f"{message.get('role')}: {inert(content_of(message.get('content')) or '')}"
     response: dict[str, Any] = receipt.document["response"]
-    verdict = receipt.verdict_at_creation
-    label = "not checked" if verdict is None else verdict.label
     if response["tool_calls"] is not None:
         for call in receipt.answer().tool_calls:
             yield f"calls: {inert(strict_json.dumps_python(call.get('function')))}"
     else:
         yield f"assistant: {inert(receipt.text or '')}"
-    cost = receipt.cost.amount
-    again = f", {plural(told, 'message')} sent again" if told else ""
-    yield f"    [{receipt.id} · {label}{'' if cost is None else f' · {cost}'}{again}]"
+    yield f"    {footer(receipt)}"
+
+
+def footer(receipt: Receipt) -> str:
+    """A call in one line: its receipt, the verdict when it was made, cost, and what was sent
+    again."""
+    verdict, cost = receipt.verdict_at_creation, receipt.cost.amount
+    thread = thread_of(receipt.document)
+    told = 0 if thread is None else sum(one.messages for one in thread.earlier)
+    facts = [
+        receipt.id,
+        "not checked" if verdict is None else verdict.label,
+        "" if cost is None else str(cost),
+        f"{plural(told, 'message')} sent again" if told else "",
+    ]
+    return f"[{' · '.join(fact for fact in facts if fact)}]"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
 _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
 #: What a value becomes; the rest is checked as in Python.
-_TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
+TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
 
 
 def add(commands: Any) -> None:
@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
             *filter(None, (option.short, option.flag)),
             action="append" if option.repeat else "store",
             default=argparse.SUPPRESS,
-            type=_TYPES[option.form],
+            type=TYPES[option.form],
             metavar=None if option.choices else option.metavar,
             choices=option.choices or None,
             help=option.help,
@@ -149,7 +149,7 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
     if "quorum" in given:
         raise ConfigError("--quorum needs --hosts")
     session, prompt, call = api.prepare(made.prompt.text, **given)
-    stream = _stream(options, session.settings.get("policy"), given.get("policy"))
+    stream = stream_of(options, session.settings.get("policy"), given.get("policy"))
     if stream is None:
         return session.ask(prompt, call), False
     try:
@@ -160,14 +160,19 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
     return answer, stream.ended(answer.text)
 
 
-def _stream(options: argparse.Namespace, *policies: str | None) -> Stream | None:
+def stream_of(options: argparse.Namespace, *policies: str | None) -> Stream | None:
     """Where unchecked text may go: to a terminal, unless a policy forbids it."""
     from opg_magic.shell.streaming import Stream
     from opg_magic.verify import combine, policy
 
     strictest = combine(*(policy(name) for name in policies if name is not None))
     formatted = getattr(options, "format", None) in ("json", "code", "df")
-    quiet = options.no_stream or options.json or formatted or strictest.withhold_missing
+    quiet = (
+        options.no_stream
+        or getattr(options, "json", False)
+        or formatted
+        or strictest.withhold_missing
+    )
     return None if quiet or not sys.stdout.isatty() else Stream()
 
 

@@ -16,6 +16,7 @@ from opg_magic.display import output
 from opg_magic.shell import (
     ask,
     audit_model,
+    chat,
     doctor,
     ledger,
     login,
@@ -35,6 +36,7 @@ Handler = Callable[[argparse.Namespace], int]
 _COMMANDS = (
     verify,
     ask,
+    chat,
     receipts,
     ledger,
     models,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from pathlib import Path
@@ -21,6 +22,7 @@ from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.form import canonical_bytes
 from opg_magic.receipt.thread import thread_of
 from opg_magic.settings.config import Settings
+from opg_magic.shell import main
 
 
 @pytest.fixture(autouse=True)
@@ -253,3 +255,51 @@ def test_run_all_of_a_chat_that_begins_anew_costs_nothing(
     assert session.ledger.count() == 3
     # Another chat with the same words is its own: its receipts say its name.
     assert opg_magic.ask(texts[0], chat="others").receipt.id not in first
+
+
+def test_a_conversation_in_the_shell(
+    session: Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def opg(*words: str, said: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        code = main.main(list(words))
+        return code, *capsys.readouterr()
+
+    code, out, err = opg("chat", "plans", "--system", "Be brief.", said="Is 97 prime?\n\nAnd 98?")
+    assert code == 0, err
+    first, second = session.chats.receipts("plans")
+    assert out == f"{first.text}\n{second.text}\n"
+    assert f"[{second.id} · " in err
+    assert "2 messages sent again]" in err
+    assert opg("chat", "list")[1].startswith("plans\t2\t")
+    assert f"user: And 98?\nassistant: {second.text}" in opg("chat", "show", "plans")[1]
+    path = tmp_path / "plans.jsonl"
+    assert opg("chat", "fork", "plans", "other")[0] == 0
+    assert opg("chat", "export", "other", str(path))[0] == 0
+    assert findings(path, session) == []
+    assert opg("chat", "forget", "plans")[1] == "forgotten\n"
+    assert list(session.ledger.chats()) == ["other"]
+    assert opg("ask", "And 99?", "--chat", "other")[0] == 0
+    assert len(session.chats.receipts("other")) == 3
+    for wrong in (("show",), ("no name",), ("shwo", "plans"), ("show", "nobody")):
+        assert opg("chat", *wrong)[0] in (1, 2)
+
+
+def test_at_a_terminal_a_failed_call_does_not_end_the_conversation(
+    session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def typed(_asking: str) -> str:
+        line = lines.pop(0)
+        if line is None:
+            raise EOFError
+        return line
+
+    lines = ["Is 97 prime?", "x" * 5_000_000, "And 98?", None]
+    monkeypatch.setattr("opg_magic.shell.chat._at_a_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", typed)
+    assert main.main(["chat", "plans", "--no-stream"]) == 0
+    assert len(session.chats.receipts("plans")) == 2
+    assert "Nothing was sent." in capsys.readouterr().err

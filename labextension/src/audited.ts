@@ -13,6 +13,8 @@ export function audited(receipt: Receipt): Record<string, string> {
   const { checked, payment, request, response, settlement } = receipt;
   const cells: Record<string, string | null | undefined> = {
     raw_sha256: response.raw_sha256,
+    // The conversation's name; of one without a name, the ID of its first call.
+    thread: receipt.thread?.name ?? receipt.thread?.earlier[0]?.receipt,
     settlement_mode: request.settlement,
     settlement_tx: settlement?.tx_hash,
     payer: payment?.authorisation.payer,

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from opg_magic.table.mapping import Job
 
 #: What has no meaning for a table, or none yet.
-_NOT_WITH_OVER = ("vars", "file", "template", "bg", "quorum", "no_stream")
+_NOT_WITH_OVER = (
+    *("vars", "file", "template", "bg", "quorum", "no_stream"),
+    *("chat", "tools", "tools_confirm", "max_rounds"),
+)
 #: The answers' column where ``--output`` names none and the result has no name either.
 _OUTPUT = "answer"
 

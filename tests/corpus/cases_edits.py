@@ -111,6 +111,9 @@ def edits() -> Iterator[Case]:
     yield Case("a later version of another", V, written(redigested(unfaithful)))
 
 
+EARLIER = {"receipt": "0123456789", "digest": "sha256:" + "0" * 64, "messages": 2}
+
+
 def unreadable() -> Iterator[Case]:
     document = document_of(evidence())
     text = written(document)
@@ -169,6 +172,16 @@ def unreadable() -> Iterator[Case]:
         "a newline after a hash": edited(
             channel={**document["channel"], "certificate_sha256": "ab" * 32 + "\n"}
         ),
+        "no thread": edited(thread=None),
+        "a thread without its calls": edited(thread={"name": "plans"}),
+        "a thread's name that is none": edited(thread={"name": "a b", "earlier": []}),
+        "a thread's name with a line's end": edited(thread={"name": "a\n", "earlier": []}),
+        "a thread's call without an answer": edited(
+            thread={"name": None, "earlier": [{**EARLIER, "messages": 1}]}
+        ),
+        "a thread's call with more": edited(
+            thread={"name": None, "earlier": [{**EARLIER, "more": 1}]}
+        ),
     }
     for name, value in texts.items():
         yield Case(f"unreadable, {name}", None, value)
@@ -176,6 +189,8 @@ def unreadable() -> Iterator[Case]:
         "cells as 1.0": text.replace('"cell": 1', '"cell": 1.0'),
         "spaces": json.dumps(document, indent=2),
         "escapes": json.dumps(document, ensure_ascii=True),
+        "a thread": edited(thread={"name": "plans", "earlier": [EARLIER]}),
+        "a thread without a name": edited(thread={"name": None, "earlier": []}),
         "packed values": edited(
             host={
                 **document["host"],

@@ -14,7 +14,7 @@ export function audited(receipt: Receipt): Record<string, string> {
   const cells: Record<string, string | null | undefined> = {
     raw_sha256: response.raw_sha256,
     // The conversation's name; of one without a name, the ID of its first call.
-    thread: receipt.thread?.name ?? receipt.thread?.earlier[0]?.receipt,
+    thread: receipt.thread && (receipt.thread.name ?? receipt.thread.earlier[0]?.receipt ?? receipt.id),
     settlement_mode: request.settlement,
     settlement_tx: settlement?.tx_hash,
     payer: payment?.authorisation.payer,

@@ -52,46 +52,8 @@ interface IPlace extends IDisplay {
 
 type IReadable = IPlace & { readonly read: Receipt };
 
-/** Needed by notebooks that asked several hosts at once. */
-const agreeing = part(() => import('./agreeing'));
-/** Needed by notebooks that hold a conversation. */
-const threads = part(() => import('./threads'));
-
-/** Add to judged entries what their threads tell otherwise of each other. */
-async function addThreads(entries: IEntry[]): Promise<void> {
-  const places = [...entries.keys()].filter(place => entries[place].receipt !== null);
-  const receipts = places.map(place => entries[place].receipt!);
-  if (receipts.some(({ thread }) => thread !== undefined)) {
-    const loaded = await threads().catch(() => null);
-    for (const [index, finding] of (loaded?.threadFindings(receipts) ?? []).entries()) {
-      if (finding !== null) {
-        const at = places[index];
-        entries[at] = { ...entries[at], findings: [...entries[at].findings, finding] };
-      }
-    }
-  }
-}
-
-/** Add to judged entries what their agreements tell otherwise of each other. */
-async function addAgreements(entries: IEntry[]): Promise<void> {
-  const receipts = entries.flatMap(({ receipt }) => (receipt === null ? [] : [receipt]));
-  if (!receipts.some(receipt => receipt.agreement !== null)) {
-    return;
-  }
-  const statuses = new Map(entries.map(({ receipt, verdict }) => [receipt, verdict]));
-  const loaded = await agreeing().catch(() => null);
-  // Without it agreements stay what they are by themselves: their author's word.
-  const found = (loaded?.agreementFindings ?? (() => []))(receipts, receipt => {
-    const status = statuses.get(receipt)?.status ?? null;
-    return status === 'SIMULATED' ? 'VERIFIED' : status;
-  });
-  for (const [index, finding] of found.entries()) {
-    const at = entries.findIndex(({ receipt }) => receipt === receipts[index]);
-    if (finding !== null) {
-      entries[at] = { ...entries[at], findings: [...entries[at].findings, finding] };
-    }
-  }
-}
+/** Needed by notebooks that asked several hosts at once, or hold a conversation. */
+const related = part(() => import('./related'));
 
 /** All receipts of one notebook. */
 export class NotebookReceipts implements INotebookReceipts {
@@ -260,8 +222,10 @@ export class NotebookReceipts implements INotebookReceipts {
     if (entries === null) {
       return;
     }
-    await addAgreements(entries);
-    await addThreads(entries);
+    if (receipts.some(({ agreement, thread }) => agreement !== null || thread !== undefined)) {
+      // Without it agreements and threads stay what they are by themselves: their author's word.
+      (await related().catch(() => null))?.addRelated(entries);
+    }
     if (isOver()) {
       return;
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.chats import extended
-from opg_magic.models import Answer, Prompt, VerdictStatus
+from opg_magic.models import Answer, Prompt, Thread, VerdictStatus
 from opg_magic.models.plain_text import inert
 from opg_magic.receipt.thread import answer_message, messages_of
 
@@ -48,8 +48,9 @@ class Wanted:
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
-    """The prompt with what its request says of the tools."""
-    return replace(prompt, extra={**prompt.extra, "tools": [dict(t.definition) for t in tools]})
+    """The prompt with what its request says of the tools, as the beginning of a thread."""
+    extra = {**prompt.extra, "tools": [dict(tool.definition) for tool in tools]}
+    return replace(prompt, extra=extra, thread=prompt.thread or Thread())
 
 
 def run_rounds(

@@ -75,7 +75,7 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
     checked, payment, frame = d["checked"], d["payment"], d["response"]["frame"]
     cells: dict[str, Any] = {
         "raw_sha256": d["response"]["raw_sha256"],
-        "thread": _thread(d.get("thread")),
+        "thread": _thread(d),
         "settlement_mode": d["request"]["settlement"],
         "settlement_tx": (d["settlement"] or {}).get("tx_hash"),
     }
@@ -95,11 +95,13 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _thread(thread: Mapping[str, Any] | None) -> str | None:
+def _thread(d: Mapping[str, Any]) -> str | None:
     """The conversation's name; of one without a name, the ID of its first call."""
+    thread = d.get("thread")
     if thread is None:
         return None
-    return thread["name"] or (thread["earlier"][0]["receipt"] if thread["earlier"] else None)
+    name: str | None = thread["name"]
+    return name or (thread["earlier"][0]["receipt"] if thread["earlier"] else d["id"])
 
 
 def _unix(seconds: int) -> datetime | None:

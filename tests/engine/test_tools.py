@@ -85,6 +85,8 @@ def test_what_was_signed_is_run_and_each_round_has_a_receipt(
     trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
     report = verify(jsonl(tmp_path, first, second), trust=trust, allow_simulated=True)
     assert not report.findings, report.to_text()
+    table = opg_magic.receipts(columns="audit")
+    assert table["thread"].astype(str).tolist() == [first.id, first.id]
     assert second.document["prompt"]["text"] == "What is the weather in Graz?"
 
 

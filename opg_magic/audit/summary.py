@@ -10,6 +10,7 @@ from typing import Any
 
 from opg_magic.audit.findings import SIGNS, Checked, Finding
 from opg_magic.models import BASES, CLAIM_NAMES, STATUSES, Basis, Charge, Money, Status
+from opg_magic.receipt.thread import thread_name
 
 #: Of receipts, places, hosts and models so many are named in text; JSON and CSV have all.
 _NAMED = 6
@@ -46,6 +47,8 @@ class Summary:
     period: tuple[str, str] | None
     hosts: Counter[str]
     models: Counter[str]
+    #: Conversations, by their name or the ID of their first call (the author's word).
+    threads: Counter[str]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; sums are base units as decimal text."""
@@ -71,6 +74,7 @@ class Summary:
             "period": list(self.period) if self.period else None,
             "hosts": dict(self.hosts),
             "models": dict(self.models),
+            "threads": dict(self.threads),
         }
 
     @property
@@ -94,6 +98,8 @@ class Summary:
         yield f"Period   {first} to {last} UTC, by the receipts"
         yield f"Hosts    {_most(self.hosts)}"
         yield f"Models   {_most(self.models)}"
+        if self.threads:
+            yield f"Threads  {_most(self.threads)}"
         for one in self.sums:
             settled = f"settled {one.settled} ({calls(one.settled_calls)})"
             if not one.settled_calls:
@@ -146,6 +152,9 @@ def summarise(checked: Sequence[Checked], findings: Iterable[Finding]) -> Summar
         period=(moments[0], moments[-1]) if moments else None,
         hosts=Counter(hosts),
         models=Counter(one.receipt.document["request"]["model_requested"] for one in checked),
+        threads=Counter(
+            name for one in checked if (name := thread_name(one.receipt.document)) is not None
+        ),
     )
 
 

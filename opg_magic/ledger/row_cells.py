@@ -14,6 +14,7 @@ from opg_magic.models.networks import Token
 from opg_magic.protocol.frame import SignedFields, read_signed_fields
 from opg_magic.receipt.collected import collected
 from opg_magic.receipt.document import withheld
+from opg_magic.receipt.thread import thread_name
 
 
 def table_cells(row: LedgerRow, *, audit: bool = False) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
     checked, payment, frame = d["checked"], d["payment"], d["response"]["frame"]
     cells: dict[str, Any] = {
         "raw_sha256": d["response"]["raw_sha256"],
-        "thread": _thread(d),
+        "thread": thread_name(d),
         "settlement_mode": d["request"]["settlement"],
         "settlement_tx": (d["settlement"] or {}).get("tx_hash"),
     }
@@ -93,15 +94,6 @@ def _for_audit(d: Mapping[str, Any]) -> dict[str, Any]:
         basis = f":{claim['basis']}" if claim["basis"] else ""
         cells[f"check_{claim['name']}"] = f"{claim['status']}{basis}"
     return cells
-
-
-def _thread(d: Mapping[str, Any]) -> str | None:
-    """The conversation's name; of one without a name, the ID of its first call."""
-    thread = d.get("thread")
-    if thread is None:
-        return None
-    name: str | None = thread["name"]
-    return name or (thread["earlier"][0]["receipt"] if thread["earlier"] else d["id"])
 
 
 def _unix(seconds: int) -> datetime | None:

@@ -21,6 +21,15 @@ def thread_of(document: Mapping[str, Any]) -> Thread | None:
     return Thread(told["name"], tuple(earlier))
 
 
+def thread_name(document: Mapping[str, Any]) -> str | None:
+    """The name of a call's conversation; of one without a name, the ID of its first call."""
+    thread = thread_of(document)
+    if thread is None:
+        return None
+    first: str = thread.earlier[0].receipt_id if thread.earlier else document["id"]
+    return thread.name or first
+
+
 def messages_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a receipt's request as they were sent; none if it is not a readable chat."""
     request = document["request"]

@@ -67,6 +67,10 @@ def test_each_request_sends_what_was_said_before_and_names_its_receipts(
     ]
     assert three.verdict.outcome is VerdictStatus.VERIFIED
     whole = jsonl(tmp_path, one.receipt, two.receipt, three.receipt)
+    report = verify(whole)
+    assert report.to_json()["summary"]["threads"] == {"plans": 3}
+    assert "Threads  " in report.to_text()
+    assert "plans (3)" in report.to_text()
     assert findings(whole, session) == []
     assert (
         findings(jsonl(tmp_path, two.receipt, three.receipt), session)

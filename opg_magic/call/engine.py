@@ -34,7 +34,7 @@ from opg_magic.call.hosts import KnownHosts
 from opg_magic.call.prepared import PreparedCall
 from opg_magic.call.rehearsal import rehearse
 from opg_magic.call.rerun import Reruns
-from opg_magic.call.route import Route
+from opg_magic.call.route import Payment, Route
 from opg_magic.call.settlements import SettlementFinder
 from opg_magic.call.starting import start
 from opg_magic.call.state import (
@@ -45,11 +45,13 @@ from opg_magic.call.state import (
     ReadyHost,
     RunningCall,
     SessionGone,
+    TurnTooLate,
 )
 from opg_magic.models import Answer, Charge, ModelPrice, Phase, Progress, Prompt, Quote
 from opg_magic.models.networks import Network
 from opg_magic.network.exchange import SETTLEMENT_TYPE
 from opg_magic.settings import prices
+from opg_magic.wallet.upto import least_window
 
 if TYPE_CHECKING:
     from opg_magic.ledger.store import Ledger
@@ -113,6 +115,8 @@ class Engine:
             try:
                 async with self.route.payments.turn(call, ready):
                     return await self.send(await self.prepare(call, ready, settings))
+            except TurnTooLate:
+                continue
             except SessionGone:
                 call.notes.append(
                     "the host had closed the open session, so a new authorisation was signed"
@@ -190,6 +194,8 @@ class Engine:
     ) -> RawExchange:
         """The exchange with the host, once what was written of the call is on the disk, and it is
         the call's turn where only so many run at once."""
+        from opg_magic.receipt.document import new_id
+
         call, payment, prompt = prepared.call, prepared.payment, prepared.call.prompt
         try:
             await self.ledger.on_disk()
@@ -198,6 +204,11 @@ class Engine:
         except asyncio.CancelledError:
             payment.unsent(call, "it was stopped before it was sent")
             raise
+        if call.slot is not None and self._is_too_late(call, payment):
+            call.slot.release()
+            payment.unsent(call, "its turn came when its payment had too little time left")
+            call.id = new_id()
+            raise TurnTooLate
         call.spendable_left = True
         try:
             return await self.route.channel(prepared.ready.host).send(
@@ -212,6 +223,12 @@ class Engine:
         finally:
             if call.slot is not None:
                 call.slot.release()
+
+    @staticmethod
+    def _is_too_late(call: RunningCall, payment: Payment) -> bool:
+        """Whether a call that has waited for its turn would be cut off, and charged, half-way."""
+        least = least_window(call.timeout, timeout_is_users=call.timeout_is_users)
+        return payment.seconds_left() < least / 2
 
     async def quote(self, prompt: Prompt, options: CallOptions, settings: EngineSettings) -> Quote:
         """Who would answer, and what it would cost.  Nothing is paid or signed, and the prompt is

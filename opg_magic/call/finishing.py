@@ -260,8 +260,11 @@ class Finisher:
             hint = f"What came is in {self._ledger.keep_raw(call.id, came)}"
         except Exception as problem:
             reason = getattr(problem, "strerror", None) or type(problem).__name__
+            # Not what came itself: a hint is shown, and told to programs, and nothing of it is
+            # checked.
             hint = (
-                f"What came could not be written ({reason}): {came['text'] or came['tool_calls']}"
+                f"What came could not be written ({reason}). Only this error's field "
+                "came holds it, unchecked."
             )
         return errors.CallFailed(
             f"no receipt of the call could be made ({why}), so its answer is not handed out",

@@ -33,16 +33,25 @@ def is_same(receipt: Receipt, prompt: Prompt, options: CallOptions) -> bool:
     """Return whether a receipt of the same request is from this notebook, and such a call as these
     options ask for."""
     document = receipt.document
-    host = (document["host"] or {}).get("tee_id", "").removeprefix("0x")
-    route = "direct" if document.get("sealed") is None else "private"
     return (
         document["notebook"]["name"] == notebook_name()
-        and document["request"]["settlement"] == prompt.settle
-        and host.startswith((options.host or "").strip().lower().removeprefix("0x"))
-        and options.route in (None, route)
+        and is_such(receipt, prompt, options)
         # Another chat, or none: the receipt would not tell of this one.
         and thread_of(document) == prompt.thread
     )
 
 
-__all__ = ["SAID", "is_same", "may_repeat"]
+def is_such(receipt: Receipt, prompt: Prompt, options: CallOptions) -> bool:
+    """Return whether a receipt is of the host, the route and the settlement that a call asks
+    for."""
+    document = receipt.document
+    host = (document["host"] or {}).get("tee_id", "").removeprefix("0x")
+    route = "direct" if document.get("sealed") is None else "private"
+    return (
+        document["request"]["settlement"] == prompt.settle
+        and host.startswith((options.host or "").strip().lower().removeprefix("0x"))
+        and options.route in (None, route)
+    )
+
+
+__all__ = ["SAID", "is_same", "is_such", "may_repeat"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from opg_magic.settings.config import Settings
     from opg_magic.verify.policy import Policy
 
-#: Receipts of one request that are looked at, newest first.
-_TRIES = 5
+#: Receipts of one request that are looked at, newest first, and those that are judged.
+_LOOKS, _TRIES = 200, 5
 
 
 def saved_answer(
@@ -70,7 +71,9 @@ def recorded_answers(
 
     found: dict[str, Answer] = {}
     for key, ids in asked_before(ledger, keys).items():
-        for receipt in filter(fits, _own(ledger, ids[:_TRIES], network)):
+        # Another's receipts of the request, however many, do not stand before this user's own.
+        own = filter(fits, _own(ledger, ids[:_LOOKS], network))
+        for receipt in itertools.islice(own, _TRIES):
             with suppress(errors.OpgError):
                 found[key] = saved_answer(
                     receipt, settings, simulated_roots=simulated_roots, demanded=demanded
@@ -82,10 +85,11 @@ def recorded_answers(
 def _own(ledger: Ledger, ids: Sequence[str], network: Network) -> Iterator[Receipt]:
     for id in ids:
         with suppress(errors.LedgerError):
+            if not ledger.is_begun(id):
+                continue
             receipt = ledger.get(id)
             of = receipt.document["network"]
-            same = (of["name"], of["simulated"]) == (network.name, network.simulated)
-            if same and ledger.is_begun(id):
+            if (of["name"], of["simulated"]) == (network.name, network.simulated):
                 yield receipt
 
 

@@ -228,3 +228,8 @@ def kernel_trust(network: Network, settings: EngineSettings) -> Trust:
 
 class SessionGone(Exception):
     """The host has closed the payment session that the call joined.  The call was not charged."""
+
+
+class TurnTooLate(Exception):
+    """The call waited for its turn until its payment had too little time left.  Nothing was sent;
+    it goes again."""

@@ -29,7 +29,7 @@ def asked_before(ledger: LedgerReading, keys: Collection[str]) -> dict[str, tupl
 
 
 def _found(db: sqlite3.Connection, keys: list[str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for start in range(0, len(keys), _AT_ONCE):
         chosen = json.dumps(keys[start : start + _AT_ONCE])
         for key, id in db.execute(
@@ -37,18 +37,18 @@ def _found(db: sqlite3.Connection, keys: list[str]) -> dict[str, tuple[str, ...]
             "ORDER BY request, seq DESC",
             (chosen,),
         ):
-            found[key] = (*found.get(key, ()), id)
-    return found
+            found.setdefault(key, []).append(id)
+    return {key: tuple(ids) for key, ids in found.items()}
 
 
 def _read(ledger: LedgerReading, keys: set[str]) -> dict[str, tuple[str, ...]]:
     """The same without an index."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for row in ledger.rows():
         key = None if row.document is None else index.key_of(row.document)
-        if key in keys:
-            found[key] = (row.id, *found.get(key, ()))
-    return found
+        if key is not None and key in keys:
+            found.setdefault(key, []).append(row.id)
+    return {key: tuple(reversed(ids)) for key, ids in found.items()}
 
 
 __all__ = ["asked_before"]

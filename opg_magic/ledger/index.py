@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from opg_magic.errors import MalformedMessage
 from opg_magic.ledger.columns import DAMAGED
 from opg_magic.ledger.records import plain_text
 from opg_magic.ledger.row_cells import table_cells
+from opg_magic.models import strict_json
 
 if TYPE_CHECKING:
     from opg_magic.ledger.reading import LedgerReading
@@ -56,8 +58,11 @@ PRAGMA user_version = 3;
 
 def request_key(kind: str, model: str, body: str | bytes) -> str:
     """What two calls have in common that ask the same: SHA-256 (hex) over the kind, the model by
-    its whole name, and the request's JSON, streamed or not."""
-    asked = json.loads(body)
+    its whole name, and the request's JSON, streamed or not.  Raises ValueError for what
+    is no JSON, MalformedMessage for what is no object."""
+    asked = strict_json.loads_leniently(body if isinstance(body, str) else body.decode())
+    if not isinstance(asked, dict):
+        raise MalformedMessage("a request is a JSON object", code=strict_json.NOT_JSON)
     asked.pop("stream", None)
     text = json.dumps([kind, model, asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -68,7 +73,7 @@ def key_of(document: Mapping[str, Any]) -> str | None:
     request = document["request"]
     try:
         return request_key(request["kind"], request["model_requested"], request["body"])
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, MalformedMessage):
         return None
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from opg_magic.errors import MalformedMessage, ShapeMismatch
 from opg_magic.models import strict_json
 
-_FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
+#: No part can take what the one before it left: an answer's line costs its length once.
+_FENCE = re.compile(r"[ ]{0,3}(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`]*")
 
 
 class Block(NamedTuple):

@@ -68,7 +68,8 @@ def in_a_shell(text: str) -> str:
     there."""
     text = text.replace("%opg receipts", "opg receipts list")
     text = re.sub(r"(?<!%)%opg(?= )", "opg", text)
-    text = text.replace("Then run the cell again.", "Then ask again.")
+    text = re.sub(r"\brun the cell again\b", "ask again", text)
+    text = re.sub(r"\bRun the cell again\b", "Ask again", text)
     return text.replace("Run a cell that starts with %%opg.", "Ask one: opg ask PROMPT")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
+from opg_magic.call.repeating import is_such
 from opg_magic.models import Prompt, arguments
 from opg_magic.table.frames import Frame, frame_of
 from opg_magic.table.plan import Plan, plan
@@ -103,10 +104,13 @@ class Table:
         if self._job.fresh:
             return 0
         found = 0
+        options = self._session.by_id(self._job.options)
         for start in range(0, len(self._rows.texts), _AT_ONCE):
             texts = self._rows.texts[start : start + _AT_ONCE]
             answers = self._session.recorded(
-                [self._prompt(text) for text in texts], self._job.options
+                [self._prompt(text) for text in texts],
+                options,
+                fits=lambda receipt: is_such(receipt, self._base, options),
             )
             for number, answer in enumerate(answers, start):
                 if answer is not None:

@@ -7,6 +7,7 @@ asked again: by the host's word nothing was charged, and the same authorisation 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from opg_magic.call.engine import Engine
     from opg_magic.call.state import CallOptions, EngineSettings
     from opg_magic.shapes import Shape
+
+log = logging.getLogger(__name__)
 
 #: How often one prompt is given to a host that then does not take it.
 _TRIES = 12
@@ -81,12 +84,12 @@ class Run:
         Cancelled, it stops every call, lets each be recorded, and returns."""
         workers = [asyncio.create_task(self._work(prompts)) for _ in range(self._workers)]
         try:
-            await asyncio.gather(*workers)
+            await asyncio.wait(workers)
         except asyncio.CancelledError:
             self._why = "stopped"
             for one in workers:
                 one.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.wait(workers)
         finally:
             for one in workers:
                 one.cancel()
@@ -97,7 +100,13 @@ class Run:
     async def _work(self, prompts: Iterator[tuple[int, str]]) -> None:
         together.set(True)
         for number, text in prompts:
-            outcome = await self._outcome(text)
+            try:
+                outcome = await self._outcome(text)
+            except Exception as problem:
+                # The other calls are under way and paid for: they end, and are handed out.
+                log.warning("a row of a table failed unexpectedly", exc_info=True)
+                outcome = Outcome(error=_unexpected(problem))
+                self._end(_unexpected(problem))
             if outcome is None:
                 return
             self._tally.failed += not outcome.good
@@ -198,7 +207,12 @@ class Run:
         using = sum(one.pace.out is None for one in self._hosts)
         if using >= self._wanted or self._options.host is not None:
             return
-        snapshot = await self._engine.hosts.snapshot(self._settings)
+        try:
+            snapshot = await self._engine.hosts.snapshot(self._settings)
+        except errors.OpgError:
+            # The registry cannot be asked now: the other hosts go on.
+            self._wanted = using
+            return
         known = {one.host.tee_id for one in self._hosts}
         for host in self._engine.hosts.in_order(snapshot):
             if host.tee_id not in known and using < self._wanted:
@@ -239,6 +253,13 @@ class Run:
 
     def _wake(self) -> None:
         self._freed.set()
+
+
+def _unexpected(problem: Exception) -> str:
+    return (
+        f"opg_magic failed here ({type(problem).__name__}), and the call may have been paid for; "
+        "what was recorded is in the ledger"
+    )
 
 
 def _pause(busy: errors.HostReportsFailure) -> float:

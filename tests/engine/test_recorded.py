@@ -96,3 +96,16 @@ def test_without_an_index_the_same_is_found(
     (found,) = session.recorded([PROMPT])
     assert found is not None
     assert found.receipt.id == last.receipt.id
+
+
+def test_receipts_of_others_do_not_hide_this_users_own(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = session.ask(PROMPT).receipt.id
+    for _ in range(6):
+        session.ask(PROMPT)
+    # As if the others had come from elsewhere: no call of theirs was begun here.
+    monkeypatch.setattr(session.ledger, "is_begun", lambda id: id == own)
+    (found,) = session.recorded([PROMPT])
+    assert found is not None
+    assert found.receipt.id == own

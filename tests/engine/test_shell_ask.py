@@ -16,6 +16,7 @@ from support.simnet import RunningSimnet
 from opg_magic.call.session import Session
 from opg_magic.models import Phase, Progress
 from opg_magic.shell import main
+from opg_magic.shell.common import in_a_shell
 from opg_magic.shell.streaming import Stream
 
 
@@ -198,3 +199,15 @@ def test_without_text_nothing_is_said() -> None:
     stream.failed()
     assert out.getvalue() == aside.getvalue() == ""
     assert not stream.ended("all of it")
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("Run the cell again later.", "Ask again later."),
+        ("Set the clock, then run the cell again.", "Set the clock, then ask again."),
+        ("opg config x 1. Then run the cell again.", "opg config x 1. Then ask again."),
+    ],
+)
+def test_a_shell_is_told_to_ask_again(said: str, heard: str) -> None:
+    assert in_a_shell(said) == heard

@@ -419,3 +419,10 @@ def test_a_format_alone_is_a_shape_too():
     )
     assert code.parse("print(1)") == "print(1)"
     assert code.parse("````\n```\nx\n```\n````") == "```\nx\n```"
+
+
+@pytest.mark.parametrize("line", ["~" * 200_000 + "`", "```" + "~" * 200_000 + "`", "`" * 200_000])
+def test_a_line_of_marks_costs_its_length_once(line: str) -> None:
+    """It was tried at every place by every part of the pattern: 8,000 marks held a kernel for a
+    quarter of an hour."""
+    assert shapes.code_blocks(f"{line}\nx") in ([], ["x"])

@@ -283,3 +283,100 @@ def test_a_call_that_is_stopped_while_it_waits_for_its_turn_gives_its_reservatio
     assert session.ledger.open_authorisations() == []
     (row,) = session.ledger.rows()
     assert row.document is None
+
+
+def test_what_fails_unexpectedly_ends_the_table_and_loses_no_answer_under_way(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opg_magic.table import running
+
+    fitted, seen = running.fitted, 0
+
+    def failing(answer, shape):
+        nonlocal seen
+        seen += 1
+        if seen == 2:
+            raise RuntimeError("a bug, or a user's own type")
+        return fitted(answer, shape)
+
+    monkeypatch.setattr(running, "fitted", failing)
+    found = opg_magic.map(data(12), "Is {{n}} prime?", max_tokens=20, concurrency=4, **ASK)
+    kept = {receipt.id for receipt in session.ledger.receipts()}
+    shown = set(found["answer_receipt"].dropna())
+    assert len(shown) == len(kept) - 1  # of the one that failed, the ledger has the receipt
+    assert found["answer_error"].str.contains(r"failed here \(RuntimeError\)").any()
+    assert found["answer_error"].str.startswith("not asked: ").any()
+
+
+def test_a_registry_that_cannot_be_asked_for_another_host_leaves_the_others_at_work(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opg_magic.table import running
+
+    honest_simnet.cheat("anna", "foreign-key")
+    asked: list[int] = []
+    replace_ = running.Run._replace
+
+    async def without_a_registry(self):
+        hosts = self._engine.hosts
+        snapshot = hosts.snapshot
+
+        async def down(_settings):
+            asked.append(1)
+            raise errors.NetworkUnavailable("no RPC answers")
+
+        hosts.snapshot = down
+        try:
+            await replace_(self)
+        finally:
+            hosts.snapshot = snapshot
+
+    monkeypatch.setattr(running.Run, "_replace", without_a_registry)
+    found = opg_magic.map(data(8), "Is {{n}} prime?", hosts=3, max_tokens=20, concurrency=4, **ASK)
+    honest_simnet.reset()
+    assert asked
+    assert not found["answer_error"].fillna("").str.startswith("not asked").any()
+
+
+class Slow(Honest):
+    """Takes longer for its first answer than a late call has left."""
+
+    quick = False
+
+    async def before_answer(self, host, request):
+        await asyncio.sleep(0.0 if self.quick else 1.5)
+        self.quick = True
+
+
+def test_a_prompt_whose_turn_comes_too_late_is_not_sent_to_be_cut_off(
+    session: Session, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had waited for another call until its payment had seconds left, was sent and charged, and
+    timed out."""
+    from opg_magic.call.payment import UptoPayment
+
+    left, late = UptoPayment.seconds_left, [True]
+
+    def short_at_first(self):
+        return 0.7 if late and late.pop() else left(self)
+
+    monkeypatch.setattr(UptoPayment, "seconds_left", short_at_first)
+    play(honest_simnet, Slow())
+    try:
+        found = opg_magic.map(data(2), "Is {{n}} prime?", max_tokens=20, host="anna", **ASK)
+    finally:
+        honest_simnet.reset()
+    assert not late
+    assert found["answer"].notna().all()
+    assert session.ledger.count() == 2
+    assert len(authorisations(session)) == 1
+
+
+def test_a_table_for_one_host_takes_no_answer_of_another_out_of_the_ledger(
+    session: Session,
+) -> None:
+    ask = {"max_tokens": 20, **ASK}
+    opg_magic.map(data(1), "Is {{n}} prime?", host="anna", **ask)
+    assert opg_magic.map(data(1), "Is {{n}} prime?", host="anna", dry_run=True, **ask).ask == 0
+    assert opg_magic.map(data(1), "Is {{n}} prime?", host="bruno", dry_run=True, **ask).ask == 1
+    assert opg_magic.map(data(1), "Is {{n}} prime?", dry_run=True, **ask).ask == 0

@@ -279,7 +279,9 @@ def test_attack_20_no_bit_can_be_changed(place: int, bit: int) -> None:
     refused(chunked(), bytes(bent))
 
 
-@pytest.mark.parametrize("more", [b"\0", b"data: more\n\n", CHUNKS[1]])
+@pytest.mark.parametrize(
+    "more", [b"\0", b"data: more\n\n", CHUNKS[1]], ids=["nul", "line", "chunk"]
+)
 def test_attack_20_nothing_can_follow_the_end(more: bytes) -> None:
     assert refused(chunked(), *CHUNKS, more).code == "framing"
     assert refused(single(), sealed_single(REQUEST, b"answer"), more).code == "framing"

@@ -37,8 +37,14 @@ def saved_answer(
     :meth:`Receipt.answer` raises, and AnswerWithheld where the answer does not pass any more and
     ``include_withheld`` is not set."""
     answer = receipt.answer(include_withheld=include_withheld)
-    if receipt.supersedes is not None or (demanded and demanded.name != answer.verdict.policy):
-        answer = _judged_again(answer, settings, simulated_roots, demanded)
+    pins = _pins(receipt, settings)
+    if (
+        receipt.supersedes is not None
+        or (demanded and demanded.name != answer.verdict.policy)
+        # They may have been set, or others, since.
+        or pins
+    ):
+        answer = _judged_again(answer, settings, simulated_roots, pins, demanded)
     if answer.verdict.withheld and not include_withheld:
         raise errors.AnswerWithheld(
             f"the answer of call {receipt.id} no longer passes: {answer.verdict.why}",
@@ -93,10 +99,17 @@ def _own(ledger: Ledger, ids: Sequence[str], network: Network) -> Iterator[Recei
                 yield receipt
 
 
+def _pins(receipt: Receipt, settings: Settings) -> frozenset[str]:
+    """The builds that the user trusts alone; a simulated one is not among them, and need not be."""
+    simulated = receipt.document["network"]["simulated"]
+    return frozenset() if simulated else frozenset(settings.get("pinned_pcrs"))
+
+
 def _judged_again(
     answer: Answer,
     settings: Settings,
     simulated_roots: frozenset[str],
+    pins: frozenset[str],
     demanded: Policy | None,
 ) -> Answer:
     from opg_magic.verify import judge
@@ -104,6 +117,7 @@ def _judged_again(
 
     trust = Trust(
         simulated_roots=simulated_roots,
+        pinned_pcrs=pins,
         skew_seconds=settings.get("skew"),
         reader=False,
         asked=frozenset({"registry", "channel", "payment", "settlement"}),

@@ -94,6 +94,8 @@ class Table:
         refuse_unsendable(self._rows, self._frame.labels, self._prompt, MAX_REQUEST_BYTES)
         self._outcomes: list[Outcome | None] = [None] * len(self._rows.texts)
         self.planned: Plan | None = None
+        #: Stopped, and not waited for: calls may be under way.
+        self.cut_short = False
         self.tally: Tally | None = None
 
     def _prompt(self, text: str) -> Prompt:
@@ -195,6 +197,8 @@ class Table:
         if at == NOTHING:
             return None, self._rows.missing[number], None, None
         one = self._outcomes[at]
+        if one is None and self.cut_short:
+            return None, "stopped; if it was asked, its call is in the ledger", None, None
         if one is None:
             ended = self.tally.ended if self.tally is not None else None
             return None, f"not asked: {ended or 'it was not run'}", None, None
@@ -230,6 +234,7 @@ def ask_made(table: Table, job: Job, session: Session, report: Observer | None =
             if table.tally is None:
                 raise KeyboardInterrupt from None
             table.tally.ended = table.tally.ended or "stopped"
+            table.cut_short = not stopped.ended
             if stopped.outcome is not None and isinstance(stopped.outcome, errors.OpgError):
                 raise stopped.outcome from None
         return table.result()

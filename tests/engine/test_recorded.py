@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from support.receipts import SIM, receipt, verdict
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
+from opg_magic.call.saved import saved_answer
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.ledger import index
-from opg_magic.models import Prompt
+from opg_magic.models import Evidence, Prompt, Trust, Verdict
+from opg_magic.network.profiles import OPENGRADIENT
+from opg_magic.verify.policy import Policy
 
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
@@ -109,3 +115,25 @@ def test_receipts_of_others_do_not_hide_this_users_own(
     (found,) = session.recorded([PROMPT])
     assert found is not None
     assert found.receipt.id == own
+
+
+@pytest.mark.parametrize(("simulated", "judged"), [(False, 1), (True, 0)])
+def test_builds_that_were_pinned_since_are_demanded_of_a_recorded_answer(
+    session: Session, monkeypatch: pytest.MonkeyPatch, simulated: bool, judged: int
+) -> None:
+    pins = ("0x" + "ab" * 32,)
+    monkeypatch.setattr(session.settings, "get", _with(session.settings.get, pinned_pcrs=pins))
+    trusts: list[Trust] = []
+
+    def judge(_evidence: Evidence, *, policy: Policy, trust: Trust) -> Verdict:
+        trusts.append(trust)
+        return verdict()
+
+    monkeypatch.setattr("opg_magic.verify.judge", judge)
+    kept = receipt(network=SIM if simulated else OPENGRADIENT)
+    saved_answer(kept, session.settings, simulated_roots=frozenset())
+    assert [trust.pinned_pcrs for trust in trusts] == [frozenset(pins)] * judged
+
+
+def _with(get: Callable[[str], Any], **changed: object) -> Callable[[str], Any]:
+    return lambda key: changed[key] if key in changed else get(key)

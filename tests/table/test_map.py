@@ -14,6 +14,9 @@ import opg_magic
 from opg_magic import errors
 from opg_magic.call import session as sessions
 from opg_magic.call.session import Session
+from opg_magic.call.state import CallOptions
+from opg_magic.network.profiles import SIM_OPG
+from opg_magic.table import mapping
 
 MODEL = "openai/gpt-5"
 ASK = {"model": MODEL, "max_tokens": 20, "progress": False}
@@ -226,3 +229,25 @@ def test_the_private_route_has_no_cap_and_asks_all_the_same(session: Session) ->
     found = opg_magic.map(numbers(97, 91), "Is {{n}} prime?", **ask)
     assert found["answer"].notna().all()
     assert session.ledger.open_authorisations() == []
+
+
+def test_a_table_that_was_not_waited_for_does_not_say_that_nothing_was_asked(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opg_magic.network.background import BackgroundLoop, Stopped
+    from opg_magic.table.tally import Tally
+
+    def cut(self, make, on_item=None):
+        raise Stopped(None, ended=False)
+
+    made = mapping.Table.__init__
+
+    def begun(self, job, session):
+        made(self, job, session)
+        self.tally = Tally(1, SIM_OPG)
+
+    session.engine(CallOptions())  # made before nothing runs to its end
+    monkeypatch.setattr(BackgroundLoop, "run", cut)
+    monkeypatch.setattr(mapping.Table, "__init__", begun)
+    found = opg_magic.map(numbers(97), "Is {{n}} prime?", **ASK)
+    assert found["answer_error"].tolist() == ["stopped; if it was asked, its call is in the ledger"]

@@ -6,7 +6,7 @@ Each question is a paid, checked call like any other.  What the answers say is d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,8 @@ def _ask(
     session: Session, made: Plan, question: Question, options: CallOptions
 ) -> tuple[Given, int]:
     """One answer that counts, and what it cost in base units."""
-    answer = session.ask(question.prompt(made.model), options)
+    # What the notebook asked before is no other answer: it may even be the reference's own.
+    answer = session.ask(question.prompt(made.model), replace(options, fresh=True))
     receipt = answer.receipt
     if answer.verdict.outcome not in _GOOD:
         raise CallFailed(

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from opg_magic import errors
 from opg_magic.call.session import Session
@@ -32,7 +33,8 @@ class Calls:
     def __init__(self, session: Session, options: CallOptions, words: Callable[[str], str]) -> None:
         """``words`` makes a message fit for a shell."""
         self._session = session
-        self._options = options
+        # Whoever started it, a program is no notebook that runs again: it asks for another answer.
+        self._options = replace(options, fresh=True)
         self._words = words
         self._running: set[asyncio.Task[Answer]] = set()
         self._stopping = False

@@ -47,3 +47,16 @@ def test_nobody_asks_without_the_token(served: Served, key: str) -> None:
     with pytest.raises(openai.AuthenticationError):
         client.models.list()
     assert served.receipts() == []
+
+
+def test_a_program_that_asks_again_gets_another_answer_in_a_notebook_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell's `!opg serve` inherits the notebook's name; the program is not the notebook."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "study.ipynb")
+    client = served.client()
+    first, second = (
+        client.chat.completions.create(model=MODEL, messages=QUESTION).opg["receipt"]
+        for _ in range(2)
+    )
+    assert first != second

@@ -46,6 +46,19 @@ def reference(run: Any, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("notebook", ["", "study.ipynb"])
+def test_every_answer_of_an_audit_is_asked_for_in_a_notebook_too(
+    run: Any, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notebook: str
+) -> None:
+    """The notebook's own earlier answers came in their place: the reference's, as the audit's."""
+    monkeypatch.setenv("JPY_SESSION_NAME", notebook)
+    path = tmp_path / "ref.json"
+    assert run("--record", path, "--max-cost", RECORDING)[0] == 0
+    assert session.ledger.count() == 3 * 12
+    assert run("--reference", path, "--max-cost", AUDIT)[0] == 0
+    assert session.ledger.count() == 4 * 12
+
+
 def test_an_honest_host_passes_and_the_reference_is_not_its_own_audit(
     run: Any, reference: Path, session: Session
 ) -> None:

@@ -38,7 +38,7 @@ from opg_magic.models.secret import Secret
 from opg_magic.network.body_reader import MAX_SMALL_BODY
 from opg_magic.network.exchange import RawExchange, SendCancelled, SendFailed
 from opg_magic.network.tls import parse_endpoint
-from opg_magic.network.transport import HostPool
+from opg_magic.network.transport import HostClient, HostPool
 
 PROMPT = b'{"messages": [{"content": "the prompt itself", "role": "user"}], "model": "gpt-5"}'
 PAYMENT = Secret("cGF5bWVudC1zaWduYXR1cmUtbmV2ZXItc2hvd24=")
@@ -534,6 +534,75 @@ async def test_a_cancelled_connect_says_that_nothing_was_sent(pool: HostPool) ->
         assert not cancelled.value.exchange.header_sent
     finally:
         server.close()
+
+
+async def test_a_host_gets_at_most_so_many_requests_at_once_over_kept_connections(
+    tmp_path: Path,
+) -> None:
+    running = most = 0
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        running -= 1
+        writer.write(reply("200 OK", b"{}"))
+
+    mine = identity()
+    async with tls_host(mine, answer, tmp_path) as server:
+        client = HostClient(server.entry(mine.der), timeout=10, max_connections=3)
+        for _ in range(2):
+            await asyncio.gather(*(client.health() for _ in range(9)))
+        assert len(server.requests) == 18
+        assert most == server.connections == 3
+        await client.aclose()
+
+
+async def test_a_connection_that_the_host_closed_is_not_used_again(tmp_path: Path) -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply("200 OK", b"{}"))
+        asyncio.get_running_loop().call_later(0.01, writer.close)
+
+    mine = identity()
+    async with tls_host(mine, answer, tmp_path) as server:
+        client = HostClient(server.entry(mine.der), timeout=10, max_connections=1)
+        for made in (1, 2, 3):
+            await client.health()
+            assert server.connections == made
+            await asyncio.sleep(0.1)
+        await client.aclose()
+
+
+async def test_stopped_calls_give_their_connections_place_back(tmp_path: Path) -> None:
+    mute = asyncio.Event()
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.line.startswith("POST"):
+            mute.set()
+            await writer.wait_closed()
+            raise ConnectionError
+        writer.write(reply("200 OK", b"{}"))
+
+    mine = identity()
+    async with tls_host(mine, answer, tmp_path) as server:
+        client = HostClient(server.entry(mine.der), timeout=10, max_connections=1)
+        for _ in range(3):
+            mute.clear()
+            sending = asyncio.create_task(
+                client.send(CHAT_PATH, PROMPT, headers={}, stream=True, kind="chat", timeout=20)
+            )
+            await mute.wait()
+            waiting = asyncio.create_task(client.health())
+            await asyncio.sleep(0)
+            for task in (waiting, sending):
+                task.cancel()
+                with pytest.raises((asyncio.CancelledError, SendCancelled)):
+                    await task
+        await client.health()
+        await client.aclose()
+    assert [request.line.split()[0] for request in server.requests] == ["POST"] * 3 + ["GET"]
 
 
 async def test_a_broken_display_does_not_lose_the_answer(pool: HostPool, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ answers beside their rows: index and order as they were."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from opg_magic.errors import ArgumentError
@@ -120,9 +121,17 @@ class _Polars:
         if not overwrite:
             _refuse_taken(self.columns, added)
         kept = self._data.drop([name for name in self.columns if name in added])
-        return kept.with_columns(
-            pl.Series(name, values, strict=False) for name, values in added.items()
-        )
+        return kept.with_columns(_series(pl, name, values) for name, values in added.items())
+
+
+def _series(pl: Any, name: str, values: list[Any]) -> Any:
+    """A column of Polars' own kind where that holds the values as they are, else one of objects:
+    made to fit, answers would be other ones, or none."""
+    with suppress(Exception):  # a user's types may raise whatever they like
+        made = pl.Series(name, values, strict=True)
+        if made.to_list() == values:
+            return made
+    return pl.Series(name, values, dtype=pl.Object)
 
 
 __all__ = ["VALUE", "Frame", "frame_of"]

@@ -20,12 +20,13 @@ class Shown:
 
     def __call__(self, tally: Tally) -> None:
         """Show it as it is now."""
-        if self._in_kernel:
-            with suppress(Exception):
+        # Standard error may be closed, or none at all.
+        with suppress(Exception):
+            if self._in_kernel:
                 self._in_notebook(tally)
-        elif sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[2K{tally}")
-            sys.stderr.flush()
+            elif sys.stderr.isatty():
+                sys.stderr.write(f"\r\x1b[2K{tally}")
+                sys.stderr.flush()
 
     def _in_notebook(self, tally: Tally) -> None:
         import ipywidgets
@@ -47,11 +48,11 @@ class Shown:
         if tally is None:
             return
         self(tally)
-        if self._bar is not None:
-            with suppress(Exception):
+        with suppress(Exception):
+            if self._bar is not None:
                 self._bar.close()
-        if not self._in_kernel:
-            sys.stderr.write("\n" if sys.stderr.isatty() else f"{tally}\n")
+            if not self._in_kernel:
+                sys.stderr.write("\n" if sys.stderr.isatty() else f"{tally}\n")
 
 
 def _in_kernel() -> bool:

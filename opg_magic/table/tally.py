@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from opg_magic.models import Money
 from opg_magic.models.networks import Token
+from opg_magic.models.plain_text import inert
 
 
 @dataclass(slots=True)
@@ -47,7 +48,8 @@ class Tally:
             parts.append(f"{self.rate:.3g}/s")
         left = self.total - self.done
         if self.ended:
-            parts.append(self.ended)
+            # It may quote a host: one line, and nothing that a terminal obeys.
+            parts.append(" ".join(inert(self.ended).split()))
         elif left and self.answered:
             parts.append(f"{_duration(left / self.rate)} left")
         return " · ".join(parts)

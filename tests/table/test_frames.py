@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+from pydantic import BaseModel
 
 from opg_magic.errors import ArgumentError
+from opg_magic.network.profiles import SIM_OPG
 from opg_magic.table.frames import frame_of
+from opg_magic.table.shown import Shown
+from opg_magic.table.tally import Tally
 
 
 def added(*values: object) -> dict[str, list[object]]:
@@ -25,6 +30,49 @@ def test_a_polars_frame_comes_back_as_one() -> None:
     assert frame_of(pl.Series("n", [1])).columns == ("n",)
     mixed = frame_of(data).extended(added({"name": "a"}, None), overwrite=False)
     assert mixed["x"].to_list() == [{"name": "a"}, None]
+
+
+class Film(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, {"a": 1}],
+        [Film(name="M"), None],
+        [{"a": 1}, {"b": "x"}],
+        ["x", {"a": 1}],
+        [[1], ["x"], None],
+        [True, 3, "z"],
+        [2**200, 1],
+    ],
+    ids=str,
+)
+def test_polars_holds_each_answer_as_it_is(values: list[object]) -> None:
+    """Made to fit a column of one kind, some became texts or nothing, and some lost the table."""
+    pl = pytest.importorskip("polars")
+    data = pl.DataFrame({"n": list(range(len(values)))})
+    found = frame_of(data).extended({"x": values}, overwrite=False)
+    assert found["x"].to_list() == values
+    assert [type(one) for one in found["x"].to_list()] == [type(one) for one in values]
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()], ids=["none", "closed"])
+def test_a_table_is_not_lost_to_what_shows_it(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
+) -> None:
+    if stream is not None:
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    shown = Shown()
+    shown(Tally(1, SIM_OPG))
+    shown.end(Tally(1, SIM_OPG))
+
+
+def test_the_line_of_a_table_has_no_marks_of_a_terminal_in_it() -> None:
+    tally = Tally(1, SIM_OPG, ended="host says \x1b]0;title\x07\x1b[2J\rok")
+    assert not set(str(tally)) & set("\x1b\x07\r")
 
 
 def test_a_duplicate_index_aligns_nothing() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.chats import extended
-from opg_magic.models import Answer, Prompt, Thread, VerdictStatus
+from opg_magic.models import Answer, Prompt, Thread, VerdictStatus, strict_json
 from opg_magic.models.plain_text import inert
 from opg_magic.receipt.thread import answer_message, messages_of
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 #: Most calls that one prompt makes, unless told otherwise.
 MAX_ROUNDS = 8
-#: Longest text of a call that a question shows.
-_SHOWN = 400
+#: Longest text of a call that a question shows: a longer one is not run after a yes, as nobody saw
+#: what it does.
+_SHOWN = 10_000
 #: What an answer must pass before anything of it runs.
 _NEEDED = ("request", "response", "signature")
 
@@ -42,9 +43,20 @@ class Wanted:
     problem: str | None = None
 
     def __str__(self) -> str:
-        text = inert(f"{self.name}({self.arguments})")
+        """On one line, and without the white space by which the end could be pushed out of
+        sight."""
+        if self.read is not None:
+            arguments = json.dumps(strict_json.loads(self.arguments), ensure_ascii=False)
+            text = inert(f"{self.name}({arguments})")
+        else:
+            text = inert(" ".join(f"{self.name}({self.arguments})".split()))
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
         return shown if self.problem is None else f"{shown}: not run, {inert(self.problem)}"
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it would run, and cannot be shown whole."""
+        return self.read is not None and len(self.arguments) > _SHOWN
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
@@ -74,6 +86,8 @@ def run_rounds(
             return answer
         if not left:
             raise _stopped(f"the model still asks for tools after round {max_rounds}", answer)
+        if confirm is not None and any(call.is_too_long for call in calls):
+            raise _stopped("a tool call is too long to be shown, so nothing of it was run", answer)
         if confirm is not None and not confirm([*map(str, calls)]):
             raise _stopped("its tool calls were not confirmed, so nothing of it was run", answer)
         prompt = _after(prompt, answer, [(call, _result(call)) for call in calls])

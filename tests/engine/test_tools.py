@@ -113,6 +113,29 @@ def test_only_a_yes_runs_anything(monkeypatch: pytest.MonkeyPatch, said: str) ->
     assert "weather(" in questions[0]
 
 
+def test_what_would_run_is_shown_whole_and_on_one_line() -> None:
+    """White space pushed what follows 400 characters out of sight, and a line forged another."""
+    (tool,) = tools_of([weather])
+    city = "Graz" + " " * 600 + "\nRun it? [y/N] \x1b[2J; rm -rf"
+    padded = "{" + "\n " * 600 + json.dumps({"city": city})[1:]
+    call = calling.Wanted("1", "weather", padded, tool, tool.read(padded))
+    assert str(call) == f"weather({json.dumps({'city': city})})"
+    forged = calling.Wanted("1", "f\n  weather", "{}", problem="there is no such tool")
+    assert str(forged) == "f weather({}): not run, there is no such tool"
+
+
+def test_a_call_too_long_to_be_shown_is_not_run_after_a_yes(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "_SHOWN", 5)
+    monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _text: "y")
+    with pytest.raises(errors.ToolsStopped, match="too long to be shown"):
+        ask(weather)
+    assert not RAN
+    assert session.ledger.count() == 1
+
+
 def test_a_front_end_that_takes_no_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_text: str) -> str:
         raise NotImplementedError("raw_input was called, but this frontend does not support it")

@@ -88,8 +88,8 @@ def _made(
     site: CallSite,
 ) -> bytes | str:
     """The receipt's bytes, or why it cannot be made, in a few words."""
-    from opg_magic.receipt.document import Receipt
-    from opg_magic.receipt.form import canonical_bytes
+    from opg_magic.receipt.document import read_whole
+    from opg_magic.receipt.form import states_its_digest
     from opg_magic.receipt.secret_scan import HoldsSecret
     from opg_magic.verify import request
 
@@ -115,9 +115,8 @@ def _made(
             cost=cost,
             secrets=() if key is None else (key,),
         )
-        read = Receipt.from_document(made.document)
-        kept = read.evidence()
-        if not read.digest_matches or kept.request != evidence.request:
+        read, written, kept = read_whole(made.document)
+        if not states_its_digest(read.document, written) or kept.request != evidence.request:
             return "it would not say what was sent"
         claim = request.check(kept, Trust())
     except HoldsSecret:
@@ -126,8 +125,4 @@ def _made(
         return problem.message
     except Exception as problem:
         return f"{type(problem).__name__} in one of its values"
-    return (
-        claim.reason or claim.sentence
-        if claim.status is Status.FAILED
-        else canonical_bytes(made.document)
-    )
+    return (claim.reason or claim.sentence) if claim.status is Status.FAILED else written

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +247,17 @@ def plain_text(value: str) -> str:
 
 
 def this_process() -> str:
-    return f"{os.getpid()}:{_started(os.getpid()) or ''}"
+    return _as_process(os.getpid())
+
+
+@cache
+def _as_process(pid: int) -> str:
+    return f"{pid}:{_started(pid) or ''}"
+
+
+if hasattr(os, "register_at_fork"):
+    # A child may get the number of a process that lived before it.
+    os.register_at_fork(after_in_child=_as_process.cache_clear)
 
 
 def process_lives(process: str) -> bool:

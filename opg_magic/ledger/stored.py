@@ -157,7 +157,11 @@ def later_parts(
 
 
 def deflate(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    slim: dict[str, Any] = json.loads(json.dumps(document))
+    """A document with the bytes that many receipts share taken out of it, and those bytes by their
+    SHA-256.  The document itself stays as it is."""
+    slim = dict(document)
+    for way in _SHARED:
+        _own_holders(slim, way)
     blobs: dict[str, bytes] = {}
     for holder, key in shared_places(slim):
         text = holder[key]
@@ -169,6 +173,17 @@ def deflate(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, byte
             blobs[sha256] = content
             holder[key] = {"blob": sha256}
     return slim, blobs
+
+
+def _own_holders(document: dict[str, Any], way: tuple[str, ...]) -> None:
+    """Copy the objects on the way to a place, so that it can be written without changing others'
+    documents."""
+    holder = document
+    for step in way[:-1]:
+        inner = holder.get(step)
+        if not isinstance(inner, dict):
+            return
+        holder[step] = holder = dict(inner)
 
 
 def with_parts(

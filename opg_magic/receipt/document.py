@@ -173,34 +173,8 @@ class Receipt:
     def from_document(cls, document: Any) -> Receipt:
         """A receipt from parsed JSON, checked against the schema.  Raises
         :class:`UnreadableReceipt`."""
-        if not isinstance(document, dict):
-            raise UnreadableReceipt("This is not a receipt: a JSON object was expected.")
-        if document.get("type") != TYPE:
-            raise UnreadableReceipt(
-                "This is not a receipt of opg_magic (its type is missing or another)."
-            )
-        if document.get("version") != VERSION:
-            raise UnreadableReceipt(
-                f"This receipt has version {short(document.get('version'))}; this opg_magic reads "
-                f"version {VERSION}.",
-                hint="A newer opg_magic may read it.",
-            )
-        if not has_form(document):
-            raise UnreadableReceipt(
-                f"This receipt does not have the documented form: {fault(document)}."
-            )
-        receipt = cls(_copied(document))
-        try:
-            size = len(canonical_bytes(receipt.document))
-            receipt.evidence()
-            _ = receipt.verdict_at_creation
-        except (ValueError, ArithmeticError) as error_:
-            raise UnreadableReceipt(
-                f"This receipt holds a value that cannot be: {short(str(error_))}"
-            ) from None
-        if size > MAX_BYTES:
-            raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
-        return receipt
+        receipt, _, _ = read_whole(document)
+        return cls(receipt.document)
 
     def evidence(self, *, seen_in: Iterable[str] = (), paid_in: Iterable[str] = ()) -> Evidence:
         """All that is judged, rebuilt from the document.
@@ -300,6 +274,39 @@ class Receipt:
         return Answer(
             text=self.text or "", verdict=verdict, receipt=self, cost=self.cost, tool_calls=calls
         )
+
+
+def read_whole(document: Any) -> tuple[Receipt, bytes, Evidence]:
+    """A receipt from parsed JSON, as :meth:`Receipt.from_document` reads it, with its canonical
+    bytes and its evidence, which reading it makes anyway."""
+    if not isinstance(document, dict):
+        raise UnreadableReceipt("This is not a receipt: a JSON object was expected.")
+    if document.get("type") != TYPE:
+        raise UnreadableReceipt(
+            "This is not a receipt of opg_magic (its type is missing or another)."
+        )
+    if document.get("version") != VERSION:
+        raise UnreadableReceipt(
+            f"This receipt has version {short(document.get('version'))}; this opg_magic reads "
+            f"version {VERSION}.",
+            hint="A newer opg_magic may read it.",
+        )
+    if not has_form(document):
+        raise UnreadableReceipt(
+            f"This receipt does not have the documented form: {fault(document)}."
+        )
+    receipt = Receipt(_copied(document))
+    try:
+        written = canonical_bytes(receipt.document)
+        evidence = receipt.evidence()
+        _ = receipt.verdict_at_creation
+    except (ValueError, ArithmeticError) as error_:
+        raise UnreadableReceipt(
+            f"This receipt holds a value that cannot be: {short(str(error_))}"
+        ) from None
+    if len(written) > MAX_BYTES:
+        raise UnreadableReceipt(f"This receipt is longer than {MAX_BYTES} bytes.")
+    return receipt, written, evidence
 
 
 def _copied(value: Any) -> Any:

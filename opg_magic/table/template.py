@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from opg_magic.errors import ArgumentError
 
-_PLACE = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_PLACE = re.compile(r"\{\{([^{}]++)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def template(text: str, columns: Sequence[str]) -> Template:
 
     Raises :class:`ArgumentError` for one that names no column, or one that there is not."""
     split = _PLACE.split(text)
-    made = Template(text, tuple(split[::2]), tuple(split[1::2]))
+    made = Template(text, tuple(split[::2]), tuple(name.strip() for name in split[1::2]))
     if not made.places:
         example = columns[0] if columns else "column"
         raise ArgumentError(

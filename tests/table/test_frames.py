@@ -15,6 +15,7 @@ from opg_magic.network.profiles import SIM_OPG
 from opg_magic.table.frames import frame_of
 from opg_magic.table.shown import Shown
 from opg_magic.table.tally import Tally
+from opg_magic.table.template import template
 
 
 def added(*values: object) -> dict[str, list[object]]:
@@ -110,3 +111,10 @@ def test_the_accessor_comes_with_pandas_and_brings_it_for_nobody() -> None:
         "assert pandas.DataFrame({'n': [1]}).opg.map"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_place_that_is_never_closed_costs_its_length_once() -> None:
+    """2,000 spaces took 7 s, 20,000 two hours."""
+    with pytest.raises(ArgumentError, match="names no column"):
+        template("{{" + " " * 100_000, ("a",))
+    assert template("{{ a }} {{b}}", ("a", "b")).columns == ("a", "b")

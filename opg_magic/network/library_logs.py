@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 # A filter works only on its own logger, not on its children: hence every logger by name.
-_LOGGERS = (
+_NAMES = (
     "httpx",
     "httpcore.connection",
     "httpcore.http11",
@@ -22,6 +22,8 @@ _LOGGERS = (
     "web3.RequestManager",
     "web3._utils.http_session_manager.HTTPSessionManager",
 )
+
+_LOGGERS = tuple(map(logging.getLogger, _NAMES))
 
 _quiet: ContextVar[bool] = ContextVar("opg_magic_quiet", default=False)
 
@@ -37,8 +39,10 @@ _silence = _Silence()
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Within this block, in this task only, the HTTP and RPC libraries log nothing."""
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_silence)  # adding it twice has no effect
+    for logger in _LOGGERS:
+        # Others may take it away; adding it takes a lock.
+        if _silence not in logger.filters:
+            logger.addFilter(_silence)
     token = _quiet.set(True)
     try:
         yield

@@ -63,6 +63,7 @@ class HostClient:
         self.host = host
         self.origin = parse_endpoint(host)
         self._timeout = timeout
+        self._urls = dict[str, httpx.URL]()
         self._proxy = proxy_for(self.origin, proxy)
         self._backend = PinnedBackend(
             PinnedCertificate(host.tls_certificate, label=host.short_id),
@@ -72,7 +73,6 @@ class HostClient:
             transport=PinnedTransport(
                 self._backend, max_connections=max_connections, proxy=self._proxy
             ),
-            base_url=self.origin,
             follow_redirects=False,
             trust_env=False,
             # A cookie would be a name tag across calls that nobody asked for.
@@ -213,6 +213,15 @@ class HostClient:
             hint="The proxy is your own setting: opg config proxy.",
         )
 
+    def _url(self, path: str) -> httpx.URL:
+        """The address of a path; those without a query are few, and asked for again and again."""
+        known = self._urls.get(path)
+        if known is None:
+            known = httpx.URL(self.origin + path)
+            if "?" not in path:
+                self._urls[path] = known
+        return known
+
     async def _request(
         self,
         method: str,
@@ -224,7 +233,7 @@ class HostClient:
     ) -> None:
         request = self._http.build_request(
             method,
-            path,
+            self._url(path),
             content=body or None,
             headers={**_defaults(body), **{n: header_value(v) for n, v in headers.items()}},
             extensions={"trace": state.trace},

@@ -66,7 +66,7 @@ def _is_plain(value: Any) -> bool:
             continue
         if kind is dict:
             keys += one
-            left += one.values()
+            left += [v for v in one.values() if type(v) is not str and v is not None]
         elif kind is list:
             left += one
         elif kind is not int or not -SAFE <= one <= SAFE:

@@ -23,6 +23,7 @@ The tree:
     + HostReportsFailure
     + AnswerWithheld
     + ShapeMismatch
+    + ToolsStopped
   · HostsDisagree
   · LedgerError
   · InstallationError

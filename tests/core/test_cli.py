@@ -139,9 +139,9 @@ def test_reloading_is_no_new_kernel():
 VERBS = frozenset(
     re.findall(
         r"\w+",
-        "accept allow ask check choose compare control copy count create delete end exit fill get "
-        "give keep leave limit list look make manage mark no only print publish query read refuse "
-        "require send set show sign trust use verify watch write",
+        "accept allow ask check choose compare continue control copy count create delete end exit "
+        "fill get give keep leave limit list look make manage mark no only print publish query "
+        "read refuse require send set show sign talk trust use verify watch write",
     )
 )
 

@@ -27,7 +27,7 @@ export SKIP_JUPYTER_BUILDER := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.stamp-demo ## run both example notebooks on the simulated network; results in build/demo/ (the first time fetches a model: 127 MB)
+demo: $(VENV)/.stamp-demo ## run the example notebooks on the simulated network; results in build/demo/ (the first time fetches a model: 127 MB)
 	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/demo.py
 

@@ -1,4 +1,4 @@
-"""``make demo``: both example notebooks on the simulated network, headless; results in build/demo/.
+"""``make demo``: the example notebooks on the simulated network, headless; results in build/demo/.
 
 Nothing of the user's is read or written: data, settings and keys of this run live in
 build/demo/home.  Beside a run that has build/demo, another one takes build/demo-2, and so on."""
@@ -21,7 +21,9 @@ from opg_magic.settings.environment import start_from
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = f"a real model that answers ({weights.fetch.SMOLLM2.title}: small, and often wrong)."
-NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb")
+NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb", "label_a_column.ipynb")
+#: Of the table that is labelled, as many rows: a small machine needs a second for each.
+ROWS = "30"
 
 
 def say(line: str) -> None:
@@ -72,7 +74,10 @@ def main() -> int:
 
 def demonstrate(out: Path) -> int:
     home = out / "home"
-    env = environment(home, out / "scratch") | {"OPG_SIMNET_MODEL": weights.model()}
+    env = environment(home, out / "scratch") | {
+        "OPG_SIMNET_MODEL": weights.model(),
+        "ROWS": ROWS,
+    }
     os.environ.clear()
     os.environ.update(env)
     start_from(env)
@@ -82,6 +87,7 @@ def demonstrate(out: Path) -> int:
         shutil.rmtree(home)
     out.mkdir(parents=True, exist_ok=True)
     weights.into(home)
+    shutil.copy(ROOT / "examples" / "reviews.csv", out)
     began = time.monotonic()
     say(
         "The demonstration runs on a simulated network of this machine: three hosts, two chains, "

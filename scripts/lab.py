@@ -19,7 +19,7 @@ LAB = ROOT / "build" / "lab"
 
 def main() -> None:
     LAB.mkdir(parents=True, exist_ok=True)
-    for source in sorted((ROOT / "examples").glob("*.ipynb")):
+    for source in sorted((ROOT / "examples").iterdir()):
         target = LAB / source.name
         if target.exists():
             print(f"kept as it is: {target.relative_to(ROOT)} (remove it to begin afresh)")

@@ -322,13 +322,15 @@ export function fills(template: string, text: string): boolean {
 
 /** Whether `text` is these parts in their order, with anything between two of them: the first begins it, the last ends it. */
 function follows([begin, ...rest]: readonly string[], text: string): boolean {
-  const whole = normal(text);
   if (rest.length === 0) {
-    return begin === whole;
+    return begin === normal(text);
   }
-  // A value at either end may bring white space of its own.
+  // A value at either end may bring white space of its own, or be nothing else.
   const first = trimStart(begin);
   const last = trimEnd(rest[rest.length - 1]);
+  let whole = newlines(text);
+  whole = first ? trimStart(whole) : whole;
+  whole = last ? trimEnd(whole) : whole;
   if (!whole.startsWith(first) || !whole.endsWith(last)) {
     return false;
   }

@@ -212,12 +212,14 @@ def follows(parts: Sequence[str], text: str) -> bool:
     """Whether ``text`` is these parts in their order, with anything between two of them: the first
     begins it, the last ends it."""
     first, *rest = parts
-    text = normal(text)
     if not rest:
-        return first == text
+        return first == normal(text)
     *middle, last = rest
-    # A value at either end may bring white space of its own.
+    # A value at either end may bring white space of its own, or be nothing else.
     first, last = first.lstrip(" \t\n"), last.rstrip(" \t\n")
+    text = newlines(text)
+    text = text.lstrip(" \t\n") if first else text
+    text = text.rstrip(" \t\n") if last else text
     if not text.startswith(first) or not text.endswith(last):
         return False
     position, end = len(first), len(text) - len(last)

@@ -147,7 +147,10 @@ class Table:
     ) -> None:
         """Plan, then ask what the ledger does not hold.  A cancel stops it and keeps what came."""
         planned = await self.plan(engine, settings)
-        tally = self.tally = Tally(planned.distinct, planned.token, recorded=planned.recorded)
+        unfit = sum(one is not None and not one.good for one in self._outcomes)
+        tally = self.tally = Tally(
+            planned.distinct, planned.token, recorded=planned.recorded - unfit, unfit=unfit
+        )
         last = 0.0
 
         def done(number: int, outcome: Outcome) -> None:

@@ -24,8 +24,8 @@ class Plan:
     """``rows`` of the table, of which ``missing`` ask nothing; ``distinct`` prompts, of which
     ``recorded`` are answered in the ledger, and ``ask`` remain.
 
-    ``estimate`` is what those may cost (None: no price is known), and ``cap`` the most that can be
-    charged for them: ``authorisations`` of the hosts' cap each."""
+    ``estimate`` is what those may cost (None: no price is known), and ``cap`` what the
+    ``authorisations`` that this takes come to, the hosts' cap each."""
 
     rows: int
     missing: int
@@ -55,7 +55,11 @@ class Plan:
         lines.append(f"{self.ask:,} to ask of {len(self.hosts)} host(s) ({names}): {costs}")
         word = "authorisation" if self.authorisations == 1 else "authorisations"
         if self.authorisations:
-            lines.append(f"at most {self.cap}: {self.authorisations} {word}")
+            # Hosts close a session that is idle, or old: a long table signs for more than that.
+            lines.append(
+                f"{self.authorisations} {word} of up to {self.cap} together, more if sessions end "
+                "before the table does; max_cost bounds all of them"
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -48,21 +48,24 @@ class Rows:
 
 
 def rows_of(frame: Frame, template: Template, *, dedupe: bool) -> Rows:
-    """Return the prompts of a table.  A row with a missing cell, or an empty prompt, asks nothing.
+    """Return the prompts of a table.  A row with a missing cell, or with blank ones alone, asks
+    nothing.
 
     Raises :class:`ArgumentError`, naming row and column, for a cell that cannot be sent."""
     columns = {name: texts(name, frame.column(name), frame.labels) for name in template.columns}
     rows, known = Rows(), dict[str, int]()
     for number in range(len(frame.labels)):
         cells = {name: cells[number] for name, cells in columns.items()}
-        empty = next((name for name, cell in cells.items() if cell is None), None)
-        prompt = "" if empty is not None else template.render(cells)  # type: ignore[arg-type]
-        if empty is not None or not prompt.strip():
+        missing = next((name for name, cell in cells.items() if cell is None), None)
+        if missing is not None or not any(cell and cell.strip() for cell in cells.values()):
             rows.missing[number] = (
-                f"{empty} is missing in this row" if empty is not None else "the prompt is empty"
+                f"{missing} is missing in this row"
+                if missing is not None
+                else f"{' and '.join(cells)} {'are' if len(cells) > 1 else 'is'} empty in this row"
             )
             rows.asks.append(NOTHING)
             continue
+        prompt = template.render(cells)  # type: ignore[arg-type]
         at = known.setdefault(prompt, len(rows.texts)) if dedupe else len(rows.texts)
         if at == len(rows.texts):
             rows.texts.append(prompt)

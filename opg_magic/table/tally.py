@@ -18,6 +18,8 @@ class Tally:
     total: int
     token: Token
     recorded: int = 0
+    #: On record too, and not what the schema asks for.
+    unfit: int = 0
     answered: int = 0
     failed: int = 0
     spent: int = 0
@@ -29,7 +31,7 @@ class Tally:
     @property
     def done(self) -> int:
         """Prompts that have an answer, or a reason why not."""
-        return self.recorded + self.answered + self.failed
+        return self.recorded + self.unfit + self.answered + self.failed
 
     @property
     def rate(self) -> float:
@@ -43,6 +45,8 @@ class Tally:
             parts.append(f"{self.failed:,} failed")
         if self.recorded:
             parts.append(f"{self.recorded:,} from the ledger")
+        if self.unfit:
+            parts.append(f"{self.unfit:,} on record do not fit")
         parts.append(f"cost {spent} of at most {cap}")
         if self.answered + self.failed:
             parts.append(f"{self.rate:.3g}/s")

@@ -3,6 +3,7 @@ nothing else."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def executed(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("run")
     notebooks = {}
-    for name in ("quickstart", "catch_a_lying_host"):
+    shutil.copy(ROOT / "examples" / "reviews.csv", folder)
+    for name in ("quickstart", "catch_a_lying_host", "label_a_column"):
         run(
             ROOT / "examples" / f"{name}.ipynb",
             folder / f"{name}.ipynb",
@@ -149,6 +151,20 @@ def test_lesson_names_the_claim_that_caught_each_lie(executed: dict[str, Any]) -
     ):
         (row,) = [row for row in rows if lie in row]
         assert f"<td>{claim}</td>" in row, row
+
+
+def test_a_column_is_labelled_stopped_and_gone_on_with(executed: dict[str, Any]) -> None:
+    labels = executed["label_a_column"]
+    assert "200 rows, 196 different prompts" in text_of(cell(labels, "plan"))
+    assert "17 of 17 prompts" in text_of(cell(labels, "part"))
+    assert "17 from the ledger" in text_of(cell(labels, "whole"))
+    assert "review is missing in this row" in text_of(cell(labels, "failed"))
+    assert "labels agree with the stars" in text_of(cell(labels, "good"))
+    assert any("image/png" in o.get("data", {}) for o in cell(labels, "chart").outputs)
+    assert "196 from the ledger · cost 0" in text_of(cell(labels, "again"))
+    assert text_of(cell(labels, "same")) == "np.True_"
+    assert "196 receipts written" in text_of(cell(labels, "export"))
+    assert "0 altered" in text_of(cell(labels, "export"))
 
 
 def test_lesson_ends_green(executed: dict[str, Any]) -> None:

@@ -84,7 +84,11 @@ def test_example_notebooks_are_valid_and_without_outputs() -> None:
     notebooks = [
         path for path in tracked() if path.suffix == ".ipynb" and path.parent.name == "examples"
     ]
-    assert {path.name for path in notebooks} >= {"quickstart.ipynb", "catch_a_lying_host.ipynb"}
+    assert {path.name for path in notebooks} >= {
+        "quickstart.ipynb",
+        "catch_a_lying_host.ipynb",
+        "label_a_column.ipynb",
+    }
     for path in notebooks:
         notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
         nbformat.validate(notebook)

@@ -75,7 +75,7 @@ def test_missing_cells_have_their_reason_and_cost_nothing(session: Session) -> N
     found = opg_magic.map(data, "{{n}}", **ASK)
     assert found["answer"].isna().tolist() == [False, True, True, True, False]
     assert found["answer_error"].tolist()[1:4] == [
-        "n is missing in this row", "n is missing in this row", "the prompt is empty",
+        "n is missing in this row", "n is missing in this row", "n is empty in this row",
     ]  # fmt: skip
     assert session.ledger.count() == 2
 
@@ -251,3 +251,13 @@ def test_a_table_that_was_not_waited_for_does_not_say_that_nothing_was_asked(
     monkeypatch.setattr(mapping.Table, "__init__", begun)
     found = opg_magic.map(numbers(97), "Is {{n}} prime?", **ASK)
     assert found["answer_error"].tolist() == ["stopped; if it was asked, its call is in the ledger"]
+
+
+def test_a_row_of_blank_cells_asks_nothing(session: Session) -> None:
+    frame = pd.DataFrame({"review": ["  ", "", "good"], "note": ["", "kept", ""]})
+    alone = opg_magic.map(frame, "Label: {{review}}", model=MODEL, progress=False)
+    assert alone["answer_error"].tolist()[:2] == ["review is empty in this row"] * 2
+    both = opg_magic.map(frame, "Label: {{review}} {{note}}", model=MODEL, progress=False)
+    assert both["answer_error"].tolist()[0] == "review and note are empty in this row"
+    assert both["answer"].notna().tolist() == [False, True, True]
+    assert session.ledger.count() == 3

@@ -75,7 +75,8 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
     ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : [])),
     ...[shapeOf(line.given).elsewhere ?? []].flat(),
     ...(typeof line.given.template === 'string' ? [`template ${line.given.template}`] : []),
-    ...((line.given.file ?? []) as readonly string[]).map(path => `file ${baseName(path)}`)
+    ...((line.given.file ?? []) as readonly string[]).map(path => `file ${baseName(path)}`),
+    ...(isHostsName(line.given.host, receipt) ? [`host ${line.given.host}`] : [])
   ];
   if (names.length) {
     findings.push({
@@ -156,10 +157,16 @@ function notInTheCell({ given }: ILine, found: IAsked, thread: Receipt['thread']
 
 const shapeOf = ({ schema, format }: ILine['given']): IOnLine => onLine((schema ?? null) as string | null, (format ?? null) as string | null);
 
+/** A host's ID, or the beginning of one. */
+const HOST_ID = /^ *(0[xX])?[0-9a-fA-F]{4,64} *$/;
+
+/** Whether a host is asked for by a name that only its simulated network knew. */
+const isHostsName = (host: unknown, { network }: Receipt): boolean => network.simulated && typeof host === 'string' && !HOST_ID.test(host);
+
 /** What the line says of the hosts that were asked, and the receipt does not. */
 function otherHosts({ given }: ILine, receipt: Receipt): Finding | null {
   const { host, agreement } = receipt;
-  if (typeof given.host === 'string' && host !== null) {
+  if (typeof given.host === 'string' && host !== null && !isHostsName(given.host, receipt)) {
     const digits = given.host.replace(/^ +| +$/g, '').toLowerCase().replace(/^0x/, '');
     if (!host.tee_id.toLowerCase().startsWith(`0x${digits}`)) {
       return failure('hosts-differ', `The cell asks host ${given.host}; host ${host.tee_id} answered.`);

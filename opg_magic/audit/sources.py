@@ -183,6 +183,8 @@ def _faults_of_call(
     if isinstance(line.get("template"), str):
         names.append(f"template {line.get('template')}")
     names += [f"file {context.base_name(path)}" for path in line.get("file", ())]
+    if (host := line.get("host")) and _is_name(host, receipt):
+        names.append(f"host {host}")
     if names:
         listed = ", ".join(dict.fromkeys(names))
         message = f"Not in the cell; from variables, files or settings: {listed}."
@@ -255,10 +257,20 @@ def _other_chat(line: Line, thread: Mapping[str, Any] | None) -> Iterator[str]:
         yield "no chat" if name is None else f"chat {name}"
 
 
+#: A host's ID, or the beginning of one.
+_HOST_ID = re.compile(r" *(0[xX])?[0-9a-fA-F]{4,64} *")
+
+
+def _is_name(host: object, receipt: Receipt) -> bool:
+    """Whether a host is asked for by a name that only its simulated network knew."""
+    simulated = receipt.document["network"]["simulated"]
+    return simulated and isinstance(host, str) and _HOST_ID.fullmatch(host) is None
+
+
 def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:
     """What the line says of the hosts that were asked, and the receipt does not."""
     wanted, host = line.get("host"), receipt.document["host"]
-    if isinstance(wanted, str) and host is not None:
+    if isinstance(wanted, str) and host is not None and not _is_name(wanted, receipt):
         digits = wanted.strip(" ").lower().removeprefix("0x")
         if not host["tee_id"].lower().startswith("0x" + digits):
             return (

@@ -73,6 +73,60 @@ def _checked(schema: dict[str, Any]) -> Iterator[str]:
                     _refuse(f"the pattern {pattern!r} cannot be read ({problem})")
 
 
+#: Words whose schemas hold for the same value as the schema that they stand in.
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref", "$dynamicRef")
+
+
+def _leads_back(schema: dict[str, Any], refs: list[str]) -> bool:
+    """Whether a $ref comes back to itself without a step into the value.
+
+    Found without following it in depth: where a library has raised Python's limit of recursion,
+    that would overflow the stack and end the process."""
+    for ref in refs:
+        start = _at(schema, ref)
+        waiting, active = [(start, False)], set[int]()
+        done = set[int]()
+        while waiting:
+            node, ended = waiting.pop()
+            if ended:
+                active.discard(id(node))
+                done.add(id(node))
+            elif isinstance(node, dict) and id(node) not in done:
+                if id(node) in active:
+                    return True
+                active.add(id(node))
+                waiting.append((node, True))
+                waiting += [(one, False) for one in _beside(schema, node)]
+    return False
+
+
+def _beside(schema: dict[str, Any], node: dict[str, Any]) -> Iterator[Any]:
+    for word in _IN_PLACE:
+        value = node.get(word)
+        if isinstance(value, str):
+            yield _at(schema, value)
+        elif isinstance(value, list):
+            yield from value
+        else:
+            yield value
+
+
+def _at(schema: dict[str, Any], ref: str) -> Any:
+    """What a reference of the form ``#/a/b`` points to; None for another form, or for nothing."""
+    from urllib.parse import unquote
+
+    found: Any = schema
+    for part in ref.removeprefix("#").split("/")[1:]:
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict):
+            found = found.get(name)
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return None
+    return found if ref == "#" or ref.startswith("#/") else None
+
+
 def _validator(schema: dict[str, Any], refs: list[str]) -> Validator:
     from jsonschema import Draft202012Validator, validators
     from referencing import Registry
@@ -81,6 +135,8 @@ def _validator(schema: dict[str, Any], refs: list[str]) -> Validator:
     extend: Any = validators.extend
     linear = extend(Draft202012Validator, {"uniqueItems": _unique})
     made: Validator = linear(schema, registry=Registry())
+    if _leads_back(schema, refs):
+        _refuse("a $ref leads back to itself")
     try:
         for part in (schema, *({"$ref": ref} for ref in dict.fromkeys(refs))):
             tried = made.evolve(schema=part)

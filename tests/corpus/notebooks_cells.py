@@ -299,6 +299,10 @@ def asked_otherwise() -> Iterator[NotebookCase]:
     assert GOOD.document["prompt"]["text"] == PROMPT
 
 
+#: A host's name is known to its simulated network alone.
+NAMED = ("2: incomplete cell-changed", "2: note from-variables")
+
+
 def of_several() -> Iterator[NotebookCase]:
     """What the line says of the hosts that were asked must be what the receipt tells."""
     incomplete, failed = "2: incomplete hosts-differ", "2: failed hosts-differ"
@@ -316,6 +320,8 @@ def of_several() -> Iterator[NotebookCase]:
         (f"--host {host[:8].upper().replace('X', 'x')}", answer_bundle(one.answer()), ()),
         (f"--host {host[2:8]}", answer_bundle(one.answer()), ()),
         ("--host 0xbeef", answer_bundle(one.answer()), (failed,)),
+        ("--host beef", answer_bundle(one.answer()), (failed,)),
+        ("--host bruno", answer_bundle(one.answer()), NAMED),
     ):
         source = f"%%opg hi {line}\n{PROMPT}"
         whole = notebook(cell(source, output(bundle)))

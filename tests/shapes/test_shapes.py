@@ -426,3 +426,36 @@ def test_a_line_of_marks_costs_its_length_once(line: str) -> None:
     """It was tried at every place by every part of the pattern: 8,000 marks held a kernel for a
     quarter of an hour."""
     assert shapes.code_blocks(f"{line}\nx") in ([], ["x"])
+
+
+LOOPS = """
+import sys
+sys.setrecursionlimit(10**7)
+from opg_magic.errors import ArgumentError
+from opg_magic.shapes import resolve
+for schema in (
+    {"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}},
+    {"$defs": {"x": {"allOf": [{"$ref": "#/$defs/x"}]}}, "items": {"$ref": "#/$defs/x"}},
+    {"$defs": {"x": {"not": {"$ref": "#/$defs/y"}}, "y": {"anyOf": [{}, {"$ref": "#/$defs/x"}]}},
+     "type": "object", "properties": {"a": {"$ref": "#/$defs/y"}}},
+):
+    try:
+        resolve(schema)
+    except ArgumentError as refused:
+        assert "back to itself" in str(refused), refused
+    else:
+        raise AssertionError(schema)
+resolve({"$defs": {"n": {"type": "object", "properties": {"next": {"$ref": "#/$defs/n"}}}},
+         "type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}})
+"""
+
+
+def test_a_reference_to_itself_ends_no_process_whose_recursion_limit_was_raised() -> None:
+    """Some libraries raise it for the whole process."""
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOOPS], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-500:]

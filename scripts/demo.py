@@ -87,7 +87,8 @@ def demonstrate(out: Path) -> int:
         shutil.rmtree(home)
     out.mkdir(parents=True, exist_ok=True)
     weights.into(home)
-    shutil.copy(ROOT / "examples" / "reviews.csv", out)
+    for table in (ROOT / "examples").glob("*.csv"):
+        shutil.copy(table, out)
     began = time.monotonic()
     say(
         "The demonstration runs on a simulated network of this machine: three hosts, two chains, "

@@ -157,12 +157,10 @@ class LedgerReading(LedgerAccess):
         key = signature_key(signature)
         if key is None:
             return ()
-        return tuple(
-            r["id"]
-            for r in self._query(
-                "SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,)
-            )
+        rows = self._query(
+            "SELECT id FROM receipts WHERE signature_sha256 = ? ORDER BY seq", (key,)
         )
+        return tuple(r["id"] for r in rows)
 
     def supplements(self, receipt_id: str) -> list[tuple[datetime, SupplementKind, dict[str, Any]]]:
         """All that was learnt of a call later, in order: when it was kept, its kind, and the part
@@ -188,7 +186,8 @@ class LedgerReading(LedgerAccess):
     def place_of(self, receipt_id: str) -> tuple[int, int] | None:
         """A receipt's number, and how many there are up to it; None if there is no such receipt."""
         rows = self._query(
-            "SELECT seq, (SELECT count(*) FROM receipts u WHERE u.seq <= r.seq) AS number "
+            # With the plus, a small index is counted, not the table with its documents.
+            "SELECT seq, (SELECT count(*) FROM receipts u WHERE +u.seq <= r.seq) AS number "
             "FROM receipts r WHERE id = ?",
             (receipt_id,),
         )

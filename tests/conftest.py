@@ -10,13 +10,17 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from support.simnet import ProcessSimnet, RunningSimnet, isolated_home
 
 from opg_magic.settings import environment
+
+if TYPE_CHECKING:
+    from opg_magic.call.session import Session
+    from opg_magic.simnet.oblivious.relay import Relay
 
 # In tests a variable that monkeypatch sets counts at once; for users it counts as it was when the
 # process started.
@@ -52,6 +56,33 @@ def honest_simnet(simnet: RunningSimnet) -> Iterator[RunningSimnet]:
     """The same network; whatever the test made of its hosts is undone afterwards."""
     yield simnet
     simnet.reset()
+
+
+@pytest.fixture
+def session(
+    honest_simnet: RunningSimnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Session]:
+    """A session on that network, with a ledger of the test's own."""
+    from opg_magic.call.session import Session
+    from opg_magic.settings.config import Settings
+
+    honest_simnet.settle_now()  # what earlier tests left open is not this test's
+    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
+    settings = Settings(environ={}, user_file=tmp_path / "config.toml", project_dir=tmp_path)
+    made = Session(settings, simulator=lambda _known: honest_simnet.net.state)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def relay(honest_simnet: RunningSimnet) -> Iterator[Relay]:
+    """The simulated relay; honest again at the end, with an account without limits."""
+    from opg_magic.simnet.oblivious import bending
+
+    relay = honest_simnet.net.relay
+    yield relay
+    relay.carrying = bending.Carrying()
+    relay.own.quota, relay.own.per_minute, relay.own.expires_at = None, 600, None
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.hosts import note_unattested
-from opg_magic.call.state import SessionGone, kernel_trust
+from opg_magic.call.state import SessionGone, kernel_trust, policy_of
 from opg_magic.models import (
     AgreementEvidence,
     Answer,
@@ -109,15 +109,12 @@ async def agree(
     Raises what a single call raises before anything was sent;
     :class:`opg_magic.errors.HostsDisagree` where no answer reaches the quorum: the receipts are
     kept, and every answer was paid for."""
-    from opg_magic.verify.policy import combine, policy
-
     hosts, wanted = counts(hosts, quorum)
     if options.host is not None:
         raise errors.ConfigError(
             "--host names one host; --hosts asks several", hint="Use one of the two."
         )
-    if options.policy is not None:
-        settings = replace(settings, policy=combine(settings.policy, policy(options.policy)))
+    settings = replace(settings, policy=policy_of(settings, options))
     show = observer or (lambda _: None)
     show(Progress(Phase.QUOTE))
     calls = await prepare_several(engine, prompt, options, settings, count=hosts, observer=show)

@@ -5,12 +5,12 @@ calls that it comes from."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opg_magic.cells.magic_line import NAME
 from opg_magic.errors import ConfigError, LedgerError, PromptError
 from opg_magic.ledger import chats as recorded
 from opg_magic.models import Answer, Prompt, Thread
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Most earlier calls that one request may send again: a receipt names no more.
 MAX_EARLIER = 1024
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ def extended(receipt: Receipt, name: str | None) -> Thread:
 
 def checked_name(name: object) -> str:
     """A chat's name.  Raises ConfigError."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+    if not isinstance(name, str) or NAME.fullmatch(name) is None:
         raise ConfigError(
             "A chat's name has letters, digits, '.', '_' and '-' (at most 64). Nothing was sent."
         )

@@ -228,16 +228,12 @@ class Session(Kernel):
         ``fits``: which receipts count besides.  Raises PromptError for a prompt that cannot be
         sent."""
         from opg_magic.call.saved import recorded_answers
-        from opg_magic.call.state import CallOptions
+        from opg_magic.call.state import CallOptions, policy_of
         from opg_magic.ledger.index import request_key
         from opg_magic.protocol.request_body import build_body
-        from opg_magic.verify.policy import combine, policy
 
         chosen = options or CallOptions()
         network = self._profile(chosen.network or self.settings.get("network"))
-        demanded = self.engine_settings(network).policy
-        if chosen.policy is not None:
-            demanded = combine(demanded, policy(chosen.policy))
         keys = [request_key(one.kind, one.model, build_body(one)) for one in prompts]
         found = recorded_answers(
             keys,
@@ -245,7 +241,7 @@ class Session(Kernel):
             network,
             self.settings,
             simulated_roots=self.simulated_roots(),
-            demanded=demanded,
+            demanded=policy_of(self.engine_settings(network), chosen),
             fits=fits,
         )
         return [found.get(key) for key in keys]

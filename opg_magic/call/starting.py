@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from opg_magic import errors
-from opg_magic.call.state import CallOptions, EngineSettings, Observer, RunningCall, utc_now
+from opg_magic.call.state import (
+    CallOptions,
+    EngineSettings,
+    Observer,
+    RunningCall,
+    policy_of,
+    utc_now,
+)
 from opg_magic.models import CHAT_PATH, COMPLETION_PATH, Prompt
 from opg_magic.models.networks import Network
 from opg_magic.settings import prices
@@ -24,7 +31,6 @@ def start(
     from opg_magic.protocol import canonical, request_body
     from opg_magic.receipt.build import MAX_REQUEST_BYTES
     from opg_magic.receipt.document import new_id
-    from opg_magic.verify.policy import combine, policy
 
     if prompt.messages is None and not prompt.text.strip():
         raise errors.PromptError("The prompt is empty. Nothing was sent.")
@@ -35,9 +41,6 @@ def start(
             f"the request is {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} fit into a receipt",
             hint="Nothing was sent.",
         )
-    demanded = settings.policy
-    if options.policy is not None:
-        demanded = combine(demanded, policy(options.policy))
     model_sent = request_body.wire_model(prompt.model)
     return RunningCall(
         id=new_id(),
@@ -47,7 +50,7 @@ def start(
         path=CHAT_PATH if prompt.kind == "chat" else COMPLETION_PATH,
         body=body,
         request=canonical.request_evidence(body, prompt.kind),
-        policy=demanded,
+        policy=policy_of(settings, options),
         limits=settings.limits.tightened(options.max_cost),
         timeout=timeout,
         timeout_is_users=options.timeout is not None,

@@ -152,6 +152,14 @@ class RunningCall:
     rehearsed: bytes = b""
 
 
+def policy_of(settings: EngineSettings, options: CallOptions) -> Policy:
+    """What must pass for a call: the settings' policy, tightened by the call's own."""
+    from opg_magic.verify.policy import combine, policy
+
+    own = options.policy
+    return settings.policy if own is None else combine(settings.policy, policy(own))
+
+
 def engine_settings(settings: Settings, network: Network) -> EngineSettings:
     """The user's settings as a call on this network needs them."""
     from opg_magic.settings.values import rerun_share

@@ -33,12 +33,15 @@ Form = Literal["text", "number", "count", "amount", "name"]
 #: (:mod:`opg_magic.call.chats`); ``cell``: only the cell knows it.
 Part = Literal["prompt", "call", "agreement", "around", "shape", "conversation", "cell"]
 
+#: A name that a user gives, as to a chat.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
     "number": (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"), "a number"),
     "count": (re.compile(r"[0-9]{1,15}"), "a whole number"),
     "name": (
-        re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+        NAME,
         "a name of letters, digits, '.', '_' and '-'",
     ),
     "amount": (re.compile(r"[0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18}"), "an amount of OPG, such as 0.1"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.cells.magic_line import OPTIONS, Form
+from opg_magic.cells.magic_line import OPTIONS, Form, Option
 from opg_magic.errors import (
     CallInterrupted,
     ConfigError,
@@ -28,23 +29,33 @@ if TYPE_CHECKING:
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
 _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
 #: What a value becomes; the rest is checked as in Python.
-TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
+_TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
+
+
+def add_options(parser: argparse.ArgumentParser, some: Iterable[Option]) -> None:
+    """Add options of ``%%opg`` to a command."""
+    for option in some:
+        parser.add_argument(
+            *filter(None, (option.short, option.flag)),
+            action="append" if option.repeat else "store",
+            default=argparse.SUPPRESS,
+            type=_TYPES[option.form],
+            metavar=None if option.choices else option.metavar,
+            choices=option.choices or None,
+            help=option.help,
+        )
+
+
+def given_of(options: argparse.Namespace, some: Iterable[Option]) -> dict[str, Any]:
+    """What was given of these options, by their keys."""
+    return {one.key: getattr(options, one.key) for one in some if hasattr(options, one.key)}
 
 
 def add(commands: Any) -> None:
     """The command."""
     ask = commands.add_parser("ask", help="ask one question")
     ask.add_argument("prompt", help="the prompt, or - to read it from standard input")
-    for option in _OPTIONS:
-        ask.add_argument(
-            *filter(None, (option.short, option.flag)),
-            action="append" if option.repeat else "store",
-            default=argparse.SUPPRESS,
-            type=TYPES[option.form],
-            metavar=None if option.choices else option.metavar,
-            choices=option.choices or None,
-            help=option.help,
-        )
+    add_options(ask, _OPTIONS)
     ask.add_argument(
         "--no-stream",
         action="store_true",
@@ -131,7 +142,7 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
     from opg_magic.call.session import current_session
 
     text = _standard_input() if options.prompt == "-" else options.prompt
-    given = {o.key: getattr(options, o.key) for o in _OPTIONS if hasattr(options, o.key)}
+    given = given_of(options, _OPTIONS)
     made = composed(
         text,
         current_session().settings,

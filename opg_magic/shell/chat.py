@@ -11,7 +11,7 @@ from typing import Any
 from opg_magic.cells.magic_line import OPTIONS
 from opg_magic.errors import CallInterrupted, ConfigError, OpgError
 from opg_magic.models.plain_text import inert
-from opg_magic.shell.ask import TYPES, stream_of
+from opg_magic.shell.ask import add_options, given_of, stream_of
 from opg_magic.shell.common import in_a_shell
 
 _OPTIONS = tuple(option for option in OPTIONS if option.part in ("prompt", "call"))
@@ -28,16 +28,7 @@ def add(commands: Any) -> None:
         "list, show NAME, fork NAME NEW, forget NAME and export NAME FILE.jsonl look after chats.",
     )
     chat.add_argument("words", nargs="+", metavar="NAME|ACTION", help="a chat, or what to do")
-    for option in _OPTIONS:
-        chat.add_argument(
-            *filter(None, (option.short, option.flag)),
-            action="append" if option.repeat else "store",
-            default=argparse.SUPPRESS,
-            type=TYPES[option.form],
-            metavar=None if option.choices else option.metavar,
-            choices=option.choices or None,
-            help=option.help,
-        )
+    add_options(chat, _OPTIONS)
     chat.add_argument(
         "--no-stream", action="store_true", help="print nothing before the checks have passed"
     )
@@ -79,7 +70,7 @@ def _chat(options: argparse.Namespace) -> int:
 def _talk(options: argparse.Namespace, name: str) -> int:
     """Each line is a prompt.  At a terminal a failed call is told and the chat goes on; elsewhere
     it ends the command."""
-    given = {o.key: getattr(options, o.key) for o in _OPTIONS if hasattr(options, o.key)}
+    given = given_of(options, _OPTIONS)
     for text in _lines(f"{name}> "):
         try:
             _say(options, text, given | {"chat": name})

@@ -209,16 +209,10 @@ class Table:
         return (value if one.good else None), one.error, one.verdict, one.receipt
 
 
-def ask_table(job: Job, session: Session, report: Observer | None = None) -> Any:
+def ask_made(table: Table, job: Job, session: Session, report: Observer | None = None) -> Any:
     """Ask a table and return it with its new columns.  Blocks; an interrupt keeps what came.
 
-    Raises ArgumentError, LimitExceeded and what :meth:`Engine.quote` raises, before anything is
-    signed."""
-    return ask_made(Table(job, session), job, session, report)
-
-
-def ask_made(table: Table, job: Job, session: Session, report: Observer | None = None) -> Any:
-    """The same for a table that is made already."""
+    Raises LimitExceeded and what :meth:`Engine.quote` raises, before anything is signed."""
     from opg_magic.network.background import Stopped
 
     session.counted(+1)

@@ -7,14 +7,12 @@ others, in ``weights.json`` beside the settings."""
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opg_magic.errors import ConfigError, WeightsError
-from opg_magic.settings import paths
+from opg_magic.settings import paths, private_files
 from opg_magic.weights import fetch, gguf
 
 
@@ -98,10 +96,6 @@ def _pin(model: str, kept: Any) -> Pin:
 def _write(entries: dict[str, dict[str, Any]]) -> None:
     file = _file()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".weights-")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            json.dump(entries, out, indent=2)
-        Path(name).replace(file)
+        private_files.write(file, json.dumps(entries, indent=2))
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror or error}.") from None

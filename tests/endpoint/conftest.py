@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.serving import TOKEN, Served
-from support.simnet import RunningSimnet
 
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
@@ -16,19 +14,6 @@ from opg_magic.endpoint.app import Manner
 from opg_magic.endpoint.listening import Endpoint
 from opg_magic.endpoint.token import Token
 from opg_magic.models.secret import Secret
-from opg_magic.settings.config import Settings
-
-
-@pytest.fixture
-def session(
-    honest_simnet: RunningSimnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Session]:
-    honest_simnet.settle_now()
-    monkeypatch.setenv("OPG_HOME", str(tmp_path / "home"))
-    settings = Settings(environ={}, user_file=tmp_path / "config.toml", project_dir=tmp_path)
-    made = Session(settings, simulator=lambda _known: honest_simnet.net.state)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -25,11 +25,17 @@ class PendingCall(Generic[T]):
 
     Wait for its answer with ``name.wait()``, or ``await name``.  Its display fills in by itself."""
 
-    def __init__(self, call: Callable[[], T], where: CallSite) -> None:
-        """Run ``call``, which blocks, on a thread of its own, as of ``where``."""
+    def __init__(
+        self, call: Callable[[], T], where: CallSite, again: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run ``call``, which blocks, on a thread of its own, as of ``where``.
+
+        ``again`` shows how it ended once more, to whoever waits for it: between two cells, a
+        notebook that runs without a front end hears nothing."""
         self.started_at = datetime.now(UTC)
         self._stopper = Stopper()
         self._future: Future[T] = Future()
+        self._again = again
         # It cannot be cancelled by whoever awaits it: stop() lets it write down what happened.
         self._future.set_running_or_notify_cancel()
         context = contextvars.copy_context()
@@ -51,10 +57,25 @@ class PendingCall(Generic[T]):
 
         ``timeout`` in seconds; then TimeoutError.  Neither that nor an interrupt ends the call:
         :meth:`stop` does."""
-        return self._future.result(timeout)
+        try:
+            return self._future.result(timeout)
+        finally:
+            self._show_again()
 
     def __await__(self) -> Generator[Any, None, T]:
-        return asyncio.wrap_future(self._future).__await__()
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> T:
+        try:
+            return await asyncio.wrap_future(self._future)
+        finally:
+            self._show_again()
+
+    def _show_again(self) -> None:
+        """Once, after the end."""
+        if self.done():
+            again, self._again = self._again, lambda: None
+            again()
 
     def done(self) -> bool:
         """Return whether the call has ended, with an answer or without."""
@@ -79,7 +100,7 @@ class PendingCall(Generic[T]):
         if not self.done():
             return f"<call running since {self.started_at:%H:%M:%S} UTC; wait() gives its answer>"
         problem = self._future.exception()
-        return repr(self.wait()) if problem is None else f"<no answer: {problem}>"
+        return repr(self._future.result()) if problem is None else f"<no answer: {problem}>"
 
 
 __all__ = ["PendingCall", "site"]

@@ -312,12 +312,14 @@ class Kernel:
 
         return end
 
-    def beside(self, call: Callable[[], T]) -> PendingCall[T]:
+    def beside(
+        self, call: Callable[[], T], again: Callable[[], None] = lambda: None
+    ) -> PendingCall[T]:
         """Make a call on a thread of its own, as of the cell that runs now.  ``call`` blocks; it is
-        stopped as an interrupt stops it."""
+        stopped as an interrupt stops it.  ``again`` shows its end once more, to who waits."""
         from opg_magic.call.beside import PendingCall
 
-        pending = PendingCall(call, self._call_site())
+        pending = PendingCall(call, self._call_site(), again)
         self._beside[:] = [one for one in self._beside if not one.done()] + [pending]
         return pending
 

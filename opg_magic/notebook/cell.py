@@ -24,6 +24,7 @@ from opg_magic.shapes import fitted
 
 if TYPE_CHECKING:
     from opg_magic.call.agreement import Agreement
+    from opg_magic.call.beside import PendingCall
     from opg_magic.call.session import Session
     from opg_magic.display.card import Card
     from opg_magic.models import Answer, Progress, Prompt, Quote
@@ -66,8 +67,11 @@ def run(kernel: Kernel, line: Line, text: str, cell: str) -> None:
         answer: Answer = replace(call, prompt=prompt).whole(None)()
         return answer
 
-    whole = cell_tools.rounds(one_round, prompt, tools, line) if tools else call.whole(hosts)
-    answer = session.beside(whole) if line.get("bg") else whole()
+    answer: Any
+    if tools:
+        answer = cell_tools.rounds(one_round, prompt, tools, line)()
+    else:
+        answer = call.beside() if line.get("bg") else call.whole(hosts)()
     if line.name is not None:
         kernel.shell.push({line.name: answer})
     kernel.result(answer)
@@ -156,6 +160,12 @@ class _CellCall:
         if hosts is None:
             return lambda: self.ask(live)
         return lambda: self.ask_several(hosts, live)
+
+    def beside(self) -> PendingCall[Answer]:
+        """The same of one host, on a thread of its own."""
+        live = self._started()
+        again = live.again if live is not None else lambda: None
+        return self.session.beside(lambda: self.ask(live), again)
 
     def ask(self, live: LiveDisplay | None) -> Answer:
         watch = live.update if live is not None else _nobody_watches

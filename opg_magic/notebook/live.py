@@ -86,6 +86,7 @@ class LiveDisplay:
         self._shown_at: float | None = None
         self._call_off: Callable[[], None] | None = None
         self._settled = False
+        self._last: Bundle | None = None
         self.text_was_shown = False
 
     def start(self) -> None:
@@ -118,7 +119,13 @@ class LiveDisplay:
             if self._call_off is not None:
                 self._call_off()
                 self._call_off = None
+            self._last = bundle
             self._publish(bundle, update=True, running=False)
+
+    def again(self) -> None:
+        """Show the last state once more."""
+        if self._last is not None:
+            self._publish(self._last, update=True, running=False)
 
     def _catch_up(self) -> None:
         with self._lock:

@@ -154,3 +154,30 @@ def test_a_limit_is_said_where_the_answer_is_waited_for(session: Session) -> Non
     with pytest.raises(errors.LimitExceeded):
         pending.wait(60)
     assert session.ledger.count() == 0
+
+
+def test_whoever_waits_is_shown_the_end_once_more(session: Session) -> None:
+    """Between two cells, a notebook that runs without a front end hears nothing."""
+    shown: list[str] = []
+    go_on = threading.Event()
+    waited = session.beside(lambda: go_on.wait(60), lambda: shown.append("waited"))
+    with pytest.raises(TimeoutError):
+        waited.wait(0)
+    assert shown == []
+    go_on.set()
+    assert waited.wait(60) and waited.wait(60)
+    awaited = session.beside(lambda: 1, lambda: shown.append("awaited"))
+
+    async def cell() -> int:
+        return await awaited
+
+    assert asyncio.run(cell()) == 1
+    assert "1" in repr(awaited)
+
+    def fails() -> None:
+        raise errors.PromptError("no")
+
+    failed = session.beside(fails, lambda: shown.append("failed"))
+    with pytest.raises(errors.PromptError):
+        failed.wait(60)
+    assert shown == ["waited", "awaited", "failed"]

@@ -150,7 +150,7 @@ export interface IFlag {
   readonly flag: string;
   readonly help: string;
   readonly value: string | null;
-  readonly form: 'text' | 'number' | 'count' | 'amount' | 'name';
+  readonly form: 'text' | 'number' | 'count' | 'amount' | 'name' | 'list';
   readonly choices: readonly string[];
   readonly former: readonly string[];
   readonly repeat: boolean;

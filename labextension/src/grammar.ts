@@ -197,12 +197,14 @@ export interface ILine {
 export const namesOf = ({ flag, short }: IFlag): readonly string[] => (short === null ? [flag] : [flag, short]);
 
 const BY_FLAG = new Map(FLAGS.flatMap(flag => namesOf(flag).map(name => [name, flag])));
+const TEXT = new RegExp(`[^${SPACE}]`);
 const FORMS: Record<IFlag['form'], RegExp> = {
-  text: new RegExp(`[^${SPACE}]`),
+  text: TEXT,
   number: /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$/,
   count: /^[0-9]{1,15}$/,
   amount: /^([0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18})$/,
-  name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+  name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  list: TEXT
 };
 const IDENTIFIER = /^[\p{XID_Start}_]\p{XID_Continue}*$/u;
 const KEYWORDS = new Set(
@@ -241,7 +243,10 @@ export function readLine(text: string): ILine | null {
       given[key] = true;
       continue;
     }
-    const written = at < 0 ? values[++place] : word.slice(at + 1);
+    let written = at < 0 ? values[++place] : word.slice(at + 1);
+    while (option.form === 'list' && goesOn(written, values[place + 1])) {
+      written += values[++place];
+    }
     const value = written === undefined || (at < 0 && written.startsWith('--')) ? null : valueOf(option, written);
     if (value === null) {
       return null;
@@ -253,6 +258,11 @@ export function readLine(text: string): ILine | null {
     }
   }
   return split.isOpen ? null : { name, given };
+}
+
+/** Whether `word` belongs to the list before it: a comma stands between the two. */
+export function goesOn(value = '', word = ''): boolean {
+  return (value.endsWith(',') || word.startsWith(',')) && word !== '' && !word.startsWith('--') && !BY_FLAG.has(word);
 }
 
 function valueOf(option: IFlag, written: string): string | INamed | null {

@@ -13,7 +13,7 @@ import type { ICellModel } from '@jupyterlab/cells';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
-import { words } from './grammar';
+import { goesOn, namesOf, words } from './grammar';
 import { highlighter } from './highlighter';
 import { isOpg } from './magic';
 import { ours } from './style';
@@ -23,7 +23,7 @@ import { FLAGS } from './vocabulary';
 export const MIME_OPG = 'text/x-opg';
 
 const MAGIC = '%%opg';
-const KNOWN = new Map(FLAGS.map(flag => [flag.flag, flag]));
+const KNOWN = new Map(FLAGS.flatMap(flag => namesOf(flag).map(name => [name, flag])));
 
 /** Where the reading of a cell stands. */
 interface IState {
@@ -31,6 +31,8 @@ interface IState {
   where: 'start' | 'magic' | 'prompt';
   /** Whether the next word of the line is the value of a flag. */
   value: boolean;
+  /** Whether that value is a list, which goes on after a comma. */
+  list: boolean;
   /** Whether `--vars` stands in the line, so that double braces mean something. */
   vars: boolean;
   /** Whether the line stands between fences of three backticks. */
@@ -40,7 +42,7 @@ interface IState {
 /** Reads one token; the names are those that CodeMirror's stream languages know. */
 export const parser: StreamParser<IState> = {
   name: 'opg',
-  startState: () => ({ where: 'start', value: false, vars: false, fence: false }),
+  startState: () => ({ where: 'start', value: false, list: false, vars: false, fence: false }),
   copyState: state => ({ ...state }),
   token(stream, state) {
     if (state.where === 'magic' && stream.sol()) {
@@ -79,11 +81,12 @@ function magicToken(stream: StringStream, state: IState): string | null {
     stream.skipToEnd();
     return 'comment';
   }
-  if (word.start === at && word.value.startsWith('--')) {
+  if (word.start === at && (word.value.startsWith('--') || KNOWN.has(word.value))) {
     const [name] = word.value.split('=', 1);
     const known = KNOWN.get(name);
     state.vars ||= name === '--vars';
     state.value = !!known?.value;
+    state.list = known?.form === 'list';
     if (stream.match(/^--[\w-]+=/)) {
       state.value = true;
     } else {
@@ -94,9 +97,10 @@ function magicToken(stream: StringStream, state: IState): string | null {
   }
   const raw = stream.string.slice(stream.pos, base + word.end);
   stream.pos = base + word.end;
-  const value = state.value;
+  const value = state.value || (state.list && goesOn(split.words[split.words.indexOf(word) - 1]?.value, word.value));
   state.value = false;
   if (!value) {
+    state.list = false;
     return 'def';
   }
   if (/^\{[^{}]+\}$/.test(raw)) {

@@ -1,6 +1,6 @@
 /** What a cell's text says about the magics, and what could stand under the cursor; no JupyterLab here. */
 
-import { head, IWords, namesOf, words } from './grammar';
+import { goesOn, head, IWords, namesOf, words } from './grammar';
 import { COMMANDS, FLAGS, IFlag, MODELS, NETWORKS, SETTINGS } from './vocabulary';
 
 /** Whether a cell is a `%%opg` cell, and that from its first line on: under `%%time` it is edited as Python. */
@@ -85,6 +85,9 @@ const BY_FLAG = new Map(FLAGS.flatMap(flag => namesOf(flag).map(name => [name, f
 
 function ofCell(word: string, before: readonly string[], hosts: readonly IKnownHost[]): ICandidate[] {
   const last = BY_FLAG.get(before[before.length - 1] ?? '');
+  if (inList(before, word)) {
+    return []; // of the user's own functions, which the kernel alone knows
+  }
   if (last?.value) {
     return values(last, hosts);
   }
@@ -99,6 +102,16 @@ function ofCell(word: string, before: readonly string[], hosts: readonly IKnownH
     kind: 'flag',
     help: flag.help
   }));
+}
+
+/** Whether the word stands in a list. */
+function inList(before: readonly string[], word: string): boolean {
+  const all = [...before, word];
+  let at = before.length;
+  while (at > 0 && !BY_FLAG.has(all[at - 1]) && goesOn(all[at - 1], all[at] || '?')) {
+    at--;
+  }
+  return [all[at - 1] ?? '', /^(.*?)=/.exec(all[at])?.[1] ?? ''].some(flag => BY_FLAG.get(flag)?.form === 'list');
 }
 
 function values(flag: IFlag, hosts: readonly IKnownHost[]): ICandidate[] {

@@ -10,7 +10,7 @@ export interface IFlag {
   readonly flag: string;
   readonly help: string;
   readonly value: string | null;
-  readonly form: 'text' | 'number' | 'count' | 'amount' | 'name';
+  readonly form: 'text' | 'number' | 'count' | 'amount' | 'name' | 'list';
   readonly choices: readonly string[];
   readonly former: readonly string[];
   readonly repeat: boolean;
@@ -50,7 +50,7 @@ export const FLAGS: readonly IFlag[] = [
   {"flag": "--over", "help": "ask the prompt for each row of this list or table; {{column}} is its cell", "value": "DATA", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--output", "help": "with --over: name the column of the answers (default: answer)", "value": "COLUMN", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--chat", "help": "continue the chat of this name: its earlier messages are sent again", "value": "NAME", "form": "name", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--tools", "help": "let the model call these functions of yours: f,g; you are asked first", "value": "F,G", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
+  {"flag": "--tools", "help": "let the model call these functions of yours: f, g; you are asked first", "value": "F,G", "form": "list", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--tools-confirm", "help": "ask once per round before functions run, or never", "value": "HOW", "form": "text", "choices": ["ask", "never"], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--max-rounds", "help": "with --tools: make at most this many calls (default: 8)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
   {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},

@@ -24,7 +24,7 @@ class LineError(ValueError):
 
 #: What a value looks like, whatever it means; the same in the browser
 #: (labextension/src/grammar.ts).
-Form = Literal["text", "number", "count", "amount", "name"]
+Form = Literal["text", "number", "count", "amount", "name", "list"]
 
 #: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of
 #: ``CallOptions`` (``call/state.py``); ``agreement``: an argument of ``agree``; ``around``: what is
@@ -36,14 +36,17 @@ Part = Literal["prompt", "call", "agreement", "around", "shape", "conversation",
 #: A name that a user gives, as to a chat.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+_TEXT = re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*")
 _FORMS: dict[Form, tuple[re.Pattern[str], str]] = {
-    "text": (re.compile(rf"[\s\S]*[^{grammar.SPACE}][\s\S]*"), "a text that is not empty"),
+    "text": (_TEXT, "a text that is not empty"),
     "number": (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"), "a number"),
     "count": (re.compile(r"[0-9]{1,15}"), "a whole number"),
     "name": (
         NAME,
         "a name of letters, digits, '.', '_' and '-'",
     ),
+    # With commas; a space may stand beside each of them.
+    "list": (_TEXT, "a list with commas"),
     "amount": (re.compile(r"[0-9]+\.?[0-9]{0,18}|\.[0-9]{1,18}"), "an amount of OPG, such as 0.1"),
 }
 
@@ -139,8 +142,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("--output", "with --over: name the column of the answers (default: answer)", "COLUMN"),
     Option("--chat", "continue the chat of this name: its earlier messages are sent again", "NAME",
            "name", part="conversation"),
-    Option("--tools", "let the model call these functions of yours: f,g; you are asked first",
-           "F,G"),
+    Option("--tools", "let the model call these functions of yours: f, g; you are asked first",
+           "F,G", "list"),
     Option("--tools-confirm", "ask once per round before functions run, or never", "HOW",
            choices=("ask", "never")),
     Option("--max-rounds", "with --tools: make at most this many calls (default: 8)", "N", "count",
@@ -260,7 +263,16 @@ def _options(words: list[str]) -> Iterator[tuple[Option | None, str | None]]:
                 raise LineError(f"{flag} needs a value ({option.metavar})")
             value = words[place]
             place += 1
+        while option.form == "list" and place < len(words) and goes_on(value, words[place]):
+            value += words[place]
+            place += 1
         yield option, value
+
+
+def goes_on(value: str, word: str) -> bool:
+    """Whether ``word`` belongs to the list before it: a comma stands between the two."""
+    comma = value.endswith(",") or word.startswith(",")
+    return comma and not word.startswith("--") and word not in _BY_FLAG
 
 
 def split(line: str) -> list[str]:

@@ -84,6 +84,8 @@ def _shape(kernel: Kernel, line: Line) -> Shape | None:
     words, format = line.get("schema"), line.get("format")
     if words is None:
         return shapes.wanted(None, format)
+    if words.endswith(","):
+        raise LineError(f"--schema {words} ends with a comma; quote a schema that contains spaces")
     named = shapes.resolve_words(words, format=format, namespace=kernel.shell.user_ns)
     return shapes.wanted(named, format)
 

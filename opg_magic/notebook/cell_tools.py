@@ -32,13 +32,14 @@ def of_line(kernel: Kernel, line: Line) -> tuple[Tool, ...]:
 
     namespace = kernel.shell.user_ns
     names = [name.strip(" ") for name in named.split(",")]
+    if not all(names):
+        raise LineError(f"--tools {named}: a name is missing beside a comma")
     for name in names:
         found = namespace.get(name)
         if not callable(found):
             near = {key: value for key, value in namespace.items() if callable(value)}
             raise LineError(
-                f"--tools: {name or 'nothing'} is not a function of yours"
-                + magic_line.did_you_mean(name, near)
+                f"--tools: {name} is not a function of yours" + magic_line.did_you_mean(name, near)
             )
         own = getattr(found, "__name__", None)
         if own != name:

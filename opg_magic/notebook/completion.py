@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any, cast
 
 from opg_magic.cells import grammar
-from opg_magic.cells.magic_line import OPTIONS
+from opg_magic.cells.magic_line import OPTIONS, goes_on
 
 #: How IPython tells our matcher from others.
 IDENTIFIER = "opg_magic"
@@ -54,6 +55,10 @@ def _cell_line(before: str) -> str | None:
 
 
 def _of_cell(word: str, before: list[str]) -> list[str]:
+    if (listed := _list(before, word)) is not None:
+        *already, _ = ",".join(listed).split(",")
+        head = word[: max(word.rfind(","), word.rfind("=")) + 1]
+        return [head + name for name in _functions() if name not in already]
     option = _FLAGS.get(before[-1]) if before else None
     if option is not None and option.metavar is not None:
         return list(option.choices) or _values(option.flag)
@@ -63,6 +68,22 @@ def _of_cell(word: str, before: list[str]) -> list[str]:
         return [f"{flag}={v}" for v in ((known.choices or _values(flag)) if known else ())]
     given = {word.partition("=")[0] for word in before}
     return [o.flag for o in OPTIONS if o.repeat or not {o.flag, o.short} & given]
+
+
+def _list(before: list[str], word: str) -> list[str] | None:
+    """The words of the list that ``word`` ends, without their flag; None if it is in none."""
+    words = [*before, word]
+    at = len(before)
+    while at and words[at - 1] not in _FLAGS and goes_on(words[at - 1], words[at] or "?"):
+        at -= 1
+    flag, is_whole, first = words[at].partition("=")
+    if is_whole and _is_list(flag):
+        return [first, *words[at + 1 :]]
+    return words[at:] if at and _is_list(words[at - 1]) else None
+
+
+def _is_list(flag: str) -> bool:
+    return flag in _FLAGS and _FLAGS[flag].form == "list"
 
 
 def _of_line(word: str, before: list[str], commands: list[str]) -> list[str]:
@@ -112,6 +133,22 @@ def _types() -> list[str]:
             hasattr(value, mark)
             for mark in ("model_fields", "__dataclass_fields__", "__required_keys__", "__members__")
         )
+    ]
+
+
+def _functions() -> list[str]:
+    """The names of this kernel's own functions."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is None:
+        return []
+    return [
+        name
+        for name, value in shell.user_ns.items()
+        if isinstance(value, FunctionType)
+        and value.__name__ == name
+        and not name.startswith("_")
+        and name not in shell.user_ns_hidden
     ]
 
 

@@ -197,6 +197,12 @@ def rounds() -> Iterator[NotebookCase]:
     yield case("of another name", TOOLS.replace("weather", "water"), first, second, finds=unlike)
     yield case("the cell names none", f"%%opg\n{PROMPT}", first, second, finds=unlike)
     yield case("the cell names more", TOOLS.replace("weather", "weather,f"), first, finds=unlike)
+    spaced = TOOLS.replace("weather", "weather, f")
+    yield case("the cell names more, after a space", spaced, first, finds=unlike)
+    two = [*signing.TOOLS, {"type": "function", "function": {"name": "f", "parameters": {}}}]
+    both = {**body, "tools": two}
+    made = signed(id="8DDDDDDDDD", cell=spaced, asked=both, change=_asking(both))
+    yield case("two names with a space between them", spaced, made, passes=True)
     changed = [*messages_of(first.document), {**call, "tool_calls": [OTHER]}, result]
     other = said(
         "8CCCCCCCCC",

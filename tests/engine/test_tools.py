@@ -295,6 +295,7 @@ def test_a_cell_runs_rounds_and_its_notebook_is_verified(
         assert not [one for one in report.findings if one.level != "note"], report.to_text()
         for wrong in (
             "--tools nothing",
+            "--tools weather,",
             "--tools weather --hosts 2",
             "--max-rounds 2",
             "--tools weather --format json",
@@ -302,6 +303,11 @@ def test_a_cell_runs_rounds_and_its_notebook_is_verified(
         ):
             assert shell.run_cell(f"%%opg {wrong}\nhi").error_in_exec is not None
         assert session.ledger.count() == 2
+        shell.user_ns["broken_weather"] = broken_weather
+        both = "%%opg --tools weather, broken_weather --tools-confirm never\nHow is the weather?"
+        shell.run_cell(both).raise_error()
+        offered = sent(receipts(session)[2])["tools"]
+        assert [one["function"]["name"] for one in offered] == ["weather", "broken_weather"]
     finally:
         shell.run_line_magic("unload_ext", "opg_magic")
         InteractiveShell.clear_instance()

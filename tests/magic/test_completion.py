@@ -64,6 +64,25 @@ def test_not_our_line_not_our_words(text: str) -> None:
     assert offered(text) is None
 
 
+def test_in_a_list_the_functions_of_the_notebook_are_offered(shell: InteractiveShell) -> None:
+    """After each comma, with or without a space, and none of them twice."""
+    shell.run_cell("def weather(city: str): ...\ndef water(): ...\nclass Weather: ...")
+    shell.run_cell("same = weather\nfrom json import dumps\n_weather = water")
+    for text, expected in {
+        "%%opg --tools ": ["weather", "water", "dumps"],
+        "%%opg --tools wea": ["weather"],
+        "%%opg --tools=wea": ["--tools=weather"],
+        "%%opg --tools weather,": ["weather,water", "weather,dumps"],
+        "%%opg --tools weather, ": ["water", "dumps"],
+        "%%opg --tools weather , w": ["water"],
+        "%%opg --tools=weather, w": ["water"],
+        "%%opg --tools weather, water, ": ["dumps"],
+        "%%opg --tools weather --tools-c": ["--tools-confirm"],
+        "%%opg a --system weather, w": [],
+    }.items():
+        assert offered(text) == expected, text
+
+
 def test_a_flag_given_once_is_not_offered_again_but_stop_is() -> None:
     flags = offered("%%opg --model openai/o3 --stop x --")
     assert flags is not None

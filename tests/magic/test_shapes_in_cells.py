@@ -53,6 +53,15 @@ def test_a_schema_of_the_line_is_sent_and_the_variable_has_data(
     assert RECEIPT in shown
 
 
+def test_a_schema_that_lacks_its_quotes_is_told_so(
+    shell: InteractiveShell, session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in ("--schema title, year", "film --schema title, year int"):
+        assert run(shell, f"%%opg {line}\nOne film.").error_in_exec is not None
+        assert "quote" in capsys.readouterr().err
+    assert session.calls == []
+
+
 def test_a_type_of_the_notebook_makes_objects(
     shell: InteractiveShell, session: FakeSession
 ) -> None:

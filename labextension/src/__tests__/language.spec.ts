@@ -49,6 +49,21 @@ describe('the language', () => {
     ]);
   });
 
+  test('a list with spaces, and short flags', () => {
+    expect(read('%%opg --tools f, g , h name -f df')[0]).toEqual([
+      ['%%opg', 'meta'],
+      ['--tools', 'keyword'],
+      ['f,', 'string'],
+      ['g', 'string'],
+      [',', 'string'],
+      ['h', 'string'],
+      ['name', 'def'],
+      ['-f', 'keyword'],
+      ['df', 'string']
+    ]);
+    expect(read('%%opg --tools=f, g name, h')[0].map(([, style]) => style)).toEqual(['meta', 'keyword', 'string', 'string', 'def', 'def']);
+  });
+
   test('quotes, equals signs, variables, and a flag that this list does not know', () => {
     expect(read(`%%opg --system "say --model" --stop='a b' --model {m} --later x`)[0]).toEqual([
       ['%%opg', 'meta'],

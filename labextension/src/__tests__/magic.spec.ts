@@ -44,6 +44,14 @@ describe('candidates', () => {
     expect(texts(at('%%opg --timeout |'))).toEqual([]);
   });
 
+  test('in a list stand names that the kernel alone knows, and no flags', () => {
+    for (const line of ['--tools |', '--tools f, |', '--tools f , g,|', '--tools=f, |']) {
+      expect(texts(at(`%%opg ${line}`))).toEqual([]);
+    }
+    expect(texts(at('%%opg --tools f, g --tools-|'))).toEqual(['--tools-confirm']);
+    expect(texts(at('%%opg --system f, --quie|'))).toEqual(['--quiet']);
+  });
+
   test('hosts as the server knows them, by id and by name', () => {
     const hosts = [{ name: 'anna', tee_id: '0xab' }];
     expect(at('%%opg --host |', hosts)).toEqual([{ text: '0xab', kind: 'host', help: 'anna' }]);

@@ -126,10 +126,43 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
         self._backend.channel = ChannelEvidence(
             certificate_sha256=pin.sha256, tls_version=ssl_object.version()
         )
-        return stream
+        return _OpenStream(stream, ssl_object)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+class _OpenStream(httpcore.AsyncNetworkStream):
+    """A connection after its handshake.  Unlike httpcore's own, it knows when TLS is over although
+    TCP is not: a host may end it in the packet of its answer, of which nothing is left to read on
+    the socket.  A request that was written then would be lost, and its charge unknown."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream, tls: ssl.SSLObject) -> None:
+        self._inner = inner
+        self._tls = tls
+        # Called for every piece of an answer: not through a coroutine of this class.
+        self.read = inner.read  # type: ignore[method-assign]
+        self.write = inner.write  # type: ignore[method-assign]
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """``is_readable`` of an idle connection: whether it cannot be used any more."""
+        if info == "is_readable" and self._is_over():
+            return True
+        return self._inner.get_extra_info(info)
+
+    def _is_over(self) -> bool:
+        """Whether something other than tickets has come that nobody asked for.  Asked while the
+        connection is idle, so nothing that this reads is missed."""
+        try:
+            self._tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            pass
+        return True
 
 
 class _TunnelStream(_PinnedStream):

@@ -248,13 +248,20 @@ class HostClient:
     ) -> tuple[ExchangeState, bytes]:
         """A request without secrets whose short answer is read whole.  Redirects and broken
         connections raise."""
-        state = ExchangeState()
-        sink = BodyReader(stream=False, kind="chat", on_text=None, limit=MAX_SMALL_BODY)
         failure: OpgError | None = None
         broken: str | None = None
+        state, sink = _nothing_yet()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._exchange(method, path, body, {}, state, sink)
+                try:
+                    await self._exchange(method, path, body, {}, state, sink)
+                except (httpcore.NetworkError, httpcore.ProtocolError):
+                    if state.sent_at is None or state.status is not None:
+                        raise
+                    # A kept connection that the host was closing.  Nothing here can spend, so it
+                    # is asked once more.
+                    state, sink = _nothing_yet()
+                    await self._exchange(method, path, body, {}, state, sink)
         except TimeoutError:
             broken = f"no answer within {self._timeout:g} s"
         except OpgError as refused:
@@ -305,6 +312,11 @@ class HostPool:
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()
+
+
+def _nothing_yet() -> tuple[ExchangeState, BodyReader]:
+    """Of a request whose short answer is read whole."""
+    return ExchangeState(), BodyReader(False, "chat", None, limit=MAX_SMALL_BODY)
 
 
 def _defaults(body: bytes) -> dict[str, str]:

@@ -26,6 +26,7 @@ from support.tls_host import (
     Request,
     TlsHost,
     chunk,
+    closing_host,
     identity,
     reply,
     stream_head,
@@ -572,6 +573,47 @@ async def test_a_connection_that_the_host_closed_is_not_used_again(tmp_path: Pat
             await client.health()
             assert server.connections == made
             await asyncio.sleep(0.1)
+        await client.aclose()
+
+
+async def test_a_host_may_close_tls_in_the_same_packet_as_its_answer(tmp_path: Path) -> None:
+    """The TCP connection stays open and silent: only TLS knows that it is over.  The prompt that
+    follows must not be written into it."""
+    mine = identity()
+    stream = stream_head() + b"".join(map(chunk, (delta("hi"), FINAL, DONE))) + b"0\r\n\r\n"
+    answers = {b"GET": reply("200 OK", b"{}"), b"POS": stream}
+    async with closing_host(mine, tmp_path, answers, PROMPT) as server:
+        client = HostClient(server.entry(mine.der), timeout=10, max_connections=1)
+        for made in (1, 2):
+            await client.health()
+            exchange = await client.send(
+                CHAT_PATH, PROMPT, headers={}, stream=True, kind="chat", timeout=20
+            )
+            assert exchange.complete
+            assert server.connections == 2 * made
+        await client.aclose()
+
+
+async def test_only_what_cannot_spend_is_asked_again_on_a_new_connection(tmp_path: Path) -> None:
+    """A host may close a kept connection in the moment in which it is used."""
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) in (2, 5):
+            raise ConnectionError
+        writer.write(reply("200 OK", b"{}"))
+
+    mine = identity()
+    async with tls_host(mine, answer, tmp_path) as server:
+        client = HostClient(server.entry(mine.der), timeout=10, max_connections=1)
+        await client.health()
+        await client.health()
+        assert [request.line for request in server.requests] == ["GET /health HTTP/1.1"] * 3
+        await client.health()
+        broken = await client.send(
+            CHAT_PATH, PROMPT, headers={}, stream=False, kind="chat", timeout=20
+        )
+        assert broken.header_sent and not broken.complete
+        assert len(server.requests) == 5
         await client.aclose()
 
 

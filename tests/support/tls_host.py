@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -161,6 +161,56 @@ async def tls_host(shown: Identity, answer: Answer, folder: Path) -> AsyncIterat
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def closing_host(
+    shown: Identity, folder: Path, answers: Mapping[bytes, bytes], ends: bytes
+) -> AsyncIterator[TlsHost]:
+    """Serve on a free port; an answer and the end of TLS are one packet, and TCP stays open.
+
+    ``answers`` by the first three bytes of a request; what is no GET ends with ``ends``."""
+    context = shown.context(folder)
+    tasks: list[asyncio.Task[None] | None] = []
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host.connections += 1
+        tasks.append(asyncio.current_task())
+        came, leaves = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(came, leaves, server_side=True)
+        ready, asked = False, b""
+        while raw := await _some(reader):
+            came.write(raw)
+            with contextlib.suppress(ssl.SSLError):
+                if not ready:
+                    tls.do_handshake()
+                    ready = True
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    while True:
+                        asked += tls.read(65536)
+                if asked.startswith(b"GET") or asked.endswith(ends):
+                    tls.write(answers[asked[:3]])
+                    host.received += asked
+                    tls.unwrap()
+            writer.write(leaves.read())
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    host = TlsHost(server.sockets[0].getsockname()[1])
+    try:
+        yield host
+    finally:
+        server.close()
+        for task in filter(None, tasks):
+            task.cancel()
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+
+
+async def _some(reader: asyncio.StreamReader) -> bytes:
+    """What comes next; nothing once the connection, or the server, has ended."""
+    try:
+        return await reader.read(65536)
+    except (ConnectionError, asyncio.CancelledError):
+        return b""
 
 
 def reply(status: str, body: bytes = b"", *headers: str) -> bytes:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from opg_magic.call.state import CallSite
-from opg_magic.network.background import GRACE_SECONDS, Stopper, stopper
+from opg_magic.network.background import Stopper, stopper
 
 T = TypeVar("T")
 
@@ -90,10 +90,11 @@ class PendingCall(Generic[T]):
         charged, and :meth:`wait` then says so.  Harmless if it has ended."""
         self._stopper.stop()
 
-    def ended(self) -> bool:
-        """Wait as long as a stopped call may take to be recorded; return whether it has ended."""
+    def ended(self, seconds: float) -> bool:
+        """Wait for at most so long until a stopped call is recorded; return whether it has
+        ended."""
         with suppress(KeyboardInterrupt):
-            self._thread.join(GRACE_SECONDS)
+            self._thread.join(max(0.0, seconds))
         return self.done()
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -354,9 +355,15 @@ class Kernel:
     def close(self) -> None:
         """End cleanly: stop and record what still runs, close connections, forget session ids, stop
         the loop."""
+        from opg_magic.network.background import GRACE_SECONDS
+
+        # One grace for all of them: whoever ends a kernel may kill it some seconds later.
+        end = time.monotonic() + GRACE_SECONDS
         self.stop_beside()
+        if self._background is not None:
+            self._background.stop_all(end - time.monotonic())
         for pending in self._beside:
-            pending.ended()
+            pending.ended(end - time.monotonic())
         with self._lock:
             if self._background is not None:
                 for known in self._engines.values():

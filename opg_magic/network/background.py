@@ -149,6 +149,25 @@ class BackgroundLoop:
         """Run on the background loop and await the outcome on the caller's own loop."""
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
 
+    def stop_all(self, seconds: float) -> None:
+        """Cancel all that runs, whoever waits for it or does not any more, and give it at most so
+        long to write down what happened."""
+
+        async def stopped() -> None:
+            running = asyncio.all_tasks() - {asyncio.current_task()}
+            for one in running:
+                # Once: it may be writing down what happened.
+                if not one.cancelling():
+                    one.cancel()
+            if running:
+                await asyncio.wait(running)
+
+        if self.loop.is_closed() or not self._thread.is_alive():
+            return
+        ended = asyncio.run_coroutine_threadsafe(stopped(), self.loop)
+        with contextlib.suppress(KeyboardInterrupt, TimeoutError):
+            ended.result(max(0.0, seconds))
+
     def close(self) -> None:
         """Stop the loop and its thread.  Harmless when called twice."""
         if self.loop.is_closed():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from types import SimpleNamespace
 
 import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
-from opg_magic.call import kernel
+from opg_magic.call import beside, kernel
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Phase, Progress, Prompt
@@ -123,6 +124,43 @@ def test_the_end_of_the_session_stops_and_records_it(
         pending.wait(0)
     assert stopped.value.receipt_id is not None
     assert session.ledger.get(stopped.value.receipt_id)
+
+
+def test_the_end_of_the_session_records_what_nobody_waits_for_any_more(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    """As of an ``aask`` whose program ends: its own loop is gone, and the prompt is paid for."""
+    honest_simnet.cheat("anna", "slow")
+    anna = CallOptions(host=honest_simnet.host("anna").tee_id)
+    answering = threading.Event()
+
+    async def program() -> None:
+        asking = session.loop().submit(session.ask_here(PROMPT, anna, _when_answering(answering)))
+        await asyncio.to_thread(answering.wait, 60)
+        del asking
+
+    asyncio.run(program())
+    ledger = session.ledger
+    session.close()
+    (receipt,) = (ledger.get(row.id) for row in ledger.rows())
+    assert receipt.document["response"]["problem"]["code"] == "interrupted"
+
+
+def test_calls_that_hang_are_given_one_grace_together(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang, waits = threading.Event(), []
+    for _ in range(3):
+        session.beside(hang.wait)
+    monkeypatch.setattr(
+        beside.PendingCall, "ended", lambda _self, seconds: waits.append(seconds) or False
+    )
+    now = iter(range(0, 100, 5))
+    monkeypatch.setattr(kernel, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    session.close()
+    hang.set()
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] < 0
 
 
 def test_a_receipt_names_the_cell_that_began_the_call(

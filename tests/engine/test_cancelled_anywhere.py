@@ -8,6 +8,8 @@ from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from opg_magic import errors
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
@@ -17,11 +19,13 @@ PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
 
 class CancelledAt:
-    """Awaits a coroutine, and cancels it at its ``step``-th suspension."""
+    """Awaits a coroutine, and cancels it at its ``step``-th suspension, and at those after it,
+    ``times`` in all."""
 
-    def __init__(self, work: Coroutine[Any, Any, Answer], step: int) -> None:
+    def __init__(self, work: Coroutine[Any, Any, Answer], step: int, times: int) -> None:
         self._work = work
         self._left = step
+        self._last = 1 - times
 
     def __await__(self) -> Generator[Any, Any, Answer]:
         problem: BaseException | None = None
@@ -32,7 +36,7 @@ class CancelledAt:
                 return end.value
             problem = None
             self._left -= 1
-            if self._left == 0:
+            if self._last <= self._left <= 0:
                 if waiting is not None:
                     waiting._asyncio_future_blocking = False
                     waiting.cancel()
@@ -44,7 +48,8 @@ class CancelledAt:
                 problem = raised
 
 
-def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path, times: int):
     (tmp_path / "config.toml").write_text('max_cost_per_kernel = "100"\nmax_cost_per_day = "100"\n')
     session.settings.reload()
     session.ask(PROMPT)
@@ -58,7 +63,7 @@ def test_a_call_may_be_cancelled_at_any_await(session: Session, tmp_path: Path):
 
         async def run(_emit, step=step):
             work = engine.ask(PROMPT, CallOptions(), session.engine_settings(engine.network))
-            return await CancelledAt(work, step)
+            return await CancelledAt(work, step, times)
 
         charge: Charge | None = Charge.NONE
         try:

@@ -108,7 +108,9 @@ class Application:
                 response = await self._streamed(asked, call, stream)
             else:
                 response = await self._whole(asked, call, reply)
-            delivered = True
+            delivered = not stream.has_failed
+            if stream.has_failed:
+                self._repeats.failed(name)
             return response
         except Refusal as refusal:
             self._tell(asked, f"{refusal.status} {refusal.code}", refusal.opg.get("receipt"))

@@ -34,6 +34,8 @@ class EventStream:
         self._reply = reply
         self._held = held
         self._newest = self._passed_over = self._sent = ""
+        #: Told of a failure after pieces had left, by an error in the stream.
+        self.has_failed = False
         self._news = asyncio.Event()
         self._response: web.StreamResponse | None = None
 
@@ -81,6 +83,7 @@ class EventStream:
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """There is no answer: what has left is followed by an error, and cut off."""
+        self.has_failed = True
         response = await self._begun({})
         await response.write(_event(refusal.document()))
         # Without the end of its body: what has left is not to pass for a whole answer.

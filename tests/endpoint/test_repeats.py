@@ -64,6 +64,26 @@ def test_a_client_that_repeats_a_502_pays_once(
     assert len(served.receipts()) == 1
 
 
+def test_a_client_that_repeats_a_stream_that_failed_half_way_pays_once(
+    served: Served, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some clients (litellm's fallbacks) ask again where a stream ends with an error."""
+    monkeypatch.setattr("opg_magic.endpoint.calls.QUIET_SECONDS", 1e9)
+    for host in honest_simnet.hosts:
+        host.cheat = modes.make("change-byte")
+    question = [{"role": "user", "content": "Is 97 prime?"}]
+    request = {"model": "gpt-5", "messages": question, "stream": True}
+    with served.raw() as client:
+        with (
+            client.stream("POST", "/chat/completions", json=request) as first,
+            pytest.raises(httpx.RemoteProtocolError),
+        ):
+            assert first.status_code == 200
+            first.read()
+        assert client.post("/chat/completions", json=request).status_code == 409
+    assert len(served.receipts()) == 1
+
+
 def test_what_cost_nothing_may_be_repeated_at_once(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:

@@ -9,6 +9,7 @@ import { compared } from './facehosts';
 import { Claim } from './claims/shared';
 import { copyButton, h, verbatim } from './dom';
 import type { IFact } from './evidence';
+import { sentAgain } from './figures';
 import { Finding, inert, signedText } from './findings';
 import { part } from './load';
 import { foldable, rendered, SHOWN } from './fold';
@@ -37,6 +38,7 @@ export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, cont
     ...judged.findings.filter(finding => finding.code !== 'shown-again').map(findingLine),
     groupsTable(judged, receipt, verdict, context.dropped),
     ...judged.findings.filter(finding => finding.code === 'shown-again').map(findingLine),
+    ...(receipt.thread?.earlier.length ? [note(sentAgain(receipt)[0])] : []),
     note(HOP),
     note(notKnown(verdict)),
     note(h('code', { class: 'opg-command' }, typed), ' ', copyButton(typed, 'the command')),

@@ -32,6 +32,13 @@ function who(receipt: Receipt): string[] {
   return [network.simulated && by !== asked ? `${by} for ${asked}` : asked, ...(names ? [`${hosts.length > 1 ? 'hosts' : 'host'} ${names}`] : [])];
 }
 
+/** Of a conversation: its name, and how many of its earlier messages were sent once more, and paid for. */
+export function conversation({ thread }: Receipt): string {
+  const count = thread?.earlier.reduce((sum, one) => sum + one.messages, 0) ?? 0;
+  const name = thread?.name ? `chat ${words.oneLine(thread.name, 64)}` : '';
+  return [name, count ? `${words.plural(count, 'earlier message')} sent again` : ''].filter(Boolean).join(', ');
+}
+
 /** A host by its name, where the user's own server knows it; else by the ends of its id. */
 export function hostNamed(teeId: string): string {
   const name = words.hostNames.get(teeId.toLowerCase());
@@ -97,7 +104,7 @@ export function summary(judged: IJudged): string[] {
     facts.push(words.told(receipt.response.problem.message, 160));
   }
   const of = receipt.agreement === null ? '' : ' for this answer';
-  facts.push(...restsOn(judged), ...who(receipt), words.cost(receipt) + of, words.duration(words.elapsed(receipt)));
+  facts.push(...restsOn(judged), ...who(receipt), conversation(receipt), words.cost(receipt) + of, words.duration(words.elapsed(receipt)));
   return facts.filter(Boolean);
 }
 

@@ -9,6 +9,7 @@ import { collected } from './collected';
 import { formatPart, formatUnits } from './money';
 import { computedDigest, Receipt, signatureOf } from './receipt';
 import { Verdict } from './verdict';
+import { plural } from './words';
 
 export interface IFact {
   readonly name: string;
@@ -28,7 +29,7 @@ export interface IGroup {
 type Explorers = Readonly<Record<string, string>>;
 
 export function evidenceOf(receipt: Receipt, verdict: Verdict, explorers: Explorers): IGroup[] {
-  return [signed(receipt), host(receipt, verdict), registry(receipt, explorers), payment(receipt, explorers), settlement(receipt, explorers), file(receipt)].filter(
+  return [signed(receipt), conversation(receipt), host(receipt, verdict), registry(receipt, explorers), payment(receipt, explorers), settlement(receipt, explorers), file(receipt)].filter(
     group => group.facts.length > 0
   );
 }
@@ -54,6 +55,15 @@ function signed(receipt: Receipt): IGroup {
     facts.push(hash('Signature (RSA-PSS, base64)', signature));
   }
   return { title: 'Signed', facts };
+}
+
+/** Which receipts the earlier messages of its request come from, as its author says: `threads.ts` holds them to that. */
+function conversation({ thread }: Receipt): IGroup {
+  const facts = thread?.name ? [plain('Chat', thread.name)] : [];
+  for (const one of thread?.earlier ?? []) {
+    facts.push(hash(`${plural(one.messages, 'message')} from receipt ${one.receipt}`, one.digest));
+  }
+  return { title: 'Conversation', facts };
 }
 
 function host(receipt: Receipt, verdict: Verdict): IGroup {

@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 
+import { conversation } from './cardline';
 import { checker } from './check';
 import { counted } from './collected';
 import { saveAs } from './exporting';
@@ -83,7 +84,7 @@ function urgency(entry: IEntry): number {
 function searchable({ receipt, error }: IEntry): string {
   return receipt === null
     ? (error ?? '')
-    : `${receipt.id} ${words.model(receipt)} ${receipt.host?.tee_id ?? ''} ${receipt.prompt.text}`.toLowerCase();
+    : `${receipt.id} ${words.model(receipt)} ${receipt.host?.tee_id ?? ''} ${conversation(receipt)} ${receipt.prompt.text}`.toLowerCase();
 }
 
 const KEYS: Record<SortBy, (entry: IEntry) => string | number> = {
@@ -124,7 +125,7 @@ export function Listing({ model, name }: IListProps): JSX.Element {
         <input
           type="search"
           className="jp-mod-styled"
-          placeholder="Search prompt, model, host, ID"
+          placeholder="Search prompt, model, host, chat, ID"
           aria-label="Search receipts"
           value={search}
           onChange={event => setSearch(event.target.value)}
@@ -281,6 +282,7 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
       : [
           words.model(receipt),
           receipt.host === null ? '' : `host ${words.shortHash(receipt.host.tee_id)}`,
+          conversation(receipt),
           words.cost(receipt),
           words.duration(words.elapsed(receipt))
         ];

@@ -134,11 +134,16 @@ def _show_quote(
 ) -> None:
     """``--dry-run``: what the call would cost at most, and who would be asked."""
     from opg_magic.display import bundle, dry_run
+    from opg_magic.display.words import plural
 
     quote = session.quote(prompt, _options(line))
     hosts = line.get("hosts")
     if hosts is not None:
         quote = _for_all(quote, hosts)
+    again = sum(one.messages for one in prompt.thread.earlier) if prompt.thread else 0
+    if again:
+        said = f"{plural(again, 'earlier message')} of chat {line.get('chat')} sent again."
+        quote = replace(quote, notes=(said, *quote.notes))
     if announcement is not None:
         quote = replace(quote, notes=(announcement, *quote.notes))
     simulated = _is_simulated(session, line)

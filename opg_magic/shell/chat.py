@@ -59,11 +59,17 @@ def _chat(options: argparse.Namespace) -> int:
         print(text_of(chats.receipts(words[0])))
     elif action == "fork":
         chats.fork(*words)
+        print(f"Chat {words[1]} goes on from where {words[0]} stands now: --chat {words[1]}")
     elif action == "forget":
-        print("forgotten" if chats.forget(words[0]) else f"There is no chat {words[0]}.")
+        if chats.forget(words[0]):
+            print(f"Nothing of {words[0]} is sent again. Its receipts stay in the ledger.")
+        else:
+            print(f"There is no chat {words[0]}.")
     else:
+        from opg_magic.display.words import plural
+
         count = chats.export(words[0], Path(words[1]))
-        print(f"{count} receipts in {words[1]}. To check them: opg verify {words[1]}")
+        print(f"{plural(count, 'receipt')} in {words[1]}. To check them: opg verify {words[1]}")
     return 0
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,6 +217,7 @@ def test_the_commands_of_a_chat(
         "And 98?",
         second.receipt.id,
     ]
+    assert run().loc["plans", "last"].microsecond == 0
     run("show", "plans")
     shown = capsys.readouterr().out
     lines = [line.split(" · ")[0] for line in shown.splitlines()]
@@ -231,6 +233,7 @@ def test_the_commands_of_a_chat(
     assert "2 messages sent again" in shown
     path = tmp_path / "plans.jsonl"
     run("export", "plans", str(path))
+    assert "2 receipts in " in capsys.readouterr().out
     assert findings(path, session) == []
     assert len(path.read_text("utf-8").splitlines()) == 2
     with pytest.raises(errors.ConfigError, match="cannot be written"):
@@ -241,6 +244,25 @@ def test_the_commands_of_a_chat(
     for wrong in (("shwo",), ("show",), ("fork", "other"), ("list", "more")):
         with pytest.raises(LineError):
             run(*wrong)
+
+
+def test_a_dry_run_says_what_is_sent_again(session: Session) -> None:
+    from opg_magic.cells.magic_line import parse
+    from opg_magic.notebook import cell
+
+    shown: list[dict[str, Any]] = []
+    kernel: Any = SimpleNamespace(display=shown.append)
+    line = parse("--chat plans --dry-run")
+
+    def dry_run() -> str:
+        prompt, _ = cell._prompt(kernel, session, line, "And 98?", "", None)
+        cell._show_quote(kernel, session, line, prompt, None)
+        return str(shown[-1]["text/plain"])
+
+    assert "sent again" not in dry_run()
+    opg_magic.ask("Is 97 prime?", chat="plans")
+    assert "2 earlier messages of chat plans sent again." in dry_run()
+    assert session.ledger.count() == 1
 
 
 def test_run_all_of_a_chat_that_begins_anew_costs_nothing(
@@ -284,7 +306,8 @@ def test_a_conversation_in_the_shell(
     assert opg("chat", "fork", "plans", "other")[0] == 0
     assert opg("chat", "export", "other", str(path))[0] == 0
     assert findings(path, session) == []
-    assert opg("chat", "forget", "plans")[1] == "forgotten\n"
+    assert opg("chat", "forget", "plans")[1].startswith("Nothing of plans is sent again.")
+    assert opg("chat", "forget", "plans")[1] == "There is no chat plans.\n"
     assert list(session.ledger.chats()) == ["other"]
     assert opg("ask", "And 99?", "--chat", "other")[0] == 0
     assert len(session.chats.receipts("other")) == 3

@@ -8,7 +8,7 @@ import { cellFindings, sourceSha256 } from '../cells';
 import { answerPart, Finding, inert, showsNoAnswer } from '../findings';
 import { fills } from '../grammar';
 import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
-import { CLAIM_NAMES, MIME_TYPE } from '../receipt';
+import { CLAIM_NAMES, MIME_TYPE, Receipt } from '../receipt';
 import { isApart, ReceiptRenderer } from '../renderer';
 import { OURS } from '../style';
 import { headline, isWithheld } from '../words';
@@ -181,6 +181,34 @@ describe('the renderer', () => {
     expect(node.getAttribute('aria-label')).toMatch(/, simulated network$/);
     expect(node.textContent!.replace('Unverified', '')).not.toMatch(/✓ Verified/);
     expect(node.querySelector('.opg-simulated')).not.toBeNull();
+  });
+
+  it('says of a conversation what of it was sent and paid for again, and where that comes from', async () => {
+    const digest = `sha256:${'ab'.repeat(32)}`;
+    const request = {
+      ...receipt().request,
+      body: JSON.stringify({ model: 'gpt-5', messages: ['Hi', 'Ho', 'Say hi'].map((content, at) => ({ role: at % 2 ? 'assistant' : 'user', content })) })
+    };
+    const told = async (name: string | null, earlier: NonNullable<Receipt['thread']>['earlier']) => {
+      const { node } = await shown({ receipt: receipt({ request, thread: { name, earlier } }) });
+      const open = (details: HTMLDetailsElement): void => {
+        details.open = true;
+        details.dispatchEvent(new Event('toggle'));
+      };
+      open(node.querySelector('.opg-card')!);
+      await new Promise(resolve => setTimeout(resolve));
+      open(node.querySelector('.opg-evidence')!);
+      await import('../evidence');
+      await new Promise(resolve => setTimeout(resolve));
+      return [node.querySelector('.opg-facts')!, node].map(one => one.textContent!.replace(/\u00a0/g, ' '));
+    };
+    const [line, all] = await told('plans', [{ receipt: '7AAAAAAAAA', digest, messages: 2 }]);
+    expect(line).toContain(' · chat plans, 2 earlier messages sent again · ');
+    expect(all).toContain('Sent again: 2 earlier messages of chat plans, about 40 % of the input (estimated by length).');
+    expect(all).toContain(`2 messages from receipt 7AAAAAAAAA${digest}`);
+    expect((await told('plans', []))[0]).toContain(' · chat plans · ');
+    expect((await told(null, [{ receipt: '7AAAAAAAAA', digest, messages: 2 }]))[0]).toContain(' · 2 earlier messages sent again · ');
+    expect((await told(null, []))[1]).not.toContain('again');
   });
 
   it('says what rests on the author’s kernel', async () => {

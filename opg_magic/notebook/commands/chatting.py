@@ -27,7 +27,7 @@ def chat(kernel: Kernel, words: list[str]) -> Any:
 def _list(kernel: Kernel, words: list[str]) -> Any:
     no_more(words, "chat list")
     rows = [
-        (one.name, one.calls, one.model, one.at, one.prompt, one.last)
+        (one.name, one.calls, one.model, one.at.replace(microsecond=0), one.prompt, one.last)
         for one in kernel.session().chats.lines()
     ]
     return table(rows, ("chat", "answers", "model", "last", "prompt", "id"))
@@ -55,10 +55,12 @@ def _forget(kernel: Kernel, words: list[str]) -> None:
 
 
 def _export(kernel: Kernel, words: list[str]) -> None:
+    from opg_magic.display.words import plural
+
     name, path = _taking(words, "export NAME FILE.jsonl")
     session = kernel.session()
     count = session.chats.export(name, Path(path))
-    print(f"{count} receipts in {path}. To check them: opg verify {path}")
+    print(f"{plural(count, 'receipt')} in {path}. To check them: opg verify {path}")
 
 
 def _taking(words: list[str], usage: str) -> list[str]:

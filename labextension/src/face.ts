@@ -9,7 +9,7 @@
 import { beginnings, rule } from './faceanswer';
 import { compared, ICompared } from './facehosts';
 import * as second from './face2';
-import { body, clock, command, duration, escaped, IMITATION, money, Note, oneLine, rounded, sentAgain, shortHash, Texts, told, unmarked } from './figures';
+import { clock, command, duration, escaped, IMITATION, modelNamed, money, Note, oneLine, rounded, sentAgain, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
 import { HEADINGS, HOSTS, NOT_KNOWN, NOT_KNOWN_RE_RUN, OPEN, SAYS, SAYS_SEALED, SAYS_SIMULATED, UNMET } from './says';
@@ -220,8 +220,7 @@ function warningsOf(receipt: Receipt, show: boolean): Note[] {
 }
 
 function who(receipt: Receipt, hosts: ICompared | null): string[] {
-  const named = body(receipt).model;
-  const model = typeof named === 'string' ? oneLine(named, 80) : 'model not named';
+  const model = modelNamed(receipt);
   return hosts !== null || receipt.host === null ? [model] : [model, `host ${oneLine(shortHash(receipt.host.tee_id), 9)}`];
 }
 

@@ -1,7 +1,7 @@
 /** Form `card 2` of a receipt's face, as notebooks of earlier versions hold it (opg_magic/receipt/face/second.py): never changed. */
 
 import { beginnings, rule } from './faceanswer';
-import { beside, body, clock, duration, escaped, IMITATION, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
+import { beside, clock, duration, escaped, IMITATION, modelNamed, money, Note, oneLine, rounded, shortHash, Texts, told, unmarked } from './figures';
 import { isWithheldAtCreation, signedText } from './findings';
 import { Receipt } from './receipt';
 
@@ -139,8 +139,7 @@ function agreement(receipt: Receipt): string[] {
 }
 
 function model(receipt: Receipt): string {
-  const named = body(receipt).model;
-  const words = typeof named === 'string' ? oneLine(named, 80) : 'model not named';
+  const words = modelNamed(receipt);
   return receipt.host === null ? words : `${words} via host ${oneLine(shortHash(receipt.host.tee_id), 9)}`;
 }
 

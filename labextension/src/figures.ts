@@ -68,13 +68,10 @@ function besideOf(asked: IAsked | null): string[] {
   return more.length > MOST_BESIDE ? [...told, `Asked with ${more.length - MOST_BESIDE} more: the receipt has them.`] : told;
 }
 
-export function body(receipt: Receipt): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(receipt.request.body);
-    return isRecord(parsed) ? parsed : {};
-  } catch {
-    return {};
-  }
+/** The model that a request names, for a line; a request that can be read in two ways names none. */
+export function modelNamed(receipt: Receipt): string {
+  const model = askedOf(receipt)?.model ?? null;
+  return model === null ? 'model not named' : oneLine(model, 80);
 }
 
 export function oneLine(text: string, limit: number): string {
@@ -130,10 +127,6 @@ export function duration(sent: string, received: string): string {
   return `${whole / 60n} min ${whole % 60n} s`;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 const REFERENCES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#x27;' };
 
 /** Escaped, and the delimiters of TeX set apart so that no typesetter finds any. */
@@ -148,5 +141,5 @@ export function unmarked(text: string): string {
 }
 
 export function command(receipt: Receipt): string {
-  return `opg verify notebook.ipynb --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}${receipt.weights ? ' --weights' : ''}`;
+  return `opg verify notebook.ipynb --receipt ${receipt.id}${receipt.network.simulated ? ' --allow-simulated' : ''}`;
 }

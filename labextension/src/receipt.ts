@@ -7,7 +7,7 @@
 
 import { fromBase64, sha256Hex, sha256HexNatively, utf8 } from './crypto/bytes';
 import { SHORT_SCHEMA } from './generated/receipt-schema';
-import { canonicalJson, hasLoneSurrogate, isObject, Json, MalformedMessage, parseStrict, toPlain } from './json';
+import { canonicalJson, isObject, Json, MalformedMessage, parseStrict, toPlain } from './json';
 import type { AgreementPart, PaymentPart, Receipt, SettlementPart } from './receipt-types';
 import { Check, compile, expand, Schema } from './schema';
 
@@ -287,11 +287,14 @@ function checkPacked(value: unknown): void {
 /** The host's signature over the answer as it stands in the signed frame (base64; public), or null. Judges nothing. */
 export function signatureOf(receipt: Receipt): string | null {
   try {
-    const frame: unknown = JSON.parse(receipt.response.frame ?? 'null');
-    const value = typeof frame === 'object' && frame !== null ? (frame as Record<string, unknown>).tee_signature : null;
+    const frame = parseStrict(receipt.response.frame ?? 'null');
+    const value = isObject(frame) ? frame.get('tee_signature') : null;
     return typeof value === 'string' && value !== '' ? value : null;
-  } catch {
-    return null;
+  } catch (error) {
+    if (error instanceof MalformedMessage) {
+      return null;
+    }
+    throw error;
   }
 }
 
@@ -301,7 +304,7 @@ export function signatureOf(receipt: Receipt): string | null {
  */
 export function signatureKey(receipt: Receipt): string | null {
   const text = signatureOf(receipt);
-  if (text === null || hasLoneSurrogate(text)) {
+  if (text === null) {
     return null;
   }
   const digits = text.split('=')[0].replace(/[^A-Za-z0-9+/]/g, '');

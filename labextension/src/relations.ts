@@ -50,8 +50,7 @@ function root(receipt: Receipt): string {
 }
 
 function paymentKey(receipt: Receipt): string | null {
-  const settled = receipt.payment?.settled;
-  return settled?.tx_hash ? `${settled.chain_id} ${settled.tx_hash}` : null;
+  return receipt.payment?.settled?.tx_hash ?? null;
 }
 
 function append(map: Map<string, Receipt[]>, key: string, receipt: Receipt): void {

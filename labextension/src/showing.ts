@@ -78,7 +78,7 @@ function otherForm(texts: Partial<Texts>, plain: string, receipt: Receipt): Find
     return [failure('shown-text', 'The text that the cell shows as plain text is not the text that was signed.')];
   }
   const line = plain.slice(plain.lastIndexOf(RULE) + RULE.length).split('\n', 1)[0].replace(/ ────$/, '');
-  const form = line.slice(line.lastIndexOf(' · ') + 3);
+  const form = line.split(' · ').pop()!;
   if (FORMS.has(form)) {
     return [failure('shown-card', 'The card that the cell shows as plain text is not the one of this receipt.')];
   }

@@ -33,7 +33,7 @@ function findingOf(receipt: Receipt, byDigest: ReadonlyMap<string, Receipt>, ids
     }
     const other = byDigest.get(one.digest);
     if (other !== undefined) {
-      if (other.id !== one.receipt || !holds(other, messages.slice(start, at))) {
+      if (other.id !== one.receipt || !holds(other, messages.slice(0, at))) {
         return differs(`Earlier messages ${begins - start + 1} to ${at - start} of the request are not what receipt ${one.receipt} holds.`);
       }
     } else if (ids.has(one.receipt)) {
@@ -42,8 +42,13 @@ function findingOf(receipt: Receipt, byDigest: ReadonlyMap<string, Receipt>, ids
       missing += 1;
     }
   }
-  if (messages.slice(at).some(message => message.get('role') === 'assistant')) {
+  const asked = messages.slice(at).map(message => message.get('role'));
+  // The first round of tools may begin with messages of the caller's own, and claims no call.
+  if (asked.includes('assistant') && (receipt.thread.name || receipt.thread.earlier.length)) {
     return differs('The request holds an answer for which its thread names no receipt.');
+  }
+  if (receipt.thread.earlier.length && !(asked.length === 1 && asked[0] === 'user') && !asked.every(role => role === 'tool')) {
+    return differs('After its earlier messages the request holds more than one prompt, or than results of tools.');
   }
   const message = `${missing} earlier ${missing === 1 ? 'receipt' : 'receipts'} of this conversation not at hand: not compared.`;
   return missing ? { level: 'note', code: 'thread-missing', message } : null;
@@ -76,10 +81,9 @@ function opening(messages: readonly JsonObject[]): number {
   return first < 0 ? messages.length : first;
 }
 
-/** Whether the messages up to an answer are those of that receipt, with its answer. */
+/** Whether the messages up to an answer, system messages too, are those of that receipt, with its answer. */
 function holds(other: Receipt, sent: readonly JsonObject[]): boolean {
-  const messages = messagesOf(other);
-  const held = messages.slice(opening(messages)).map(dumpsPython);
+  const held = messagesOf(other).map(dumpsPython);
   return JSON.stringify([...held, answerText(other)]) === JSON.stringify(sent.map(dumpsPython));
 }
 

@@ -58,7 +58,7 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
       found.push({ level: 'note', code: 'shown-again', message: 'This receipt is shown again in another cell.' });
     }
     if (receipt.supersedes === undefined && isWhole(receipt) && later.has(`${receipt.id} ${computedDigest(receipt)}`)) {
-      found.push({ level: 'note', code: 'later-version', message: 'The file also holds a later version of this receipt; only that one counts.' });
+      found.push({ level: 'note', code: 'later-version', message: 'The file also holds a later version of this receipt.' });
     }
     return found;
   });

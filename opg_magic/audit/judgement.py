@@ -262,12 +262,15 @@ class _Audit(Lookups):
             superseded = (
                 receipt.supersedes is None and (receipt.id, receipt.computed_digest) in later
             )
-            if superseded and _is_whole(receipt) and one.verdict.status is not VerdictStatus.FAILED:
+            counts = not (superseded and _is_whole(receipt))
+            if not counts:
+                counts = one.verdict.status is VerdictStatus.FAILED
                 message = (
-                    "The file also holds a later version of this receipt; only that one counts."
+                    "The file also holds a later version of this receipt; "
+                    f"{'this one failed, so both count' if counts else 'only that one counts'}."
                 )
                 self.say("note", "later-version", message, one.where, receipt.id)
-            else:
+            if counts:
                 kept.append(one)
         return tuple(kept)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 import secrets as _random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
-from opg_magic.errors import AnswerWithheld, CallFailed, UnreadableReceipt
+from opg_magic.errors import AnswerWithheld, CallFailed, MalformedMessage, UnreadableReceipt
 from opg_magic.models import (
     Answer,
     Charge,
@@ -352,11 +353,14 @@ def signature_of(frame: str | None) -> str | None:
     if not frame:
         return None
     try:
-        parsed = strict_json.loads_leniently(frame)
-    except ValueError:
+        parsed = strict_json.loads(frame)
+    except MalformedMessage:
         return None
     value = parsed.get("tee_signature") if isinstance(parsed, dict) else None
     return value if isinstance(value, str) and value else None
+
+
+_NOT_BASE64 = re.compile("[^A-Za-z0-9+/]")
 
 
 def signature_key(signature: str | bytes | None) -> str | None:
@@ -365,11 +369,8 @@ def signature_key(signature: str | bytes | None) -> str | None:
     if not signature:
         return None
     if isinstance(signature, str):
-        text = signature.encode("utf-8", "replace")
-        try:
-            # Leniently: one signature with other padding or junk in between is still the same
-            # signature.
-            signature = base64.b64decode(text + b"==")
-        except ValueError:
-            signature = text
+        # One signature with other padding or junk in between is still the same signature.
+        digits = _NOT_BASE64.sub("", signature.partition("=")[0])
+        whole = digits[: len(digits) - (len(digits) % 4 == 1)]
+        signature = base64.b64decode(whole + "==")
     return hashlib.sha256(signature).hexdigest() if signature else None

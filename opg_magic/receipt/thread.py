@@ -97,7 +97,7 @@ def thread_faults(
             return
         other = by_digest.get(one.digest)
         if other is not None:
-            if other["id"] != one.receipt_id or not _holds(other, messages[start:at]):
+            if other["id"] != one.receipt_id or not _holds(other, messages[:at]):
                 yield _differs(
                     f"Earlier messages {begins - start + 1} to {at - start} of the request are not "
                     f"what receipt {one.receipt_id} holds."
@@ -111,8 +111,16 @@ def thread_faults(
             return
         else:
             missing += 1
-    if any(message.get("role") == "assistant" for message in messages[at:]):
+    asked = [message.get("role") for message in messages[at:]]
+    # The first round of tools may begin with messages of the caller's own, and claims no call.
+    if "assistant" in asked and (thread.name or thread.earlier):
         yield _differs("The request holds an answer for which its thread names no receipt.")
+        return
+    if thread.earlier and asked != ["user"] and set(asked) != {"tool"}:
+        yield _differs(
+            "After its earlier messages the request holds more than one prompt, or than results of "
+            "tools."
+        )
         return
     if missing:
         receipts = "receipt" if missing == 1 else "receipts"
@@ -128,7 +136,7 @@ def _differs(words: str) -> Fault:
 
 
 def _holds(other: Mapping[str, Any], sent: list[dict[str, Any]]) -> bool:
-    """Whether the messages up to an answer are those of that receipt, with its answer."""
-    messages = messages_of(other)
-    held = [*messages[opening(messages) :], answer_message(other)]
+    """Whether the messages up to an answer, system messages too, are those of that receipt, with
+    its answer."""
+    held = [*messages_of(other), answer_message(other)]
     return [*map(strict_json.dumps_python, held)] == [*map(strict_json.dumps_python, sent)]

@@ -14,12 +14,13 @@ from typing import Any
 
 from support import signing
 from support.agreeing import Listed, by, told
-from support.chains import agreed
+from support.chains import agreed, settled
 from support.signed_receipts import jsonl, verify
 
 from opg_magic.errors import NetworkUnavailable, OpgError, RpcsDisagree
 from opg_magic.models import Host
 from opg_magic.receipt.document import Receipt, supplemented
+from opg_magic.receipt.form import digest
 from opg_magic.receipt.parts.registry import registry_json
 from opg_magic.receipt.supplements import supplement_json
 
@@ -76,8 +77,26 @@ def all_files() -> Iterator[FileCase]:
         told(anna), replace(told(boris), digest=told(boris).digest, receipt_id="0000000000")
     )
     yield FileCase("another receipt's id", ("passed", "recorded"), (words, boris), {**hosts})
+    first, second = (paid_in(one, chain) for one, chain in ((anna, "8453"), (boris, "10")))
+    yield FileCase(
+        "attack_40 one transaction for two payments, the other on another chain",
+        ("not_applicable", None),
+        (first, second),
+    )
     lone = bound(told(anna), replace(told(boris), owner=own.owner))
     yield FileCase("one owner, by the author's own word", ("missing", None), (lone,))
+
+
+def paid_in(one: Receipt, chain: str) -> Receipt:
+    """A later version, whose payment was settled by the transaction of all others; the nonce is its
+    own."""
+    document = one.document
+    nonce = str(int(document["payment"]["authorisation"]["nonce"]) + len(chain))
+    signed = {**document["payment"]["authorisation"], "nonce": nonce}
+    document = {**document, "payment": {**document["payment"], "authorisation": signed}}
+    own = Receipt({**document, "digest": digest(document)})
+    found = replace(settled(own.evidence()), chain_id=int(chain))
+    return supplemented(own, {"payment": supplement_json(found)})
 
 
 def said_of(case: FileCase, folder: Path) -> dict[str, Any]:

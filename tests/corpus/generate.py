@@ -25,7 +25,8 @@ from opg_magic.ledger.records import LedgerRow
 from opg_magic.ledger.row_cells import table_cells
 from opg_magic.models import Trust, Verdict
 from opg_magic.models.prompts import RouteName
-from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.document import Receipt, signature_key
+from opg_magic.receipt.face import FORMS
 from opg_magic.verify import AUDIT, DEFAULT, STRICT, judge
 from opg_magic.verify.policy import Policy, combine, requiring
 
@@ -56,6 +57,22 @@ def audit_of(case: Case) -> dict[str, str] | None:
     row = LedgerRow(receipt.id, receipt.created_at, receipt.document)
     cells = table_cells(row, audit=True)
     return {name: "" if cells[name] is None else _text(cells[name]) for name in AUDIT_COLUMNS}
+
+
+def display_of(case: Case) -> dict[str, Any] | None:
+    """Every display of it in each form, and what tells whether another receipt bears its signature;
+    None where it is no receipt that can be read."""
+    try:
+        receipt = Receipt.from_json(case.text)
+    except UnreadableReceipt:
+        return None
+    shown = {
+        f"{form}, {'answer' if show else 'no answer'}": make(receipt, show=show, remarks=())
+        for form, (_, make) in FORMS.items()
+        if make is not None
+        for show in (True, False)
+    }
+    return {"shown": shown, "signature": signature_key(receipt.signature)}
 
 
 def _text(value: Any) -> str:
@@ -116,6 +133,7 @@ def line(case: Case, expected: dict[str, Any] | None) -> str:
             },
             "expected": expected,
             "audit": audit_of(case),
+            "display": display_of(case),
         }
     )
 

@@ -19,6 +19,7 @@ from support.signed_receipts import PROMPT, signed, verify
 from opg_magic.audit.report import Report
 from opg_magic.display.bundle import answer_bundle, receipt_bundle
 from opg_magic.models import Evidence, Problem, SettlementTx
+from opg_magic.models.plain_text import RULE
 from opg_magic.receipt.document import MIME_TYPE, Receipt, supplemented
 from opg_magic.receipt.face import REMARKS, face
 from opg_magic.receipt.face import second as form_2
@@ -281,6 +282,12 @@ def shown_twice() -> Iterator[NotebookCase]:
             finds.append(f"{2 if second is later else 3}: note later-version")
         title = f"attack_36 one call as two answers, {name}{', first' if first is later else ''}"
         yield NotebookCase(title, both, tuple(finds), passes=True)
+    failed = signed(id="4DDDDDDDDG", change=altered)
+    both = notebook(
+        *(cell(ASKED, output(receipt_bundle(one))) for one in (failed, later_version(failed)))
+    )
+    finds = ["2: note shown-again", "3: note shown-again", "2: note later-version"]
+    yield NotebookCase("attack_36 a failed receipt and a later version", both, tuple(finds))
 
 
 def later_version(original: Receipt) -> Receipt:
@@ -409,6 +416,19 @@ def former() -> Iterator[NotebookCase]:
     yield one("code with empty lines", bundle=now)
     mixed = {**now, "text/html": form_2.face(code, show=True)["text/html"]}
     yield one("HTML of another form", "2: failed shown-text", bundle=mixed)
+
+
+def nameless() -> Iterator[NotebookCase]:
+    """The line between answer and card names nothing but a form: it is read as that form's."""
+    for form, found in (
+        ("no answer is shown", "2: failed shown-text"),
+        ("xyno answer is shown", "2: incomplete not-compared"),
+        ("card 3", "2: failed shown-card"),
+        ("xycard 3", "2: incomplete not-compared"),
+    ):
+        plain = f"{RULE}{form} ────\n✓ Verified"
+        texts = {"text/plain": plain, "text/html": "<b>561 is prime.</b>"}
+        yield one(f"a line that is {form!r}", found, bundle={**texts, MIME_TYPE: GOOD.document})
 
 
 def of_01() -> str:
@@ -552,6 +572,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     shown_in_it = (
         shown,
         former,
+        nameless,
         in_words,
         other_verdicts,
         agreements,

@@ -90,6 +90,25 @@ def test_what_was_signed_is_run_and_each_round_has_a_receipt(
     assert second.document["prompt"]["text"] == "What is the weather in Graz?"
 
 
+def test_messages_of_the_callers_own_are_no_receipts(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "ask_the_user", lambda _calls: True)
+    opg_magic.ask(
+        [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hello. How can I help?"},
+            {"role": "user", "content": "What is the weather in Graz?"},
+        ],
+        tools=[weather],
+    )
+    made = receipts(session)
+    assert len(made) == 2
+    trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
+    report = verify(jsonl(tmp_path, *made), trust=trust, allow_simulated=True)
+    assert not report.findings, report.to_text()
+
+
 def test_where_nobody_can_be_asked_nothing_runs(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs';
 
 import { audited } from '../audited';
-import { combine, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
+import { FORMS } from '../face';
+import { combine, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, signatureKey, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
 
 interface Line {
   name: string;
@@ -16,6 +17,7 @@ interface Line {
   seen: Seen;
   expected: Record<string, unknown> | null;
   audit: Record<string, string> | null;
+  display: { shown: Record<string, unknown>; signature: string | null } | null;
 }
 
 // Without the variable this file is left out (jest.config.js): `pytest tests/corpus` sets it.
@@ -57,6 +59,13 @@ async function judged(line: Line, receipt: Receipt): Promise<Record<string, unkn
   };
 }
 
+function displayed(receipt: Receipt): NonNullable<Line['display']> {
+  const shown = [...FORMS].flatMap(([form, [, make]]) =>
+    make === null ? [] : [true, false].map(show => [`${form}, ${show ? 'answer' : 'no answer'}`, make(receipt, show, [])])
+  );
+  return { shown: Object.fromEntries(shown), signature: signatureKey(receipt) };
+}
+
 test('the corpus is there, and large enough', () => {
   expect(lines.length).toBeGreaterThanOrEqual(60);
 });
@@ -69,6 +78,7 @@ test.each(lines.map(line => [line.name, line] as const))('%s', async (_, line) =
   const receipt = parsed(line.text);
   expect(receipt === null ? null : await judged(line, receipt)).toEqual(line.expected);
   expect(receipt === null ? null : audited(receipt)).toEqual(line.audit);
+  expect(receipt === null ? null : displayed(receipt)).toEqual(line.display);
   if (receipt !== null) {
     // From a notebook, where it was parsed already.
     expect(await judged(line, readReceipt(JSON.parse(line.text)))).toEqual(line.expected);

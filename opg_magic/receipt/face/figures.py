@@ -10,7 +10,6 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
-from opg_magic.models import strict_json
 from opg_magic.models.plain_text import inert
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import asked
@@ -38,12 +37,13 @@ IMITATION = re.compile(
 _MOST_BESIDE = 12
 
 
-def parsed(body: str) -> Mapping[str, Any]:
-    try:
-        parsed = strict_json.loads_leniently(body)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+def model_named(request: Mapping[str, Any]) -> str:
+    """The model that a request names, for a line; a request that can be read in two ways names
+    none."""
+    found = asked(request["kind"], request["body"], request["canonicaliser"])
+    if found is None or found.model is None:
+        return "model not named"
+    return one_line(found.model, 80)
 
 
 def one_line(text: str, limit: int) -> str:

@@ -16,9 +16,9 @@ from opg_magic.receipt.face.figures import (
     command,
     duration,
     escaped,
+    model_named,
     money,
     one_line,
-    parsed,
     rounded,
     short_hash,
     told,
@@ -201,8 +201,7 @@ def _agreement(agreement: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _model(d: Mapping[str, Any]) -> str:
-    named = parsed(d["request"]["body"]).get("model")
-    model = one_line(named, 80) if isinstance(named, str) else "model not named"
+    model = model_named(d["request"])
     host = d["host"]
     return f"{model} via host {one_line(short_hash(host['tee_id']), 9)}" if host else model
 

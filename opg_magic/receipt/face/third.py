@@ -17,9 +17,9 @@ from opg_magic.receipt.face.figures import (
     command,
     duration,
     escaped,
+    model_named,
     money,
     one_line,
-    parsed,
     rounded,
     sent_again,
     short_hash,
@@ -274,8 +274,7 @@ def _warnings(receipt: Receipt, *, show: bool) -> Iterator[tuple[str, str | None
 
 
 def _who(d: Mapping[str, Any], hosts: Compared | None) -> tuple[str, ...]:
-    named = parsed(d["request"]["body"]).get("model")
-    model = one_line(named, 80) if isinstance(named, str) else "model not named"
+    model = model_named(d["request"])
     if hosts is not None or d["host"] is None:
         return (model,)
     return model, f"host {one_line(short_hash(d['host']['tee_id']), 9)}"

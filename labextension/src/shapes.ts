@@ -189,26 +189,29 @@ function isStrict(schema: Json | undefined): boolean {
   }
   const kind = schema.get('type');
   const kinds = Array.isArray(kind) ? kind : [kind];
-  const properties = schema.get('properties');
-  if (kinds.includes('object') || schema.has('properties')) {
-    const required = new Set((schema.get('required') ?? []) as Json[]);
-    if (!isObject(properties) || schema.get('additionalProperties') !== false) {
-      return false;
-    }
-    if (required.size !== properties.size || ![...properties.keys()].every(key => required.has(key))) {
-      return false;
-    }
+  const [properties, definitions] = ['properties', '$defs'].map(word => (schema.has(word) ? schema.get(word) : record()));
+  const choices = schema.has('anyOf') ? schema.get('anyOf') : [];
+  if (!isObject(properties) || !isObject(definitions) || !Array.isArray(choices)) {
+    return false;
+  }
+  if ((kinds.includes('object') || schema.has('properties')) && !isClosed(schema, properties)) {
+    return false;
   }
   if (kinds.includes('array') && !schema.has('items')) {
     return false;
   }
-  const inner = [
-    ...((properties ?? new Map()) as JsonObject).values(),
-    ...((schema.get('$defs') ?? new Map()) as JsonObject).values(),
-    ...((schema.get('anyOf') ?? []) as Json[]),
-    ...(schema.has('items') ? [schema.get('items')!] : [])
-  ];
-  return inner.every(isStrict);
+  const items = schema.has('items') ? [schema.get('items')!] : [];
+  return [...properties.values(), ...definitions.values(), ...choices, ...items].every(isStrict);
+}
+
+/** Whether an object has all of the keys that it names, and no others. */
+function isClosed(schema: JsonObject, properties: JsonObject): boolean {
+  const required = schema.has('required') ? schema.get('required') : [];
+  if (!Array.isArray(required) || required.some(name => typeof name !== 'string')) {
+    return false;
+  }
+  const names = new Set(required);
+  return names.size === properties.size && [...properties.keys()].every(key => names.has(key)) && schema.has('properties') && schema.get('additionalProperties') === false;
 }
 
 function ofJsonSchema(schema: Json, asRows: boolean): JsonObject {
@@ -250,6 +253,6 @@ function refuseRefsToTop(schema: Json): void {
     if ((word === '$ref' || word === '$dynamicRef') && typeof value === 'string' && !/^#\/(\$defs|definitions)\//.test(value)) {
       throw new Error();
     }
-    (NAMED.includes(word) ? [...(value as JsonObject).values()] : [value]).forEach(refuseRefsToTop);
+    (NAMED.includes(word) && isObject(value) ? [...value.values()] : [value]).forEach(refuseRefsToTop);
   }
 }

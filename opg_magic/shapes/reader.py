@@ -44,7 +44,7 @@ def on_line(schema: str | None, format: str | None) -> OnLine:
             found = strict_json.loads(plain)
             return OnLine(sent.of_json_schema(found, as_rows=rows).response_format)
         fields = short.parse(schema)
-    except (OpgError, AttributeError, TypeError, RecursionError):
+    except OpgError:
         return NOTHING
     return OnLine(sent.of_fields(fields.schema(), rows=rows or fields.rows))
 

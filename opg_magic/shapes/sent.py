@@ -53,34 +53,39 @@ def of_fields(schema: Mapping[str, Any], *, rows: bool) -> dict[str, Any]:
 
 def is_strict(schema: Any) -> bool:
     """Whether providers enforce all of a schema: every object names all of its keys, and no word
-    is among its words that some of them do not know."""
+    is among its words that some of them do not know.  What is no schema is not strict either."""
     if not isinstance(schema, Mapping) or not set(schema) <= _STRICT_WORDS:
         return False
     if "$ref" in schema:
         return set(schema) <= {"$ref", "$defs"}
     if not {"type", "enum", "const", "anyOf"} & set(schema):
         return False
-    if "format" in schema and schema["format"] not in _FORMATS:
+    if not any(schema.get("format", "date") == known for known in _FORMATS):
         return False
-    kind = schema.get("type")
+    kind, properties = schema.get("type"), schema.get("properties", {})
     kinds = kind if isinstance(kind, list) else [kind]
-    if "object" in kinds or "properties" in schema:
-        properties = schema.get("properties")
-        if (
-            not isinstance(properties, Mapping)
-            or schema.get("additionalProperties") is not False
-            or set(schema.get("required", ())) != set(properties)
-        ):
-            return False
+    definitions, choices = schema.get("$defs", {}), schema.get("anyOf", [])
+    if not (
+        isinstance(properties, Mapping)
+        and isinstance(definitions, Mapping)
+        and isinstance(choices, list)
+    ):
+        return False
+    if ("object" in kinds or "properties" in schema) and not _is_closed(schema):
+        return False
     if "array" in kinds and "items" not in schema:
         return False
-    inner = [
-        *schema.get("properties", {}).values(),
-        *schema.get("$defs", {}).values(),
-        *schema.get("anyOf", ()),
-        *([schema["items"]] if "items" in schema else ()),
-    ]
-    return all(is_strict(one) for one in inner)
+    items = [schema["items"]] if "items" in schema else []
+    return all(map(is_strict, [*properties.values(), *definitions.values(), *choices, *items]))
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    """Whether an object has all of the keys that it names, and no others."""
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return False
+    names = set(required) == set(schema.get("properties", ()))
+    return names and "properties" in schema and schema.get("additionalProperties") is False
 
 
 def of_types(schema: Any) -> Any:
@@ -135,6 +140,10 @@ def is_object(schema: Mapping[str, Any]) -> bool:
 # ------------------------------------------------------------------------- a JSON Schema of a user
 
 
+#: Keywords whose value holds schemas by name.
+_NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
+
+
 class Sent(NamedTuple):
     """A user's schema (``bare``), and as it is sent (``whole``): under ``key`` if it is no
     object."""
@@ -174,7 +183,7 @@ def words(schema: Any) -> Iterator[tuple[str, Any]]:
         if word in ("enum", "const", "default", "examples"):
             continue
         yield word, value
-        if word in ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"):
+        if word in _NAMED and isinstance(value, Mapping):
             for one in value.values():
                 yield from words(one)
         else:

@@ -13,6 +13,7 @@ from support.signed_receipts import PROMPT
 
 from opg_magic import shapes
 from opg_magic.errors import ArgumentError
+from opg_magic.shapes import sent
 
 NOTE = "2: note from-variables"
 
@@ -55,6 +56,20 @@ WRITTEN: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"],
      "additionalProperties": False},
 )  # fmt: skip
+
+
+#: What no kernel sends, for it is no JSON Schema; a line may say it, and a forger sign it.
+ODD: tuple[dict[str, Any], ...] = (
+    {"type": "array", "format": ["a"]},
+    {"type": "array", "items": {"type": "null", "format": {}}},
+    {"oneOf": {}, "definitions": [True]},
+    {"type": "object", "properties": [1], "additionalProperties": False},
+    {"type": "object", "properties": None, "$defs": None, "anyOf": None},
+    {**OBJECT, "required": [{}]},
+    {**OBJECT, "required": "a"},
+    {**OBJECT, "required": None},
+    {**OBJECT, "anyOf": {"a": 1}},
+)
 
 
 def _cell(*words: str) -> str:
@@ -104,6 +119,12 @@ def _others() -> Iterator[NotebookCase]:
         source = _cell(*words)
         elsewhere = (NOTE,) if words[-1] in ("Film", "film.json") else ()
         yield under(title, source, REQUEST_DIFFERS, *elsewhere, cell=source, asked=signed)
+    for schema in ODD:
+        forged = sent.of_json_schema(schema, as_rows=False).response_format
+        source = _cell("--schema", json.dumps(schema))
+        yield under(
+            f"an odd schema {schema}", source, cell=source, asked={"response_format": forged}
+        )
     source = _cell("-f", "json")
     yield under("any JSON", source, cell=source, asked=plain)
     for form in ("text", "markdown", "code"):

@@ -47,6 +47,7 @@ from opg_magic.call.state import (
     SessionGone,
     TurnTooLate,
 )
+from opg_magic.call.steps import Steps
 from opg_magic.models import Answer, Charge, ModelPrice, Phase, Progress, Prompt, Quote
 from opg_magic.models.networks import Network
 from opg_magic.network.exchange import SETTLEMENT_TYPE
@@ -78,6 +79,7 @@ class Engine:
         self.reruns = Reruns(network, ledger)
         self._prices = price_list
         self._call_site = call_site
+        self._steps = Steps()
         self._finisher = Finisher(
             network, ledger, self.hosts, call_site=call_site, watch=self.settlements.watch
         )
@@ -151,6 +153,7 @@ class Engine:
         Nothing that can spend has been sent.  Raises ConfigError, HostUnavailable, PaymentRefused,
         WalletError, ClockSkew, LedgerError."""
         specimen = self.route.payments.specimen()
+        await self._steps.turn()
         call.rehearsed = rehearse(call, ready, self.network, specimen, self._call_site())
         payment = await self.route.payments.reserve(call, ready, settings)
         return PreparedCall(call, ready, payment, settings)
@@ -187,6 +190,8 @@ class Engine:
         except SendCancelled as stopped:
             raise self._finisher.stopped(prepared, stopped.exchange) from None
         call.observer(Progress(Phase.CHECK, host=host, cap=cap))
+        # The next prompt leaves before this answer is judged.
+        await self._steps.last_turn()
         return self._finisher.finish(prepared, exchange)
 
     async def _carried(

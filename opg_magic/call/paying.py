@@ -150,10 +150,14 @@ class UptoPayments:
     def preference(self, call: RunningCall, host: Host) -> int:
         """Joining needs no new authorisation: 0 for a host with an open session, 1 where another
         call is opening one, 2 for the others."""
-        if self._joinable(call, host, None) is not None:
+        if self.is_open(call, host):
             return 0
         lock = self._opening.get((host.tee_id, call.path))
         return 1 if lock is not None and lock.locked() else 2
+
+    def is_open(self, call: RunningCall, host: Host) -> bool:
+        """Whether the host has a session open that the call may join."""
+        return self._joinable(call, host, None) is not None
 
     def _joinable(
         self, call: RunningCall, host: Host, ready: ReadyHost | None

@@ -203,6 +203,10 @@ class RelayedPayments:
         """No host comes before another."""
         return 0
 
+    def is_open(self, call: RunningCall, host: Host) -> bool:
+        """No call joins another's payment."""
+        return False
+
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
     ) -> tuple[None, bool]:

@@ -86,13 +86,15 @@ class Payments(Protocol):
     """Pays for the calls of one kernel.
 
     ``admit`` refuses a prompt that cannot go this way, before anything is sent.  ``timeout``:
-    seconds that a call may take.  ``preference``: hosts with the lowest come first.
+    seconds that a call may take.  ``preference``: hosts with the lowest come first.  ``is_open``:
+    whether the host has answered under a payment that this call would join.
     ``quote``: the cap, and whether a payment that is open serves this call.  ``specimen``: evidence
     of the form that a payment leaves, of none.  Within ``turn`` a call reserves and is sent."""
 
     def admit(self, prompt: Prompt) -> None: ...
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float: ...
     def preference(self, call: RunningCall, host: Host) -> int: ...
+    def is_open(self, call: RunningCall, host: Host) -> bool: ...
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
     ) -> tuple[Money | None, bool]: ...

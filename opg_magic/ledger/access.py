@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import os
 import sqlite3
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,10 @@ from opg_magic.ledger.file import ledger_file
 #: Set where many calls run at once: a commit is not flushed by itself, and whoever acts upon it
 #: waits for :meth:`LedgerAccess.on_disk`, one flush for all of them.
 together: contextvars.ContextVar[bool] = contextvars.ContextVar("together", default=False)
+
+#: Seconds between two such flushes: nothing can be written during one, so calls gather for the
+#: next.
+_GATHER = 0.025
 
 
 class LedgerAccess:
@@ -45,6 +50,7 @@ class LedgerAccess:
         self._file = ledger_file(self.path)
         self._user = object()
         self._flushing: asyncio.Future[None] | None = None
+        self._flushed_at = 0.0
         weakref.finalize(self, self._file.leave, self._user)
 
     def __repr__(self) -> str:
@@ -95,10 +101,17 @@ class LedgerAccess:
         wanted = self._file.written
         while self._file.flushed < wanted:
             if self._flushing is None or self._flushing.done():
-                self._flushing = asyncio.ensure_future(asyncio.to_thread(self._file.flush))
+                self._flushing = asyncio.ensure_future(self._flush())
             with readable_errors(self.path):
                 # Whoever stops waiting does not stop it for the others.
                 await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(self._flushed_at + _GATHER - time.monotonic())
+        try:
+            await asyncio.to_thread(self._file.flush)
+        finally:
+            self._flushed_at = time.monotonic()
 
     @contextlib.contextmanager
     def _transaction(self, *, flushed: bool = False) -> Iterator[sqlite3.Connection]:

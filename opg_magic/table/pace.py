@@ -10,6 +10,8 @@ from dataclasses import dataclass
 MOST_FAILURES = 5
 #: Seconds that a host is left alone for, at most, whatever it asks for; and at first.
 LONGEST_PAUSE, FIRST_PAUSE = 120.0, 0.5
+#: Seconds that a call is taken to last at a host that has not answered this table yet.
+_AT_FIRST = 1.0
 #: How much the newest answer counts in a host's usual time.
 _NEWEST = 0.2
 
@@ -37,12 +39,16 @@ class Pace:
         """How long one more call would take there, about: a slow host gets fewer."""
         return (self.running + 1) * self.seconds / max(1.0, self.limit)
 
+    def open(self, seconds: float = _AT_FIRST) -> None:
+        """Its payment session is open: from now on calls share it."""
+        if not self.opened:
+            self.opened, self.seconds, self.limit = True, seconds, float(self.most)
+
     def answered(self, seconds: float) -> None:
         """Count an answer that took so long."""
         self.failures = 0
         if not self.opened:
-            # Its payment session is open: from now on calls share it.
-            self.opened, self.seconds, self.limit = True, seconds, float(self.most)
+            self.open(seconds)
             return
         self.seconds += _NEWEST * (seconds - self.seconds)
         self.limit = min(float(self.most), self.limit + 1.0 / max(1.0, self.limit))

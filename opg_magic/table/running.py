@@ -165,6 +165,9 @@ class Run:
         engine, settings = self._engine, self._settings
         call = engine.start(prompt, self._options, settings)
         call.caps, call.slot = self._caps, self._slots
+        if not asked.pace.opened and engine.route.payments.is_open(call, asked.host):
+            asked.pace.open()
+            self._wake()
         snapshot = await engine.hosts.snapshot(settings)
         # Calls that begin at once look at a host once.
         async with asked.checking:

@@ -198,6 +198,48 @@ def test_a_host_begins_with_one_call_and_gets_its_share_once_its_session_is_open
     assert pace.limit == 8
 
 
+def test_a_host_whose_session_is_open_gets_its_share_at_once_beside_the_others() -> None:
+    one, other = Pace(most=8), Pace(most=8)
+    one.open()
+    other.open()
+    for _ in range(6):
+        chosen = best([one, other], now=0.0)
+        assert chosen is not None
+        chosen.running += 1
+    assert (one.running, other.running) == (3, 3)
+    other.answered(0.2)
+    other.open()  # again: nothing is forgotten
+    assert other.wait < one.wait
+
+
+class Gate(Honest):
+    """Answers nobody until as many calls as are wanted are there."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.there = 0
+        self.all = asyncio.Event()
+
+    async def before_answer(self, host, request):
+        self.there += 1
+        if self.there >= self.wanted:
+            self.all.set()
+        await self.all.wait()
+
+
+def test_a_table_begins_with_all_its_calls_where_a_session_is_open(
+    session: Session, honest_simnet: RunningSimnet
+) -> None:
+    ask = ASK | {"max_tokens": 20, "hosts": 1, "host": "anna", "concurrency": 4}
+    assert opg_magic.map(data(1), "Is -{{n}} prime?", **ask)["answer"].notna().all()
+    play(honest_simnet, Gate(4))
+    try:
+        found = opg_magic.map(data(4), "Is {{n}} prime?", timeout=20, **ask)
+    finally:
+        play(honest_simnet, Honest())
+    assert found["answer"].notna().all(), found["answer_error"].tolist()
+
+
 def test_a_slow_host_gets_fewer_calls() -> None:
     fast, slow = Pace(most=32), Pace(most=32)
     fast.answered(0.1)

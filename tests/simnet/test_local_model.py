@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,44 @@ def test_a_schema_is_kept_to_by_grammar(running: RunningSimnet) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
     said = reply(running, asked("A person called Ada, aged 36.", response_format=form))
     assert json.loads(said.text) == {"name": "Ada", "age": 36}
+
+
+def strict(schema: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": "answer", "schema": schema, "strict": True}
+    return {"type": "json_schema", "json_schema": named}
+
+
+def test_an_answer_by_a_strict_schema_is_one_line(running: RunningSimnet) -> None:
+    """Each line break and indent of it would be a token that is paid and waited for."""
+    person = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "mood": {"anyOf": [{"$ref": "#/$defs/mood"}, {"type": "null"}]},
+        },
+        "required": ["name", "mood"],
+        "additionalProperties": False,
+        "$defs": {"mood": {"enum": ["happy", "sad"], "type": "string"}},
+    }
+    body = asked("A happy person called Ada.", response_format=strict(person))
+    said = reply(running, body)
+    held = json.loads(said.text)
+    assert list(held) == ["name", "mood"]
+    assert held["mood"] in ("happy", "sad", None)
+    assert said.text == json.dumps(held)
+    assert reply(running, body).text == said.text
+
+
+def test_a_schema_with_words_of_its_own_still_binds(running: RunningSimnet) -> None:
+    """llama.cpp drops a grammar that it cannot read, and says so to nobody."""
+    digits = {
+        "type": "object",
+        "properties": {"year": {"type": "string", "pattern": "^[0-9]{4}$"}},
+        "required": ["year"],
+        "additionalProperties": False,
+    }
+    said = reply(running, asked("When was Ada born?", response_format=strict(digits)))
+    assert re.fullmatch("[0-9]{4}", json.loads(said.text)["year"])
 
 
 @pytest.mark.parametrize(

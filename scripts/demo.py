@@ -22,8 +22,6 @@ from opg_magic.settings.environment import start_from
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = f"a real model that answers ({weights.fetch.SMOLLM2.title}: small, and often wrong)."
 NOTEBOOKS = ("quickstart.ipynb", "catch_a_lying_host.ipynb", "label_a_column.ipynb")
-#: Of the table that is labelled, as many rows: a small machine needs a second for each.
-ROWS = "30"
 
 
 def say(line: str) -> None:
@@ -74,10 +72,7 @@ def main() -> int:
 
 def demonstrate(out: Path) -> int:
     home = out / "home"
-    env = environment(home, out / "scratch") | {
-        "OPG_SIMNET_MODEL": weights.model(),
-        "ROWS": ROWS,
-    }
+    env = environment(home, out / "scratch") | {"OPG_SIMNET_MODEL": weights.model()}
     os.environ.clear()
     os.environ.update(env)
     start_from(env)
@@ -144,27 +139,27 @@ def to_html(path: Path) -> None:
 
 
 def show_receipts(out: Path) -> None:
-    """The table of every receipt of this run, and the same as a file."""
-    import pandas
-
+    """What this run's receipts come to by notebook, and each call without a good answer; all of
+    them as a file."""
     import opg_magic
+    from opg_magic.display import columns
+    from opg_magic.shell.receipts import listed
 
     opg("receipts", "export", str(out / "receipts.csv"))
     frame = opg_magic.receipts()
-    frame["time"] = frame["time"].dt.strftime("%H:%M:%S")
-    columns = ["time", "id", "notebook", "model", "prompt", "host", "verdict", "charge", "cost_opg"]
-    say(f"{len(frame)} receipts (times in UTC; costs by the hosts' figures):")
-    with pandas.option_context(
-        "display.width",
-        200,
-        "display.max_columns",
-        None,
-        "display.max_rows",
-        None,
-        "display.max_colwidth",
-        40,
-    ):
-        say(frame[columns].to_string(index=False, na_rep=""))
+    good = frame["verdict"].isin(["SIMULATED", "VERIFIED"])
+    say(f"{len(frame)} receipts (costs by the hosts' figures, in sim-OPG):")
+    sums = [("notebook", "receipts", "passed", "failed or not sent", "cost")]
+    for name, rows in frame.groupby("notebook", observed=True):
+        passed = int(good[rows.index].sum())
+        figures = (len(rows), passed, len(rows) - passed, f"{rows['cost_opg'].sum():.4f}")
+        sums.append((str(name), *map(str, figures)))
+    say(columns.table(sums, None, right=(1, 2, 3, 4)))
+    if not good.all():
+        say("\nThe calls without a good answer: hosts were told to lie, or to fail.")
+        say(listed(frame[~good], columns.line_width()))
+    home = (out / "home").relative_to(ROOT)
+    say(f"\nAll of them: OPG_HOME={home} .venv/bin/opg receipts list, or receipts.csv")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from opg_magic.display import columns
 from opg_magic.shell.common import add_network, session
 
 
@@ -35,7 +36,9 @@ def _hosts(options: argparse.Namespace) -> int:
         seen = (
             "unreachable" if row.attestation == "unreachable" else f"attestation {row.attestation}"
         )
-        print(f"{row.host.tee_id}  {state}, {seen}  {row.name or ''}  {notes}".rstrip())
+        print(f"{row.host.tee_id}  {state}, {seen}  {row.name or ''}".rstrip())
+        if notes:
+            print(columns.folded(notes))
     return 0
 
 

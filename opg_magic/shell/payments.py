@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from opg_magic.display import columns
 from opg_magic.shell.common import session
 
 
@@ -30,8 +31,8 @@ def _reconcile(_: argparse.Namespace) -> int:
 
 def _settle(options: argparse.Namespace) -> int:
     found = session().settle(watch=options.watch)
-    for outcome in found:
-        print(f"{outcome.receipt_id}  {outcome.status}  {outcome.detail}")
+    rows = [(one.receipt_id, one.status, one.detail) for one in found]
+    print(columns.table(rows, columns.line_width(), wraps=True), end="\n" if found else "")
     if not found:
         print("no receipt waits for a settlement")
     return 0 if all(outcome.status == "settled" for outcome in found) else 3

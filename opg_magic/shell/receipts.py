@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import output
 from opg_magic.errors import CallFailed, LedgerError
 from opg_magic.shell.common import add_filters, chosen, print_answer, print_card, session
 
-#: What ``opg receipts list`` prints of each call.
-_LISTED = [
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What ``opg receipts list`` prints of each call, and which columns it leaves out first, the last
+#: one named first, where a line has no room for all.
+_LISTED = (
     "time",
     "prompt",
     "verdict",
@@ -22,9 +27,10 @@ _LISTED = [
     "host",
     "notebook",
     "id",
-]
-#: Characters of a prompt there; ``opg show ID`` has all of it.
-_MOST = 40
+)
+_OPTIONAL = ("model", "host", "notebook", "settled_opg")
+#: Characters of a prompt that are worth more than another column; and most of any other text.
+_PROMPT, _MOST = 32, 24
 
 
 def add(commands: Any) -> None:
@@ -35,6 +41,9 @@ def add(commands: Any) -> None:
         required=True, metavar="COMMAND"
     )
     listing = receipts.add_parser("list", help="print the ledger, one row per call")
+    listing.add_argument(
+        "--full", action="store_true", help="print every column and each whole prompt, however wide"
+    )
     add_filters(listing)
     listing.set_defaults(handler=_list)
 
@@ -57,21 +66,51 @@ def add(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    import pandas as pd
+    from opg_magic.display import columns
 
     frame = session().receipts(**chosen(options))
-    frame["prompt"] = [_short(prompt) for prompt in frame["prompt"]]
-    with pd.option_context(
-        "display.max_rows", None, "display.width", 160, "display.max_columns", None
-    ):
-        print(frame[_LISTED].to_string(index=False) if len(frame) else "no receipts")
+    width = None if options.full else columns.line_width()
+    print(listed(frame, width) if len(frame) else "no receipts")
     return 0
 
 
-def _short(prompt: Any) -> str:
-    from opg_magic.display.words import one_line
+def listed(frame: pd.DataFrame, width: int | None) -> str:
+    """The receipts of a frame as a table whose lines have ``width`` characters; None: with every
+    column, and nothing cut."""
+    from opg_magic.display import columns
 
-    return one_line(prompt, _MOST) if isinstance(prompt, str) else ""
+    texts = {name: [_text(name, one, width) for one in frame[name]] for name in _LISTED}
+    names = [name for name in _LISTED if width is None or name not in _OPTIONAL]
+    if width is not None:
+        used = sum(_wide(name, texts[name]) + 2 for name in names if name != "prompt")
+        for name in _OPTIONAL:
+            used += _wide(name, texts[name]) + 2
+            if used + _PROMPT > width:
+                break
+            names.append(name)
+    names.sort(key=_LISTED.index)
+    right = [at for at, name in enumerate(names) if name.endswith("_opg")]
+    rows = [names, *zip(*(texts[name] for name in names), strict=True)]
+    return columns.table(rows, width, gives=names.index("prompt"), right=right)
+
+
+def _wide(name: str, texts: Sequence[str]) -> int:
+    from opg_magic.display.columns import drawn
+
+    return max(map(drawn, (name, *texts)))
+
+
+def _text(name: str, value: Any, width: int | None) -> str:
+    """A cell of the list.  Of what is not known there is nothing."""
+    from opg_magic.display.columns import cut
+
+    if value is None or value != value:
+        return ""
+    if name == "time":
+        return format(value, "%Y-%m-%d %H:%M:%S" if width is None else "%Y-%m-%d %H:%M")
+    if name.endswith("_opg"):
+        return f"{value:.6f}"
+    return str(value) if width is None or name == "prompt" else cut(str(value), _MOST)
 
 
 def _export(options: argparse.Namespace) -> int:

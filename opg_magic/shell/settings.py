@@ -6,7 +6,12 @@ import argparse
 import sys
 from typing import Any
 
+from opg_magic.display import columns
+from opg_magic.models.plain_text import inert
 from opg_magic.shell.common import session
+
+#: Characters of a value that stands in its column.
+_MOST = 28
 
 
 def add(commands: Any) -> None:
@@ -35,8 +40,16 @@ def _config(options: argparse.Namespace) -> int:
         shown = value.get(name, "(none)") if name else settings.shown(key, value)
         print(f"{f'{key}.{name}' if name else key} = {shown}   (from: {settings.origin(key)})")
         return 0
-    for key, value, origin, text in settings.rows():
-        print(f"{key:22} {value:24} {origin:28} {text}")
+    rows = [(key, str(value), origin, text) for key, value, origin, text in settings.rows()]
+    # A long value (addresses, URLs) stands whole below its row, for it is there to be copied.
+    below = [value if len(value) > _MOST else "" for _, value, _, _ in rows]
+    short = [
+        (row[0], "(below)" if long else row[1], *row[2:])
+        for row, long in zip(rows, below, strict=True)
+    ]
+    blocks = columns.blocks(short, columns.line_width(), wraps=True)
+    for block, long in zip(blocks, below, strict=True):
+        print(block + (f"\n  {inert(long)}" if long else ""))
     for note in settings.ignored():
         print(note, file=sys.stderr)
     return 0

@@ -135,7 +135,30 @@ def test_reloading_is_no_new_kernel():
 
 # --------------------------------------------------------------------------------------------- help
 
+
 #: What a line of help may begin with.
+@pytest.mark.parametrize("command", [["config"], ["simnet", "cheats"]])
+def test_a_table_fits_the_terminal_and_loses_no_word(command, monkeypatch, capfd):
+    told = {}
+    for width in ("80", "400"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert main(command) == 0
+        told[width] = capfd.readouterr().out
+    assert max(map(len, told["80"].splitlines())) <= 80
+    assert told["80"].split() == told["400"].split()
+
+
+def test_a_long_setting_stands_whole_below_its_row(monkeypatch, capsys):
+    addresses = ["0x" + letter * 40 for letter in "abc"]
+    assert main(["config", "payees", ",".join(addresses)]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["config"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  {', '.join(addresses)}" in lines
+    assert [line[:8] for line in lines if len(line) > 100] == ["  0xaaaa"]
+
+
 VERBS = frozenset(
     re.findall(
         r"\w+",

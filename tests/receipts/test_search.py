@@ -281,6 +281,39 @@ def test_the_shell_searches_and_knows_yesterday(
     assert "1AAAAAAAAA" in out.read_text() and "2BBBBBBBBB" not in out.read_text()
 
 
+LONG = "Which of these primes is the largest? " * 12
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_shell_s_list_fits_whoever_reads_it(
+    opg_home: Path,
+    width: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Ledger() as one:
+        one.save(made("1AAAAAAAAA", LONG, "none"))
+        one.save(made("2BBBBBBBBB", "short", "none"))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["receipts", "list"]) == 0
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert [len(line) <= width for line in (title, *rows)] == [True] * 3
+    assert [row.split()[-1] for row in rows] == ["1AAAAAAAAA", "2BBBBBBBBB"]
+    assert ("settled_opg" in title, "notebook" in title) == (width == 200,) * 2
+    assert ("model" in title) == (width >= 120)
+
+
+def test_the_shell_s_full_list_cuts_nothing(
+    opg_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger() as one:
+        one.save(made("1AAAAAAAAA", LONG, "none"))
+    assert main(["receipts", "list", "--full"]) == 0
+    title, row = capsys.readouterr().out.splitlines()
+    assert LONG.strip() in row
+    assert "settled_opg" in title and "notebook" in title
+
+
 # -------------------------------------------------------------------------- the list in the browser
 
 LISTED = [

@@ -268,7 +268,7 @@ def _compact(form: Mapping[str, Any] | None) -> str | None:
     """
     named = (form or {}).get("json_schema") or {}
     schema = named.get("schema")
-    if named.get("strict") is not True or not _is_known(schema):
+    if named.get("strict") is not True or schema is None or not _is_known(schema):
         return None
     guided = {**schema, "x-guidance": _ONE_LINE}
     return f"%llguidance {{}}\nstart: %json {json.dumps(guided)}"

@@ -176,11 +176,11 @@ def _cheat(arguments: argparse.Namespace) -> int:
 
 
 def _cheats(arguments: argparse.Namespace) -> int:
+    from opg_magic.display import columns
     from opg_magic.simnet.cheats.modes import MODES
 
-    width = max(map(len, MODES))
-    for mode, cheat in MODES.items():
-        print(f"{mode:<{width}}  {cheat.says}")
+    rows = [(mode, cheat.says) for mode, cheat in MODES.items()]
+    print(columns.table(rows, columns.line_width(), wraps=True))
     return 0
 
 

@@ -145,7 +145,7 @@ def around_the_cell(note: str) -> Iterator[NotebookCase]:
 
 
 def no_calls() -> Iterator[NotebookCase]:
-    """Attack 37: a cell that is no call to the letter says nothing of what was asked, and that is
+    """Attack 39: a cell that is no call to the letter says nothing of what was asked, and that is
     always said."""
     for title, above in (
         ("a zero-width space before the magic", "\u200b%%opg hi"),
@@ -166,8 +166,8 @@ def no_calls() -> Iterator[NotebookCase]:
         ("Python", "print(answer)"),
         ("nothing", ""),
     ):
-        yield under(f"attack_37 {title}", f"{above}\n{OTHER}", NOT_THE_CALL)
-    yield under("attack_37 nothing at all", "", NOT_THE_CALL)
+        yield under(f"attack_39 {title}", f"{above}\n{OTHER}", NOT_THE_CALL)
+    yield under("attack_39 nothing at all", "", NOT_THE_CALL)
     for line in (
         "hi --dry-run",
         "--help",
@@ -178,13 +178,13 @@ def no_calls() -> Iterator[NotebookCase]:
         "--dry-run=no",
         "class",
     ):
-        yield under(f"attack_37 %%opg {line}", f"%%opg {line}\n{PROMPT}", NOT_THE_CALL)
+        yield under(f"attack_39 %%opg {line}", f"%%opg {line}\n{PROMPT}", NOT_THE_CALL)
         yield under(
-            f"attack_37 %%opg {line}, and another question",
+            f"attack_39 %%opg {line}, and another question",
             f"%%opg {line}\n{OTHER}",
             PROMPT_DIFFERS,
         )
-    yield under("attack_37 no question", "%%opg hi\n", PROMPT_DIFFERS)
+    yield under("attack_39 no question", "%%opg hi\n", PROMPT_DIFFERS)
 
 
 def without_receipt() -> Iterator[NotebookCase]:
@@ -393,12 +393,12 @@ def like_calls() -> Iterator[NotebookCase]:
     )):  # fmt: skip
         forged = notebook(honest, cell(f"{above}\nIs 561 prime?", words))
         yield NotebookCase(
-            f"attack_37 reads like a call, {number}", forged, ("3: incomplete no-receipt",)
+            f"attack_39 reads like a call, {number}", forged, ("3: incomplete no-receipt",)
         )
     for source in ("%opg show last", f"%opg show {GOOD.id}"):
         forged = notebook(honest, cell(source, words))
         yield NotebookCase(
-            f"attack_37 {source} without a receipt", forged, ("3: incomplete no-receipt",)
+            f"attack_39 {source} without a receipt", forged, ("3: incomplete no-receipt",)
         )
     for number, source in enumerate((
         "print('%%opg')", "x = 1\n%%opg hi", "%%opgs hi\nx", "# %%opg hi", "%opg receipts",

@@ -103,7 +103,9 @@ def test_a_host_s_name_that_is_none_is_answered_with_those_that_are(
     "word", ["individual", "Individual", "INDIVIDUAL ", " private", "Batch", None, 1, b"private"]
 )
 @pytest.mark.parametrize("how", ["ask", "aask", "agree"])
-def test_attack_42_no_word_but_two_is_sent_as_settlement(session: Session, how: str, word: Any):
+def test_attack_29_and_42_no_word_but_two_is_sent_as_settlement(
+    session: Session, how: str, word: Any
+) -> None:
     function = getattr(opg_magic, how) if how != "agree" else partial(opg_magic.agree, hosts=2)
     with pytest.raises(errors.ConfigError, match="private or batch") as refused:
         made = function("Is 561 prime?", settle=word)

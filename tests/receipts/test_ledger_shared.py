@@ -129,7 +129,7 @@ def quick_home(tmp_path: Path) -> Iterator[Path]:
 
 @posix
 @pytest.mark.parametrize("seed", [20261125])
-def test_five_hundred_uses_at_random_by_several_processes_leave_one_whole_file(
+def test_attack_43_uses_at_random_by_several_processes_leave_one_whole_file(
     quick_home: Path, seed: int
 ) -> None:
     opg_home = quick_home

@@ -108,7 +108,7 @@ def test_a_wrong_path_is_not_there(listener: Listener, path: str) -> None:
      "https://chat.example.evil.example", "https://chat.example/"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["POST", "OPTIONS"])
-def test_a_page_that_is_not_the_chat_app_cannot_plant_a_session(
+def test_attack_44_a_page_that_is_not_the_chat_app_cannot_plant_a_session(
     listener: Listener, origin: str | None, method: str
 ) -> None:
     status, headers, _ = send(listener, method=method, Origin=origin)

@@ -48,7 +48,7 @@ function findingOf(receipt: Receipt, byDigest: ReadonlyMap<string, Receipt>, ids
     return differs('The request holds an answer for which its thread names no receipt.');
   }
   if (receipt.thread.earlier.length && !(asked.length === 1 && asked[0] === 'user') && !asked.every(role => role === 'tool')) {
-    return differs('After its earlier messages the request holds more than one prompt, or than results of tools.');
+    return differs('The request holds a message that comes neither from an earlier receipt nor from this call.');
   }
   const message = `${missing} earlier ${missing === 1 ? 'receipt' : 'receipts'} of this conversation not at hand: not compared.`;
   return missing ? { level: 'note', code: 'thread-missing', message } : null;

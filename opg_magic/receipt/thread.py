@@ -118,8 +118,8 @@ def thread_faults(
         return
     if thread.earlier and asked != ["user"] and set(asked) != {"tool"}:
         yield _differs(
-            "After its earlier messages the request holds more than one prompt, or than results of "
-            "tools."
+            "The request holds a message that comes neither from an earlier receipt nor from this "
+            "call."
         )
         return
     if missing:

@@ -216,10 +216,15 @@ async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
     came is in the ledger."""
     from opg_magic.table.mapping import aask_table
 
+    session, job = prepare_table(data, prompt, **arguments)
+    return await aask_table(job, session)
+
+
+def prepare_table(data: Any, prompt: str, **arguments: Any) -> tuple[Session, Job]:
+    """The arguments of :func:`map` as :func:`opg_magic.table.mapping.ask_made` takes them."""
     bound = signature(map).bind(data, prompt, **arguments)
     bound.apply_defaults()
-    session, job = _job(dict(bound.arguments))
-    return await aask_table(job, session)
+    return _job(dict(bound.arguments))
 
 
 def _job(given: dict[str, Any]) -> tuple[Session, Job]:

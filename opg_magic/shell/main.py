@@ -20,6 +20,7 @@ from opg_magic.shell import (
     doctor,
     ledger,
     login,
+    map,
     models,
     network,
     payments,
@@ -36,6 +37,7 @@ Handler = Callable[[argparse.Namespace], int]
 _COMMANDS = (
     verify,
     ask,
+    map,
     chat,
     receipts,
     ledger,

@@ -110,6 +110,8 @@ def _fault(evidence: Evidence, run: WeightsEvidence) -> tuple[str, str] | None:
     count = len(run.tokens) + run.end
     if count == 0:
         return "format", "no token was compared"
+    if run.tolerance > ANY_RUNTIME:
+        return "format", "more was allowed than rounding explains"
     before = -1
     for at, rank, _ in run.misses:
         if not before < at < count or rank < 2:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opg_magic.errors import MalformedMessage, WeightsError
+from opg_magic.errors import ConfigError, MalformedMessage, WeightsError
 from opg_magic.models import Evidence, WeightsEvidence, strict_json
 from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, hashed
-from opg_magic.weights import conversation, fetch, store
+from opg_magic.weights import conversation, store
 from opg_magic.weights.runner import Closing, Runner, examine
 
 #: Millionths, in which the figures of a run are kept.
@@ -42,20 +42,21 @@ class Checker(Closing):
     def run(self, evidence: Evidence) -> Evidence:
         """The evidence with a run of the weights that this user pinned under the model's name.
 
-        Where they cannot be run, with the reason instead (``weights_not_run``); never raises
-        WeightsError: a model that cannot be run says nothing about the answer."""
+        Where they cannot be run, with the reason instead (``weights_not_run``).  Never raises
+        WeightsError or ConfigError: the answer is paid for, and a model that cannot be run says
+        nothing about it."""
         request = _request(evidence)
         reason = _not_for(evidence, request)
         if reason is not None:
             return replace(evidence, weights_not_run=reason)
-        pin = store.pinned(request["model"])
-        if pin is None:
-            closed = ("closed", "its weights are not known here")
-            return replace(evidence, weights_not_run=closed)
         try:
+            pin = store.pinned(request["model"])
+            if pin is None:
+                closed = ("closed", "its weights are not known here")
+                return replace(evidence, weights_not_run=closed)
             runner = self._runner(pin)
             result = runner.run(job(request, evidence.response.text or "", runner, pin.sha256))
-        except WeightsError as error:
+        except (ConfigError, WeightsError) as error:
             return replace(evidence, weights_not_run=("not-run-here", _sentence(error)))
         run = figures(result, evidence, request, pin, runner)
         return replace(evidence, weights=run, weights_not_run=None)
@@ -66,8 +67,7 @@ class Checker(Closing):
             return runner
         if pin.path is None:
             raise WeightsError(_NOT_HERE)
-        if fetch.sha256_of(pin.path) != pin.sha256:
-            raise WeightsError(f"{pin.path.name} is not the file that was pinned")
+        store.unchanged(pin.path, pin.sha256)
         self._runners[pin.sha256] = self._start(pin.path)
         return self._runners[pin.sha256]
 
@@ -81,13 +81,15 @@ class Checker(Closing):
 def hindrance(model: str) -> str | None:
     """Why the weights that are pinned under a model's name cannot be run here; None where nothing
     is known against it, or none are pinned.  Nothing is loaded."""
-    pin = store.pinned(model)
-    if pin is None:
-        return None
-    if pin.path is None:
-        return _NOT_HERE
     try:
+        # The name that hosts are sent, and that they sign, has no provider.
+        pin = store.pinned(model.rpartition("/")[2])
+        if pin is None:
+            return None
+        if pin.path is None:
+            return _NOT_HERE
         header = examine(pin.path)
+        store.unchanged(pin.path, pin.sha256)
     except WeightsError as error:
         return _sentence(error)
     return _NO_TEMPLATE if header.template is None else None
@@ -109,6 +111,7 @@ def job(request: dict[str, Any], answer: str, runner: Runner, sha256: str) -> di
         "min_p": sampling["min_p"],
         "end": True,
         "max_tokens": request.get("max_tokens") or _HOSTS_MOST,
+        "stopped": bool(request.get("stop")),
     }
 
 
@@ -185,6 +188,6 @@ def _not_for(evidence: Evidence, request: dict[str, Any]) -> tuple[str, str] | N
     return None
 
 
-def _sentence(error: WeightsError) -> str:
+def _sentence(error: ConfigError | WeightsError) -> str:
     told = error.message if error.hint is None else f"{error.message} {error.hint}"
     return told[:1].lower() + told[1:] if told[1:2].islower() else told

@@ -43,11 +43,41 @@ def pins() -> dict[str, Pin]:
 def pinned(model: str) -> Pin | None:
     """The pin of the model that was asked for; None where its weights are not known here.
 
-    Hosts are sent a name without its provider, so the part behind the last slash is enough."""
-    wanted = _short(model)
+    Hosts are sent a name without its provider, so the part behind the last slash is enough; the
+    user's own pin counts before that of a known package.  Raises WeightsError where two of the
+    user's own, of different weights, have that name: which one was asked cannot be told."""
+    wanted, own = _short(model), _read()
     found = [pin for name, pin in pins().items() if _short(name) == wanted]
     exact = [pin for pin in found if pin.model == model]
-    return next(iter(exact or found), None)
+    chosen = exact or [pin for pin in found if pin.model in own] or found
+    if len({(pin.sha256, pin.same_build) for pin in chosen}) > 1:
+        names = " and ".join(pin.model for pin in chosen[:3])
+        raise WeightsError(
+            f"Hosts are asked for {_short(model)!a}, and {names} are different weights.",
+            hint="Pin one of them under another name: opg models trust FILE.gguf --as NAME",
+        )
+    return next(iter(chosen), None)
+
+
+#: SHA-256 of files that were read, by what tells that they are still the same.
+_hashed: dict[tuple[str, int, int, int, int], str] = {}
+
+
+def unchanged(path: Path, sha256: str) -> None:
+    """Raises WeightsError if the file is no longer the one that was pinned.  It is read again only
+    after it was changed."""
+    try:
+        told = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    key = (str(path), told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    if key not in _hashed:
+        _hashed[key] = fetch.sha256_of(path)
+    if _hashed[key] != sha256:
+        raise WeightsError(
+            f"{path.name} is not the file that was pinned.",
+            hint="If you replaced it on purpose: opg models trust FILE.gguf --as MODEL",
+        )
 
 
 def trust(model: str, path: Path, *, same_build: bool = False) -> Pin:

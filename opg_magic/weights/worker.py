@@ -25,6 +25,8 @@ _MOST_RECUTS = 24
 _SOFT = 0.3
 #: The gap of a token that a model rules out (log-probability minus infinity), in nats.
 _FARTHEST = 1000.0
+#: Below this temperature the sampler has no choice either.
+_COLDEST = 1e-9
 
 
 def serve(source: TextIO, sink: TextIO) -> None:
@@ -64,7 +66,7 @@ def run(model: llama.Model, job: dict[str, Any]) -> dict[str, Any]:
     ``job``: ``template`` and ``messages``, or ``prompt`` (text as it stands); ``answer``;
     ``temperature``, ``top_k``, ``top_p``, ``min_p``; ``end``: whether the answer ended by itself,
     so that the token that ends it counts too, unless ``max_tokens`` may have cut it; ``most``
-    tokens in all."""
+    tokens in all; ``stopped``: the request names texts at which the answer ends."""
     if "prompt" in job:
         text = job["prompt"]
     else:
@@ -86,6 +88,9 @@ def run(model: llama.Model, job: dict[str, Any]) -> dict[str, Any]:
     tokens = model.tokens(answer, special=False)
     # A host's count may differ by the few bytes of a character that it held back.
     cut = job.get("max_tokens") is not None and len(tokens) + 4 >= job["max_tokens"]
+    if job.get("stopped") and len(tokens) > 1:
+        # A text of ``stop`` may have ended the answer, within what the model gave as one token.
+        answer, cut = answer[: -len(model.piece(tokens[-1])) or None], True
     job = {**job, "end": job["end"] and not cut}
     judged = _followed(model, prompt, answer, job)
     return {
@@ -190,7 +195,9 @@ def likelihood(
         order = order[: int(np.searchsorted(share, job["top_p"])) + 1]
     if job["min_p"] > 0:
         order = order[order >= order[0] + np.log(job["min_p"])]
-    heated = (order - order[0]) / job["temperature"]
+    # Bounded: divided by a temperature near 0 these are more than numbers hold.
+    temperature = max(job["temperature"], _COLDEST)
+    heated = np.maximum((order - order[0]) / temperature, -_FARTHEST)
     total = np.log(np.exp(heated).sum())
     logs = heated - total
     shares = np.exp(logs)
@@ -198,7 +205,8 @@ def likelihood(
     variance = float((shares * logs * logs).sum()) - entropy * entropy
     inside = bool(row[token] >= order[-1] - _SOFT)
     own = max(float(row[token]), float(order[-1]))
-    surplus = -((own - float(order[0])) / job["temperature"] - float(total)) - entropy
+    drawn = max((own - float(order[0])) / temperature, -_FARTHEST)
+    surplus = -(drawn - float(total)) - entropy
     return surplus, max(variance, 0.0), inside
 
 

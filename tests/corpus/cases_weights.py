@@ -80,6 +80,7 @@ def _of_another_call(cold: Evidence, hot: Evidence) -> Iterator[Case]:
     yield _made("attack_40 another request", F, cold, request_sha256=other)
     yield _made("attack_40 another answer", F, cold, answer_sha256=other)
     yield _made("no token", F, cold, tokens=0, end=False)
+    yield _made("more allowed than rounding", F, cold, (3, 9, 900_000), tolerance=1_000_000)
     yield _made("a miss past the end", F, cold, (101, 2, 5))
     yield _made("misses out of order", F, cold, (7, 2, 5), (3, 2, 5))
     yield _made("a miss twice", F, cold, (7, 2, 5), (7, 2, 5))

@@ -113,6 +113,16 @@ def test_attack_35_an_edited_answer(checker: Checker, told: str) -> None:
     assert claim(checker, request(PROMPT), cut).status is Status.FAILED
 
 
+@pytest.mark.parametrize("stop", ["bees", "oney", "."])
+def test_an_answer_that_ends_where_the_request_says_passes(
+    checker: Checker, told: str, stop: str
+) -> None:
+    """Such an end is the request's own, and may fall within a token."""
+    cut = told[: told.lower().index(stop, len(told) // 3)]
+    assert claim(checker, request(PROMPT, stop=[stop]), cut).passed
+    assert claim(checker, request(PROMPT), cut).status is Status.FAILED
+
+
 def test_the_template_is_rendered_as_the_server_renders_it(
     runner: Runner, honest: LocalModel
 ) -> None:
@@ -214,6 +224,15 @@ def test_a_token_that_a_model_rules_out_has_a_figure() -> None:
     assert (run.ranks, run.gaps) == ([3], [1000.0])
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-200, 1e-9])
+def test_a_temperature_near_zero_has_figures_that_are_numbers(temperature: float) -> None:
+    job = {"temperature": temperature, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
+    run = worker._Run([0, 1])
+    for token in (0, 1):
+        run.keep(_row(5.0, 4.5, -3.0), token, job)
+    assert run.variance == 0 and 0 < run.surplus <= 1001
+
+
 # ------------------------------------------------------------------------- before anything is paid
 
 
@@ -233,6 +252,38 @@ def test_required_weights_that_cannot_be_run_are_refused_first(
     path.write_bytes(file()[:-64])
     with pytest.raises(ConfigError, match="is cut"):
         Reruns.admit(prompt, required)
+
+
+def test_weights_replaced_after_they_were_pinned_are_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "version", lambda: llama.TRIED[-1])
+    prompt, required = Prompt(text=PROMPT, model="acme/m"), requiring(DEFAULT, ["weights"])
+    path = written(tmp_path, file())
+    store.trust("acme/m", path)
+    Reruns.admit(prompt, required)
+    path.write_bytes(file(data=4096))
+    with pytest.raises(ConfigError, match=r"not the file that was pinned.*Nothing was sent"):
+        Reruns.admit(prompt, required)
+
+
+def test_a_name_that_the_check_could_not_tell_is_refused_first(tmp_path: Path) -> None:
+    store.trust("a/m", written(tmp_path, file()))
+    store.trust("b/m", written(tmp_path, file(data=256)))
+    prompt = Prompt(text=PROMPT, model="a/m")
+    with pytest.raises(ConfigError, match=r"are different weights.*Nothing was sent"):
+        Reruns.admit(prompt, requiring(DEFAULT, ["weights"]))
+    found = claim(Checker(), request(PROMPT, model="m"), "Bees are insects.")
+    assert (found.status, found.code) == (Status.MISSING, "not-run-here")
+
+
+def test_a_spoilt_file_of_pins_loses_no_answer_that_is_paid(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "weights.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{")
+    found = claim(Checker(), request(PROMPT), "Bees are insects.")
+    assert (found.status, found.code) == (Status.MISSING, "not-run-here")
+    assert "weights.json cannot be read" in str(found.reason)
 
 
 # ------------------------------------------------------------------------------ the child process

@@ -72,3 +72,18 @@ def test_the_command_asks_for_a_name_and_for_weights_that_are_here(
     assert "--as" in capsys.readouterr().err
     assert main(["models", "trust", "smollm2"]) != 0
     assert "opg models get smollm2" in capsys.readouterr().err
+
+
+def test_a_short_name_of_two_models_is_not_guessed(tmp_path: Path) -> None:
+    """Hosts sign the name without its provider: the first pin judged the other model's answers."""
+    store.trust("a/m", written(tmp_path, file()))
+    store.trust("c/m", tmp_path / "model.gguf")
+    assert store.pinned("m") is not None  # one file under two names
+    store.trust("b/m", written(tmp_path, file(data=256)))
+    with pytest.raises(WeightsError, match="are different weights"):
+        store.pinned("m")
+
+
+def test_the_users_own_pin_comes_first_under_any_provider(tmp_path: Path) -> None:
+    made = store.trust("me/smollm2-135m-instruct", written(tmp_path, file()))
+    assert store.pinned("smollm2-135m-instruct") == made

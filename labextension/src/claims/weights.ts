@@ -11,6 +11,8 @@ import { WeightsPart } from '../receipt';
 import { Trust } from '../trust';
 import { Claim, Evidence, failed, notApplicable, passed } from './shared';
 
+/** The widest gap, in millionths of a nat, that is put down to another processor or version. */
+const ANY_RUNTIME = 300_000;
 /** Each so many tokens may add the tolerance once more to what goes beyond it. */
 const TOKENS = 300;
 /** How many standard deviations the likelihood of an answer may be from its mean. */
@@ -93,6 +95,9 @@ function faultOf(evidence: Evidence, run: WeightsPart, count: number, heated: bo
   }
   if (count === 0) {
     return ['format', 'no token was compared'];
+  }
+  if (run.tolerance > ANY_RUNTIME) {
+    return ['format', 'more was allowed than rounding explains'];
   }
   let before = -1;
   for (const [at, rank] of run.misses) {

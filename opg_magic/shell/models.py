@@ -75,7 +75,7 @@ def _trust(options: argparse.Namespace) -> int:
     from opg_magic.errors import WeightsError
     from opg_magic.weights import fetch, store
 
-    path = Path(options.weights)
+    path = Path(options.weights).expanduser()
     if path.suffix == ".gguf" or path.is_file():
         model = options.model
         if model is None:
@@ -91,9 +91,28 @@ def _trust(options: argparse.Namespace) -> int:
                 f"{one.title} is not on this machine.", hint=f"Get it: opg models get {one.name}"
             )
         path, model = found, options.model or one.model
+    untried = _tried(path)
     pin = store.trust(model, path, same_build=options.same_build)
     print(f"{pin.model} stands for the weights sha256:{pin.sha256} ({pin.path}).")
+    if untried is not None:
+        print(f"They were not loaded to try them: {untried[:1].lower()}{untried[1:]}")
     return 0
+
+
+def _tried(path: Path) -> str | None:
+    """Why the file could not be tried here; None after it was loaded.  Raises WeightsError for one
+    that llama.cpp cannot run: a policy that requires it would find that out after paying."""
+    from opg_magic.errors import WeightsError
+    from opg_magic.weights import gguf, llama
+    from opg_magic.weights.runner import Runner
+
+    gguf.read(path)
+    try:
+        llama.version()
+    except WeightsError as error:
+        return error.message
+    Runner(path, threads=1).close()
+    return None
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from support.ggufs import file, written
 from opg_magic.errors import ConfigError, WeightsError
 from opg_magic.settings import paths
 from opg_magic.shell.main import main
-from opg_magic.weights import fetch, store
+from opg_magic.weights import fetch, llama, runner, store
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +58,37 @@ def test_a_spoilt_file_of_pins_is_an_error_never_no_pin(content: str) -> None:
         store.pinned("a/m")
 
 
-def test_the_command_pins_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_pins_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without llama.cpp it cannot be tried, which is said."""
+
+    def none() -> str:
+        raise WeightsError("xllamacpp is not installed.")
+
+    monkeypatch.setattr(llama, "version", none)
     path = written(tmp_path, file())
     assert main(["models", "trust", str(path), "--as", "a/m", "--same-build"]) == 0
     pin = store.pinned("a/m")
-    assert pin is not None and pin.same_build and pin.sha256 in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert pin is not None and pin.same_build and pin.sha256 in told
+    assert "not loaded to try them: xllamacpp is not installed." in told
+
+
+def test_the_command_pins_no_file_that_cannot_be_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole header of an architecture that llama.cpp does not know, and one that is too large."""
+    path = written(tmp_path, file())
+    monkeypatch.setattr(llama, "version", lambda: llama.TRIED[-1])
+    with monkeypatch.context() as small:
+        small.setattr(runner, "_free_memory", lambda: 100_000)
+        assert main(["models", "trust", str(path), "--as", "a/m"]) != 0
+    assert "of memory" in capsys.readouterr().err
+    pytest.importorskip("xllamacpp")
+    assert main(["models", "trust", str(path), "--as", "a/m"]) != 0
+    assert "cannot load model.gguf" in capsys.readouterr().err
+    assert store.pinned("a/m") is None
 
 
 def test_the_command_asks_for_a_name_and_for_weights_that_are_here(

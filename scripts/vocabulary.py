@@ -66,7 +66,7 @@ def source() -> str:
         "/** Written by scripts/vocabulary.py from the tables of the magics: do not edit. */",
         FLAG,
         NAMED,
-        _constant("FLAGS", "readonly IFlag[]", flags),
+        _flags(flags),
         _constant("COMMANDS", "readonly INamed[]", commands),
         _constant("SETTINGS", "readonly INamed[]", settings),
         _constant("NETWORKS", "readonly string[]", completion.networks()),
@@ -164,6 +164,31 @@ export interface INamed {
   readonly name: string;
   readonly help: string;
 }"""
+
+
+#: What most flags are; each row says only where it differs, as every page loads these rows.
+PLAIN: dict[str, Any] = {
+    "value": None,
+    "form": "text",
+    "choices": [],
+    "former": [],
+    "repeat": False,
+    "free": False,
+    "short": None,
+    "source": None,
+}
+
+
+def _flags(rows: list[dict[str, Any]]) -> str:
+    brief = [
+        {key: value for key, value in row.items() if key not in PLAIN or PLAIN[key] != value}
+        for row in rows
+    ]
+    plain = f"const PLAIN = {json.dumps(PLAIN)} as const;"
+    kind = "readonly (Pick<IFlag, 'flag' | 'help'> & Partial<IFlag>)[]"
+    whole = "export const FLAGS: readonly IFlag[] = ROWS.map(row => ({ ...PLAIN, ...row }));"
+    said = _constant("ROWS", kind, brief).removeprefix("export ")
+    return "\n\n".join([plain, said, whole])
 
 
 def _constant(name: str, kind: str, rows: list[Any]) -> str:

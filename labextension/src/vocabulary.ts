@@ -25,39 +25,43 @@ export interface INamed {
   readonly help: string;
 }
 
-export const FLAGS: readonly IFlag[] = [
-  {"flag": "--model", "help": "ask this model, as provider/name or @alias", "value": "M", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "model"},
-  {"flag": "--system", "help": "send this system message before the prompt", "value": "S", "form": "text", "choices": [], "former": [], "repeat": false, "free": true, "short": null, "source": null},
-  {"flag": "--temperature", "help": "set the sampling temperature", "value": "T", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--max-tokens", "help": "limit the answer to this many tokens", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--stop", "help": "end the answer before this text; up to four", "value": "S", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "short": null, "source": null},
-  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--settle", "help": "publish nothing on chain (private) or hashes (batch)", "value": "MODE", "form": "text", "choices": ["private", "batch"], "former": ["individual"], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--host", "help": "ask this host: its ID or the beginning of it", "value": "ID", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "host"},
-  {"flag": "--hosts", "help": "ask this many hosts of different owners, and compare their answers; with --over they share the rows", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--quorum", "help": "with --hosts: require this many to give the same answer (default: more than half)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--network", "help": "use this network instead of the one in your settings", "value": "N", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": "network"},
-  {"flag": "--route", "help": "use the direct route (wallet) or the private one (a relay pays)", "value": "R", "form": "text", "choices": ["direct", "private"], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--max-cost", "help": "refuse the call if its cap exceeds C OPG", "value": "C", "form": "amount", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--fresh", "help": "pay even if this notebook asked the same before", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--policy", "help": "choose which checks must pass; can only be stricter than your settings", "value": "P", "form": "text", "choices": ["default", "strict", "audit"], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--timeout", "help": "give up the call after this many seconds", "value": "S", "form": "number", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--template", "help": "fill the prompt into a template from your settings (-t)", "value": "NAME", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": "-t", "source": null},
-  {"flag": "--file", "help": "send this text file after the prompt; its size is said first", "value": "PATH", "form": "text", "choices": [], "former": [], "repeat": true, "free": true, "short": null, "source": null},
-  {"flag": "--schema", "help": "ask for data: \"name, year int\", a type, a JSON Schema or its file; it is answer.data", "value": "S", "form": "text", "choices": [], "former": [], "repeat": false, "free": true, "short": null, "source": null},
-  {"flag": "--format", "help": "show and read the answer as this; df: a table of --schema (-f)", "value": "F", "form": "text", "choices": ["text", "markdown", "json", "code", "df"], "former": [], "repeat": false, "free": true, "short": "-f", "source": null},
-  {"flag": "--over", "help": "ask the prompt for each row of this list or table; {{column}} is its cell", "value": "DATA", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--output", "help": "with --over: name the column of the answers (default: answer)", "value": "COLUMN", "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--chat", "help": "continue the chat of this name: its earlier messages are sent again", "value": "NAME", "form": "name", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--tools", "help": "let the model call these functions of yours: f, g; you are asked first", "value": "F,G", "form": "list", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--tools-confirm", "help": "ask once per round before functions run, or never", "value": "HOW", "form": "text", "choices": ["ask", "never"], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--max-rounds", "help": "with --tools: make at most this many calls (default: 8)", "value": "N", "form": "count", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--bg", "help": "free the kernel at once; name.wait() gives the answer", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null},
-  {"flag": "--help", "help": "show this and send nothing", "value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null}
+const PLAIN = {"value": null, "form": "text", "choices": [], "former": [], "repeat": false, "free": false, "short": null, "source": null} as const;
+
+const ROWS: readonly (Pick<IFlag, 'flag' | 'help'> & Partial<IFlag>)[] = [
+  {"flag": "--model", "help": "ask this model, as provider/name or @alias", "value": "M", "source": "model"},
+  {"flag": "--system", "help": "send this system message before the prompt", "value": "S", "free": true},
+  {"flag": "--temperature", "help": "set the sampling temperature", "value": "T", "form": "number"},
+  {"flag": "--max-tokens", "help": "limit the answer to this many tokens", "value": "N", "form": "count"},
+  {"flag": "--stop", "help": "end the answer before this text; up to four", "value": "S", "repeat": true, "free": true},
+  {"flag": "--no-stream", "help": "wait for the whole answer instead of streaming it"},
+  {"flag": "--settle", "help": "publish nothing on chain (private) or hashes (batch)", "value": "MODE", "choices": ["private", "batch"], "former": ["individual"]},
+  {"flag": "--host", "help": "ask this host: its ID or the beginning of it", "value": "ID", "source": "host"},
+  {"flag": "--hosts", "help": "ask this many hosts of different owners, and compare their answers; with --over they share the rows", "value": "N", "form": "count"},
+  {"flag": "--quorum", "help": "with --hosts: require this many to give the same answer (default: more than half)", "value": "N", "form": "count"},
+  {"flag": "--network", "help": "use this network instead of the one in your settings", "value": "N", "source": "network"},
+  {"flag": "--route", "help": "use the direct route (wallet) or the private one (a relay pays)", "value": "R", "choices": ["direct", "private"]},
+  {"flag": "--max-cost", "help": "refuse the call if its cap exceeds C OPG", "value": "C", "form": "amount"},
+  {"flag": "--fresh", "help": "pay even if this notebook asked the same before"},
+  {"flag": "--dry-run", "help": "show host, model, price and cap; sign and pay nothing"},
+  {"flag": "--policy", "help": "choose which checks must pass; can only be stricter than your settings", "value": "P", "choices": ["default", "strict", "audit"]},
+  {"flag": "--timeout", "help": "give up the call after this many seconds", "value": "S", "form": "number"},
+  {"flag": "--template", "help": "fill the prompt into a template from your settings (-t)", "value": "NAME", "short": "-t"},
+  {"flag": "--file", "help": "send this text file after the prompt; its size is said first", "value": "PATH", "repeat": true, "free": true},
+  {"flag": "--schema", "help": "ask for data: \"name, year int\", a type, a JSON Schema or its file; it is answer.data", "value": "S", "free": true},
+  {"flag": "--format", "help": "show and read the answer as this; df: a table of --schema (-f)", "value": "F", "choices": ["text", "markdown", "json", "code", "df"], "free": true, "short": "-f"},
+  {"flag": "--over", "help": "ask the prompt for each row of this list or table; {{column}} is its cell", "value": "DATA"},
+  {"flag": "--output", "help": "with --over: name the column of the answers (default: answer)", "value": "COLUMN"},
+  {"flag": "--chat", "help": "continue the chat of this name: its earlier messages are sent again", "value": "NAME", "form": "name"},
+  {"flag": "--tools", "help": "let the model call these functions of yours: f, g; you are asked first", "value": "F,G", "form": "list"},
+  {"flag": "--tools-confirm", "help": "ask once per round before functions run, or never", "value": "HOW", "choices": ["ask", "never"]},
+  {"flag": "--max-rounds", "help": "with --tools: make at most this many calls (default: 8)", "value": "N", "form": "count"},
+  {"flag": "--vars", "help": "fill {{name}} in the prompt from your variables (str, int or float)"},
+  {"flag": "--bg", "help": "free the kernel at once; name.wait() gives the answer"},
+  {"flag": "--quiet", "help": "show the receipt card only, neither progress nor text"},
+  {"flag": "--help", "help": "show this and send nothing"}
 ];
+
+export const FLAGS: readonly IFlag[] = ROWS.map(row => ({ ...PLAIN, ...row }));
 
 export const COMMANDS: readonly INamed[] = [
   {"name": "status", "help": "show this kernel's network, policy, limits and wallet"},

@@ -9,10 +9,9 @@ import type { IDisplayUpdate } from '@jupyterlab/nbformat';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { KernelMessage } from '@jupyterlab/services';
 
+import { besideUntil, DISPLAY, displayOf, heard } from './beside';
 import { MIME_TYPE } from './receipt';
 
-/** How our kernel side names its displays. */
-const DISPLAY = /^opg-[0-9a-f]{16}$/;
 /** Milliseconds in which a kernel that is free has said so. */
 const PATIENCE = 1500;
 
@@ -27,20 +26,15 @@ const UNSEEN = {
 /** Requests that a kernel answers in turn; others it answers while a cell runs. */
 const IN_TURN: readonly (string | undefined)[] = ['execute_request', 'kernel_info_request'];
 
-/** The display that an output was left with while its call ran; null for a settled one. */
-export function displayOf(metadata: unknown): string | null {
-  const id = (metadata as { opg?: { display?: unknown } } | undefined)?.opg?.display;
-  return typeof id === 'string' && DISPLAY.test(id) ? id : null;
-}
-
 /** The outputs of a notebook whose calls had not ended when it was saved. */
-function* left(panel: NotebookPanel): Generator<{ cell: Cell; at: number; id: string }> {
+function* left(panel: NotebookPanel): Generator<{ cell: Cell; at: number; id: string; until: number }> {
   for (const cell of panel.content.widgets) {
     const { outputs } = cell.model as ICodeCellModel;
     for (let at = 0; at < (outputs?.length ?? 0); at++) {
-      const id = displayOf(outputs.get(at).metadata);
+      const { metadata } = outputs.get(at);
+      const id = displayOf(metadata);
       if (id !== null) {
-        yield { cell, at, id };
+        yield { cell, at, id, until: besideUntil(metadata) };
       }
     }
   }
@@ -53,6 +47,8 @@ export class Elsewhere {
   private _wait = 0;
   /** No word yet of a kernel that is free: something may run since before this page was there. */
   private _midway = true;
+  /** Displays that cells of this page began: JupyterLab keeps them up to date. */
+  private readonly _mine = new Set<string>();
 
   constructor(
     private readonly _panel: NotebookPanel,
@@ -60,7 +56,12 @@ export class Elsewhere {
   ) {
     const { sessionContext } = _panel;
     sessionContext.iopubMessage.connect((_, message) => this._hear(message as KernelMessage.IIOPubMessage));
-    sessionContext.kernelChanged.connect(() => this._begin());
+    sessionContext.kernelChanged.connect((_, changed) => {
+      if (changed?.oldValue) {
+        this._lose();
+      }
+      this._begin();
+    });
     void _panel.context.ready.then(() => this._begin());
     _panel.disposed.connect(() => window.clearTimeout(this._wait));
   }
@@ -77,7 +78,7 @@ export class Elsewhere {
     window.clearTimeout(this._wait);
     this._wait = window.setTimeout(() => {
       const kernel = this._panel.isDisposed ? null : this._panel.sessionContext.session?.kernel;
-      const [open] = kernel && this._call === null && ['unknown', 'busy'].includes(kernel.status) ? left(this._panel) : [];
+      const [open] = kernel && this._call === null && ['unknown', 'busy'].includes(kernel.status) ? [...left(this._panel)].filter(({ until }) => until === 0) : [];
       if (open !== undefined) {
         this._set({ request: null, cell: open.cell });
       }
@@ -93,6 +94,9 @@ export class Elsewhere {
         window.clearTimeout(this._wait);
         this._midway = false;
         this._set(null);
+        if (content.execution_state === 'restarting') {
+          this._lose();
+        }
         window.setTimeout(() => this._close(), PATIENCE);
       }
       return;
@@ -101,9 +105,27 @@ export class Elsewhere {
     if (!/^(update_)?display_data$/.test(message.header.msg_type) || typeof id !== 'string' || !DISPLAY.test(id)) {
       return;
     }
-    if (parent.session !== undefined && parent.session !== kernel?.clientId) {
+    const { metadata } = message.content as IDisplayUpdate;
+    const own = parent.session === undefined || parent.session === kernel?.clientId;
+    if (own && message.header.msg_type === 'display_data') {
+      this._mine.add(id);
+    }
+    // Updates of a call beside the work come under the name of whichever cell ran last.
+    const beside = heard.has(id) || [...left(this._panel)].some(place => place.id === id && place.until > 0);
+    heard.delete(id);
+    if (besideUntil(metadata)) {
+      heard.add(id);
+    }
+    if (beside ? !this._mine.has(id) : !own) {
       this._update(id, message.content as IDisplayUpdate, parent.msg_id ?? null);
     }
+  }
+
+  /** The kernel is gone, and with it what ran beside the work. */
+  private _lose(): void {
+    const lost = new Set([...left(this._panel)].map(({ id }) => id));
+    lost.forEach(id => heard.delete(id));
+    window.setTimeout(() => this._close(lost), PATIENCE);
   }
 
   private _update(id: string, { data, metadata }: Pick<IDisplayUpdate, 'data' | 'metadata'>, request: string | null): void {
@@ -112,7 +134,10 @@ export class Elsewhere {
       (place.cell.model as ICodeCellModel).outputs.set(place.at, { output_type: 'display_data', data, metadata });
     }
     if (displayOf(metadata) !== null) {
-      this._set({ request, cell: place?.cell ?? null });
+      // An interrupt does not end what runs beside the work.
+      if (!besideUntil(metadata)) {
+        this._set({ request, cell: place?.cell ?? null });
+      }
     } else if (place === undefined && this._midway) {
       const { id: receipt } = (data[MIME_TYPE] ?? {}) as { id?: unknown };
       const where = typeof receipt === 'string' && /^[0-9A-Za-z]{10}$/.test(receipt) ? `%opg show ${receipt}` : '%opg receipts';
@@ -123,14 +148,20 @@ export class Elsewhere {
     }
   }
 
-  /** A kernel that is free runs no call: a display that says so says no longer what is true. */
-  private _close(): void {
-    const kernel = this._panel.isDisposed ? null : this._panel.sessionContext.session?.kernel;
-    if (!kernel || this._call !== null || !['idle', 'restarting', 'autorestarting', 'starting'].includes(kernel.status)) {
+  /**
+   * A kernel that is free runs no call, but beside the work: a display that says so says no longer what is true. `lost`: those of
+   * a kernel that is gone.
+   */
+  private _close(lost: ReadonlySet<string> = new Set()): void {
+    if (this._panel.isDisposed) {
       return;
     }
-    for (const { cell, at } of [...left(this._panel)]) {
-      (cell.model as ICodeCellModel).outputs.set(at, { output_type: 'display_data', data: UNSEEN, metadata: {} });
+    const { kernel } = this._panel.sessionContext.session ?? {};
+    const free = kernel && this._call === null && ['idle', 'restarting', 'autorestarting', 'starting'].includes(kernel.status);
+    for (const { cell, at, id, until } of [...left(this._panel)]) {
+      if (lost.has(id) || (free && until * 1000 <= Date.now())) {
+        (cell.model as ICodeCellModel).outputs.set(at, { output_type: 'display_data', data: UNSEEN, metadata: {} });
+      }
     }
   }
 

@@ -6,6 +6,7 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
+import { runsBeside } from './beside';
 import { checker, IJudged, IScope, relate, SLICE_MS, unreadable } from './check';
 import { Seen } from './claims/shared';
 import { Finding } from './findings';
@@ -303,6 +304,9 @@ export class NotebookReceipts implements INotebookReceipts {
 
   /** Whether a cell runs, or waits for its turn: what it shows is not its last word. Nothing in a file says so. */
   private _isRunning(cell: ICodeCellModel, index: number): boolean {
+    if (runsBeside(cell.outputs)) {
+      return true;
+    }
     const { executionState } = cell as { executionState?: string };
     // JupyterLab 4.2 knows it by the prompt alone.
     return executionState === undefined ? Boolean(this._panel.content.widgets[index]?.promptNode?.textContent?.includes('*')) : executionState === 'running';

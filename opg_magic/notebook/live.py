@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Seconds between two updates.
 INTERVAL = 0.1
 
+#: Seconds that no call lasts.
+LONGEST = 900
+
 _STEPS: tuple[tuple[Phase, str], ...] = (
     (Phase.QUOTE, "quote"),
     (Phase.PAY, "pay"),
@@ -188,10 +191,14 @@ def ipython_publisher(shell: Any, *, beside: bool = False) -> Publish:
     shown.
 
     ``beside``: the cell ends before the call does.  Updates then go out as of whichever cell runs
-    (nbclient hears no other) and find their place by the id."""
+    (nbclient hears no other) and find their place by the id.  The metadata say until when (in Unix
+    seconds) it may run: a page sees a free kernel, and must not take the call for lost."""
     import secrets
 
     display_id = "opg-" + secrets.token_hex(8)
+    mark: dict[str, Any] = {"display": display_id}
+    if beside:
+        mark["beside"] = int(time.time()) + LONGEST
     in_widget = _is_taken_in(shell)
 
     def publish(bundle: Bundle, *, update: bool, running: bool) -> None:
@@ -203,7 +210,7 @@ def ipython_publisher(shell: Any, *, beside: bool = False) -> Publish:
         context.run(
             shell.display_pub.publish,
             data=bundle,
-            metadata={"opg": {"display": display_id}} if running else {},
+            metadata={"opg": mark} if running else {},
             transient={"display_id": display_id},
             update=update,
         )

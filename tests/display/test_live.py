@@ -3,6 +3,7 @@ a policy says so."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
@@ -179,6 +180,20 @@ def test_the_display_is_found_again_only_while_it_runs() -> None:
     assert first["metadata"] == {"opg": {"display": first["transient"]["display_id"]}}
     assert last["metadata"] == {}
     assert last["transient"] == first["transient"]
+
+
+def test_a_call_beside_the_work_says_how_long_it_may_run() -> None:
+    """A page sees a free kernel meanwhile, and takes no such call for lost."""
+    sent: list[dict[str, Any]] = []
+    shell = SimpleNamespace(display_pub=SimpleNamespace(publish=lambda **said: sent.append(said)))
+    begun = time.time()
+    live = LiveDisplay(ipython_publisher(shell, beside=True), model="openai/gpt-5")
+    live.start()
+    live.settle({"text/plain": "done"})
+    first, last = sent
+    assert first["metadata"]["opg"].keys() == {"display", "beside"}
+    assert first["metadata"]["opg"]["beside"] >= int(begun) + 600
+    assert last["metadata"] == {}
 
 
 class Shell:

@@ -2,7 +2,8 @@
 import '@jupyterlab/testing/lib/jest-shim';
 import { costOf, LedgerView, verdictOf } from '../ledgerview';
 import { Signal } from '@lumino/signaling';
-import { displayOf, Elsewhere } from '../elsewhere';
+import { displayOf, runsBeside } from '../beside';
+import { Elsewhere } from '../elsewhere';
 import { hashIn, PinBody, pinnable } from '../pinning';
 import { OpgCompletion } from '../completer';
 import { content, pythonSpec } from '../launcher';
@@ -270,6 +271,64 @@ describe('a call that another page began', () => {
     page.say('update_display_data', running, 'this page');
     page.say('update_display_data', { ...running, transient: { display_id: 'widget' } });
     expect(elsewhere.running).toBeNull();
+  });
+
+  describe('beside the work', () => {
+    const besides = () => ({ opg: { display, beside: Date.now() / 1000 + 600 } });
+    const more = () => ({ ...running, metadata: besides() });
+    const kernelOf = (page: any) => page.sessionContext.session.kernel;
+    const outputsOf = (page: any) => page.content.widgets[0].model.outputs;
+
+    test('runs on in a kernel that is free, and ends by its own word', () => {
+      const saved = [{ metadata: besides(), data: { 'text/plain': 'answering' } }] as any[];
+      const page = panel(saved);
+      const elsewhere = new Elsewhere(page, () => undefined);
+      kernelOf(page).status = 'idle';
+      page.say('display_data', more(), 'this page');
+      page.say('status', { execution_state: 'idle' }, 'this page');
+      jest.advanceTimersByTime(60_000);
+      expect(saved[0].data['text/plain']).toBe('answering');
+      expect(runsBeside(outputsOf(page))).toBe(true);
+      expect(elsewhere.running).toBeNull(); // an interrupt would not stop it
+      page.say('update_display_data', settled, 'this page');
+      expect(saved[0].data['text/plain']).toBe('answering'); // JupyterLab's own to update
+      expect(runsBeside(outputsOf(page))).toBe(false);
+    });
+
+    test('goes on where the page was loaded anew, under whichever cell ran last', () => {
+      const saved = [{ metadata: besides(), data: { 'text/plain': 'answering' } }] as any[];
+      const page = panel(saved);
+      const elsewhere = new Elsewhere(page, () => undefined);
+      expect(runsBeside(outputsOf(page))).toBe(false); // the file alone is nobody's word
+      page.say('update_display_data', { ...more(), data: { 'text/plain': 'more' } }, 'this page');
+      expect(saved[0].data['text/plain']).toBe('more');
+      expect(runsBeside(outputsOf(page))).toBe(true);
+      page.say('update_display_data', settled, 'this page');
+      expect(saved[0].data['text/plain']).toBe('card');
+      expect(elsewhere.running).toBeNull();
+    });
+
+    test.each(['idle', 'busy'])('ends with its kernel (%s again)', status => {
+      const saved = [{ metadata: besides(), data: { 'text/plain': 'answering' } }] as any[];
+      const page = panel(saved);
+      new Elsewhere(page, () => undefined);
+      page.say('display_data', more(), 'this page');
+      page.say('status', { execution_state: 'restarting' });
+      kernelOf(page).status = status;
+      jest.advanceTimersByTime(1600);
+      expect(saved[0].data['text/plain']).toMatch(/was not seen here/);
+    });
+
+    test('does not seem to run for ever', () => {
+      const saved = [{ metadata: besides(), data: { 'text/plain': 'answering' } }] as any[];
+      const page = panel(saved);
+      new Elsewhere(page, () => undefined);
+      kernelOf(page).status = 'idle';
+      jest.setSystemTime(Date.now() + 700_000);
+      page.say('status', { execution_state: 'idle' });
+      jest.advanceTimersByTime(1600);
+      expect(saved[0].data['text/plain']).toMatch(/was not seen here/);
+    });
   });
 
   test('is stopped first, then what this page has in the queue', () => {

@@ -153,15 +153,21 @@ def _tail(kinds: tuple[_Scores, ...], score: int) -> float:
 
 
 def p_in_words(p: float) -> str:
-    """A p-value to two significant digits, without an exponent."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+    """A p-value to two significant digits, without an exponent; to more where two would put it on
+    the other side of :data:`LEVEL`."""
+    if p < 0.0001:
+        return "p < 0.0001"
+    digits = 2
+    while (float(f"{p:.{digits}g}") <= LEVEL) != (p <= LEVEL):
+        digits += 1
+    return f"p = {p:.{digits}g}"
 
 
 def in_words(share: float) -> str:
     """How often, in words: ``1 time in 5``; from one half on in tenths."""
     if share < 0.01:
         return "less than 1 time in 100"
-    if share > 0.95:
+    if share >= 0.95:
         return "nearly always"
     if share >= 0.45:
         return f"{round(share * 10)} times in 10"

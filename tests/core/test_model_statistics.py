@@ -97,6 +97,8 @@ def test_the_sentence_says_what_would_be_missed() -> None:
         (0.001, "less than 1 time in 100"),
         (0.2, "1 time in 5"),
         (0.6, "6 times in 10"),
+        (0.949, "9 times in 10"),
+        (0.95, "nearly always"),
         (0.99, "nearly always"),
     ],
 )
@@ -138,3 +140,13 @@ def test_the_battery_is_as_it_was_when_it_got_its_name() -> None:
         model_battery.digest()
         == "sha256:95ec84ff9f955a4256c5190f38e06748479173aabe65647a96caee3bb52ca7a5"
     )
+
+
+def test_a_rounded_p_stands_on_its_own_side_of_the_level() -> None:
+    """ "No difference seen (p = 0.01)" was said of 0.0104, and 0.01 is a difference."""
+    assert [p_in_words(p) for p in (0.0104, 0.01004, 0.00996, 0.01)] == [
+        "p = 0.0104",
+        "p = 0.01004",
+        "p = 0.01",
+        "p = 0.01",
+    ]

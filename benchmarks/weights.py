@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from weights_table import drawn, table
+from weights_table import drawn, table, warm_table
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWERS = ROOT / "build" / "weights-answers.jsonl"
@@ -372,7 +372,7 @@ def main() -> int:
         if given.stage != "ask":
             check(own)
     kept = list(rows())
-    print(table(kept, CONDITIONS))
+    print(table(kept, CONDITIONS), warm_table(kept, CONDITIONS), sep="\n\n")
     if given.draw:
         given.draw.write_text(drawn(kept, HONEST), "utf-8")
     return 0

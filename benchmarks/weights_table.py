@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import comb
 from typing import Any
 
 #: Tokens after which an answer is judged; all of it last.
@@ -41,20 +42,59 @@ def table(rows: Iterable[dict[str, Any]], conditions: Iterable[str]) -> str:
     ]
     for name in conditions:
         runs = found.get(name, [])
-        if not runs:
+        if not runs or runs[0]["t"]:
             continue
         first = sum(rank == 1 for row in runs for rank in row["ranks"])
         total = sum(len(row["ranks"]) for row in runs)
         gap = max(gap for row in runs for gap in row["gaps"])
-        warm = bool(runs[0]["t"])
-        failing = [
-            "" if warm and length < max(LENGTHS) else _failing(runs, length, ANY_RUNTIME / 1e6)
-            for length in LENGTHS
-        ]
-        same = "" if warm else _failing(runs, max(LENGTHS), SAME_RUNTIME / 1e6)
+        failing = [_failing(runs, length, ANY_RUNTIME / 1e6) for length in LENGTHS]
+        same = _failing(runs, max(LENGTHS), SAME_RUNTIME / 1e6)
         cells = [name, len(runs), f"{first:,} of {total:,}", f"{gap:.2f}", *failing, same]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def warm_table(rows: Iterable[dict[str, Any]], conditions: Iterable[str]) -> str:
+    """How many whole answers above temperature 0 fail, with the 95 % confidence interval of their
+    share, as Markdown."""
+    found = defaultdict(list)
+    for row in rows:
+        if row["t"]:
+            found[row["cond"]].append(score(row, 0.3) > 1)
+    lines = [
+        "| Host, above temperature 0 | Answers | Fail | 95 % confidence |",
+        "|---|---|---|---|",
+    ]
+    for name in conditions:
+        if fails := found.get(name):
+            low, high = interval(sum(fails), len(fails))
+            between = f"{low:.1%} to {high:.1%}".replace("%", " %")
+            lines.append(f"| {name} | {len(fails)} | {sum(fails)} | {between} |")
+    return "\n".join(lines)
+
+
+def interval(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact (Clopper-Pearson) confidence interval of a share: ``hits`` were seen in ``of``."""
+    beyond = (1 - confidence) / 2
+
+    def at_least(share: float) -> float:
+        return sum(comb(of, n) * share**n * (1 - share) ** (of - n) for n in range(hits, of + 1))
+
+    def at_most(share: float) -> float:
+        return sum(comb(of, n) * share**n * (1 - share) ** (of - n) for n in range(hits + 1))
+
+    low = _where(lambda share: at_least(share) < beyond) if hits else 0.0
+    high = _where(lambda share: at_most(share) > beyond) if hits < of else 1.0
+    return low, high
+
+
+def _where(below: Callable[[float], bool]) -> float:
+    """Where a condition that holds for small shares ceases to."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return low
 
 
 def _failing(runs: Sequence[dict[str, Any]], length: int, tolerance: float) -> str:

@@ -116,8 +116,11 @@ def _tried(path: Path) -> str | None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from opg_magic.weights import fetch
+    from opg_magic.weights import fetch, store
 
+    for pin in store.own().values():
+        print(f"{pin.model}: trusted by you, sha256:{pin.sha256}")
+        print(f"  {pin.path or 'its file is no longer where it was'}")
     for one in fetch.PACKAGES.values():
         found = fetch.cached(one)
         size = fetch.megabytes(one.wheel_size)

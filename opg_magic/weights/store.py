@@ -37,7 +37,12 @@ def pins() -> dict[str, Pin]:
     known = {
         one.model: Pin(one.model, one.sha256, fetch.cached(one)) for one in fetch.PACKAGES.values()
     }
-    return known | {model: _pin(model, kept) for model, kept in _read().items()}
+    return known | own()
+
+
+def own() -> dict[str, Pin]:
+    """The user's own pins by their models' names.  Raises ConfigError as :func:`pins` does."""
+    return {model: _pin(model, kept) for model, kept in _read().items()}
 
 
 def pinned(model: str) -> Pin | None:
@@ -46,10 +51,10 @@ def pinned(model: str) -> Pin | None:
     Hosts are sent a name without its provider, so the part behind the last slash is enough; the
     user's own pin counts before that of a known package.  Raises WeightsError where two of the
     user's own, of different weights, have that name: which one was asked cannot be told."""
-    wanted, own = _short(model), _read()
+    wanted, mine = _short(model), _read()
     found = [pin for name, pin in pins().items() if _short(name) == wanted]
     exact = [pin for pin in found if pin.model == model]
-    chosen = exact or [pin for pin in found if pin.model in own] or found
+    chosen = exact or [pin for pin in found if pin.model in mine] or found
     if len({(pin.sha256, pin.same_build) for pin in chosen}) > 1:
         names = " and ".join(pin.model for pin in chosen[:3])
         raise WeightsError(

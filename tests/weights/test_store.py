@@ -113,3 +113,17 @@ def test_a_short_name_of_two_models_is_not_guessed(tmp_path: Path) -> None:
 def test_the_users_own_pin_comes_first_under_any_provider(tmp_path: Path) -> None:
     made = store.trust("me/smollm2-135m-instruct", written(tmp_path, file()))
     assert store.pinned("smollm2-135m-instruct") == made
+
+
+def test_the_list_shows_what_the_user_trusts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, file())
+    made = store.trust("a/m", path)
+    assert main(["models", "list"]) == 0
+    told = capsys.readouterr().out
+    assert f"a/m: trusted by you, sha256:{made.sha256}" in told and str(path) in told
+    assert "smollm2: " in told
+    path.unlink()
+    assert main(["models", "list"]) == 0
+    assert "no longer where it was" in capsys.readouterr().out

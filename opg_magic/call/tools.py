@@ -87,9 +87,9 @@ def run_rounds(
         if not left:
             raise _stopped(f"the model still asks for tools after round {max_rounds}", answer)
         if confirm is not None and any(call.is_too_long for call in calls):
-            raise _stopped("a tool call is too long to be shown, so nothing of it was run", answer)
+            raise _stopped("a tool call is too long to be shown, so none was run", answer)
         if confirm is not None and not confirm([*map(str, calls)]):
-            raise _stopped("its tool calls were not confirmed, so nothing of it was run", answer)
+            raise _stopped("its tool calls were not confirmed, so none of them was run", answer)
         prompt = _after(prompt, answer, [(call, _result(call)) for call in calls])
     raise ValueError("max_rounds must be at least 1")
 
@@ -166,7 +166,7 @@ def _after(prompt: Prompt, answer: Answer, results: Sequence[tuple[Wanted, str]]
 
 def _stopped(why: str, answer: Answer) -> errors.ToolsStopped:
     return errors.ToolsStopped(
-        f"Call {answer.receipt.id} stands, but {why}.",
+        f"Call {answer.receipt.id} is kept, but {why}.",
         answer=answer,
         charge=answer.cost.charge,
         receipt_id=answer.receipt.id,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,11 @@ _OPTIONS = tuple(
 )
 #: Arguments of :func:`opg_magic.map` that have a flag of their own here.
 _OWN = ("output", "max_cost", "hosts", "concurrency", "fresh", "overwrite")
+
+_AGAIN = (
+    "Run the command again: it pays only for the rows that have no answer. A call that was under "
+    "way may be charged too."
+)
 
 
 def add(commands: Any) -> None:
@@ -73,25 +77,38 @@ def add(commands: Any) -> None:
 
 def _map(options: argparse.Namespace) -> int:
     from opg_magic.table import files
-    from opg_magic.table.mapping import plan_table
+    from opg_magic.table.mapping import Table, plan_table
 
-    _check_out(options)
-    read = files.read(options.file)
+    table: Table | None = None
     try:
+        _check_out(options)
+        read = files.read(options.file)
         session, job = _job(options, read)
         if options.dry_run:
             print(inert(str(plan_table(job, session))))
             return 0
-        table = _asked(options, job, session)
+        table = Table(job, session)
+        _try_out(options, read, job.added)
+        _ask(options, table, job, session)
+        found = table.result()
+        added = {name: [*map(_or_none, found[name].tolist())] for name in job.added}
+        return _put(options, read, table, added)
     except ArgumentError as problem:
-        # A hint with a DataFrame's methods is no help here.
-        problem.hint = None if problem.hint and "df" in problem.hint else problem.hint
+        problem.hint = _for_a_shell(problem.hint)
+        raise
+    except CallInterrupted:  # it is a KeyboardInterrupt that has its words
         raise
     except KeyboardInterrupt:
-        raise CallInterrupted("stopped before anything was sent") from None
-    found = table.result()
-    added = {name: [*map(_or_none, found[name].tolist())] for name in job.added}
-    return _put(options, read, table, added)
+        if table is None or table.tally is None:
+            raise CallInterrupted("stopped before anything was sent") from None
+        raise CallInterrupted(f"stopped. The ledger keeps what came. {_AGAIN}") from None
+
+
+def _for_a_shell(hint: str | None) -> str | None:
+    if hint is not None and "overwrite=True" in hint:
+        return "Give another --output, or --overwrite."
+    # A hint with a DataFrame's methods is no help here.
+    return None if hint is not None and "df" in hint else hint
 
 
 def _or_none(value: Any) -> Any:
@@ -108,25 +125,27 @@ def _job(options: argparse.Namespace, read: TableFile) -> Any:
     return api.prepare_table(read.frame, options.prompt, **own, **given)
 
 
-def _asked(options: argparse.Namespace, job: Any, session: Any) -> Table:
-    from opg_magic.table.mapping import Table, ask_made
+def _ask(options: argparse.Namespace, table: Table, job: Any, session: Any) -> None:
+    from opg_magic.table.mapping import ask_made
     from opg_magic.table.shown import Shown
 
-    table = Table(job, session)
     shown = Shown()
     try:
         ask_made(table, job, session, None if options.quiet else shown)
     finally:
         if not options.quiet:
             shown.end(table.tally)
-    return table
 
 
 # ---------------------------------------------------------------------------------- where it goes
 
 
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.partial{out.suffix}")
+
+
 def _check_out(options: argparse.Namespace) -> None:
-    """Refuse, before anything is sent, what could not be written afterwards."""
+    """Refuse a place that the table cannot go to."""
     from opg_magic.table import files
 
     out = options.out
@@ -135,57 +154,101 @@ def _check_out(options: argparse.Namespace) -> None:
             raise ConfigError("Parquet is not printed. Nothing was sent.", hint="Give --out FILE.")
         return
     files.format_of(out)
-    if out.exists() and not options.overwrite:
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder. Nothing was sent.")
+    if _is_same(_partial(out), options.file):
         raise ConfigError(
-            f"{out} exists. Nothing was sent.", hint="Give another --out, or --overwrite."
+            f"A stop would write over {options.file}. Nothing was sent.",
+            hint="Give --out another name.",
         )
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise ConfigError(f"No file can be written in {out.parent}. Nothing was sent.")
+    if out.exists() and not options.overwrite:
+        itself = _is_same(out, options.file)
+        raise ConfigError(
+            f"{out} {'is the table itself' if itself else 'exists'}. Nothing was sent.",
+            hint="Give another --out, or --overwrite"
+            + (" to add the columns to it." if itself else "."),
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _try_out(options: argparse.Namespace, read: TableFile, names: Sequence[str]) -> None:
+    """Refuse, before anything is sent, what could not be written afterwards."""
+    from opg_magic.table.plan import USUAL_TOKENS
+
+    if options.out is None:
+        return
+    tokens = min(options.max_tokens or USUAL_TOKENS, USUAL_TOKENS)
+    try:
+        read.refuse_unwritable(_partial(options.out).resolve(), names, 4 * tokens)
+    except OSError as problem:
+        raise ConfigError(
+            f"{options.out} cannot be written: {problem.strerror or problem}. Nothing was sent."
+        ) from None
 
 
 def _put(
     options: argparse.Namespace, read: TableFile, table: Table, added: Mapping[str, Sequence[Any]]
 ) -> int:
     """Write the table; what came of one that ended early goes into a file of its own."""
-    from opg_magic.table import files
-
     tally, out = table.tally, options.out
     ended = None if tally is None else tally.ended
     where = "The ledger keeps what came"
-    if out is not None:
-        partial = out.with_name(f"{out.stem}.partial{out.suffix}")
-        try:
-            read.write(partial, added)
+    try:
+        if out is not None:
+            partial = _partial(out)
+            # A link stays one: its target is replaced.
+            read.write((out if ended is None else partial).resolve(), added)
             if ended is None:
-                partial.replace(out)
-        except OSError as problem:
-            raise LedgerError(
-                f"{out} cannot be written: {problem.strerror or problem}. Every answer is in the "
-                "ledger.",
-                hint="Make room, and run the command again: it pays for none of them again.",
-            ) from None
-        where = f"{partial} holds what came"
-    elif ended is None:
-        text = read.text(files.format_of(options.file), added)
-        sys.stdout.write(inert(text) if sys.stdout.isatty() else text)
-    again = "Run the command again: it pays only for the rows that have no answer."
+                partial.unlink(missing_ok=True)
+            where = f"{partial} holds what came"
+        elif ended is None:
+            _print(options, read, added)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise LedgerError(
+            f"{out or 'Standard output'} cannot be written: {problem.strerror or problem}. Every "
+            "answer is in the ledger.",
+            hint="Make room, and run the command again: it pays for none of them again.",
+        ) from None
     if ended == "stopped":
-        raise CallInterrupted(f"stopped; {where}. {again}")
+        raise CallInterrupted(f"stopped. {where}. {_AGAIN}")
     if ended is not None:
-        raise LedgerError(f"The table ended early: {inert(ended)}", hint=f"{where}. {again}")
-    return _told(options, added)
+        raise LedgerError(
+            f"The table ended early: {inert(ended)}",
+            hint=f"{where}. {_AGAIN}",
+        )
+    return _told(options, table, len(read.frame))
 
 
-def _told(options: argparse.Namespace, added: Mapping[str, Sequence[Any]]) -> int:
-    """Say how many rows have no answer.  Returns 1 if one was asked and has none."""
-    _, why, _, _ = added.values()
-    without = sum(one is not None for one in why)
-    # A row with an empty cell asks nothing.
-    failed = sum(one is not None and not one.endswith("in this row") for one in why)
-    name = options.out or "standard output"
+def _print(
+    options: argparse.Namespace, read: TableFile, added: Mapping[str, Sequence[Any]]
+) -> None:
+    from opg_magic.table import files
+
+    text = read.text(files.format_of(options.file), added)
+    if sys.stdout.isatty():
+        sys.stdout.write(inert(text))
+    else:
+        # A file or a pipe gets the bytes that --out would, whatever the locale is.
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()
+
+
+def _told(options: argparse.Namespace, table: Table, rows: int) -> int:
+    """Say how many rows have no answer.  Returns 1 if one asked something and has none."""
     if not options.quiet:
-        said = f"{len(why):,} rows to {name}"
-        if without:
-            said += f"; {without:,} without an answer: see {options.output}_error"
-        print(f"{said}.", file=sys.stderr)
-    return 1 if failed else 0
+        said = [f"{rows:,} rows to {options.out or 'standard output'}"]
+        if table.silent:
+            said.append(f"{table.silent:,} ask nothing: a cell is empty")
+        if table.failures:
+            said.append(f"{table.failures:,} without an answer: see {options.output}_error")
+        print(f"{'; '.join(said)}.", file=sys.stderr)
+    return 1 if table.failures else 0

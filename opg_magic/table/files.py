@@ -7,13 +7,18 @@ A CSV file holds texts and nothing else: each cell is sent and written back as i
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import math
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from opg_magic.errors import ConfigError
 
@@ -24,6 +29,10 @@ if TYPE_CHECKING:
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 #: Characters of one CSV cell.  A cell that is too long to be sent is refused later, by its row.
 _MOST_CELL = 100_000_000
+#: A byte order mark, by which Excel knows UTF-8.
+_MARK = "\ufeff"
+#: Bytes of an answer's verdict and receipt ID.
+_BESIDE = 100
 
 
 def format_of(path: Path) -> str:
@@ -41,33 +50,64 @@ def format_of(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """What a file holds.  ``frame`` has the cells as they are, its rows numbered from 1; ``arrow``
-    is a Parquet file's own table, whose types are kept."""
+    """What a file holds.  ``frame`` has the cells as they are, its rows numbered from 1.
+
+    ``arrow`` is a Parquet file's own table, whose types are kept; ``lines`` are a JSON Lines file's
+    own, whose numbers and escapes are.  ``start`` (a byte order mark, or nothing) and ``newline``
+    are a CSV file's."""
 
     frame: pd.DataFrame
     arrow: Any = None
+    lines: Sequence[str] | None = None
+    start: str = ""
+    newline: str = "\n"
 
     def text(self, format: str, added: Mapping[str, Sequence[Any]]) -> str:
         """The rows with their new columns, as CSV or JSON Lines.  Old columns of the same names
         give way."""
-        out = io.StringIO()
-        for part in _WRITERS[format](self._kept(added), added):
-            out.write(part)
-        return out.getvalue()
+        return "".join(_WRITERS[format](self, added))
 
     def write(self, path: Path, added: Mapping[str, Sequence[Any]]) -> None:
-        """The same into a file, in the format of its ending; the file is replaced."""
+        """The same into a file, in the format of its ending: there whole, or not at all.  A file
+        of that name is replaced.  Raises OSError."""
+        beside = _beside(path)
+        try:
+            self._fill(beside, added)
+            beside.replace(path)
+        finally:
+            with suppress(OSError):
+                beside.unlink()
+
+    def _fill(self, path: Path, added: Mapping[str, Sequence[Any]]) -> None:
         format = format_of(path)
         if format == "parquet":
-            _write_parquet(path, self._kept(added), self.arrow, added)
-            return
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-            out.writelines(_WRITERS[format](self._kept(added), added))
-            out.flush()
-            os.fsync(out.fileno())
+            _write_parquet(path, self.kept(added), self.arrow, added)
+        else:
+            with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.writelines(_WRITERS[format](self, added))
+        with path.open("rb+") as written:
+            os.fsync(written.fileno())
 
-    def _kept(self, added: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    def refuse_unwritable(self, path: Path, names: Sequence[str], answer: int) -> None:
+        """Raise OSError if the table cannot be written there, with these columns and answers of
+        about so many bytes.  Tries it beside that place, with no answers, and removes that."""
+        beside = _beside(path)
+        try:
+            self._fill(beside, dict.fromkeys(names, [None] * len(self.frame)))
+            if shutil.disk_usage(path.parent).free < len(self.frame) * (answer + _BESIDE):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            # That name may be one that cannot even be looked for.
+            with suppress(OSError):
+                beside.unlink()
+
+    def kept(self, added: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+        """The columns that do not give way."""
         return self.frame.drop(columns=[name for name in self.frame.columns if name in added])
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(4)}.{path.name}")
 
 
 def read(path: Path) -> TableFile:
@@ -76,7 +116,7 @@ def read(path: Path) -> TableFile:
     try:
         if format == "parquet":
             return _read_parquet(path)
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except OSError as problem:
         raise ConfigError(
             f"{path} cannot be read: {problem.strerror or problem}. Nothing was sent."
@@ -85,9 +125,16 @@ def read(path: Path) -> TableFile:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise ConfigError(
             f"{path.name}, line {line}: this is not UTF-8 text. Nothing was sent.",
-            hint="Save the file as UTF-8.",
+            hint=f"Save it as UTF-8, as in: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > new.csv",
         ) from None
-    return TableFile((_read_csv if format == "csv" else _read_jsonl)(path.name, text))
+    start = _MARK if text.startswith(_MARK) else ""
+    text = text.removeprefix(_MARK)
+    if not text.strip():
+        raise ConfigError(f"{path.name} is empty. Nothing was sent.")
+    if format == "jsonl":
+        return _read_jsonl(path.name, text)
+    newline = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
+    return TableFile(_read_csv(path.name, text), start=start, newline=newline)
 
 
 def _frame(rows: list[Any], columns: list[str] | None = None) -> pd.DataFrame:
@@ -125,14 +172,18 @@ def _read_csv(name: str, text: str) -> pd.DataFrame:
     return _frame(rows, header)
 
 
-def _read_jsonl(name: str, text: str) -> pd.DataFrame:
-    rows = []
+def _read_jsonl(name: str, text: str) -> TableFile:
+    rows, lines = [], []
     # Not splitlines(): a JSON text may hold U+2028 as it is.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line, parse_constant=_no_number)
+            row = json.loads(line, parse_constant=_no_number, parse_float=_finite)
+        except RecursionError:
+            raise ConfigError(
+                f"{name}, line {number} is nested too deeply. Nothing was sent."
+            ) from None
         except ValueError as problem:
             raise ConfigError(
                 f"{name}, line {number} is not JSON: {problem}. Nothing was sent."
@@ -143,11 +194,17 @@ def _read_jsonl(name: str, text: str) -> pd.DataFrame:
                 '{"review": "..."}. Nothing was sent.'
             )
         rows.append(row)
-    return _frame(rows)
+        lines.append(line.strip(" \t\r"))
+    return TableFile(_frame(rows), lines=lines)
 
 
-def _no_number(word: str) -> Any:
+def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a number")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    return value if math.isfinite(value) else _no_number(word)
 
 
 def _pyarrow() -> Any:
@@ -181,33 +238,43 @@ def _read_parquet(path: Path) -> TableFile:
 # ------------------------------------------------------------------------------------------ writing
 
 
-def _csv_lines(frame: pd.DataFrame, added: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+def _csv_lines(file: TableFile, added: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     """Old cells stand as they were.  An answer comes from elsewhere: where a spreadsheet could take
     it for a formula, an apostrophe is put before it, as in exports of receipts."""
     from opg_magic.ledger.formats.csv import guarded
 
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    frame, out = file.kept(added), io.StringIO()
+    # With another line end, Python 3.11 puts no quotes around a cell that holds a carriage return.
+    writer = csv.writer(out, lineterminator="\r\n")
+    yield file.start
     writer.writerow([*frame.columns, *added])
     for old, new in zip(_rows(frame), zip(*added.values(), strict=True), strict=True):
-        texts = [guarded(one) if isinstance(one, str) else _as_text(one) for one in new]
-        writer.writerow([*map(_as_text, old), *texts])
-        yield out.getvalue()
+        yield out.getvalue()[:-2] + file.newline
         out.seek(0)
         out.truncate()
+        texts = [guarded(one) if isinstance(one, str) else _as_text(one) for one in new]
+        writer.writerow([*map(_as_text, old), *texts])
+    yield out.getvalue()[:-2] + file.newline
 
 
-def _jsonl_lines(frame: pd.DataFrame, added: Mapping[str, Sequence[Any]]) -> Iterator[str]:
-    for old, new in zip(_rows(frame), zip(*added.values(), strict=True), strict=True):
+def _jsonl_lines(file: TableFile, added: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    frame = file.kept(added)
+    gives_way = len(frame.columns) < len(file.frame.columns)
+    for number, (old, new) in enumerate(
+        zip(_rows(frame), zip(*added.values(), strict=True), strict=True)
+    ):
+        more = json.dumps(dict(zip(added, new, strict=True)), ensure_ascii=False, default=_plain)
+        if file.lines is not None and not gives_way:
+            before = file.lines[number][:-1].rstrip()
+            yield f"{before}{'' if before == '{' else ', '}{more[1:]}\n"
+            continue
         # A key that this row did not have stays away; null stays null.
         row = {k: v for k, v in zip(frame.columns, old, strict=True) if not _is_absent(v)}
-        line = json.dumps(
-            row | dict(zip(added, new, strict=True)), ensure_ascii=False, default=_plain
-        )
-        yield line + "\n"
+        start = json.dumps(row, ensure_ascii=False, default=_plain)[:-1]
+        yield f"{start}{', ' if row else ''}{more[1:]}\n"
 
 
-_Writer = Callable[["pd.DataFrame", Mapping[str, Sequence[Any]]], Iterator[str]]
+_Writer = Callable[[TableFile, Mapping[str, Sequence[Any]]], Iterator[str]]
 _WRITERS: Mapping[str, _Writer] = {"csv": _csv_lines, "jsonl": _jsonl_lines}
 
 

@@ -179,6 +179,18 @@ class Table:
         if report is not None:
             report(tally)
 
+    @property
+    def failures(self) -> int:
+        """Rows that ask something and have no answer."""
+        found = (None if at == NOTHING else self._outcomes[at] for at in self._rows.asks)
+        good = sum(one is not None and one.good for one in found)
+        return len(self._rows) - self.silent - good
+
+    @property
+    def silent(self) -> int:
+        """Rows that ask nothing: a cell is missing, or all are blank."""
+        return len(self._rows.missing)
+
     def result(self) -> Any:
         """Return the table with its new columns.  Raises the first failure under
         ``errors="raise"``."""

@@ -1,13 +1,17 @@
 """Where a running table stands, for whoever waits: a line in a terminal; in a notebook one widget,
-and one line that stays."""
+and one line that stays; in a file a line now and then."""
 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
 from opg_magic.table.tally import Tally
+
+#: Seconds between two lines where they are kept, as in a log.
+_EACH = 60.0
 
 
 class Shown:
@@ -17,6 +21,7 @@ class Shown:
         self._line: Any = None
         self._bar: Any = None
         self._in_kernel = _in_kernel()
+        self._told = time.monotonic()
 
     def __call__(self, tally: Tally) -> None:
         """Show it as it is now."""
@@ -26,6 +31,10 @@ class Shown:
                 self._in_notebook(tally)
             elif sys.stderr.isatty():
                 sys.stderr.write(f"\r\x1b[2K{tally}")
+                sys.stderr.flush()
+            elif time.monotonic() - self._told >= _EACH:
+                self._told = time.monotonic()
+                sys.stderr.write(f"{tally}\n")
                 sys.stderr.flush()
 
     def _in_notebook(self, tally: Tally) -> None:
@@ -47,12 +56,20 @@ class Shown:
         """The last line stays, and the widget goes."""
         if tally is None:
             return
-        self(tally)
+        if self._in_kernel or _is_terminal():
+            self(tally)
         with suppress(Exception):
             if self._bar is not None:
                 self._bar.close()
             if not self._in_kernel:
                 sys.stderr.write("\n" if sys.stderr.isatty() else f"{tally}\n")
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # none, or closed
+        return False
 
 
 def _in_kernel() -> bool:

@@ -208,7 +208,7 @@ def map(
         return ask_made(table, job, session, shown)
     finally:
         if shown is not None:
-            shown.end(table.tally)
+            shown.end(table.tally, table.receipts)
 
 
 async def amap(data: Any, prompt: str, **arguments: Any) -> Any:

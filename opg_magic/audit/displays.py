@@ -36,7 +36,17 @@ def shown_text_matches(bundle: Mapping[str, Any], receipt: Receipt) -> bool:
 def shown_faults(display: Display, receipt: Receipt) -> Iterator[Fault]:
     """What a display shows that is not its receipt's, and what could not be compared: level, code
     and words of each."""
-    beyond = sorted(set(display.bundle) - set(TYPES))
+    yield from form_faults(display, TYPES)
+    texts = {type: joined(display.bundle[type]) for type in _TEXTS if type in display.bundle}
+    if not texts.get("text/plain"):
+        yield "failed", "shown-text", "The cell shows no plain text of this receipt."
+        return
+    yield from _compared({type: text or "" for type, text in texts.items()}, receipt)
+
+
+def form_faults(display: Display, types: tuple[str, ...]) -> Iterator[Fault]:
+    """What a display holds besides these types, and where it asks to be shown apart."""
+    beyond = sorted(set(display.bundle) - set(types))
     if beyond:
         names = ", ".join(plain_text.inert(name)[:80] for name in beyond[:3]) + (
             ", …" if len(beyond) > 3 else ""
@@ -52,11 +62,6 @@ def shown_faults(display: Display, receipt: Receipt) -> Iterator[Fault]:
             "of it."
         )
         yield "failed", "isolated", message
-    texts = {type: joined(display.bundle[type]) for type in _TEXTS if type in display.bundle}
-    if not texts.get("text/plain"):
-        yield "failed", "shown-text", "The cell shows no plain text of this receipt."
-        return
-    yield from _compared({type: text or "" for type, text in texts.items()}, receipt)
 
 
 def saved_fault(receipt: Receipt, now: Checked) -> Fault | None:

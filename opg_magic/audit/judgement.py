@@ -6,15 +6,15 @@ names."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from opg_magic.audit.agreement import compare_answers
 from opg_magic.audit.displays import saved_fault, shown_faults, shown_text_matches
+from opg_magic.audit.files import MAX_FILE_BYTES, Place, read_file
 from opg_magic.audit.findings import Checked, Finding, Level
 from opg_magic.audit.index import Index
 from opg_magic.audit.lookups import (
@@ -26,9 +26,8 @@ from opg_magic.audit.lookups import (
     SettlementLookup,
     Spot,
 )
-from opg_magic.audit.notebook import Cell, Display, cells_of
 from opg_magic.audit.report import RECORDED, Report
-from opg_magic.audit.sources import asks, cell_faults, lacks_receipt, read_source, shows_again
+from opg_magic.audit.sources import cell_faults, read_source, shows_again
 from opg_magic.cells import grammar
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.ledger.own import Own
@@ -55,9 +54,6 @@ __all__ = [
     "verify_path",
 ]
 
-#: Longest notebook or ``.jsonl`` file that is read, in bytes.
-MAX_FILE_BYTES = 512 * 1024 * 1024
-
 
 def verify_path(
     path: str | Path,
@@ -71,8 +67,10 @@ def verify_path(
     receipt: str | None = None,
     own: Callable[[Receipt], Own | None] | None = None,
     rerun: Rerun | None = None,
+    receipts: str | Path | None = None,
 ) -> Report:
     """Check a receipt (``.json``), receipts one a line (``.jsonl``), or a notebook (``.ipynb``).
+    ``receipts`` (``.jsonl``) has those that a notebook names by their digests alone.
 
     ``trust`` is the reader's: pinned roots, allowed PCRs, the relay.  ``rpc_reader``,
     ``payment_reader`` and ``settlement_reader`` ask the reader's own RPCs, so that these claims are
@@ -99,31 +97,12 @@ def verify_path(
         own=own,
         rerun=rerun,
     )
-    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ipynb": _read_notebook}
-    reader = readers.get(source.suffix.lower())
     try:
-        if reader is None:
-            raise UnreadableReceipt(f"The file name does not end in {', '.join(readers)}.")
-        found = reader(_bytes_of(source), audit)
+        found, others = read_file(source, audit, None if receipts is None else Path(receipts))
     except UnreadableReceipt as error:
-        found = []
+        found, others = list[Place](), list[Receipt]()
         audit.say("unreadable", "unreadable", str(error.message))
-    return audit.report(str(path), found)
-
-
-# ------------------------------------------------------------------------------------ reading files
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a receipt stands; in a notebook with its cell and its display.  ``asks``: that cell is
-    a ``%%opg`` call."""
-
-    receipt: Receipt
-    where: str
-    cell: Cell | None = None
-    display: Display | None = None
-    asks: bool = False
+    return audit.report(str(path), found, others)
 
 
 @dataclass
@@ -132,6 +111,8 @@ class _Audit(Lookups):
     allow_simulated: bool
     only: str | None
     own: Callable[[Receipt], Own | None] | None = None
+    #: What was said of a cell with a table's receipts.
+    told: set[tuple[str, str]] = field(default_factory=set)
 
     def read(self, text: str | bytes | Mapping[str, Any] | None, where: str) -> Receipt | None:
         try:
@@ -143,12 +124,13 @@ class _Audit(Lookups):
             self.say("note" if self.only else "unreadable", "unreadable", error.message, where)
             return None
 
-    def report(self, path: str, places: list[_Place]) -> Report:
+    def report(self, path: str, places: list[Place], others: list[Receipt]) -> Report:
+        """``others``: receipts that are not judged, and may bear another's signature."""
         wanted = [p for p in places if self.only is None or p.receipt.id.startswith(self.only)]
         if self.only is not None and places and not wanted:
             self.say("unreadable", "not-found", f"The file holds no receipt {self.only}.")
         self._duplicates(wanted)
-        index = Index(p.receipt for p in places)
+        index = Index([*others, *(p.receipt for p in places)])
         judged = [self._check(p, index) for p in _each_once(wanted)]
         checked = self._settled(judged)
         self._threads(wanted, index)
@@ -170,7 +152,7 @@ class _Audit(Lookups):
 
     # ---------------------------------------------------------------------------------- one receipt
 
-    def _check(self, place: _Place, index: Index) -> Checked:
+    def _check(self, place: Place, index: Index) -> Checked:
         receipt = place.receipt
         evidence = receipt.evidence(
             seen_in=index.signed_elsewhere(receipt), paid_in=index.paid_elsewhere(receipt)
@@ -274,15 +256,15 @@ class _Audit(Lookups):
                 kept.append(one)
         return tuple(kept)
 
-    def _threads(self, places: list[_Place], index: Index) -> None:
+    def _threads(self, places: list[Place], index: Index) -> None:
         """The conversations that receipts continue, against the receipts of their earlier calls."""
         documents = {key: receipt.document for key, receipt in index.by_digest.items()}
         for place in _each_once(places):
             for level, code, message in thread_faults(place.receipt.document, documents):
                 self.say(level, code, message, place.where, place.receipt.id)
 
-    def _duplicates(self, places: list[_Place]) -> None:
-        ids: dict[str, dict[str, list[_Place]]] = {}
+    def _duplicates(self, places: list[Place]) -> None:
+        ids: dict[str, dict[str, list[Place]]] = {}
         for p in places:
             # A later version is the same receipt as long as only what was learnt since sets it
             # apart.
@@ -306,9 +288,9 @@ class _Audit(Lookups):
                 else:
                     self._again(same, id)
 
-    def _again(self, places: list[_Place], id: str) -> None:
+    def _again(self, places: list[Place], id: str) -> None:
         """Of one call: what is there more than once."""
-        by_digest: dict[str, list[_Place]] = {}
+        by_digest: dict[str, list[Place]] = {}
         for p in places:
             by_digest.setdefault(p.receipt.computed_digest, []).append(p)
         for same in by_digest.values():
@@ -319,25 +301,29 @@ class _Audit(Lookups):
                 self.say("note", "shown-again", _SHOWN_AGAIN, _listed(same), id)
 
     def _notebook(
-        self, place: _Place, now: Checked, compared: Mapping[str, set[str | None]]
+        self, place: Place, now: Checked, compared: Mapping[str, set[str | None]]
     ) -> None:
-        if place.cell is None or place.display is None:
+        if place.cell is None:
             return
         told = saved_fault(place.receipt, now)
-        for level, code, message in (
-            *shown_faults(place.display, place.receipt),
-            *([told] if told else []),
-        ):
+        shown = () if place.display is None else shown_faults(place.display, place.receipt)
+        for level, code, message in (*shown, *([told] if told else [])):
             self.say(level, code, message, place.where, place.receipt.id)
         names = compared.get(place.receipt.original().computed_digest)
         if names is not None and shows_again(place.cell.source, place.receipt.id, names):
             self.say("note", "shown-again", _SHOWN_AGAIN, place.where, place.receipt.id)
             return
-        for level, code, message in cell_faults(place.cell.source, place.receipt):
-            self.say(level, code, message, place.where, place.receipt.id)
+        for level, code, message in cell_faults(place.cell.source, place.receipt, row=place.row):
+            # What is no failure is said of a table's cell, not of each row.
+            of_cell = place.row and level != "failed"
+            if not of_cell:
+                self.say(level, code, message, place.where, place.receipt.id)
+            elif (place.where, message) not in self.told:
+                self.told.add((place.where, message))
+                self.say(level, code, message, place.where)
 
 
-def _listed(places: list[_Place]) -> str:
+def _listed(places: list[Place]) -> str:
     return ", ".join(dict.fromkeys(p.where for p in places))
 
 
@@ -348,7 +334,7 @@ def _again(cells: int) -> str:
 _SHOWN_AGAIN = "This receipt is shown again in another cell."
 
 
-def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
+def _compared(places: list[Place]) -> dict[str, set[str | None]]:
     """Of each call that stands in its own cell, to the letter: the names that its answer was
     given."""
     found: dict[str, set[str | None]] = {}
@@ -356,13 +342,16 @@ def _compared(places: list[_Place]) -> dict[str, set[str | None]]:
         if place.cell is not None and place.asks:
             line = read_source(place.cell.source).line
             if line is not None and all(
-                level == "note" for level, *_ in cell_faults(place.cell.source, place.receipt)
+                level == "note"
+                for level, *_ in cell_faults(place.cell.source, place.receipt, row=place.row)
             ):
-                found.setdefault(place.receipt.original().computed_digest, set()).add(line.name)
+                # A table's name shows the table, not one of its receipts.
+                name = None if place.row else line.name
+                found.setdefault(place.receipt.original().computed_digest, set()).add(name)
     return found
 
 
-def _each_once(places: list[_Place]) -> Iterator[_Place]:
+def _each_once(places: list[Place]) -> Iterator[Place]:
     """Each copy once.  One whose stated digest is not its own is not a copy of anything."""
     seen = set()
     for place in places:
@@ -375,47 +364,3 @@ def _each_once(places: list[_Place]) -> Iterator[_Place]:
 
 def _is_whole(receipt: Receipt) -> bool:
     return receipt.digest_matches and receipt.is_faithful
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # A device or a pipe does not tell its size, and may never end.
-            raw = file.read(MAX_FILE_BYTES + 1) if path.stat().st_size <= MAX_FILE_BYTES else b""
-            longer = len(raw) > MAX_FILE_BYTES or path.stat().st_size > MAX_FILE_BYTES
-    except OSError as error:
-        raise UnreadableReceipt(f"The file cannot be read: {error.strerror or error}.") from None
-    if longer:
-        raise UnreadableReceipt(f"It is longer than {MAX_FILE_BYTES} bytes.")
-    # A byte order mark says nothing here, and is not part of JSON.
-    return raw.removeprefix(codecs.BOM_UTF8)
-
-
-def _read_json(raw: bytes, audit: _Audit) -> list[_Place]:
-    receipt = audit.read(raw, "the file")
-    return [] if receipt is None else [_Place(receipt, "the file")]
-
-
-def _read_jsonl(raw: bytes, audit: _Audit) -> list[_Place]:
-    places = []
-    for number, line in enumerate(raw.split(b"\n"), 1):
-        if line.strip():
-            receipt = audit.read(line, f"line {number}")
-            if receipt is not None:
-                places.append(_Place(receipt, f"line {number}"))
-    return places
-
-
-def _read_notebook(raw: bytes, audit: _Audit) -> list[_Place]:
-    places: list[_Place] = []
-    for cell in cells_of(raw):
-        calls = asks(cell.source)
-        found = len(places)
-        for display in cell.displays:
-            receipt = audit.read(display.held, cell.where)
-            if receipt is not None:
-                places.append(_Place(receipt, cell.where, cell, display, calls))
-        lacks = lacks_receipt(cell.source, run=cell.run, shows=cell.beside)
-        if lacks is not None and not places[found:] and audit.only is None:
-            audit.say("incomplete", "no-receipt", lacks, cell.where)
-    return places

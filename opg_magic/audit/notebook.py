@@ -9,6 +9,7 @@ from typing import Any
 from opg_magic.audit.sources import joined
 from opg_magic.errors import MalformedMessage, UnreadableReceipt
 from opg_magic.models import strict_json
+from opg_magic.receipt import table
 from opg_magic.receipt.document import MIME_TYPE
 
 #: What a front end shows by its MIME types; every other kind of output it shows by other means.
@@ -31,14 +32,15 @@ class Display:
 
 @dataclass(frozen=True)
 class Cell:
-    """One code cell.  ``beside``: it also shows output that bears no receipt.  ``run``: it has
-    outputs or a count."""
+    """One code cell.  ``tables``: outputs that bear the receipts of a table.  ``beside``: it also
+    shows output that bears no receipt.  ``run``: it has outputs or a count."""
 
     number: int
     source: str
     displays: tuple[Display, ...]
     beside: bool
     run: bool
+    tables: tuple[Display, ...] = ()
 
     @property
     def where(self) -> str:
@@ -75,15 +77,16 @@ def _cell(number: int, cell: Mapping[str, Any]) -> Cell:
         or not all(isinstance(o, dict) for o in outputs)
     ):
         raise UnreadableReceipt(f"Cell {number} does not have the form of a notebook's cell.")
-    displays = []
+    displays, tables = list[Display](), list[Display]()
     beside = False
     for output in outputs:
         data, metadata = output.get("data"), output.get("metadata", {})
-        if isinstance(data, dict) and MIME_TYPE in data:
-            displays.append(Display(data, metadata if isinstance(metadata, dict) else {}))
+        if isinstance(data, dict) and (MIME_TYPE in data or table.MIME_TYPE in data):
+            found = displays if MIME_TYPE in data else tables
+            found.append(Display(data, metadata if isinstance(metadata, dict) else {}))
             # Its text is shown then, and not its data.
             beside = beside or output.get("output_type") not in _DISPLAYS
         else:
             beside = True
     run = bool(outputs) or cell.get("execution_count") is not None
-    return Cell(number, source, tuple(displays), beside, run)
+    return Cell(number, source, tuple(displays), beside, run, tuple(tables))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from opg_magic.audit.findings import Level
@@ -45,6 +46,7 @@ class Source:
     line: Line | None = None
 
 
+@lru_cache(maxsize=64)
 def read_source(source: str) -> Source:
     """What a cell is, by its text alone."""
     head = grammar.head(source)
@@ -92,9 +94,9 @@ def lacks_receipt(source: str, *, run: bool, shows: bool) -> str | None:
 # -------------------------------------------------------------------------------- against a receipt
 
 
-def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
+def cell_faults(source: str, receipt: Receipt, *, row: bool = False) -> list[Fault]:
     """What sets this cell apart from the call that the receipt answers; nothing if it is that call
-    to the letter.
+    to the letter.  ``row``: the receipt is one of those of a table.
 
     If the cell is not a call, all that can be said is that it was not compared: that is said,
     whatever it holds."""
@@ -102,11 +104,17 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
     request = receipt.document["request"]
     found = asked(request["kind"], request["body"], request["canonicaliser"])
     if cell.head is not None and found is not None:
-        parts = _parts(cell.head.body, cell.line)
+        parts = _parts(cell.head.body, cell.line, row=row)
         if found.prompt is None or not grammar.follows(parts, found.prompt):
             message = "The prompt in the cell is not the one that this answer was given to."
             return [("failed", "prompt-differs", message)]
-    if cell.kind != "call" or cell.head is None or cell.line is None or found is None:
+    if (
+        cell.kind != "call"
+        or cell.head is None
+        or cell.line is None
+        or found is None
+        or row != (cell.line.get("over") is not None)
+    ):
         message = (
             "This cell is not the call that the receipt answers: what it says was not compared."
         )
@@ -114,13 +122,13 @@ def cell_faults(source: str, receipt: Receipt) -> list[Fault]:
     return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
 
 
-def _parts(body: str, line: Line | None) -> list[str]:
+def _parts(body: str, line: Line | None, *, row: bool) -> list[str]:
     """What of a signed prompt stands in the cell, in order; between two parts, and around those
-    that ``--template`` fills in, may stand anything."""
+    that ``--template`` fills in, may stand anything.  A table's cells are filled in for ``row``."""
     whole = grammar.normal(body)
     if line is None:
         return [whole]
-    parts = grammar.cut(whole)[0] if line.get("vars") else [whole]
+    parts = grammar.cut(whole)[0] if line.get("vars") or row else [whole]
     files = [context.heading(path) for path in line.get("file", ())]
     if line.get("template") is not None:
         parts = ["", *parts]
@@ -176,7 +184,10 @@ def _faults_of_call(
             "cell-changed",
             "The cell was changed after the call (its prompt was not).",
         )
-    names = [name.strip() for name in grammar.cut(head.body)[1]] if line.get("vars") else []
+    over = line.get("over")
+    names = [] if over is None else [f"table {over}"]
+    if line.get("vars") or over is not None:
+        names += [name.strip() for name in grammar.cut(head.body)[1]]
     names += [value.variable for value in line.given.values() if isinstance(value, Named)]
     if (elsewhere := _shape(line).elsewhere) is not None:
         names.append(elsewhere)
@@ -279,7 +290,8 @@ def _other_hosts(line: Line, receipt: Receipt) -> Fault | None:
                 f"The cell asks host {wanted}; host {host['tee_id']} answered.",
             )
     count, quorum, agreement = line.get("hosts"), line.get("quorum"), receipt.document["agreement"]
-    if not isinstance(count, str) or isinstance(quorum, Named):
+    # With --over the hosts share the rows: nothing is compared.
+    if not isinstance(count, str) or isinstance(quorum, Named) or line.get("over") is not None:
         return None
     if agreement is None:
         if receipt.withheld:

@@ -42,7 +42,7 @@ def run_over(
     try:
         found = ask_made(table, job, session, None if line.get("quiet") else shown)
     finally:
-        shown.end(table.tally)
+        shown.end(table.tally, table.receipts)
     if line.name is not None:
         kernel.shell.push({line.name: found})
     kernel.result(found)

@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     verify = commands.add_parser(
         "verify", help="verify a receipt (.json), receipts (.jsonl) or a notebook (.ipynb)"
     )
-    verify.add_argument("path", type=Path, help="the file")
+    _files(verify)
     verify.add_argument(
         "--policy",
         choices=("default", "strict", "audit"),
@@ -77,6 +77,16 @@ def add(commands: Any) -> None:
     verify.set_defaults(handler=_verify, judges=True)
 
 
+def _files(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument("path", type=Path, help="the file")
+    verify.add_argument(
+        "receipts",
+        type=Path,
+        nargs="?",
+        help="receipts (.jsonl) that the notebook names and does not hold",
+    )
+
+
 def _forms(verify: argparse.ArgumentParser) -> None:
     """The options that say how the report is printed."""
     form = verify.add_mutually_exclusive_group()
@@ -126,6 +136,7 @@ def _verify(options: argparse.Namespace) -> int:
             receipt=options.receipt,
             own=_own(stack) if options.mine else None,
             rerun=rerun,
+            receipts=options.receipts,
         )
     try:
         print(_shown(report, options), end="" if options.csv else "\n", flush=True)

@@ -208,6 +208,18 @@ class Table:
         added = dict(zip(self._job.added, columns, strict=True))
         return self._frame.extended(added, overwrite=True)
 
+    def receipts(self) -> dict[str, Any] | None:
+        """Return what the cell's output holds of the calls: a text and their receipts.  None
+        without any."""
+        from opg_magic.receipt.table import Counts
+        from opg_magic.table.taken_along import taken_along
+
+        came = [one for one in self._outcomes if one is not None]
+        ids = dict.fromkeys(one.receipt for one in came if one.receipt is not None)
+        recorded = sum(one.recorded for one in came)
+        counts = Counts(len(self._rows), len(self._rows.texts), recorded)
+        return taken_along(self._session.ledger, [*ids], counts)
+
     def _row(self, number: int, at: int) -> tuple[Any, str | None, str | None, str | None]:
         if at == NOTHING:
             return None, self._rows.missing[number], None, None

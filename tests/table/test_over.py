@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from opg_magic.audit.judgement import verify_path
 from opg_magic.call import session as sessions
 from opg_magic.call.session import Session
+from opg_magic.models import Trust
+from opg_magic.receipt import table
+from opg_magic.receipt.table import MIME_TYPE
 from opg_magic.table.running import Run
+from opg_magic.verify import DEFAULT
 
 LINE = "labels --over data --output prime --model openai/gpt-5 --max-tokens 20"
 
@@ -105,3 +111,108 @@ def test_a_table_that_ends_early_fails_its_cell_and_keeps_what_came(
     labels = shell.user_ns["labels"]
     assert labels["prime"].notna().any()
     assert "not asked: the chain is away" in labels["prime_error"].tolist()
+
+
+@pytest.fixture
+def outputs(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict]:
+    """What the running cell leaves in a notebook's file, in a kernel: displays, each as it was
+    updated last."""
+    kept: dict[str, dict] = {}
+
+    def publish(data, metadata=None, *, transient=None, update=False, **more) -> None:
+        place = (transient or {}).get("display_id", str(len(kept)))
+        assert update == (place in kept)
+        kept[place] = {
+            "output_type": "display_data",
+            "data": json.loads(json.dumps(data)),
+            "metadata": metadata or {},
+        }
+
+    monkeypatch.setattr("opg_magic.table.shown._in_kernel", lambda: True)
+    monkeypatch.setattr(shell.display_pub, "publish", publish)
+    return kept
+
+
+def saved(folder: Path, source: str, outputs: dict) -> Path:
+    cell = {"cell_type": "code", "source": source, "outputs": [*outputs.values()], "metadata": {}}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+    path = folder / "study.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    return path
+
+
+def checked(session: Session, path: Path, **more):
+    trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
+    return verify_path(path, policy=DEFAULT, trust=trust, allow_simulated=True, **more)
+
+
+@pytest.mark.parametrize("quiet", ["", " --quiet"])
+def test_the_receipts_of_the_rows_travel_in_the_cell(
+    shell: InteractiveShell, session: Session, outputs: dict, tmp_path: Path, quiet: str
+) -> None:
+    body = "Is {{n}} prime?\n"
+    assert run(shell, LINE + quiet).success
+    # One output: the widget is gone, and neither it nor a line is left to vouch for.
+    (only,) = outputs.values()
+    assert set(only["data"]) == {"text/plain", MIME_TYPE}
+    assert "Receipts in this cell: 2 · 2 verified" in only["data"]["text/plain"]
+    path = saved(tmp_path, f"%%opg {LINE}{quiet}\n{body}", outputs)
+    report = checked(session, path)
+    assert report.exit_code == 0, report.to_text()
+    ids = shell.user_ns["labels"]["prime_receipt"].dropna().tolist()
+    assert [one.receipt.id for one in report.checked] == ids
+    (note,) = [one.message for one in report.findings if one.code == "from-variables"]
+    assert note == "Not in the cell; from variables, files or settings: table data, n."
+
+    altered = saved(tmp_path, f"%%opg {LINE}{quiet}\nIs {{{{n}}}} odd?\n", outputs)
+    report = checked(session, altered)
+    assert report.exit_code == 1
+    assert [one.code for one in report.findings].count("prompt-differs") == 2
+
+
+def test_too_many_receipts_are_named_and_found_in_an_export(
+    shell: InteractiveShell,
+    session: Session,
+    outputs: dict,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table, "LIMIT", 1000)
+    assert run(shell).success
+    (only,) = outputs.values()
+    assert "They are in the author's ledger" in only["data"]["text/plain"]
+    path = saved(tmp_path, f"%%opg {LINE}\nIs {{{{n}}}} prime?\n", outputs)
+    assert checked(session, path).exit_code == 3
+    export = tmp_path / "receipts.jsonl"
+    lines = [one.to_json() + "\n" for one in session.ledger.receipts()]
+    export.write_text("".join(lines), encoding="utf-8")
+    report = checked(session, path, receipts=export)
+    assert report.exit_code == 0, report.to_text()
+    assert len(report.checked) == 2
+
+
+def test_python_s_map_leaves_its_receipts_too(
+    shell: InteractiveShell, session: Session, outputs: dict, tmp_path: Path
+) -> None:
+    code = (
+        "import opg_magic\n"
+        "labels = opg_magic.map(data, 'Is {{n}} prime?', model='openai/gpt-5', max_tokens=20)"
+    )
+    assert shell.run_cell(code).success
+    report = checked(session, saved(tmp_path, code, outputs))
+    assert (report.exit_code, len(report.checked)) == (3, 2)
+    assert {one.code for one in report.findings} == {"table", "not-the-call"}
+
+
+def test_a_table_whose_receipts_cannot_be_read_keeps_its_line(
+    shell: InteractiveShell, session: Session, outputs: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr(type(session.ledger), "digests", broken)
+    assert run(shell).success
+    (only,) = outputs.values()
+    assert list(only["data"]) == ["text/plain"]
+    assert only["data"]["text/plain"].startswith("2 of 2 prompts")
+    assert shell.user_ns["labels"]["prime"].notna().any()

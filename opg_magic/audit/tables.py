@@ -1,0 +1,131 @@
+"""The receipts of a table's calls: in the output of its cell, or named there and in another file.
+
+A table's answers do not stand in that output, so all that is compared is its text, which is made
+anew; which row got which answer is nowhere in the notebook, and the note says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from opg_magic.audit.displays import form_faults
+from opg_magic.audit.findings import Level
+from opg_magic.audit.notebook import Display
+from opg_magic.audit.sources import joined
+from opg_magic.errors import UnreadableReceipt
+from opg_magic.receipt import table
+from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face.table import table_text
+
+_TYPES = ("text/plain", table.MIME_TYPE)
+
+
+class Reader(Protocol):
+    """What reads receipts and takes findings."""
+
+    only: str | None
+
+    def read(self, text: Any, where: str) -> Receipt | None: ...
+
+    def say(
+        self, level: Level, code: str, message: str, where: str | None = None, id: str | None = None
+    ) -> None: ...
+
+
+class Elsewhere:
+    """The receipts of a second file, by the digest that each had when it was made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._by_digest: dict[str, Receipt] = {}
+        self._named: set[str] = set()
+
+    def add(self, receipt: Receipt) -> None:
+        """Take a receipt of the file."""
+        self._by_digest[receipt.original().computed_digest] = receipt
+
+    def take(self, digests: Iterable[str]) -> dict[str, Receipt]:
+        """Those that a notebook names."""
+        found = {one: self._by_digest[one] for one in digests if one in self._by_digest}
+        self._named.update(found)
+        return found
+
+    @property
+    def others(self) -> list[Receipt]:
+        """Those that it has not named."""
+        return [one for digest, one in self._by_digest.items() if digest not in self._named]
+
+
+def read_table(
+    display: Display, audit: Reader, where: str, elsewhere: Elsewhere | None
+) -> list[Receipt] | None:
+    """Its receipts, each once, with what is to be said of them together; None if it cannot be
+    read."""
+    try:
+        found = table.read(display.bundle[table.MIME_TYPE])
+    except UnreadableReceipt as error:
+        audit.say("note" if audit.only else "unreadable", "unreadable", error.message, where)
+        return None
+    receipts: dict[str, Receipt] = {}
+    if found.receipts is None:
+        receipts = _from_elsewhere(found, audit, where, elsewhere)
+    else:
+        receipts = _from_here(found.receipts, audit, where)
+    if audit.only is not None:
+        return [*receipts.values()]
+    text = joined(display.bundle.get("text/plain"))
+    of_text = None if found.receipts is None else [*receipts.values()]
+    if text != table_text(found.counts, of_text, len(found.digests)):
+        message = "The text that the cell shows is not the one of the receipts in it."
+        audit.say("failed", "shown-card", message, where)
+    for level, code, message in form_faults(display, _TYPES):
+        audit.say(level, code, message, where)
+    lacking = found.counts.prompts - len(receipts)
+    if found.receipts is not None and lacking > 0:
+        message = (
+            f"{lacking:,} of {found.counts.prompts:,} prompts have no receipt here: nobody signed "
+            "what a table shows for them."
+        )
+        audit.say("incomplete", "rows-without-receipt", message, where)
+    if receipts:
+        message = (
+            f"A table's {len(receipts):,} receipts. Which row got which answer is not in them, and "
+            "tables that other cells show were not compared."
+        )
+        audit.say("note", "table", message, where)
+    return [*receipts.values()]
+
+
+def _from_here(documents: Iterable[Any], audit: Reader, where: str) -> dict[str, Receipt]:
+    found: dict[str, Receipt] = {}
+    for document in documents:
+        if isinstance(document, UnreadableReceipt):
+            audit.say("note" if audit.only else "unreadable", "unreadable", document.message, where)
+            continue
+        receipt = audit.read(document, where)
+        if receipt is None:
+            continue
+        # What a document states of its own digest makes another one of it.
+        key = f"{receipt.computed_digest} {receipt.digest}"
+        if key in found and audit.only is None:
+            message = "This receipt appears twice among those of a table; it counts once."
+            audit.say("incomplete", "twice", message, where, receipt.id)
+        found.setdefault(key, receipt)
+    return found
+
+
+def _from_elsewhere(
+    named: table.TableReceipts, audit: Reader, where: str, elsewhere: Elsewhere | None
+) -> dict[str, Receipt]:
+    found = {} if elsewhere is None else elsewhere.take(named.digests)
+    lacking = len(named.digests) - len(found)
+    if lacking and audit.only is None:
+        message = (
+            f"The receipts of {lacking:,} calls are not here: ask the author for them (opg "
+            "receipts export), then: opg verify NOTEBOOK FILE."
+            if elsewhere is None
+            else f"{elsewhere.name} lacks {lacking:,} of the {len(named.digests):,} receipts that "
+            "this cell names."
+        )
+        audit.say("incomplete", "receipts-elsewhere", message, where)
+    return found

@@ -1,0 +1,224 @@
+"""The receipts of a table's calls in one value, small enough to travel in a notebook
+(``docs/receipts.md``).
+
+What many rows share (attestation, host, registry, payment) is kept once.  Nothing here judges: each
+receipt comes out byte for byte as it went in, and its own digest covers what is put back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opg_magic.errors import MalformedMessage, UnreadableReceipt
+from opg_magic.models import strict_json
+from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.form import SAFE, canonical_bytes
+
+#: MIME type of a table's receipts in a notebook's output; type and version of the value.
+MIME_TYPE = "application/vnd.opg.receipts.v1+json"
+TYPE = "opg-receipts"
+VERSION = 1
+
+#: Characters that a table's receipts, packed, may add to a notebook.
+LIMIT = 1_000_000
+#: More calls than this are not tried: the signatures and hashes of so many alone are longer.
+MOST_TRIED = 2_500
+#: So many digests are that long.
+MOST_NAMED = LIMIT * 3 // 4 // 32
+#: What is read: characters as they stand there, bytes unpacked, bytes of all receipts together, and
+#: how many of them.
+MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, MOST = 2_000_000, 16 << 20, 64 << 20, 10_000
+
+#: Where a receipt's document holds what many rows share.
+SHARED: tuple[tuple[str, ...], ...] = (
+    *(("attestation",), ("channel",), ("host",), ("network",), ("notebook",), ("registry",)),
+    *(("sealed",), ("signing_key",)),
+    *(("checked", "because"), ("checked", "claims")),
+    *(("payment", name) for name in ("authorisation", "basis", "cap", "cost", "estimate")),
+    *(("payment", name) for name in ("price", "token")),
+    *(("prompt", name) for name in ("source_sha256", "template", "variables")),
+    ("response", "usage"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the author's kernel says of the table: its rows, its different prompts, and how many of
+    their answers came out of the ledger.  No receipt holds it."""
+
+    rows: int
+    prompts: int
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableReceipts:
+    """A value that was read.  ``receipts``: a document, or why it cannot be one; None where the
+    value has the ``digests`` of receipts that are elsewhere."""
+
+    counts: Counts
+    receipts: tuple[Any, ...] | None = None
+    digests: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def packed(receipts: Iterable[Receipt], counts: Counts) -> dict[str, Any] | None:
+    """The value that holds these receipts; None if it were longer than :data:`LIMIT`."""
+    squeeze = zlib.compressobj(9)
+    pieces: list[bytes] = []
+    parts: dict[bytes, int] = {}
+    length = 0
+    between = b'{"receipts":['
+    for receipt in receipts:
+        line = canonical_bytes(_without_shared(receipt.document, parts))
+        pieces.append(squeeze.compress(between + line))
+        length += len(pieces[-1])
+        if length * 4 // 3 > LIMIT:
+            return None
+        between = b","
+    if between == b'{"receipts":[':
+        return None
+    pieces.append(squeeze.compress(b'],"parts":[' + b",".join(parts) + b"]}"))
+    pieces.append(squeeze.flush())
+    text = base64.b64encode(b"".join(pieces)).decode()
+    return None if len(text) > LIMIT else {**_head(counts), "packed": text}
+
+
+def named(digests: Sequence[str], counts: Counts) -> dict[str, Any] | None:
+    """The value that names receipts by their digests alone; None for none, and for more than
+    :data:`MOST_NAMED`."""
+    if not 0 < len(digests) <= MOST_NAMED:
+        return None
+    whole = b"".join(bytes.fromhex(one.removeprefix("sha256:")) for one in digests)
+    return {**_head(counts), "digests": base64.b64encode(whole).decode()}
+
+
+def _head(counts: Counts) -> dict[str, Any]:
+    return {
+        "type": TYPE,
+        "version": VERSION,
+        "rows": counts.rows,
+        "prompts": counts.prompts,
+        "recorded": counts.recorded,
+    }
+
+
+def _without_shared(document: Mapping[str, Any], parts: dict[bytes, int]) -> dict[str, Any]:
+    slim = dict(document)
+    for way in SHARED:
+        holder: Any = slim
+        for key in way[:-1]:
+            inner = holder.get(key)
+            holder[key] = inner = dict(inner) if isinstance(inner, dict) else inner
+            holder = inner
+        if isinstance(holder, dict) and holder.get(way[-1]):
+            part = canonical_bytes(holder[way[-1]])
+            holder[way[-1]] = {"part": parts.setdefault(part, len(parts))}
+    return slim
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def read(value: Any) -> TableReceipts:
+    """The value read strictly and within bounds.  Raises :class:`UnreadableReceipt` where the whole
+    of it cannot be; a receipt in it that cannot be is that in its place."""
+    if not isinstance(value, dict) or (value.get("type"), value.get("version")) != (TYPE, VERSION):
+        raise UnreadableReceipt("These are not a table's receipts of version 1.")
+    held = "packed" if "packed" in value else "digests"
+    if set(value) != {*_head(Counts(0, 0, 0)), held} or not isinstance(value[held], str):
+        raise UnreadableReceipt("A table's receipts do not have the documented form.")
+    counts = [value[name] for name in ("rows", "prompts", "recorded")]
+    if not all(type(one) is int and 0 <= one <= SAFE for one in counts):
+        raise UnreadableReceipt("A table's receipts are counted by what is no number.")
+    content = _decoded(value[held])
+    if held == "packed":
+        return TableReceipts(Counts(*counts), tuple(_unpacked(content)))
+    if not content or len(content) % 32:
+        raise UnreadableReceipt("A table's receipts are named by what are no digests.")
+    digests = (f"sha256:{content[at : at + 32].hex()}" for at in range(0, len(content), 32))
+    return TableReceipts(Counts(*counts), None, tuple(dict.fromkeys(digests)))
+
+
+def _decoded(text: str) -> bytes:
+    if len(text) > MOST_PACKED:
+        raise UnreadableReceipt(f"A table's receipts are longer than {MOST_PACKED} characters.")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        content = b""
+    if base64.b64encode(content).decode() != text:
+        raise UnreadableReceipt("A table's receipts are not canonical base64.")
+    return content
+
+
+def _unpacked(content: bytes) -> Iterator[Any]:
+    """The documents, or :class:`UnreadableReceipt` in a document's place."""
+    inflate = zlib.decompressobj()
+    try:
+        text = inflate.decompress(content, MOST_UNPACKED + 1)
+    except zlib.error:
+        text = b""
+    if len(text) > MOST_UNPACKED:
+        raise UnreadableReceipt(f"A table's receipts are longer than {MOST_UNPACKED} bytes.")
+    if not inflate.eof or inflate.unused_data:
+        raise UnreadableReceipt("A table's receipts cannot be unpacked: they are cut or damaged.")
+    try:
+        found = strict_json.loads(text)
+    except MalformedMessage as error:
+        raise UnreadableReceipt(
+            f"A table's receipts are not readable as JSON: {error.message}"
+        ) from None
+    if not (
+        isinstance(found, dict)
+        and set(found) == {"receipts", "parts"}
+        and all(isinstance(one, list) for one in found.values())
+        and all(isinstance(one, dict) for one in found["receipts"])
+    ):
+        raise UnreadableReceipt("A table's receipts do not have the documented form.")
+    if not 0 < len(found["receipts"]) <= MOST:
+        raise UnreadableReceipt(f"A table has 1 to {MOST} receipts.")
+    yield from _put_back(found["receipts"], found["parts"])
+
+
+def _put_back(receipts: list[dict[str, Any]], parts: list[Any]) -> Iterator[Any]:
+    try:
+        sizes = [len(canonical_bytes(part)) for part in parts]
+        whole = sum(len(canonical_bytes(one)) for one in receipts)
+    except (ValueError, ArithmeticError):
+        raise UnreadableReceipt("A table's receipts hold a value that cannot be.") from None
+    made: list[Any] = []
+    for document in receipts:
+        references = [*_references(document)]
+        numbers = [holder[key]["part"] for holder, key in references]
+        if not all(type(one) is int and 0 <= one < len(parts) for one in numbers):
+            made.append(UnreadableReceipt("What this receipt shares with others is not there."))
+            continue
+        whole += sum(sizes[number] for number in numbers)
+        if whole > MOST_WHOLE:
+            raise UnreadableReceipt(
+                f"A table's receipts are longer than {MOST_WHOLE} bytes together."
+            )
+        for (holder, key), number in zip(references, numbers, strict=True):
+            holder[key] = parts[number]
+        made.append(document)
+    yield from made
+
+
+def _references(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a document holds a reference.  Only where one may stand: no receipt has such an object
+    in these places."""
+    for way in SHARED:
+        holder: Any = document
+        for key in way[:-1]:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            found = holder.get(way[-1])
+            if isinstance(found, dict) and set(found) == {"part"}:
+                yield holder, way[-1]

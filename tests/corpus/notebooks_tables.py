@@ -1,0 +1,233 @@
+"""Tables: the receipts of their calls in one output, honest, altered, smuggled in, cut, and made to
+cost a reader time."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from corpus.notebooks import NotebookCase, cell, notebook, output, stream
+from support.signed_receipts import redigested, signed
+
+from opg_magic.display.bundle import answer_bundle
+from opg_magic.receipt import table
+from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face.table import table_text
+
+ASKED = "%%opg labels --over data\nIs {{ n }} prime?"
+NOTES = ("2: note table", "2: note from-variables")
+UNREAD = ("2: unreadable unreadable", "2: incomplete no-receipt")
+WHOLE = table.Counts(rows=4, prompts=3, recorded=1)
+
+
+def row(id: str, prompt: str, template: str = "Is {{ n }} prime?", **more: Any) -> Receipt:
+    """A receipt as a table's calls leave it."""
+    document = signed(id=id, prompt=prompt, cell=ASKED, **more).document
+    told = {**document["prompt"], "template": template, "variables": ["n"]}
+    return Receipt(redigested({**document, "prompt": told}))
+
+
+@cache
+def rows() -> tuple[Receipt, ...]:
+    return tuple(row(f"1AAAAAAAA{n}", f"Is {n} prime?", text=f"{n}: yes") for n in (2, 3, 5))
+
+
+def value(receipts: Sequence[Receipt], counts: table.Counts = WHOLE) -> dict[str, Any]:
+    made = table.packed(receipts, counts)
+    assert made is not None
+    return made
+
+
+def shown(
+    held: dict[str, Any] | None = None,
+    receipts: Sequence[Receipt] | None = None,
+    counts: table.Counts = WHOLE,
+    **more: Any,
+) -> dict[str, Any]:
+    """The output of a table's cell: honest but for what is given."""
+    told = rows() if receipts is None else receipts
+    bundle = {
+        "text/plain": table_text(counts, told),
+        table.MIME_TYPE: value(told, counts) if held is None else held,
+    }
+    return output({**bundle, **more.pop("types", {})}, **more)
+
+
+def one(title: str, *finds: str, source: str = ASKED, **more: Any) -> NotebookCase:
+    beside = more.pop("beside", ())
+    document = notebook(cell(source, shown(**more), *beside))
+    return NotebookCase(f"a table: {title}", document, finds, passes=set(finds) == set(NOTES))
+
+
+def tables() -> Iterator[NotebookCase]:
+    yield one("honest", *NOTES)
+    several = "%%opg labels --over data --hosts 3 --output prime\nIs {{ n }} prime?"
+    changed = "2: incomplete cell-changed"
+    yield one("over several hosts, its line changed since", *NOTES, changed, source=several)
+    twice = notebook(cell(ASKED, shown()), cell(ASKED, shown()))
+    again = ("2: note shown-again", "3: note shown-again")
+    both = (*NOTES, *(note.replace("2:", "3:") for note in NOTES), *again)
+    yield NotebookCase("a table: shown by two cells", twice, both, passes=True)
+    single = answer_bundle(rows()[0].answer())
+    reread = notebook(cell(ASKED, shown()), cell("%opg show 1AAAAAAAA2", output(single)))
+    yield NotebookCase("a table: one of its receipts shown", reread, (*NOTES, *again), passes=True)
+    lone = notebook(cell(ASKED, output(single)))
+    yield NotebookCase("a table: one receipt for all", lone, ("2: failed prompt-differs",))
+    yield one("a stream beside", *NOTES, "2: incomplete beside", beside=(stream("all prime"),))
+    python = "labels = opg_magic.map(data, 'Is {{ n }} prime?')"
+    call = "2: incomplete not-the-call"
+    yield one("of Python's map", "2: note table", call, source=python)
+    yield one("under a single call", "2: note table", call, source="%%opg hi\nIs {{ n }} prime?")
+    alike = [rows()[0]]
+    few = table.Counts(1, 1, 0)
+    found = ("2: note table", call)
+    source = "%%opg hi\nIs 2 prime?"
+    yield one("under its own single call", *found, source=source, receipts=alike, counts=few)
+    lacking = table.Counts(4, 5, 0)
+    yield one("prompts without a receipt", *NOTES, "2: incomplete rows-without-receipt",
+              counts=lacking)  # fmt: skip
+
+
+def altered() -> Iterator[NotebookCase]:
+    """What is done to a receipt among others shows as if it stood alone."""
+    first, *others = rows()
+    edited = Receipt({**first.document, "software": "another"})
+    title = "a receipt altered, its digest as it was"
+    yield one(title, *NOTES, "2: failed altered", receipts=[edited, *others])
+    response = {**first.document["response"], "text": "2: no"}
+    signed_over = Receipt(redigested({**first.document, "response": response}))
+    case = one("a receipt altered, its digest made anew", *NOTES, receipts=[signed_over, *others])
+    yield replace(case, passes=False)
+    foreign = row("4DDDDDDDDD", "Are 2 and 3 both prime?", "Are {{ n }} and {{ m }} both prime?")
+    smuggled = [*rows(), foreign]
+    yield one("a receipt of another template", *NOTES, "2: failed prompt-differs",
+              receipts=smuggled)  # fmt: skip
+    posing = row("4DDDDDDDDD", "Are 2 and 3 both prime?")
+    found = ("2: failed prompt-differs", "2: failed template-altered")
+    yield one("the same, which names this one", *NOTES, *found, receipts=[*rows(), posing])
+    warmer = row("5EEEEEEEEE", "Is 7 prime?", asked={"temperature": 1.0})
+    yield one("a receipt asked otherwise", *NOTES, "2: failed request-differs",
+              receipts=[*rows(), warmer])  # fmt: skip
+    twice = [*rows(), rows()[1]]
+    yield one("a receipt twice", *NOTES, "2: incomplete twice", held=value(twice))
+
+    def swap(found: dict[str, Any]) -> None:
+        parts = found["parts"]
+        at = next(n for n, part in enumerate(parts) if "document" in part)
+        parts[at] = {**parts[at], "nonce": None}
+
+    yield one("what they share swapped", *NOTES, "2: failed altered", held=changed(swap))
+
+
+def forged() -> Iterator[NotebookCase]:
+    """The text is made anew; the types are an allow-list."""
+    honest = table_text(WHOLE, rows())
+    card = "2: failed shown-card"
+    for title, text in (
+        ("another text", honest.replace("3 verified", "3,000 verified")),
+        ("words below", honest + "\n561 is prime."),
+        ("no text", None),
+    ):
+        yield one(title, *NOTES, card, types={"text/plain": text})
+    fewer = value(rows()[:2])
+    lacks = "2: incomplete rows-without-receipt"
+    yield one("receipts taken out", *NOTES, card, lacks, held=fewer)
+    html = {"text/html": "<b>561 is prime.</b>"}
+    yield one("HTML beside", *NOTES, "2: failed other-types", types=html)
+    yield one("isolated", *NOTES, "2: failed isolated", metadata={"isolated": True})
+
+
+def named() -> Iterator[NotebookCase]:
+    """Receipts that are elsewhere."""
+    held = table.named([receipt.digest for receipt in rows()], WHOLE)
+    assert held is not None
+    elsewhere = "2: incomplete receipts-elsewhere"
+    text = {"text/plain": table_text(WHOLE, None, 3)}
+    yield one("its receipts elsewhere", elsewhere, held=held, types=text)
+    more = {"text/plain": text["text/plain"].replace("Receipts: 3", "Receipts: 3,000")}
+    yield one("more elsewhere than named", elsewhere, "2: failed shown-card", held=held, types=more)
+    for title, digests in (("none", ""), ("a piece", base64.b64encode(b"x" * 33).decode())):
+        yield one(f"digests, {title}", *UNREAD, held={**held, "digests": digests})
+
+
+def unreadable() -> Iterator[NotebookCase]:
+    """What cannot be read, or would cost too much, is refused; one receipt in its place."""
+    good = value(rows())
+    raw = base64.b64decode(good["packed"])
+    for title, packed in {
+        "cut": raw[:-40],
+        "damaged": raw[:200] + bytes([raw[200] ^ 1]) + raw[201:],
+        "more after its end": raw + b"x",
+        "a sum that is not its own": raw[:-1] + bytes([raw[-1] ^ 1]),
+        "nothing packed": b"",
+        "more than is unpacked": zlib.compress(b" " * (table.MOST_UNPACKED + 1), 9),
+        "nested too deep": squeezed('{"parts":[],"receipts":[' + "[" * 9000 + "]" * 9000 + "]}"),
+        "ambiguous JSON": squeezed('{"parts":[],"receipts":[],"parts":[]}'),
+        "no receipts": squeezed('{"parts":[],"receipts":[]}'),
+        "receipts that are no objects": squeezed('{"parts":[],"receipts":[1]}'),
+        "no parts": squeezed('{"receipts":[{}]}'),
+        "a number that cannot be": squeezed(
+            '{"receipts":[{}],"parts":[123456789012345678901234567890]}'
+        ),
+        "one part in very many receipts": squeezed(
+            json.dumps({"parts": ["a" * 1_000_000], "receipts": [{"host": {"part": 0}}] * 70})
+        ),
+        "too many receipts": squeezed(
+            json.dumps({"parts": [], "receipts": [{}] * (table.MOST + 1)})
+        ),
+    }.items():
+        held = {**good, "packed": base64.b64encode(packed).decode()}
+        yield one(title, *UNREAD, held=held)
+    for title, held in {
+        "another type": {**good, "type": "opg-receipt"},
+        "a version to come": {**good, "version": 2},
+        "a key more": {**good, "more": 1},
+        "a key less": {key: one for key, one in good.items() if key != "rows"},
+        "both forms": {**good, "digests": "AAAA"},
+        "a count that is none": {**good, "rows": True},
+        "a count below nothing": {**good, "rows": -1},
+        "not base64": {**good, "packed": good["packed"][:-1] + "*"},
+        "base64 in lines": {**good, "packed": good["packed"][:76] + "\n" + good["packed"][76:]},
+        "no object": [good],
+    }.items():
+        yield one(title, *UNREAD, held=held)
+
+    def missing(found: dict[str, Any]) -> None:
+        found["receipts"][0]["host"] = {"part": 99}
+
+    def text(found: dict[str, Any]) -> None:
+        found["receipts"][0]["host"] = {"part": "0"}
+
+    def odd(found: dict[str, Any]) -> None:
+        found["receipts"][0]["more"] = {"part": 0}
+
+    left = table_text(WHOLE, rows()[1:])
+    found = (*NOTES, "2: unreadable unreadable", "2: incomplete rows-without-receipt")
+    for title, change in (
+        ("a part that is not there", missing),
+        ("a part that is no number", text),
+        ("a reference elsewhere", odd),
+    ):
+        yield one(title, *found, held=changed(change), types={"text/plain": left})
+
+
+def changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The honest value with its content changed."""
+    good = value(rows())
+    found = json.loads(zlib.decompress(base64.b64decode(good["packed"])))
+    change(found)
+    return {**good, "packed": base64.b64encode(squeezed(json.dumps(found))).decode()}
+
+
+def squeezed(text: str) -> bytes:
+    return zlib.compress(text.encode(), 9)
+
+
+def all_tables() -> Iterator[NotebookCase]:
+    for part in (tables, altered, forged, named, unreadable):
+        yield from part()

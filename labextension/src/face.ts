@@ -100,6 +100,7 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
     warnings: [...remarks.map((remark): Note => [remark, null]), ...warningsOf(receipt, show)],
     notes: [
       [notKnown(receipt), null],
+      ...runAgain(receipt),
       ['', command(receipt)]
     ]
   };
@@ -108,6 +109,17 @@ function cardOf(receipt: Receipt, show: boolean, remarks: readonly string[]): IC
 function notKnown({ checked }: Receipt): string {
   const weights = checked?.claims.find(({ name }) => name === 'weights');
   return weights?.status === 'passed' && weights.basis === 're-run' ? NOT_KNOWN_RE_RUN : NOT_KNOWN;
+}
+
+/** The run of the weights that was added after the verdict was written down. */
+function runAgain(receipt: Receipt): Note[] {
+  const run = receipt.weights;
+  if (run === undefined || notKnown(receipt) !== NOT_KNOWN) {
+    return [];
+  }
+  const count = run.tokens.length + Number(run.end);
+  const first = `${count - run.misses.length} of ${count} tokens are their first choice`;
+  return [[`Weights run again by ${AUTHOR}, ${clock(run.at)}: ${first}.`, null]];
 }
 
 function stateOf(receipt: Receipt, answered: boolean, simulated: boolean, hosts: ICompared | null): [string, ICard['tone']] {

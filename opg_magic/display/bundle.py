@@ -80,8 +80,8 @@ def _remarks(notes: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 #: Claims about what is learnt after a call: the receipt's own card says what was known when it was
-#: made.
-_LATER = ("payment", "settlement", "agreement")
+#: made.  Of a run of the weights it tells on its own; one that fails withholds the answer.
+_LATER = ("payment", "settlement", "agreement", "weights")
 
 
 _UNKNOWN = Status.NOT_APPLICABLE

@@ -11,8 +11,10 @@ from support.runs import NAT, run_over
 
 from opg_magic import errors
 from opg_magic.call.session import Session
+from opg_magic.display.bundle import answer_bundle
 from opg_magic.models import Basis, Evidence, Prompt, Status
 from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face import face
 
 FAR = [(3, 9, 5 * NAT)]
 
@@ -64,6 +66,21 @@ def test_always_runs_and_keeps_the_figures(session: Session) -> None:
     assert "weights" not in session.ledger.get(answer.receipt.id, as_made=True).document
     assert Receipt.from_json(kept.to_json()).evidence().weights == checker_run(checker)
     assert session.show(answer.receipt.id).verdict.claims["weights"].passed
+
+
+def test_the_card_of_an_answer_whose_weights_were_run_again_is_its_receipts_own(
+    session: Session,
+) -> None:
+    """A reader can make it anew; it was saved as a card that says more than its receipt."""
+    session.settings.set("weights", "always")
+    engine_with(session, Checker())
+    answer = ask(session)
+    bundle = answer_bundle(answer)
+    receipt = session.ledger.get(answer.receipt.id)
+    assert bundle["text/html"] == face(receipt, show=True)["text/html"]
+    run = receipt.document["weights"]
+    count = len(run["tokens"]) + run["end"]
+    assert f"{count} of {count} tokens are their first choice." in bundle["text/plain"]
 
 
 def checker_run(checker: Checker) -> Any:

@@ -143,7 +143,7 @@ def card_of(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> C
         SIMULATED if simulated else None,
         tuple(_groups(d, verified=verified, simulated=simulated, hosts=hosts)),
         (*((remark, None) for remark in remarks), *_warnings(receipt, show=show)),
-        ((_not_known(d), None), ("", command(receipt))),
+        ((_not_known(d), None), *_run_again(d), ("", command(receipt))),
     )
 
 
@@ -152,6 +152,15 @@ def _not_known(d: Mapping[str, Any]) -> str:
     weights = next((claim for claim in claims if claim["name"] == "weights"), None)
     re_run = weights is not None and (weights["status"], weights["basis"]) == ("passed", "re-run")
     return NOT_KNOWN_RE_RUN if re_run else NOT_KNOWN
+
+
+def _run_again(d: Mapping[str, Any]) -> Iterator[tuple[str, None]]:
+    """The run of the weights that was added after the verdict was written down."""
+    run = d.get("weights")
+    if run is not None and _not_known(d) == NOT_KNOWN:
+        count = len(run["tokens"]) + run["end"]
+        first = f"{count - len(run['misses'])} of {count} tokens are their first choice"
+        yield f"Weights run again by {_AUTHOR}, {clock(run['at'])}: {first}.", None
 
 
 def _state(

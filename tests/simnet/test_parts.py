@@ -20,7 +20,7 @@ REST = {
     "opg_magic", "opg_magic.errors", "opg_magic.models", "opg_magic.settings",
     "opg_magic.protocol", "opg_magic.verify", "opg_magic.weights", "opg_magic.network.profiles",
     "opg_magic.network.simnet_client", "opg_magic.network.simnet_model",
-    "opg_magic.display.output",
+    "opg_magic.display.output", "opg_magic.display.columns",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ MOST_NAMED = LIMIT * 3 // 4 // 32
 #: how many of them.
 MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, MOST = 2_000_000, 16 << 20, 64 << 20, 10_000
 
+_N, _AMOUNT = "[0-9,]{1,20}", "[0-9.]{1,60} [A-Za-z][A-Za-z0-9-]{0,11}"
+#: The form of that line: figures, so that nothing else can be said by it.
+FIGURES = re.compile(
+    f"{_N} of {_N} prompts(?: · {_N} failed)?(?: · {_N} from the ledger)?"
+    f"(?: · {_N} on record do not fit)?(?: · cost {_AMOUNT} of at most {_AMOUNT})?"
+    r"(?: · [0-9.e+-]{1,12}/s)?"
+)
+
 #: Where a receipt's document holds what many rows share.
 SHARED: tuple[tuple[str, ...], ...] = (
     *(("attestation",), ("channel",), ("host",), ("network",), ("notebook",), ("registry",)),
@@ -47,12 +56,12 @@ SHARED: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the author's kernel says of the table: its rows, its different prompts, and how many of
-    their answers came out of the ledger.  No receipt holds it."""
+    """What the author's kernel says of the table, and no receipt holds: its rows, its different
+    prompts, and the last line of its progress, which has the form of :data:`FIGURES`."""
 
     rows: int
     prompts: int
-    recorded: int
+    figures: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def _head(counts: Counts) -> dict[str, Any]:
         "version": VERSION,
         "rows": counts.rows,
         "prompts": counts.prompts,
-        "recorded": counts.recorded,
+        "figures": counts.figures,
     }
 
 
@@ -132,18 +141,21 @@ def read(value: Any) -> TableReceipts:
     if not isinstance(value, dict) or (value.get("type"), value.get("version")) != (TYPE, VERSION):
         raise UnreadableReceipt("These are not a table's receipts of version 1.")
     held = "packed" if "packed" in value else "digests"
-    if set(value) != {*_head(Counts(0, 0, 0)), held} or not isinstance(value[held], str):
+    if set(value) != {*_head(Counts(0, 0, "")), held} or not isinstance(value[held], str):
         raise UnreadableReceipt("A table's receipts do not have the documented form.")
-    counts = [value[name] for name in ("rows", "prompts", "recorded")]
-    if not all(type(one) is int and 0 <= one <= SAFE for one in counts):
+    rows, prompts, figures = (value[name] for name in ("rows", "prompts", "figures"))
+    if not all(type(one) is int and 0 <= one <= SAFE for one in (rows, prompts)):
         raise UnreadableReceipt("A table's receipts are counted by what is no number.")
+    if not isinstance(figures, str) or FIGURES.fullmatch(figures) is None:
+        raise UnreadableReceipt("A table's receipts come with a line that is no line of figures.")
+    counts = Counts(rows, prompts, figures)
     content = _decoded(value[held])
     if held == "packed":
-        return TableReceipts(Counts(*counts), tuple(_unpacked(content)))
+        return TableReceipts(counts, tuple(_unpacked(content)))
     if not content or len(content) % 32:
         raise UnreadableReceipt("A table's receipts are named by what are no digests.")
     digests = (f"sha256:{content[at : at + 32].hex()}" for at in range(0, len(content), 32))
-    return TableReceipts(Counts(*counts), None, tuple(dict.fromkeys(digests)))
+    return TableReceipts(counts, None, tuple(dict.fromkeys(digests)))
 
 
 def _decoded(text: str) -> bytes:

@@ -214,10 +214,10 @@ class Table:
         from opg_magic.receipt.table import Counts
         from opg_magic.table.taken_along import taken_along
 
-        came = [one for one in self._outcomes if one is not None]
-        ids = dict.fromkeys(one.receipt for one in came if one.receipt is not None)
-        recorded = sum(one.recorded for one in came)
-        counts = Counts(len(self._rows), len(self._rows.texts), recorded)
+        if self.tally is None:
+            return None
+        ids = dict.fromkeys(one.receipt for one in self._outcomes if one and one.receipt)
+        counts = Counts(len(self._rows), len(self._rows.texts), self.tally.figures)
         return taken_along(self._session.ledger, [*ids], counts)
 
     def _row(self, number: int, at: int) -> tuple[Any, str | None, str | None, str | None]:

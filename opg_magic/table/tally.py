@@ -38,7 +38,9 @@ class Tally:
         """Calls per second so far."""
         return (self.answered + self.failed) / max(1e-6, time.monotonic() - self.begun)
 
-    def __str__(self) -> str:
+    @property
+    def figures(self) -> str:
+        """The line without words of others and without what is left: what a notebook keeps."""
         spent, cap = Money(self.spent, self.token), Money(self.cap, self.token)
         parts = [f"{self.done:,} of {self.total:,} prompts"]
         if self.failed:
@@ -50,6 +52,10 @@ class Tally:
         parts.append(f"cost {spent} of at most {cap}")
         if self.answered + self.failed:
             parts.append(f"{self.rate:.3g}/s")
+        return " · ".join(parts)
+
+    def __str__(self) -> str:
+        parts = [self.figures]
         left = self.total - self.done
         if self.ended:
             # It may quote a host: one line, and nothing that a terminal obeys.

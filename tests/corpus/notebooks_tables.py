@@ -22,7 +22,8 @@ from opg_magic.receipt.face.table import table_text
 ASKED = "%%opg labels --over data\nIs {{ n }} prime?"
 NOTES = ("2: note table", "2: note from-variables")
 UNREAD = ("2: unreadable unreadable", "2: incomplete no-receipt")
-WHOLE = table.Counts(rows=4, prompts=3, recorded=1)
+TOLD = "3 of 3 prompts · 1 from the ledger · cost 0.0002 sim-OPG of at most 0.1 sim-OPG · 1.3e+03/s"
+WHOLE = table.Counts(rows=4, prompts=3, figures=TOLD)
 
 
 def row(id: str, prompt: str, template: str = "Is {{ n }} prime?", **more: Any) -> Receipt:
@@ -84,11 +85,11 @@ def tables() -> Iterator[NotebookCase]:
     yield one("of Python's map", "2: note table", call, source=python)
     yield one("under a single call", "2: note table", call, source="%%opg hi\nIs {{ n }} prime?")
     alike = [rows()[0]]
-    few = table.Counts(1, 1, 0)
+    few = table.Counts(1, 1, "1 of 1 prompts")
     found = ("2: note table", call)
     source = "%%opg hi\nIs 2 prime?"
     yield one("under its own single call", *found, source=source, receipts=alike, counts=few)
-    lacking = table.Counts(4, 5, 0)
+    lacking = table.Counts(4, 5, "3 of 5 prompts")
     yield one("prompts without a receipt", *NOTES, "2: incomplete rows-without-receipt",
               counts=lacking)  # fmt: skip
 
@@ -191,6 +192,9 @@ def unreadable() -> Iterator[NotebookCase]:
         "both forms": {**good, "digests": "AAAA"},
         "a count that is none": {**good, "rows": True},
         "a count below nothing": {**good, "rows": -1},
+        "figures that are words": {**good, "figures": f"{TOLD} · all verified"},
+        "figures in two lines": {**good, "figures": f"{TOLD}\n"},
+        "figures that are none": {**good, "figures": None},
         "not base64": {**good, "packed": good["packed"][:-1] + "*"},
         "base64 in lines": {**good, "packed": good["packed"][:76] + "\n" + good["packed"][76:]},
         "no object": [good],

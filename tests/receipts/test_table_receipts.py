@@ -15,7 +15,7 @@ from opg_magic.receipt import table
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face.table import table_text
 
-COUNTS = table.Counts(3, 3, 0)
+COUNTS = table.Counts(3, 3, "3 of 3 prompts · 3 from the ledger")
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from opg_magic.errors import ArgumentError
 from opg_magic.network.profiles import SIM_OPG
+from opg_magic.receipt.table import FIGURES
 from opg_magic.table.frames import frame_of
 from opg_magic.table.shown import Shown
 from opg_magic.table.tally import Tally
@@ -118,3 +122,16 @@ def test_a_place_that_is_never_closed_costs_its_length_once() -> None:
     with pytest.raises(ArgumentError, match="names no column"):
         template("{{" + " " * 100_000, ("a",))
     assert template("{{ a }} {{b}}", ("a", "b")).columns == ("a", "b")
+
+
+@given(
+    counts=st.lists(st.integers(0, 10**9), min_size=6, max_size=6),
+    money=st.lists(st.integers(0, 10**30), min_size=2, max_size=2),
+)
+def test_every_line_of_figures_has_the_form_that_a_notebook_keeps(
+    counts: list[int], money: list[int]
+) -> None:
+    total, recorded, unfit, answered, failed, ago = counts
+    tally = Tally(total, SIM_OPG, recorded, unfit, answered, failed, *money, ended="words")
+    tally.begun = time.monotonic() - ago
+    assert FIGURES.fullmatch(tally.figures), tally.figures

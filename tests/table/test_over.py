@@ -155,7 +155,9 @@ def test_the_receipts_of_the_rows_travel_in_the_cell(
     # One output: the widget is gone, and neither it nor a line is left to vouch for.
     (only,) = outputs.values()
     assert set(only["data"]) == {"text/plain", MIME_TYPE}
-    assert "Receipts in this cell: 2 · 2 verified" in only["data"]["text/plain"]
+    text = only["data"]["text/plain"]
+    assert "3 rows · 2 of 2 prompts · cost 0.00" in text
+    assert "Receipts in this cell: 2 · 2 verified" in text
     path = saved(tmp_path, f"%%opg {LINE}{quiet}\n{body}", outputs)
     report = checked(session, path)
     assert report.exit_code == 0, report.to_text()

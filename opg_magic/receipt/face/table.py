@@ -24,8 +24,7 @@ def table_text(counts: Counts, receipts: Sequence[Receipt] | None, elsewhere: in
     by their digests as far as these fit."""
     lines = [
         "──── opg receipts · table 1 ────",
-        f"Rows: {counts.rows:,} · different prompts: {counts.prompts:,} · "
-        f"answers out of the ledger: {counts.recorded:,} (the author's figures)",
+        f"{counts.rows:,} rows · {counts.figures} (the author's figures)",
     ]
     if receipts is None and elsewhere > MOST_NAMED:
         lines += [

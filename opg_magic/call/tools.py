@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Most calls that one prompt makes, unless told otherwise.
 MAX_ROUNDS = 8
-#: Longest text of a call that a question shows: a longer one is not run after a yes, as nobody saw
-#: what it does.
+#: Longest text of a question, and of a call in it: after a yes to a longer one nothing is run, as
+#: nobody saw what it does.
 _SHOWN = 10_000
 #: What an answer must pass before anything of it runs.
 _NEEDED = ("request", "response", "signature")
@@ -45,18 +45,20 @@ class Wanted:
     def __str__(self) -> str:
         """On one line, and without the white space by which the end could be pushed out of
         sight."""
-        if self.read is not None:
-            arguments = json.dumps(strict_json.loads(self.arguments), ensure_ascii=False)
-            text = inert(f"{self.name}({arguments})")
-        else:
-            text = inert(" ".join(f"{self.name}({self.arguments})".split()))
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
-        return shown if self.problem is None else f"{shown}: not run, {inert(self.problem)}"
+        text = self._whole()
+        # What does not run may be cut: it is shown for information.
+        most = _SHOWN if self.read is not None else _SHOWN // 100
+        shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+        if self.problem is None:
+            return shown
+        # It repeats keys that the model wrote.
+        return f"{shown}: not run, {inert(' '.join(self.problem.split()))}"
 
-    @property
-    def is_too_long(self) -> bool:
-        """Whether it would run, and cannot be shown whole."""
-        return self.read is not None and len(self.arguments) > _SHOWN
+    def _whole(self) -> str:
+        if self.read is None:
+            return inert(" ".join(f"{self.name}({self.arguments})".split()))
+        arguments = json.dumps(strict_json.loads(self.arguments), ensure_ascii=False)
+        return inert(f"{self.name}({arguments})")
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
@@ -86,12 +88,19 @@ def run_rounds(
             return answer
         if not left:
             raise _stopped(f"the model still asks for tools after round {max_rounds}", answer)
-        if confirm is not None and any(call.is_too_long for call in calls):
-            raise _stopped("a tool call is too long to be shown, so none was run", answer)
-        if confirm is not None and not confirm([*map(str, calls)]):
-            raise _stopped("its tool calls were not confirmed, so none of them was run", answer)
+        if confirm is not None:
+            _confirm(calls, confirm, answer)
         prompt = _after(prompt, answer, [(call, _result(call)) for call in calls])
     raise ValueError("max_rounds must be at least 1")
+
+
+def _confirm(calls: Sequence[Wanted], confirm: Confirm, answer: Answer) -> None:
+    """A yes to all that would run, seen whole.  Raises ToolsStopped."""
+    shown = [*map(str, calls)]
+    if sum(map(len, shown)) > _SHOWN and any(call.read is not None for call in calls):
+        raise _stopped("its tool calls are too long to be shown, so none was run", answer)
+    if not confirm(shown):
+        raise _stopped("its tool calls were not confirmed, so none of them was run", answer)
 
 
 def wanted(answer: Answer, tools: Sequence[Tool]) -> list[Wanted]:

@@ -155,6 +155,32 @@ def test_a_call_too_long_to_be_shown_is_not_run_after_a_yes(
     assert session.ledger.count() == 1
 
 
+@pytest.mark.parametrize(
+    "cities",
+    [
+        # Each mark is shown by its name, of eight characters: what follows was cut off.
+        ["\u202e" * 1300 + "; rm -rf"],
+        # Each call is short enough; a terminal shows the last of them.
+        ["rm -rf", *(["Graz" * 100] * 30)],
+    ],
+)
+def test_what_nobody_can_see_whole_is_not_run_after_a_yes(cities: list[str]) -> None:
+    (tool,) = tools_of([weather])
+    texts = [json.dumps({"city": city}, ensure_ascii=False) for city in cities]
+    calls = [calling.Wanted(str(n), "weather", t, tool, tool.read(t)) for n, t in enumerate(texts)]
+    answer = opg_magic.ask("What is 2 + 2?")
+    with pytest.raises(errors.ToolsStopped, match="too long to be shown"):
+        calling._confirm(calls, lambda _shown: True, answer)
+
+
+def test_why_a_call_is_not_run_forges_no_line() -> None:
+    (tool,) = tools_of([weather])
+    with pytest.raises(DoesNotFit) as refused:
+        tool.read(json.dumps({"city": "Graz", "x\n  weather({})": 1}))
+    call = calling.Wanted("1", "weather", "{}", problem=str(refused.value))
+    assert "\n" not in str(call)
+
+
 def test_a_front_end_that_takes_no_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_text: str) -> str:
         raise NotImplementedError("raw_input was called, but this frontend does not support it")

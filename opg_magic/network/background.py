@@ -109,6 +109,8 @@ class BackgroundLoop:
         An ``on_item`` that fails is not called again: whoever watches must not lose what is being
         paid for. ``KeyboardInterrupt`` cancels the coroutine, lets it write down what happened, and
         raises :class:`Stopped`."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("the loop's own thread would wait for itself for ever")
         inbox: queue.SimpleQueue[_Item[P] | _Ended[T]] = queue.SimpleQueue()
         task: list[asyncio.Task[None]] = []
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ class Run:
         self._hosts = [_AskedHost(host, Pace(self._workers)) for host in hosts]
         self._wanted = len(hosts)
         self._freed = asyncio.Event()
+        self._reader: ThreadPoolExecutor | None = None
         self._why: str | None = None
 
     async def ask(self, prompts: Iterator[tuple[int, str]]) -> None:
@@ -94,6 +96,8 @@ class Run:
             for one in workers:
                 one.cancel()
             self._tally.ended = self._why
+            if self._reader is not None:
+                self._reader.shutdown(wait=False, cancel_futures=True)
         # The answers are handed out once their receipts are on the disk.
         await self._engine.ledger.on_disk()
 
@@ -131,7 +135,7 @@ class Run:
                 answer = await self._answer(asked, prompt)
                 pace.answered(time.monotonic() - begun)
                 self._tally.spent += answer.cost.amount.amount if answer.cost.amount else 0
-                return outcome_of(answer, self._shape)
+                return await self._read(answer)
             except errors.HostReportsFailure as problem:
                 pace.failed(
                     time.monotonic(),
@@ -174,6 +178,23 @@ class Run:
             ready = await engine.hosts.check(asked.host, snapshot, settings, policy=call.policy)
         answer = await engine.ask_host(call, ready, settings)
         return await engine.reruns.look(answer, settings, call.policy)
+
+    async def _read(self, answer: Answer) -> Outcome:
+        """The answer in its shape, by a thread of the table's own: the user's types may take their
+        time, and ask themselves.  On the loop they would hold up all other calls, or for ever wait
+        for it."""
+        if self._shape is None:
+            return outcome_of(answer, None)
+        self._reader = self._reader or ThreadPoolExecutor(1, "opg-shapes")
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reader, outcome_of, answer, self._shape)
+        except asyncio.CancelledError:
+            return Outcome(
+                error="stopped before its answer was read; it is in its receipt",
+                verdict=answer.verdict.label,
+                receipt=answer.receipt.id,
+            )
 
     # ---------------------------------------------------------------------------------------- hosts
 

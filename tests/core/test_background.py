@@ -35,6 +35,18 @@ def test_the_result_and_the_last_item_arrive_on_the_calling_thread(background):
     assert seen[-1] == (99, threading.current_thread())
 
 
+def test_the_loop_does_not_wait_for_itself(background):
+    async def nothing():
+        pass
+
+    async def work(_emit):
+        with pytest.raises(RuntimeError, match="wait for itself"):
+            background.run(lambda _emit: nothing())
+        return "done"
+
+    assert background.run(work) == "done"
+
+
 def test_of_a_pile_the_newest_of_each_phase_arrives(background):
     """A terminal shows an answer that comes all at once, and what the call does after it."""
     steps = [Progress(phase, tokens=n) for phase in list(Phase)[:3] for n in range(3)]

@@ -7,6 +7,7 @@ import math
 import threading
 
 import pandas as pd
+import pydantic
 import pytest
 from support.simnet import RunningSimnet
 
@@ -206,6 +207,46 @@ def test_a_schema_makes_data_and_a_misfit_is_kept_and_not_paid_again(session: Se
     before = session.ledger.count()
     opg_magic.map(data, "City {{n}}", **ASK | again | {"max_tokens": 2})
     assert session.ledger.count() == before
+
+
+def test_a_schemas_own_code_may_ask_too(session: Session) -> None:
+    """It ran on the loop that its call waited for: the kernel hung, and with it what was paid."""
+
+    class City(pydantic.BaseModel):
+        name: str
+
+        @pydantic.field_validator("name")
+        @classmethod
+        def confirmed(cls, name: str) -> str:
+            assert opg_magic.ask(f"Is {name} a city?", max_tokens=3).text
+            return name
+
+    found = opg_magic.map(numbers(1, 2, 3), "City {{n}}", schema=City, **ASK | {"max_tokens": 200})
+    assert {type(one) for one in found["answer"]} == {City}
+    assert session.ledger.count() == 6
+
+
+def test_a_stop_while_an_answer_is_read_names_its_receipt(session: Session) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class City(pydantic.BaseModel):
+        name: str
+
+        @pydantic.field_validator("name")
+        @classmethod
+        def slow(cls, name: str) -> str:
+            reading.set()
+            assert go_on.wait(60)
+            return name
+
+    more = ASK | {"max_tokens": 200, "schema": City}
+    pending = session.beside(lambda: opg_magic.map(numbers(1), "City {{n}}", **more))
+    assert reading.wait(60)
+    pending.stop()
+    found = pending.wait(60)
+    go_on.set()
+    assert found["answer_error"][0] == "stopped before its answer was read; it is in its receipt"
+    assert session.ledger.get(found["answer_receipt"][0])
 
 
 def test_a_stop_from_outside_gives_back_what_came(session: Session) -> None:

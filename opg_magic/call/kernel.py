@@ -6,6 +6,7 @@ light."""
 from __future__ import annotations
 
 import atexit
+import logging
 import re
 import threading
 import time
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from opg_magic.network.background import BackgroundLoop
     from opg_magic.settings.sign_in import SignIn
     from opg_magic.wallet.keys import Wallet
+
+log = logging.getLogger(__name__)
 
 #: A host's id, or the beginning of one.
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
@@ -333,7 +336,11 @@ class Kernel:
 
     def changed(self) -> None:
         for listener in tuple(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception:
+                # It is told at the end of a call whose answer is paid for and not handed out yet.
+                log.warning("what shows the spending failed; the call goes on", exc_info=True)
 
     def loop(self) -> BackgroundLoop:
         with self._lock:

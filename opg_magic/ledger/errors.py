@@ -14,6 +14,10 @@ class DamagedLedger(LedgerError):
     """The file, or something in it, is not as it was written."""
 
 
+class AnotherReceipt(LedgerError):
+    """The ledger holds another receipt under this id: this one can never be saved."""
+
+
 class DamagedReceipt(DamagedLedger):
     """One receipt is not as it was saved; ``what`` says in what."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from opg_magic.errors import LedgerError, UnreadableReceipt
 from opg_magic.ledger import chats, relayed, sums
-from opg_magic.ledger.errors import damaged
+from opg_magic.ledger.errors import AnotherReceipt, damaged
 from opg_magic.ledger.reading import LedgerReading
 from opg_magic.ledger.records import (
     ENDINGS,
@@ -306,7 +306,7 @@ class Ledger(LedgerReading):
             if row is not None:
                 if row["digest"] == receipt.digest:
                     return
-                raise LedgerError(
+                raise AnotherReceipt(
                     f"The ledger already holds another receipt {receipt.id}; receipts are never "
                     f"changed."
                 )
@@ -374,11 +374,13 @@ class Ledger(LedgerReading):
         """Save what :meth:`keep_aside` kept, here or in another kernel; what still fails stays
         where it is."""
         with self._file.lock, contextlib.suppress(LedgerError, OSError):
+            # One that can never be saved keeps no other from it.
             for receipt in tuple(self._unwritten.values()):
-                self.save(receipt)
-                del self._unwritten[receipt.id]
+                with contextlib.suppress(AnotherReceipt):
+                    self.save(receipt)
+                    del self._unwritten[receipt.id]
             for path in sorted(self._aside.glob("*.json")) if self._aside.is_dir() else ():
-                with contextlib.suppress(UnreadableReceipt):
+                with contextlib.suppress(UnreadableReceipt, AnotherReceipt):
                     self.save(Receipt.from_json(path.read_bytes()))
                     path.unlink(missing_ok=True)
 

@@ -96,6 +96,30 @@ def test_where_nothing_can_be_written_the_kernel_holds_the_receipt(session: Sess
     assert session.ledger.last().id == answer.receipt.id
 
 
+def test_a_receipt_that_can_never_be_saved_keeps_no_other_from_it(session: Session, monkeypatch):
+    first = session.ask(PROMPT).receipt
+    session.ledger._timeout = 0.2
+    lock = Lock(session)
+    with monkeypatch.context() as while_locked:
+        _before(session, while_locked, "_judge_and_save", lock.take)
+        answer = session.ask(PROMPT)
+    other = json.loads(answer.receipt.to_json()) | {"id": first.id}
+    stuck = session.ledger.path.parent / "unsaved" / "0.json"
+    stuck.write_text(json.dumps(other))
+    lock.leave()
+    assert session.ledger.get(answer.receipt.id).digest == answer.receipt.digest
+    assert session.ledger.get(first.id).digest == first.digest
+    assert stuck.exists()
+
+
+def test_what_shows_the_spending_may_break(session: Session):
+    def broken() -> None:
+        raise RuntimeError("the comm is closed")
+
+    session.on_change(broken)
+    assert session.ask(PROMPT).text
+
+
 def test_what_cannot_be_checked_is_kept_and_not_handed_out(session: Session, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError

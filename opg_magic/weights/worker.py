@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from opg_magic.errors import WeightsError
 from opg_magic.weights import llama, template
@@ -134,38 +134,61 @@ class _Run:
             self.outside += not inside
 
 
+class _Left(NamedTuple):
+    """A cut that was left for the model's own first choice, ``gap`` nats above its token."""
+
+    position: int
+    offset: int
+    tokens: list[int]
+    gap: float
+
+
 def _followed(model: llama.Model, prompt: list[int], answer: bytes, job: dict[str, Any]) -> _Run:
     """What the model says of each token; of the ways to cut the text into tokens, its own.
 
     A text is usually cut in one way, and a model may have written it in another ("\\n" twice for
     "\\n\\n").  At temperature 0, where the model's first choice is clearly another token and the
     text goes on with it all the same, that cut is followed: asked is whether the model gives the
-    text."""
+    text.  Where the next token then fits worse than the one that was left, it was no other cut but
+    a near tie (" " before "early" for " early"), and the first one stands."""
     run = _Run(model.tokens(answer, special=False))
-    follow = job["temperature"] == 0
-    offset = 0
-    recut = True
-    while recut:
-        recut = False
-        done = len(run.ranks)
-        for index, row in model.logits(prompt + run.tokens, len(prompt) - 1 + done):
+    offset, again = 0, True
+    left: list[_Left] = []
+    stands: set[tuple[int, ...]] = set()
+    while again:
+        again = False
+        for index, row in model.logits(prompt + run.tokens, len(prompt) - 1 + len(run.ranks)):
             position = index - len(prompt) + 1
-            if position == len(run.tokens):
-                if job["end"]:
-                    run.keep(row, _best_end(model, row), job)
+            ends = position == len(run.tokens)
+            if ends and not job["end"]:
                 break
-            token = run.tokens[position]
-            best = int(row.argmax())
-            if follow and row[best] - row[token] > _SOFT and run.recuts < _MOST_RECUTS:
-                piece = model.piece(best)
-                if piece and answer[offset:].startswith(piece):
-                    rest = model.tokens(answer[offset + len(piece) :], special=False)
-                    run.tokens[position:] = [best, *rest]
-                    run.recuts += 1
-                    recut = True
-                    break
+            token = _best_end(model, row) if ends else run.tokens[position]
+            best, cut = int(row.argmax()), tuple(run.tokens[: position + 1])
+            gap = float(row[best] - row[token])
+            piece = model.piece(best)
+            if (
+                job["temperature"] == 0
+                and gap > _SOFT
+                and not ends
+                and cut not in stands
+                and run.recuts < _MOST_RECUTS
+                and piece
+                and answer[offset:].startswith(piece)
+            ):
+                left.append(_Left(position, offset, list(run.tokens), gap))
+                rest = model.tokens(answer[offset + len(piece) :], special=False)
+                run.tokens[position:] = [best, *rest]
+                run.recuts += 1
+                again = True
+                break
+            if left and left[-1].position == position - 1 and gap > left[-1].gap:
+                position, offset, run.tokens, _ = left.pop()
+                stands.add(tuple(run.tokens[: position + 1]))
+                del run.ranks[position:], run.gaps[position:]
+                again = True
+                break
             run.keep(row, token, job)
-            offset += len(model.piece(token))
+            offset += 0 if ends else len(model.piece(token))
     return run
 
 

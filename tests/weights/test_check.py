@@ -233,6 +233,52 @@ def test_a_temperature_near_zero_has_figures_that_are_numbers(temperature: float
     assert run.variance == 0 and 0 < run.surplus <= 1001
 
 
+class _Spelling:
+    """A model of few tokens; ``likes`` says what follows a text, with its gap to the best."""
+
+    ending = (0,)
+    pieces = (b"", b"a", b" ", b"b", b" b")
+
+    def __init__(self, likes: dict[bytes, dict[int, float]]) -> None:
+        self.likes = likes
+
+    def piece(self, token: int) -> bytes:
+        return self.pieces[token]
+
+    def tokens(self, text: bytes, *, special: bool) -> list[int]:
+        found: list[int] = []
+        while text:
+            longest = max((p for p in self.pieces if text.startswith(p)), key=len)
+            found.append(self.pieces.index(longest))
+            text = text[len(longest) :]
+        return found
+
+    def logits(self, tokens: list[int], start: int) -> Any:
+        for index in range(start, len(tokens)):
+            gaps = self.likes[b"|".join(self.pieces[one] for one in tokens[1 : index + 1])]
+            yield index, _row(*(-gaps.get(token, 17.0) for token in range(len(self.pieces))))
+
+
+@pytest.mark.parametrize(
+    ("after_space", "tokens", "gaps"),
+    [
+        ({3: 0.0}, [1, 2, 3], [0.0, 0.0, 0.0, 0.0]),
+        ({1: 0.0, 3: 16.9}, [1, 4], [0.0, 0.31, 0.0]),
+    ],
+    ids=["the model wrote it so", "a near tie"],
+)
+def test_a_text_is_cut_as_the_model_cuts_it_and_no_worse(
+    after_space: dict[int, float], tokens: list[int], gaps: list[float]
+) -> None:
+    """A near tie of " early" and " " was followed into " " and "early": 16.9 nats for 0.31."""
+    likes = {b"": {1: 0.0}, b"a": {2: 0.0, 4: 0.31}, b"a| ": after_space}
+    likes |= {b"a| b": {0: 0.0}, b"a| |b": {0: 0.0}}
+    spelling: Any = _Spelling(likes)
+    run = worker._followed(spelling, [1], b"a b", {"temperature": 0, "end": True})
+    assert run.tokens == tokens
+    assert run.gaps == pytest.approx(gaps, abs=1e-5)
+
+
 # ------------------------------------------------------------------------- before anything is paid
 
 

@@ -179,10 +179,10 @@ def map(
 ) -> Any:
     """Ask ``prompt`` for each row of a table and return the table with the answers as columns.
 
-    ``data``: a list, Series, DataFrame or Polars frame.  ``prompt`` names its columns in double
-    braces, as in ``"Classify: {{review}}"``; the column of a list is ``value``.  The new columns
-    are ``output``, and ``_error``, ``_verdict`` and ``_receipt`` after its name.  A row whose cell
-    is missing, or whose answer may not be used, has the reason instead of an answer.
+    ``data``: a list, Series, DataFrame, Polars or Dask frame.  ``prompt`` names its columns in
+    double braces, as in ``"Classify: {{review}}"``; the column of a list is ``value``.  The new
+    columns are ``output``, and ``_error``, ``_verdict`` and ``_receipt`` after its name.  A row
+    whose cell is missing, or whose answer may not be used, has the reason instead of an answer.
 
     Each different prompt is asked once (``dedupe``), in a request with a receipt of its own.  What
     the ledger answers already costs nothing, unless ``fresh``: run it again after a stop, and the
@@ -194,12 +194,18 @@ def map(
     with ``schema`` the column holds each answer's data, and a row whose answer does not fit the
     reason.
 
+    A Dask frame is planned over all partitions now and comes back lazily: whatever computes it asks
+    and pays, from this process, and computing it again costs nothing.
+
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError``, which
     names row and column, and ``LimitExceeded``.  A stop keeps what came and returns it."""
+    from opg_magic.table.frames import is_dask
     from opg_magic.table.mapping import Table, ask_made, plan_table
     from opg_magic.table.shown import Shown
 
     session, job = _job({**locals()})
+    if is_dask(data):
+        return _lazily(job, session, dry_run=dry_run)
     if dry_run:
         return plan_table(job, session)
     table = Table(job, session)
@@ -214,9 +220,15 @@ def map(
 async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
     """Do what :func:`map` does, awaited and without a display.  Cancelling it stops its calls; what
     came is in the ledger."""
+    import asyncio
+
+    from opg_magic.table.frames import is_dask
     from opg_magic.table.mapping import aask_table
 
     session, job = prepare_table(data, prompt, **arguments)
+    if is_dask(data):
+        dry_run = arguments.get("dry_run", False)
+        return await asyncio.to_thread(_lazily, job, session, dry_run=dry_run)
     return await aask_table(job, session)
 
 
@@ -225,6 +237,12 @@ def prepare_table(data: Any, prompt: str, **arguments: Any) -> tuple[Session, Jo
     bound = signature(map).bind(data, prompt, **arguments)
     bound.apply_defaults()
     return _job(dict(bound.arguments))
+
+
+def _lazily(job: Job, session: Session, *, dry_run: bool) -> Any:
+    from opg_magic.table.dask_frames import map_dask, plan_dask
+
+    return plan_dask(job, session) if dry_run else map_dask(job, session)
 
 
 def _job(given: dict[str, Any]) -> tuple[Session, Job]:

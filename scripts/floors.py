@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("simnet", "local", "parquet", "excel", "charts", "polars", "lab", "demo")
+EXTRAS = ("simnet", "local", "parquet", "excel", "charts", "polars", "dask", "lab", "demo")
 #: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version, on those Pythons
 #: for which it is wanted.
 _DECLARED = re.compile(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from opg_magic.call.state import CallSite
 from opg_magic.network.background import Stopper, stopper
@@ -18,6 +18,14 @@ T = TypeVar("T")
 
 #: Where the call of this context was begun, if not in the cell that runs now.
 site: contextvars.ContextVar[CallSite | None] = contextvars.ContextVar("site", default=None)
+
+
+class Beside(Protocol):
+    """What runs beside the work.  ``ended`` waits so long for what was stopped."""
+
+    def stop(self) -> None: ...
+    def done(self) -> bool: ...
+    def ended(self, seconds: float) -> bool: ...
 
 
 class PendingCall(Generic[T]):
@@ -104,4 +112,4 @@ class PendingCall(Generic[T]):
         return repr(self._future.result()) if problem is None else f"<no answer: {problem}>"
 
 
-__all__ = ["PendingCall", "site"]
+__all__ = ["Beside", "PendingCall", "site"]

@@ -25,7 +25,7 @@ from opg_magic.settings import paths, sign_in
 from opg_magic.settings.config import Settings
 
 if TYPE_CHECKING:
-    from opg_magic.call.beside import PendingCall
+    from opg_magic.call.beside import Beside, PendingCall
     from opg_magic.call.direct import DirectRoute
     from opg_magic.call.engine import Engine
     from opg_magic.call.route import Route
@@ -75,7 +75,7 @@ class Kernel:
         self._sim_state: dict[str, Any] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._running = 0
-        self._beside: list[PendingCall[Any]] = []
+        self._beside: list[Beside] = []
         sign_in.use_by_default(_kept_sign_in)
         self._counting = threading.Lock()
         self.kernel_id = _kernel_id()
@@ -324,8 +324,14 @@ class Kernel:
         from opg_magic.call.beside import PendingCall
 
         pending = PendingCall(call, self._call_site(), again)
-        self._beside[:] = [one for one in self._beside if not one.done()] + [pending]
+        self.attend(pending)
         return pending
+
+    def attend(self, running: Beside) -> None:
+        """Stop this too where everything beside the work is stopped, until it is done."""
+        with self._counting:
+            others = [one for one in self._beside if one is not running and not one.done()]
+            self._beside[:] = [*others, running]
 
     def stop_beside(self) -> int:
         """Stop every call that runs beside the work; return how many there were."""

@@ -227,24 +227,32 @@ class Session(Kernel):
 
         ``fits``: which receipts count besides.  Raises PromptError for a prompt that cannot be
         sent."""
-        from opg_magic.call.saved import recorded_answers
-        from opg_magic.call.state import CallOptions, policy_of
+        from opg_magic.call.state import CallOptions
         from opg_magic.ledger.index import request_key
         from opg_magic.protocol.request_body import build_body
 
-        chosen = options or CallOptions()
-        network = self._profile(chosen.network or self.settings.get("network"))
         keys = [request_key(one.kind, one.model, build_body(one)) for one in prompts]
-        found = recorded_answers(
+        found = self.recorded_under(keys, options or CallOptions(), fits=fits)
+        return [found.get(key) for key in keys]
+
+    def recorded_under(
+        self, keys: Sequence[str], options: CallOptions, *, fits: Callable[[Receipt], bool]
+    ) -> dict[str, Answer]:
+        """The same by :func:`opg_magic.ledger.index.request_key`, where the prompts themselves are
+        not at hand."""
+        from opg_magic.call.saved import recorded_answers
+        from opg_magic.call.state import policy_of
+
+        network = self._profile(options.network or self.settings.get("network"))
+        return recorded_answers(
             keys,
             self.ledger,
             network,
             self.settings,
             simulated_roots=self.simulated_roots(),
-            demanded=policy_of(self.engine_settings(network), chosen),
+            demanded=policy_of(self.engine_settings(network), options),
             fits=fits,
         )
-        return [found.get(key) for key in keys]
 
     def verify(self, which: str = "last", *, weights: bool = False) -> Answer:
         """An answer out of the ledger, checked again; unpaid.  ``weights``: open weights that this

@@ -30,10 +30,14 @@ def run_over(
     variable.
 
     A stop, and whatever else ends the table early, fails the cell after that."""
+    from opg_magic.table.frames import is_dask
     from opg_magic.table.mapping import Table, ask_made, plan_table
     from opg_magic.table.shown import Shown
 
     job = _job(kernel, session, line, template, source, shape)
+    if is_dask(job.data):
+        _lazily(kernel, session, line, job)
+        return
     if line.get("dry_run"):
         print(plan_table(job, session))
         return
@@ -54,6 +58,19 @@ def run_over(
     if tally.ended == "stopped":
         raise CallInterrupted(f"stopped; {where}. {again}")
     raise CallFailed(f"The table ended early: {tally.ended}", hint=f"{where}. {again}")
+
+
+def _lazily(kernel: Kernel, session: Session, line: Line, job: Job) -> None:
+    """A table of Dask's is planned now, and asked by whatever computes it."""
+    from opg_magic.table.dask_frames import map_dask, plan_dask
+
+    if line.get("dry_run"):
+        print(plan_dask(job, session))
+        return
+    found = map_dask(job, session)
+    if line.name is not None:
+        kernel.shell.push({line.name: found})
+    kernel.result(found)
 
 
 def _job(

@@ -1,8 +1,9 @@
-"""``df.opg.map(...)``: put on pandas' frames when pandas is there, and never the reason that it is
-imported."""
+"""``df.opg.map(...)``: put on pandas' and Dask's frames when those are there, and never the reason
+that they are imported."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -16,16 +17,16 @@ Mapper = Callable[..., Any]
 
 
 def register(mapper: Mapper) -> None:
-    """Put ``opg`` on DataFrame and Series: now if pandas is imported, else as soon as it is."""
-    if "pandas" in sys.modules:
-        _put_on(mapper)
-    elif not any(isinstance(one, _Waiting) for one in sys.meta_path):
-        sys.meta_path.insert(0, _Waiting(mapper))
+    """Put ``opg`` on DataFrame and Series, pandas' and Dask's: now where they are imported, else as
+    soon as they are."""
+    for name in ("pandas", "dask.dataframe"):
+        if name in sys.modules:
+            _put_on(sys.modules[name], mapper)
+        elif not any(isinstance(one, _Waiting) and one.name == name for one in sys.meta_path):
+            sys.meta_path.insert(0, _Waiting(name, mapper))
 
 
-def _put_on(mapper: Mapper) -> None:
-    import pandas as pd
-
+def _put_on(module: ModuleType, mapper: Mapper) -> None:
     class Opg:
         """Verified AI calls over this table."""
 
@@ -36,26 +37,28 @@ def _put_on(mapper: Mapper) -> None:
             """Ask ``prompt`` for each row: :func:`opg_magic.map` with this table as its data."""
             return mapper(self._data, prompt, **arguments)
 
-    for kind in (pd.DataFrame, pd.Series):
-        if not hasattr(kind, "opg"):
-            register_on = (
-                pd.api.extensions.register_dataframe_accessor
-                if kind is pd.DataFrame
-                else pd.api.extensions.register_series_accessor
-            )
-            register_on("opg")(Opg)
+    place: Any
+    if module.__name__ == "pandas":
+        place = module.api.extensions
+    else:
+        place = importlib.import_module("dask.dataframe.extensions")
+    if not hasattr(module.DataFrame, "opg"):
+        place.register_dataframe_accessor("opg")(Opg)
+    if not hasattr(module.Series, "opg"):
+        place.register_series_accessor("opg")(Opg)
 
 
 class _Waiting(MetaPathFinder):
-    """Waits for pandas' import, once; finds nothing itself."""
+    """Waits for one module's import, once; finds nothing itself."""
 
-    def __init__(self, mapper: Mapper) -> None:
+    def __init__(self, name: str, mapper: Mapper) -> None:
+        self.name = name
         self._mapper = mapper
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != "pandas":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -65,7 +68,7 @@ class _Waiting(MetaPathFinder):
 
         def then_register(module: ModuleType) -> None:
             execute(module)
-            _put_on(self._mapper)
+            _put_on(module, self._mapper)
 
         spec.loader.exec_module = then_register  # type: ignore[method-assign]
         return spec

@@ -66,6 +66,15 @@ def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str
     return made
 
 
+def first_kind(values: Sequence[Any], labels: Sequence[Any]) -> tuple[str, str] | None:
+    """Return the kind of a column's first cell that holds something, and its row's label, shown;
+    None where no cell does."""
+    for label, value in zip(labels, values, strict=True):
+        if not is_missing(value):
+            return _kind(value) or type(value).__name__, _shown(label)
+    return None
+
+
 def _kind(value: Any) -> str | None:
     if isinstance(value, str):
         return "text"

@@ -28,10 +28,17 @@ class Frame(Protocol):
         """A new table of the same kind, with these columns at its end.  The given one stays."""
 
 
-def frame_of(data: Any) -> Frame:
+def is_dask(data: Any) -> bool:
+    """Return whether this is a DataFrame or Series of Dask's.  Imports nothing."""
+    home = type(data).__module__.partition(".")[0]
+    return home in ("dask", "dask_expr") and type(data).__name__ in ("DataFrame", "Series")
+
+
+def frame_of(data: Any, *, empty: bool = False) -> Frame:
     """Return a list, Series, DataFrame or Polars frame as a :class:`Frame`.
 
-    Raises :class:`ArgumentError` for anything else, and for one without rows."""
+    Raises :class:`ArgumentError` for anything else, and, but for ``empty``, for one without rows.
+    """
     home = type(data).__module__.partition(".")[0]
     name = type(data).__name__
     made: _Pandas | _Polars
@@ -50,7 +57,7 @@ def frame_of(data: Any) -> Frame:
             f"data must be a list, a Series, a DataFrame or a Polars frame, not "
             f"{type(data).__name__}. Nothing was sent."
         )
-    if not len(made.labels):
+    if not empty and not len(made.labels):
         raise ArgumentError("The table has no rows. Nothing was sent.")
     return made
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 from opg_magic import errors
 from opg_magic.call.repeating import is_such
 from opg_magic.models import Prompt, arguments
+from opg_magic.settings import prices
 from opg_magic.table.frames import Frame, frame_of
 from opg_magic.table.plan import Plan, plan
-from opg_magic.table.rows import NOTHING, Outcome, Rows, refuse_unsendable, rows_of
+from opg_magic.table.rows import (
+    NOTHING,
+    Outcome,
+    Rows,
+    columns_of,
+    raise_first_failure,
+    refuse_unsendable,
+    rows_of,
+)
 from opg_magic.table.running import Run, outcome_of
 from opg_magic.table.tally import Tally
 from opg_magic.table.template import template
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from opg_magic.shapes import Shape
 
 #: Prompts that are looked up in the ledger at once: their receipts are in memory for that long.
-_AT_ONCE = 250
+LOOKED_UP_AT_ONCE = 250
 #: Calls at once, and hosts that share a table, at most.
 MOST_CALLS, MOST_HOSTS = 256, 16
 #: Seconds between two reports of where the table stands.
@@ -107,8 +116,8 @@ class Table:
             return 0
         found = 0
         options = self._session.by_id(self._job.options)
-        for start in range(0, len(self._rows.texts), _AT_ONCE):
-            texts = self._rows.texts[start : start + _AT_ONCE]
+        for start in range(0, len(self._rows.texts), LOOKED_UP_AT_ONCE):
+            texts = self._rows.texts[start : start + LOOKED_UP_AT_ONCE]
             answers = self._session.recorded(
                 [self._prompt(text) for text in texts],
                 options,
@@ -128,11 +137,14 @@ class Table:
     async def plan(self, engine: Engine, settings: EngineSettings) -> Plan:
         """Return what the rest comes to.  Raises LimitExceeded where that may not be."""
         job = self._job
+        left = [text for _, text in self._left()]
         self.planned = await plan(
             engine,
-            [self._prompt(text) for _, text in self._left()],
+            self._prompt(left[0]) if left else None,
             self._session.by_id(job.options),
             settings,
+            ask=len(left),
+            tokens=sum(map(prices.estimate_tokens, left)),
             rows=len(self._rows),
             missing=len(self._rows.missing),
             distinct=len(self._rows.texts),
@@ -194,17 +206,17 @@ class Table:
     def result(self) -> Any:
         """Return the table with its new columns.  Raises the first failure under
         ``errors="raise"``."""
-        values, why, verdicts, receipts = zip(
-            *(self._row(number, at) for number, at in enumerate(self._rows.asks)), strict=True
+        if self._job.errors == "raise":
+            raise_first_failure(self._outcomes)
+        ended = self.tally.ended if self.tally is not None else None
+        columns = columns_of(
+            self._rows,
+            self._outcomes,
+            is_data=self._job.shape is not None,
+            unasked="stopped; if it was asked, its call is in the ledger"
+            if self.cut_short
+            else f"not asked: {ended or 'it was not run'}",
         )
-        first = next((one for one in self._outcomes if one is not None and not one.good), None)
-        if self._job.errors == "raise" and first is not None:
-            raise errors.CallFailed(
-                f"A row has no answer: {first.error}",
-                hint='errors="column" keeps the others, with the reason beside this one.',
-                receipt_id=first.receipt,
-            )
-        columns = (list(values), list(why), list(verdicts), list(receipts))
         added = dict(zip(self._job.added, columns, strict=True))
         return self._frame.extended(added, overwrite=True)
 
@@ -219,18 +231,6 @@ class Table:
         ids = dict.fromkeys(one.receipt for one in self._outcomes if one and one.receipt)
         counts = Counts(len(self._rows), len(self._rows.texts), self.tally.figures)
         return taken_along(self._session.ledger, [*ids], counts)
-
-    def _row(self, number: int, at: int) -> tuple[Any, str | None, str | None, str | None]:
-        if at == NOTHING:
-            return None, self._rows.missing[number], None, None
-        one = self._outcomes[at]
-        if one is None and self.cut_short:
-            return None, "stopped; if it was asked, its call is in the ledger", None, None
-        if one is None:
-            ended = self.tally.ended if self.tally is not None else None
-            return None, f"not asked: {ended or 'it was not run'}", None, None
-        value = one.text if self._job.shape is None else one.data
-        return (value if one.good else None), one.error, one.verdict, one.receipt
 
 
 def ask_made(table: Table, job: Job, session: Session, report: Observer | None = None) -> Any:

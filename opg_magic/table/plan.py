@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,10 +67,12 @@ class Plan:
 
 async def plan(
     engine: Engine,
-    prompts: Sequence[Prompt],
+    first: Prompt | None,
     options: CallOptions,
     settings: EngineSettings,
     *,
+    ask: int,
+    tokens: int,
     rows: int,
     missing: int,
     distinct: int,
@@ -79,27 +80,30 @@ async def plan(
     max_cost: int | None,
     kernel: str,
 ) -> Plan:
-    """Return the plan for the ``prompts`` that remain to be asked.  Hosts are asked for their terms
-    with a dummy body; nothing is signed.
+    """Return the plan for the prompts that remain to be asked: ``first``, None where none does, and
+    others like it.  There are ``ask`` of them, with about ``tokens`` in their texts.  Hosts are
+    asked for their terms with a dummy body; nothing is signed.
 
     Raises :class:`LimitExceeded` where the limits, or ``max_cost``, would not allow all of it, and
     what :meth:`Engine.quote` raises."""
     token = engine.network.token
-    chosen = await _usable(engine, prompts[0], options, settings, hosts) if prompts else []
+    chosen = [] if first is None else await _usable(engine, first, options, settings, hosts)
     caps = [cap for _, cap, _ in chosen]
-    estimate, usual = _estimate(engine, prompts, chosen[0][2] if chosen else None)
+    estimate, usual = (
+        (0, False) if first is None else _estimate(engine, first, ask, tokens, chosen[0][2])
+    )
     each = max(caps, default=0)
     count = 0
-    if prompts and each:
-        count = len(prompts) if estimate is None else max(len(chosen), -(-estimate // each))
-        count = min(count, len(prompts))
+    if ask and each:
+        count = ask if estimate is None else max(len(chosen), -(-estimate // each))
+        count = min(count, ask)
     made = Plan(
         rows=rows,
         missing=missing,
         distinct=distinct,
-        recorded=distinct - len(prompts),
-        ask=len(prompts),
-        model=prompts[0].model if prompts else "",
+        recorded=distinct - ask,
+        ask=ask,
+        model="" if first is None else first.model,
         hosts=tuple(host for host, _, _ in chosen),
         token=token,
         estimate=None if estimate is None else Money(estimate, token),
@@ -141,23 +145,19 @@ async def _usable(
 
 
 def _estimate(
-    engine: Engine, prompts: Sequence[Prompt], token_usd: object
+    engine: Engine, first: Prompt, ask: int, tokens: int, token_usd: object
 ) -> tuple[int | None, bool]:
     """Base units that the prompts may cost, None where no price is known; and whether the length of
     the answers is a guess."""
     from decimal import Decimal
 
-    if not prompts:
-        return 0, False
-    first = prompts[0]
     price = engine.price(first.model)
     usual = first.max_tokens is None
     if price is None or not isinstance(token_usd, Decimal) or not token_usd:
         return None, usual
     out = USUAL_TOKENS if first.max_tokens is None else first.max_tokens
-    tokens = sum(prices.estimate_tokens(one.text) for one in prompts)
-    tokens += len(prompts) * (20 + prices.estimate_tokens(first.system or ""))
-    usd = prices.usd(price, tokens, out * len(prompts))
+    tokens += ask * (20 + prices.estimate_tokens(first.system or ""))
+    usd = prices.usd(price, tokens, out * ask)
     return prices.in_token(usd, token_usd, engine.network.token).amount, usual
 
 

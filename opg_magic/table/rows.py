@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from opg_magic.errors import ArgumentError, PromptError
+from opg_magic.errors import ArgumentError, CallFailed, PromptError
 from opg_magic.models import Prompt
 from opg_magic.table.cells import texts
 from opg_magic.table.frames import Frame
@@ -27,6 +28,8 @@ class Outcome:
     receipt: str | None = None
     recorded: bool = False
     data: object = None
+    #: No receipt says how it ended: it may have been paid for all the same.
+    unknown: bool = False
 
     @property
     def good(self) -> bool:
@@ -94,3 +97,29 @@ def refuse_unsendable(
                 f"Row {labels[first[at]]!r}: its request has {size:,} bytes; at most {most:,} fit "
                 "into a receipt. Nothing was sent."
             )
+
+
+def columns_of(
+    rows: Rows, outcomes: Sequence[Outcome | None], *, is_data: bool, unasked: str
+) -> tuple[list[Any], ...]:
+    """Return four columns, a cell for each row: answer (by ``is_data`` its data), error, verdict,
+    receipt.  ``unasked``: why a prompt has no outcome."""
+    made: tuple[list[Any], ...] = ([], [], [], [])
+    for number, at in enumerate(rows.asks):
+        one = Outcome(error=rows.missing[number]) if at == NOTHING else outcomes[at]
+        one = one or Outcome(error=unasked)
+        value = (one.data if is_data else one.text) if one.good else None
+        for column, cell in zip(made, (value, one.error, one.verdict, one.receipt), strict=True):
+            column.append(cell)
+    return made
+
+
+def raise_first_failure(outcomes: Iterable[Outcome | None]) -> None:
+    """Raise :class:`CallFailed` for the first prompt that failed, if one did."""
+    first = next((one for one in outcomes if one is not None and not one.good), None)
+    if first is not None:
+        raise CallFailed(
+            f"A row has no answer: {first.error}",
+            hint='errors="column" keeps the others, with the reason beside this one.',
+            receipt_id=first.receipt,
+        )

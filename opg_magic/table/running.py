@@ -61,11 +61,12 @@ class Run:
         shape: Shape | None,
         done: Callable[[int, Outcome], None],
         end_at_failure: bool = False,
+        caps: Caps | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
         self._settings = settings
-        self._caps = Caps(max_cost)
+        self._caps = Caps(max_cost) if caps is None else caps
         self._slots = asyncio.Semaphore(concurrency)
         #: Beside the calls that are with a host, some are being written down or checked.
         self._workers = concurrency + max(2, concurrency // 2)
@@ -102,24 +103,36 @@ class Run:
         await self._engine.ledger.on_disk()
 
     async def _work(self, prompts: Iterator[tuple[int, str]]) -> None:
-        together.set(True)
         for number, text in prompts:
-            try:
-                outcome = await self._outcome(text)
-            except Exception as problem:
-                # The other calls are under way and paid for: they end, and are handed out.
-                log.warning("a row of a table failed unexpectedly", exc_info=True)
-                outcome = Outcome(error=_unexpected(problem))
-                self._end(_unexpected(problem))
+            outcome = await self.one(text)
             if outcome is None:
                 return
-            self._tally.failed += not outcome.good
-            self._tally.answered += outcome.good
             self._done(number, outcome)
-            if self._end_at_failure and not outcome.good:
-                self._end("ended at the first failure")
             if self._why is not None:
                 return
+
+    async def one(self, text: str) -> Outcome | None:
+        """Ask one prompt, as others are asked at once; None where the run has ended before it was
+        sent.  Cancelled, it records the call, if one was sent, and returns that."""
+        together.set(True)
+        try:
+            outcome = await self._outcome(text)
+        except Exception as problem:
+            # The other calls are under way and paid for: they end, and are handed out.
+            log.warning("a row of a table failed unexpectedly", exc_info=True)
+            outcome = Outcome(error=_unexpected(problem), unknown=True)
+            self._end(_unexpected(problem))
+        if outcome is not None:
+            self._tally.failed += not outcome.good
+            self._tally.answered += outcome.good
+            if self._end_at_failure and not outcome.good:
+                self._end("ended at the first failure")
+        return outcome
+
+    @property
+    def ended(self) -> str | None:
+        """Why nothing more is asked, None while it is."""
+        return self._why
 
     async def _outcome(self, text: str) -> Outcome | None:
         """What comes of one prompt; None where the whole table ends before it was sent."""

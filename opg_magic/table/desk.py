@@ -1,0 +1,268 @@
+"""The desk: asks the prompts of a table whose rows are worked on elsewhere.
+
+Keys, limits and ledger stay in this process.  Whoever works on a part of the table hands its
+prompts in and gets their outcomes.  Equal prompts share one call, whoever asks; only prompts that
+were planned are asked, and each once: what may have been paid for is never asked again here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from opg_magic import errors
+from opg_magic.call.caps import Caps
+from opg_magic.call.repeating import is_such
+from opg_magic.network.background import GRACE_SECONDS
+from opg_magic.table.rows import Outcome
+from opg_magic.table.running import Run, outcome_of
+from opg_magic.table.tally import Tally
+
+if TYPE_CHECKING:
+    from opg_magic.call.session import Session
+    from opg_magic.table.mapping import Job
+    from opg_magic.table.parts import Question
+    from opg_magic.table.plan import Plan
+
+log = logging.getLogger(__name__)
+
+_STOPPED = Outcome(error="not asked: stopped")
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One prompt on its way.  ``wanted``: how many wait for it; ``begun``: it may be sent now."""
+
+    key: bytes
+    text: str
+    outcome: asyncio.Future[Outcome]
+    wanted: int = 0
+    begun: bool = False
+    task: asyncio.Task[None] | None = field(default=None)
+
+
+class Desk:
+    """Answers for one planned table, as long as the session lives.  ``keys``: what was planned."""
+
+    def __init__(
+        self, job: Job, session: Session, planned: Plan, question: Question, keys: Iterable[bytes]
+    ) -> None:
+        self.id, self.pid = secrets.token_hex(16), os.getpid()
+        self._job, self._session, self._planned = job, session, planned
+        self._question = question
+        #: What came of each planned prompt: the id of its receipt, why it failed, or nothing yet.
+        self._known: dict[bytes, str | Outcome | None] = dict.fromkeys(keys)
+        self._flights: dict[bytes, _Flight] = {}
+        self._lookups: set[asyncio.Task[None]] = set()  # kept, or they may be collected
+        #: Over all parts and runs: max_cost is for the whole table.
+        self._caps = Caps(job.max_cost)
+        self._tally = Tally(planned.distinct, planned.token, recorded=planned.recorded)
+        self._calls = max(1, min(job.concurrency, planned.ask))
+        self._room = asyncio.Semaphore(self._calls + max(2, self._calls // 2))
+        self._run: Run | None = None
+        self._starting = asyncio.Lock()
+        self._stopped = False
+
+    def submit(self, texts: Sequence[str]) -> Future[list[Outcome]]:
+        """Return what will come of these prompts, in their order.
+
+        Cancelled, those that nobody else waits for and that were not sent are not asked."""
+        return asyncio.run_coroutine_threadsafe(self._outcomes(texts), self._session.loop().loop)
+
+    async def _outcomes(self, texts: Sequence[str]) -> list[Outcome]:
+        keys = await asyncio.to_thread(lambda: [self._question.key(text) for text in texts])
+        self._session.counted(+1)
+        self._session.attend(self)
+        mine, new = self._joined(keys, texts)
+        if new:
+            lookup = asyncio.create_task(self._begin(new))
+            self._lookups.add(lookup)
+            lookup.add_done_callback(self._lookups.discard)
+        try:
+            if mine:
+                await asyncio.wait({flight.outcome for flight in mine})
+            # Handed out once their receipts are on the disk.
+            await self._session.ledger.on_disk()
+            return [flight.outcome.result() for flight in mine]
+        finally:
+            for flight in mine:
+                self._leave(flight)
+            self._session.counted(-1)
+
+    def _joined(
+        self, keys: Sequence[bytes], texts: Sequence[str]
+    ) -> tuple[list[_Flight], list[_Flight]]:
+        """A flight for each prompt, and which of them are new."""
+        mine: list[_Flight] = []
+        new: list[_Flight] = []
+        for key, text in zip(keys, texts, strict=True):
+            flight = self._flights.get(key)
+            if flight is None:
+                made: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+                flight = self._flights[key] = _Flight(key, text, made)
+                new.append(flight)
+            flight.wanted += 1
+            mine.append(flight)
+        return mine, new
+
+    def _leave(self, flight: _Flight) -> None:
+        flight.wanted -= 1
+        if flight.wanted or flight.begun or flight.outcome.done():
+            return
+        # Whoever wants it from now on begins it anew.
+        self._end(flight, _STOPPED)
+        if flight.task is not None:
+            flight.task.cancel()
+
+    def _end(self, flight: _Flight, outcome: Outcome) -> None:
+        if not flight.outcome.done():
+            flight.outcome.set_result(outcome)
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+
+    # -------------------------------------------------------------------------------------- asking
+
+    async def _begin(self, flights: Sequence[_Flight]) -> None:
+        """Answer what is known already, and ask the rest."""
+        try:
+            known = await asyncio.to_thread(self._recorded, [flight.key for flight in flights])
+            left = [one for one, outcome in zip(flights, known, strict=True) if outcome is None]
+            run = await self._running() if left else None
+        except BaseException as problem:
+            for flight in flights:
+                self._end(flight, _not_asked(problem))
+            if not isinstance(problem, Exception):
+                raise
+            return
+        for flight, outcome in zip(flights, known, strict=True):
+            if flight.outcome.done():
+                continue
+            if outcome is not None or run is None:
+                self._end(flight, outcome or _STOPPED)
+            else:
+                flight.task = asyncio.create_task(self._ask(flight, run))
+
+    def _recorded(self, keys: Sequence[bytes]) -> list[Outcome | None]:
+        """What is known of each prompt, None where it is to be asked.  Reads the ledger."""
+        found: dict[bytes, Outcome] = {}
+        unasked: list[bytes] = []
+        for key in dict.fromkeys(keys):
+            known = self._known.get(key, _UNPLANNED)
+            if isinstance(known, str):
+                found[key] = self._of_receipt(known)
+            elif known is not None:
+                found[key] = known
+            else:
+                unasked.append(key)
+        if unasked and not self._job.fresh:
+            options = self._session.by_id(self._job.options)
+            answers = self._session.recorded_under(
+                [key.hex() for key in unasked],
+                options,
+                fits=lambda receipt: is_such(receipt, self._question.base, options),
+            )
+            for name, answer in answers.items():
+                outcome = outcome_of(answer, self._job.shape, recorded=True)
+                found[bytes.fromhex(name)] = outcome
+        return [found.get(key) for key in keys]
+
+    def _of_receipt(self, id: str) -> Outcome:
+        """The answer that this desk was given before."""
+        try:
+            return outcome_of(self._session.show(id), self._job.shape, recorded=True)
+        except errors.OpgError as problem:
+            return Outcome(error=problem.message, receipt=id)
+
+    async def _running(self) -> Run:
+        """The run that asks: another one where a limit, or the hosts, ended it."""
+        async with self._starting:
+            if self._stopped:
+                raise asyncio.CancelledError
+            if self._run is None or self._run.ended is not None:
+                if not self._planned.hosts:
+                    raise errors.ArgumentError(
+                        "its answer was in the ledger when map() planned the table; map it again"
+                    )
+                if self._run is not None:
+                    self._session.settings.reread_limits()
+                engine = await asyncio.to_thread(self._session.engine, self._job.options)
+                self._run = Run(
+                    engine,
+                    self._session.by_id(self._job.options),
+                    self._session.engine_settings(engine.network),
+                    self._planned.hosts,
+                    concurrency=self._calls,
+                    max_cost=self._job.max_cost,
+                    tally=self._tally,
+                    make=self._question.prompt,
+                    shape=self._job.shape,
+                    done=lambda _number, _outcome: None,
+                    end_at_failure=self._job.errors == "raise",
+                    caps=self._caps,
+                )
+            return self._run
+
+    async def _ask(self, flight: _Flight, run: Run) -> None:
+        outcome = _STOPPED
+        try:
+            async with self._room:
+                flight.begun = True
+                came = await run.one(flight.text)
+            outcome = came or Outcome(error=f"not asked: {run.ended}")
+            if outcome.good:
+                self._known[flight.key] = outcome.receipt
+            elif outcome.receipt is not None or outcome.unknown:
+                # It may have been paid for: who asks again gets the same reason.
+                self._known[flight.key] = outcome
+        finally:
+            self._end(flight, outcome)
+
+    # -------------------------------------------------------------------------------------- ending
+
+    def stop(self) -> None:
+        """Ask nothing more, and stop the calls under way; each is recorded."""
+        self._stopped = True
+        self._session.loop().loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        for flight in list(self._flights.values()):
+            if flight.task is not None:
+                flight.task.cancel()
+
+    def done(self) -> bool:
+        """Return whether nothing is being asked now."""
+        return not self._flights
+
+    def ended(self, seconds: float = GRACE_SECONDS) -> bool:
+        """Wait so long for stopped calls to be recorded; return whether they have been."""
+
+        async def all_of_them() -> None:
+            waiting = {flight.outcome for flight in self._flights.values()}
+            if waiting:
+                await asyncio.wait(waiting, timeout=seconds)
+
+        with suppress(KeyboardInterrupt, TimeoutError):
+            loop = self._session.loop().loop
+            asyncio.run_coroutine_threadsafe(all_of_them(), loop).result(seconds + 1)
+        return self.done()
+
+
+#: What a desk says of a prompt that it was not made for.
+_UNPLANNED = Outcome(
+    error="not asked: map() planned no such row, so its data changed since; map the table again"
+)
+
+
+def _not_asked(problem: BaseException) -> Outcome:
+    if isinstance(problem, errors.OpgError):
+        return Outcome(error=f"not asked: {problem.message}")
+    if isinstance(problem, asyncio.CancelledError):
+        return _STOPPED
+    log.warning("a part of a table could not be asked", exc_info=problem)
+    return Outcome(error=f"not asked: opg_magic failed here ({type(problem).__name__})")

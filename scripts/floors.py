@@ -20,7 +20,7 @@ EXTRAS = ("simnet", "local", "parquet", "excel", "charts", "polars", "dask", "la
 #: ``name>=1.2``, ``name>=1.2,<2`` or ``name==1.2``: each has one lowest version, on those Pythons
 #: for which it is wanted.
 _DECLARED = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?"
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[a-z,]+\])?(?:>=|==)(?P<lowest>[0-9][0-9A-Za-z.]*)(?:,<[0-9.]+)?"
     r"(?:; python_version < '[0-9.]+')?"
 )
 

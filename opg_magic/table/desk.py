@@ -247,6 +247,7 @@ class Desk:
             if waiting:
                 await asyncio.wait(waiting, timeout=seconds)
 
+        seconds = max(0.0, seconds)
         with suppress(KeyboardInterrupt, TimeoutError):
             loop = self._session.loop().loop
             asyncio.run_coroutine_threadsafe(all_of_them(), loop).result(seconds + 1)

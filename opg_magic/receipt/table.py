@@ -83,20 +83,15 @@ def packed(receipts: Iterable[Receipt], counts: Counts) -> dict[str, Any] | None
     pieces: list[bytes] = []
     parts: dict[bytes, int] = {}
     length = 0
-    between = b'{"receipts":['
     for receipt in receipts:
         line = canonical_bytes(_without_shared(receipt.document, parts))
-        pieces.append(squeeze.compress(between + line))
+        pieces.append(squeeze.compress(line + b"\n"))
         length += len(pieces[-1])
         if length * 4 // 3 > LIMIT:
             return None
-        between = b","
-    if between == b'{"receipts":[':
-        return None
-    pieces.append(squeeze.compress(b'],"parts":[' + b",".join(parts) + b"]}"))
-    pieces.append(squeeze.flush())
+    pieces.append(squeeze.compress(b"\n" + b"\n".join(parts)) + squeeze.flush())
     text = base64.b64encode(b"".join(pieces)).decode()
-    return None if len(text) > LIMIT else {**_head(counts), "packed": text}
+    return None if not parts or len(text) > LIMIT else {**_head(counts), "packed": text}
 
 
 def named(digests: Sequence[str], counts: Counts) -> dict[str, Any] | None:
@@ -182,48 +177,46 @@ def _unpacked(content: bytes) -> Iterator[Any]:
     if not inflate.eof or inflate.unused_data:
         raise UnreadableReceipt("A table's receipts cannot be unpacked: they are cut or damaged.")
     try:
-        found = strict_json.loads(text)
-    except MalformedMessage as error:
-        raise UnreadableReceipt(
-            f"A table's receipts are not readable as JSON: {error.message}"
-        ) from None
-    if not (
-        isinstance(found, dict)
-        and set(found) == {"receipts", "parts"}
-        and all(isinstance(one, list) for one in found.values())
-        and all(isinstance(one, dict) for one in found["receipts"])
-    ):
-        raise UnreadableReceipt("A table's receipts do not have the documented form.")
-    if not 0 < len(found["receipts"]) <= MOST:
-        raise UnreadableReceipt(f"A table has 1 to {MOST} receipts.")
-    yield from _put_back(found["receipts"], found["parts"])
+        receipts, between, parts = text.decode().partition("\n\n")
+    except UnicodeDecodeError:
+        raise UnreadableReceipt("A table's receipts are not UTF-8.") from None
+    lines = receipts.split("\n")
+    if not between or len(lines) > MOST:
+        raise UnreadableReceipt(f"A table has 1 to {MOST} receipts, and what they share.")
+    yield from _put_back(lines, parts.split("\n"))
 
 
-def _put_back(receipts: list[dict[str, Any]], parts: list[Any]) -> Iterator[Any]:
-    try:
-        sizes = [len(canonical_bytes(part)) for part in parts]
-        whole = sum(len(canonical_bytes(one)) for one in receipts)
-    except (ValueError, ArithmeticError):
-        raise UnreadableReceipt("A table's receipts hold a value that cannot be.") from None
-    made: list[Any] = []
-    for document in receipts:
-        references = [*_references(document)]
-        numbers = [holder[key]["part"] for holder, key in references]
-        if not all(type(one) is int and 0 <= one < len(parts) for one in numbers):
-            made.append(UnreadableReceipt("What this receipt shares with others is not there."))
-            continue
-        whole += sum(sizes[number] for number in numbers)
+def _put_back(lines: list[str], parts: list[str]) -> Iterator[Any]:
+    sizes = [len(part.encode()) for part in parts]
+    whole = len("".join(lines).encode())
+    # Parsed when first needed, and once.
+    shared: dict[int, Any] = {}
+    for line in lines:
+        try:
+            document = strict_json.loads(line)
+            for holder, key in _references(document):
+                number = holder[key]["part"]
+                if type(number) is not int or not 0 <= number < len(parts):
+                    raise UnreadableReceipt("What this receipt shares with others is not there.")
+                whole += sizes[number]
+                if whole > MOST_WHOLE:
+                    break
+                if number not in shared:
+                    shared[number] = strict_json.loads(parts[number])
+                holder[key] = shared[number]
+        except UnreadableReceipt as error:
+            yield error
+        except MalformedMessage as error:
+            yield UnreadableReceipt(f"This receipt is not readable as JSON: {error.message}")
+        else:
+            yield document
         if whole > MOST_WHOLE:
             raise UnreadableReceipt(
                 f"A table's receipts are longer than {MOST_WHOLE} bytes together."
             )
-        for (holder, key), number in zip(references, numbers, strict=True):
-            holder[key] = parts[number]
-        made.append(document)
-    yield from made
 
 
-def _references(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def _references(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
     """Where a document holds a reference.  Only where one may stand: no receipt has such an object
     in these places."""
     for way in SHARED:

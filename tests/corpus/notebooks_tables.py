@@ -4,9 +4,8 @@ cost a reader time."""
 from __future__ import annotations
 
 import base64
-import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -117,12 +116,8 @@ def altered() -> Iterator[NotebookCase]:
     twice = [*rows(), rows()[1]]
     yield one("a receipt twice", *NOTES, "2: incomplete twice", held=value(twice))
 
-    def swap(found: dict[str, Any]) -> None:
-        parts = found["parts"]
-        at = next(n for n, part in enumerate(parts) if "document" in part)
-        parts[at] = {**parts[at], "nonce": None}
-
-    yield one("what they share swapped", *NOTES, "2: failed altered", held=changed(swap))
+    swapped = changed('"fetched_at":"2026', '"fetched_at":"2025')
+    yield one("an attestation that they share swapped", *NOTES, "2: failed altered", held=swapped)
 
 
 def forged() -> Iterator[NotebookCase]:
@@ -167,20 +162,12 @@ def unreadable() -> Iterator[NotebookCase]:
         "a sum that is not its own": raw[:-1] + bytes([raw[-1] ^ 1]),
         "nothing packed": b"",
         "more than is unpacked": zlib.compress(b" " * (table.MOST_UNPACKED + 1), 9),
-        "nested too deep": squeezed('{"parts":[],"receipts":[' + "[" * 9000 + "]" * 9000 + "]}"),
-        "ambiguous JSON": squeezed('{"parts":[],"receipts":[],"parts":[]}'),
-        "no receipts": squeezed('{"parts":[],"receipts":[]}'),
-        "receipts that are no objects": squeezed('{"parts":[],"receipts":[1]}'),
-        "no parts": squeezed('{"receipts":[{}]}'),
-        "a number that cannot be": squeezed(
-            '{"receipts":[{}],"parts":[123456789012345678901234567890]}'
-        ),
+        "no parts": squeezed("{}"),
+        "no UTF-8": zlib.compress(b"{}\n\n\xff"),
         "one part in very many receipts": squeezed(
-            json.dumps({"parts": ["a" * 1_000_000], "receipts": [{"host": {"part": 0}}] * 70})
+            "\n".join(['{"host":{"part":0}}'] * 70) + '\n\n"' + "a" * 1_000_000 + '"'
         ),
-        "too many receipts": squeezed(
-            json.dumps({"parts": [], "receipts": [{}] * (table.MOST + 1)})
-        ),
+        "too many receipts": squeezed("{}\n" * (table.MOST + 1) + "\n1"),
     }.items():
         held = {**good, "packed": base64.b64encode(packed).decode()}
         yield one(title, *UNREAD, held=held)
@@ -201,31 +188,32 @@ def unreadable() -> Iterator[NotebookCase]:
     }.items():
         yield one(title, *UNREAD, held=held)
 
-    def missing(found: dict[str, Any]) -> None:
-        found["receipts"][0]["host"] = {"part": 99}
-
-    def text(found: dict[str, Any]) -> None:
-        found["receipts"][0]["host"] = {"part": "0"}
-
-    def odd(found: dict[str, Any]) -> None:
-        found["receipts"][0]["more"] = {"part": 0}
-
     left = table_text(WHOLE, rows()[1:])
     found = (*NOTES, "2: unreadable unreadable", "2: incomplete rows-without-receipt")
-    for title, change in (
-        ("a part that is not there", missing),
-        ("a part that is no number", text),
-        ("a reference elsewhere", odd),
+    host = '"host":{"part":'
+    for title, was, line in (
+        ("a part that is not there", host, host + "9"),
+        ("a part that is no number", host, host + "0."),
+        ("a part by its name", host, host + '"'),
+        ("a reference elsewhere", '"id":', '"more":{"part":0},"id":'),
+        ("ambiguous JSON", '"id":', '"id":"9ZZZZZZZZZ","id":'),
+        ("nested too deep", '"id":', f'"more":{"[" * 9000}{"]" * 9000},"id":'),
+        ("a number that cannot be", '"version":1', '"version":123456789012345678901234567890'),
+        ("an empty line", None, ""),
+        ("a line that is no object", None, "[1]"),
     ):
-        yield one(title, *found, held=changed(change), types={"text/plain": left})
+        text = {"text/plain": left}
+        yield one(title, *found, held=changed(was, line), types=text)
 
 
-def changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The honest value with its content changed."""
+def changed(was: str | None, now: str) -> dict[str, Any]:
+    """The honest value, with words changed where they stand first; None: the first receipt."""
     good = value(rows())
-    found = json.loads(zlib.decompress(base64.b64decode(good["packed"])))
-    change(found)
-    return {**good, "packed": base64.b64encode(squeezed(json.dumps(found))).decode()}
+    text = zlib.decompress(base64.b64decode(good["packed"])).decode()
+    was = text.partition("\n")[0] if was is None else was
+    assert was in text
+    packed = squeezed(text.replace(was, now, 1))
+    return {**good, "packed": base64.b64encode(packed).decode()}
 
 
 def squeezed(text: str) -> bytes:

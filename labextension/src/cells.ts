@@ -15,17 +15,31 @@ import { agrees, type IOnLine, onLine } from './shapes';
 /**
  * What sets this cell apart from the call that the receipt answers; nothing if it is that call to the letter.
  *
- * Where the cell is no call, all that can be said is that it was not compared: that is said, whatever it holds.
+ * Where the cell is no call, all that can be said is that it was not compared: that is said, whatever it holds. `row`: the receipt
+ * is one of those of a table.
  */
-export function cellFindings(source: string, receipt: Receipt): Finding[] {
+export function cellFindings(source: string, receipt: Receipt, row = false): Finding[] {
+  const known = remembered.get(receipt);
+  if (known?.source === source && known.row === row) {
+    return known.found;
+  }
+  const found = compared(source, receipt, row);
+  remembered.set(receipt, { source, row, found });
+  return found;
+}
+
+/** A notebook is looked through with every change, and has the receipts of whole tables. */
+const remembered = new WeakMap<Receipt, { readonly source: string; readonly row: boolean; readonly found: Finding[] }>();
+
+function compared(source: string, receipt: Receipt, row: boolean): Finding[] {
   const cell = readCell(source);
   const found = askedOf(receipt);
   if (cell.head !== null && found !== null) {
-    if (found.prompt === null || !isPromptOf(cell.head.body, cell.line, found.prompt)) {
+    if (found.prompt === null || !isPromptOf(cell.head.body, cell.line, found.prompt, row)) {
       return [failure('prompt-differs', 'The cell was edited: its prompt is not the one that this answer was given to.')];
     }
   }
-  if (cell.kind !== 'call' || cell.head === null || cell.line === null || found === null) {
+  if (cell.kind !== 'call' || cell.head === null || cell.line === null || found === null || row !== (cell.line.given.over !== undefined)) {
     const message = 'This cell is not the call that the receipt answers: what it says was not compared.';
     return [{ level: 'incomplete', code: 'not-the-call', message }];
   }
@@ -40,9 +54,10 @@ export function showsAgain(source: string, id: string, names: ReadonlySet<string
 }
 
 /** The name that a call gives its answer, '' if none; null if the cell is not the call that the receipt answers. */
-export function comparedName(source: string, receipt: Receipt): string | null {
+export function comparedName(source: string, receipt: Receipt, row = false): string | null {
   const { kind, line } = readCell(source);
-  return kind === 'call' && cellFindings(source, receipt).every(({ level }) => level === 'note') ? (line?.name ?? '') : null;
+  // A table's name shows the table, not one of its receipts.
+  return kind === 'call' && cellFindings(source, receipt, row).every(({ level }) => level === 'note') ? (row ? '' : (line?.name ?? '')) : null;
 }
 
 function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt: Receipt): Finding[] {
@@ -71,7 +86,8 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
     findings.push({ level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' });
   }
   const names = [
-    ...('vars' in line.given ? fieldNames(top.body) : []),
+    ...('over' in line.given ? [`table ${line.given.over}`] : []),
+    ...('vars' in line.given || 'over' in line.given ? fieldNames(top.body) : []),
     ...Object.values(line.given).flatMap(value => (isNamed(value) ? [value.variable] : [])),
     ...[shapeOf(line.given).elsewhere ?? []].flat(),
     ...(typeof line.given.template === 'string' ? [`template ${line.given.template}`] : []),
@@ -173,7 +189,8 @@ function otherHosts({ given }: ILine, receipt: Receipt): Finding | null {
     }
   }
   const { hosts, quorum } = given;
-  if (typeof hosts !== 'string' || isNamed(quorum)) {
+  // With --over the hosts share the rows: nothing is compared.
+  if (typeof hosts !== 'string' || isNamed(quorum) || 'over' in given) {
     return null;
   }
   if (agreement === null) {

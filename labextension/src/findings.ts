@@ -14,6 +14,10 @@ export type FindingCode =
   | 'other-types'
   | 'isolated'
   | 'shown-card'
+  | 'table'
+  | 'rows-without-receipt'
+  | 'receipts-elsewhere'
+  | 'twice'
   | 'not-compared'
   | 'two-versions'
   | 'later-version'
@@ -105,8 +109,13 @@ export function shownFindings(
   receipt: Receipt,
   compare: Compare
 ): Finding[] {
+  return [...formFindings(bundle, metadata, TYPES), ...compare(bundle, receipt)];
+}
+
+/** What a display holds besides these types, and where it asks to be shown apart. */
+export function formFindings(bundle: Readonly<Record<string, unknown>>, metadata: unknown, types: readonly string[]): Finding[] {
   const found: Finding[] = [];
-  const beyond = Object.keys(bundle).filter(type => !TYPES.includes(type)).sort();
+  const beyond = Object.keys(bundle).filter(type => !types.includes(type)).sort();
   if (beyond.length) {
     const names = beyond.slice(0, 3).map(name => inert(name).slice(0, 80)).join(', ') + (beyond.length > 3 ? ', …' : '');
     found.push(failure('other-types', `Beside the receipt the cell shows content of other types: ${names}.`));
@@ -114,7 +123,7 @@ export function shownFindings(
   if (isIsolated(metadata)) {
     found.push(failure('isolated', 'The display asks for a frame of its own (isolated), where a front end shows no check of it.'));
   }
-  return [...found, ...compare(bundle, receipt)];
+  return found;
 }
 
 /** Whether a front end is told, for all types or for one, to show the output in a frame of its own. */

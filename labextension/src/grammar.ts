@@ -358,16 +358,16 @@ function follows([begin, ...rest]: readonly string[], text: string): boolean {
 
 /**
  * Whether a prompt is what a cell's text and line make of it: between two parts of it, and around those that `--template` fills in,
- * may stand anything; after them come the files.
+ * may stand anything; after them come the files. A table's cells are filled in for `row`.
  */
-export function isPromptOf(body: string, line: ILine | null, prompt: string): boolean {
+export function isPromptOf(body: string, line: ILine | null, prompt: string, row = false): boolean {
   const whole = normal(body);
   if (line === null) {
     return whole === normal(prompt);
   }
   const { file = [], template, vars } = line.given;
   const files = (file as readonly string[]).map(path => `\n\nFile ${baseName(path)} (`);
-  const parts = [...(template === undefined ? [] : ['']), ...(vars === undefined ? [whole] : cut(whole).fixed), ...files];
+  const parts = [...(template === undefined ? [] : ['']), ...(vars === undefined && !row ? [whole] : cut(whole).fixed), ...files];
   return follows(template === undefined && !files.length ? parts : [...parts, ''], prompt);
 }
 

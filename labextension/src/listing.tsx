@@ -177,7 +177,7 @@ function Empty(): JSX.Element {
 function rowsOf(model: INotebookReceipts, by: SortBy, show: Show, search: string): { readonly key: string; readonly row: JSX.Element }[] {
   return [
     ...arrange(model.entries, by, show, search).map(entry => ({
-      key: `${entry.cellId} ${entry.output}`,
+      key: `${entry.cellId} ${entry.output} ${entry.row ?? ''}`,
       rank: urgency(entry),
       cell: entry.cell,
       row: <Row entry={entry} open={() => void model.reveal(entry)} />

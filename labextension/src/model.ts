@@ -55,6 +55,8 @@ type IReadable = IPlace & { readonly read: Receipt };
 
 /** Needed by notebooks that asked several hosts at once, or hold a conversation. */
 const related = part(() => import('./related'));
+/** Needed by those with a table's receipts. */
+const tabled = part(() => import('./tables'));
 
 /** All receipts of one notebook. */
 export class NotebookReceipts implements INotebookReceipts {
@@ -210,7 +212,7 @@ export class NotebookReceipts implements INotebookReceipts {
     const receipts = readable.map(({ read }) => read);
     this._relate(receipts);
     this._busy = true;
-    const shown = readable.map(({ read, cellId, source }) => ({ receipt: read, cell: cellId, source }));
+    const shown = readable.map(({ read, cellId, source, row }) => ({ receipt: read, cell: cellId, source, row: row !== undefined }));
     const together = found.looking?.togetherFindings(shown) ?? [];
     const around = new Map<IPlace, Finding[]>(
       readable.map((place, index) => [
@@ -247,8 +249,10 @@ export class NotebookReceipts implements INotebookReceipts {
     for (const [index, cell] of cells.entries()) {
       const code = cell.isDisposed ? null : codeOf(cell);
       if (code !== null) {
-        const { displays, beside } = lookInto(code);
-        const whole = wholeCellFinding(code, displays, beside);
+        const { displays, tables, beside } = lookInto(code);
+        const rows = tables.length ? await (await tabled()).readTables(tables, code.source, pace) : null;
+        displays.push(...(rows?.displays ?? []));
+        const whole = rows?.findings[0] ?? wholeCellFinding(code, displays, beside);
         for (const display of displays) {
           looking ??= await looker();
           const own = displayFindings(display, looking.comparedTexts);
@@ -275,9 +279,9 @@ export class NotebookReceipts implements INotebookReceipts {
     isOver: () => boolean
   ): Promise<IEntry[] | null> {
     const entryOf = (place: IPlace, judged: IJudged): IEntry => {
-      const { cell, cellId, output, bundle } = place;
-      const findings = [...judged.findings, ...(around.get(place) ?? (place.whole === null ? [] : [place.whole]))];
-      return { cell, cellId, output, document: bundle[MIME_TYPE], ...judged, findings };
+      const { cell, cellId, output, bundle, row } = place;
+      const findings = [...judged.findings, ...(around.get(place) ?? [...place.own, ...(place.whole === null ? [] : [place.whole])])];
+      return { cell, cellId, output, row, document: bundle[MIME_TYPE], ...judged, findings };
     };
     const known = places.map(place => {
       const { read } = place;

@@ -6,7 +6,7 @@
 import { readDocument } from './check';
 import { lacksReceipt } from './calls';
 import { Compare, Finding, joined, shownFindings } from './findings';
-import { MIME_TYPE, parseReceipt, Receipt, UnreadableReceipt } from './receipt';
+import { MIME_TYPE, parseReceipt, Receipt, TABLE_TYPE, UnreadableReceipt } from './receipt';
 
 export type Bundle = Readonly<Record<string, unknown>>;
 
@@ -31,24 +31,36 @@ export interface IDisplay {
   readonly bundle: Bundle;
   readonly metadata: unknown;
   readonly read: Receipt | UnreadableReceipt;
+  /** Of a receipt among those of a table: its place there, from 0, and what is to be said of the table. */
+  readonly row?: number;
+  readonly findings?: readonly Finding[];
 }
+
+/** One output that bears the receipts of a table (`tables.ts`). */
+export type ITable = Pick<IDisplay, 'output' | 'bundle' | 'metadata'>;
 
 /** What a front end shows by its MIME types; every other kind of output it shows by other means. */
 const DISPLAYS: readonly string[] = ['display_data', 'execute_result'];
 
 /** The displays of a cell, and what it shows beside them. */
-export function lookInto(cell: ICodeCell): { displays: IDisplay[]; beside: boolean } {
+export function lookInto(cell: ICodeCell): { displays: IDisplay[]; tables: ITable[]; beside: boolean } {
   const displays: IDisplay[] = [];
+  const tables: ITable[] = [];
   let beside = false;
   for (const [output, { type, data, metadata }] of cell.outputs.entries()) {
-    if (isRecord(data) && data[MIME_TYPE] !== undefined) {
-      displays.push({ output, bundle: data, metadata, read: readBundle(data) });
+    if (isRecord(data) && (data[MIME_TYPE] !== undefined || data[TABLE_TYPE] !== undefined)) {
+      const found = { output, bundle: data, metadata };
+      if (data[MIME_TYPE] !== undefined) {
+        displays.push({ ...found, read: readBundle(data) });
+      } else {
+        tables.push(found);
+      }
       beside ||= !DISPLAYS.includes(type);
     } else {
       beside = true;
     }
   }
-  return { displays, beside };
+  return { displays, tables, beside };
 }
 
 /** The receipt in a display: a document, or its JSON text, which is read as strictly as a file. */
@@ -66,9 +78,9 @@ export function readBundle(bundle: Bundle, type = MIME_TYPE): Receipt | Unreadab
 
 /** What one display shows that is not its receipt's. */
 export function displayFindings(display: IDisplay, compare: Compare): Finding[] {
-  const { read, bundle, metadata } = display;
-  if (read instanceof UnreadableReceipt) {
-    return [];
+  const { read, bundle, metadata, row, findings } = display;
+  if (read instanceof UnreadableReceipt || row !== undefined) {
+    return [...(findings ?? [])];
   }
   return shownFindings(bundle, metadata, read, compare);
 }

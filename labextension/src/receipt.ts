@@ -16,6 +16,8 @@ export const RECEIPT_SCHEMA: Schema = expand(SHORT_SCHEMA);
 
 /** MIME type of a receipt in a notebook's output. */
 export const MIME_TYPE = 'application/vnd.opg.receipt.v1+json';
+/** MIME type of a table's receipts there (`tables.ts`). */
+export const TABLE_TYPE = 'application/vnd.opg.receipts.v1+json';
 export const TYPE = 'opg-receipt';
 export const VERSION = 1;
 /** Longest receipt that is read, in bytes of UTF-8. */
@@ -59,7 +61,7 @@ export function parseReceipt(text: string): Receipt {
   return readReceipt(toPlain(value));
 }
 
-function holdsHugeInteger(value: Json): boolean {
+export function holdsHugeInteger(value: Json): boolean {
   if (typeof value === 'bigint') {
     return value > BigInt(Number.MAX_SAFE_INTEGER) || value < -BigInt(Number.MAX_SAFE_INTEGER);
   }

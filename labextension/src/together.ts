@@ -7,7 +7,7 @@ import { asks } from './calls';
 import { cellFindings, comparedName, showsAgain } from './cells';
 import { documentFindings } from './documents';
 import { Compare, Finding, joined } from './findings';
-import { displayFindings, ICodeCell, lookInto, wholeCellFinding } from './notebook';
+import { displayFindings, ICodeCell, IDisplay, ITable, lookInto, wholeCellFinding } from './notebook';
 import { computedDigest, digestMatches, isFaithful, originalOf, Receipt, UnreadableReceipt } from './receipt';
 
 /** One place where a receipt is shown. */
@@ -15,6 +15,8 @@ export interface IShown {
   readonly receipt: Receipt;
   readonly cell: number | string;
   readonly source: string;
+  /** Whether it is one of a table's receipts. */
+  readonly row: boolean;
 }
 
 /** What receipts come to together: for each place, one call shown as several, or several as one; and its cell. */
@@ -34,18 +36,18 @@ export function togetherFindings(places: readonly IShown[]): Finding[][] {
   const later = new Set(places.filter(({ receipt }) => receipt.supersedes !== undefined && isWhole(receipt)).map(({ receipt }) => `${receipt.id} ${receipt.supersedes}`));
   // Of each call that stands in its own cell, to the letter: the names that its answer was given.
   const compared = new Map<string, Set<string>>();
-  for (const [index, { receipt, source }] of places.entries()) {
-    const name = comparedName(source, receipt);
+  for (const [index, { receipt, source, row }] of places.entries()) {
+    const name = comparedName(source, receipt, row);
     if (name !== null) {
       put(compared, calls[index], name);
     }
   }
-  return places.map(({ receipt, source }, index) => {
+  return places.map(({ receipt, source, row }, index) => {
     const found: Finding[] = [];
     const names = compared.get(calls[index]);
     const again = names !== undefined && showsAgain(source, receipt.id, names);
     if (!again) {
-      found.push(...cellFindings(source, receipt));
+      found.push(...cellFindings(source, receipt, row));
     }
     const versions = versionsOf.get(receipt.id)!.size;
     if (versions > 1) {
@@ -82,8 +84,11 @@ export interface IPlaced extends Finding {
   readonly receipt: string | null;
 }
 
+/** Reads the tables of a cell (`tables.ts`). */
+type RowsOf = (tables: readonly ITable[], source: string) => Promise<{ readonly displays: readonly IDisplay[]; readonly findings: readonly Finding[] }>;
+
 /** All findings in a notebook's file beyond its receipts' claims. */
-export function notebookFindings(notebook: { readonly cells: readonly Record<string, unknown>[] }, compare: Compare): IPlaced[] {
+export async function notebookFindings(notebook: { readonly cells: readonly Record<string, unknown>[] }, compare: Compare, rowsOf: RowsOf): Promise<IPlaced[]> {
   const found: IPlaced[] = [];
   const places: (IShown & { readonly number: number })[] = [];
   for (const [index, cell] of notebook.cells.entries()) {
@@ -97,20 +102,21 @@ export function notebookFindings(notebook: { readonly cells: readonly Record<str
       outputs: outputs.map(({ output_type, data, metadata }) => ({ type: output_type, data, metadata })),
       run: outputs.length > 0 || (cell.execution_count ?? null) !== null
     };
-    const { displays, beside } = lookInto(code);
-    const whole = wholeCellFinding(code, displays, beside);
-    if (whole !== null) {
-      found.push({ ...whole, cell: number, receipt: null });
-    }
+    const { displays: single, tables, beside } = lookInto(code);
+    const rows = await rowsOf(tables, code.source);
+    const displays = [...single, ...rows.displays];
+    const whole = rows.findings.length ? null : wholeCellFinding(code, displays, beside);
+    found.push(...[...rows.findings, ...(whole === null ? [] : [whole])].map(finding => ({ ...finding, cell: number, receipt: null })));
     for (const display of displays) {
       const { read } = display;
       if (read instanceof UnreadableReceipt) {
         found.push({ level: 'unreadable', code: 'unreadable', message: read.message, cell: number, receipt: null });
+        found.push(...displayFindings(display, compare).map(finding => ({ ...finding, cell: number, receipt: null })));
         continue;
       }
       const own = [...documentFindings(read), ...displayFindings(display, compare)];
       found.push(...own.map(finding => ({ ...finding, cell: number, receipt: read.id })));
-      places.push({ receipt: read, cell: number, number, source: code.source });
+      places.push({ receipt: read, cell: number, number, source: code.source, row: display.row !== undefined });
     }
   }
   for (const [index, more] of togetherFindings(places).entries()) {

@@ -17,6 +17,8 @@ export interface IEntry {
   readonly cellId: string;
   /** Which of the cell's outputs, from 0. */
   readonly output: number;
+  /** Of a receipt among those of a table: its place there, from 0. */
+  readonly row?: number;
   /** The value as it stands in the notebook; not changed, not trusted. */
   readonly document: unknown;
   /** null if it cannot be read: `error` says why. */

@@ -567,6 +567,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
     )
     from corpus.notebooks_schemas import schemas
     from corpus.notebooks_shapes import of_every_shape
+    from corpus.notebooks_tables import all_tables
     from corpus.notebooks_threads import rounds, threads
 
     shown_in_it = (
@@ -591,7 +592,8 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         of_hosts_that_differ,
         like_calls,
     )
-    parts = (honest, as_text, beside, other_types, skipped, shown_twice, *shown_in_it, *cells)
+    of_one = (honest, as_text, beside, other_types, skipped, shown_twice)
+    parts = (*of_one, *shown_in_it, *cells, all_tables)
     return tuple(case for part in parts for case in part())
 
 

@@ -8,7 +8,9 @@ import { readFileSync } from 'node:fs';
 import { agreementFindings } from '../agreeing';
 import { readBundle } from '../notebook';
 import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
+import { Pace } from '../pace';
 import { comparedTexts } from '../showing';
+import { readTables } from '../tables';
 import { threadFindings } from '../threads';
 import { notebookFindings } from '../together';
 
@@ -37,8 +39,8 @@ function receiptsIn({ cells }: Line['notebook']): [Receipt, number][] {
   );
 }
 
-test.each(lines.map(line => [line.name, line] as const))('%s', (_, { notebook, finds }) => {
-  const placed = notebookFindings(notebook, comparedTexts);
+test.each(lines.map(line => [line.name, line] as const))('%s', async (_, { notebook, finds }) => {
+  const placed = await notebookFindings(notebook, comparedTexts, (tables, source) => readTables(tables, source, new Pace(1000)));
   const read = receiptsIn(notebook);
   const receipts = read.map(([receipt]) => receipt);
   for (const findings of [agreementFindings(receipts), threadFindings(receipts)]) {

@@ -208,9 +208,9 @@ def test_a_full_disk_under_the_output_is_a_failure_of_its_own(file: Path, tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
 def test_what_never_ends_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from opg_magic.audit import judgement
+    from opg_magic.audit import files
 
-    monkeypatch.setattr(judgement, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 1000)
     endless = tmp_path / "endless.ipynb"
     endless.symlink_to("/dev/zero")
     report = verify(endless)

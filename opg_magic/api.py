@@ -205,7 +205,9 @@ def map(
 
     session, job = _job({**locals()})
     if is_dask(data):
-        return _lazily(job, session, dry_run=dry_run)
+        from opg_magic.table.dask_frames import lazily
+
+        return lazily(job, session, dry_run=dry_run)
     if dry_run:
         return plan_table(job, session)
     table = Table(job, session)
@@ -227,8 +229,10 @@ async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
 
     session, job = prepare_table(data, prompt, **arguments)
     if is_dask(data):
+        from opg_magic.table.dask_frames import lazily
+
         dry_run = arguments.get("dry_run", False)
-        return await asyncio.to_thread(_lazily, job, session, dry_run=dry_run)
+        return await asyncio.to_thread(lazily, job, session, dry_run=dry_run)
     return await aask_table(job, session)
 
 
@@ -237,12 +241,6 @@ def prepare_table(data: Any, prompt: str, **arguments: Any) -> tuple[Session, Jo
     bound = signature(map).bind(data, prompt, **arguments)
     bound.apply_defaults()
     return _job(dict(bound.arguments))
-
-
-def _lazily(job: Job, session: Session, *, dry_run: bool) -> Any:
-    from opg_magic.table.dask_frames import map_dask, plan_dask
-
-    return plan_dask(job, session) if dry_run else map_dask(job, session)
 
 
 def _job(given: dict[str, Any]) -> tuple[Session, Job]:

@@ -228,10 +228,9 @@ class Session(Kernel):
         ``fits``: which receipts count besides.  Raises PromptError for a prompt that cannot be
         sent."""
         from opg_magic.call.state import CallOptions
-        from opg_magic.ledger.index import request_key
-        from opg_magic.protocol.request_body import build_body
+        from opg_magic.ledger.index import prompt_key
 
-        keys = [request_key(one.kind, one.model, build_body(one)) for one in prompts]
+        keys = [*map(prompt_key, prompts)]
         found = self.recorded_under(keys, options or CallOptions(), fits=fits)
         return [found.get(key) for key in keys]
 

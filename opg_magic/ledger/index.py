@@ -25,6 +25,7 @@ from opg_magic.models import strict_json
 
 if TYPE_CHECKING:
     from opg_magic.ledger.reading import LedgerReading
+    from opg_magic.models import Prompt
 
 T = TypeVar("T")
 
@@ -66,6 +67,13 @@ def request_key(kind: str, model: str, body: str | bytes) -> str:
     asked.pop("stream", None)
     text = json.dumps([kind, model, asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def prompt_key(prompt: Prompt) -> str:
+    """The :func:`request_key` of a prompt.  Raises PromptError for one that cannot be sent."""
+    from opg_magic.protocol.request_body import build_body
+
+    return request_key(prompt.kind, prompt.model, build_body(prompt))
 
 
 def key_of(document: Mapping[str, Any]) -> str | None:

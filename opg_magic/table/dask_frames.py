@@ -4,22 +4,25 @@ computes it, on whichever scheduler."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.call.repeating import is_such
 from opg_magic.errors import ArgumentError
 from opg_magic.table.desk import Desk
 from opg_magic.table.door import Door
-from opg_magic.table.frames import VALUE, frame_of
-from opg_magic.table.mapping import LOOKED_UP_AT_ONCE, Job
-from opg_magic.table.parts import Question, Survey, ask_part, survey
+from opg_magic.table.frames import frame_of, named
+from opg_magic.table.mapping import Job
+from opg_magic.table.parts import Survey, ask_part, extended, survey
 from opg_magic.table.plan import Plan, plan
-from opg_magic.table.template import template
+from opg_magic.table.question import Question
 
 if TYPE_CHECKING:
     from opg_magic.call.session import Session
+
+
+def lazily(job: Job, session: Session, *, dry_run: bool) -> Any:
+    """Return what :func:`plan_dask` does for ``dry_run``, else what :func:`map_dask` does."""
+    return plan_dask(job, session) if dry_run else map_dask(job, session)
 
 
 def plan_dask(job: Job, session: Session) -> Plan:
@@ -53,21 +56,13 @@ class _Lazy:
                 "A Dask table asks equal prompts once: dedupe=False does not go with it. "
                 "Nothing was sent."
             )
-        data = job.data
-        if type(data).__name__ == "Series":
-            data = data.to_frame(VALUE if data.name is None else data.name)
-        self.frame = data
-        form = frame_of(data._meta, empty=True)
-        empty: list[list[Any]] = [[] for _ in job.added]
-        form.extended(dict(zip(job.added, empty, strict=True)), overwrite=job.overwrite)
-        made = template(job.text, form.columns)
-        for name in made.columns:
+        self.frame = named(job.data) if type(job.data).__name__ == "Series" else job.data
+        form = frame_of(self.frame._meta, empty=True)
+        self.question = job.question(form)
+        for name in self.question.template.columns:
             form.column(name)
-        base = replace(job.prompt, template=made.text, variables=made.columns, stream=False)
-        self.question = Question(
-            made, base, job.added, job.shape is not None, job.errors == "raise"
-        )
-        self.meta = self.question.extended(form, empty)
+        empty: list[list[Any]] = [[] for _ in job.added]
+        self.meta = extended(form, self.question, empty)
 
     def surveys(self) -> Sequence[Survey]:
         """What each part comes to: computed by Dask, from the columns alone that are asked."""
@@ -109,7 +104,10 @@ def _planned(lazy: _Lazy, job: Job, session: Session) -> tuple[Plan, dict[bytes,
     prompts: dict[bytes, int] = {}
     for one in surveys:
         prompts.update(one.prompts)
-    known = set() if job.fresh else _known(lazy, prompts, job, session)
+    known = set[bytes]()
+    if not job.fresh:
+        answers = lazy.question.recorded(prompts, session, job.options)
+        known = {key for key, answer in zip(prompts, answers, strict=True) if answer is not None}
     left = [tokens for key, tokens in prompts.items() if key not in known]
     text = next((one.first for one in surveys if one.first is not None), None)
     first = None if text is None or not left else lazy.question.prompt(text)
@@ -151,17 +149,3 @@ def _refuse(surveys: Sequence[Survey]) -> None:
                     f"{where} of partition {there} a {was}. Nothing was sent.",
                     hint=f"Make the column one kind, as in: df[{column!r}].astype(str)",
                 )
-
-
-def _known(lazy: _Lazy, prompts: dict[bytes, int], job: Job, session: Session) -> set[bytes]:
-    """The keys of what the ledger answers already."""
-    options, keys = session.by_id(job.options), [key.hex() for key in prompts]
-    found: set[bytes] = set()
-    for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
-        answers = session.recorded_under(
-            keys[start : start + LOOKED_UP_AT_ONCE],
-            options,
-            fits=lambda receipt: is_such(receipt, lazy.question.base, options),
-        )
-        found |= {bytes.fromhex(key) for key in answers}
-    return found

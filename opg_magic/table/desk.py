@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from opg_magic import errors
 from opg_magic.call.caps import Caps
-from opg_magic.call.repeating import is_such
 from opg_magic.network.background import GRACE_SECONDS
 from opg_magic.table.rows import Outcome
 from opg_magic.table.running import Run, outcome_of
@@ -27,8 +26,8 @@ from opg_magic.table.tally import Tally
 if TYPE_CHECKING:
     from opg_magic.call.session import Session
     from opg_magic.table.mapping import Job
-    from opg_magic.table.parts import Question
     from opg_magic.table.plan import Plan
+    from opg_magic.table.question import Question
 
 log = logging.getLogger(__name__)
 
@@ -161,15 +160,10 @@ class Desk:
             else:
                 unasked.append(key)
         if unasked and not self._job.fresh:
-            options = self._session.by_id(self._job.options)
-            answers = self._session.recorded_under(
-                [key.hex() for key in unasked],
-                options,
-                fits=lambda receipt: is_such(receipt, self._question.base, options),
-            )
-            for name, answer in answers.items():
-                outcome = outcome_of(answer, self._job.shape, recorded=True)
-                found[bytes.fromhex(name)] = outcome
+            answers = self._question.recorded(unasked, self._session, self._job.options)
+            for key, answer in zip(unasked, answers, strict=True):
+                if answer is not None:
+                    found[key] = outcome_of(answer, self._job.shape, recorded=True)
         return [found.get(key) for key in keys]
 
     def _of_receipt(self, id: str) -> Outcome:
@@ -203,7 +197,7 @@ class Desk:
                     make=self._question.prompt,
                     shape=self._job.shape,
                     done=lambda _number, _outcome: None,
-                    end_at_failure=self._job.errors == "raise",
+                    end_at_failure=self._question.end_at_failure,
                     caps=self._caps,
                 )
             return self._run

@@ -24,8 +24,9 @@ class Frame(Protocol):
     def column(self, name: str) -> Sequence[Any]:
         """The cells of a column, in the order of the rows."""
 
-    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
-        """A new table of the same kind, with these columns at its end.  The given one stays."""
+    def extended(self, added: Mapping[str, list[Any]]) -> Any:
+        """A new table of the same kind, with these columns at its end; old ones of the same names
+        give way.  The given table stays."""
 
 
 def is_dask(data: Any) -> bool:
@@ -49,7 +50,7 @@ def frame_of(data: Any, *, empty: bool = False) -> Frame:
     elif hasattr(data, "iloc") and name != "Series" and hasattr(data, "columns"):
         made = _Pandas(data)
     elif hasattr(data, "iloc"):
-        made = _Pandas(_named(data))
+        made = _Pandas(named(data))
     elif isinstance(data, (list, tuple)):
         made = _Pandas(_listed(data))
     else:
@@ -62,7 +63,8 @@ def frame_of(data: Any, *, empty: bool = False) -> Frame:
     return made
 
 
-def _named(series: Any) -> Any:
+def named(series: Any) -> Any:
+    """Return a Series as the frame of its one column."""
     return series.to_frame(VALUE if series.name is None else series.name)
 
 
@@ -72,7 +74,8 @@ def _listed(data: Sequence[Any]) -> Any:
     return pd.DataFrame({VALUE: pd.Series(list(data), dtype=object)})
 
 
-def _refuse_taken(columns: Sequence[str], added: Mapping[str, Any]) -> None:
+def refuse_taken(columns: Sequence[str], added: Sequence[str]) -> None:
+    """Raise :class:`ArgumentError` if the table has one of the new columns already."""
     taken = [name for name in added if name in columns]
     if taken:
         raise ArgumentError(
@@ -98,11 +101,9 @@ class _Pandas:
         cells: list[Any] = self._data.iloc[:, self.columns.index(name)].astype(object).tolist()
         return cells
 
-    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
+    def extended(self, added: Mapping[str, list[Any]]) -> Any:
         import pandas as pd
 
-        if not overwrite:
-            _refuse_taken(self.columns, added)
         made = self._data.drop(
             columns=[one for one in self._data.columns if str(one) in added]
         ).copy()
@@ -122,11 +123,9 @@ class _Polars:
         cells: list[Any] = self._data[name].to_list()
         return cells
 
-    def extended(self, added: Mapping[str, list[Any]], *, overwrite: bool) -> Any:
+    def extended(self, added: Mapping[str, list[Any]]) -> Any:
         import polars as pl
 
-        if not overwrite:
-            _refuse_taken(self.columns, added)
         kept = self._data.drop([name for name in self.columns if name in added])
         return kept.with_columns(_series(pl, name, values) for name, values in added.items())
 

@@ -8,19 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
-from opg_magic.call.repeating import is_such
 from opg_magic.models import Prompt, arguments
 from opg_magic.settings import prices
-from opg_magic.table.frames import Frame, frame_of
+from opg_magic.table.frames import Frame, frame_of, refuse_taken
 from opg_magic.table.plan import Plan, plan
+from opg_magic.table.question import Question
 from opg_magic.table.rows import (
     NOTHING,
     Outcome,
-    Rows,
     columns_of,
     raise_first_failure,
     refuse_unsendable,
-    rows_of,
 )
 from opg_magic.table.running import Run, outcome_of
 from opg_magic.table.tally import Tally
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from opg_magic.call.state import CallOptions, EngineSettings
     from opg_magic.shapes import Shape
 
-#: Prompts that are looked up in the ledger at once: their receipts are in memory for that long.
-LOOKED_UP_AT_ONCE = 250
 #: Calls at once, and hosts that share a table, at most.
 MOST_CALLS, MOST_HOSTS = 256, 16
 #: Seconds between two reports of where the table stands.
@@ -83,50 +79,43 @@ class Job:
             f"{self.output}_receipt",
         )
 
+    def question(self, frame: Frame) -> Question:
+        """Return what each row asks.  Raises ArgumentError for a column that is not there, and for
+        a new one that is."""
+        if not self.overwrite:
+            refuse_taken(frame.columns, self.added)
+        made = template(self.text, frame.columns)
+        base = replace(self.prompt, template=made.text, variables=made.columns, stream=False)
+        return Question(made, base, self.added, self.shape is not None, self.errors == "raise")
+
 
 class Table:
     """A :class:`Job` in one session.  Making it checks the whole table: nothing was sent if that
     raises ArgumentError."""
 
     def __init__(self, job: Job, session: Session) -> None:
-        from opg_magic.receipt.build import MAX_REQUEST_BYTES
-
         self._job, self._session = job, session
         self._frame: Frame = frame_of(job.data)
-        if not job.overwrite:
-            self._frame.extended(
-                {name: [None] * len(self._frame.labels) for name in job.added}, overwrite=False
-            )
-        made = template(job.text, self._frame.columns)
-        self._base = replace(job.prompt, template=made.text, variables=made.columns, stream=False)
-        self._rows: Rows = rows_of(self._frame, made, dedupe=job.dedupe)
-        refuse_unsendable(self._rows, self._frame.labels, self._prompt, MAX_REQUEST_BYTES)
+        self._question = job.question(self._frame)
+        self._rows = self._question.rows(self._frame, dedupe=job.dedupe)
+        refuse_unsendable(self._rows, self._frame.labels, self._question.prompt)
         self._outcomes: list[Outcome | None] = [None] * len(self._rows.texts)
         self.planned: Plan | None = None
         #: Stopped, and not waited for: calls may be under way.
         self.cut_short = False
         self.tally: Tally | None = None
 
-    def _prompt(self, text: str) -> Prompt:
-        return replace(self._base, text=text)
-
     def look_up(self) -> int:
         """Take what the ledger holds already; return how many prompts that answers."""
         if self._job.fresh:
             return 0
         found = 0
-        options = self._session.by_id(self._job.options)
-        for start in range(0, len(self._rows.texts), LOOKED_UP_AT_ONCE):
-            texts = self._rows.texts[start : start + LOOKED_UP_AT_ONCE]
-            answers = self._session.recorded(
-                [self._prompt(text) for text in texts],
-                options,
-                fits=lambda receipt: is_such(receipt, self._base, options),
-            )
-            for number, answer in enumerate(answers, start):
-                if answer is not None:
-                    self._outcomes[number] = outcome_of(answer, self._job.shape, recorded=True)
-                    found += 1
+        keys = map(self._question.key, self._rows.texts)
+        answers = self._question.recorded(keys, self._session, self._job.options)
+        for number, answer in enumerate(answers):
+            if answer is not None:
+                self._outcomes[number] = outcome_of(answer, self._job.shape, recorded=True)
+                found += 1
         return found
 
     def _left(self) -> Iterator[tuple[int, str]]:
@@ -140,7 +129,7 @@ class Table:
         left = [text for _, text in self._left()]
         self.planned = await plan(
             engine,
-            self._prompt(left[0]) if left else None,
+            self._question.prompt(left[0]) if left else None,
             self._session.by_id(job.options),
             settings,
             ask=len(left),
@@ -182,10 +171,10 @@ class Table:
                 concurrency=min(self._job.concurrency, planned.ask),
                 max_cost=self._job.max_cost,
                 tally=tally,
-                make=self._prompt,
+                make=self._question.prompt,
                 shape=self._job.shape,
                 done=done,
-                end_at_failure=self._job.errors == "raise",
+                end_at_failure=self._question.end_at_failure,
             )
             await run.ask(self._left())
         if report is not None:
@@ -206,19 +195,18 @@ class Table:
     def result(self) -> Any:
         """Return the table with its new columns.  Raises the first failure under
         ``errors="raise"``."""
-        if self._job.errors == "raise":
+        if self._question.end_at_failure:
             raise_first_failure(self._outcomes)
         ended = self.tally.ended if self.tally is not None else None
         columns = columns_of(
             self._rows,
             self._outcomes,
-            is_data=self._job.shape is not None,
+            is_data=self._question.is_data,
             unasked="stopped; if it was asked, its call is in the ledger"
             if self.cut_short
             else f"not asked: {ended or 'it was not run'}",
         )
-        added = dict(zip(self._job.added, columns, strict=True))
-        return self._frame.extended(added, overwrite=True)
+        return self._frame.extended(self._question.columns(columns))
 
     def receipts(self) -> dict[str, Any] | None:
         """Return what the cell's output holds of the calls: a text and their receipts.  None

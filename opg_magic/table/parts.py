@@ -4,62 +4,18 @@ runs on workers.  It holds no key and sends nothing itself."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from opg_magic.errors import ArgumentError
-from opg_magic.models import Prompt
 from opg_magic.settings import prices
 from opg_magic.table.cells import first_kind
 from opg_magic.table.frames import Frame, frame_of
-from opg_magic.table.rows import (
-    Outcome,
-    Rows,
-    columns_of,
-    raise_first_failure,
-    refuse_unsendable,
-    rows_of,
-)
-from opg_magic.table.template import Template
+from opg_magic.table.question import Question
+from opg_magic.table.rows import Outcome, columns_of, raise_first_failure, refuse_unsendable
 
 #: The kind of the columns that hold text: pandas' own, which parquet can write.
-TEXT = "string[pyarrow]"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What each row of a table asks.  ``base`` is its prompt but for the text; ``added`` names the
-    new columns, the first of which holds data where ``is_data``."""
-
-    template: Template
-    base: Prompt
-    added: tuple[str, ...]
-    is_data: bool
-    end_at_failure: bool
-
-    def prompt(self, text: str) -> Prompt:
-        """Return the whole prompt of a row."""
-        return replace(self.base, text=text)
-
-    def key(self, text: str) -> bytes:
-        """Return the ledger's key of a row's request (SHA-256)."""
-        from opg_magic.ledger.index import request_key
-        from opg_magic.protocol.request_body import build_body
-
-        prompt = self.prompt(text)
-        return bytes.fromhex(request_key(prompt.kind, prompt.model, build_body(prompt)))
-
-    def rows(self, frame: Frame) -> Rows:
-        """Return the prompts of a part, each different one once.  Raises ArgumentError."""
-        return rows_of(frame, self.template, dedupe=True)
-
-    def extended(self, frame: Frame, columns: Sequence[list[Any]]) -> Any:
-        """Return a part with its new columns, as pandas' frame."""
-        made = frame.extended(dict(zip(self.added, columns, strict=True)), overwrite=True)
-        for number, name in enumerate(self.added):
-            if number or not self.is_data:
-                made[name] = made[name].astype(TEXT)
-        return made
+_TEXT = "string[pyarrow]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +36,10 @@ class Survey:
 
 def survey(part: Any, question: Question) -> Survey:
     """Return what a part of the table comes to."""
-    from opg_magic.receipt.build import MAX_REQUEST_BYTES
-
     frame = frame_of(part, empty=True)
     try:
         rows = question.rows(frame)
-        refuse_unsendable(rows, frame.labels, question.prompt, MAX_REQUEST_BYTES)
+        refuse_unsendable(rows, frame.labels, question.prompt)
     except ArgumentError as problem:
         return Survey(len(frame.labels), refused=(problem.message, problem.hint))
     kinds = {
@@ -109,4 +63,13 @@ def ask_part(part: Any, question: Question, ask: Callable[[Sequence[str]], list[
     if question.end_at_failure:
         raise_first_failure(outcomes)
     columns = columns_of(rows, outcomes, is_data=question.is_data, unasked="not asked")
-    return question.extended(frame, columns)
+    return extended(frame, question, columns)
+
+
+def extended(frame: Frame, question: Question, columns: Sequence[list[Any]]) -> Any:
+    """Return a part with its new columns, as pandas' frame."""
+    made = frame.extended(question.columns(columns))
+    for number, name in enumerate(question.added):
+        if number or not question.is_data:
+            made[name] = made[name].astype(_TEXT)
+    return made

@@ -76,11 +76,10 @@ def rows_of(frame: Frame, template: Template, *, dedupe: bool) -> Rows:
     return rows
 
 
-def refuse_unsendable(
-    rows: Rows, labels: Sequence[object], make: Callable[[str], Prompt], most: int
-) -> None:
+def refuse_unsendable(rows: Rows, labels: Sequence[object], make: Callable[[str], Prompt]) -> None:
     """Raise :class:`ArgumentError`, naming the row, if a request cannot be sent or kept."""
     from opg_magic.protocol.request_body import build_body
+    from opg_magic.receipt.build import MAX_REQUEST_BYTES
 
     first: dict[int, int] = {}
     for number, at in enumerate(rows.asks):
@@ -92,10 +91,10 @@ def refuse_unsendable(
             raise ArgumentError(
                 f"Row {labels[first[at]]!r}: {problem.message}", hint=problem.hint
             ) from None
-        if size > most:
+        if size > MAX_REQUEST_BYTES:
             raise ArgumentError(
-                f"Row {labels[first[at]]!r}: its request has {size:,} bytes; at most {most:,} fit "
-                "into a receipt. Nothing was sent."
+                f"Row {labels[first[at]]!r}: its request has {size:,} bytes; at most "
+                f"{MAX_REQUEST_BYTES:,} fit into a receipt. Nothing was sent."
             )
 
 

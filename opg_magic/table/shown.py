@@ -62,10 +62,12 @@ class Shown:
         if tally is None:
             return
         if not self._in_kernel:
-            if _is_terminal():
-                self(tally)
             with suppress(Exception):
-                sys.stderr.write("\n" if sys.stderr.isatty() else f"{tally}\n")
+                if sys.stderr.isatty():
+                    self(tally)
+                    sys.stderr.write("\n")
+                else:
+                    sys.stderr.write(f"{tally}\n")
             return
         self(tally)
         stays = None
@@ -83,13 +85,6 @@ class Shown:
         from IPython.display import display
 
         display(bundle, raw=True)
-
-
-def _is_terminal() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except (AttributeError, ValueError):  # none, or closed
-        return False
 
 
 def _in_kernel() -> bool:

@@ -29,11 +29,11 @@ def added(*values: object) -> dict[str, list[object]]:
 def test_a_polars_frame_comes_back_as_one() -> None:
     pl = pytest.importorskip("polars")
     data = pl.DataFrame({"n": ["a", "b"]})
-    found = frame_of(data).extended(added("yes", None), overwrite=False)
+    found = frame_of(data).extended(added("yes", None))
     assert found.to_dict(as_series=False) == {"n": ["a", "b"], "x": ["yes", None]}
     assert data.columns == ["n"]
     assert frame_of(pl.Series("n", [1])).columns == ("n",)
-    mixed = frame_of(data).extended(added({"name": "a"}, None), overwrite=False)
+    mixed = frame_of(data).extended(added({"name": "a"}, None))
     assert mixed["x"].to_list() == [{"name": "a"}, None]
 
 
@@ -58,7 +58,7 @@ def test_polars_holds_each_answer_as_it_is(values: list[object]) -> None:
     """Made to fit a column of one kind, some became texts or nothing, and some lost the table."""
     pl = pytest.importorskip("polars")
     data = pl.DataFrame({"n": list(range(len(values)))})
-    found = frame_of(data).extended({"x": values}, overwrite=False)
+    found = frame_of(data).extended({"x": values})
     assert found["x"].to_list() == values
     assert [type(one) for one in found["x"].to_list()] == [type(one) for one in values]
 
@@ -82,7 +82,7 @@ def test_the_line_of_a_table_has_no_marks_of_a_terminal_in_it() -> None:
 
 def test_a_duplicate_index_aligns_nothing() -> None:
     data = pd.DataFrame({"n": [1, 2, 3]}, index=["a", "a", "b"])
-    found = frame_of(data).extended(added("one", "two", "three"), overwrite=False)
+    found = frame_of(data).extended(added("one", "two", "three"))
     assert found["x"].tolist() == ["one", "two", "three"]
     assert found.index.tolist() == ["a", "a", "b"]
 

@@ -2,6 +2,7 @@
 
 - ``says.ts``: the words of the card; ``tag.ts``: its tag;
 - ``auditcolumns.ts``: the columns of a table for an audit;
+- ``tableform.ts``: the form of a table's receipts in a notebook, and its bounds;
 - ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
 - ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
 - ``receipt-types.ts``: the types of a receipt's document.
@@ -32,6 +33,7 @@ def files() -> dict[Path, str]:
         "says.ts": says(),
         "tag.ts": tag(),
         "auditcolumns.ts": audit_columns(),
+        "tableform.ts": table_form(),
         "claims/table.ts": claim_tables.table(),
         "claims/checks.ts": claim_tables.checks(),
         "receipt-types.ts": receipt_types.source(schema()),
@@ -115,17 +117,17 @@ def tag() -> str:
     )
 
 
-def _words(named: dict[str, tuple[str, Any]]) -> str:
+def _words(
+    named: dict[str, tuple[str, Any]], where: str = "opg_magic/receipt/face/third.py and hop.py"
+) -> str:
     parts = [
         f"/** {meaning} */\nexport const {name}"
         + (": Readonly<Record<string, string>>" if isinstance(value, dict) else "")
-        + f" = {json.dumps(value, ensure_ascii=False, indent=2)};"
+        + f" = {json.dumps(value, ensure_ascii=False, indent=2)}"
+        + (" as const;" if isinstance(value, tuple) else ";")
         for name, (meaning, value) in named.items()
     ]
-    head = (
-        "/** Written by scripts/vocabulary.py from opg_magic/receipt/face/third.py and hop.py: do "
-        "not edit. */"
-    )
+    head = f"/** Written by scripts/vocabulary.py from {where}: do not edit. */"
     return "\n\n".join([head, *parts]) + "\n"
 
 
@@ -138,6 +140,24 @@ def audit_columns() -> str:
         "/** Written by scripts/vocabulary.py from opg_magic/ledger/columns.py: do not edit. */\n\n"
         f"export const AUDIT_COLUMNS: readonly string[] = {names};\n"
     )
+
+
+def table_form() -> str:
+    """tableform.ts: what a table's receipts look like packed, and how much of them is read."""
+    from opg_magic.receipt import table
+    from opg_magic.receipt.face.table import FOUND
+
+    named = {
+        "MOST_PACKED": ("Characters that are read as they stand there.", table.MOST_PACKED),
+        "MOST_UNPACKED": ("Bytes that are unpacked.", table.MOST_UNPACKED),
+        "MOST_WHOLE": ("Bytes of all receipts together.", table.MOST_WHOLE),
+        "MOST": ("How many receipts are read.", table.MOST),
+        "MOST_NAMED": ("So many digests are as long as receipts may be.", table.MOST_NAMED),
+        "SHARED": ("Where a receipt's document holds what many rows share.", table.SHARED),
+        "FIGURES": ("The form of the author's line.", table.FIGURES.pattern),
+        "FOUND": ("What the author's kernel found, as it is counted.", FOUND),
+    }
+    return _words(named, "opg_magic/receipt/table.py and face/table.py")
 
 
 FLAG = """/**

@@ -13,31 +13,9 @@ import { MalformedMessage, parseStrict, toPlain } from './json';
 import type { IDisplay, ITable } from './notebook';
 import { Pace } from './pace';
 import { computedDigest, computeDigest, MIME_TYPE, holdsHugeInteger, MoneyPart, Receipt, TABLE_TYPE, UnreadableReceipt } from './receipt';
+import { FIGURES, FOUND, MOST, MOST_NAMED, MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, SHARED } from './tableform';
 
-/** What is read: characters as they stand there, bytes unpacked, bytes of all receipts together, and how many of them. */
-const MOST_PACKED = 2_000_000;
-const MOST_UNPACKED = 16 << 20;
-const MOST_WHOLE = 64 << 20;
-const MOST = 10_000;
-/** So many digests are as long as a table's receipts may be. */
-const MOST_NAMED = Math.floor(1_000_000 * 3 / 4 / 32);
-
-/** Where a receipt's document holds what many rows share. */
-const SHARED: readonly (readonly string[])[] = [
-  ...['attestation', 'channel', 'host', 'network', 'notebook', 'registry', 'sealed', 'signing_key'].map(name => [name]),
-  ...['because', 'claims'].map(name => ['checked', name]),
-  ...['authorisation', 'basis', 'cap', 'cost', 'estimate', 'price', 'token'].map(name => ['payment', name]),
-  ...['source_sha256', 'template', 'variables'].map(name => ['prompt', name]),
-  ['response', 'usage']
-];
-
-const N = '[0-9,]{1,20}';
-const AMOUNT = '[0-9.]{1,60} [A-Za-z][A-Za-z0-9-]{0,11}';
-/** The form of the author's line: figures, so that nothing else can be said by it. */
-const FIGURES = new RegExp(
-  `^${N} of ${N} prompts(?: · ${N} failed)?(?: · ${N} from the ledger)?(?: · ${N} on record do not fit)?` +
-    `(?: · cost ${AMOUNT} of at most ${AMOUNT})?(?: · [0-9.e+-]{1,12}/s)?$`
-);
+const LINE = new RegExp(`^(?:${FIGURES})$`);
 
 interface ICounts {
   readonly rows: number;
@@ -159,7 +137,7 @@ async function readValue(value: unknown, pace: Pace): Promise<IRead> {
   if (!isCount(rows) || !isCount(prompts)) {
     throw new UnreadableReceipt("A table's receipts are counted by what is no number.");
   }
-  if (typeof figures !== 'string' || !FIGURES.test(figures)) {
+  if (typeof figures !== 'string' || !LINE.test(figures)) {
     throw new UnreadableReceipt("A table's receipts come with a line that is no line of figures.");
   }
   if (text.length > MOST_PACKED) {
@@ -326,9 +304,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 // ------------------------------------------------------------------------------------------------------------ the text
-
-/** What the author's kernel found, in the order in which it is counted. */
-const FOUND = ['verified', 'partially verified', 'not verified', 'withheld', 'failed', 'without an answer', 'not checked'] as const;
 
 /** The text below a table's cell, form `table 1`. `receipts` null: they are elsewhere, so many. */
 function tableText({ rows, figures }: ICounts, receipts: readonly Receipt[] | null, elsewhere: number): string {

@@ -1,5 +1,5 @@
 """Form ``table 1``: what a cell shows of a table's receipts.  Made of the value and of the receipts
-in it alone; ``labextension/src/tableface.ts`` makes the same bytes.
+in it alone; ``labextension/src/tables.ts`` makes the same bytes.
 
 The answers do not stand here, so nothing here says what a table shows."""
 
@@ -13,7 +13,7 @@ from opg_magic.receipt.face.figures import money
 from opg_magic.receipt.table import MOST_NAMED, Counts
 
 #: What the author's kernel found, in the order in which it is counted.
-_FOUND = (
+FOUND = (
     *("verified", "partially verified", "not verified", "withheld", "failed"),
     *("without an answer", "not checked"),
 )
@@ -59,7 +59,7 @@ def table_text(counts: Counts, receipts: Sequence[Receipt] | None, elsewhere: in
 
 def _found(receipts: Sequence[Receipt]) -> str:
     counts = Counter(map(_state, receipts))
-    return ", ".join(f"{counts[what]:,} {what}" for what in _FOUND if counts[what])
+    return ", ".join(f"{counts[what]:,} {what}" for what in FOUND if counts[what])
 
 
 def _state(receipt: Receipt) -> str:

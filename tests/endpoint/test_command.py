@@ -18,7 +18,6 @@ from support.waiting import until
 from opg_magic.call.session import Session
 from opg_magic.models import Charge
 from opg_magic.shell import main
-from opg_magic.simnet.cheats import modes
 
 QUESTION = [{"role": "user", "content": "Is 97 prime?"}]
 
@@ -140,8 +139,7 @@ def test_ctrl_c_stops_a_call_and_records_it(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    for host in honest_simnet.hosts:
-        host.cheat = modes.make("slow")
+    honest_simnet.cheat_everywhere("slow")
     run, file = Run(monkeypatch, terminal=False), tmp_path / "token"
     ended: list[BaseException] = []
     begun = threading.Event()

@@ -105,8 +105,7 @@ def test_a_failing_host_and_no_host_at_all(served: Served, honest_simnet: Runnin
 
 
 def test_no_host_that_may_be_asked(served: Served, honest_simnet: RunningSimnet) -> None:
-    for host in honest_simnet.hosts:
-        honest_simnet.cheat(host.name, "wrong-certificate")
+    honest_simnet.cheat_everywhere("wrong-certificate")
     down = failed(served)
     assert (down.status_code, down.code) == (503, "host_unavailable")
 

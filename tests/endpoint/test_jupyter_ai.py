@@ -13,8 +13,6 @@ import pytest
 from support.serving import TOKEN, Served
 from support.simnet import RunningSimnet
 
-from opg_magic.simnet.cheats import modes
-
 SCRIPT = Path(__file__).parent / "ask_with_jupyter_ai.py"
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = "Yes. 97 is prime: no number from 2 to 9 divides it."
@@ -67,8 +65,7 @@ def test_a_cell_of_jupyter_ai_is_answered_and_a_lie_is_not_shown(
     receipt = served.receipt()
     assert receipt.text == ANSWER and receipt.label == "SIMULATED"
 
-    for host in honest_simnet.hosts:
-        host.cheat = modes.make("change-byte")
+    honest_simnet.cheat_everywhere("change-byte")
     lied = cells.run("Is 91 prime?")
     assert lied["text"] is None
     withheld = served.receipts()[-1]

@@ -9,7 +9,6 @@ from support.simnet import RunningSimnet
 
 from opg_magic.endpoint.calls import QUIET_SECONDS, Repeats
 from opg_magic.endpoint.refusal import Refusal
-from opg_magic.simnet.cheats import modes
 
 AGAIN = {"x-stainless-retry-count": "1"}
 
@@ -52,8 +51,7 @@ def test_a_client_that_repeats_a_502_pays_once(
     served: Served, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("opg_magic.endpoint.calls.QUIET_SECONDS", 1e9)
-    for host in honest_simnet.hosts:
-        host.cheat = modes.make("change-byte")
+    honest_simnet.cheat_everywhere("change-byte")
     request = {"model": "gpt-5", "messages": [{"role": "user", "content": "Is 97 prime?"}]}
 
     def ask(client: httpx.Client) -> int:
@@ -69,8 +67,7 @@ def test_a_client_that_repeats_a_stream_that_failed_half_way_pays_once(
 ) -> None:
     """Some clients (litellm's fallbacks) ask again where a stream ends with an error."""
     monkeypatch.setattr("opg_magic.endpoint.calls.QUIET_SECONDS", 1e9)
-    for host in honest_simnet.hosts:
-        host.cheat = modes.make("change-byte")
+    honest_simnet.cheat_everywhere("change-byte")
     question = [{"role": "user", "content": "Is 97 prime?"}]
     request = {"model": "gpt-5", "messages": question, "stream": True}
     with served.raw() as client:
@@ -87,8 +84,7 @@ def test_a_client_that_repeats_a_stream_that_failed_half_way_pays_once(
 def test_what_cost_nothing_may_be_repeated_at_once(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    for host in honest_simnet.hosts:
-        host.cheat = modes.make("provider-down")
+    honest_simnet.cheat_everywhere("provider-down")
     request = {"model": "gpt-5", "messages": [{"role": "user", "content": "Is 97 prime?"}]}
     with served.raw(**AGAIN) as client:
         first, second = (client.post("/chat/completions", json=request) for _ in range(2))

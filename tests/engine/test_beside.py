@@ -19,6 +19,13 @@ from opg_magic.models import Charge, Phase, Progress, Prompt
 PROMPT = Prompt(text="What does a TEE protect against?", model="openai/gpt-5")
 
 
+@pytest.fixture
+def slow_anna(honest_simnet: RunningSimnet) -> CallOptions:
+    """A call of a host that takes its time."""
+    honest_simnet.cheat("anna", "slow")
+    return CallOptions(host=honest_simnet.host("anna").tee_id)
+
+
 def test_the_answer_is_waited_for_or_awaited(session: Session) -> None:
     pending = session.beside(lambda: session.ask(PROMPT))
 
@@ -37,12 +44,10 @@ def test_the_answer_is_waited_for_or_awaited(session: Session) -> None:
 
 
 def test_a_timeout_and_a_cancelled_await_do_not_end_the_call(
-    session: Session, honest_simnet: RunningSimnet
+    session: Session, slow_anna: CallOptions
 ) -> None:
-    honest_simnet.cheat("anna", "slow")
-    anna = CallOptions(host=honest_simnet.host("anna").tee_id)
     answering = threading.Event()
-    pending = session.beside(lambda: session.ask(PROMPT, anna, _when_answering(answering)))
+    pending = session.beside(lambda: session.ask(PROMPT, slow_anna, _when_answering(answering)))
     with pytest.raises(TimeoutError):
         pending.wait(0)
     assert answering.wait(60)
@@ -68,12 +73,10 @@ def _when_answering(event: threading.Event):
 
 
 def test_a_stop_says_what_happened_to_the_money_and_is_recorded(
-    session: Session, honest_simnet: RunningSimnet
+    session: Session, slow_anna: CallOptions
 ) -> None:
-    honest_simnet.cheat("anna", "slow")
-    anna = CallOptions(host=honest_simnet.host("anna").tee_id)
     answering = threading.Event()
-    pending = session.beside(lambda: session.ask(PROMPT, anna, _when_answering(answering)))
+    pending = session.beside(lambda: session.ask(PROMPT, slow_anna, _when_answering(answering)))
     other = session.beside(lambda: "another call")
     assert answering.wait(60)
     pending.stop()
@@ -112,12 +115,10 @@ def test_a_stop_before_the_call_begins_sends_nothing(
 
 
 def test_the_end_of_the_session_stops_and_records_it(
-    session: Session, honest_simnet: RunningSimnet
+    session: Session, slow_anna: CallOptions
 ) -> None:
-    honest_simnet.cheat("anna", "slow")
-    anna = CallOptions(host=honest_simnet.host("anna").tee_id)
     answering = threading.Event()
-    pending = session.beside(lambda: session.ask(PROMPT, anna, _when_answering(answering)))
+    pending = session.beside(lambda: session.ask(PROMPT, slow_anna, _when_answering(answering)))
     assert answering.wait(60)
     session.close()
     with pytest.raises(errors.CallInterrupted) as stopped:
@@ -127,15 +128,15 @@ def test_the_end_of_the_session_stops_and_records_it(
 
 
 def test_the_end_of_the_session_records_what_nobody_waits_for_any_more(
-    session: Session, honest_simnet: RunningSimnet
+    session: Session, slow_anna: CallOptions
 ) -> None:
     """As of an ``aask`` whose program ends: its own loop is gone, and the prompt is paid for."""
-    honest_simnet.cheat("anna", "slow")
-    anna = CallOptions(host=honest_simnet.host("anna").tee_id)
     answering = threading.Event()
 
     async def program() -> None:
-        asking = session.loop().submit(session.ask_here(PROMPT, anna, _when_answering(answering)))
+        asking = session.loop().submit(
+            session.ask_here(PROMPT, slow_anna, _when_answering(answering))
+        )
         await asyncio.to_thread(answering.wait, 60)
         del asking
 

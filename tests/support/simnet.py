@@ -141,6 +141,10 @@ class RunningSimnet:
     def cheat(self, host: str, mode: str) -> None:
         self._call(lambda: self.net.cheat(host, mode))
 
+    def cheat_everywhere(self, mode: str) -> None:
+        for host in self.hosts:
+            self.cheat(host.name, mode)
+
     def settle_now(self) -> list[str]:
         """Settle all open sessions; the transactions' hashes."""
         return self.run(self.net.settle_now())

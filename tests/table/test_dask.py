@@ -194,6 +194,15 @@ def test_a_worker_killed_in_mid_run_loses_nothing_and_has_nothing_paid_twice(
         assert anna.calls == 40
 
 
+def let_what_is_under_way_end(session: Session, anna: Slow) -> None:
+    (desk,) = (one for one in door._desks.values() if one._session is session)
+    while not all(flight.begun for flight in list(desk._flights.values())):
+        time.sleep(0.02)
+    anna.free.set()
+    while not desk.done():
+        time.sleep(0.02)
+
+
 def test_what_was_stopped_on_a_cluster_is_not_asked(
     session: Session, anna: Slow, cluster: Any
 ) -> None:
@@ -208,12 +217,7 @@ def test_what_was_stopped_on_a_cluster_is_not_asked(
             time.sleep(0.02)
         computed.cancel()
         # The workers say that nobody waits any more: what is with the host goes on.
-        (desk,) = (one for one in door._desks.values() if one._session is session)
-        while not all(flight.begun for flight in list(desk._flights.values())):
-            time.sleep(0.02)
-        anna.free.set()
-        while not desk.done():
-            time.sleep(0.02)
+        let_what_is_under_way_end(session, anna)
         assert 0 < session.ledger.count() == anna.calls <= 4
         assert lazy.compute()["answer"].notna().all()
         assert anna.calls == 60
@@ -234,12 +238,7 @@ def test_an_interrupt_asks_nothing_more(session: Session, anna: Slow) -> None:
     with pytest.raises(KeyboardInterrupt):
         lazy.compute(scheduler="threads")
     beside.join()
-    (desk,) = (one for one in door._desks.values() if one._session is session)
-    while not all(flight.begun for flight in list(desk._flights.values())):
-        time.sleep(0.02)
-    anna.free.set()
-    while not desk.done():
-        time.sleep(0.02)
+    let_what_is_under_way_end(session, anna)
     assert 0 < session.ledger.count() == anna.calls <= 4
 
 

@@ -100,8 +100,8 @@ def ask(
 
 
 def _functions(tools: Any) -> list[Callable[..., Any]]:
-    """The functions among ``tools``; ArgumentError where definitions stand beside them."""
-    given = [] if tools is None or isinstance(tools, str | Mapping) else [*tools]
+    """The functions in a list; ArgumentError where definitions stand beside them."""
+    given = [*tools] if isinstance(tools, Sequence) else []
     functions = [one for one in given if callable(one)]
     if functions and len(functions) < len(given):
         raise ArgumentError("tools takes functions or definitions, not both. Nothing was sent.")
@@ -204,6 +204,7 @@ def map(
     from opg_magic.table.shown import Shown
 
     session, job = _job({**locals()})
+    dry_run, progress = checked.flag("dry_run", dry_run), checked.flag("progress", progress)
     if is_dask(data):
         from opg_magic.table.dask_frames import lazily
 
@@ -225,14 +226,16 @@ async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
     import asyncio
 
     from opg_magic.table.frames import is_dask
-    from opg_magic.table.mapping import aask_table
+    from opg_magic.table.mapping import aask_table, plan_table
 
     session, job = prepare_table(data, prompt, **arguments)
+    dry_run = checked.flag("dry_run", arguments.get("dry_run", False))
     if is_dask(data):
         from opg_magic.table.dask_frames import lazily
 
-        dry_run = arguments.get("dry_run", False)
         return await asyncio.to_thread(lazily, job, session, dry_run=dry_run)
+    if dry_run:
+        return await asyncio.to_thread(plan_table, job, session)
     return await aask_table(job, session)
 
 
@@ -342,8 +345,10 @@ def _prepare(given: Mapping[str, Any], shape: Shape | None) -> tuple[Session, Pr
     )
     model = checked.optional_text("model", given["model"])
     extra: dict[str, Any] = {}
-    if tools is not None and not _functions(tools) and (tools := checked.objects("tools", tools)):
-        extra["tools"] = list(tools)
+    if tools is not None and not _functions(tools):
+        meant = "a list of functions, or of definitions (dicts)"
+        if tools := checked.objects("tools", tools, meant=meant):
+            extra["tools"] = list(tools)
     if given["response_format"] is not None:
         extra["response_format"] = checked.mapping("response_format", given["response_format"])
     elif shape is not None and shape.response_format is not None:

@@ -39,6 +39,14 @@ def text(name: str, value: Any, *, empty: bool = False) -> str:
     return plain
 
 
+def name(name: str, value: Any) -> str:
+    """What :func:`text` gives, in UTF-8: no frame or file can hold another name."""
+    plain = text(name, value)
+    if not plain.isascii() and plain.encode("utf-8", "replace").decode() != plain:
+        refuse(name, "a text in Unicode", plain)
+    return plain
+
+
 def optional_text(name: str, value: Any, *, empty: bool = False) -> str | None:
     """None, or what :func:`text` gives."""
     return None if value is None else text(name, value, empty=empty)
@@ -169,5 +177,5 @@ def _is_numpys_bool(value: Any) -> bool:
     return numpy is not None and isinstance(value, numpy.bool_)
 
 
-__all__ = ["choice", "flag", "mapping", "number", "objects", "opg", "optional_text", "refuse", "shown", "text",
+__all__ = ["choice", "flag", "mapping", "name", "number", "objects", "opg", "optional_text", "refuse", "shown", "text",
            "texts", "whole"]  # fmt: skip

@@ -24,8 +24,12 @@ def is_missing(value: Any) -> bool:
         return False
     try:
         return bool(value != value)
-    except (TypeError, ValueError):
-        return type(value).__name__ == "NAType"
+    except Exception:  # NA; a signalling NaN; an array; a type of the user's own
+        return type(value).__name__ == "NAType" or _is_nan(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, Decimal) and value.is_nan()
 
 
 def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str | None]:
@@ -55,7 +59,12 @@ def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str
                 "Nothing was sent.",
                 hint=f"Make the column one kind, as in: df[{column!r}].astype(str)",
             )
-        text = str(value)
+        text = _text(value)
+        if text is None:
+            raise ArgumentError(
+                f"{where} holds a {kind} that cannot be written as text. Nothing was sent.",
+                hint="Make it a text first.",
+            )
         if len(text) > MOST_BYTES // 4 and len(text.encode("utf-8", "replace")) > MOST_BYTES:
             raise ArgumentError(
                 f"{where} holds {len(text):,} characters; a cell may have {MOST_BYTES:,} bytes. "
@@ -81,10 +90,30 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
         return "truth value"
     if isinstance(value, (numbers.Real, Decimal)):
-        return "number" if not isinstance(value, float) or math.isfinite(value) else None
+        return "number" if _is_finite(value) else None
     if isinstance(value, (datetime, date, time, timedelta)):
         return "time"
     return None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return True
+    except Exception:  # a type of the user's own
+        return False
+
+
+def _text(value: Any) -> str | None:
+    """None where it cannot be written: a whole number of more digits than Python writes."""
+    try:
+        # The base type's own text: a subclass must not decide what is sent.
+        return str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:
+        return None
 
 
 def _shown(label: Any) -> str:

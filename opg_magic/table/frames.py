@@ -47,17 +47,18 @@ def frame_of(data: Any, *, empty: bool = False) -> Frame:
         made = _Polars(data)
     elif home == "polars" and name == "Series":
         made = _Polars(data.to_frame(data.name or VALUE))
-    elif hasattr(data, "iloc") and name != "Series" and hasattr(data, "columns"):
-        made = _Pandas(data)
-    elif hasattr(data, "iloc"):
-        made = _Pandas(named(data))
     elif isinstance(data, (list, tuple)):
         made = _Pandas(_listed(data))
-    else:
+    # The class itself, in place of a frame, has its attributes too.
+    elif not hasattr(data, "iloc") or isinstance(data, type):
         raise ArgumentError(
             f"data must be a list, a Series, a DataFrame or a Polars frame, not "
             f"{type(data).__name__}. Nothing was sent."
         )
+    elif name != "Series" and hasattr(data, "columns"):
+        made = _Pandas(data)
+    else:
+        made = _Pandas(named(data))
     if not empty and not len(made.labels):
         raise ArgumentError("The table has no rows. Nothing was sent.")
     return made

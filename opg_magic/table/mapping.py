@@ -62,7 +62,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Raises ArgumentError."""
-        arguments.text("output", self.output)
+        arguments.name("output", self.output)
         arguments.whole("concurrency", self.concurrency, 1, MOST_CALLS)
         arguments.whole("hosts", self.hosts, 1, MOST_HOSTS)
         arguments.choice("errors", self.errors, ("column", "raise"))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import threading
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pydantic
 import pytest
@@ -302,3 +305,55 @@ def test_a_row_of_blank_cells_asks_nothing(session: Session) -> None:
     assert both["answer_error"].tolist()[0] == "review and note are empty in this row"
     assert both["answer"].notna().tolist() == [False, True, True]
     assert session.ledger.count() == 3
+
+
+def test_a_dry_run_awaited_pays_nothing(session: Session) -> None:
+    """amap() took dry_run, and asked and paid all the same."""
+    plan = asyncio.run(opg_magic.amap(numbers(97), "Is {{n}} prime?", dry_run=True, **ASK))
+    assert (plan.distinct, plan.ask) == (1, 1)
+    assert session.ledger.rows() == []
+
+
+class _Raises:
+    def __ne__(self, other: object) -> bool:
+        raise RuntimeError("no")
+
+
+class _Text(str):
+    def __str__(self) -> str:
+        return "another text"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"data": pd.DataFrame}, "not type"),
+        ({"data": [10**5000]}, "Row 0, column 'value' holds a number that cannot be written"),
+        ({"data": [np.float32("inf")]}, "Row 0, column 'value' holds a float32"),
+        ({"data": [Decimal("-inf")]}, "Row 0, column 'value' holds a Decimal"),
+        ({"data": [_Raises()]}, "Row 0, column 'value' holds a _Raises"),
+        ({"output": "a\ud800"}, "output must be a text in Unicode"),
+        ({"dry_run": "no"}, "dry_run must be True or False, not 'no'"),
+        ({"dry_run": None}, "dry_run must be True or False, not None"),
+        ({"dry_run": pd.NA}, "dry_run must be True or False, not a NAType"),
+        ({"progress": pd.Series([1])}, "progress must be True or False, not a Series"),
+        ({"tools": True}, "tools must be a list of functions, or of definitions"),
+        ({"tools": iter([len])}, "tools must be a list of functions, or of definitions"),
+        ({"tools": len}, "tools must be a list of functions, or of definitions"),
+    ],
+)
+def test_odd_values_are_refused_in_one_line(
+    session: Session, given: dict[str, object], says: str
+) -> None:
+    more = ASK | given
+    with pytest.raises(errors.ArgumentError, match=re.escape(says)):
+        opg_magic.map(more.pop("data", ["97"]), "Is {{value}} prime?", **more)
+    assert session.ledger.rows() == []
+
+
+def test_a_signalling_nan_is_missing_and_a_texts_own_type_decides_nothing(session: Session) -> None:
+    data = [Decimal("snan"), None]
+    found = opg_magic.map([*data, _Text("97")], "Is {{value}} prime?", **ASK)
+    assert found["answer_error"].tolist()[:2] == ["value is missing in this row"] * 2
+    (receipt,) = session.ledger.receipts()
+    assert receipt.document["prompt"]["text"] == "Is 97 prime?"

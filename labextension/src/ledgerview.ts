@@ -1,6 +1,7 @@
 /** The user's own ledger, all notebooks and kernels: searched by the server, fetched and drawn as far as one scrolls. */
 
 import type { Message } from '@lumino/messaging';
+import { Poll } from '@lumino/polling';
 import { Widget } from '@lumino/widgets';
 
 import { checker, readDocument } from './check';
@@ -9,7 +10,7 @@ import { inert } from './findings';
 import { formatUnits } from './money';
 import { Receipt, UnreadableReceipt } from './receipt';
 import { Scrolled } from './scrolled';
-import { ILedgerRow, OpgServer, tell } from './status';
+import { ILedgerPage, ILedgerRow, OpgServer, tell } from './status';
 import { addStyles, dress } from './style';
 import css from '../style/asked.raw.css';
 import { labelOf } from './verdict';
@@ -23,6 +24,8 @@ const AHEAD = 30;
 const GUESS = 84;
 /** Milliseconds without a key before the server searches. */
 const PAUSE = 250;
+/** Milliseconds between two looks for what other kernels, shells and pages have added, while the list shows. */
+const EVERY = 2000;
 
 /** What a row says of its cost. */
 export function costOf(row: ILedgerRow, decimals: number): string {
@@ -50,7 +53,7 @@ interface IJudged {
   readonly title: string;
 }
 
-/** The list. It asks the server when it is first shown, and again on demand. */
+/** The list. It asks the server when it is first shown, and follows the ledger while it shows. */
 export class LedgerView extends Widget {
   private readonly _list = h('ul', { class: 'opg-ledger-list', 'aria-label': 'Calls in my ledger' });
   private readonly _note = h('p', { class: 'opg-ledger-note', role: 'status' });
@@ -64,9 +67,12 @@ export class LedgerView extends Widget {
   });
   private readonly _again = h('button', { type: 'button', class: 'opg-ledger-again', title: 'Refresh', 'aria-label': 'Refresh' }, '↻');
   private readonly _scrolled = new Scrolled(this._list, GUESS, () => this._draw());
+  private readonly _poll: Poll;
   private readonly _judged = new Map<string, IJudged>();
   private _rows: ILedgerRow[] = [];
   private _next: string | null = null;
+  /** The ledger's, when its first page was read. */
+  private _state: string | null = null;
   /** The words that these rows have. */
   private _searched = '';
   private _total: number | null = null;
@@ -78,9 +84,17 @@ export class LedgerView extends Widget {
 
   constructor(
     private readonly _server: OpgServer,
-    private readonly _decimals: () => number
+    private readonly _decimals: () => number,
+    every = EVERY
   ) {
     super();
+    this._poll = new Poll({
+      auto: false,
+      factory: () => this._follow(),
+      frequency: { interval: every, backoff: true, max: 30 * every },
+      name: 'opg-magic:ledger',
+      standby: 'when-hidden'
+    });
     dress(this.node, 'opg-ledger');
     this.node.append(h('div', { class: 'opg-ledger-bar' }, this._words, this._again), this._note, this._list);
     this._words.addEventListener('input', () => {
@@ -92,6 +106,7 @@ export class LedgerView extends Widget {
 
   dispose(): void {
     window.clearTimeout(this._pause);
+    this._poll.dispose();
     this._scrolled.dispose();
     super.dispose();
   }
@@ -113,14 +128,12 @@ export class LedgerView extends Widget {
       this._rows = anew ? [...page.rows] : [...this._rows, ...page.rows];
       this._next = page.next;
       this._searched = words;
-      this._total = page.total;
-      this._note.textContent = said(page.total, words);
       this._loading = false;
       if (anew) {
+        this._state = page.state;
         this._list.replaceChildren();
       }
-      this._scrolled.set(this._rows.map(row => row.id));
-      this._draw();
+      this._tell(page);
     } catch (problem) {
       if (question === this._question) {
         this._note.textContent = problem instanceof Error ? problem.message : String(problem);
@@ -130,6 +143,43 @@ export class LedgerView extends Widget {
         this._loading = false;
       }
     }
+  }
+
+  /** What was added or became known since, put where it belongs; the rest stays as it is drawn. */
+  private async _follow(): Promise<void> {
+    if (this._loading || this._state === null || this._words.value.trim() !== this._searched) {
+      return;
+    }
+    const question = this._question;
+    const page = await this._server.ledgerUnless(this._state, PAGE, this._searched);
+    if (page === null || question !== this._question || this.isDisposed) {
+      return;
+    }
+    const old = places(this._rows);
+    const end = old.get(page.rows[page.rows.length - 1]?.id)?.index ?? this._rows.length;
+    const newest = new Set(page.rows.map(row => row.id));
+    const further = this._rows.slice(end + 1).filter(row => !newest.has(row.id));
+    this._state = page.state;
+    this._next = further.length ? this._next : page.next;
+    this._rows = [...page.rows, ...further];
+    const now = places(this._rows);
+    for (const node of [...this._list.children] as HTMLElement[]) {
+      const id = node.dataset.receipt!;
+      const row = now.get(id);
+      if (row === undefined || row.said !== old.get(id)?.said) {
+        node.remove();
+      } else {
+        node.dataset.row = String(row.index);
+      }
+    }
+    this._tell(page);
+  }
+
+  private _tell({ total }: ILedgerPage): void {
+    this._total = total;
+    this._note.textContent = said(total, this._searched);
+    this._scrolled.set(this._rows.map(row => row.id));
+    this._draw();
   }
 
   protected onAfterShow(message: Message): void {
@@ -144,10 +194,16 @@ export class LedgerView extends Widget {
     }
   }
 
+  protected onBeforeHide(message: Message): void {
+    super.onBeforeHide(message);
+    void this._poll.stop();
+  }
+
   private _first(): void {
     if (!this._asked) {
       void this.load(true);
     }
+    void this._poll.refresh();
   }
 
   /** Put the rows in view into the list, keeping those that are there already: one of them may have the focus. */
@@ -229,6 +285,11 @@ export class LedgerView extends Widget {
       button.disabled = false;
     }
   }
+}
+
+/** Where each row stands, and all that it says. */
+function places(rows: readonly ILedgerRow[]): Map<string, { index: number; said: string }> {
+  return new Map(rows.map((row, index) => [row.id, { index, said: JSON.stringify(row) }]));
 }
 
 /** What stands above the list. */

@@ -65,6 +65,8 @@ export interface ILedgerPage {
   readonly next: string | null;
   /** Of all calls, or of those that have the words that were searched. */
   readonly total: number;
+  /** Changes with the ledger, whichever kernel or shell wrote. */
+  readonly state: string;
 }
 
 /** What the server said instead of an answer, in words for a person; `code` for programs. */
@@ -89,6 +91,12 @@ export class OpgServer {
   /** A page of the calls that have each of these words, newest first. */
   ledger(after: string | null = null, limit = 100, words = ''): Promise<ILedgerPage> {
     return this._get('ledger', { limit: String(limit), ...(after === null ? {} : { after }), ...(words ? { q: words } : {}) });
+  }
+
+  /** The first page, as `ledger` has it; null while the ledger is still in that state. */
+  async ledgerUnless(state: string, limit: number, words: string): Promise<ILedgerPage | null> {
+    const page = await this._get<Partial<ILedgerPage>>('ledger', { limit: String(limit), unless: state, ...(words ? { q: words } : {}) });
+    return page.rows === undefined ? null : (page as ILedgerPage);
   }
 
   /** The receipt as it was saved; not checked, not trusted. */

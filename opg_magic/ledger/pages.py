@@ -3,6 +3,7 @@ everything."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,10 +93,12 @@ WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.id = c.id)
 """
 
 
-#: What changes with every call that is begun, that goes on elsewhere, or whose receipt is saved.
+#: What changes with every call that is begun, that goes on elsewhere, or whose receipt is saved,
+#: and with all that is learnt of a receipt later.
 _STATE = """
 SELECT (SELECT max(seq) FROM receipts), (SELECT id FROM receipts ORDER BY seq DESC LIMIT 1),
-  (SELECT max(seq) FROM events), (SELECT max(rowid) FROM calls), (SELECT count(*) FROM calls)
+  (SELECT max(seq) FROM events), (SELECT max(rowid) FROM calls), (SELECT count(*) FROM calls),
+  (SELECT max(seq) FROM supplements)
 """
 
 
@@ -108,6 +111,14 @@ class LedgerReader(LedgerReading):
     @property
     def exists(self) -> bool:
         return self.path.is_file()
+
+    def state(self) -> str:
+        """A short text that is another one after every change of what a page shows, whichever
+        process made it; empty while there is no ledger."""
+        if not self.exists:
+            return ""
+        now = json.dumps([*self._query(_STATE, ())[0]])
+        return hashlib.sha256(now.encode()).hexdigest()[:16]
 
     def page(
         self,

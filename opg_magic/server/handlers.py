@@ -25,6 +25,7 @@ _TEE_ID = re.compile(r"0x[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RUN_ID = re.compile(r"[0-9A-Za-z._-]{1,128}")
 _RECEIPT = re.compile(r"[0-9A-Z]{10}~sha256:[0-9a-f]{64}")
+_STATE_OF_LEDGER = re.compile(r"(?:[0-9a-f]{16})?")
 _CURSOR = re.compile(r"[0-9A-Za-z:.+~-]{1,120}")
 
 #: Most receipts of one question of whose they are.
@@ -93,7 +94,7 @@ class StatusHandler(_Handler):
 
 class LedgerHandler(_Handler):
     """A page of the ledger: ``?limit=`` (at most 200), ``&after=``, the cursor of the page before,
-    and ``&q=``, words that each call must have."""
+    ``&q=``, words that each call must have, and ``&unless=``, the state that is known already."""
 
     @web.authenticated
     @authorized
@@ -102,13 +103,14 @@ class LedgerHandler(_Handler):
         limit = int(self.argument("limit", _NUMBER, "100") or 0)
         after = self.argument("after", _CURSOR)
         words = str(self.get_query_argument("q", ""))
+        unless = self.argument("unless", _STATE_OF_LEDGER)
         if not 1 <= limit <= MAX_PAGE:
             raise web.HTTPError(400, f"limit must be from 1 to {MAX_PAGE}")
         if len(words) > MOST_SEARCHED:
             raise web.HTTPError(400, f"q must have at most {MOST_SEARCHED} characters")
         self.finish_json(
             await self.reading.aside(
-                lambda: self.reading.page(limit=limit, after=after, words=words)
+                lambda: self.reading.page(limit=limit, after=after, words=words, unless=unless)
             )
         )
 

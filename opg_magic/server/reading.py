@@ -56,18 +56,25 @@ class Reading:
 
     # ----------------------------------------------------------------------------------- the ledger
 
-    def page(self, *, limit: int, after: str | None, words: str = "") -> dict[str, Any]:
+    def page(
+        self, *, limit: int, after: str | None, words: str = "", unless: str | None = None
+    ) -> dict[str, Any]:
         """One page of the ledger's calls, newest first: ``rows``, ``next`` (a cursor, or None) and
-        ``total``; with ``words``, only of those that have each of them."""
+        ``total``; with ``words``, only of those that have each of them.  ``state`` changes with the
+        ledger; while it is still ``unless``, it comes alone."""
         from opg_magic.ledger.row_cells import table_cells
 
         with _reader() as reader:
+            # Asked first: what is saved while this reads is not taken for read.
+            state = reader.state()
+            if state == unless:
+                return {"state": state}
             page = reader.page(limit=limit, after=after, words=words, known=self._found)
         self._found = page.found or self._found
         rows = [_row(table_cells(row), most=SHOWN_CHARACTERS) for row in page.rows]
         for row, source in zip(rows, page.rows, strict=True):
             row["has_receipt"] = source.document is not None
-        return {"rows": rows, "next": page.after, "total": page.total}
+        return {"rows": rows, "next": page.after, "total": page.total, "state": state}
 
     def receipt(self, receipt_id: str) -> dict[str, Any] | None:
         """The receipt with exactly this id, as a saved notebook holds it; None if there is none."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.chains import settled
 from support.receipts import SIM, authorisation, failed_receipt, receipt, verdict
 from support.simnet import ProcessSimnet, isolated_home
 
@@ -197,7 +198,7 @@ def test_attack_45_a_guest_on_anothers_hub_server_is_told_of_none() -> None:
 
 
 def test_reading_makes_no_ledger(server: Server) -> None:
-    assert server.get("ledger").json() == {"rows": [], "next": None, "total": 0}
+    assert server.get("ledger").json() == {"rows": [], "next": None, "total": 0, "state": ""}
     assert server.get("receipt/0123456789").status_code == 404
     assert server.get("status").json()["running"] == 0
     assert not (server.home / "ledger.sqlite").exists()
@@ -228,8 +229,33 @@ def test_the_ledger_is_searched_by_the_server_in_all_that_it_lists(server: Serve
     assert row["id"] == ending.id
     (row,) = server.get("ledger", q=made[7].id.lower()).json()["rows"]
     assert row["id"] == made[7].id
-    assert server.get("ledger", q="no such words").json() == {"rows": [], "next": None, "total": 0}
+    nothing = server.get("ledger", q="no such words").json()
+    assert nothing | {"state": ""} == {"rows": [], "next": None, "total": 0, "state": ""}
     assert server.get("ledger", q="x" * 501).status_code == 400
+
+
+def test_a_reader_who_knows_the_state_is_told_of_changes_alone(server: Server) -> None:
+    """Whichever process begins a call, saves a receipt or learns of a settlement."""
+    states = [server.get("ledger").json()["state"]]
+    assert server.get("ledger", unless=states[0]).json() == {"state": states[0]}
+
+    def changed() -> dict[str, Any]:
+        page: dict[str, Any] = server.get("ledger", unless=states[-1]).json()
+        assert page["state"] not in states
+        states.append(page["state"])
+        assert server.get("ledger", unless=states[-1]).json() == {"state": states[-1]}
+        return page
+
+    one = receipt()
+    begun = CallIntent(new_id(), datetime.now(UTC), SIM, "k", "openai/gpt-5", prompt="p")
+    with server.ledger as ledger:
+        ledger.save(one)
+        assert [row["id"] for row in changed()["rows"]] == [one.id]
+        ledger.begin(begun, reserve=False)
+        assert {row["id"] for row in changed()["rows"]} == {one.id, begun.id}
+        ledger.supplement(one.id, settled())
+        assert [row["charge"] for row in changed()["rows"]].count("charged") == 1
+    assert server.get("ledger", unless="no state").status_code == 400
 
 
 def test_pages_hold_every_call_once_newest_first(server: Server) -> None:

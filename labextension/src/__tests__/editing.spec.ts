@@ -398,7 +398,7 @@ describe('the list of the ledger', () => {
         if (words === 'later') {
           throw new Error('no server');
         }
-        return { rows, next: after === null ? 'cursor' : null, total: 200 };
+        return { rows, next: after === null ? 'cursor' : null, total: 200, state: '1' };
       }
     };
     const view = new LedgerView(server, () => 18);

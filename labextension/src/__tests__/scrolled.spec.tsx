@@ -103,8 +103,9 @@ describe('five thousand entries', () => {
         const found = rows.filter(one => one.prompt!.includes(words));
         const start = Number(after ?? 0);
         const end = start + limit;
-        return { rows: found.slice(start, end), next: end < found.length ? String(end) : null, total: found.length };
-      }
+        return { rows: found.slice(start, end), next: end < found.length ? String(end) : null, total: found.length, state: '1' };
+      },
+      ledgerUnless: async () => null
     };
     const view = new LedgerView(server as unknown as OpgServer, () => 18);
     Widget.attach(view, document.body);
@@ -146,12 +147,64 @@ describe('five thousand entries', () => {
       search.value = words;
       void view.load(true);
     }
-    answers.get('late')!({ rows: [row(2)], next: null, total: 1 });
+    answers.get('late')!({ rows: [row(2)], next: null, total: 1, state: '1' });
     await settled();
-    answers.get('slow')!({ rows: [row(1), row(3)], next: null, total: 2 });
+    answers.get('slow')!({ rows: [row(1), row(3)], next: null, total: 2, state: '1' });
     await settled();
     expect(view.node.textContent).toContain('1 call with these words');
     expect([...view.node.querySelectorAll('li')].map(one => one.dataset.receipt)).toEqual([row(2).id]);
+    view.dispose();
+  });
+});
+
+describe('the ledger that other kernels and shells write', () => {
+  it('is followed while the list shows, and what is drawn stays', async () => {
+    let rows = Array.from({ length: 130 }, (_, index) => row(index + 1));
+    const pages: (string | null)[] = [];
+    const states: string[] = [];
+    let state = 'a';
+    const page = (start: number, end: number): ILedgerPage => ({ rows: rows.slice(start, end), next: end < rows.length ? String(end) : null, total: rows.length, state });
+    const server = {
+      ledger: async (after: string | null, limit: number): Promise<ILedgerPage> => {
+        pages.push(after);
+        return page(Number(after ?? 0), Number(after ?? 0) + limit);
+      },
+      ledgerUnless: async (known: string, limit: number): Promise<ILedgerPage | null> => {
+        states.push(known);
+        return known === state ? null : page(0, limit);
+      }
+    };
+    const view = new LedgerView(server as unknown as OpgServer, () => 18, 10);
+    const drawn = (): (string | undefined)[] => [...view.node.querySelectorAll('li')].map(one => one.dataset.receipt);
+    Widget.attach(view, document.body);
+    await until(() => view.node.textContent!.includes('130 calls, newest first'));
+    await view.load(false);
+    const first = view.node.querySelector('li');
+
+    rows = [{ ...row(0), verdict: null, has_receipt: false }, ...rows];
+    state = 'b';
+    await until(() => view.node.textContent!.includes('131 calls, newest first'));
+    expect(drawn().slice(0, 3)).toEqual([row(0).id, row(1).id, row(2).id]);
+    expect(view.node.querySelectorAll('li')[1]).toBe(first);
+    expect(first!.dataset.row).toBe('1');
+    expect(view.node.querySelector('li')!.textContent).toContain('no receipt');
+
+    rows = [row(0), ...rows.slice(1)];
+    state = 'c';
+    await until(() => view.node.querySelector('li')!.textContent!.includes('VERIFIED'));
+    expect(view.node.textContent).toContain('131 calls, newest first');
+    // The rows beyond the first page are not fetched again, and there is none twice.
+    expect(pages).toEqual([null, '100']);
+    expect((view as any)._rows.map((one: ILedgerRow) => one.id)).toEqual(rows.map(one => one.id));
+
+    view.hide();
+    const asked = states.length;
+    state = 'd';
+    await new Promise(resolve => setTimeout(resolve, 60));
+    expect(states.length).toBe(asked);
+    rows = [row(200), ...rows];
+    view.show();
+    await until(() => view.node.textContent!.includes('132 calls, newest first'));
     view.dispose();
   });
 });

@@ -235,7 +235,8 @@ const bare = (model: string): string => model.slice(model.lastIndexOf('/') + 1).
 function sources(source: string, top: IHead, sent: string | null): string[] {
   const whole = newlines(source);
   const above = [whole.slice(0, whole.length - top.body.length), `%%opg ${top.line}\n`];
-  return above.flatMap(one => [one + top.body, ...(sent === null ? [] : [one + sent])]);
+  const put = sent !== null && normal(sent) === normal(top.body) ? [top.body, sent] : [top.body];
+  return above.flatMap(one => put.map(body => one + body));
 }
 
 /** SHA-256 of a cell's source, such that the notebook file and the running kernel give the same. */

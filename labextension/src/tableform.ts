@@ -96,7 +96,7 @@ export const SHARED = [
 ] as const;
 
 /** The form of the author's line. */
-export const FIGURES = "[0-9,]{1,20} of [0-9,]{1,20} prompts(?: · [0-9,]{1,20} failed)?(?: · [0-9,]{1,20} from the ledger)?(?: · [0-9,]{1,20} on record do not fit)?(?: · cost [0-9.]{1,60} [A-Za-z][A-Za-z0-9-]{0,11} of at most [0-9.]{1,60} [A-Za-z][A-Za-z0-9-]{0,11})?(?: · [0-9.e+-]{1,12}/s)?";
+export const FIGURES = "[0-9]{1,3}(?:,[0-9]{3}){0,5} of [0-9]{1,3}(?:,[0-9]{3}){0,5} prompts(?: · [0-9]{1,3}(?:,[0-9]{3}){0,5} failed)?(?: · [0-9]{1,3}(?:,[0-9]{3}){0,5} from the ledger)?(?: · [0-9]{1,3}(?:,[0-9]{3}){0,5} on record do not fit)?(?: · cost [0-9]{1,40}(?:\\.[0-9]{1,40})? [A-Za-z][A-Za-z0-9-]{0,11} of at most [0-9]{1,40}(?:\\.[0-9]{1,40})? [A-Za-z][A-Za-z0-9-]{0,11})?(?: · [0-9.e+-]{1,12}/s)?";
 
 /** What the author's kernel found, as it is counted. */
 export const FOUND = [

@@ -342,5 +342,5 @@ def _hashes(source: str, head: grammar.Head, sent: str | None) -> Iterator[str]:
     whole = grammar.newlines(source)
     for above in (whole[: len(whole) - len(head.body)], f"%%opg {head.line}\n"):
         yield source_sha256(above + head.body)
-        if sent is not None:
+        if sent is not None and grammar.normal(sent) == grammar.normal(head.body):
             yield source_sha256(above + sent)

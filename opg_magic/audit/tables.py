@@ -59,8 +59,8 @@ class Elsewhere:
 def read_table(
     display: Display, audit: Reader, where: str, elsewhere: Elsewhere | None
 ) -> list[Receipt] | None:
-    """Its receipts, each once, with what is to be said of them together; None if it cannot be
-    read."""
+    """Its receipts, each once, with what is to be said of them together; None if nothing in it
+    can be read."""
     try:
         found = table.read(display.bundle[table.MIME_TYPE])
     except UnreadableReceipt as error:
@@ -80,8 +80,10 @@ def read_table(
         audit.say("failed", "shown-card", message, where)
     for level, code, message in form_faults(display, _TYPES):
         audit.say(level, code, message, where)
-    lacking = found.counts.prompts - len(receipts)
-    if found.receipts is not None and lacking > 0:
+    # Of those that are named and not here, something is said already.
+    held = len(found.digests) if found.receipts is None else len(receipts)
+    lacking = found.counts.prompts - held
+    if lacking > 0:
         message = (
             f"{lacking:,} of {found.counts.prompts:,} prompts have no receipt here: nobody signed "
             "what a table shows for them."
@@ -93,6 +95,8 @@ def read_table(
             "tables that other cells show were not compared."
         )
         audit.say("note", "table", message, where)
+    if found.receipts is not None and not receipts:
+        return None
     return [*receipts.values()]
 
 

@@ -34,7 +34,8 @@ MOST_NAMED = LIMIT * 3 // 4 // 32
 #: how many of them.
 MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, MOST = 2_000_000, 16 << 20, 64 << 20, 10_000
 
-_N, _AMOUNT = "[0-9,]{1,20}", "[0-9.]{1,60} [A-Za-z][A-Za-z0-9-]{0,11}"
+_N = "[0-9]{1,3}(?:,[0-9]{3}){0,5}"
+_AMOUNT = r"[0-9]{1,40}(?:\.[0-9]{1,40})? [A-Za-z][A-Za-z0-9-]{0,11}"
 #: The form of that line: figures, so that nothing else can be said by it.
 FIGURES = re.compile(
     f"{_N} of {_N} prompts(?: · {_N} failed)?(?: · {_N} from the ledger)?"
@@ -133,16 +134,22 @@ def _without_shared(document: Mapping[str, Any], parts: dict[bytes, int]) -> dic
 def read(value: Any) -> TableReceipts:
     """The value read strictly and within bounds.  Raises :class:`UnreadableReceipt` where the whole
     of it cannot be; a receipt in it that cannot be is that in its place."""
-    if not isinstance(value, dict) or (value.get("type"), value.get("version")) != (TYPE, VERSION):
+    if (
+        not isinstance(value, dict)
+        or value.get("type") != TYPE
+        or _count(value.get("version")) != VERSION
+    ):
         raise UnreadableReceipt("These are not a table's receipts of version 1.")
     held = "packed" if "packed" in value else "digests"
     if set(value) != {*_head(Counts(0, 0, "")), held} or not isinstance(value[held], str):
         raise UnreadableReceipt("A table's receipts do not have the documented form.")
-    rows, prompts, figures = (value[name] for name in ("rows", "prompts", "figures"))
-    if not all(type(one) is int and 0 <= one <= SAFE for one in (rows, prompts)):
+    rows, prompts, figures = _count(value["rows"]), _count(value["prompts"]), value["figures"]
+    if rows is None or prompts is None:
         raise UnreadableReceipt("A table's receipts are counted by what is no number.")
     if not isinstance(figures, str) or FIGURES.fullmatch(figures) is None:
         raise UnreadableReceipt("A table's receipts come with a line that is no line of figures.")
+    if prompts > rows or not figures.partition(" prompts")[0].endswith(f" of {prompts:,}"):
+        raise UnreadableReceipt("A table's receipts are counted in two ways that differ.")
     counts = Counts(rows, prompts, figures)
     content = _decoded(value[held])
     if held == "packed":
@@ -151,6 +158,13 @@ def read(value: Any) -> TableReceipts:
         raise UnreadableReceipt("A table's receipts are named by what are no digests.")
     digests = (f"sha256:{content[at : at + 32].hex()}" for at in range(0, len(content), 32))
     return TableReceipts(counts, None, tuple(dict.fromkeys(digests)))
+
+
+def _count(value: Any) -> int | None:
+    """A whole number that JSON carries; a browser cannot tell 1.0 from 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= SAFE else None
 
 
 def _decoded(text: str) -> bytes:
@@ -195,8 +209,8 @@ def _put_back(lines: list[str], parts: list[str]) -> Iterator[Any]:
         try:
             document = strict_json.loads(line)
             for holder, key in _references(document):
-                number = holder[key]["part"]
-                if type(number) is not int or not 0 <= number < len(parts):
+                number = _count(holder[key]["part"])
+                if number is None or number >= len(parts):
                     raise UnreadableReceipt("What this receipt shares with others is not there.")
                 whole += sizes[number]
                 if whole > MOST_WHOLE:

@@ -69,6 +69,8 @@ def tables() -> Iterator[NotebookCase]:
     several = "%%opg labels --over data --hosts 3 --output prime\nIs {{ n }} prime?"
     changed = "2: incomplete cell-changed"
     yield one("over several hosts, its line changed since", *NOTES, changed, source=several)
+    bare = ASKED.replace("Is {{ n }} prime?", "{{ n }}")
+    yield one("its cell names a column where there were words", *NOTES, changed, source=bare)
     twice = notebook(cell(ASKED, shown()), cell(ASKED, shown()))
     again = ("2: note shown-again", "3: note shown-again")
     both = (*NOTES, *(note.replace("2:", "3:") for note in NOTES), *again)
@@ -88,7 +90,7 @@ def tables() -> Iterator[NotebookCase]:
     found = ("2: note table", call)
     source = "%%opg hi\nIs 2 prime?"
     yield one("under its own single call", *found, source=source, receipts=alike, counts=few)
-    lacking = table.Counts(4, 5, "3 of 5 prompts")
+    lacking = table.Counts(5, 5, "3 of 5 prompts")
     yield one("prompts without a receipt", *NOTES, "2: incomplete rows-without-receipt",
               counts=lacking)  # fmt: skip
 
@@ -149,6 +151,11 @@ def named() -> Iterator[NotebookCase]:
     yield one("more elsewhere than named", elsewhere, "2: failed shown-card", held=held, types=more)
     for title, digests in (("none", ""), ("a piece", base64.b64encode(b"x" * 33).decode())):
         yield one(f"digests, {title}", *UNREAD, held={**held, "digests": digests})
+    counts = table.Counts(3000, 3000, TOLD.replace("3 of 3", "3,000 of 3,000"))
+    few = table.named([receipt.digest for receipt in rows()], counts)
+    lacks = "2: incomplete rows-without-receipt"
+    text = {"text/plain": table_text(counts, None, 3)}
+    yield one("few named of many prompts", elsewhere, lacks, held=few, types=text)
 
 
 def unreadable() -> Iterator[NotebookCase]:
@@ -159,6 +166,8 @@ def unreadable() -> Iterator[NotebookCase]:
         "cut": raw[:-40],
         "damaged": raw[:200] + bytes([raw[200] ^ 1]) + raw[201:],
         "more after its end": raw + b"x",
+        "its sum again after its end": raw + raw[-4:],
+        "twice": raw + raw,
         "a sum that is not its own": raw[:-1] + bytes([raw[-1] ^ 1]),
         "nothing packed": b"",
         "more than is unpacked": zlib.compress(b" " * (table.MOST_UNPACKED + 1), 9),
@@ -179,6 +188,12 @@ def unreadable() -> Iterator[NotebookCase]:
         "both forms": {**good, "digests": "AAAA"},
         "a count that is none": {**good, "rows": True},
         "a count below nothing": {**good, "rows": -1},
+        "a version that is a truth value": {**good, "version": True},
+        "more prompts than rows": {**good, "rows": 2},
+        "fewer prompts than its line tells": {**good, "prompts": 2},
+        "a line that tells more prompts": {**good, "figures": TOLD.replace("3 of 3", "3 of 3,000")},
+        "a line with a number that is none": {**good, "figures": TOLD.replace("3 of", ",,3 of")},
+        "a line with an amount that is none": {**good, "figures": TOLD.replace("0.0002", "...")},
         "figures that are words": {**good, "figures": f"{TOLD} · all verified"},
         "figures in two lines": {**good, "figures": f"{TOLD}\n"},
         "figures that are none": {**good, "figures": None},
@@ -187,6 +202,17 @@ def unreadable() -> Iterator[NotebookCase]:
         "no object": [good],
     }.items():
         yield one(title, *UNREAD, held=held)
+
+    as_floats = {**good, "rows": 4.0, "prompts": 3.0, "version": 1.0}
+    yield one("counts with a point, which a browser does not see", *NOTES, held=as_floats)
+    title = "a part's number with a point, which a browser does not see"
+    yield one(title, *NOTES, held=changed('"host":{"part":2}', '"host":{"part":2.0}'))
+    gone = value(rows(), WHOLE)
+    lines = zlib.decompress(base64.b64decode(gone["packed"])).decode().partition("\n\n")
+    gone["packed"] = base64.b64encode(squeezed(f"{lines[0]}\n\n1")).decode()
+    none = ("2: incomplete rows-without-receipt", *UNREAD)
+    text = {"text/plain": table_text(WHOLE, [])}
+    yield one("receipts none of which is readable", *none, held=gone, types=text)
 
     left = table_text(WHOLE, rows()[1:])
     found = (*NOTES, "2: unreadable unreadable", "2: incomplete rows-without-receipt")

@@ -162,6 +162,14 @@ class Overview:
             self._followed = Followed(self._kernel.ledger)
         return self._followed.update()
 
+    def ledger_state(self) -> str:
+        """A short text that is another one after every change of the ledger's calls, whichever
+        process made it."""
+        from opg_magic.ledger.pages import LedgerReader
+
+        with LedgerReader(self._kernel.ledger.path) as reader:
+            return reader.state()
+
     def status(self) -> dict[str, Any]:
         """What is in force: network, model, policy, wallet, spending, receipts.  Starts and asks
         nothing."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two refreshes of the figures.
 INTERVAL = 0.5
+#: Seconds between two looks for what shells and other kernels wrote into the ledger.
+AROUND = 2.0
 
 #: At most this many receipts are listed; the line above the list says how many there are.
 LISTED = 200
@@ -69,10 +71,28 @@ def dashboard(session: Session | None = None) -> Any:
 
 
 def build(
-    session: Session, clock: Callable[[], float] = time.monotonic, later: Later = timer
+    session: Session,
+    clock: Callable[[], float] = time.monotonic,
+    later: Later = timer,
+    around: Later = timer,
 ) -> Any:
-    """The dashboard's widget, with a clock and a timer of its caller's."""
-    return _Dashboard(session, clock, later).box
+    """The dashboard's widget, with a clock and timers of its caller's: for what this kernel tells,
+    and for looking around."""
+    made = _Dashboard(session, clock, later)
+    _look_around(weakref.ref(made), around)
+    return made.box
+
+
+def _look_around(seen: weakref.ref[_Dashboard], around: Later) -> None:
+    """Look for the calls of others for as long as the widget lives."""
+
+    def look() -> None:
+        dashboard = seen()
+        if dashboard is not None and dashboard.box.comm is not None:
+            dashboard.follow()
+            around(AROUND, look)
+
+    around(AROUND, look)
 
 
 class _Dashboard:
@@ -89,6 +109,7 @@ class _Dashboard:
         self._network = ""
         self._calls: list[dict[str, Any]] = []
         self._spent: Spent | None = None
+        self._state = ""
 
         self._running = widgets.HTML()
         self._spending = widgets.HTML()
@@ -119,10 +140,9 @@ class _Dashboard:
         widgets = self._w
         return [
             widgets.HTML(
-                f'<div style="font-size:12px;{FAINT}">Figures move while calls run. Buttons '
-                f"and filters act when "
-                "the kernel is free. The same facts: %opg hosts, %opg cost, %opg "
-                "receipts.</div>"
+                f'<div style="font-size:12px;{FAINT}">Figures move while calls run, here, in other '
+                "kernels and in shells. Buttons and filters act when the kernel is free. The same "
+                "facts: %opg hosts, %opg cost, %opg receipts.</div>"
             ),
             self._title("Budget"),
             self._call,
@@ -185,11 +205,22 @@ class _Dashboard:
             self._pending = False
         self.refresh()
 
+    def follow(self) -> None:
+        """Refresh if anybody wrote into the ledger since."""
+        try:
+            if self._session.overview.ledger_state() == self._state:
+                return
+        except OpgError:
+            return  # what is wrong is said when the figures are asked for
+        self.refresh()
+
     def refresh(self) -> None:
         """Everything that the ledger knows: what was added since, not the whole of it again."""
         with self._lock:
             self._refreshed_at = self._clock()
             try:
+                # Asked first: what is written while this reads is looked for again.
+                self._state = self._session.overview.ledger_state()
                 budget = self._session.overview.spending()
                 self._show_spending(budget)
                 self._calls = self._session.overview.ledger_calls()

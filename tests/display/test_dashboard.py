@@ -36,6 +36,7 @@ class Session:
         self.listeners: list[Callable[[], None]] = []
         self.known_hosts: tuple[HostRow, ...] = ()
         self.unreachable = False
+        self.unreadable = False
         self.answers = {
             "AAAA000001": states.answer(id="AAAA000001"),
             "BBBB000002": states.failed(id="BBBB000002", text="withheld words"),
@@ -78,6 +79,11 @@ class Session:
             table_cells(LedgerRow(id, now, answer.receipt.document)) | {"token": "OPG"}
             for id, answer in self.answers.items()
         ]
+
+    def ledger_state(self) -> str:
+        if self.unreadable:
+            raise LedgerError("The ledger cannot be read.")
+        return " ".join(self.answers)
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(callback)
@@ -159,6 +165,27 @@ def test_figures_follow_while_a_call_runs_and_never_on_its_thread(session: Sessi
     assert "1 call running" in words(box)
     session.changed()
     assert len(later.waiting) == 1
+
+
+def test_it_shows_what_other_kernels_and_shells_did(session: Session) -> None:
+    """Nobody tells this kernel of it: the dashboard looks, and reads only what changed."""
+    around = Later()
+    box = build(session, around=around)
+    assert [seconds for seconds, _ in around.waiting] == [module.AROUND]
+    session.reserved = 9 * 10**17
+    around.pass_time()
+    assert "0.4 OPG of 1 OPG, 40%" in words(box)  # the ledger is the same
+    session.answers["CCCC000003"] = states.answer(id="CCCC000003")
+    around.pass_time()
+    assert "3 receipts" in words(box)
+    assert "0.9 OPG of 1 OPG, 90%" in words(box)
+    session.unreadable = True
+    around.pass_time()
+    assert "3 receipts" in words(box)
+    assert len(around.waiting) == 1
+    box.close_all()
+    around.pass_time()
+    assert around.waiting == []
 
 
 def test_receipts_are_filtered_and_opened(session: Session) -> None:

@@ -1,6 +1,7 @@
 """Whether the user's own ledger holds a receipt that one of the user's own kernels wrote.
 
-Then what that kernel asked counts as asked for its user: the registry, the connection, the chain.
+Then what that kernel asked counts as asked for its user: the registry, the connection, the chain;
+and weights that it ran again as run again.
 The receipt is compared by the digest of its content, never by what it says of itself; it must come
 from a call that a kernel wrote into this ledger before it was sent, so that one that was merely put
 there does not count; and nobody else may be able to write the file."""
@@ -61,7 +62,7 @@ def own(reader: LedgerReader, receipt_id: str, digest: str) -> Own | None:
         for claim in verdict.claims.values()
         if claim.basis is Basis.ASKED and claim.status is Status.PASSED
     }
-    # Learnt after the call, by a lookup of the kernel that wrote it down.
+    # Learnt after the call, by a lookup or a run of the kernel that wrote it down.
     asked |= set(_supplements(receipt))
     return Own(frozenset(asked), datetime.fromisoformat(checked["at"]))
 
@@ -81,6 +82,8 @@ def _supplements(receipt: Receipt) -> Iterator[ClaimName]:
         yield "settlement"
     if document["agreement"] is not None:
         yield "agreement"
+    if document.get("weights") is not None:
+        yield "weights"
 
 
 def _is_private(reader: LedgerReader) -> bool:

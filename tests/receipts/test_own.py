@@ -11,6 +11,7 @@ import pytest
 from support import signing
 from support.chains import settled
 from support.receipts import SIM
+from support.runs import run_over
 from support.signed_receipts import PROMPT, jsonl, redigested, signed, verify
 
 from opg_magic.ledger.own import Own, own
@@ -101,6 +102,18 @@ def test_each_version_that_was_written_there_counts(path: Path) -> None:
     invented = later[1].document
     invented = invented | {"payment": invented["payment"] | {"settled": None}}
     assert found(path, Receipt(redigested(invented))) is None
+
+
+def test_weights_that_the_own_kernel_ran_again_are_no_author_s_word(path: Path) -> None:
+    """The run is in the ledger's own version of the receipt; in no other is it the user's."""
+    one = written(path, signed())
+    with Ledger(path) as ledger:
+        ran = ledger.supplement(one.id, run_over(one.evidence()))
+    before, after = found(path, one), found(path, ran)
+    assert before is not None and "weights" not in before.asked
+    assert after is not None and "weights" in after.asked
+    other = ran.document | {"weights": ran.document["weights"] | {"runtime": "llama.cpp 1"}}
+    assert found(path, Receipt(redigested(other))) is None
 
 
 def test_verify_mine_has_the_same_rule(path: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from opg_magic.call.state import CallOptions
 from opg_magic.errors import ConfigError
 from opg_magic.models import arguments
 from opg_magic.models.networks import SIM
+from opg_magic.settings import paths
 
 if TYPE_CHECKING:
     from opg_magic.call.session import Session
@@ -123,10 +124,10 @@ def run(
     model = model_for(options.model, session.settings, network)
     reference = None
     if options.reference is not None:
-        path = options.reference.expanduser()
+        path = paths.expanded(options.reference)
         reference = model_reference.load(path, model=model, network=network)
     else:
-        _writable(options.record.expanduser())
+        _writable(paths.expanded(options.record))
     call = CallOptions(host=options.host, network=network)
     made = model_audit.plan(
         session,
@@ -156,7 +157,7 @@ def run(
     receipts = tuple(tuple(one.receipt for one in given) for given in found)
     if reference is None:
         made_now = _reference(made, network, found)
-        written = options.record.expanduser()
+        written = paths.expanded(options.record)
         _write(written, made_now.to_json())
         return Outcome(made, network, made_now, written=written, receipts=receipts)
     asked = [

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from opg_magic.errors import ArgumentError
+from opg_magic.settings.paths import expanded
 
 #: Bytes of all files of one prompt: more is rarely meant, and no model reads it.
 MOST_BYTES = 1_000_000
@@ -73,8 +74,10 @@ def _read(path: str) -> File:
     if not name or _CONTROLS.search(name):
         raise ArgumentError(f"--file {path!r} does not end in a file's name. Nothing was sent.")
     try:
-        raw = _bounded(Path(path).expanduser())
+        raw = _bounded(expanded(path))
         text = raw.decode("utf-8-sig")
+    except ArgumentError:
+        raise
     except OSError as problem:
         raise ArgumentError(
             f"Cannot read {name}: {problem.strerror or type(problem).__name__}. Nothing was sent."
@@ -83,6 +86,8 @@ def _read(path: str) -> File:
         raise ArgumentError(
             f"{name} is not UTF-8 text. Nothing was sent.", hint="Only text files can be sent."
         ) from None
+    except ValueError:
+        raise ArgumentError(f"Cannot read {name}: its path is no path. Nothing was sent.") from None
     if _SECRET.search(text):
         raise ArgumentError(f"{name} holds a private key. Nothing was sent.")
     return File(name, len(raw), text.replace("\r\n", "\n"))

@@ -133,7 +133,9 @@ def opg(name: str, value: Any) -> int:
         plain = (
             str.__str__(value) if isinstance(value, str) else f"{_bounded(Decimal(str(value))):f}"
         )
-        return parse_units(plain, OPG_DECIMALS)
+        units = parse_units(plain, OPG_DECIMALS)
+        _bounded(Decimal(units).scaleb(-OPG_DECIMALS))
+        return units
     except (ValueError, ArithmeticError):
         refuse(name, meant, value)
 

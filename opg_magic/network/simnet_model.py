@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from opg_magic.errors import SimnetError
-from opg_magic.settings import environment
+from opg_magic.settings import environment, paths
 from opg_magic.weights import fetch
 
 UPSTREAM = "OPG_SIMNET_UPSTREAM"
@@ -77,7 +77,7 @@ def choose(
             f"{RUNTIME} is not installed; it runs models on this machine.",
             hint=f"{INSTALL}  (or let a script answer: opg simnet up --scripted)",
         )
-    return Choice(weights=Path(model).expanduser().absolute())
+    return Choice(weights=paths.expanded(model).absolute())
 
 
 def name_of(weights: Path) -> str:

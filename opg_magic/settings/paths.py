@@ -9,6 +9,15 @@ from opg_magic.errors import ConfigError
 from opg_magic.settings import environment
 
 
+def expanded(path: str | Path) -> Path:
+    """``~`` and ``~name`` as the home they mean; as they stand where there is no such user."""
+    path = Path(path)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def home() -> Path:
     """The data folder: ledger, keystore, simulated network.  Created 0700 on first use."""
     return _made(data_folder())

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 
 from opg_magic.errors import ConfigError
 from opg_magic.models import ModelPrice, Money
 from opg_magic.models.networks import Token
+from opg_magic.settings import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def load(override: str | None = None, *, simulated: bool = False) -> PriceList:
     if override is None:
         return base
     try:
-        extra = _parse(Path(override).expanduser().read_text("utf-8"))
+        extra = _parse(paths.expanded(override).read_text("utf-8"))
     except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as problem:
         raise ConfigError(f"cannot read prices_file {override}: {problem}") from None
     return PriceList(

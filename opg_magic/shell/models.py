@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,13 @@ def _get(options: argparse.Namespace) -> int:
 
 def _trust(options: argparse.Namespace) -> int:
     from opg_magic.errors import WeightsError
+    from opg_magic.settings import paths
     from opg_magic.weights import fetch, store
 
-    path = Path(options.weights).expanduser()
-    if path.suffix == ".gguf" or path.is_file():
+    path, is_file = paths.expanded(options.weights), False
+    with suppress(OSError):  # a name that is too long is no file
+        is_file = path.is_file()
+    if path.suffix == ".gguf" or is_file:
         model = options.model
         if model is None:
             raise WeightsError(

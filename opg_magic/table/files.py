@@ -193,9 +193,18 @@ def _read_jsonl(name: str, text: str) -> TableFile:
                 f"{name}, line {number} is not an object, as in "
                 '{"review": "..."}. Nothing was sent.'
             )
+        if "\\ud" in line.lower() and any(_is_no_text(key) for key in row):
+            raise ConfigError(
+                f"{name}, line {number} has a key with a lone surrogate, which is not text. "
+                "Nothing was sent."
+            )
         rows.append(row)
         lines.append(line.strip(" \t\r"))
     return TableFile(_frame(rows), lines=lines)
+
+
+def _is_no_text(key: str) -> bool:
+    return key.encode("utf-8", "replace").decode() != key
 
 
 def _no_number(word: str) -> NoReturn:
@@ -226,7 +235,8 @@ def _read_parquet(path: Path) -> TableFile:
         table = pyarrow.parquet.read_table(path)
         # Column by column as Python has it: pandas would make a float of a number beside a null.
         cells = {name: table.column(name).to_pylist() for name in table.column_names}
-    except (pyarrow.ArrowException, KeyError) as problem:
+    except (pyarrow.ArrowException, KeyError, ValueError, OverflowError) as problem:
+        # The last two: a time that Python has no value for.
         raise ConfigError(
             f"{path.name} cannot be read as Parquet: {problem}. Nothing was sent."
         ) from None

@@ -49,8 +49,8 @@ def frame_of(data: Any, *, empty: bool = False) -> Frame:
         made = _Polars(data.to_frame(data.name or VALUE))
     elif isinstance(data, (list, tuple)):
         made = _Pandas(_listed(data))
-    # The class itself, in place of a frame, has its attributes too.
-    elif not hasattr(data, "iloc") or isinstance(data, type):
+    # A class in place of a frame has its attributes, and a task of Dask every one.
+    elif not hasattr(type(data), "iloc"):
         raise ArgumentError(
             f"data must be a list, a Series, a DataFrame or a Polars frame, not "
             f"{type(data).__name__}. Nothing was sent."

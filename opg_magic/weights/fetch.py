@@ -140,7 +140,9 @@ def get(
         _sweep(place)
         _make_room(one, place, fetching=source is None)
         with tempfile.TemporaryDirectory(prefix=_UNDER_WAY, dir=place) as work:
-            found = source.expanduser() if source is not None else _download(one, Path(work), say)
+            found = (
+                paths.expanded(source) if source is not None else _download(one, Path(work), say)
+            )
             made = _take_out(one, found, Path(work))
             made.replace(target)
     except OSError as error:

@@ -91,7 +91,7 @@ def trust(model: str, path: Path, *, same_build: bool = False) -> Pin:
     Raises WeightsError for a file that is not a whole GGUF model."""
     if not model.strip() or len(model) > 256 or not model.isprintable():
         raise WeightsError(f"{model[:60]!a} cannot be the name of a model.")
-    path = path.expanduser().resolve()
+    path = paths.expanded(path).resolve()
     gguf.read(path)
     pin = Pin(model.strip(), fetch.sha256_of(path), path, same_build)
     entry = {"sha256": pin.sha256, "path": str(path), "same_build": same_build}

@@ -102,3 +102,9 @@ def test_files_count_together(tmp_path: Path) -> None:
 )
 def test_a_file_s_name_is_what_follows_the_folders(path: str, name: str) -> None:
     assert context.base_name(path) == name
+
+
+@pytest.mark.parametrize("path", ["~nobody-here/a.txt", "a\0b/a.txt"])
+def test_a_path_that_is_none_is_refused_in_one_line(path: str) -> None:
+    with pytest.raises(ArgumentError, match=r"Cannot read a\.txt"):
+        context.read_files([path])

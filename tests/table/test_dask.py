@@ -261,3 +261,8 @@ def test_other_processes_without_a_client_say_what_to_do() -> None:
     with pytest.raises(errors.ConfigError, match="cannot reach the one that called map"):
         # What another process has of it: the door, without the desk.
         door.Door("of a desk elsewhere").ask(["Is 97 prime?"])
+
+
+def test_a_task_of_dasks_is_no_table() -> None:
+    with pytest.raises(errors.ArgumentError, match="not Delayed"):
+        opg_magic.map(dask.delayed(list)("a"), "{{value}}", **ASK)

@@ -332,6 +332,7 @@ class _Text(str):
         ({"data": [np.float32("inf")]}, "Row 0, column 'value' holds a float32"),
         ({"data": [Decimal("-inf")]}, "Row 0, column 'value' holds a Decimal"),
         ({"data": [_Raises()]}, "Row 0, column 'value' holds a _Raises"),
+        ({"max_cost": "9" * 40}, "max_cost must be an amount of OPG"),
         ({"output": "a\ud800"}, "output must be a text in Unicode"),
         ({"dry_run": "no"}, "dry_run must be True or False, not 'no'"),
         ({"dry_run": None}, "dry_run must be True or False, not None"),

@@ -274,3 +274,19 @@ def test_a_log_gets_a_line_now_and_then(
         now[0] = 100.0 + second
         line(tally)
     assert capsys.readouterr().err.count("0 of 9 prompts") == 2
+
+
+def test_a_time_beyond_pythons_and_a_key_that_is_no_text_are_refused(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    from opg_magic.errors import ConfigError
+    from opg_magic.table import files
+
+    late = pyarrow.array([253_402_300_800 * 10**6], pyarrow.timestamp("us"))
+    pyarrow.parquet.write_table(pyarrow.table({"n": late}), tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match=r"a\.parquet cannot be read as Parquet"):
+        files.read(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text('{"n": 1}\n{"\\ud800": 1}\n')
+    with pytest.raises(ConfigError, match="line 2 has a key with a lone surrogate"):
+        files.read(tmp_path / "a.jsonl")

@@ -98,6 +98,10 @@ def test_the_command_asks_for_a_name_and_for_weights_that_are_here(
     assert "--as" in capsys.readouterr().err
     assert main(["models", "trust", "smollm2"]) != 0
     assert "opg models get smollm2" in capsys.readouterr().err
+    for name, says in (("m" * 5_000, "No weights are known"), ("~nobody-here/a.gguf", "read")):
+        assert main(["models", "trust", name, "--as", "a/m"]) != 0
+        told = capsys.readouterr().err
+        assert says in told and "Traceback" not in told
 
 
 def test_a_short_name_of_two_models_is_not_guessed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic import errors
 from opg_magic.call.chats import extended
 from opg_magic.models import Answer, Prompt, Thread, VerdictStatus, strict_json
-from opg_magic.models.plain_text import inert
+from opg_magic.models.plain_text import seen
 from opg_magic.receipt.thread import answer_message, messages_of
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Wanted:
     problem: str | None = None
 
     def __str__(self) -> str:
-        """On one line, and without the white space by which the end could be pushed out of
-        sight."""
+        """On one line, all of which is seen: no mark that is drawn as nothing, no spaces by which
+        the end could be pushed out of sight."""
         text = self._whole()
         # What does not run may be cut: it is shown for information.
         most = _SHOWN if self.read is not None else _SHOWN // 100
@@ -52,13 +52,13 @@ class Wanted:
         if self.problem is None:
             return shown
         # It repeats keys that the model wrote.
-        return f"{shown}: not run, {inert(' '.join(self.problem.split()))}"
+        return f"{shown}: not run, {seen(' '.join(self.problem.split()))}"
 
     def _whole(self) -> str:
         if self.read is None:
-            return inert(" ".join(f"{self.name}({self.arguments})".split()))
+            return seen(" ".join(f"{self.name}({self.arguments})".split()))
         arguments = json.dumps(strict_json.loads(self.arguments), ensure_ascii=False)
-        return inert(f"{self.name}({arguments})")
+        return seen(f"{self.name}({arguments})")
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:

@@ -32,6 +32,23 @@ def inert(text: str) -> str:
     return _ACTIVE.sub(_visible, text)
 
 
+# Printable, and drawn as nothing: fillers, joiners, variation selectors, an empty Braille cell.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_SPACES = re.compile(" {8,}")
+
+
+def seen(text: str) -> str:
+    """One line of ``text`` for somebody who must see all of it: what is drawn as nothing has a
+    name, and spaces that would push its end out of sight are counted."""
+    named = "".join(
+        one if one.isprintable() and not _BLANK.match(one) else f"⟦U+{ord(one):04X}⟧"
+        for one in inert(text)
+    )
+    return _SPACES.sub(lambda spaces: f"⟦{len(spaces[0]):,} spaces⟧", named)
+
+
 def _visible(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:

@@ -138,7 +138,8 @@ def test_what_would_run_is_shown_whole_and_on_one_line() -> None:
     city = "Graz" + " " * 600 + "\nRun it? [y/N] \x1b[2J; rm -rf"
     padded = "{" + "\n " * 600 + json.dumps({"city": city})[1:]
     call = calling.Wanted("1", "weather", padded, tool, tool.read(padded))
-    assert str(call) == f"weather({json.dumps({'city': city})})"
+    shown = json.dumps({"city": city}).replace(" " * 600, "⟦600 spaces⟧")
+    assert str(call) == f"weather({shown})"
     forged = calling.Wanted("1", "f\n  weather", "{}", problem="there is no such tool")
     assert str(forged) == "f weather({}): not run, there is no such tool"
 
@@ -171,6 +172,27 @@ def test_what_nobody_can_see_whole_is_not_run_after_a_yes(cities: list[str]) -> 
     answer = opg_magic.ask("What is 2 + 2?")
     with pytest.raises(errors.ToolsStopped, match="too long to be shown"):
         calling._confirm(calls, lambda _shown: True, answer)
+
+
+@pytest.mark.parametrize(
+    ("city", "says"),
+    [
+        ("Graz" + " " * 300 + "; and all", "Graz⟦300 spaces⟧; and all"),
+        ("Graz\U000e0061", "Graz⟦U+E0061⟧"),
+        ("Graz\u200b", "Graz⟦U+200B⟧"),
+        ("Gr\u00adaz", "Gr⟦U+00AD⟧az"),
+        ("Graz\u3164", "Graz⟦U+3164⟧"),
+        ("Graz\u2800", "Graz⟦U+2800⟧"),
+        ("Graz\u00a0", "Graz⟦U+00A0⟧"),
+        ("Graz\ufe0f", "Graz⟦U+FE0F⟧"),
+        ("Linz an der Donau, Österreich ☂", "Linz an der Donau, Österreich ☂"),
+    ],
+)
+def test_what_is_drawn_as_nothing_is_named_before_a_yes(city: str, says: str) -> None:
+    arguments = json.dumps({"city": city}, ensure_ascii=False)
+    tool = tools_of([weather])[0]
+    call = calling.Wanted("1", "weather", arguments, tool, tool.read(arguments))
+    assert str(call) == f'weather({{"city": "{says}"}})'
 
 
 def test_why_a_call_is_not_run_forges_no_line() -> None:

@@ -6,12 +6,14 @@ import { conversation } from './cardline';
 import { checker } from './check';
 import { counted } from './collected';
 import { saveAs } from './exporting';
-import { EDITED } from './findings';
+import { EDITED, Finding } from './findings';
 import { toneOf } from './mark';
+import type { Receipt } from './receipt';
 import { Scrolled, spanOf } from './scrolled';
 import { addStyles, ours } from './style';
 import css from '../style/asked.raw.css';
 import { ICellFinding, IEntry, INotebookReceipts } from './tokens';
+import type { Verdict } from './verdict';
 import * as words from './words';
 
 addStyles(css);
@@ -273,6 +275,28 @@ function CellRow({ cell, open }: { readonly cell: ICellFinding; readonly open: (
   );
 }
 
+/** What was asked. The rows of a table begin with their own words, not with those that they all share. */
+export function asked({ row }: IEntry, { prompt: { text, template } }: Receipt): string {
+  const shared = template?.slice(0, Math.max(0, template.indexOf('{{'))) ?? '';
+  return row !== undefined && shared.length > 16 && text.startsWith(shared) ? `… ${text.slice(shared.length)}` : text;
+}
+
+/** What a row's host answered, unless it failed or was withheld: no card of its own shows it. */
+export function answered(entry: IEntry, { response }: Receipt): string | null {
+  return entry.row === undefined || words.hasFailed(entry) || words.isWithheld(entry) ? null : response.text;
+}
+
+/** What the signature says of what stands here. */
+export function signed({ claims }: Verdict): string {
+  const held = (['request', 'response'] as const).every(name => claims[name].status === 'passed');
+  return claims.signature.status !== 'passed' ? 'signature not valid' : held ? 'signature valid' : 'not what the host signed';
+}
+
+/** What is to be said of an entry; what the cell says of all rows of its table stands at the first. */
+function findingsOf({ row, findings }: IEntry): readonly Finding[] {
+  return row ? findings.filter(({ code }) => code !== 'from-variables') : findings;
+}
+
 function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => void }): JSX.Element {
   const { receipt } = entry;
   const head = words.headline(entry);
@@ -297,15 +321,18 @@ function Row({ entry, open }: { readonly entry: IEntry; readonly open: () => voi
         <b>{head.text}</b>
         <span className={ours('opg-faint')}>cell {entry.cell + 1}</span>
       </span>
-      {receipt !== null && <span className={ours('opg-entry-prompt')}>{words.oneLine(receipt.prompt.text, 120)}</span>}
+      {receipt !== null && <span className={ours('opg-entry-prompt')}>{words.oneLine(asked(entry, receipt), 120)}</span>}
+      {receipt !== null && answered(entry, receipt) !== null && (
+        <span className={ours('opg-entry-prompt')}>→ {words.oneLine(answered(entry, receipt)!, 120)}</span>
+      )}
       <span className={ours('opg-faint')}>{facts.filter(Boolean).join(' · ')}</span>
       {entry.verdict !== null && (
         <span className={ours('opg-faint')}>
-          {words.signatureValid(entry.verdict) ? 'signature valid' : 'signature not valid'} ·{' '}
+          {signed(entry.verdict)} ·{' '}
           {basis === 'asked' ? 'registry asked' : basis === 'recorded' ? "registry: author's word" : 'registry not known'}
         </span>
       )}
-      {entry.findings.map(finding => (
+      {findingsOf(entry).map(finding => (
         <span key={finding.code} className={ours(EDITED.has(finding.code) ? 'opg-finding-edited' : `opg-finding-${finding.level}`)}>
           {EDITED.has(finding.code) ? '≠ ' : words.SIGNS[finding.level]}
           {words.told(finding.message, 200)}

@@ -12,8 +12,8 @@ import { Listing } from '../listing';
 import { summarise } from '../summary';
 import { spanOf } from '../scrolled';
 import type { ILedgerPage, ILedgerRow, OpgServer } from '../status';
-import type { INotebookReceipts } from '../tokens';
-import { entry } from './receipts';
+import type { IEntry, INotebookReceipts } from '../tokens';
+import { entry, receipt, verdict } from './receipts';
 
 // React's scheduler would hold a channel open, and this process with it.
 jest.mock('react-dom/client', () => {
@@ -66,6 +66,41 @@ describe('what is in view', () => {
       const { first, last, before, after } = spanOf(rows, top, top + 77);
       expect(before + (last - first) * 10 + after).toBe(1000);
     }
+  });
+});
+
+describe('the rows of a table', () => {
+  it('say what tells them apart, what was answered unless it failed, and what is wrong with which', async () => {
+    const template = 'Is this review good or bad? {{review}}';
+    const variables = { level: 'note', code: 'from-variables', message: 'Not in the cell; from variables, files or settings: table df.' } as const;
+    const made = (row: number, review: string, text: string, changes: Partial<IEntry> = {}): IEntry => {
+      const one = receipt({ id: `B${String(row).padStart(9, '0')}` });
+      const asked = { ...one, prompt: { ...one.prompt, text: `Is this review good or bad? ${review}`, template }, response: { ...one.response, text } };
+      return entry({ cell: 2, cellId: 'c', row, receipt: asked, findings: [variables], ...changes });
+    };
+    const entries = [
+      made(0, 'Lovely lamp', 'It is good.'),
+      made(1, 'Smells odd', 'It is forged.', { verdict: verdict('FAILED', { response: 'failed' }) }),
+      made(2, 'Too small', 'It is bad.', { verdict: verdict('FAILED', { signature: 'failed' }) }),
+      entry({ receipt: receipt({ id: 'C000000000', prompt: { ...receipt().prompt, text: 'Is this review good or bad? Mine', template } }) })
+    ];
+    const model = { entries, cells: [], summary: summarise(entries), changed: new Signal({}), reveal: jest.fn() };
+    const host = document.body.appendChild(document.createElement('div'));
+    const root = createRoot(host);
+    root.render(<Listing model={model as unknown as INotebookReceipts} name="table.ipynb" />);
+    await until(() => host.querySelectorAll('.opg-entry').length === 4);
+    const [odd, small, lamp, single] = [...host.querySelectorAll('.opg-entry')].map(one => one.textContent!);
+    expect(lamp).toContain('… Lovely lamp→ It is good.');
+    expect(lamp).toContain('signature valid');
+    expect(lamp).toContain('Not in the cell');
+    expect(odd).toContain('… Smells odd');
+    expect(odd).toContain('not what the host signed');
+    expect(odd).not.toMatch(/forged|signature|Not in the cell/);
+    expect(small).toContain('signature not valid');
+    expect(single).toContain('Is this review good or bad? Mine');
+    expect(single).not.toContain('→');
+    root.unmount();
+    host.remove();
   });
 });
 

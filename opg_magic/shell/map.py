@@ -245,9 +245,10 @@ def _print(
 def _told(options: argparse.Namespace, table: Table, rows: int) -> int:
     """Say how many rows have no answer.  Returns 1 if one asked something and has none."""
     if not options.quiet:
-        said = [f"{rows:,} rows to {options.out or 'standard output'}"]
+        said = [f"{rows:,} {'row' if rows == 1 else 'rows'} to {options.out or 'standard output'}"]
         if table.silent:
-            said.append(f"{table.silent:,} ask nothing: a cell is empty")
+            ask = "asks" if table.silent == 1 else "ask"
+            said.append(f"{table.silent:,} {ask} nothing: a cell is empty")
         if table.failures:
             said.append(f"{table.failures:,} without an answer: see {options.output}_error")
         print(f"{'; '.join(said)}.", file=sys.stderr)

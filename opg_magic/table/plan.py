@@ -40,29 +40,37 @@ class Plan:
     usual: bool
 
     def __str__(self) -> str:
-        lines = [f"{self.rows:,} rows, {self.distinct:,} different prompts to {self.model}"]
+        prompts = _count(self.distinct, "different prompt")
+        lines = [f"{_count(self.rows, 'row')}, {prompts} to {self.model}"]
         if self.missing:
-            lines.append(f"{self.missing:,} rows ask nothing: a cell is missing")
+            ask = "asks" if self.missing == 1 else "ask"
+            lines.append(f"{_count(self.missing, 'row')} {ask} nothing: a cell is missing")
         if self.recorded:
-            lines.append(f"{self.recorded:,} answers are in the ledger and cost nothing")
+            are = (
+                "is in the ledger and costs" if self.recorded == 1 else "are in the ledger and cost"
+            )
+            lines.append(f"{_count(self.recorded, 'answer')} {are} nothing")
         if not self.ask:
             lines.append("nothing to ask or pay")
             return "\n".join(lines)
         names = ", ".join(host.short_id for host in self.hosts)
         guess = f" if an answer has {USUAL_TOKENS} tokens" * self.usual
         costs = "price unknown" if self.estimate is None else f"about {self.estimate}{guess}"
-        lines.append(f"{self.ask:,} to ask of {len(self.hosts)} host(s) ({names}): {costs}")
-        word = "authorisation" if self.authorisations == 1 else "authorisations"
+        lines.append(f"{self.ask:,} to ask of {_count(len(self.hosts), 'host')} ({names}): {costs}")
         if self.authorisations:
             # Hosts close a session that is idle, or old: a long table signs for more than that.
             lines.append(
-                f"{self.authorisations} {word} of up to {self.cap} together, more if sessions end "
-                "before the table does; max_cost bounds all of them"
+                f"{_count(self.authorisations, 'authorisation')} of up to {self.cap} together, "
+                "more if sessions end before the table does; max_cost bounds all of them"
             )
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 async def plan(

@@ -46,7 +46,7 @@ def test_a_csv_comes_back_as_it_was_with_four_columns(
     out = tmp_path / "out.csv"
     code, said, told = opg(a_csv(tmp_path), *ASK, "--out", out)
     assert (code, said) == (0, ""), told
-    assert "2 of 2 prompts" in told and "1 ask nothing: a cell is empty" in told
+    assert "2 of 2 prompts" in told and "1 asks nothing: a cell is empty" in told
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["id"], row["n"], row["note"]) for row in rows] == [

@@ -67,7 +67,7 @@ def test_a_dry_run_shows_the_plan_and_signs_nothing(
     assert "labels" not in shell.user_ns
     shown = capfd.readouterr().out
     assert "3 rows, 2 different prompts to openai/gpt-5" in shown
-    assert "1 rows ask nothing" in shown
+    assert "1 row asks nothing" in shown and "to ask of 1 host (" in shown
     assert "1 authorisation of up to 0.1 sim-OPG together" in shown
     assert session.ledger.rows() == []
 

@@ -88,7 +88,7 @@ def _job(
     from opg_magic.table.mapping import Job
 
     for key in _NOT_WITH_OVER:
-        if line.get(key):
+        if key in line.given:  # --quorum 0 as well
             raise LineError(f"--{key.replace('_', '-')} does not go with --over")
     options = magic_line.of_part(line, "call")
     max_cost = options.pop("max_cost", None)

@@ -80,6 +80,7 @@ def test_a_dry_run_shows_the_plan_and_signs_nothing(
         ("x --over data --hosts 0", "hosts must be a whole number from 1 to 16"),
         ("x --over data --bg", "--bg does not go with --over"),
         ("x --over data --chat plans", "--chat does not go with --over"),
+        ("x --over data --quorum 0", "--quorum does not go with --over"),
         ("x --over data --tools f", "--tools does not go with --over"),
         ("x --over data --max-cost 0.05", "max_cost is 0.05"),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -191,11 +192,22 @@ def ask_the_user(calls: Sequence[str]) -> bool:
     question = f"The model asks for:{listed}\nRun {'it' if len(calls) == 1 else 'them'}? [y/N] "
     if not _somebody_is_there():
         return False
+    _forget_typed()
     try:
         return input(question).strip().lower() in ("y", "yes")
     except (EOFError, OSError, RuntimeError):
         # ipykernel: a front end that takes no input (nbconvert, papermill).
         return False
+
+
+def _forget_typed() -> None:
+    """What was typed into a terminal while the call ran answers no question that came after it."""
+    import sys
+
+    with suppress(Exception):  # a notebook, another system
+        import termios
+
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _somebody_is_there() -> bool:

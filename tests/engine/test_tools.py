@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -201,6 +203,27 @@ def test_why_a_call_is_not_run_forges_no_line() -> None:
         tool.read(json.dumps({"city": "Graz", "x\n  weather({})": 1}))
     call = calling.Wanted("1", "weather", "{}", problem=str(refused.value))
     assert "\n" not in str(call)
+
+
+def test_what_was_typed_before_the_question_answers_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pty = pytest.importorskip("pty")
+    keyboard, terminal = pty.openpty()
+    with os.fdopen(keyboard, "wb", buffering=0) as typed, os.fdopen(terminal) as stdin:
+
+        def asked(_question: str) -> str:
+            typed.write(b"n\n")
+            return stdin.readline()
+
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr("builtins.input", asked)
+        monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
+        typed.write(b"y\n")
+        assert not calling.ask_the_user(["weather({})"])
+        monkeypatch.setattr(calling, "_forget_typed", lambda: None)
+        typed.write(b"y\n")
+        assert calling.ask_the_user(["weather({})"])
 
 
 def test_a_front_end_that_takes_no_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -296,6 +296,11 @@ class Kernel:
             return self._ledger
 
     @property
+    def open_ledger(self) -> Ledger | None:
+        """The ledger if this kernel has opened it, and has not ended."""
+        return self._ledger
+
+    @property
     def running(self) -> int:
         """How many calls run now."""
         return self._running

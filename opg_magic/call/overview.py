@@ -162,12 +162,23 @@ class Overview:
             self._followed = Followed(self._kernel.ledger)
         return self._followed.update()
 
-    def ledger_state(self) -> str:
+    @property
+    def is_up(self) -> bool:
+        """Whether asking for figures starts no simulated network."""
+        from opg_magic.network import simnet_client
+
+        simulated = self._kernel.settings.get("network") == profiles.SIM
+        return not simulated or simnet_client.read_state() is not None
+
+    def ledger_state(self) -> str | None:
         """A short text that is another one after every change of the ledger's calls, whichever
-        process made it."""
+        process made it; None before this kernel has opened it, and after its end."""
         from opg_magic.ledger.pages import LedgerReader
 
-        with LedgerReader(self._kernel.ledger.path) as reader:
+        ledger = self._kernel.open_ledger
+        if ledger is None:
+            return None
+        with LedgerReader(ledger.path) as reader:
             return reader.state()
 
     def status(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class _Dashboard:
         self._network = ""
         self._calls: list[dict[str, Any]] = []
         self._spent: Spent | None = None
-        self._state = ""
+        self._state: str | None = None
 
         self._running = widgets.HTML()
         self._spending = widgets.HTML()
@@ -208,7 +208,8 @@ class _Dashboard:
     def follow(self) -> None:
         """Refresh if anybody wrote into the ledger since."""
         try:
-            if self._session.overview.ledger_state() == self._state:
+            overview = self._session.overview
+            if overview.ledger_state() in (None, self._state) or not overview.is_up:
                 return
         except OpgError:
             return  # what is wrong is said when the figures are asked for

@@ -37,6 +37,8 @@ class Session:
         self.known_hosts: tuple[HostRow, ...] = ()
         self.unreachable = False
         self.unreadable = False
+        self.ended = False
+        self.is_up = True
         self.answers = {
             "AAAA000001": states.answer(id="AAAA000001"),
             "BBBB000002": states.failed(id="BBBB000002", text="withheld words"),
@@ -80,10 +82,10 @@ class Session:
             for id, answer in self.answers.items()
         ]
 
-    def ledger_state(self) -> str:
+    def ledger_state(self) -> str | None:
         if self.unreadable:
             raise LedgerError("The ledger cannot be read.")
-        return " ".join(self.answers)
+        return None if self.ended else " ".join(self.answers)
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(callback)
@@ -182,6 +184,13 @@ def test_it_shows_what_other_kernels_and_shells_did(session: Session) -> None:
     session.unreadable = True
     around.pass_time()
     assert "3 receipts" in words(box)
+    session.unreadable, session.is_up = False, False
+    session.reserved = 5 * 10**17
+    session.answers["DDDD000004"] = states.answer(id="DDDD000004")
+    around.pass_time()  # it starts no network by itself
+    session.ended, session.is_up = True, True
+    around.pass_time()
+    assert "0.9 OPG of 1 OPG, 90%" in words(box)
     assert len(around.waiting) == 1
     box.close_all()
     around.pass_time()

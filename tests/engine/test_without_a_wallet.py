@@ -70,6 +70,17 @@ def test_a_call_needs_nothing_but_the_sign_in(
     assert again.text == answer.text
 
 
+def test_the_ledger_is_looked_at_while_the_kernel_has_it_open(session: Session) -> None:
+    """A view that outlives its kernel opens no ledger again."""
+    seen = session.overview.ledger_state()
+    session.ask(PROMPT)
+    asked = session.overview.ledger_state()
+    assert asked not in (None, seen) and session.overview.ledger_state() == asked
+    assert session.overview.is_up
+    session.close()
+    assert session.overview.ledger_state() is None
+
+
 def test_nor_do_a_quote_the_costs_and_the_doctor(session: Session) -> None:
     assert session.quote(PROMPT).cap is None
     session.ask(PROMPT)

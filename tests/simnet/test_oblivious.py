@@ -152,6 +152,7 @@ def test_what_sealed_calls_cost_is_kept_on_a_tab_and_settled_nowhere(
 ) -> None:
     host = honest_simnet.hosts[0]
     before = host.unsealing.tab.charged
+    honest_simnet.settle_now()  # what others have left open
     post(honest_simnet, sealed(honest_simnet).wire)
     assert host.unsealing.tab.charged > before
     assert honest_simnet.settle_now() == []

@@ -14,17 +14,21 @@ from opg_magic.call.naming import ALIAS, default_model
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.endpoint.calls import Calls, Repeats, paid_nothing
-from opg_magic.endpoint.chat_request import ChatRequest, read_request
+from opg_magic.endpoint.chat_reply import ChatReply
+from opg_magic.endpoint.chat_request import Asked, read_request
 from opg_magic.endpoint.event_stream import EventStream
 from opg_magic.endpoint.failures import broken, refusal_of
 from opg_magic.endpoint.guard import Guard
 from opg_magic.endpoint.refusal import Refusal
 from opg_magic.endpoint.replies import Reply
+from opg_magic.endpoint.response_reply import ResponseReply
+from opg_magic.endpoint.response_request import read_response_request
 from opg_magic.errors import OpgError
 from opg_magic.models import Answer
 from opg_magic.models.networks import SIM
 from opg_magic.models.plain_text import inert
 from opg_magic.settings import prices
+from opg_magic.settings.config import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +71,8 @@ class Application:
         """The application, for a runner with ``handler_cancellation``."""
         app = web.Application(client_max_size=MAX_REQUEST, middlewares=[self._guarded])
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/responses", self._response)
+        app.router.add_route("*", "/v1/responses/{kept:.+}", _not_kept)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model:.+}", self._model)
         return app
@@ -95,9 +101,22 @@ class Application:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await _body(request)
-        asked = read_request(body, self._session.settings, self._manner.options.network)
+        asked = read_request(body, *self._known)
+        return await self._answered(request, body, asked, ChatReply(asked))
+
+    async def _response(self, request: web.Request) -> web.StreamResponse:
+        body = await _body(request)
+        asked = read_response_request(body, *self._known)
+        return await self._answered(request, body, asked, ResponseReply(asked))
+
+    @property
+    def _known(self) -> tuple[Settings, str | None]:
+        return self._session.settings, self._manner.options.network
+
+    async def _answered(
+        self, request: web.Request, body: bytes, asked: Asked, reply: Reply
+    ) -> web.StreamResponse:
         name = self._repeats.begin(body, request.headers)
-        reply = Reply(asked)
         # Text beside a tool call is not signed: whether there will be one is known at the end.
         held = self._manner.strict or asked.has_tools
         stream = EventStream(request, reply, held=held)
@@ -123,15 +142,13 @@ class Application:
             if delivered or paid_nothing(call):
                 self._repeats.over(name)
 
-    async def _whole(
-        self, asked: ChatRequest, call: asyncio.Task[Answer], reply: Reply
-    ) -> web.Response:
+    async def _whole(self, asked: Asked, call: asyncio.Task[Answer], reply: Reply) -> web.Response:
         answer = await self.calls.answer(call)
         self._tell(asked, f"{answer.verdict.label}  {answer.cost}", answer.receipt.id)
         return web.json_response(reply.whole(answer), headers=reply.headers(answer))
 
     async def _streamed(
-        self, asked: ChatRequest, call: asyncio.Task[Answer], stream: EventStream
+        self, asked: Asked, call: asyncio.Task[Answer], stream: EventStream
     ) -> web.StreamResponse:
         await stream.follow(call)
         try:
@@ -145,7 +162,7 @@ class Application:
             self._tell(asked, f"{refusal.status} {refusal.code}", refusal.opg.get("receipt"))
             return await stream.fail(refusal)
 
-    def _tell(self, asked: ChatRequest, what: str, receipt: str | None) -> None:
+    def _tell(self, asked: Asked, what: str, receipt: str | None) -> None:
         kept = f"  receipt {receipt}" if receipt else ""
         model = inert(asked.prompt.model)
         self._manner.say(f"{datetime.now().astimezone():%H:%M:%S}  {model}  {what}{kept}")
@@ -180,6 +197,15 @@ async def _body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise Refusal(408, "The request did not come in time. Nothing was sent.") from None
+
+
+async def _not_kept(request: web.Request) -> web.StreamResponse:
+    raise Refusal(
+        404,
+        "opg serve keeps no responses: there is none to fetch, delete, cancel or count. Each call "
+        "has a receipt: opg receipts list.",
+        code="not_found",
+    )
 
 
 def _refused(refusal: Refusal) -> web.Response:

@@ -42,13 +42,20 @@ _INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A request as it was read.  ``unsigned``: what was asked and no host's signature covers."""
+class Asked:
+    """A request as it was read, of either kind."""
 
     prompt: Prompt
-    stream: bool
-    include_usage: bool
-    unsigned: tuple[str, ...]
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is told in events."""
+        return self.prompt.stream
+
+    @property
+    def unsigned(self) -> tuple[str, ...]:
+        """What was asked and no host's signature covers."""
+        return tuple(sorted(set(self.prompt.extra) - set(CHAT_KEYS)))
 
     @property
     def has_tools(self) -> bool:
@@ -56,18 +63,30 @@ class ChatRequest:
         return bool(self.prompt.extra.get("tools"))
 
 
+@dataclass(frozen=True, slots=True)
+class ChatRequest(Asked):
+    """A request for a chat completion.  ``include_usage``: a stream ends with the tokens."""
+
+    include_usage: bool
+
+
 def read_request(raw: bytes, settings: Settings, network: str | None) -> ChatRequest:
     """Read a request's body.  Raises Refusal (400, 404); nothing was sent."""
-    given = _object(raw)
-    _refuse_unknown(given)
-    body = {key: value for key, value in given.items() if value is not None}
+    body = known(json_object(raw), _READ, _DEFAULTS)
     # First, as OpenAI has it: an unknown model is a 404 whatever else is wrong.
-    model = _model(body, settings, network)
-    messages = read_messages(body.get("messages"))
+    model = model_name(body, settings, network)
+    prompt = prompt_of(body, model, read_messages(body.get("messages")))
+    return ChatRequest(prompt, _include_usage(body, prompt.stream))
+
+
+def prompt_of(
+    body: Mapping[str, Any], model: str, messages: tuple[Mapping[str, Any], ...]
+) -> Prompt:
+    """The prompt that a chat request's other parameters make of its messages.  Raises Refusal."""
     stream = _flag(body, "stream")
     extra = {**_tools(body), **_form(body), **_sampling(body)}
     try:
-        prompt = Prompt(
+        return Prompt(
             text=_last_user_text(messages),
             model=model,
             messages=messages,
@@ -79,12 +98,10 @@ def read_request(raw: bytes, settings: Settings, network: str | None) -> ChatReq
         )
     except ArgumentError as problem:
         raise Refusal(400, problem.message, code="invalid_value") from None
-    return ChatRequest(
-        prompt, stream, _include_usage(body, stream), tuple(sorted(set(extra) - set(CHAT_KEYS)))
-    )
 
 
-def _object(raw: bytes) -> Mapping[str, Any]:
+def json_object(raw: bytes) -> dict[str, Any]:
+    """A request's body.  Raises Refusal for one that two readers could read differently."""
     try:
         given = strict_json.loads(raw)
     except MalformedMessage as problem:
@@ -96,20 +113,26 @@ def _object(raw: bytes) -> Mapping[str, Any]:
     return given
 
 
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
+def known(
+    given: Mapping[str, Any], read: frozenset[str], defaults: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """A request without its nulls.  Raises Refusal for a parameter that is neither ``read`` nor at
+    its default."""
     for name, value in given.items():
-        if name in _READ or value is None:
+        if name in read or value is None:
             continue
-        if any(_same(value, default) for default in _DEFAULTS.get(name, ())):
+        if any(_same(value, default) for default in defaults.get(name, ())):
             continue
         raise unsupported(name[:80])
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _same(value: Any, default: Any) -> bool:
     return isinstance(value, bool) == isinstance(default, bool) and bool(value == default)
 
 
-def _model(body: Mapping[str, Any], settings: Settings, network: str | None) -> str:
+def model_name(body: Mapping[str, Any], settings: Settings, network: str | None) -> str:
+    """The model's full name.  Raises Refusal (404 for one that is not known)."""
     name = body.get("model")
     if not isinstance(name, str) or not name.strip():
         raise bad_value("model", "the name of a model")
@@ -142,7 +165,8 @@ def _temperature(name: str, value: Any) -> float:
         raise bad_value(name, f"a number from 0 to {MAX_TEMPERATURE:g}") from None
 
 
-def _tokens(name: str, value: Any) -> int:
+def tokens(name: str, value: Any) -> int:
+    """A bound on an answer's tokens.  Raises Refusal, which names the parameter."""
     try:
         return arguments.whole(name, value, 1, MAX_TOKENS)
     except ArgumentError:
@@ -151,8 +175,8 @@ def _tokens(name: str, value: Any) -> int:
 
 def _max_tokens(body: Mapping[str, Any]) -> int | None:
     """Of the two names for it, hosts sign ``max_tokens`` and ignore the other."""
-    old = _maybe(body, "max_tokens", _tokens)
-    new = _maybe(body, "max_completion_tokens", _tokens)
+    old = _maybe(body, "max_tokens", tokens)
+    new = _maybe(body, "max_completion_tokens", tokens)
     if old is not None and new is not None and old != new:
         raise bad_value("max_completion_tokens", "the same as max_tokens, or left out")
     found: int | None = new if old is None else old

@@ -1,5 +1,5 @@
 """An answer as it comes, in server-sent events.  The newest piece is always held back: the last
-one, the ``finish_reason`` and ``[DONE]`` leave only once the answer has passed.
+one, and all that says that this was the whole, leave only once the answer has passed.
 
 If it does not pass, the stream ends with an error and is cut off, so that no client takes what it
 has for a whole answer."""
@@ -7,14 +7,12 @@ has for a whole answer."""
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
 
-from opg_magic.endpoint.refusal import RECEIPT, VERDICT, Refusal
-from opg_magic.endpoint.replies import CHARGE, UNSIGNED, Reply
+from opg_magic.endpoint.refusal import Refusal
+from opg_magic.endpoint.replies import Reply
 from opg_magic.models import Answer, Phase, Progress
 
 _HEADERS = {
@@ -55,8 +53,7 @@ class EventStream:
             text = self._passed_over
             more = not call.done() and not self._held and text.startswith(self._sent)
             if more and text != self._sent:
-                piece = self._reply.piece(text[len(self._sent) :], first=not self._sent)
-                await self._write(_event(piece))
+                await self._write(self._reply.piece(text[len(self._sent) :], first=not self._sent))
                 self._sent = text
 
     async def finish(self, answer: Answer) -> web.StreamResponse:
@@ -64,15 +61,8 @@ class EventStream:
         if not answer.text.startswith(self._sent) or (self._sent and answer.tool_calls):
             raise _not_what_came(answer)
         rest = self._reply.rest(answer, answer.text[len(self._sent) :], first=not self._sent)
-        headers = self._reply.headers(answer)
-        about = " ".join(
-            f"{name}={json.dumps(headers[name])}"
-            for name in (VERDICT, RECEIPT, CHARGE, UNSIGNED)
-            if name in headers
-        )
-        end = f": {about}\n\ndata: [DONE]\n\n".encode()
-        response = await self._begun(headers)
-        await response.write(b"".join(map(_event, rest)) + end)
+        response = await self._begun(self._reply.headers(answer))
+        await response.write(rest)
         await response.write_eof()
         return response
 
@@ -85,7 +75,7 @@ class EventStream:
         """There is no answer: what has left is followed by an error, and cut off."""
         self.has_failed = True
         response = await self._begun({})
-        await response.write(_event(refusal.document()))
+        await response.write(self._reply.failure(refusal))
         # Without the end of its body: what has left is not to pass for a whole answer.
         if self._request.transport is not None:
             self._request.transport.close()
@@ -99,10 +89,6 @@ class EventStream:
             self._response = web.StreamResponse(headers={**_HEADERS, **headers})
             await self._response.prepare(self._request)
         return self._response
-
-
-def _event(document: Mapping[str, Any]) -> bytes:
-    return f"data: {json.dumps(document)}\n\n".encode()
 
 
 def _not_what_came(answer: Answer) -> Refusal:

@@ -26,10 +26,11 @@ def read_messages(given: Any) -> tuple[Mapping[str, Any], ...]:
     """The messages as they are sent.  Raises Refusal, which names the part at fault."""
     if not isinstance(given, list) or not given:
         raise bad_value("messages", "a list of messages that is not empty")
-    return tuple(_message(one, f"messages[{place}]") for place, one in enumerate(given))
+    return tuple(read_message(one, f"messages[{place}]") for place, one in enumerate(given))
 
 
-def _message(given: Any, where: str) -> dict[str, Any]:
+def read_message(given: Any, where: str) -> dict[str, Any]:
+    """One message as it is sent; ``where``: its place in the request, for what is refused."""
     if not isinstance(given, dict):
         raise bad_value(where, "an object")
     named = given.get("role")
@@ -47,7 +48,7 @@ def _message(given: Any, where: str) -> dict[str, Any]:
     if calls is not None:
         message["tool_calls"] = _tool_calls(calls, f"{where}.tool_calls")
     if "content" in held:
-        message["content"] = _content(held["content"], role, f"{where}.content")
+        message["content"] = read_content(held["content"], role, f"{where}.content")
     elif role == "assistant" and calls:
         message["content"] = ""
     else:
@@ -59,8 +60,8 @@ def _message(given: Any, where: str) -> dict[str, Any]:
     return message
 
 
-def _content(given: Any, role: str, where: str) -> str | list[dict[str, str]]:
-    """A text; several texts of a user stay apart."""
+def read_content(given: Any, role: str, where: str) -> str | list[dict[str, str]]:
+    """A message's text; several texts of a user stay apart."""
     if isinstance(given, str):
         return given
     if not isinstance(given, list):

@@ -11,7 +11,7 @@ rspack(
   {
     mode: 'production',
     context: home,
-    entry: './src/verify.ts',
+    entry: './src/verify/verify.ts',
     resolve: { extensions: ['.ts', '.js'] },
     module: {
       // One script, also of the parts that are loaded late elsewhere.

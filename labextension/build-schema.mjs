@@ -1,5 +1,5 @@
 // Puts the published JSON Schema of receipts, without its descriptions, where the bundle can hold it: in the short form
-// that `expand` in src/schema.ts reads, which is half as long.
+// that `expand` in src/base/schema.ts reads, which is half as long.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const source = new URL('../opg_magic/receipt/schema/receipt-v1.json', import.meta.url);

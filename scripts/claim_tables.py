@@ -10,7 +10,7 @@ _HEAD = "/** Written by scripts/vocabulary.py from opg_magic/models/claims.py: d
 
 
 def table() -> str:
-    """labextension/src/claims/table.ts: names, types and words."""
+    """labextension/src/base/claims.ts: names, types and words."""
     from opg_magic.models import BASES, CLAIM_NAMES, STATUSES, Status, VerdictStatus
     from opg_magic.models.claims import required_by
 
@@ -44,7 +44,7 @@ def table() -> str:
 
 
 def checks() -> str:
-    """labextension/src/claims/checks.ts: the check of each claim, from the module of its name."""
+    """labextension/src/verify/checks.ts: the check of each claim, from the module of its name."""
     from opg_magic.models import CLAIM_NAMES
 
     imports = [f"import {{ check as {name} }} from './{name}';" for name in sorted(CLAIM_NAMES)]
@@ -55,8 +55,8 @@ def checks() -> str:
             "",
             *imports,
             "import { Claim, Evidence } from './shared';",
-            "import { ClaimName } from './table';",
-            "import { Trust } from '../trust';",
+            "import { ClaimName } from '../base/claims';",
+            "import { Trust } from './trust';",
             "",
             "export type Check = (evidence: Evidence, trust: Trust) => Claim | Promise<Claim>;",
             "",

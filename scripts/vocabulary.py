@@ -1,11 +1,11 @@
 """What the browser knows of the program's own tables, as TypeScript.
 
-- ``says.ts``: the words of the card; ``tag.ts``: its tag;
-- ``auditcolumns.ts``: the columns of a table for an audit;
-- ``tableform.ts``: the form of a table's receipts in a notebook, and its bounds;
-- ``vocabulary.ts``: the words of ``%%opg`` and ``%opg``, to complete them where there is no kernel;
-- ``claims/table.ts``, ``claims/checks.ts``: claims, statuses, bases, and the check of each claim;
-- ``receipt-types.ts``: the types of a receipt's document.
+- ``face/says.ts``: the words of the card; ``face/tag.ts``: its tag;
+- ``audit/audit-columns.ts``: the columns of a table for an audit;
+- ``audit/table-form.ts``: the form of a table's receipts in a notebook, and its bounds;
+- ``cells/vocabulary.ts``: the words of ``%%opg`` and ``%opg``, completed without a kernel;
+- ``base/claims.ts``, ``verify/checks.ts``: claims, statuses, bases, and the check of each claim;
+- ``receipt/receipt-types.ts``: the types of a receipt's document.
 
 ``python scripts/vocabulary.py`` writes these files; a test holds that they are up to date."""
 
@@ -29,14 +29,14 @@ def files() -> dict[Path, str]:
     from opg_magic.receipt.form import schema
 
     texts = {
-        "vocabulary.ts": source(),
-        "says.ts": says(),
-        "tag.ts": tag(),
-        "auditcolumns.ts": audit_columns(),
-        "tableform.ts": table_form(),
-        "claims/table.ts": claim_tables.table(),
-        "claims/checks.ts": claim_tables.checks(),
-        "receipt-types.ts": receipt_types.source(schema()),
+        "cells/vocabulary.ts": source(),
+        "face/says.ts": says(),
+        "face/tag.ts": tag(),
+        "audit/audit-columns.ts": audit_columns(),
+        "audit/table-form.ts": table_form(),
+        "base/claims.ts": claim_tables.table(),
+        "verify/checks.ts": claim_tables.checks(),
+        "receipt/receipt-types.ts": receipt_types.source(schema()),
     }
     return {EXTENSION / name: text for name, text in texts.items()}
 
@@ -132,7 +132,7 @@ def _words(
 
 
 def audit_columns() -> str:
-    """auditcolumns.ts: their names, in order."""
+    """audit-columns.ts: their names, in order."""
     from opg_magic.ledger.columns import AUDIT_COLUMNS
 
     names = json.dumps([*AUDIT_COLUMNS], indent=2)
@@ -143,7 +143,7 @@ def audit_columns() -> str:
 
 
 def table_form() -> str:
-    """tableform.ts: what a table's receipts look like packed, and how much of them is read."""
+    """table-form.ts: what a table's receipts look like packed, and how much of them is read."""
     from opg_magic.receipt import table
     from opg_magic.receipt.face.table import FOUND
 

@@ -1,7 +1,7 @@
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
-import { MIME_TYPE } from './receipt';
-import { ReceiptRenderer } from './renderer';
+import { MIME_TYPE } from './receipt/receipt';
+import { ReceiptRenderer } from './card/renderer';
 
 /** Before every other type: JSON of any kind, a widget, a picture beside a receipt would stand in the card's place. */
 const RANK = -Infinity;

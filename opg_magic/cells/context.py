@@ -1,7 +1,7 @@
 """What is sent around a cell's text: a template of the user's own, and files.
 
 The form of both is read again by ``opg verify`` and by the browser (``isPromptOf`` in
-labextension/src/grammar.ts), which hold a signed prompt against its cell."""
+labextension/src/cells/grammar.ts), which hold a signed prompt against its cell."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How the text of a cell is read: newlines, the magics at its head, the words of a line, the fields
 of a template.
 
-The one reading of the magic, of completion and of ``opg verify``; ``labextension/src/grammar.ts``
-is its twin in the browser.  One file of cases holds both: ``tests/grammar/cases.json``.  Characters
-are listed, never left to a language's own idea of white space or of a word."""
+The one reading of the magic, of completion and of ``opg verify``; its twin in the browser is
+``labextension/src/cells/grammar.ts``.  One file of cases holds both: ``tests/grammar/cases.json``.
+Characters are listed, never left to a language's own idea of white space or of a word."""
 
 from __future__ import annotations
 

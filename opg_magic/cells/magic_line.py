@@ -23,7 +23,7 @@ class LineError(ValueError):
 
 
 #: What a value looks like, whatever it means; the same in the browser
-#: (labextension/src/grammar.ts).
+#: (labextension/src/cells/grammar.ts).
 Form = Literal["text", "number", "count", "amount", "name", "list"]
 
 #: Where a value goes.  ``prompt``: a field of :class:`opg_magic.models.Prompt`; ``call``: one of

@@ -1,7 +1,7 @@
 """The claims, how one can come out, and what one can rest on: one table of each.
 
 A claim stands here once, by its name.  Two files are found by that name: ``check`` in
-``opg_magic/verify/NAME.py`` and ``check`` in ``labextension/src/claims/NAME.ts``; where the claim
+``opg_magic/verify/NAME.py`` and ``check`` in ``labextension/src/verify/NAME.ts``; where the claim
 has evidence of its own, a third writes and reads it in a receipt, ``opg_magic/receipt/parts/``.
 The order here is the order everywhere.  ``python scripts/vocabulary.py`` writes these tables for
 the browser; *Add a claim* in CONTRIBUTING.md names every file."""

@@ -1,7 +1,7 @@
 """What a cell's line says of the shape of its answer, for a reader who has nothing but the line.
 
-Its twin in the browser is labextension/src/shapes.ts; whole notebooks in ``tests/corpus`` hold both
-together."""
+Its twin in the browser is labextension/src/cells/shapes.ts; whole notebooks in ``tests/corpus``
+hold both together."""
 
 from __future__ import annotations
 

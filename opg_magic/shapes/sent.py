@@ -158,7 +158,7 @@ class Sent(NamedTuple):
 def of_json_schema(schema: dict[str, Any], *, as_rows: bool) -> Sent:
     """Return what is sent for it; ``as_rows``: it is the schema of a row.
 
-    Pure: a reader of a notebook makes the same (labextension/src/shapes.ts).  Raises
+    Pure: a reader of a notebook makes the same (labextension/src/cells/shapes.ts).  Raises
     :class:`ArgumentError` where an object would have to be put around what a ``$ref`` points to."""
     bare, rows, key = schema, schema.get("type") == "array", None
     if as_rows and not rows:

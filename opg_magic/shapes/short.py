@@ -5,8 +5,8 @@ it means.  Types: ``str``, ``int``, ``float``, ``bool``, ``date``, ``datetime``,
 words to choose from: ``good|bad|mixed``.  In brackets, the fields are those of a row, and the
 answer is a list of rows.  Fields stand between commas, or one on each line.
 
-A reader of a notebook makes the same request of the same words (labextension/src/shapes.ts), so
-what is made here rests on no library."""
+A reader of a notebook makes the same request of the same words
+(labextension/src/cells/shapes.ts), so what is made here rests on no library."""
 
 from __future__ import annotations
 

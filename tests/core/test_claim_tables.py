@@ -47,7 +47,7 @@ def test_the_published_schema_names_the_same_claims_statuses_and_bases() -> None
 def test_every_claim_is_checked_by_the_module_of_its_name_in_both_languages() -> None:
     for name in CLAIM_NAMES:
         assert callable(import_module(f"opg_magic.verify.{name}").check)
-        code = (EXTENSION / "claims" / f"{name}.ts").read_text("utf-8")
+        code = (EXTENSION / "verify" / f"{name}.ts").read_text("utf-8")
         assert re.search(r"^export (async )?function check\(", code, re.MULTILINE), name
 
 

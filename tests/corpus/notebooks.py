@@ -2,7 +2,7 @@
 
 A case's findings are written ``cell: level code`` (cells are counted from 1, the first is text).
 They come from ``opg verify``; the browser must find the same (``notebookFindings`` of
-``labextension/src/together.ts``)."""
+``labextension/src/audit/together.ts``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from opg_magic.receipt.supplements import supplement_json
 #: Findings about a receipt's document, which `opg verify` says once, where it stands first.
 OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered", "model-altered"})
 
-#: Findings that come of a verdict, which the browser computes elsewhere (``check.ts``).
+#: Findings that come of a verdict, which the browser computes elsewhere (``audit/check.ts``).
 OF_VERDICTS = frozenset({"saved-differs"})
 
 Bundle = dict[str, Any]

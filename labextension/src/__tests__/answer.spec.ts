@@ -2,10 +2,10 @@
 import '@jupyterlab/testing/lib/jest-shim';
 import { marked } from 'marked';
 
-import { droppedFrom, shownAnswer } from '../answer';
-import { highlighter } from '../highlighter';
-import { jsonTree } from '../jsontree';
-import { mayBeTypeset, typeset, withFormulas } from '../math';
+import { droppedFrom, shownAnswer } from '../card/answer';
+import { highlighter } from '../card/highlighter';
+import { jsonTree } from '../card/json-tree';
+import { mayBeTypeset, typeset, withFormulas } from '../card/math';
 
 const parser = { render: async (source: string) => marked.parse(source, { async: false }) as string };
 const typesetter = { typeset: (node: HTMLElement) => void (node.innerHTML = `<mjx-container>${node.textContent!.replace(/\$/g, '')}</mjx-container>`) };

@@ -5,9 +5,9 @@
 
 import { readFileSync } from 'node:fs';
 
-import { agreementFindings } from '../agreeing';
-import { Checker, relate } from '../check';
-import { computedDigest, readReceipt, Receipt, RegistryPart } from '../receipt';
+import { agreementFindings } from '../verify/agreeing';
+import { Checker, relate } from '../audit/check';
+import { computedDigest, readReceipt, Receipt, RegistryPart } from '../receipt/receipt';
 
 interface Line {
   name: string;

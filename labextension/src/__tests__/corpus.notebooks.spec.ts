@@ -5,14 +5,14 @@
 
 import { readFileSync } from 'node:fs';
 
-import { agreementFindings } from '../agreeing';
-import { readBundle } from '../notebook';
-import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt';
-import { Pace } from '../pace';
-import { comparedTexts } from '../showing';
-import { readTables } from '../tables';
-import { threadFindings } from '../threads';
-import { notebookFindings } from '../together';
+import { agreementFindings } from '../verify/agreeing';
+import { readBundle } from '../audit/notebook';
+import { MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt/receipt';
+import { Pace } from '../base/pace';
+import { comparedTexts } from '../audit/showing';
+import { readTables } from '../audit/tables';
+import { threadFindings } from '../audit/threads';
+import { notebookFindings } from '../audit/together';
 
 interface Line {
   name: string;

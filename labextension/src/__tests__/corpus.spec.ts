@@ -5,9 +5,9 @@
 
 import { readFileSync } from 'node:fs';
 
-import { audited } from '../audited';
-import { FORMS } from '../face';
-import { combine, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, signatureKey, Trust, UnreadableReceipt, verify, verifyMany } from '../verify';
+import { audited } from '../audit/audited';
+import { FORMS } from '../face/third';
+import { combine, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, readReceipt, Receipt, Seen, signatureKey, Trust, UnreadableReceipt, verify, verifyMany } from '../verify/verify';
 
 interface Line {
   name: string;

@@ -1,16 +1,16 @@
 /** @jest-environment jsdom */
 import '@jupyterlab/testing/lib/jest-shim';
-import { costOf, LedgerView, verdictOf } from '../ledgerview';
+import { costOf, LedgerView, verdictOf } from '../views/ledger-view';
 import { Signal } from '@lumino/signaling';
-import { displayOf, runsBeside } from '../beside';
-import { Elsewhere } from '../elsewhere';
-import { hashIn, PinBody, pinnable } from '../pinning';
-import { OpgCompletion } from '../completer';
-import { content, pythonSpec } from '../launcher';
-import { Running, untilSeen } from '../live';
-import { IServerStatus, OpgServer, ServerRefused, StatusSource } from '../status';
-import { StatusItem, words } from '../statusbar';
-import { isOpg } from '../magic';
+import { displayOf, runsBeside } from '../lab/beside';
+import { Elsewhere } from '../lab/elsewhere';
+import { hashIn, PinBody, pinnable } from '../lab/pinning';
+import { OpgCompletion } from '../editing/completer';
+import { content, pythonSpec } from '../views/launcher';
+import { Running, untilSeen } from '../lab/live';
+import { IServerStatus, OpgServer, ServerRefused, StatusSource } from '../lab/status';
+import { StatusItem, words } from '../views/status-bar';
+import { isOpg } from '../cells/magic';
 
 // JupyterLab itself is not needed here, and slow to load: its names stand for nothing.
 jest.mock('@jupyterlab/apputils', () => ({ Notification: { warning: jest.fn(), info: jest.fn() } }));

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { fills, lstrip, normal, readCell, strip } from '../grammar';
+import { fills, lstrip, normal, readCell, strip } from '../cells/grammar';
 
 interface ICases {
   readonly cells: readonly { source: string; kind: string }[];

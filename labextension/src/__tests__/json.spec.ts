@@ -1,5 +1,5 @@
-import { canonicalJson, dumpsPython, MalformedMessage, parseStrict, pythonFloat } from '../json';
-import { pythonText } from '../pythontext';
+import { canonicalJson, dumpsPython, MalformedMessage, parseStrict, pythonFloat } from '../base/json';
+import { pythonText } from '../protocol/python-text';
 
 function codeOf(text: string): string {
   try {

@@ -5,7 +5,7 @@ import type { Cell } from '@jupyterlab/cells';
 import type { Notebook } from '@jupyterlab/notebook';
 import { Signal } from '@lumino/signaling';
 
-import { jump } from '../jump';
+import { jump } from '../lab/jump';
 
 /** A notebook that shows 500 pixels; a cell of 40 that is where a test puts it. */
 class Place {

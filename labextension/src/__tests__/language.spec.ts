@@ -3,7 +3,7 @@ import '@jupyterlab/testing/lib/jest-shim';
 import { StringStream } from '@codemirror/language';
 import { Signal } from '@lumino/signaling';
 
-import { CellTypes, MIME_OPG, parser } from '../language';
+import { CellTypes, MIME_OPG, parser } from '../editing/language';
 
 // JupyterLab itself is not needed here, and slow to load: its names stand for nothing.
 jest.mock('@jupyterlab/codemirror', () => ({}));

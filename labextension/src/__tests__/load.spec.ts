@@ -1,4 +1,4 @@
-import { NotLoaded, part } from '../load';
+import { NotLoaded, part } from '../base/load';
 
 describe('a part of the program', () => {
   test('is loaded once', async () => {

@@ -1,5 +1,5 @@
-import { candidates, ICandidate, inMagic, isOpg } from '../magic';
-import { COMMANDS, FLAGS, MODELS, NETWORKS } from '../vocabulary';
+import { candidates, ICandidate, inMagic, isOpg } from '../cells/magic';
+import { COMMANDS, FLAGS, MODELS, NETWORKS } from '../cells/vocabulary';
 
 /** Candidates at the bar in the text. */
 function at(text: string, hosts: { name: string; tee_id: string }[] = []): ICandidate[] | null {

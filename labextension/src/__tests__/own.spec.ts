@@ -1,7 +1,7 @@
 /** @jest-environment jsdom */
-import { Checker } from '../check';
-import { OwnLedger } from '../own';
-import { computedDigest } from '../receipt';
+import { Checker } from '../audit/check';
+import { OwnLedger } from '../audit/own';
+import { computedDigest } from '../receipt/receipt';
 import { receipt } from './receipts';
 
 const OWN = { asked: ['registry', 'channel'], at: '2026-05-04T12:00:02Z' };

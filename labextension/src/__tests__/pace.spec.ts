@@ -1,4 +1,4 @@
-import { Pace } from '../pace';
+import { Pace } from '../base/pace';
 
 describe('slices of time', () => {
   let clock = 0;

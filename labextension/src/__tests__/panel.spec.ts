@@ -3,17 +3,17 @@ import { readFileSync } from 'node:fs';
 
 import '@jupyterlab/testing/lib/jest-shim';
 
-import { badgeOf } from '../badge';
-import { ofPayment } from '../collected';
-import { field, guarded, toCsv, toJsonl } from '../exporting';
-import { toneOf } from '../mark';
-import { codeOf } from '../model';
-import { summarise } from '../summary';
-import { IOutputLike, lookInto, wholeCellFinding } from '../notebook';
-import { arrange, arrangeCells } from '../listing';
-import { MIME_TYPE } from '../receipt';
-import { readSettings } from '../settings';
-import { briefLine, cost, figure, notebookLine } from '../words';
+import { badgeOf } from '../views/badge';
+import { ofPayment } from '../receipt/collected';
+import { field, guarded, toCsv, toJsonl } from '../lab/exporting';
+import { toneOf } from '../views/mark';
+import { codeOf } from '../lab/model';
+import { summarise } from '../card/summary';
+import { IOutputLike, lookInto, wholeCellFinding } from '../audit/notebook';
+import { arrange, arrangeCells } from '../views/listing';
+import { MIME_TYPE } from '../receipt/receipt';
+import { readSettings } from '../lab/settings';
+import { briefLine, cost, figure, notebookLine } from '../card/words';
 import { entry, receipt, verdict } from './receipts';
 
 jest.mock('@jupyterlab/cells', () => ({ CodeCell: class {} }));

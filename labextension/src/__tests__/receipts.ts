@@ -1,10 +1,10 @@
 /** Receipts for tests, made by the project's own Python side and kept small: see `tests/support/lab_notebooks.py`. */
 
-import { IJudged } from '../check';
-import { Claim } from '../claims/shared';
-import { CLAIM_NAMES, ClaimName, Receipt, Status, VerdictStatus } from '../receipt';
-import { IEntry } from '../tokens';
-import { Claims, labelOf, Verdict } from '../verdict';
+import { IJudged } from '../audit/check';
+import { Claim } from '../verify/shared';
+import { CLAIM_NAMES, ClaimName, Receipt, Status, VerdictStatus } from '../receipt/receipt';
+import { IEntry } from '../card/tokens';
+import { Claims, labelOf, Verdict } from '../verify/verdict';
 
 const WORD = `0x${'11'.repeat(32)}`;
 const TOKEN = { symbol: 'OPG', address: `0x${'22'.repeat(20)}`, decimals: 18, chain_id: 8453 };

@@ -1,17 +1,17 @@
 /** @jest-environment jsdom */
 import '@jupyterlab/testing/lib/jest-shim';
 
-import { checker, IJudged } from '../check';
-import { askedOf, besideThePrompt } from '../asked';
-import { asks } from '../calls';
-import { cellFindings, sourceSha256 } from '../cells';
-import { answerPart, Finding, inert, showsNoAnswer } from '../findings';
-import { fills } from '../grammar';
-import { isCostly, isSafeLink, renderMarkdown } from '../markdown';
-import { CLAIM_NAMES, MIME_TYPE, Receipt } from '../receipt';
-import { isApart, ReceiptRenderer } from '../renderer';
-import { OURS } from '../style';
-import { headline, isWithheld } from '../words';
+import { checker, IJudged } from '../audit/check';
+import { askedOf, besideThePrompt } from '../receipt/asked';
+import { asks } from '../cells/calls';
+import { cellFindings, sourceSha256 } from '../audit/cells';
+import { answerPart, Finding, inert, showsNoAnswer } from '../receipt/findings';
+import { fills } from '../cells/grammar';
+import { isCostly, isSafeLink, renderMarkdown } from '../card/markdown';
+import { CLAIM_NAMES, MIME_TYPE, Receipt } from '../receipt/receipt';
+import { isApart, ReceiptRenderer } from '../card/renderer';
+import { OURS } from '../card/style';
+import { headline, isWithheld } from '../card/words';
 import { judged, receipt, verdict } from './receipts';
 
 const ALL = `✓ All ${CLAIM_NAMES.length} checks pass`;
@@ -30,7 +30,7 @@ async function shown(outcome: Partial<IJudged>, data = bundle()): Promise<Receip
   const renderer = new ReceiptRenderer();
   await renderer.renderModel({ data, metadata: {}, trusted: false, setData: () => undefined } as any);
   // What opens is loaded apart.
-  await import('../cardbody');
+  await import('../card/body');
   await new Promise(resolve => setTimeout(resolve));
   return renderer;
 }
@@ -198,7 +198,7 @@ describe('the renderer', () => {
       open(node.querySelector('.opg-card')!);
       await new Promise(resolve => setTimeout(resolve));
       open(node.querySelector('.opg-evidence')!);
-      await import('../evidence');
+      await import('../card/evidence');
       await new Promise(resolve => setTimeout(resolve));
       return [node.querySelector('.opg-facts')!, node].map(one => one.textContent!.replace(/\u00a0/g, ' '));
     };

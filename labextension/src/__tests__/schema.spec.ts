@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { RECEIPT_SCHEMA } from '../receipt';
+import { RECEIPT_SCHEMA } from '../receipt/receipt';
 
 function stripped(value: unknown): unknown {
   if (Array.isArray(value)) {

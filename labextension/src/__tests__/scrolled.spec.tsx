@@ -7,12 +7,12 @@ import { Widget } from '@lumino/widgets';
 import * as React from 'react';
 import { createRoot } from 'react-dom/client';
 
-import { LedgerView, said } from '../ledgerview';
-import { Listing } from '../listing';
-import { summarise } from '../summary';
-import { spanOf } from '../scrolled';
-import type { ILedgerPage, ILedgerRow, OpgServer } from '../status';
-import type { IEntry, INotebookReceipts } from '../tokens';
+import { LedgerView, said } from '../views/ledger-view';
+import { Listing } from '../views/listing';
+import { summarise } from '../card/summary';
+import { spanOf } from '../views/scrolled';
+import type { ILedgerPage, ILedgerRow, OpgServer } from '../lab/status';
+import type { IEntry, INotebookReceipts } from '../card/tokens';
 import { entry, receipt, verdict } from './receipts';
 
 // React's scheduler would hold a channel open, and this process with it.

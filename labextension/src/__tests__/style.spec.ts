@@ -1,8 +1,8 @@
 /** @jest-environment jsdom */
 import { readFileSync } from 'node:fs';
 
-import { h } from '../dom';
-import { only, ours, OURS } from '../style';
+import { h } from '../card/dom';
+import { only, ours, OURS } from '../card/style';
 
 const SHEETS = ['base', 'card', 'editing', 'asked'].map(name => readFileSync(`${__dirname}/../../style/${name}.raw.css`, 'utf8').replace(/\/\*[^]*?\*\//g, ''));
 
@@ -33,6 +33,6 @@ describe('our styles', () => {
   });
 
   it('are made anew for each page', () => {
-    jest.isolateModules(() => expect((require('../style') as { OURS: string }).OURS).not.toBe(OURS));
+    jest.isolateModules(() => expect((require('../card/style') as { OURS: string }).OURS).not.toBe(OURS));
   });
 });

@@ -4,13 +4,13 @@ import { deflateSync } from 'node:zlib';
 import '@jupyterlab/testing/lib/jest-shim';
 import { Signal } from '@lumino/signaling';
 
-import { toJsonl } from '../exporting';
-import { toneOf } from '../mark';
-import { NotebookReceipts } from '../model';
-import { Pace } from '../pace';
-import { MIME_TYPE, Receipt, TABLE_TYPE, UnreadableReceipt } from '../receipt';
-import { readTables } from '../tables';
-import { notebookLine } from '../words';
+import { toJsonl } from '../lab/exporting';
+import { toneOf } from '../views/mark';
+import { NotebookReceipts } from '../lab/model';
+import { Pace } from '../base/pace';
+import { MIME_TYPE, Receipt, TABLE_TYPE, UnreadableReceipt } from '../receipt/receipt';
+import { readTables } from '../audit/tables';
+import { notebookLine } from '../card/words';
 import { receipt } from './receipts';
 
 jest.mock('@jupyterlab/cells', () => ({ CodeCell: class {} }));

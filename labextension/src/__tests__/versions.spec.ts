@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { Claim, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, Receipt, Seen, Trust, UnreadableReceipt, verify } from '../verify';
+import { Claim, computedDigest, digestMatches, isFaithful, parseReceipt, policyNamed, Receipt, Seen, Trust, UnreadableReceipt, verify } from '../verify/verify';
 
 interface Outcome {
   readonly status: string;

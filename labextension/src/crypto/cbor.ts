@@ -1,6 +1,6 @@
 /** CBOR (RFC 8949) read strictly: no tags, little depth, no map that says two things about one key. */
 
-import { MalformedMessage } from '../json';
+import { MalformedMessage } from '../base/json';
 import { toHex } from './bytes';
 
 /** Integers are `bigint`, floats `number`; simple values that documents have no use for are `undefined`. */

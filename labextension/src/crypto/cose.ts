@@ -1,6 +1,6 @@
 /** COSE_Sign1 (RFC 9052 section 4.2) as the Nitro Security Module writes it: untagged, ES384, nothing unprotected. */
 
-import { MalformedMessage } from '../json';
+import { MalformedMessage } from '../base/json';
 import { concat, utf8 } from './bytes';
 import { CborMap, decode } from './cbor';
 import * as ecdsa from './ecdsa';

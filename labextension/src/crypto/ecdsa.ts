@@ -3,7 +3,7 @@
  * noble-curves where there is none: on plain HTTP.
  */
 
-import { part } from '../load';
+import { part } from '../base/load';
 import { concat, subtleCrypto } from './bytes';
 import * as der from './der';
 

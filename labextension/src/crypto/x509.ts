@@ -4,7 +4,7 @@
  * Only what the chains of enclaves hold is read: X.509 v3 with keys on P-384 and signatures by ECDSA with SHA-384.
  */
 
-import { MalformedMessage } from '../json';
+import { MalformedMessage } from '../base/json';
 import { equal, fromHex } from './bytes';
 import * as der from './der';
 import * as ecdsa from './ecdsa';

@@ -15,7 +15,7 @@ from typing import Any
 
 from opg_magic.ledger.formats.interface import ChosenCalls, ExportFormat, Written
 
-# The same as in labextension/src/exporting.ts: tests/corpus/guarded.json holds both to it.
+# The same as in labextension/src/lab/exporting.ts: tests/corpus/guarded.json holds both to it.
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 #: What a formula begins with, in the forms that spreadsheets of the East take for the same.
 _FORMULA = "=+\\-@＝＋－＠﹢﹣﹦﹫"

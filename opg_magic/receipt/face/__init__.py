@@ -3,8 +3,8 @@
 A reader makes it anew and compares it byte for byte, so nothing in it may depend on version, time,
 settings or a library.  Each form is one of a kind: whoever changes a word or a style of the last
 one (``third.py``) makes another, and keeps that one for the notebooks that hold it.
-``labextension/src/face.ts`` makes the same bytes; whole notebooks in ``tests/corpus`` hold both
-together.
+``labextension/src/face/third.ts`` makes the same bytes; whole notebooks in ``tests/corpus`` hold
+both together.
 
 Words of its own a face has only constants.  From the receipt come the answer, ids, figures and
 times; words of the author's kernel stand on it only where the verdict is not VERIFIED."""

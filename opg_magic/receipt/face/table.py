@@ -1,5 +1,5 @@
 """Form ``table 1``: what a cell shows of a table's receipts.  Made of the value and of the receipts
-in it alone; ``labextension/src/tables.ts`` makes the same bytes.
+in it alone; ``labextension/src/audit/tables.ts`` makes the same bytes.
 
 The answers do not stand here, so nothing here says what a table shows."""
 

@@ -111,27 +111,15 @@ class BlobStore:
                 headers={"Accept-Encoding": "identity", "User-Agent": "opg_magic"},
             )
         label = urlsplit(base).hostname
+        url = f"{base}/v1/blobs/{blob_id}"
         try:
             with quiet_libraries():
-                async with (
-                    asyncio.timeout(self._timeout),
-                    self._http[proxy].stream("GET", f"{base}/v1/blobs/{blob_id}") as answer,
-                ):
-                    if answer.status_code >= 500 or answer.status_code == 429:
-                        raise NetworkUnavailable(
-                            f"blob aggregator {label} answers with HTTP {answer.status_code}"
-                        )
-                    if answer.status_code != 200:
-                        raise MalformedMessage(f"HTTP {answer.status_code}", code="not-found")
-                    if answer.headers.get("Content-Encoding", "identity") != "identity":
-                        raise MalformedMessage("it is compressed", code="format")
-                    content = bytearray()
-                    async for part in answer.aiter_raw():
-                        content += part
-                        if len(content) > MAX_BLOB_BYTES:
-                            raise MalformedMessage(
-                                f"it is longer than {MAX_BLOB_BYTES} bytes", code="too-large"
-                            )
+                async with asyncio.timeout(self._timeout):
+                    try:
+                        return await self._fetched(self._http[proxy], url, label)
+                    except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                        # A kept connection that the aggregator was closing.
+                        return await self._fetched(self._http[proxy], url, label)
         except TimeoutError:
             raise NetworkUnavailable(
                 f"blob aggregator {label} did not give the blob within {self._timeout:g} s"
@@ -140,6 +128,26 @@ class BlobStore:
             raise NetworkUnavailable(
                 f"blob aggregator {label} unreachable: {type(error).__name__}"
             ) from None
+
+    @staticmethod
+    async def _fetched(client: httpx.AsyncClient, url: str, label: str | None) -> bytes:
+        """What stands at ``url``.  Raises what :meth:`_blob` and httpx raise."""
+        async with client.stream("GET", url) as answer:
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise NetworkUnavailable(
+                    f"blob aggregator {label} answers with HTTP {answer.status_code}"
+                )
+            if answer.status_code != 200:
+                raise MalformedMessage(f"HTTP {answer.status_code}", code="not-found")
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise MalformedMessage("it is compressed", code="format")
+            content = bytearray()
+            async for part in answer.aiter_raw():
+                content += part
+                if len(content) > MAX_BLOB_BYTES:
+                    raise MalformedMessage(
+                        f"it is longer than {MAX_BLOB_BYTES} bytes", code="too-large"
+                    )
         return bytes(content)
 
 

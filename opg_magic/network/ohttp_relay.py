@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: Where a relay takes sealed requests, as the official SDK brings them.
 RELAY_PATH = "/api/v1/chat/ohttp"
 CONNECT_SECONDS = 30.0
+#: Seconds that an idle connection is kept: less than the 5 s after which common servers end one.
+#: A request that meets that end on its way may have arrived, so it could not be sent again.
+KEEPALIVE_SECONDS = 4.0
+MAX_CONNECTIONS = 100
 AUTHORIZATION = "Authorization"
 
 
@@ -151,14 +155,22 @@ class RelayClient:
     def _connected(self) -> httpx.AsyncClient:
         import httpx
 
+        from opg_magic.network.kept_http import KeptTransport
+        from opg_magic.network.tls import OpenBackend
+
         if self._http is None:
-            proxy = self._proxy
             self._http = httpx.AsyncClient(
                 base_url=self.base,
                 headers={"Accept-Encoding": "identity", "User-Agent": "opg-magic"},
+                transport=KeptTransport(
+                    OpenBackend(),
+                    httpx.create_ssl_context(trust_env=False),
+                    keep=KEEPALIVE_SECONDS,
+                    max_connections=MAX_CONNECTIONS,
+                    proxy=self._proxy,
+                ),
                 follow_redirects=False,
                 trust_env=False,
-                proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
                 cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             )
         return self._http

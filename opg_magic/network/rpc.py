@@ -22,6 +22,7 @@ from opg_magic.models.proxy import Proxy, proxy_for
 from opg_magic.network.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
+    from aiohttp import ClientResponse
     from web3.providers.rpc import AsyncHTTPProvider
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
@@ -277,9 +278,28 @@ def _tag(block: int | str) -> str:
     return hex(block) if isinstance(block, int) else block
 
 
+async def _whole(response: ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _Unreadable("it compressed its answer although asked not to")
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise _Unreadable(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def _may_ask_again(method: str, broken: Exception) -> bool:
+    """Whether a kept connection was being closed, and nothing but reading was asked: a transaction
+    may have arrived."""
+    from aiohttp import ClientConnectorError
+
+    return not method.startswith("eth_send") and not isinstance(broken, ClientConnectorError)
+
+
 @cache
 def _provider_class() -> Callable[..., AsyncHTTPProvider]:
-    from aiohttp import ClientSession, ClientTimeout, TCPConnector
+    import aiohttp
     from web3.providers.rpc import AsyncHTTPProvider
 
     class StrictProvider(AsyncHTTPProvider):
@@ -300,17 +320,25 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
                 # request itself.
                 place = "proxy_headers" if url.lower().startswith("https:") else "headers"
                 self._through = {"proxy": proxy.url, place: proxy.headers}
-            self._session = ClientSession(
-                connector=TCPConnector(limit=8),
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=8),
                 raise_for_status=True,
                 # The caller's own timeout holds for all of a request.
-                timeout=ClientTimeout(),
+                timeout=aiohttp.ClientTimeout(),
                 # Compressed, a small answer could be a large one.
                 auto_decompress=False,
                 headers={**self.get_request_headers(), "Accept-Encoding": "identity"},
             )
 
         async def _make_request(self, method: Any, request_data: bytes) -> bytes:
+            try:
+                return await self._posted(request_data)
+            except aiohttp.ClientConnectionError as broken:
+                if not _may_ask_again(method, broken):
+                    raise
+                return await self._posted(request_data)
+
+        async def _posted(self, request_data: bytes) -> bytes:
             response = await self._session.post(
                 cast("str", self.endpoint_uri),
                 data=request_data,
@@ -318,14 +346,7 @@ def _provider_class() -> Callable[..., AsyncHTTPProvider]:
                 **self._through,
             )
             async with response:
-                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise _Unreadable("it compressed its answer although asked not to")
-                body = bytearray()
-                async for part in response.content.iter_any():
-                    body += part
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise _Unreadable(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
-                return bytes(body)
+                return await _whole(response)
 
         async def disconnect(self) -> None:
             await self._session.close()

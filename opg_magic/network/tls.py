@@ -126,15 +126,15 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
         self._backend.channel = ChannelEvidence(
             certificate_sha256=pin.sha256, tls_version=ssl_object.version()
         )
-        return _OpenStream(stream, ssl_object)
+        return OpenStream(stream, ssl_object)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-class _OpenStream(httpcore.AsyncNetworkStream):
+class OpenStream(httpcore.AsyncNetworkStream):
     """A connection after its handshake.  Unlike httpcore's own, it knows when TLS is over although
-    TCP is not: a host may end it in the packet of its answer, of which nothing is left to read on
+    TCP is not: a peer may end it in the packet of its answer, of which nothing is left to read on
     the socket.  A request that was written then would be lost, and its charge unknown."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, tls: ssl.SSLObject) -> None:
@@ -163,6 +163,42 @@ class _OpenStream(httpcore.AsyncNetworkStream):
         except ssl.SSLError:
             pass
         return True
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A TCP stream that, once it is TLS, is an :class:`OpenStream`."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return OpenStream(stream, stream.get_extra_info("ssl_object"))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class OpenBackend(httpcore.AnyIOBackend):
+    """Opens connections whose certificate an authority vouches for, and which know when they are
+    over."""
+
+    async def connect_tcp(self, *place: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await super().connect_tcp(*place, **options))
 
 
 class _TunnelStream(_PinnedStream):

@@ -44,12 +44,16 @@ from opg_magic.network.exchange import (
     without_frames,
 )
 from opg_magic.network.health import Health, read_health
+from opg_magic.network.kept_http import KeptTransport
 from opg_magic.network.library_logs import quiet_libraries
-from opg_magic.network.pinned_http import PinnedTransport
 from opg_magic.network.tls import PinnedBackend, PinnedCertificate, parse_endpoint
 from opg_magic.protocol.x402 import PaymentRequired, parse_payment_required
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that an idle connection is kept.  A call's attestation is fetched just before its prompt,
+#: on this connection, so a prompt never meets one that the host closed long ago.
+KEEPALIVE_SECONDS = 60.0
 
 
 class HostClient:
@@ -70,8 +74,12 @@ class HostClient:
             tunnelled=self._proxy is not None,
         )
         self._http = httpx.AsyncClient(
-            transport=PinnedTransport(
-                self._backend, max_connections=max_connections, proxy=self._proxy
+            transport=KeptTransport(
+                self._backend,
+                self._backend.pin.context,
+                keep=KEEPALIVE_SECONDS,
+                max_connections=max_connections,
+                proxy=self._proxy,
             ),
             follow_redirects=False,
             trust_env=False,

@@ -1,8 +1,9 @@
-"""httpx over connections whose certificate is pinned."""
+"""httpx over kept connections to one place: a host, whose certificate is pinned, or a relay."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,28 +12,34 @@ import httpcore
 import httpx
 
 from opg_magic.models.proxy import Proxy
-from opg_magic.network.tls import PinnedBackend
-
-#: Seconds that an idle connection is kept.  A call's attestation is fetched just before its prompt,
-#: on this connection, so a prompt never meets one that the host closed long ago.
-KEEPALIVE_SECONDS = 60.0
 
 
-class PinnedTransport(httpx.AsyncBaseTransport):
-    """Lets httpx use httpcore's connections, each of them pinned, to one host.
+class KeptTransport(httpx.AsyncBaseTransport):
+    """Lets httpx use httpcore's connections to one origin.
+
+    One that has ended is not used again.  That is found out before a byte is written: a request is
+    never written twice, because what was written may have arrived.
 
     httpcore's own pool only makes them: it looks at every connection whenever a request begins or
     ends, which with thirty of them takes longer than the request."""
 
     def __init__(
-        self, backend: PinnedBackend, *, max_connections: int, proxy: Proxy | None
+        self,
+        backend: httpcore.AsyncNetworkBackend,
+        context: ssl.SSLContext,
+        *,
+        keep: float,
+        max_connections: int,
+        proxy: Proxy | None,
     ) -> None:
+        """``context`` for TLS; ``backend`` may take another.  ``keep``: seconds that an idle
+        connection is kept."""
         options: dict[str, Any] = {
-            "keepalive_expiry": KEEPALIVE_SECONDS,
+            "keepalive_expiry": keep,
             "http1": True,
             "http2": False,
             "retries": 0,
-            "ssl_context": backend.pin.context,
+            "ssl_context": context,
             "network_backend": backend,
         }
         self._maker = (
@@ -113,7 +120,7 @@ class _Body(httpx.AsyncByteStream):
         self,
         response: httpcore.Response,
         connection: httpcore.AsyncConnectionInterface,
-        transport: PinnedTransport,
+        transport: KeptTransport,
     ) -> None:
         self._response = response
         self._connection = connection

@@ -5,6 +5,9 @@ Nothing heavy is imported until it is used."""
 
 from __future__ import annotations
 
+# First: a command guards itself before all that takes time.
+from opg_magic.settings import interrupt as _interrupt  # noqa: F401 # isort: skip
+
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.settings import environment as _environment  # noqa: F401 - read at first import

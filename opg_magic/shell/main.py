@@ -2,7 +2,8 @@
 
 Exit codes: 0 done, 1 a check failed or a call was refused, 2 unreadable input or wrong usage, 3 not
 enough to say, 4 the program itself failed (a broken installation, a full disk, a bug): nothing was
-judged, 5 good but for calls that failed when they were made, as their receipts say."""
+judged, 5 good but for calls that failed when they were made, as their receipts say, 130 stopped by
+Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from opg_magic import __version__, errors
 from opg_magic.display import output
+from opg_magic.settings import interrupt
 from opg_magic.shell import (
     ask,
     audit_model,
@@ -58,6 +60,26 @@ BROKEN = 4
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print expected failures as one short paragraph on stderr."""
+    interrupt.begin()
+    code: int | None = None
+    try:
+        try:
+            code = _run(argv)
+        finally:
+            _close_session()
+        return code
+    except KeyboardInterrupt:  # also a second one, while the session is being closed
+        return interrupt.INTERRUPTED
+    except Exception:
+        # Modules whose import was interrupted may close nothing.
+        if code is None:
+            return interrupt.INTERRUPTED
+        raise
+    finally:
+        interrupt.end()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     output.never_fails(sys.stdout, sys.stderr)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["attestation"]:
@@ -83,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = BROKEN if getattr(options, "judges", False) else getattr(options, "undecided", 1)
         return _complain(problem, code)
     except errors.CallInterrupted as stopped:
-        return _complain(stopped, 130)
+        return _complain(stopped, interrupt.INTERRUPTED)
     except BrokenPipeError:
         output.nobody_reads()
         return 0
@@ -94,10 +116,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except Exception:
         return _broke()
-    finally:
-        session = sys.modules.get("opg_magic.call.session")
-        if session is not None:
-            session.close_current_session()
+
+
+def _close_session() -> None:
+    session = sys.modules.get("opg_magic.call.session")
+    if session is not None:
+        session.close_current_session()
 
 
 def _broke() -> int:

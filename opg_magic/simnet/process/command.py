@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.display import output
 from opg_magic.errors import OpgError, SimnetError
 from opg_magic.network import simnet_client, simnet_model
+from opg_magic.settings import interrupt
 
 if TYPE_CHECKING:
     from opg_magic.simnet.payment.terms import Terms
@@ -89,7 +90,17 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code.  Expected failures are one short message on standard error,
-    exit code 1."""
+    exit code 1.  Ctrl-C ends it quietly."""
+    interrupt.begin()
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return interrupt.INTERRUPTED
+    finally:
+        interrupt.end()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     output.never_fails(sys.stdout, sys.stderr)
     arguments = parser().parse_args(argv)
     try:

@@ -1,13 +1,14 @@
 """Sums by day as a picture, where matplotlib is installed.
 
-A still PNG stands in a widget, in a page without scripts and in a report alike.  It is drawn with
-matplotlib's objects, never with pyplot: the figures of a notebook's author stay as they are."""
+A still SVG in the page's own HTML, whose words and lines have the surroundings' colour: they read
+in any theme.  It is drawn with matplotlib's objects, never with pyplot: the figures of a notebook's
+author stay as they are.  Letters are outlines, so no name reaches the page as text."""
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from opg_magic.display import html, words
+from opg_magic.display.style import TEXT
 from opg_magic.models import Money, significant
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, which differ for the colour-blind too; the last is for all others.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8A8A8A")
-# On white: on no other ground do the same words read in a light and in a dark page.
-_INK, _LINES, _PAPER = "#262626", "#D9D9D9", "#FFFFFF"
+#: What stands for the colours of the page while matplotlib draws.
+_INK, _LINES = "#010203", "#010204"
+_IN_A_PAGE = {_INK: "currentColor", _LINES: "rgba(128,128,128,.4)", " xlink:href=": " href="}
+#: All that is kept is drawn: a style would count for the whole page.
+_NOT_DRAWN = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,25 +42,25 @@ class Parts:
 
 
 def image(parts: Parts, alternative: str) -> str | None:
-    """The picture as an ``img``; None where matplotlib is not installed."""
+    """The picture as HTML; None where matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         return None
-    picture = base64.b64encode(png(parts)).decode()
     return (
-        f'<img src="data:image/png;base64,{picture}" alt="{html.text(alternative)}" '
-        'style="display:block;width:720px;max-width:100%;border-radius:4px;margin:2px 0 6px">'
+        f'<div role="img" aria-label="{html.text(alternative)}" style="width:720px;max-width:100%;'
+        f'margin:2px 0 6px;color:{TEXT}">{svg(parts)}</div>'
     )
 
 
-def png(parts: Parts) -> bytes:
+def svg(parts: Parts) -> str:
     """The sums by day, a colour a name, and beside them each name's whole sum."""
+    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    figure = Figure(figsize=(7.2, 2.4), dpi=144, facecolor=_PAPER, layout="constrained")
+    figure = Figure(figsize=(7.2, 2.4), facecolor="none", layout="constrained")
     days, names = figure.subplots(1, 2, width_ratios=(2, 1))
     for axes in (days, names):
-        axes.set_facecolor(_PAPER)
+        axes.set_facecolor("none")
         axes.set_axisbelow(True)
         for side, spine in axes.spines.items():
             spine.set(visible=side == "bottom" and axes is days, color=_LINES, linewidth=0.8)
@@ -64,9 +69,24 @@ def png(parts: Parts) -> bytes:
     for text in figure.findobj(Text):
         # A name is no formula, and the author's settings (rcParams) call no TeX for it.
         text.set(parse_math=False, usetex=False, color=_INK, fontfamily="DejaVu Sans")
-    out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor=_PAPER)
-    return out.getvalue()
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "opg_magic"}):
+        figure.savefig(out, format="svg", facecolor="none")
+    return _inline(out.getvalue())
+
+
+def _inline(document: str) -> str:
+    """An SVG file as a part of a page, in the page's colours."""
+    drawn = _NOT_DRAWN.sub("", document[document.index("<svg") :])
+    head, _, rest = drawn.partition(">")
+    size = re.search(r'viewBox="[0-9. ]+"', head)
+    drawn = (
+        f'<svg aria-hidden="true" {size.group() if size else ""} '
+        'style="display:block;width:100%;height:auto;stroke-linejoin:round">' + rest
+    )
+    for what, instead in _IN_A_PAGE.items():
+        drawn = drawn.replace(what, instead)
+    return re.sub(r"\s*\n\s*", " ", drawn).strip()
 
 
 def _draw_days(axes: Axes, parts: Parts) -> None:

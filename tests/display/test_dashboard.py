@@ -112,8 +112,8 @@ class Later:
 
 #: The one picture, which stands for its words.
 PICTURE = re.compile(
-    r'<img src="data:image/png;base64,[A-Za-z0-9+/=]+" alt="([^"<>]*)" '
-    r'style="display:block;width:720px;max-width:100%;border-radius:4px;margin:2px 0 6px">'
+    r'<div role="img" aria-label="([^"<>]*)" style="width:720px;max-width:100%;margin:2px 0 6px;'
+    r'color:[^"<>]*"><svg [^>]*>.*?</svg></div>'
 )
 
 

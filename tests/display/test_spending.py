@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import re
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,6 +20,7 @@ from opg_magic.display.spending import (
     spending_html,
     spent,
 )
+from opg_magic.display.style import TEXT
 from opg_magic.models import Money
 from opg_magic.network.profiles import OPG
 
@@ -91,7 +93,6 @@ def test_a_call_without_model_has_a_name_all_the_same() -> None:
 
 
 def test_names_are_inert_in_the_picture_and_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = pytest.importorskip("PIL.Image")
     matplotlib = pytest.importorskip("matplotlib")
     # An author's own settings neither call TeX nor turn the words white.
     monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
@@ -102,13 +103,36 @@ def test_names_are_inert_in_the_picture_and_beside_it(monkeypatch: pytest.Monkey
     drawn = chart.Parts([TODAY], {name: [Money(10**16, OPG)] for name in names}, "OPG")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picture = image.open(io.BytesIO(chart.png(drawn)))
-    assert picture.format == "PNG"
-    assert len(picture.convert("L").getcolors()) > 20
+        picture = ElementTree.fromstring(chart.svg(drawn))
+    # Letters are outlines: no name stands in the page, and nothing of it can act or fetch.
+    assert not "".join(picture.itertext()).strip()
+    elements = list(picture.iter())
+    assert {one.tag for one in elements} <= {"svg", "defs", "g", "path", "use", "rect", "clipPath"}
+    assert sum(one.tag == "use" for one in elements) > 30
+    named = {value for one in elements for name, value in one.items() if "href" in name}
+    assert named and all(value.startswith("#") for value in named)
+
+
+def test_the_picture_reads_on_light_and_on_dark() -> None:
+    pytest.importorskip("matplotlib")
+    html = spending_html(of(call()))
+    svg = html[html.index("<svg") : html.index("</svg>")]
+    painted = set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg))
+    # The words have the page's own colour; nothing is painted behind them.
+    assert painted <= {"none", "currentColor", "rgba(128,128,128,.4)", chart.COLOURS[0].lower()}
+    assert "currentColor" in painted and "<style" not in svg
+    assert html.index(f"color:{TEXT}") < html.index("<svg")
+
+
+def test_the_authors_own_pictures_stay_as_they_are() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    before = dict(matplotlib.rcParams)
+    spending_html(of(call()))
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_without_matplotlib_the_table_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     html = spending_html(of(call()))
-    assert "<img" not in html and "0.01 OPG" in html
+    assert "<svg" not in html and "0.01 OPG" in html
     assert f"<code>{INSTALL}</code>" in html

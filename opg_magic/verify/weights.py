@@ -12,12 +12,15 @@ likelihood under the sampler is compared with what the model itself would have o
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
 from opg_magic.models import Basis, Claim, Evidence, Trust, WeightsEvidence, strict_json
 from opg_magic.verify._claims import failed, missing, not_applicable, passed
 
+#: How hosts draw a token, where the request does not say otherwise: llama.cpp's own defaults.
+TOP_K, TOP_P, MIN_P = 40, 0.95, 0.05
 #: Gap that other processors and versions of llama.cpp made between two tokens, in millionths of a
 #: nat; and the gap where host and verifier have the same build.
 ANY_RUNTIME = 300_000
@@ -28,6 +31,11 @@ _TOKENS = 300
 _DEVIATIONS = 4.5
 #: Tokens that an honest sampler may seem never to draw: texts cut into tokens in another way.
 _OUTSIDE = 2
+#: Most that one token drawn from :data:`TOP_K` adds to the variance, in millionths of a square nat:
+#: ln(k - 1)^2 / 4 + 1 (Reeb and Wolf, arXiv 1304.0036, lemma 15).
+_MOST_VARIANCE = 4_356_000
+#: Most by which one such token is likelier than the average one, in millionths of a nat: ln(k).
+_MOST_LIKELY = 3_689_000
 #: A model's first choices, in the words of a failure.
 _FIRST = 5
 
@@ -100,27 +108,71 @@ def _sampled(run: WeightsEvidence, basis: Basis, facts: dict[str, Any]) -> Claim
 
 
 def _fault(evidence: Evidence, run: WeightsEvidence) -> tuple[str, str] | None:
-    """(code, reason): the run contradicts itself, or is about another call."""
+    """(code, reason): the run is about another call, or cannot have come out of any."""
+    request, text = _signed(evidence), evidence.response.text
     if run.request_sha256 != hashed(evidence.request.canonical):
         return "not-ours", "the request that was run is not this one"
-    if evidence.response.text is None or evidence.response.tool_calls is not None:
+    if text is None or evidence.response.tool_calls is not None:
         return "not-ours", "the call has no text that weights could have given"
-    if run.answer_sha256 != hashed(evidence.response.text):
+    if run.answer_sha256 != hashed(text):
         return "not-ours", "the answer that was run is not this one"
+    name = request.get("model")
+    if not isinstance(name, str) or run.model != name[:256]:
+        return "not-ours", "the model that was run is not the one asked for"
+    if evidence.request.kind != "chat" or by_grammar(request):
+        return "not-ours", "not the weights alone chose the tokens of this answer"
+    reason = _contradiction(run, len(text.encode("utf-8", "surrogatepass")), top_p(evidence))
+    if reason is None and any(
+        (figure is None) == _heated(evidence) for figure in (run.surplus, run.variance, run.outside)
+    ):
+        reason = "the figures are not those of this temperature"
+    return None if reason is None else ("format", reason)
+
+
+def _contradiction(run: WeightsEvidence, size: int, share: float) -> str | None:
+    """Why no run over an answer of ``size`` bytes, drawn with that ``share`` as top-p, gives such
+    figures; None if one may.
+
+    More tokens and more variance allow more, so that both have a bound."""
     count = len(run.tokens) + run.end
     if count == 0:
-        return "format", "no token was compared"
+        return "no token was compared"
+    # A token has a byte; some vocabularies put one before the text that stands for no byte of it.
+    if len(run.tokens) > size + 1:
+        return "the answer is too short for so many tokens"
     if run.tolerance > ANY_RUNTIME:
-        return "format", "more was allowed than rounding explains"
+        return "more was allowed than rounding explains"
+    stated = (float(run.top_p) - share, float(run.min_p) - MIN_P, run.top_k - TOP_K)
+    if any(abs(difference) > 1e-6 for difference in stated):
+        return "the tokens were judged by another sampler than hosts use"
+    surplus, variance, outside = run.surplus or 0, run.variance or 0, run.outside or 0
     before = -1
+    # The sampler leaves out no first choice.
+    possible = (
+        outside <= len(run.misses)
+        and variance <= _MOST_VARIANCE * count
+        and -surplus <= _MOST_LIKELY * count
+    )
     for at, rank, _ in run.misses:
-        if not before < at < count or rank < 2:
-            return "format", "the figures of the run contradict each other"
+        possible = possible and before < at < count and rank >= 2
         before = at
-    figures = (run.surplus, run.variance, run.outside)
-    if any((figure is None) == _heated(evidence) for figure in figures):
-        return "format", "the figures are not those of this temperature"
-    return None
+    return None if possible else "the figures of the run contradict each other"
+
+
+def by_grammar(request: Mapping[str, Any]) -> bool:
+    """Whether a request has tools or a schema: a grammar then chose tokens together with the
+    model."""
+    plain: tuple[Any, ...] = (None, {}, {"type": "text"})
+    return request.get("tools") not in (None, []) or request.get("response_format") not in plain
+
+
+def top_p(evidence: Evidence) -> float:
+    """The request's ``top_p``, which no signature covers, as it was sent; :data:`TOP_P` if it has
+    none that can be used."""
+    sent = _object(evidence.request.body).get("top_p")
+    if isinstance(sent, int | float) and not isinstance(sent, bool) and 0 < sent <= 1:
+        return float(sent)
+    return TOP_P
 
 
 def hashed(text: str) -> str:
@@ -130,14 +182,23 @@ def hashed(text: str) -> str:
 
 def _heated(evidence: Evidence) -> bool:
     """Whether a temperature above 0 was signed; not where the request cannot be read."""
-    try:
-        request = strict_json.loads(evidence.request.canonical)
-    except MalformedMessage:
-        return False
-    value = request.get("temperature", 0) if isinstance(request, dict) else 0
+    value = _signed(evidence).get("temperature", 0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return value > 0
+
+
+def _signed(evidence: Evidence) -> dict[str, Any]:
+    return _object(evidence.request.canonical)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object of a text; an empty one where there is none."""
+    try:
+        found = strict_json.loads(text)
+    except MalformedMessage:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _nats(gap: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from opg_magic.errors import ConfigError, MalformedMessage, WeightsError
 from opg_magic.models import Evidence, WeightsEvidence, strict_json
-from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, hashed
+from opg_magic.verify.weights import ANY_RUNTIME, SAME_RUNTIME, by_grammar, hashed, top_p
 from opg_magic.weights import conversation, store
 from opg_magic.weights.runner import Closing, Runner, examine
 
@@ -42,13 +42,14 @@ class Checker(Closing):
     def run(self, evidence: Evidence) -> Evidence:
         """The evidence with a run of the weights that this user pinned under the model's name.
 
-        Where they cannot be run, with the reason instead (``weights_not_run``).  Never raises
-        WeightsError or ConfigError: the answer is paid for, and a model that cannot be run says
-        nothing about it."""
+        Where they cannot be run, with the reason instead (``weights_not_run``).  A run of other
+        weights that the receipt holds is then dropped.  Never raises WeightsError or ConfigError:
+        the answer is paid for, and a model that cannot be run says nothing about it."""
         request = _request(evidence)
         reason = _not_for(evidence, request)
         if reason is not None:
             return replace(evidence, weights_not_run=reason)
+        pin = None
         try:
             pin = store.pinned(request["model"])
             if pin is None:
@@ -57,7 +58,7 @@ class Checker(Closing):
             runner = self._runner(pin)
             result = runner.run(job(request, evidence.response.text or "", runner, pin.sha256))
         except (ConfigError, WeightsError) as error:
-            return replace(evidence, weights_not_run=("not-run-here", _sentence(error)))
+            return _without(evidence, pin, _sentence(error))
         run = figures(result, evidence, request, pin, runner)
         return replace(evidence, weights=run, weights_not_run=None)
 
@@ -138,7 +139,7 @@ def figures(
         template_sha256=header.template_sha256,
         runtime=runner.runtime,
         top_k=sampling["top_k"],
-        top_p=f"{request.get('top_p', sampling['top_p']):f}",
+        top_p=f"{request['top_p']:f}",
         min_p=f"{sampling['min_p']:f}",
         request_sha256=hashed(evidence.request.canonical),
         answer_sha256=hashed(evidence.response.text or ""),
@@ -158,18 +159,21 @@ def _bounded(value: float) -> int:
     return max(-_MOST_SUM, min(round(value * _UNIT), _MOST_SUM))
 
 
+def _without(evidence: Evidence, pin: store.Pin | None, reason: str) -> Evidence:
+    stated = evidence.weights
+    if stated is not None and pin is not None and stated.weights_sha256 != pin.sha256:
+        reason = f"{reason.rstrip('.')}; the receipt's own run was of other weights than yours"
+        evidence = replace(evidence, weights=None)
+    return replace(evidence, weights_not_run=("not-run-here", reason))
+
+
 def _request(evidence: Evidence) -> dict[str, Any]:
     """The signed request, with ``top_p``, which no signature covers, as it was sent beside it."""
     try:
         signed = strict_json.loads(evidence.request.canonical)
-        sent = strict_json.loads(evidence.request.body)
     except MalformedMessage:
         return {}
-    if not isinstance(signed, dict) or not isinstance(sent, dict):
-        return {}
-    top_p = sent.get("top_p")
-    usable = isinstance(top_p, int | float) and not isinstance(top_p, bool) and 0 < top_p <= 1
-    return signed | ({"top_p": top_p} if usable else {})
+    return signed | {"top_p": top_p(evidence)} if isinstance(signed, dict) else {}
 
 
 def _not_for(evidence: Evidence, request: dict[str, Any]) -> tuple[str, str] | None:
@@ -180,8 +184,7 @@ def _not_for(evidence: Evidence, request: dict[str, Any]) -> tuple[str, str] | N
         request.get("temperature"), int | float
     ):
         return "forced", "the request does not say which model at which temperature"
-    form = request.get("response_format")
-    if request.get("tools") or (form and form != {"type": "text"}):
+    if by_grammar(request):
         return "forced", "a grammar chose the answer's tokens together with the model"
     if not evidence.response.text or evidence.response.tool_calls is not None:
         return "forced", "there is no answer in words"

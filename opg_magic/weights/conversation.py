@@ -11,10 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opg_magic.errors import WeightsError
+from opg_magic.verify import weights
 from opg_magic.weights import fetch
 
 #: Sampling of every request, beside its own ``temperature`` and ``top_p``; llama.cpp's names.
-SAMPLING: dict[str, Any] = {"top_k": 40, "min_p": 0.05, "top_p": 0.95, "repeat_penalty": 1.0}
+SAMPLING: dict[str, Any] = {
+    "top_k": weights.TOP_K,
+    "min_p": weights.MIN_P,
+    "top_p": weights.TOP_P,
+    "repeat_penalty": 1.0,
+}
 #: What a request without ``temperature`` is answered with, as the API that hosts speak has it.
 TEMPERATURE = 1.0
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from support.ggufs import file, written
-from support.local_model import LocalModel, call, request
+from support.local_model import MODEL, LocalModel, call, request
+from support.runs import run_over
 from support.signing import as_aws
 
 from opg_magic.call.rerun import Reruns
 from opg_magic.errors import ConfigError, WeightsError
 from opg_magic.models import Basis, Claim, Prompt, Status, VerdictStatus
-from opg_magic.verify import judge
+from opg_magic.verify import judge, weights
 from opg_magic.verify.policy import DEFAULT, requiring
 from opg_magic.weights import fetch, llama, runner, store, template, worker
 from opg_magic.weights.check import Checker
@@ -192,16 +193,34 @@ def test_weights_alone_never_make_an_answer_verified(checker: Checker, told: str
         assert verdict.outcome is not VerdictStatus.VERIFIED
 
 
-def test_a_run_in_the_receipt_is_not_the_readers_own(
-    checker: Checker, told: str, tmp_path: Path
-) -> None:
+def _pinned(sha256: str, folder: Path) -> None:
+    """A pin whose file is no longer there."""
+    entry = {"sha256": sha256, "path": str(folder / "gone.gguf")}
+    pins = folder / "home" / "weights.json"
+    pins.parent.mkdir(parents=True, exist_ok=True)
+    pins.write_text(json.dumps({"acme/" + MODEL: entry}))
+
+
+def test_a_run_in_the_receipt_is_not_the_readers_own(tmp_path: Path) -> None:
     """Where the reader cannot run the weights, what the receipt says stays the author's word."""
-    ran = checker.run(call(request(PROMPT), told))
-    store.trust(fetch.SMOLLM2.model, written(tmp_path, file()))
+    asked = call(request(PROMPT), "Bees are insects.")
+    ran = replace(asked, weights=run_over(asked, weights_sha256="ab" * 32))
+    _pinned("ab" * 32, tmp_path)
     again = Checker().run(ran)
     assert again.weights == ran.weights and again.weights_not_run is not None
     found = judge(again, trust=as_aws(reader=True)).claims["weights"]
     assert (found.status, found.basis) == (Status.PASSED, Basis.RECORDED)
+
+
+def test_a_run_of_other_weights_than_are_pinned_passes_nothing(tmp_path: Path) -> None:
+    """The author may name any weights; under this name the reader has pinned others."""
+    asked = call(request(PROMPT), "Bees are insects.")
+    ran = replace(asked, weights=run_over(asked, weights_sha256="cd" * 32))
+    _pinned("ab" * 32, tmp_path)
+    again = Checker().run(ran)
+    found = judge(again, trust=as_aws(reader=True)).claims["weights"]
+    assert (found.status, found.code) == (Status.MISSING, "not-run-here")
+    assert "the receipt's own run was of other weights" in str(found.reason)
 
 
 # ------------------------------------------------------------------------------ figures of a run
@@ -231,6 +250,18 @@ def test_a_temperature_near_zero_has_figures_that_are_numbers(temperature: float
     for token in (0, 1):
         run.keep(_row(5.0, 4.5, -3.0), token, job)
     assert run.variance == 0 and 0 < run.surplus <= 1001
+
+
+def test_no_sampler_has_more_chance_than_a_run_may_claim() -> None:
+    """The judges bound the variance of a run: of all ways to spread 40 tokens, none has more."""
+    job = {"temperature": 1.0, "top_k": weights.TOP_K, "top_p": 1.0, "min_p": 0.0}
+    most, least = 0, 0
+    for lead in range(0, 80):
+        row = _row(lead / 10, *[0.0] * 60)
+        surplus, variance, _ = worker.likelihood(row, 0, job)
+        most, least = max(most, round(variance * 1e6)), min(least, round(surplus * 1e6))
+    assert 4_200_000 < most <= weights._MOST_VARIANCE
+    assert -weights._MOST_LIKELY <= least < -1_500_000
 
 
 class _Spelling:

@@ -6,11 +6,15 @@
  */
 
 import { sha256Hex, utf8 } from '../crypto/bytes';
-import { isObject, Json, MalformedMessage, parseStrict } from '../base/json';
+import { isObject, JsonObject, MalformedMessage, parseStrict } from '../base/json';
 import { WeightsPart } from '../receipt/receipt';
 import { Trust } from './trust';
 import { Claim, Evidence, failed, notApplicable, passed } from './shared';
 
+/** How hosts draw a token, where the request does not say otherwise: llama.cpp's own defaults. */
+const TOP_K = 40;
+const TOP_P = 0.95;
+const MIN_P = 0.05;
 /** The widest gap, in millionths of a nat, that is put down to another processor or version. */
 const ANY_RUNTIME = 300_000;
 /** Each so many tokens may add the tolerance once more to what goes beyond it. */
@@ -19,6 +23,10 @@ const TOKENS = 300;
 const DEVIATIONS = 4.5;
 /** Tokens that an honest sampler may seem never to draw: texts cut into tokens in another way. */
 const OUTSIDE = 2;
+/** Most that one token drawn from `TOP_K` adds to the variance: ln(k - 1)^2 / 4 + 1, in millionths of a square nat. */
+const MOST_VARIANCE = 4_356_000;
+/** Most by which one such token is likelier than the average one, in millionths of a nat: ln(k). */
+const MOST_LIKELY = 3_689_000;
 const FIRST = 5;
 
 /** Whether the stated weights give this answer. */
@@ -36,8 +44,9 @@ export function check(evidence: Evidence, trust: Trust): Claim {
     first: count - run.misses.length,
     largest_gap: run.misses.reduce((most, [, , gap]) => Math.max(most, gap), 0)
   };
-  const heated = isHeated(evidence);
-  const fault = faultOf(evidence, run, count, heated);
+  const request = objectOf(evidence.receipt.request.canonical);
+  const heated = isHeated(request);
+  const fault = faultOf(evidence, run, request, heated);
   if (fault !== null) {
     return failed('weights', 'proven', 'The run of the weights is not about this answer.', ...fault, facts);
   }
@@ -81,8 +90,8 @@ function sampled(run: WeightsPart, basis: 're-run' | 'recorded', facts: Figures)
   return passed('weights', basis, `The ${count} tokens are as likely as those that these weights draw.`, facts);
 }
 
-/** Code and reason where the run contradicts itself, or is about another call. */
-function faultOf(evidence: Evidence, run: WeightsPart, count: number, heated: boolean): [string, string] | null {
+/** Code and reason where the run is about another call, or cannot have come out of any. */
+function faultOf(evidence: Evidence, run: WeightsPart, asked: JsonObject, heated: boolean): [string, string] | null {
   const { request, response } = evidence.receipt;
   if (run.request_sha256 !== hashed(request.canonical)) {
     return ['not-ours', 'the request that was run is not this one'];
@@ -93,23 +102,66 @@ function faultOf(evidence: Evidence, run: WeightsPart, count: number, heated: bo
   if (run.answer_sha256 !== hashed(response.text)) {
     return ['not-ours', 'the answer that was run is not this one'];
   }
-  if (count === 0) {
-    return ['format', 'no token was compared'];
+  const name = asked.get('model');
+  if (typeof name !== 'string' || run.model !== Array.from(name).slice(0, 256).join('')) {
+    return ['not-ours', 'the model that was run is not the one asked for'];
   }
-  if (run.tolerance > ANY_RUNTIME) {
-    return ['format', 'more was allowed than rounding explains'];
+  if (request.kind !== 'chat' || isByGrammar(asked)) {
+    return ['not-ours', 'not the weights alone chose the tokens of this answer'];
   }
-  let before = -1;
-  for (const [at, rank] of run.misses) {
-    if (at <= before || at >= count || rank < 2) {
-      return ['format', 'the figures of the run contradict each other'];
-    }
-    before = at;
-  }
-  if ([run.surplus, run.variance, run.outside].some(figure => (figure === null) === heated)) {
+  const reason = contradictionOf(run, utf8(response.text).length, topP(objectOf(request.body)));
+  if (reason === null && [run.surplus, run.variance, run.outside].some(figure => (figure === null) === heated)) {
     return ['format', 'the figures are not those of this temperature'];
   }
-  return null;
+  return reason === null ? null : ['format', reason];
+}
+
+/**
+ * Why no run over an answer of `size` bytes, drawn with that `share` as top-p, gives such figures; null if one may.
+ *
+ * More tokens and more variance allow more, so that both have a bound.
+ */
+function contradictionOf(run: WeightsPart, size: number, share: number): string | null {
+  const { sampling, tokens, misses } = run;
+  const count = tokens.length + Number(run.end);
+  if (count === 0) {
+    return 'no token was compared';
+  }
+  // A token has a byte; some vocabularies put one before the text that stands for no byte of it.
+  if (tokens.length > size + 1) {
+    return 'the answer is too short for so many tokens';
+  }
+  if (run.tolerance > ANY_RUNTIME) {
+    return 'more was allowed than rounding explains';
+  }
+  const stated = [Number(sampling.top_p) - share, Number(sampling.min_p) - MIN_P, sampling.top_k - TOP_K];
+  if (stated.some(difference => Math.abs(difference) > 1e-6)) {
+    return 'the tokens were judged by another sampler than hosts use';
+  }
+  const [surplus, variance, outside] = [run.surplus ?? 0, run.variance ?? 0, run.outside ?? 0];
+  let before = -1;
+  // The sampler leaves out no first choice.
+  let possible = outside <= misses.length && variance <= MOST_VARIANCE * count && -surplus <= MOST_LIKELY * count;
+  for (const [at, rank] of misses) {
+    possible &&= at > before && at < count && rank >= 2;
+    before = at;
+  }
+  return possible ? null : 'the figures of the run contradict each other';
+}
+
+/** Whether a request has tools or a schema: a grammar then chose tokens together with the model. */
+function isByGrammar(request: JsonObject): boolean {
+  const tools = request.get('tools') ?? null;
+  const form = request.get('response_format') ?? null;
+  const plain =
+    form === null || (isObject(form) && (form.size === 0 || (form.size === 1 && form.get('type') === 'text')));
+  return !plain || !(tools === null || (Array.isArray(tools) && tools.length === 0));
+}
+
+/** The request's `top_p`, which no signature covers, as it was sent; the hosts' own if it has none that can be used. */
+function topP(sent: JsonObject): number {
+  const value = sent.get('top_p');
+  return (typeof value === 'number' || typeof value === 'bigint') && value > 0 && value <= 1 ? Number(value) : TOP_P;
 }
 
 function hashed(text: string): string {
@@ -117,18 +169,22 @@ function hashed(text: string): string {
 }
 
 /** Whether a temperature above 0 was signed; not where the request cannot be read. */
-function isHeated(evidence: Evidence): boolean {
-  let request: Json;
+function isHeated(request: JsonObject): boolean {
+  const value = request.get('temperature');
+  return (typeof value === 'number' || typeof value === 'bigint') && value > 0;
+}
+
+/** The JSON object of a text; an empty one where there is none. */
+function objectOf(text: string): JsonObject {
   try {
-    request = parseStrict(evidence.receipt.request.canonical);
+    const found = parseStrict(text);
+    return isObject(found) ? found : new Map();
   } catch (error) {
     if (error instanceof MalformedMessage) {
-      return false;
+      return new Map();
     }
     throw error;
   }
-  const value = isObject(request) ? request.get('temperature') : undefined;
-  return (typeof value === 'number' || typeof value === 'bigint') && value > 0;
 }
 
 /** Millionths of a nat, rounded up to hundredths. */

@@ -39,13 +39,23 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "store": (False,),
 }
 _INT64 = 2**63
+#: What a function and a schema consist of, here and in requests for responses.
+_MEMBERS: Mapping[str, tuple[type, str]] = {
+    "name": (str, "a text"),
+    "description": (str, "a text"),
+    "parameters": (dict, "an object"),
+    "schema": (dict, "an object"),
+    "strict": (bool, "true or false"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it was read, of either kind."""
+    """A request as it was read, of either kind.  ``unsent``: what was accepted and is not sent,
+    because an answer is the same without it."""
 
     prompt: Prompt
+    unsent: tuple[str, ...]
 
     @property
     def stream(self) -> bool:
@@ -76,7 +86,7 @@ def read_request(raw: bytes, settings: Settings, network: str | None) -> ChatReq
     # First, as OpenAI has it: an unknown model is a 404 whatever else is wrong.
     model = model_name(body, settings, network)
     prompt = prompt_of(body, model, read_messages(body.get("messages")))
-    return ChatRequest(prompt, _include_usage(body, prompt.stream))
+    return ChatRequest(prompt, (), _include_usage(body, prompt.stream))
 
 
 def prompt_of(
@@ -203,6 +213,8 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     names = {_function_name(one) for one in tools}
     if None in names:
         raise bad_value("tools", "functions, each with a name")
+    for place, one in enumerate(tools):
+        check_members(one["function"], f"tools[{place}].function")
     if choice is None or choice == "auto":
         return {"tools": tools} if tools else {}
     if choice == "none":
@@ -219,7 +231,15 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
 def _function_name(value: Mapping[str, Any]) -> str | None:
     function = value.get("function")
     name = function.get("name") if isinstance(function, dict) else None
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and name.strip() else None
+
+
+def check_members(given: Mapping[str, Any], where: str) -> None:
+    """Of a function or a schema.  Raises Refusal: a provider would refuse it after the payment was
+    signed."""
+    for key, (kind, meant) in _MEMBERS.items():
+        if given.get(key) is not None and not isinstance(given[key], kind):
+            raise bad_value(f"{where}.{key}", meant)
 
 
 def _form(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,6 +254,8 @@ def _form(body: Mapping[str, Any]) -> dict[str, Any]:
         isinstance(schema, dict) and isinstance(schema.get("name"), str)
     ):
         raise bad_value("response_format", "given with json_schema, an object with a name")
+    if kind == "json_schema":
+        check_members(schema, "response_format.json_schema")
     return {"response_format": form}
 
 

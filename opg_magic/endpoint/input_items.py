@@ -111,7 +111,8 @@ def _part(given: Any, where: str) -> Any:
 
 def _only(item: Mapping[str, Any], read: tuple[str, ...], where: str) -> None:
     for key, value in item.items():
-        if key not in read and key not in _MARKS and value not in (None, False, [], {}):
+        nothing = value is False or value in (None, [], {})
+        if key not in read and key not in _MARKS and not nothing:
             raise unsupported(f"{where}.{key[:80]}", _DROPPED)
 
 

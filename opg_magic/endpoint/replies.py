@@ -14,6 +14,7 @@ from opg_magic.models import Answer
 
 CHARGE = "x-opg-charge"
 UNSIGNED = "x-opg-unsigned"
+UNSENT = "x-opg-unsent"
 
 
 class Reply(ABC):
@@ -49,6 +50,7 @@ class Reply(ABC):
             "charge": str(answer.cost.charge),
             "cost": str(answer.cost),
             "unsigned": list(self._asked.unsigned),
+            "unsent": list(self._asked.unsent),
             "notes": list(answer.notes),
         }
 
@@ -60,8 +62,9 @@ class Reply(ABC):
             REQUEST_ID: answer.receipt.id,
             CHARGE: str(answer.cost.charge),
         }
-        if self._asked.unsigned:
-            about[UNSIGNED] = ", ".join(self._asked.unsigned)
+        for name, those in ((UNSIGNED, self._asked.unsigned), (UNSENT, self._asked.unsent)):
+            if those:
+                about[name] = ", ".join(those)
         return about
 
     def comment(self, answer: Answer) -> bytes:
@@ -69,7 +72,7 @@ class Reply(ABC):
         headers = self.headers(answer)
         told = (
             f"{name}={json.dumps(headers[name])}"
-            for name in (VERDICT, RECEIPT, CHARGE, UNSIGNED)
+            for name in (VERDICT, RECEIPT, CHARGE, UNSIGNED, UNSENT)
             if name in headers
         )
         return f": {' '.join(told)}\n\n".encode()

@@ -196,6 +196,20 @@ def test_what_is_not_carried_is_refused_by_name(settings: Settings, given: dict[
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"tools": {"type": "function"}}, "tools"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": " "}}]}, "tools"),
+        # A provider would refuse these, when the payment is signed.
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]},
+            "tools[0].function.parameters",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": 1}}]},
+            "tools[0].function.strict",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": 7}}},
+            "response_format.json_schema.schema",
+        ),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
         (

@@ -31,19 +31,21 @@ def composed(
     network: str | None = None,
     template: str | None = None,
     files: Sequence[str] = (),
+    piped: bytes | None = None,
     typed: str | None = None,
 ) -> Composition:
     """Return the prompt that ``text`` makes with the user's settings and files.
 
-    ``typed``: the text before ``--vars`` filled it in.  Raises :class:`ArgumentError` for a model,
-    an alias, a template or a file that there is not; nothing was sent then."""
+    ``piped``: what the file ``-`` holds.  ``typed``: the text before ``--vars`` filled it in.
+    Raises :class:`ArgumentError` for a model, an alias, a template or a file that there is not;
+    nothing was sent then."""
     chosen = model_for(model, settings, network)
     made = context.compose(
         text,
         template=None
         if template is None
         else (template, context.chosen(template, settings.get("templates"))),
-        files=(read := context.read_files(files)),
+        files=(read := context.read_files(files, piped)),
         typed=typed,
     )
     return Composition(chosen, made, _announced(read, chosen, settings) if read else None)

@@ -16,6 +16,8 @@ from opg_magic.settings.paths import expanded
 
 #: Bytes of all files of one prompt: more is rarely meant, and no model reads it.
 MOST_BYTES = 1_000_000
+#: What the text of a pipe is called in a prompt.
+PIPED = "standard input"
 #: Where the cell goes in a template.
 PLACE = "{{cell}}"
 _BACKTICKS = re.compile("`+")
@@ -55,10 +57,14 @@ def heading(path: str) -> str:
     return f"\n\nFile {base_name(path)} ("
 
 
-def read_files(paths: Sequence[str]) -> tuple[File, ...]:
-    """Read the files of ``--file``.  Raises :class:`ArgumentError` for one that cannot be sent:
-    missing, not UTF-8 text, larger than :data:`MOST_BYTES` together, or holding a private key."""
-    files = tuple(_read(path) for path in paths)
+def read_files(paths: Sequence[str], piped: bytes | None = None) -> tuple[File, ...]:
+    """Read the files of ``--file``; ``piped`` stands for ``-`` among them.
+
+    Raises :class:`ArgumentError` for one that cannot be sent: missing, not UTF-8 text, larger than
+    :data:`MOST_BYTES` together, or holding a private key."""
+    files = tuple(
+        _read(path) if piped is None or path != "-" else _sent(PIPED, piped) for path in paths
+    )
     total = sum(file.size for file in files)
     if total > MOST_BYTES:
         raise ArgumentError(
@@ -75,19 +81,24 @@ def _read(path: str) -> File:
         raise ArgumentError(f"--file {path!r} does not end in a file's name. Nothing was sent.")
     try:
         raw = _bounded(expanded(path))
-        text = raw.decode("utf-8-sig")
     except ArgumentError:
         raise
     except OSError as problem:
         raise ArgumentError(
             f"Cannot read {name}: {problem.strerror or type(problem).__name__}. Nothing was sent."
         ) from None
+    except ValueError:
+        raise ArgumentError(f"Cannot read {name}: its path is no path. Nothing was sent.") from None
+    return _sent(name, raw)
+
+
+def _sent(name: str, raw: bytes) -> File:
+    try:
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ArgumentError(
             f"{name} is not UTF-8 text. Nothing was sent.", hint="Only text files can be sent."
         ) from None
-    except ValueError:
-        raise ArgumentError(f"Cannot read {name}: its path is no path. Nothing was sent.") from None
     if _SECRET.search(text):
         raise ArgumentError(f"{name} holds a private key. Nothing was sent.")
     return File(name, len(raw), text.replace("\r\n", "\n"))

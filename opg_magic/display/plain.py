@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from opg_magic.models import Cost, Verdict
     from opg_magic.receipt.document import Receipt
 
-__all__ = ["card", "card_lines", "inert", "rule"]
+__all__ = ["card", "card_lines", "headline", "inert", "rule"]
 
-_WIDTH = 118
+#: Columns at most, and where nothing is known of the place that shows it.
+WIDTH = 118
 
 
 def rule(it: Card, answer: str | None) -> str:
@@ -30,10 +31,10 @@ def rule(it: Card, answer: str | None) -> str:
     return f"{RULE}{it.receipt_id or '(none)'} · {what} ────"
 
 
-def card(it: Card, *, all_rows: bool = False) -> str:
+def card(it: Card, *, all_rows: bool = False, width: int = WIDTH) -> str:
     """Headline and facts, the claims that did not pass (all of them with ``all_rows``), the
     notes."""
-    lines = _wrapped(" · ".join(it.line), first="", rest="  ")
+    lines = headline(it, width)
     heading = ""
     for row in it.rows:
         if not all_rows and row.mark == MARKS[Status.PASSED]:
@@ -42,19 +43,29 @@ def card(it: Card, *, all_rows: bool = False) -> str:
             heading = row.group
             lines.append(f"  {heading}")
         words = " ".join(part for part in (row.sentence, row.reason) if part)
-        lines += _wrapped(f"{row.mark} {row.name}: {words}", first="    ", rest="      ")
+        lines += _wrapped(
+            f"{row.mark} {row.name}: {words}", first="    ", rest="      ", width=width
+        )
     for note in it.notes:
         lines += _wrapped(
-            " ".join(p for p in (note.text, note.code, note.after) if p), first="  ", rest="    "
+            " ".join(p for p in (note.text, note.code, note.after) if p),
+            first="  ",
+            rest="    ",
+            width=width,
         )
     return "\n".join(lines)
 
 
-def _wrapped(text: str, *, first: str, rest: str) -> list[str]:
+def headline(it: Card, width: int = WIDTH) -> list[str]:
+    """What a closed card says, in lines."""
+    return _wrapped(" · ".join(it.line), first="", rest="  ", width=width)
+
+
+def _wrapped(text: str, *, first: str, rest: str, width: int) -> list[str]:
     flat = " ".join(inert(text).split())
     return textwrap.wrap(
         flat,
-        _WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,

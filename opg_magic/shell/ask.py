@@ -19,7 +19,8 @@ from opg_magic.errors import (
 )
 from opg_magic.models.plain_text import inert
 from opg_magic.shapes import fitted
-from opg_magic.shell.common import print_answer
+from opg_magic.shell import standard_input
+from opg_magic.shell.common import print_answer, print_text
 
 if TYPE_CHECKING:
     from opg_magic.models import Answer
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 
 #: The options of ``%%opg`` that are also of the shell: all but those of a cell.
 _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
+#: Help that a shell needs otherwise than a cell: it has no ``answer.data``, no table and no types.
+_HELP = {
+    "--hosts": "ask this many hosts of different owners, and compare their answers",
+    "--template": "fill the prompt into a template from your settings",
+    "--file": "send this text file after the prompt, or - for standard input; its size is said "
+    "first",
+    "--schema": 'ask for data: "name, year int", a JSON Schema or its file',
+    "--format": "print the answer as this; df: a table of --schema",
+}
 #: What a value becomes; the rest is checked as in Python.
 _TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}
 
@@ -42,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser, some: Iterable[Option]) -> None
             type=_TYPES[option.form],
             metavar=None if option.choices else option.metavar,
             choices=option.choices or None,
-            help=option.help,
+            help=_HELP.get(option.flag, option.help),
         )
 
 
@@ -54,7 +64,9 @@ def given_of(options: argparse.Namespace, some: Iterable[Option]) -> dict[str, A
 def add(commands: Any) -> None:
     """The command."""
     ask = commands.add_parser("ask", help="ask one question")
-    ask.add_argument("prompt", help="the prompt, or - to read it from standard input")
+    ask.add_argument(
+        "prompt", nargs="?", help="the prompt; without it, or with -, read it from standard input"
+    )
     add_options(ask, _OPTIONS)
     ask.add_argument(
         "--no-stream",
@@ -64,6 +76,9 @@ def add(commands: Any) -> None:
     ask.add_argument("--cost", action="store_true", help="print what the call cost, to stderr")
     ask.add_argument(
         "--json", action="store_true", help="print answer, checks and cost, or the error, as JSON"
+    )
+    ask.add_argument(
+        "--quiet", action="store_true", help="print the answer alone; what fails is still told"
     )
     ask.set_defaults(handler=_ask)
 
@@ -87,7 +102,12 @@ def _ask(options: argparse.Namespace) -> int:
     if options.json:
         results.print_result(answer, shape)
         return 0
-    code = print_answer(answer, shown=shown, text=_formatted(answer, shape))
+    brief = not sys.stderr.isatty()
+    if options.quiet:
+        print_text(answer, shown=shown, text=_formatted(answer, shape))
+        code = 0
+    else:
+        code = print_answer(answer, shown=shown, text=_formatted(answer, shape), brief=brief)
     if options.cost:
         print("\n" + results.cost_in_words(answer.cost), file=sys.stderr)
     return code
@@ -141,8 +161,8 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
     from opg_magic.call.composing import composed
     from opg_magic.call.session import current_session
 
-    text = _standard_input() if options.prompt == "-" else options.prompt
     given = given_of(options, _OPTIONS)
+    text, piped = standard_input.read(options.prompt, given.get("file", ()))
     made = composed(
         text,
         current_session().settings,
@@ -150,6 +170,7 @@ def _answered(options: argparse.Namespace, shape: Shape | None) -> tuple[Answer,
         network=given.get("network"),
         template=given.pop("template", None),
         files=given.pop("file", ()),
+        piped=piped,
     )
     if made.announcement is not None:
         print(made.announcement[0].upper() + made.announcement[1:] + ".", file=sys.stderr)
@@ -185,13 +206,3 @@ def stream_of(options: argparse.Namespace, *policies: str | None) -> Stream | No
         or strictest.withhold_missing
     )
     return None if quiet or not sys.stdout.isatty() else Stream()
-
-
-def _standard_input() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError:
-        raise PromptError(
-            f"The prompt on standard input is not {sys.stdin.encoding} text. Nothing was sent.",
-            hint="Set the shell's encoding, or PYTHONIOENCODING, to that of the text.",
-        ) from None

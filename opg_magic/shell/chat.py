@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "chat",
         help="talk line by line; list, show, fork, forget, export chats",
         description="opg chat NAME talks, one line per prompt, until the end of input. opg chat "
-        "list, show NAME, fork NAME NEW, forget NAME and export NAME FILE.jsonl look after chats.",
+        "list, show NAME, fork NAME NEW, forget NAME and export NAME FILE.jsonl manage chats.",
     )
     chat.add_argument("words", nargs="+", metavar="NAME|ACTION", help="a chat, or what to do")
     add_options(chat, _OPTIONS)
@@ -50,7 +50,10 @@ def _chat(options: argparse.Namespace) -> int:
         raise ConfigError(f"opg chat {action} takes {_ACTIONS[action]} words, not {len(words)}.")
     chats = current_session().chats
     if action == "list":
-        for one in chats.lines():
+        found = list(chats.lines())
+        if not found:
+            print("There are no chats yet. Begin one: opg chat NAME", file=sys.stderr)
+        for one in found:
             prompt = inert(" ".join(one.prompt.split()))[:60]
             print(f"{one.name}\t{one.calls}\t{one.at:%Y-%m-%d %H:%M}\t{one.model}\t{prompt}")
     elif action == "show":

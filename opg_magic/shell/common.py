@@ -74,16 +74,49 @@ def in_a_shell(text: str) -> str:
 
 
 def print_card(shown: Card, file: TextIO | None = None) -> None:
-    """A card with every check."""
+    """A card with every check, as wide as the terminal."""
     from opg_magic.display import plain
 
-    print(in_a_shell(plain.card(shown, all_rows=True)), file=file)
+    width = _columns(sys.stdout if file is None else file)
+    print(in_a_shell(plain.card(shown, all_rows=True, width=width)), file=file)
 
 
-def print_answer(answer: Answer, *, shown: bool = False, text: str | None = None) -> int:
+def _columns(file: TextIO) -> int:
+    """How wide lines may be there."""
+    import shutil
+
+    from opg_magic.display import plain
+
+    if not file.isatty():
+        return plain.WIDTH
+    return max(40, min(plain.WIDTH, shutil.get_terminal_size((plain.WIDTH, 24)).columns - 1))
+
+
+def print_line(shown: Card, file: TextIO) -> None:
+    """A card's first line, and where the others are: for a log."""
+    from opg_magic.display import plain
+
+    lines = plain.headline(shown)
+    if shown.receipt_id is not None:
+        lines.append(f"  Every check: opg show {shown.receipt_id}")
+    print(in_a_shell("\n".join(lines)), file=file)
+
+
+def print_answer(
+    answer: Answer, *, shown: bool = False, text: str | None = None, brief: bool = False
+) -> int:
     """The answer on stdout, its card on stderr; returns the exit code.  ``shown``: the answer
-    stands there already.  ``text``: another form of it."""
+    stands there already.  ``text``: another form of it.  ``brief``: of the card the first line."""
     from opg_magic.display import card
+
+    print_text(answer, shown=shown, text=text)
+    print(file=sys.stderr)
+    (print_line if brief else print_card)(card.of_answer(answer, by=card.HERE), sys.stderr)
+    return 0
+
+
+def print_text(answer: Answer, *, shown: bool = False, text: str | None = None) -> None:
+    """The answer on stdout, as :func:`print_answer`."""
     from opg_magic.models.plain_text import inert
 
     text = inert(answer.text if text is None else text)
@@ -96,6 +129,3 @@ def print_answer(answer: Answer, *, shown: bool = False, text: str | None = None
             f"{escapes}.",
             file=sys.stderr,
         )
-    print(file=sys.stderr)
-    print_card(card.of_answer(answer, by=card.HERE), sys.stderr)
-    return 0

@@ -33,6 +33,7 @@ from opg_magic.shell import (
     wallet,
 )
 from opg_magic.shell.common import in_a_shell
+from opg_magic.shell.parser import Parser
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -143,7 +144,7 @@ def _complain(problem: Any, code: int) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands; each stands in a file of its own."""
-    whole = argparse.ArgumentParser(
+    whole = Parser(
         prog="opg",
         description="Ask AI models, pay for each call, verify every answer and keep its receipt.",
     )

@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         "--max-cost", metavar="C", help="allow authorisations of at most C OPG for the whole table"
     )
     one.add_argument(
-        "--hosts", type=int, default=1, metavar="N", help="use so many hosts, which share the rows"
+        "--hosts", type=int, default=1, metavar="N", help="use N hosts, which share the rows"
     )
     one.add_argument(
         "--concurrency", type=int, default=16, metavar="N", help="make at most N calls at once"

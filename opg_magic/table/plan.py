@@ -41,7 +41,8 @@ class Plan:
 
     def __str__(self) -> str:
         prompts = _count(self.distinct, "different prompt")
-        lines = [f"{_count(self.rows, 'row')}, {prompts} to {self.model}"]
+        asked = f" to {self.model}" * bool(self.model)  # unknown where nothing remains to be asked
+        lines = [f"{_count(self.rows, 'row')}, {prompts}{asked}"]
         if self.missing:
             ask = "asks" if self.missing == 1 else "ask"
             lines.append(f"{_count(self.missing, 'row')} {ask} nothing: a cell is missing")

@@ -42,6 +42,34 @@ def test_wrong_usage_is_2_never_the_1_of_a_failed_check(arguments, said, capsys)
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ask", "hi", "--modle", "x"], "usage: opg ask"),
+        (["ask", "hi", "--modle", "x"], "unrecognized arguments: --modle x. Did you mean --model?"),
+        (["receipts", "list", "--vedict=FAILED"], "Did you mean --verdict?"),
+        (["askk", "hi"], "there is no command 'askk'. Did you mean ask?"),
+        (["receipts", "lst"], "there is no command 'lst'. Did you mean list?"),
+        (["receipts", "zzz"], "See: opg receipts --help"),
+        (["show", "a", "b"], "unrecognized arguments: b\n"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["receipts"]])
+def test_without_a_command_the_commands_are_listed(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "export" in told or "verify" in told
+
+
 @pytest.mark.parametrize("module", ["opg_magic.shell.main", "opg_magic.simnet"])
 def test_who_reads_no_further_gets_no_traceback(module):
     read, write = os.pipe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,10 +36,10 @@ def this_session(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    def ask(*words: str, terminal: bool = False) -> tuple[int, str, str]:
+    def ask(*words: str, terminal: bool = False, aside: bool = False) -> tuple[int, str, str]:
         gc.collect()  # what tests before left behind speaks up now, and not on this terminal
         out: io.StringIO = Terminal() if terminal else io.StringIO()
-        err = io.StringIO()
+        err: io.StringIO = Terminal() if aside else io.StringIO()
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         code = main.main(["ask", *words])
@@ -158,6 +159,109 @@ def test_files_a_template_and_an_alias_go_out_and_the_size_is_said_first(
     assert request["messages"] == [
         {"role": "user", "content": "Be short.\nAdd.\n\nFile a.csv (4 bytes):\n```\n1,2\n```"}
     ]
+
+
+# ------------------------------------------------------------------------- pipes, logs and scripts
+
+
+def _piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Standard input is a pipe that holds this."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reading, encoding="utf-8"))
+
+
+def _sent(session: Session) -> str:
+    prompt: str = session.ledger.last().document["prompt"]["text"]
+    return prompt
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_a_prompt_can_be_piped_in(
+    session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    _piped(monkeypatch, "Is 561 prime?\n")
+    code, out, _ = asked(*words)
+    assert code == 0 and out.strip()
+    assert _sent(session).strip() == "Is 561 prime?"
+
+
+def test_piped_text_goes_along_where_it_is_named(
+    session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _piped(monkeypatch, "1,2\n")
+    code, _, err = asked("Add.", "--file", "-")
+    assert code == 0
+    assert err.startswith("Sent with the prompt: standard input (4 bytes, ")
+    assert _sent(session) == "Add.\n\nFile standard input (4 bytes):\n```\n1,2\n```"
+
+
+def test_piped_text_that_nobody_asked_for_is_not_sent_and_that_is_said(
+    session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary of nothing was paid for, without a word."""
+    _piped(monkeypatch, "A long report.\n")
+    code, _, err = asked("Summarise this.")
+    assert (code, _sent(session)) == (0, "Summarise this.")
+    assert err.startswith("Standard input is not sent. To send it after the prompt: --file -\n")
+    _piped(monkeypatch, "")
+    assert "Standard input" not in asked("Is 561 prime?")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "There is no prompt."),
+        (["--file", "-"], "Standard input can be the prompt or one file, not both."),
+        (["-", "--file", "-"], "Standard input can be the prompt or one file, not both."),
+        (["Add.", "--file", "-", "--file", "-"], "Standard input can be the prompt or one file"),
+    ],
+)
+def test_what_says_nothing_to_ask_is_wrong_usage(
+    session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    code, out, err = asked(*words)
+    assert (code, out, session.ledger.count()) == (2, "", 0)
+    assert told in err
+
+
+def test_a_private_key_in_a_pipe_is_not_sent(
+    session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _piped(monkeypatch, "-----BEGIN PRIVATE KEY-----\nabc\n")
+    code, _, err = asked("What is this?", "--file", "-")
+    assert (code, session.ledger.count()) == (2, 0)
+    assert "standard input holds a private key" in err
+
+
+def test_a_log_gets_one_line_and_where_the_checks_are(session: Session, asked: Any) -> None:
+    """Twenty lines for each call of a job hid what went wrong in it."""
+    _, _, err = asked("Is 561 prime?")
+    assert "checks pass" in err
+    assert err.rstrip().endswith(f"Every check: opg show {session.ledger.last().id}")
+    assert "request:" not in err
+
+
+def test_quiet_prints_the_answer_alone(session: Session, asked: Any) -> None:
+    assert asked("Is 561 prime?", "--quiet") == (0, session.ledger.last().text + "\n", "")
+
+
+def test_quiet_hides_no_failure(asked: Any, honest_simnet: RunningSimnet) -> None:
+    honest_simnet.cheat("anna", "change-byte")
+    code, out, err = asked("Is 561 prime?", "--host", "anna", "--quiet")
+    assert (code, out) == (1, "") and "AnswerWithheld" in err
+
+
+def test_a_card_is_no_wider_than_its_terminal(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    told = asked("Is 561 prime?", terminal=True, aside=True)[2]
+    card = told[told.index("checks pass") :]
+    assert "request:" in card
+    assert [
+        line for line in card.splitlines() if len(line) >= 60 and "opg verify" not in line
+    ] == []
 
 
 # ------------------------------------------------------------------------------------- the stream

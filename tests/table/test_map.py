@@ -307,6 +307,19 @@ def test_a_row_of_blank_cells_asks_nothing(session: Session) -> None:
     assert session.ledger.count() == 3
 
 
+def test_a_dry_run_of_a_table_that_is_answered_names_no_model_rather_than_half_a_line(
+    session: Session,
+) -> None:
+    """It said "1 row, 1 different prompt to " and broke off."""
+    opg_magic.map(numbers(97), "Is {{n}} prime?", **ASK)
+    plan = opg_magic.map(numbers(97), "Is {{n}} prime?", dry_run=True, **ASK)
+    assert str(plan).splitlines() == [
+        "1 row, 1 different prompt",
+        "1 answer is in the ledger and costs nothing",
+        "nothing to ask or pay",
+    ]
+
+
 def test_a_dry_run_awaited_pays_nothing(session: Session) -> None:
     """amap() took dry_run, and asked and paid all the same."""
     plan = asyncio.run(opg_magic.amap(numbers(97), "Is {{n}} prime?", dry_run=True, **ASK))

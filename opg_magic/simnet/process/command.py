@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from opg_magic.simnet.payment.terms import Terms
 
 
+_HOST = "its name, or the beginning of its ID"
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, for this module and for ``opg simnet``."""
     top = argparse.ArgumentParser(
@@ -25,32 +28,34 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="start it in the background, if it is not running")
+    up = commands.add_parser("up", help="start the network in the background, if it is not running")
     up.add_argument(
         "--timeout", type=float, default=60.0, help="seconds to wait until it answers (default: 60)"
     )
-    serve = commands.add_parser("serve", help="run it in the foreground")
+    serve = commands.add_parser("serve", help="run the network in the foreground")
     for command in (up, serve):
         _add_settings(command)
 
-    status = commands.add_parser("status", help="what is running")
-    status.add_argument("--json", action="store_true", help="as JSON")
-    commands.add_parser("down", help="end it")
+    status = commands.add_parser("status", help="show what is running")
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    commands.add_parser("down", help="stop the network")
 
-    cheat = commands.add_parser("cheat", help="let a host lie")
-    cheat.add_argument("host", help="its name, or the beginning of its tee_id")
-    cheat.add_argument("mode", help="see: cheats; off makes it honest again")
-    commands.add_parser("cheats", help="the ways in which a host can lie")
+    cheat = commands.add_parser("cheat", help="make a host lie")
+    cheat.add_argument("host", help=_HOST)
+    cheat.add_argument(
+        "mode", help="how it lies (list: opg simnet cheats); off makes it honest again"
+    )
+    commands.add_parser("cheats", help="list the ways a host can lie")
 
     commands.add_parser("settle", help="settle open payments and commit the collected hashes now")
 
     restart = commands.add_parser(
-        "restart", help="let a host forget its payment sessions, as a restart does"
+        "restart", help="make a host forget its payment sessions, as a restart does"
     )
-    restart.add_argument("host")
+    restart.add_argument("host", help=_HOST)
 
-    registry = commands.add_parser("registry", help="change a host's standing in the registry")
-    registry.add_argument("host")
+    registry = commands.add_parser("registry", help="change a host's entry in the registry")
+    registry.add_argument("host", help=_HOST)
     registry.add_argument(
         "action", choices=["disable", "enable", "revoke", "approve", "silence", "heartbeat"]
     )
@@ -61,30 +66,39 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     """What can be set of a network that starts."""
     answers = command.add_mutually_exclusive_group()
     answers.add_argument(
-        "--model", metavar="FILE.gguf", help="let the model of this file answer, on this machine"
+        "--model", metavar="FILE.gguf", help="answer with the model in this file, on this machine"
     )
-    answers.add_argument("--scripted", action="store_true", help="let a script answer")
+    answers.add_argument("--scripted", action="store_true", help="answer with a script")
     answers.add_argument(
         "--upstream", metavar="URL", help="forward to this OpenAI-compatible server"
     )
     command.add_argument(
-        "--token-delay", type=float, default=0.015, metavar="S", help="the scripted model's pace"
+        "--token-delay",
+        type=float,
+        default=0.015,
+        metavar="S",
+        help="seconds between the scripted model's tokens",
     )
     command.add_argument(
         "--terms",
         metavar="NAME",
-        help="what hosts ask for: april (the default), 2026-07 or dev8",
+        help="payment terms that hosts offer: april (the default), 2026-07 or dev8",
     )
-    command.add_argument("--cap", metavar="OPG", help="another cap than those terms have")
+    command.add_argument("--cap", metavar="OPG", help="use this cap instead of the terms' own")
     command.add_argument(
-        "--deadline", type=int, metavar="S", help="another deadline than those terms have"
+        "--deadline", type=int, metavar="S", help="use this deadline instead of the terms' own"
     )
     command.add_argument(
-        "--settle-idle", type=float, metavar="S", help="settle sessions idle for so long"
+        "--settle-idle",
+        type=float,
+        metavar="S",
+        help="settle sessions after this many idle seconds",
     )
-    command.add_argument("--pace", type=float, metavar="N", help="let sessions age N times as fast")
     command.add_argument(
-        "--idle-exit", type=float, metavar="S", help="end so long after the last client"
+        "--pace", type=float, metavar="N", help="make sessions age N times as fast"
+    )
+    command.add_argument(
+        "--idle-exit", type=float, metavar="S", help="stop this long after the last client leaves"
     )
 
 

@@ -3,6 +3,7 @@
 - ``face/says.ts``: the words of the card; ``face/tag.ts``: its tag;
 - ``audit/audit-columns.ts``: the columns of a table for an audit;
 - ``audit/table-form.ts``: the form of a table's receipts in a notebook, and its bounds;
+- ``receipt/implied-words.ts``: the words of errors and questions that receipts imply;
 - ``cells/vocabulary.ts``: the words of ``%%opg`` and ``%opg``, completed without a kernel;
 - ``base/claims.ts``, ``verify/checks.ts``: claims, statuses, bases, and the check of each claim;
 - ``receipt/receipt-types.ts``: the types of a receipt's document.
@@ -34,6 +35,7 @@ def files() -> dict[Path, str]:
         "face/tag.ts": tag(),
         "audit/audit-columns.ts": audit_columns(),
         "audit/table-form.ts": table_form(),
+        "receipt/implied-words.ts": implied_words(),
         "base/claims.ts": claim_tables.table(),
         "verify/checks.ts": claim_tables.checks(),
         "receipt/receipt-types.ts": receipt_types.source(schema()),
@@ -158,6 +160,37 @@ def table_form() -> str:
         "FOUND": ("What the author's kernel found, as it is counted.", FOUND),
     }
     return _words(named, "opg_magic/receipt/table.py and face/table.py")
+
+
+def implied_words() -> str:
+    """implied-words.ts: what a cell shows beside its receipts, where these imply it."""
+    from opg_magic.audit import implied
+    from opg_magic.models import plain_text
+    from opg_magic.receipt import calls
+    from opg_magic.shapes import misfit, reading
+    from opg_magic.shapes.shape import FROM_LEDGER
+
+    def ranges(pairs: tuple[tuple[int, int], ...]) -> str:
+        return "[" + "".join(f"\\u{{{first:x}}}-\\u{{{last:x}}}" for first, last in pairs) + "]"
+
+    named: dict[str, tuple[str, Any]] = {
+        "UNSEEN": ("Characters that are drawn as nothing, or as space.", ranges(plain_text.UNSEEN)),
+        "LEFTWARD": ("Letters that run from right to left.", ranges(plain_text.LEFTWARD)),
+    }
+    for module, about, names in (
+        (calls, "Of a tool's call.", "ASKS_FOR YES_OR_NO NOT_RUN MOST_SHOWN MOST_UNRUN "
+         "NOT_CONFIRMED TOO_LONG STILL_ASKS"),
+        (misfit, "Of JSON that does not fit.", "DOES_NOT_FIT IN_WORDS MOST_FAULTS LONGEST "
+         "MOST_STEPS DEEPEST NAMES MISSING EXTRA FORBIDDEN NO_VALUE NO_FORM BOUNDS NO_TOOL "
+         "NOT_JSON DO_NOT_FIT BY_TYPE"),
+        (reading, "Of an answer that is not the JSON asked for.", "EMPTY CUT NO_JSON"),
+        (implied, "What is said of a cell.", "BESIDE OTHER_QUESTION OTHER_ANSWER OTHER_ERROR "
+         "WORDS_NOT_COMPARED TOOLS MOST_WORDS"),
+    ):  # fmt: skip
+        named |= {name: (about, getattr(module, name)) for name in names.split()}
+    named["FROM_LEDGER"] = ("Of an answer that was not paid for anew.", FROM_LEDGER)
+    where = "opg_magic/receipt/calls.py, shapes/misfit.py and audit/implied.py"
+    return _words(named, where)
 
 
 FLAG = """/**

@@ -106,7 +106,7 @@ def _read_notebook(raw: bytes, audit: Reader, elsewhere: Elsewhere | None = None
             for table in tables
             for receipt in table or ()
         ]
-        lacks = lacks_receipt(cell.source, run=cell.run, shows=cell.beside)
+        lacks = lacks_receipt(cell.source, run=cell.run, shows=bool(cell.others))
         bears = places[found:] or any(table is not None for table in tables)
         if lacks is not None and not bears and audit.only is None:
             audit.say("incomplete", "no-receipt", lacks, cell.where)

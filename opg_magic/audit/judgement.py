@@ -16,6 +16,7 @@ from opg_magic.audit.agreement import compare_answers
 from opg_magic.audit.displays import saved_fault, shown_faults, shown_text_matches
 from opg_magic.audit.files import MAX_FILE_BYTES, Place, read_file
 from opg_magic.audit.findings import Checked, Finding, Level
+from opg_magic.audit.implied import beside_faults
 from opg_magic.audit.index import Index
 from opg_magic.audit.lookups import (
     Lookups,
@@ -138,10 +139,7 @@ class _Audit(Lookups):
         compared = _compared(places)
         for place in wanted:
             self._notebook(place, now[place.receipt.computed_digest], compared)
-        for where in dict.fromkeys(p.where for p in wanted if p.cell is not None and p.cell.beside):
-            self.say(
-                "incomplete", "beside", "This cell also shows output that no receipt covers.", where
-            )
+        self._beside(places, {p.where for p in wanted})
         if not places and not self.findings:
             self.say(
                 "incomplete",
@@ -262,6 +260,15 @@ class _Audit(Lookups):
         for place in _each_once(places):
             for level, code, message in thread_faults(place.receipt.document, documents):
                 self.say(level, code, message, place.where, place.receipt.id)
+
+    def _beside(self, places: list[Place], wanted: set[str]) -> None:
+        """What the cells of these places show beside receipts."""
+        cells = {p.where: p.cell for p in places if p.cell is not None and p.where in wanted}
+        for where, cell in cells.items():
+            receipts = {id(p.display): p.receipt for p in places if p.cell is cell}
+            in_order = [receipts.get(id(display)) for display in cell.displays]
+            for level, code, message in beside_faults(cell, in_order):
+                self.say(level, code, message, where)
 
     def _duplicates(self, places: list[Place]) -> None:
         ids: dict[str, dict[str, list[Place]]] = {}

@@ -31,14 +31,23 @@ class Display:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """An output that bears no receipt: the output itself, and how many displays stand before it.
+    None in place of the output: a receipt's own, which is shown by other means than its types."""
+
+    output: Mapping[str, Any] | None
+    before: int
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One code cell.  ``tables``: outputs that bear the receipts of a table.  ``beside``: it also
-    shows output that bears no receipt.  ``run``: it has outputs or a count."""
+    """One code cell.  ``tables``: outputs that bear the receipts of a table.  ``others``: what else
+    it shows.  ``run``: it has outputs or a count."""
 
     number: int
     source: str
     displays: tuple[Display, ...]
-    beside: bool
+    others: tuple[Beside, ...]
     run: bool
     tables: tuple[Display, ...] = ()
 
@@ -77,16 +86,16 @@ def _cell(number: int, cell: Mapping[str, Any]) -> Cell:
         or not all(isinstance(o, dict) for o in outputs)
     ):
         raise UnreadableReceipt(f"Cell {number} does not have the form of a notebook's cell.")
-    displays, tables = list[Display](), list[Display]()
-    beside = False
+    displays, tables, others = list[Display](), list[Display](), list[Beside]()
     for output in outputs:
         data, metadata = output.get("data"), output.get("metadata", {})
         if isinstance(data, dict) and (MIME_TYPE in data or table.MIME_TYPE in data):
             found = displays if MIME_TYPE in data else tables
             found.append(Display(data, metadata if isinstance(metadata, dict) else {}))
             # Its text is shown then, and not its data.
-            beside = beside or output.get("output_type") not in _DISPLAYS
+            if output.get("output_type") not in _DISPLAYS:
+                others.append(Beside(None, len(displays)))
         else:
-            beside = True
+            others.append(Beside(output, len(displays)))
     run = bool(outputs) or cell.get("execution_count") is not None
-    return Cell(number, source, tuple(displays), beside, run, tuple(tables))
+    return Cell(number, source, tuple(displays), tuple(others), run, tuple(tables))

@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
 from opg_magic.call.chats import extended
-from opg_magic.models import Answer, Prompt, Thread, VerdictStatus, strict_json
-from opg_magic.models.plain_text import seen
+from opg_magic.models import Answer, Prompt, Thread, VerdictStatus
+from opg_magic.models.plain_text import cut
+from opg_magic.receipt.calls import (
+    MOST_SHOWN,
+    NOT_CONFIRMED,
+    TOO_LONG,
+    call_of,
+    call_text,
+    question,
+    still_asks,
+    stopped,
+    unrun_text,
+)
 from opg_magic.receipt.thread import answer_message, messages_of
 
 if TYPE_CHECKING:
@@ -22,9 +33,7 @@ if TYPE_CHECKING:
 
 #: Most calls that one prompt makes, unless told otherwise.
 MAX_ROUNDS = 8
-#: Longest text of a question, and of a call in it: after a yes to a longer one nothing is run, as
-#: nobody saw what it does.
-_SHOWN = 10_000
+_SHOWN = MOST_SHOWN
 #: What an answer must pass before anything of it runs.
 _NEEDED = ("request", "response", "signature")
 
@@ -44,22 +53,14 @@ class Wanted:
     problem: str | None = None
 
     def __str__(self) -> str:
-        """On one line, all of which is seen: no mark that is drawn as nothing, no spaces by which
-        the end could be pushed out of sight."""
-        text = self._whole()
-        # What does not run may be cut: it is shown for information.
-        most = _SHOWN if self.read is not None else _SHOWN // 100
-        shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
-        if self.problem is None:
-            return shown
-        # It repeats keys that the model wrote.
-        return f"{shown}: not run, {seen(' '.join(self.problem.split()))}"
-
-    def _whole(self) -> str:
-        if self.read is None:
-            return seen(" ".join(f"{self.name}({self.arguments})".split()))
-        arguments = json.dumps(strict_json.loads(self.arguments), ensure_ascii=False)
-        return seen(f"{self.name}({arguments})")
+        """On one line, all of which is seen, in its order: no mark that is drawn as nothing, no
+        spaces by which the end could be pushed out of sight, no letters that change the order of
+        what stands beside them."""
+        text = call_text(self.name, self.arguments)
+        if self.problem is not None:
+            # What does not run is shown for information, and may be cut.
+            return unrun_text(text, self.problem)
+        return text if len(text) <= _SHOWN else f"{cut(text, _SHOWN)}… ({len(text):,} characters)"
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
@@ -88,7 +89,7 @@ def run_rounds(
         if not calls:
             return answer
         if not left:
-            raise _stopped(f"the model still asks for tools after round {max_rounds}", answer)
+            raise _stopped(still_asks(max_rounds), answer)
         if confirm is not None:
             _confirm(calls, confirm, answer)
         prompt = _after(prompt, answer, [(call, _result(call)) for call in calls])
@@ -99,9 +100,9 @@ def _confirm(calls: Sequence[Wanted], confirm: Confirm, answer: Answer) -> None:
     """A yes to all that would run, seen whole.  Raises ToolsStopped."""
     shown = [*map(str, calls)]
     if sum(map(len, shown)) > _SHOWN and any(call.read is not None for call in calls):
-        raise _stopped("its tool calls are too long to be shown, so none was run", answer)
+        raise _stopped(TOO_LONG, answer)
     if not confirm(shown):
-        raise _stopped("its tool calls were not confirmed, so none of them was run", answer)
+        raise _stopped(NOT_CONFIRMED, answer)
 
 
 def wanted(answer: Answer, tools: Sequence[Tool]) -> list[Wanted]:
@@ -125,20 +126,18 @@ def wanted(answer: Answer, tools: Sequence[Tool]) -> list[Wanted]:
 
 def _wanted(signed: Any, tools: dict[str, Tool]) -> Wanted | None:
     from opg_magic.shapes.functions import DoesNotFit
+    from opg_magic.shapes.misfit import NO_TOOL
 
-    function = signed.get("function") if isinstance(signed, dict) else None
-    if not isinstance(function, dict):
+    call = call_of(signed)
+    if call is None:
         return None
-    id, name, arguments = signed.get("id"), function.get("name"), function.get("arguments")
-    if not (isinstance(id, str) and isinstance(name, str) and isinstance(arguments, str)):
-        return None
-    tool = tools.get(name)
+    tool = tools.get(call.name)
     if tool is None:
-        return Wanted(id, name, arguments, problem="there is no such tool")
+        return Wanted(*call, problem=NO_TOOL)
     try:
-        return Wanted(id, name, arguments, tool, tool.read(arguments))
+        return Wanted(*call, tool, tool.read(call.arguments))
     except DoesNotFit as problem:
-        return Wanted(id, name, arguments, problem=str(problem))
+        return Wanted(*call, problem=str(problem))
 
 
 def _result(call: Wanted) -> str:
@@ -176,7 +175,7 @@ def _after(prompt: Prompt, answer: Answer, results: Sequence[tuple[Wanted, str]]
 
 def _stopped(why: str, answer: Answer) -> errors.ToolsStopped:
     return errors.ToolsStopped(
-        f"Call {answer.receipt.id} is kept, but {why}.",
+        stopped(answer.receipt.id, why),
         answer=answer,
         charge=answer.cost.charge,
         receipt_id=answer.receipt.id,
@@ -188,13 +187,11 @@ def _stopped(why: str, answer: Answer) -> errors.ToolsStopped:
 
 def ask_the_user(calls: Sequence[str]) -> bool:
     """The question of a round, to whoever sits there; no where nobody can be asked."""
-    listed = "".join(f"\n  {call}" for call in calls)
-    question = f"The model asks for:{listed}\nRun {'it' if len(calls) == 1 else 'them'}? [y/N] "
     if not _somebody_is_there():
         return False
     _forget_typed()
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        return input(question(calls)).strip().lower() in ("y", "yes")
     except (EOFError, OSError, RuntimeError):
         # ipykernel: a front end that takes no input (nbconvert, papermill).
         return False

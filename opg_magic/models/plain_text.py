@@ -32,21 +32,48 @@ def inert(text: str) -> str:
     return _ACTIVE.sub(_visible, text)
 
 
-# Printable, and drawn as nothing: fillers, joiners, variation selectors, an empty Braille cell.
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+#: Drawn as nothing, or as no more than space: fillers, joiners, variation selectors, tags, an empty
+#: Braille cell, spaces of other widths, private characters.  Written out, so that every Python and
+#: every browser names the same (``scripts/vocabulary.py``).
+UNSEEN = (
+    (0x09, 0x0A), (0xA0, 0xA0), (0xAD, 0xAD), (0x034F, 0x034F), (0x0600, 0x0605), (0x06DD, 0x06DD),
+    (0x070F, 0x070F), (0x0890, 0x0891), (0x08E2, 0x08E2), (0x115F, 0x1160), (0x1680, 0x1680),
+    (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2000, 0x200F), (0x202F, 0x202F), (0x205F, 0x206F),
+    (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xE000, 0xF8FF), (0xFDD0, 0xFDEF),
+    (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFE, 0xFFFF), (0x110BD, 0x110BD),
+    (0x110CD, 0x110CD), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
+    (0xE0000, 0x10FFFF),
+)  # fmt: skip
+#: Blocks of letters that are written from right to left.
+LEFTWARD = (
+    (0x0590, 0x08FF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFE), (0x10800, 0x10FFF), (0x1E800, 0x1EFFF),
+)  # fmt: skip
+_BLANK, _LEFTWARD = (
+    re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges) + "]")
+    for ranges in (UNSEEN, LEFTWARD)
 )
 _SPACES = re.compile(" {8,}")
+#: First strong isolate, and its end: what stands between changes the order of nothing around it.
+ISOLATE, END = "\u2068", "\u2069"
 
 
 def seen(text: str) -> str:
     """One line of ``text`` for somebody who must see all of it: what is drawn as nothing has a
     name, and spaces that would push its end out of sight are counted."""
-    named = "".join(
-        one if one.isprintable() and not _BLANK.match(one) else f"⟦U+{ord(one):04X}⟧"
-        for one in inert(text)
-    )
+    named = _BLANK.sub(lambda one: f"⟦U+{ord(one[0]):04X}⟧", inert(text))
     return _SPACES.sub(lambda spaces: f"⟦{len(spaces[0]):,} spaces⟧", named)
+
+
+def isolated(text: str) -> str:
+    """Inert foreign text for a line of ours: letters that run from right to left (Hebrew, Arabic)
+    keep their order among themselves, and change that of nothing beside them."""
+    return f"{ISOLATE}{text}{END}" if _LEFTWARD.search(text) else text
+
+
+def cut(text: str, most: int) -> str:
+    """The first ``most`` characters of ``text``, with the end of each isolate that they begin."""
+    kept = text[:most]
+    return kept + END * (kept.count(ISOLATE) - kept.count(END))
 
 
 def _visible(match: re.Match[str]) -> str:

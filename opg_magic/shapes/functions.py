@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ArgumentError, MalformedMessage
 from opg_magic.models import strict_json
+from opg_magic.shapes import misfit
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _PLAIN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -43,15 +44,22 @@ class Tool:
         try:
             strict_json.loads(text)  # one reading only: pydantic takes the last of two equal keys
             read = self.arguments.validate_json(text)
-        except MalformedMessage as problem:
-            raise DoesNotFit(f"the arguments are not JSON: {problem.message}") from None
+        except MalformedMessage:
+            raise DoesNotFit(misfit.NOT_JSON) from None
         except ValidationError as problem:
-            found = problem.errors(include_url=False, include_context=False, include_input=False)
-            said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:3])
-            raise DoesNotFit(f"the arguments do not fit: {said}") from None
+            raise DoesNotFit(self._why(problem, text)) from None
         except Exception as problem:  # a validator of the user's own
-            raise DoesNotFit(f"the arguments do not fit: {type(problem).__name__}") from None
+            raise DoesNotFit(f"{misfit.BY_TYPE} {type(problem).__name__}") from None
         return typing.cast("dict[str, Any]", read)
+
+    def _why(self, problem: ValidationError, text: str) -> str:
+        """In words that follow from the definition in the request, where it tells."""
+        found = problem.errors(include_url=False, include_context=False, include_input=False)
+        known = misfit.faults(self.definition["function"]["parameters"], strict_json.loads(text))
+        if known and misfit.same_places(known, [one["loc"] for one in found]):
+            return f"{misfit.DO_NOT_FIT}: {misfit.said(known)}"
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:3])
+        return f"{misfit.BY_TYPE} {said}"
 
 
 def tools_of(functions: Iterable[Callable[..., Any]]) -> tuple[Tool, ...]:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from opg_magic.errors import ArgumentError, ShapeMismatch
 from opg_magic.models import strict_json
-from opg_magic.models.plain_text import inert
-from opg_magic.shapes import sent
+from opg_magic.models.plain_text import inert, isolated
+from opg_magic.shapes import misfit, sent
 from opg_magic.shapes.reading import Json
 from opg_magic.shapes.shape import Format, Shape
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-_FAULTS, _LONGEST = 3, 160
+_FAULTS, _cut = misfit.MOST_FAULTS, misfit.shortened
+#: So many faults are looked at to see whether this program's own words name them all.
+_MOST_PLACES = 200
 #: What an answer may be, to see that the schema can be held against anything at all.
 _PROBES: tuple[Any, ...] = ({}, [], "", 0, None, True)
 
@@ -40,7 +42,7 @@ def of_json_schema(schema: Mapping[str, Any], format: Format | None) -> Shape:
     one = sent.of_json_schema(bare, as_rows=format == "df")
     return Shape(
         response_format=one.response_format,
-        read=_reader(_validator(one.bare, refs), _validator(one.whole, refs), one.key),
+        read=_reader(_validator(one.bare, refs), _validator(one.whole, refs), one),
         format=format,
         rows=one.rows,
         columns=_columns(one.bare),
@@ -177,42 +179,41 @@ def _columns(schema: dict[str, Any]) -> tuple[str, ...]:
     return tuple(properties) if isinstance(properties, dict) else ()
 
 
-def _reader(bare: Validator, whole: Validator, key: str | None) -> Any:
+def _reader(bare: Validator, whole: Validator, asked: sent.Sent) -> Any:
+    key = asked.key
+
     def read(said: Json) -> Any:
         inside = key is not None and isinstance(said.value, dict) and set(said.value) == {key}
-        _hold(whole if inside else bare, said.value)
+        _hold(whole if inside else bare, said.value, asked.response_format)
         return said.value[key] if inside else said.value
 
     return read
 
 
-def _hold(validator: Validator, value: Any) -> None:
+def _hold(validator: Validator, value: Any, form: Mapping[str, Any]) -> None:
     found: list[str] = []
-    more = False
+    places: list[tuple[str | int, ...]] = []
     try:
         for problem in validator.iter_errors(value):
-            if len(found) == _FAULTS:
-                more = True
+            places.append(tuple(problem.absolute_path))
+            if len(places) == _MOST_PLACES:
                 break
+            if len(found) == _FAULTS:
+                continue
             where = "".join(
-                f"[{step}]" if isinstance(step, int) else f".{inert(str(step))}"
+                f"[{step}]" if isinstance(step, int) else f".{isolated(inert(str(step)))}"
                 for step in problem.absolute_path
             ).lstrip(".")
             # The message quotes the answer, which may be long and hold anything.
-            said = _cut(" ".join(inert(problem.message).split()))
+            said = isolated(_cut(" ".join(inert(problem.message).split())))
             found.append(f"{_cut(where)}: {said}" if where else said)
     except Exception as problem:
         raise ShapeMismatch(
             f"The answer could not be held against the schema ({type(problem).__name__})."
         ) from None
     if found:
-        raise ShapeMismatch(
-            f"The answer does not fit the schema: {'; '.join(found)}{'; and more' if more else ''}."
-        )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        words = "; ".join(found) + ("; and more" if len(places) > len(found) else "")
+        raise ShapeMismatch(misfit.message(form, value, places, "jsonschema", words))
 
 
 def _refuse(why: str, hint: str | None = None) -> NoReturn:

@@ -6,8 +6,8 @@ import typing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from opg_magic.errors import ArgumentError, ShapeMismatch
-from opg_magic.models.plain_text import inert
-from opg_magic.shapes import sent
+from opg_magic.models.plain_text import inert, isolated
+from opg_magic.shapes import misfit, sent
 from opg_magic.shapes.reading import Json
 from opg_magic.shapes.shape import Format, Shape
 from opg_magic.shapes.short import Field, Short
@@ -15,8 +15,7 @@ from opg_magic.shapes.short import Field, Short
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-#: How many faults of an answer a message names, and how long each may be.
-_FAULTS, _LONGEST = 3, 160
+_FAULTS, _cut = misfit.MOST_FAULTS, misfit.shortened
 
 
 def is_type(schema: Any) -> bool:
@@ -46,9 +45,10 @@ def of_type(schema: Any, format: Format | None) -> Shape:
         opened = _schema_of(wrapped)
     else:
         wrapped = bare
+    form = sent.response_format(name, opened)
     return Shape(
-        response_format=sent.response_format(name, opened),
-        read=_reader(bare, wrapped, key),
+        response_format=form,
+        read=_reader(bare, wrapped, key, form),
         format=format,
         rows=made.get("type") == "array",
         columns=_columns(made),
@@ -63,9 +63,10 @@ def of_short(short: Short, format: Format | None) -> Shape:
     rows = short.rows or format == "df"
     bare = _adapter(list[row] if rows else row)  # type: ignore[valid-type]
     wrapped = _adapter(_object("answer", {sent.ITEMS: list[row]})) if rows else bare  # type: ignore[valid-type]
+    form = sent.of_fields(short.schema(), rows=rows)
     return Shape(
-        response_format=sent.of_fields(short.schema(), rows=rows),
-        read=_reader(bare, wrapped, sent.ITEMS if rows else None),
+        response_format=form,
+        read=_reader(bare, wrapped, sent.ITEMS if rows else None, form),
         format=format,
         rows=rows,
         plain=lambda data, mode: bare.dump_python(data, mode=mode),
@@ -143,45 +144,47 @@ def _columns(schema: dict[str, Any]) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------ reading
 
 
-def _reader(bare: TypeAdapter[Any], wrapped: TypeAdapter[Any], key: str | None) -> Any:
+def _reader(
+    bare: TypeAdapter[Any], wrapped: TypeAdapter[Any], key: str | None, form: dict[str, Any]
+) -> Any:
     def read(said: Json) -> Any:
         # A host that keeps to no schema may say the value itself, without the object around it.
         inside = key is not None and isinstance(said.value, dict) and set(said.value) == {key}
-        data = _validated(wrapped if inside else bare, said.text)
+        data = _validated(wrapped if inside else bare, said, form)
         return data[key] if inside else data
 
     return read
 
 
-def _validated(adapter: TypeAdapter[Any], text: str) -> Any:
+def _validated(adapter: TypeAdapter[Any], said: Json, form: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     try:
-        return adapter.validate_json(text)
+        return adapter.validate_json(said.text)
     except ValidationError as problem:
-        raise ShapeMismatch(_faults(problem)) from None
+        raise ShapeMismatch(_faults(problem, said.value, form)) from None
     except Exception as problem:  # a validator of the user's own
         raise ShapeMismatch(
             f"The answer could not be read by your type: {type(problem).__name__}: "
-            f"{_cut(' '.join(inert(str(problem)).split()))}"
+            f"{_shown(str(problem))}"
         ) from None
 
 
-def _faults(problem: ValidationError) -> str:
+def _faults(problem: ValidationError, value: Any, form: dict[str, Any]) -> str:
     count = problem.error_count()
     found = problem.errors(include_url=False, include_context=False, include_input=False)
-    named = "; ".join(
-        f"{_place(one['loc'])}{_cut(' '.join(inert(one['msg']).split()))}"
-        for one in found[:_FAULTS]
-    )
+    named = "; ".join(f"{_place(one['loc'])}{_shown(one['msg'])}" for one in found[:_FAULTS])
     more = f"; and {count - _FAULTS:,} more" if count > _FAULTS else ""
-    return f"The answer does not fit the schema: {named}{more}."
+    places = [one["loc"] for one in found]
+    return misfit.message(form, value, places, "pydantic", f"{named}{more}")
 
 
 def _place(path: tuple[int | str, ...]) -> str:
-    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{inert(step)}" for step in path)
+    steps = "".join(
+        f"[{step}]" if isinstance(step, int) else f".{isolated(inert(step))}" for step in path
+    )
     return f"{_cut(steps.lstrip('.'))}: " if steps else ""
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _shown(text: str) -> str:
+    return isolated(_cut(" ".join(inert(text).split())))

@@ -12,6 +12,12 @@ from opg_magic.models import strict_json
 _FENCE = re.compile(r"[ ]{0,3}(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`]*")
 
 
+#: Why an answer is not the JSON that was asked for.
+EMPTY = "The answer is empty; JSON was asked for."
+CUT = "The answer ends in the middle of its JSON; a higher max_tokens may help."
+NO_JSON = "The answer is not JSON."
+
+
 class Block(NamedTuple):
     """A fenced block of code, and what language its fence names."""
 
@@ -33,7 +39,7 @@ def json_in(text: str) -> Json:
     read differently (a name twice, NaN)."""
     plain = text.removeprefix("\ufeff").strip()
     if not plain:
-        raise ShapeMismatch("The answer is empty; JSON was asked for.")
+        raise ShapeMismatch(EMPTY)
     try:
         return Json(plain, strict_json.loads(plain))
     except MalformedMessage as problem:
@@ -58,8 +64,8 @@ def _why(problem: MalformedMessage, text: str) -> str:
         return f"The answer is {problem.message}."
     # Cut by max_tokens: what is there begins as JSON does.
     if text[0] in "[{" and text[-1] not in "]}":
-        return "The answer ends in the middle of its JSON; a higher max_tokens may help."
-    return f"The answer is {problem.message}."
+        return CUT
+    return NO_JSON
 
 
 def blocks(text: str) -> list[Block]:

@@ -18,7 +18,7 @@ FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "code", "df")
 Reader = Callable[[Json], Any]
 
 
-_FROM_LEDGER = "This answer comes from the ledger. To pay for another one: --fresh, or fresh=True."
+FROM_LEDGER = "This answer comes from the ledger. To pay for another one: --fresh, or fresh=True."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Shape:
         except ShapeMismatch as problem:
             raise ShapeMismatch(
                 problem.message,
-                hint=_FROM_LEDGER if answer.repeated else None,
+                hint=FROM_LEDGER if answer.repeated else None,
                 answer=answer,
                 verdict=answer.verdict,
                 receipt=answer.receipt,
@@ -91,7 +91,7 @@ class Shape:
             return frame(self.plain(data, "python"), self.columns)
         except Exception as problem:  # a user's types may raise whatever they like
             raise ShapeMismatch(
-                f"The answer fits its schema, but no table can be made of it "
+                "The answer fits its schema, but no table can be made of it "
                 f"({type(problem).__name__})."
             ) from None
 

@@ -565,6 +565,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         of_several,
         without_receipt,
     )
+    from corpus.notebooks_implied import all_implied
     from corpus.notebooks_schemas import schemas
     from corpus.notebooks_shapes import of_every_shape
     from corpus.notebooks_tables import all_tables
@@ -593,7 +594,7 @@ def all_notebooks() -> tuple[NotebookCase, ...]:
         like_calls,
     )
     of_one = (honest, as_text, beside, other_types, skipped, shown_twice)
-    parts = (*of_one, *shown_in_it, *cells, all_tables)
+    parts = (*of_one, *shown_in_it, *cells, all_tables, all_implied)
     return tuple(case for part in parts for case in part())
 
 

@@ -215,16 +215,18 @@ def rounds() -> Iterator[NotebookCase]:
         bundles = [output(receipt_bundle(one, show_text=True)) for one in receipts]
         return NotebookCase(f"tools: {name}", notebook(cell(source, *bundles)), **more)
 
-    yield case("two rounds", TOOLS, first, second, passes=True)
+    note = "2: note tools"
+    yield case("two rounds", TOOLS, first, second, finds=(note,), passes=True)
     unlike = ("2: failed request-differs",)
-    yield case("of another name", TOOLS.replace("weather", "water"), first, second, finds=unlike)
-    yield case("the cell names none", f"%%opg\n{PROMPT}", first, second, finds=unlike)
+    both = (*unlike, note)
+    yield case("of another name", TOOLS.replace("weather", "water"), first, second, finds=both)
+    yield case("the cell names none", f"%%opg\n{PROMPT}", first, second, finds=both)
     yield case("the cell names more", TOOLS.replace("weather", "weather,f"), first, finds=unlike)
     spaced = TOOLS.replace("weather", "weather, f")
     yield case("the cell names more, after a space", spaced, first, finds=unlike)
     two = [*signing.TOOLS, {"type": "function", "function": {"name": "f", "parameters": {}}}]
-    both = {**body, "tools": two}
-    made = signed(id="8DDDDDDDDD", cell=spaced, asked=both, change=_asking(both))
+    body = {**body, "tools": two}
+    made = signed(id="8DDDDDDDDD", cell=spaced, asked=body, change=_asking(body))
     yield case("two names with a space between them", spaced, made, passes=True)
     changed = [*messages_of(first.document), {**call, "tool_calls": [OTHER]}, result]
     other = said(
@@ -235,7 +237,9 @@ def rounds() -> Iterator[NotebookCase]:
         cell=TOOLS,
         asked={"tools": signing.TOOLS},
     )
-    yield case("a call that was changed", TOOLS, first, other, finds=("2: failed thread-differs",))
+    yield case(
+        "a call that was changed", TOOLS, first, other, finds=("2: failed thread-differs", note)
+    )
 
 
 OTHER = {**signing.TOOL_CALL, "function": {"name": "weather", "arguments": '{"city": "Linz"}'}}

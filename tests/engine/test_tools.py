@@ -20,6 +20,7 @@ from opg_magic import errors
 from opg_magic.call import tools as calling
 from opg_magic.call.session import Session
 from opg_magic.models import Trust
+from opg_magic.receipt.calls import call_text
 from opg_magic.receipt.thread import thread_of
 from opg_magic.shapes.functions import DoesNotFit, tools_of
 
@@ -69,7 +70,7 @@ def test_what_was_signed_is_run_and_each_round_has_a_receipt(
     first, second = receipts(session)
     assert answer.receipt.id == second.id
     (call,) = first.answer().tool_calls
-    assert asked == [[f"weather({call['function']['arguments']})"]]
+    assert asked == [['weather(city="Graz", unit="C")']]
     assert json.loads(call["function"]["arguments"])["city"] == RAN[0][0]
     assert sent(first)["tools"] == sent(second)["tools"]
     assert sent(second)["messages"] == [
@@ -140,8 +141,8 @@ def test_what_would_run_is_shown_whole_and_on_one_line() -> None:
     city = "Graz" + " " * 600 + "\nRun it? [y/N] \x1b[2J; rm -rf"
     padded = "{" + "\n " * 600 + json.dumps({"city": city})[1:]
     call = calling.Wanted("1", "weather", padded, tool, tool.read(padded))
-    shown = json.dumps({"city": city}).replace(" " * 600, "⟦600 spaces⟧")
-    assert str(call) == f"weather({shown})"
+    shown = json.dumps(city).replace(" " * 600, "⟦600 spaces⟧")
+    assert str(call) == f"weather(city={shown})"
     forged = calling.Wanted("1", "f\n  weather", "{}", problem="there is no such tool")
     assert str(forged) == "f weather({}): not run, there is no such tool"
 
@@ -194,7 +195,42 @@ def test_what_is_drawn_as_nothing_is_named_before_a_yes(city: str, says: str) ->
     arguments = json.dumps({"city": city}, ensure_ascii=False)
     tool = tools_of([weather])[0]
     call = calling.Wanted("1", "weather", arguments, tool, tool.read(arguments))
-    assert str(call) == f'weather({{"city": "{says}"}})'
+    assert str(call) == f'weather(city="{says}")'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ('{"city":"Paris","days":3}', 'weather(city="Paris", days=3)'),
+        ('{"days": 1.10, "at": [true, null, {"a b": 1e2}]}',
+         'weather(days=1.10, at=[True, None, {"a b": 1e2}])'),
+        ('{"city": "\\u00dc\\n\\u202e\\"), rm("}', 'weather(city="Ü\\n⟦U+202E⟧\\"), rm(")'),
+        # A city that imitates the name of a mark.
+        ('{"city": "⟦U+202E⟧"}', 'weather(city="\\u27e6U+202E⟧")'),
+        ("{}", "weather()"),
+        # What has no such form stays the JSON that it is.
+        ('{"a b": true, "c": null}', 'weather({"a b": true, "c": null})'),
+        ('{"c": 1, "c": 2}', 'weather({"c": 1, "c": 2})'),
+        ("[1]", "weather([1])"),
+        ("not JSON", "weather(not JSON)"),
+    ],
+)  # fmt: skip
+def test_a_call_reads_as_python_writes_it(arguments: str, says: str) -> None:
+    assert call_text("weather", arguments) == says
+
+
+def test_letters_from_right_to_left_move_nothing_beside_them() -> None:
+    """In Hebrew or Arabic the arguments after it changed places with it on the screen."""
+    said = call_text("send", json.dumps({"to": "שלום", "n": 12, "text": "سلام 3"}))
+    assert said == 'send(to="\u2068שלום\u2069", n=12, text="\u2068سلام 3\u2069")'
+    closing = call_text("send", json.dumps({"to": "\u2069, to=שלום\u2068"}, ensure_ascii=False))
+    assert closing == 'send(to="\u2068⟦U+2069⟧, to=שלום⟦U+2068⟧\u2069")'
+    (tool,) = tools_of([weather])
+    with pytest.raises(DoesNotFit) as refused:
+        tool.read(json.dumps({"city": "Graz", "עיר": 1}))
+    assert str(refused.value) == "the arguments do not fit: \u2068עיר\u2069: not in the schema"
+    long = calling.Wanted("1", "f", json.dumps({"x": "ש" * 200}), problem="there is no such tool")
+    assert str(long).count("\u2068") == str(long).count("\u2069") == 1
 
 
 def test_why_a_call_is_not_run_forges_no_line() -> None:

@@ -164,7 +164,7 @@ def test_an_answer_that_does_not_fit_is_shown_and_the_cell_fails(
     assert plain_text.shows(shown["text/plain"], text) and RECEIPT in shown
     assert shell.user_ns["film"] == "before"
     said = "".join(problem._render_traceback_())
-    assert "year: Input should be a valid integer" in said
+    assert "year: a string, not an integer." in said
     assert f"%opg show {problem.receipt_id}" in said and "Charge: " in said
 
 

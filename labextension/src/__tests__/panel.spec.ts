@@ -7,9 +7,10 @@ import { badgeOf } from '../views/badge';
 import { ofPayment } from '../receipt/collected';
 import { field, guarded, toCsv, toJsonl } from '../lab/exporting';
 import { toneOf } from '../views/mark';
+import { besideFindings } from '../audit/implied';
 import { codeOf } from '../lab/model';
 import { summarise } from '../card/summary';
-import { IOutputLike, lookInto, wholeCellFinding } from '../audit/notebook';
+import { IOutputLike, lookInto, wholeCellFindings } from '../audit/notebook';
 import { arrange, arrangeCells } from '../views/listing';
 import { MIME_TYPE } from '../receipt/receipt';
 import { readSettings } from '../lab/settings';
@@ -175,21 +176,22 @@ describe('a cell of a notebook', () => {
     sharedModel: { getSource: () => source },
     outputs: { length: outputs.length, get: (i: number) => outputs[i] }
   });
-  const display = (data: unknown): IOutputLike => ({ type: 'display_data', data, metadata: {} });
+  const like = (type: string, data: unknown): IOutputLike => ({ type, data, metadata: {}, toJSON: () => ({ output_type: type, data, metadata: {} }) });
+  const display = (data: unknown): IOutputLike => like('display_data', data);
 
   it('is looked into for receipts, and for what stands beside them', () => {
     expect(codeOf({ id: 'm', sharedModel: { getSource: () => '# text' } })).toBeNull();
     const code = codeOf(cell('%%opg', display({ 'text/plain': 'x' }), display({ [MIME_TYPE]: receipt() })))!;
-    const { displays, beside } = lookInto(code);
-    expect([displays.map(one => one.output), beside]).toEqual([[1], true]);
-    expect(wholeCellFinding(code, displays, beside)?.code).toBe('beside');
-    expect(wholeCellFinding(codeOf(cell('%%opg'))!, [], false)).toMatchObject({ code: 'no-receipt', message: expect.stringContaining('not run') });
-    expect(wholeCellFinding(codeOf(cell('print(1)', display({})))!, [], true)).toBeNull();
+    const { displays, others } = lookInto(code);
+    expect([displays.map(one => one.output), others.map(one => one.before)]).toEqual([[1], [0]]);
+    expect(wholeCellFindings(code, displays, others, besideFindings).map(one => one.code)).toEqual(['beside']);
+    expect(wholeCellFindings(codeOf(cell('%%opg'))!, [], [])).toMatchObject([{ code: 'no-receipt', message: expect.stringContaining('not run') }]);
+    expect(wholeCellFindings(codeOf(cell('print(1)', display({})))!, [], others)).toEqual([]);
   });
 
   it('shows a stream, and not a receipt that stands in it', () => {
-    const { displays, beside } = lookInto(codeOf(cell('%%opg', { type: 'stream', data: { [MIME_TYPE]: receipt() } }))!);
-    expect([displays.length, beside]).toEqual([1, true]);
+    const { displays, others } = lookInto(codeOf(cell('%%opg', like('stream', { [MIME_TYPE]: receipt() })))!);
+    expect([displays.length, others]).toEqual([1, [{ output: null, before: 1 }]]);
   });
 });
 

@@ -10,11 +10,18 @@ import { MIME_TYPE, parseReceipt, Receipt, TABLE_TYPE, UnreadableReceipt } from 
 
 export type Bundle = Readonly<Record<string, unknown>>;
 
-/** One output as a cell holds it. */
+/** One output as a cell holds it; `toJSON`: as it stands in the file. */
 export interface IOutputLike {
   readonly type: string;
   readonly data?: unknown;
   readonly metadata?: unknown;
+  toJSON(): unknown;
+}
+
+/** An output that bears no receipt, and how many displays stand before it; null: one that bears a receipt, and shows other parts. */
+export interface IBeside {
+  readonly output: IOutputLike | null;
+  readonly before: number;
 }
 
 /** One code cell. `run`: it has outputs or a count. */
@@ -43,11 +50,12 @@ export type ITable = Pick<IDisplay, 'output' | 'bundle' | 'metadata'>;
 const DISPLAYS: readonly string[] = ['display_data', 'execute_result'];
 
 /** The displays of a cell, and what it shows beside them. */
-export function lookInto(cell: ICodeCell): { displays: IDisplay[]; tables: ITable[]; beside: boolean } {
+export function lookInto(cell: ICodeCell): { displays: IDisplay[]; tables: ITable[]; others: IBeside[] } {
   const displays: IDisplay[] = [];
   const tables: ITable[] = [];
-  let beside = false;
-  for (const [output, { type, data, metadata }] of cell.outputs.entries()) {
+  const others: IBeside[] = [];
+  for (const [output, held] of cell.outputs.entries()) {
+    const { type, data, metadata } = held;
     if (isRecord(data) && (data[MIME_TYPE] !== undefined || data[TABLE_TYPE] !== undefined)) {
       const found = { output, bundle: data, metadata };
       if (data[MIME_TYPE] !== undefined) {
@@ -55,12 +63,14 @@ export function lookInto(cell: ICodeCell): { displays: IDisplay[]; tables: ITabl
       } else {
         tables.push(found);
       }
-      beside ||= !DISPLAYS.includes(type);
+      if (!DISPLAYS.includes(type)) {
+        others.push({ output: null, before: displays.length });
+      }
     } else {
-      beside = true;
+      others.push({ output: held, before: displays.length });
     }
   }
-  return { displays, tables, beside };
+  return { displays, tables, others };
 }
 
 /** The receipt in a display: a document, or its JSON text, which is read as strictly as a file. */
@@ -85,14 +95,16 @@ export function displayFindings(display: IDisplay, compare: Compare): Finding[] 
   return shownFindings(bundle, metadata, read, compare);
 }
 
-/** What is to be said of a cell as a whole, or null. */
-export function wholeCellFinding(cell: ICodeCell, displays: readonly IDisplay[], beside: boolean): Finding | null {
-  const readable = displays.some(({ read }) => !(read instanceof UnreadableReceipt));
-  const lacks = readable ? null : lacksReceipt(cell.source, cell.run, beside);
-  if (lacks !== null) {
-    return { level: 'incomplete', code: 'no-receipt', message: lacks };
+/** What is said of outputs that bear no receipt (`implied.ts`). */
+export type Beside = (others: readonly IBeside[], displays: readonly IDisplay[]) => Finding[];
+
+/** What is to be said of a cell as a whole. `beside` is needed where there are displays. */
+export function wholeCellFindings(cell: ICodeCell, displays: readonly IDisplay[], others: readonly IBeside[], beside?: Beside): Finding[] {
+  if (displays.some(({ read }) => !(read instanceof UnreadableReceipt))) {
+    return beside!(others, displays);
   }
-  return readable && beside ? { level: 'incomplete', code: 'beside', message: 'This cell also shows output that no receipt covers.' } : null;
+  const lacks = lacksReceipt(cell.source, cell.run, others.length > 0);
+  return lacks === null ? [] : [{ level: 'incomplete', code: 'no-receipt', message: lacks }];
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

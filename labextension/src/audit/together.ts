@@ -7,7 +7,8 @@ import { asks } from '../cells/calls';
 import { cellFindings, comparedName, showsAgain } from './cells';
 import { documentFindings } from '../verify/documents';
 import { Compare, Finding, joined } from '../receipt/findings';
-import { displayFindings, ICodeCell, IDisplay, ITable, lookInto, wholeCellFinding } from './notebook';
+import { besideFindings } from './implied';
+import { displayFindings, ICodeCell, IDisplay, ITable, lookInto, wholeCellFindings } from './notebook';
 import { computedDigest, digestMatches, isFaithful, originalOf, Receipt, UnreadableReceipt } from '../receipt/receipt';
 
 /** One place where a receipt is shown. */
@@ -99,14 +100,14 @@ export async function notebookFindings(notebook: { readonly cells: readonly Reco
     const outputs = (cell.outputs ?? []) as { output_type: string; data?: unknown; metadata?: unknown }[];
     const code: ICodeCell = {
       source: joined(cell.source) ?? '',
-      outputs: outputs.map(({ output_type, data, metadata }) => ({ type: output_type, data, metadata })),
+      outputs: outputs.map(output => ({ type: output.output_type, data: output.data, metadata: output.metadata, toJSON: () => output })),
       run: outputs.length > 0 || (cell.execution_count ?? null) !== null
     };
-    const { displays: single, tables, beside } = lookInto(code);
+    const { displays: single, tables, others } = lookInto(code);
     const rows = await rowsOf(tables, code.source);
     const displays = [...single, ...rows.displays];
-    const whole = rows.findings.length ? null : wholeCellFinding(code, displays, beside);
-    found.push(...[...rows.findings, ...(whole === null ? [] : [whole])].map(finding => ({ ...finding, cell: number, receipt: null })));
+    const whole = rows.findings.length ? rows.findings : wholeCellFindings(code, displays, others, besideFindings);
+    found.push(...whole.map(finding => ({ ...finding, cell: number, receipt: null })));
     for (const display of displays) {
       const { read } = display;
       if (read instanceof UnreadableReceipt) {

@@ -3,6 +3,7 @@
 export { askedOf, besideThePrompt } from '../receipt/asked';
 export { shownAnswer } from './answer';
 export type { IShownAnswer } from './answer';
+export { besideFindings } from '../audit/implied';
 export { renderMarkdown } from './markdown';
 export { comparedTexts } from '../audit/showing';
 export { togetherFindings } from '../audit/together';

@@ -132,7 +132,7 @@ export function hasFailed(judged: IJudged): boolean {
 }
 
 /** Findings about what stands around the receipt. */
-const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-card', 'other-types', 'isolated', 'two-versions']);
+const PLACE_FINDINGS: ReadonlySet<string> = new Set(['shown-text', 'shown-card', 'shown-question', 'shown-error', 'other-types', 'isolated', 'two-versions']);
 
 /** Before a finding, by its level. */
 export const SIGNS: Readonly<Record<Level, string>> = { failed: '✗ ', unreadable: '✗ ', incomplete: '! ', note: '· ' };

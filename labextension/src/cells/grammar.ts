@@ -43,7 +43,8 @@ function trimEnd(text: string, of = ' \t\n'): string {
   return text.slice(0, end);
 }
 
-const IS_SPACE = new RegExp(`[${SPACE}]`);
+/** White space, as Python has it. */
+export const IS_SPACE = new RegExp(`[${SPACE}]`);
 
 /** Text without the white space at its beginning, as Python's `str.lstrip` has it. */
 export function lstrip(text: string): string {

@@ -13,7 +13,7 @@ import { Finding } from '../receipt/findings';
 import { jump } from './jump';
 import { part } from '../base/load';
 import { looker, Looker } from '../card/looker';
-import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, wholeCellFinding } from '../audit/notebook';
+import { displayFindings, ICodeCell, IDisplay, IOutputLike, lookInto, wholeCellFindings } from '../audit/notebook';
 import { Pace } from '../base/pace';
 import { computedDigest, MIME_TYPE, Receipt, UnreadableReceipt } from '../receipt/receipt';
 import { dress } from '../card/style';
@@ -46,7 +46,7 @@ interface IPlace extends IDisplay {
   readonly cell: number;
   readonly cellId: string;
   readonly source: string;
-  readonly whole: Finding | null;
+  readonly whole: readonly Finding[];
   /** What was found in this display alone. */
   readonly own: readonly Finding[];
 }
@@ -217,7 +217,7 @@ export class NotebookReceipts implements INotebookReceipts {
     const around = new Map<IPlace, Finding[]>(
       readable.map((place, index) => [
         place,
-        [...place.own, ...(place.whole === null ? [] : [place.whole]), ...together[index]]
+        [...place.own, ...place.whole, ...together[index]]
       ])
     );
     this._setAround(new Map(readable.map(place => [`${place.cellId} ${computedDigest(place.read)}`, around.get(place)!])));
@@ -249,18 +249,18 @@ export class NotebookReceipts implements INotebookReceipts {
     for (const [index, cell] of cells.entries()) {
       const code = cell.isDisposed ? null : codeOf(cell);
       if (code !== null) {
-        const { displays, tables, beside } = lookInto(code);
+        const { displays, tables, others } = lookInto(code);
         const rows = tables.length ? await (await tabled()).readTables(tables, code.source, pace) : null;
         displays.push(...(rows?.displays ?? []));
-        const whole = rows?.findings[0] ?? wholeCellFinding(code, displays, beside);
+        looking ??= displays.length ? await looker() : null;
+        const whole = rows?.findings.length ? rows.findings.slice(0, 1) : wholeCellFindings(code, displays, others, looking?.besideFindings);
         for (const display of displays) {
-          looking ??= await looker();
-          const own = displayFindings(display, looking.comparedTexts);
+          const own = displayFindings(display, looking!.comparedTexts);
           places.push({ ...display, cell: index, cellId: cell.id, source: code.source, whole, own });
           await pace.rest();
         }
-        if (whole !== null && !displays.length && !this._isRunning(cell, index)) {
-          without.push({ cell: index, cellId: cell.id, run: code.run, finding: whole });
+        if (whole.length && !displays.length && !this._isRunning(cell, index)) {
+          without.push({ cell: index, cellId: cell.id, run: code.run, finding: whole[0] });
         }
       }
       await pace.rest();
@@ -280,7 +280,7 @@ export class NotebookReceipts implements INotebookReceipts {
   ): Promise<IEntry[] | null> {
     const entryOf = (place: IPlace, judged: IJudged): IEntry => {
       const { cell, cellId, output, bundle, row } = place;
-      const findings = [...judged.findings, ...(around.get(place) ?? [...place.own, ...(place.whole === null ? [] : [place.whole])])];
+      const findings = [...judged.findings, ...(around.get(place) ?? [...place.own, ...place.whole])];
       return { cell, cellId, output, row, document: bundle[MIME_TYPE], ...judged, findings };
     };
     const known = places.map(place => {

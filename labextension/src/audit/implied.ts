@@ -1,0 +1,186 @@
+/**
+ * What a cell shows beside its receipts, where these imply it: the question before a model's functions run, and the error of a
+ * paid answer that has another shape. The twin of opg_magic/audit/implied.py; whole notebooks in the corpus hold both together.
+ */
+
+import { Finding, joined } from '../receipt/findings';
+import {
+  BESIDE, BY_TYPE, FROM_LEDGER, IN_WORDS, MOST_SHOWN, MOST_WORDS, NOT_CONFIRMED, OTHER_ANSWER, OTHER_ERROR, OTHER_QUESTION, STILL_ASKS, TOO_LONG,
+  TOOLS, WORDS_NOT_COMPARED
+} from '../receipt/implied-words';
+import { isObject, JsonObject } from '../base/json';
+import { callProblem, reason } from '../cells/misfit';
+import type { IBeside, IDisplay } from './notebook';
+import { computedDigest, originalOf, Receipt, UnreadableReceipt } from '../receipt/receipt';
+import { callText, lengthOf, looksLikeAQuestion, parsed, question, readCalls, unrunText } from '../receipt/tool-calls';
+
+type Told = readonly [level: Finding['level'], code: Finding['code'], message: string];
+
+/** What is typed below a question; a front end puts a space of its own before it. */
+const YES = /^ *[yY](?:[eE][sS])? *\n$/;
+const NO = /^ *(?:[nN][oO]?)? *\n$/;
+
+/** What is to be said of a cell's outputs that bear no receipt, each thing once. `displays`: those that bear one, in order. */
+export function besideFindings(others: readonly IBeside[], displays: readonly IDisplay[]): Finding[] {
+  const receipts = displays.filter(({ row }) => row === undefined).map(({ read }) => (read instanceof UnreadableReceipt ? null : read));
+  const readable = receipts.filter(receipt => receipt !== null);
+  const told = others.map(other => faultOf(other, receipts));
+  const found: Told[] = told.filter((fault, place): fault is Told => fault !== null && told.indexOf(fault) === place);
+  const questioned = others.some(({ output }) => looksLikeAQuestion(joined(fileOf(output).text) ?? ''));
+  if (readable.some(hasResults) || (questioned && told.includes(null))) {
+    found.push(TOOLS);
+  }
+  return found.map(([level, code, message]) => ({ level, code, message }));
+}
+
+/** What is wrong with one output; null if the receipts imply it. */
+function faultOf({ output: held, before }: IBeside, receipts: readonly (Receipt | null)[]): Told | null {
+  const above = receipts.slice(0, before).filter(receipt => receipt !== null);
+  const output = fileOf(held);
+  if (!above.length) {
+    return BESIDE;
+  }
+  if (output.output_type === 'stream' && keysOf(output) === 'name,output_type,text') {
+    const text = joined(output.text);
+    return text === null || !looksLikeAQuestion(text) ? BESIDE : ofQuestion(output.name, text, above[above.length - 1], receipts[before] ?? null);
+  }
+  const named = output.output_type === 'error' && (output.ename === 'ShapeMismatch' || output.ename === 'ToolsStopped');
+  return named ? ofError(output, above) : BESIDE;
+}
+
+/** An output as it stands in the file; nothing of kinds that are not looked into. */
+const fileOf = (output: IBeside['output']): Record<string, unknown> =>
+  output !== null && ['stream', 'error'].includes(output.type) ? (output.toJSON() as Record<string, unknown>) : {};
+const keysOf = (output: Record<string, unknown>): string => Object.keys(output).sort().join();
+
+// ---------------------------------------------------------------------------------------------------------- the question
+
+function ofQuestion(name: unknown, text: string, asked: Receipt, below: Receipt | null): Told | null {
+  const wanted = readCalls(asked.response.tool_calls);
+  const told = text.split('\n').slice(1, 1 + (wanted?.length ?? 0));
+  if (name !== 'stdin' || wanted === null || told.length < wanted.length) {
+    return OTHER_QUESTION;
+  }
+  const offered = offeredBy(asked);
+  let inWords = false;
+  for (const [place, call] of wanted.entries()) {
+    const whole = callText(call);
+    if (`  ${whole}` === told[place] && offered.has(call.name) && parsed(call.arguments) !== undefined) {
+      continue;
+    }
+    const problem = callProblem(offered, call.name, call.arguments);
+    if (problem !== null && `  ${unrunText(whole, problem)}` === told[place]) {
+      continue;
+    }
+    if (!offered.has(call.name) || !told[place].startsWith(`  ${unrunText(whole, BY_TYPE)} `)) {
+      return OTHER_QUESTION;
+    }
+    inWords = true;
+  }
+  const whole = question(told.map(line => line.replace(/^ {2}/, ''))).replace(/ +$/, '');
+  if (!text.startsWith(whole)) {
+    return OTHER_QUESTION;
+  }
+  const typed = text.slice(whole.length);
+  const goesOn = below !== null && continues(below, asked);
+  if (NO.test(typed) && goesOn) {
+    return OTHER_ANSWER;
+  }
+  if (!(NO.test(typed) || (YES.test(typed) && goesOn))) {
+    return BESIDE;
+  }
+  return inWords ? WORDS_NOT_COMPARED : null;
+}
+
+function bodyOf({ request }: Receipt): JsonObject {
+  const body = parsed(request.body);
+  return isObject(body) ? body : new Map();
+}
+
+/** The definitions of the functions that a request offers, by name. */
+function offeredBy(receipt: Receipt): Map<string, JsonObject> {
+  const tools = bodyOf(receipt).get('tools');
+  const found = new Map<string, JsonObject>();
+  for (const tool of Array.isArray(tools) ? tools : []) {
+    const described = isObject(tool) ? tool.get('function') : undefined;
+    const name = isObject(described) ? described.get('name') : undefined;
+    if (isObject(tool) && typeof name === 'string') {
+      found.set(name, tool);
+    }
+  }
+  return found;
+}
+
+/** Whether a request sends on the answer of another call, with results. */
+function continues(later: Receipt, earlier: Receipt): boolean {
+  const last = later.thread?.earlier.at(-1);
+  return last !== undefined && last.digest === computedDigest(originalOf(earlier)) && hasResults(later);
+}
+
+/** Whether a request ends in what functions returned. */
+function hasResults(receipt: Receipt): boolean {
+  const messages = receipt.request.kind === 'chat' ? bodyOf(receipt).get('messages') : undefined;
+  if (!Array.isArray(messages) || !messages.every(isObject)) {
+    return false;
+  }
+  return (messages as JsonObject[]).at(-1)?.get('role') === 'tool';
+}
+
+// ------------------------------------------------------------------------------------------------------------ the errors
+
+function ofError(output: Record<string, unknown>, above: readonly Receipt[]): Told | null {
+  const name = output.ename as string;
+  const makes = name === 'ShapeMismatch' ? misfits : stops;
+  if ([...above].reverse().some(receipt => makes(receipt, above.length).some(([message, hint]) => isShown(output, name, message, hint, receipt)))) {
+    return null;
+  }
+  if (name === 'ShapeMismatch' && typeof output.evalue === 'string') {
+    for (const hint of [null, FROM_LEDGER]) {
+      const end = `\n${hint}`;
+      const message = hint !== null && output.evalue.endsWith(end) ? output.evalue.slice(0, -end.length) : output.evalue;
+      const isInWords = IN_WORDS.some(words => message.startsWith(words)) && lengthOf(message) <= MOST_WORDS && !message.includes('\n');
+      if (isInWords && above.some(receipt => isShown(output, name, message, hint, receipt))) {
+        return WORDS_NOT_COMPARED;
+      }
+    }
+  }
+  return OTHER_ERROR;
+}
+
+/** Whether an output is this error, as a cell shows it: of what was charged, the chain may have told more since. */
+function isShown(output: Record<string, unknown>, name: string, message: string, hint: string | null, receipt: Receipt): boolean {
+  const value = hint === null ? message : `${message}\n${hint}`;
+  const { traceback } = output;
+  return (
+    keysOf(output) === 'ename,evalue,output_type,traceback' &&
+    output.evalue === value &&
+    Array.isArray(traceback) &&
+    traceback.length === 1 &&
+    chargesOf(receipt).some(charge => traceback[0] === `${name}: ${value}\nCharge: ${charge}\nKept as receipt ${receipt.id}: %opg show ${receipt.id}`)
+  );
+}
+
+function chargesOf({ payment }: Receipt): string[] {
+  if (payment === null) {
+    return ['not charged'];
+  }
+  const first = payment.charge === 'charged' ? 'claimed' : payment.charge;
+  return payment.settled === undefined ? [first] : [first, 'charged', 'not charged'];
+}
+
+type Message = readonly [message: string, hint: string | null];
+
+function misfits(receipt: Receipt): Message[] {
+  const format = bodyOf(receipt).get('response_format') ?? null;
+  const message = format === null ? null : reason(format, receipt.response.text ?? '');
+  return message === null ? [] : [[message, null], [message, FROM_LEDGER]];
+}
+
+function stops(receipt: Receipt, rounds: number): Message[] {
+  const wanted = readCalls(receipt.response.tool_calls);
+  if (wanted === null) {
+    return [];
+  }
+  const long = wanted.reduce((sum, call) => sum + lengthOf(callText(call)), 0) > MOST_SHOWN;
+  return [NOT_CONFIRMED, `${STILL_ASKS} ${rounds}`, ...(long ? [TOO_LONG] : [])].map(why => [`Call ${receipt.id} is kept, but ${why}.`, null]);
+}

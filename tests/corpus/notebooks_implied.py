@@ -1,0 +1,366 @@
+"""Outputs without a receipt that the receipts of their cell imply: the question before functions
+run, and the error of an answer that has another shape.  Honest, and forged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from corpus.notebooks import NotebookCase, cell, notebook, output, stream
+from corpus.notebooks_threads import entry, said
+from support import signing
+from support.signed_receipts import PROMPT, signed
+
+from opg_magic import shapes
+from opg_magic.call.tools import Wanted
+from opg_magic.display.bundle import receipt_bundle
+from opg_magic.errors import CallFailed, ShapeMismatch, ToolsStopped
+from opg_magic.models import Thread
+from opg_magic.receipt import calls
+from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.thread import answer_message, messages_of
+from opg_magic.shapes import misfit
+from opg_magic.shapes.functions import tools_of
+from opg_magic.shapes.shape import FROM_LEDGER
+
+NOTE = "2: note tools"
+BESIDE = "2: incomplete beside"
+QUESTION, ERROR = "2: failed shown-question", "2: failed shown-error"
+WORDS = "2: incomplete not-compared"
+ASKED = f"%%opg --tools weather, send\n{PROMPT}"
+
+
+def weather(city: str, days: int = 1) -> str:
+    """The weather of some days."""
+    return f"{city}: {days} sunny days"
+
+
+def send(to: str, text: str) -> str:
+    """Send a text."""
+    return f"{to}: {text}"
+
+
+TOOLS = tools_of([weather, send])
+DEFINITIONS = [dict(tool.definition) for tool in TOOLS]
+GRAZ = ("weather", '{"city": "Graz", "days": 2}')
+
+
+def asking(id: str, *wanted: tuple[str, str], earlier: tuple[Receipt, ...] = ()) -> Receipt:
+    """A call whose answer asks for these functions; it is another round after ``earlier``."""
+    signed_calls = [
+        {"id": f"{id}{place}", "type": "function", "function": {"name": name, "arguments": text}}
+        for place, (name, text) in enumerate(wanted)
+    ]
+    messages = after(earlier) if earlier else [{"role": "user", "content": PROMPT}]
+    asked = {"messages": messages, "tools": DEFINITIONS}
+    body = {"model": "gpt-5", "temperature": 0.0, "stream": True, **asked}
+    text = json.dumps(signed_calls, sort_keys=True)
+    fragments = tuple({"index": n, **call} for n, call in enumerate(signed_calls))
+    raw = signing.stream(signing.signer(), body, pieces=(), fragments=fragments, output=text)
+    response = signing.evidence(raw, body).response
+    return said(
+        id,
+        name=None,
+        thread=Thread(None, tuple(map(entry, earlier))),
+        messages=messages,
+        cell=ASKED,
+        asked={"tools": DEFINITIONS},
+        change=lambda evidence: replace(evidence, response=response),
+    )
+
+
+def after(earlier: tuple[Receipt, ...]) -> list[Any]:
+    """The messages of the round after these."""
+    document = earlier[-1].document
+    call = answer_message(document)
+    assert call is not None
+    results = [
+        {"role": "tool", "tool_call_id": one["id"], "content": "2 sunny days"}
+        for one in call["tool_calls"]
+    ]
+    return [*messages_of(document), call, *results]
+
+
+def answering(id: str, *earlier: Receipt) -> Receipt:
+    """The last round."""
+    return said(
+        id,
+        name=None,
+        thread=Thread(None, tuple(map(entry, earlier))),
+        messages=after(earlier),
+        cell=ASKED,
+        asked={"tools": DEFINITIONS},
+    )
+
+
+def lines_of(receipt: Receipt) -> list[str]:
+    """The calls of an answer as the question of its round shows them."""
+    wanted = calls.read_calls(receipt.document["response"]["tool_calls"])
+    assert wanted is not None
+    by_name = {tool.name: tool for tool in TOOLS}
+    shown = []
+    for call in wanted:
+        tool = by_name.get(call.name)
+        try:
+            read = None if tool is None else tool.read(call.arguments)
+            problem = misfit.NO_TOOL if tool is None else None
+        except Exception as refused:
+            read, problem = None, str(refused)
+        shown.append(str(Wanted(*call, tool, read, problem)))
+    return shown
+
+
+def typed(receipt: Receipt, answer: str = " y", change: tuple[str, str] | None = None) -> Any:
+    """A question with what was typed below it, as JupyterLab saves it."""
+    text = f"{calls.question(lines_of(receipt))}{answer}\n"
+    if change is not None:
+        assert change[0] in text, (change, text)
+        text = text.replace(*change)
+    return {**stream(text), "name": "stdin"}
+
+
+def shown(receipt: Receipt) -> dict[str, Any]:
+    return output(receipt_bundle(receipt, show_text=True))
+
+
+def error(problem: CallFailed, **more: Any) -> dict[str, Any]:
+    """An error as a kernel sends it."""
+    return {
+        "output_type": "error",
+        "ename": type(problem).__name__,
+        "evalue": str(problem),
+        "traceback": problem._render_traceback_(),
+        **more,
+    }
+
+
+def one(
+    title: str, *outputs: Any, finds: tuple[str, ...], passes: bool = False, source: str = ASKED
+) -> NotebookCase:
+    return NotebookCase(f"implied: {title}", notebook(cell(source, *outputs)), finds, passes)
+
+
+def questions() -> Iterator[NotebookCase]:
+    first = asking("1CAAAAAAAA", GRAZ)
+    last = answering("1CBBBBBBBB", first)
+    honest = (shown(first), typed(first), shown(last))
+    yield one("a round with its question", *honest, finds=(NOTE,), passes=True)
+    for answer in ("y", " YES", "   Yes "):
+        asked = typed(first, answer)
+        title = f"a round, {answer!r} typed"
+        yield one(title, shown(first), asked, shown(last), finds=(NOTE,), passes=True)
+    as_lines = {**typed(first), "text": typed(first)["text"].splitlines(keepends=True)}
+    title = "a question in lines"
+    yield one(title, shown(first), as_lines, shown(last), finds=(NOTE,), passes=True)
+    second = asking(
+        "1CCCCCCCCC", ("send", '{"to": "Ada", "text": "2 sunny days"}'), earlier=(first,)
+    )
+    third = answering("1CDDDDDDDD", first, second)
+    rounds = (shown(first), typed(first), shown(second), typed(second), shown(third))
+    yield one("two rounds with their questions", *rounds, finds=(NOTE,), passes=True)
+    several = asking(
+        "1CEEEEEEEE", GRAZ, ("weather", '{"city": 3}'), ("erase", '{"all": true}'), ("send", "{")
+    )
+    result = answering("1CFFFFFFFF", several)
+    title = "calls that do not run"
+    yield one(title, shown(several), typed(several), shown(result), finds=(NOTE,), passes=True)
+    hidden = (NOTE, QUESTION)
+    for title, change in {
+        "another city": ("Graz", "Linz"),
+        "another number": ("days=2", "days=20"),
+        "another function": ("weather(", "send("),
+        "a call less": ('  weather(city="Graz", days=2)\n', ""),
+        "a call more": ("\nRun it", '\n  send(to="Eve", text="all")\nRun it'),
+        "more words": ("\nRun it", "\n561 is prime.\nRun it"),
+        "another end": ("Run it? [y/N]", "561 is prime. Run it? [y/N]"),
+        "not run": ("days=2)", "days=2): not run, there is no such tool"),
+        "letters that change the order": ("Graz", "\u202ezarG"),
+    }.items():
+        forged = typed(first, change=change)
+        yield one(f"question: {title}", shown(first), forged, shown(last), finds=hidden)
+    runs = (": not run, there is no such tool", "")
+    forged = typed(several, change=runs)
+    title = "question: a function that is none seems to run"
+    yield one(title, shown(several), forged, shown(result), finds=hidden)
+    imitated = stream(typed(first)["text"])
+    yield one("question: printed", shown(first), imitated, shown(last), finds=hidden)
+    no = typed(first, "n")
+    yield one("question: a no, and results", shown(first), no, shown(last), finds=hidden)
+    yield one("question: swapped receipts", shown(last), typed(first), shown(first), finds=hidden)
+    moved = (shown(first), shown(last), typed(first))
+    yield one("question: below another receipt", *moved, finds=hidden)
+    beside = (BESIDE, NOTE)
+    lacks = (shown(first), typed(first), shown(third))
+    missing = (*beside, "2: note thread-missing")
+    yield one("question: a round is missing", *lacks, finds=missing)
+    yield one("question: nothing comes after a yes", shown(first), typed(first), finds=(BESIDE,))
+    other = typed(first, " y\n561 is prime.")
+    yield one("question: more below it", shown(first), other, shown(last), finds=beside)
+    other = typed(first, " certainly")
+    yield one("question: another word typed", shown(first), other, shown(last), finds=beside)
+    more = {**typed(first), "metadata": {"isolated": True}}
+    yield one("question: an output with more", shown(first), more, shown(last), finds=beside)
+    yield one("question: without a receipt", typed(first), shown(last), finds=missing)
+
+
+def results() -> Iterator[NotebookCase]:
+    """What a function returned stands in the next request."""
+    first = asking("1DAAAAAAAA", GRAZ)
+    honest = after((first,))
+    changed = [*honest[:-1], {**honest[-1], "content": "561 is prime"}]
+    last = answering("1DBBBBBBBB", first)
+    body = json.loads(last.document["request"]["body"])
+    request = {**last.document["request"], "body": json.dumps({**body, "messages": changed})}
+    altered = Receipt({**last.document, "request": request})
+    finds = ("2: failed altered", NOTE)
+    yield one("another result", shown(first), typed(first), shown(altered), finds=finds)
+    other = [*honest[:1], {**honest[1], "tool_calls": [signing.TOOL_CALL]}, *honest[2:]]
+    forged = said(
+        "1DCCCCCCCC",
+        name=None,
+        thread=Thread(None, (entry(first),)),
+        messages=other,
+        cell=ASKED,
+        asked={"tools": DEFINITIONS},
+    )
+    finds = (NOTE, "2: failed thread-differs")
+    yield one("a result of another call", shown(first), typed(first), shown(forged), finds=finds)
+
+
+def stops() -> Iterator[NotebookCase]:
+    first = asking("1EAAAAAAAA", GRAZ)
+
+    def stopped(why: str, receipt: Receipt = first, charge: str = "claimed") -> ToolsStopped:
+        message = calls.stopped(receipt.id, why)
+        return ToolsStopped(message, charge=charge, receipt_id=receipt.id)
+
+    no = error(stopped(calls.NOT_CONFIRMED))
+    yield one("stopped where nobody can be asked", shown(first), no, finds=(), passes=True)
+    asked = typed(first, "")
+    yield one("stopped after a no", shown(first), asked, no, finds=(NOTE,), passes=True)
+    one_round = error(stopped(calls.still_asks(1)))
+    yield one("stopped after one round", shown(first), one_round, finds=(), passes=True)
+    for title, problem in {
+        "of more rounds": stopped(calls.still_asks(7)),
+        "that was not": stopped(calls.TOO_LONG),
+        "in other words": stopped("561 is prime"),
+        "that cost nothing": stopped(calls.NOT_CONFIRMED, charge="not charged"),
+    }.items():
+        yield one(f"stopped: an end {title}", shown(first), error(problem), finds=(ERROR,))
+    last = answering("1EBBBBBBBB", first)
+    of_last = error(stopped(calls.NOT_CONFIRMED, last))
+    finds = (NOTE, ERROR)
+    yield one("stopped: no call was asked for", shown(first), shown(last), of_last, finds=finds)
+
+
+def asked_for(
+    id: str, schema: str, text: str, format: str | None = None
+) -> tuple[str, Receipt, ShapeMismatch]:
+    """A cell that asks for a shape, the receipt of an answer that has another, and its error."""
+    line = f'%%opg --schema "{schema}"' + (f" -f {format}" if format else "")
+    if not schema:
+        line = f"%%opg -f {format}"
+    source = f"{line}\n{PROMPT}"
+    named = shapes.resolve_words(schema, format=format, namespace={}) if schema else None
+    shape = shapes.wanted(named, format)  # type: ignore[arg-type]
+    assert shape is not None
+    receipt = signed(id=id, text=text, cell=source, asked=shape.asked())
+    try:
+        shape.fit(receipt.answer())
+    except ShapeMismatch as problem:
+        return source, receipt, problem
+    raise AssertionError(f"{text} fits {schema}")
+
+
+#: schema, answer: each is told in words that follow from them.
+MISFITS = [
+    ("title, year int", '{"title": "M", "year": "long ago"}'),
+    ("title, year int", '{"title": "M"}'),
+    ("title, year int", '{"title": 3, "year": 1.5, "more": [], "and": null, "others": {}}'),
+    ("title, year int", "[1]"),
+    ("title, year int", "I cannot say."),
+    ("title, year int", ""),
+    ("title, year int", '{"title": "M", "year": '),
+    ("title, year int", '{"title": "M", "title": "N", "year": 1}'),
+    ("title, year int", '{"title": "M", "year": NaN}'),
+    ("title, year int", '```json\n{"title": "M", "year": "x"}\n```'),
+    ("title, year int", '~~~\n{"title": "M", "year": "x"}\n~~~~\n\nand so on'),
+    ("title, year int", "```json\n{}\n```\n```\n{}\n```"),
+    ("title, year int", "```python\n{}\n```"),
+    ("mood good|bad, sure bool", '{"mood": "ugly", "sure": "yes"}'),
+    ("tags list[int], note?", '{"tags": [1, "two", 3.5, true], "note": 7}'),
+    ("[a int]", '{"items": [{"a": 1}, {"a": "x"}, {"b": 2}, 3]}'),
+    ("[a int]", '[{"a": 1}, {"a": "x"}]'),
+    ("name str", '{"name": "a", "שם": "b", "a\\u202eb": 1, "\\n": 2}'),
+    ("name str", json.dumps({"name": "a", "k" * 300: 1})),
+    ("x float?", '{"x": "NaN"}'),
+]
+
+
+def misfits() -> Iterator[NotebookCase]:
+    for place, (schema, text) in enumerate(MISFITS):
+        source, receipt, problem = asked_for(f"1F{place:08}", schema, text)
+        assert problem.message.startswith(misfit.IN_WORDS) is False, problem.message
+        title = f"misfit {place}: {schema}"
+        outputs = (shown(receipt), error(problem))
+        yield one(title, *outputs, finds=(), passes=True, source=source)
+    source, receipt, problem = asked_for("1FAAAAAAAA", "", "No.", "json")
+    outputs = (shown(receipt), error(problem))
+    yield one("misfit: no JSON", *outputs, finds=(), passes=True, source=source)
+    source, receipt, problem = asked_for("1FBBBBBBBB", *MISFITS[0])
+    again = ShapeMismatch(
+        problem.message, hint=FROM_LEDGER, charge=problem.charge, receipt_id=problem.receipt_id
+    )
+    outputs = (shown(receipt), error(again))
+    yield one("misfit: out of the ledger", *outputs, finds=(), passes=True, source=source)
+    yield from forged(source, receipt, problem)
+
+
+def forged(source: str, receipt: Receipt, problem: ShapeMismatch) -> Iterator[NotebookCase]:
+    honest = error(problem)
+    said = problem._render_traceback_()[0]
+    for title, change in {
+        "another word": {"evalue": str(problem).replace("year", "title")},
+        "another word in the text": {"traceback": [said.replace("year", "title")]},
+        "both": {
+            "evalue": str(problem).replace("year", "title"),
+            "traceback": [said.replace("year", "title")],
+        },
+        "more words": {"traceback": [f"{said}\n561 is prime."]},
+        "another line": {"traceback": [said, "561 is prime."]},
+        "another charge": {"traceback": [said.replace("claimed", "not charged")]},
+        "another receipt": {"traceback": [said.replace("1FBB", "1FCC")]},
+        "no text": {"traceback": []},
+        "more keys": {"text": "561 is prime"},
+    }.items():
+        outputs = (shown(receipt), {**honest, **change})
+        yield one(f"misfit, forged: {title}", *outputs, finds=(ERROR,), source=source)
+    fits = signed(
+        id="1FDDDDDDDD",
+        text='{"title": "M", "year": 1931}',
+        cell=source,
+        asked=shapes.wanted(shapes.resolve_words("title, year int"), None).asked(),  # type: ignore[union-attr]
+    )
+    invented = ShapeMismatch(problem.message, charge=problem.charge, receipt_id=fits.id)
+    outputs = (shown(fits), error(invented))
+    yield one("misfit, forged: the answer fits", *outputs, finds=(ERROR,), source=source)
+    yield one("misfit: above its receipt", error(problem), shown(receipt), finds=(BESIDE,),
+              source=source)  # fmt: skip
+    source, receipt, problem = asked_for("1FEEEEEEEE", "day date", '{"day": "tomorrow"}')
+    assert problem.message.startswith(misfit.IN_WORDS), problem.message
+    outputs = (shown(receipt), error(problem))
+    yield one("misfit: in a library's words", *outputs, finds=(WORDS,), source=source)
+    lines = ShapeMismatch(
+        f"{problem.message}\n561 is prime.", charge=problem.charge, receipt_id=receipt.id
+    )
+    outputs = (shown(receipt), error(lines))
+    yield one("misfit, forged: a line more", *outputs, finds=(ERROR,), source=source)
+    other = {**error(problem), "ename": "AnswerWithheld"}
+    yield one("misfit: another error", shown(receipt), other, finds=(BESIDE,), source=source)
+
+
+def all_implied() -> Iterator[NotebookCase]:
+    for part in (questions, results, stops, misfits):
+        yield from part()

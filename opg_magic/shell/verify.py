@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from opg_magic.verify.policy import Policy
 
 
+_EXIT = (
+    "Exit status: 0 verified; 1 altered, or fails although its author recorded otherwise; 2 "
+    "unreadable; 3 not enough to say; 4 opg itself failed; 5 good, but for calls that failed when "
+    "they were made."
+)
+
+
 def add(commands: Any) -> None:
     """The command."""
     verify = commands.add_parser(
         "verify",
         help="verify a receipt (.json), receipts (.jsonl) or a notebook (.ipynb)",
         description="Check receipts again on this machine. Nothing named in the file is contacted.",
-        epilog="Exit status: 0 verified; 1 altered, or fails although its author recorded "
-        "otherwise; 2 unreadable; 3 not enough to say; 4 opg itself failed; 5 good, but for calls "
-        "that failed when they were made.",
+        epilog=_EXIT,
     )
     _files(verify)
     verify.add_argument(

@@ -51,20 +51,7 @@ def add(commands: Any) -> None:
         choices=ROUTES,
         help="also require the call to have taken this route",
     )
-    verify.add_argument(
-        "--rpc",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="query this RPC of the registry's chain; several must agree",
-    )
-    verify.add_argument(
-        "--payment-rpc",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="query this RPC of the payment chain; several must agree",
-    )
+    _rpcs(verify)
     verify.add_argument(
         "--receipt", metavar="ID", help="verify only this receipt: its ID or the beginning of it"
     )
@@ -85,6 +72,23 @@ def add(commands: Any) -> None:
     )
     _forms(verify)
     verify.set_defaults(handler=_verify, judges=True)
+
+
+def _rpcs(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument(
+        "--rpc",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="query this RPC of the registry's chain; several must agree",
+    )
+    verify.add_argument(
+        "--payment-rpc",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="query this RPC of the payment chain; several must agree",
+    )
 
 
 def _files(verify: argparse.ArgumentParser) -> None:

@@ -195,7 +195,8 @@ def map(
     reason.
 
     A Dask frame is planned over all partitions now and comes back lazily: whatever computes it asks
-    and pays, from this process, and computing it again costs nothing.
+    and pays, from this process, and computing it again costs nothing.  With an asynchronous Client,
+    await :func:`amap`.
 
     Raises :class:`opg_magic.errors.OpgError`.  Before anything is signed: ``ArgumentError``, which
     names row and column, and ``LimitExceeded``.  A stop keeps what came and returns it."""
@@ -208,7 +209,7 @@ def map(
     if is_dask(data):
         from opg_magic.table.dask_frames import lazily
 
-        return lazily(job, session, dry_run=dry_run)
+        return lazily(job, session, dry_run=dry_run, shown=Shown if progress else None)
     if dry_run:
         return plan_table(job, session)
     table = Table(job, session)
@@ -231,9 +232,9 @@ async def amap(data: Any, prompt: str, **arguments: Any) -> Any:
     session, job = prepare_table(data, prompt, **arguments)
     dry_run = checked.flag("dry_run", arguments.get("dry_run", False))
     if is_dask(data):
-        from opg_magic.table.dask_frames import lazily
+        from opg_magic.table.dask_frames import alazily
 
-        return await asyncio.to_thread(lazily, job, session, dry_run=dry_run)
+        return await alazily(job, session, dry_run=dry_run)
     if dry_run:
         return await asyncio.to_thread(plan_table, job, session)
     return await aask_table(job, session)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from opg_magic.notebook.commands.command import Kernel
     from opg_magic.shapes import Shape
     from opg_magic.table.mapping import Job
+    from opg_magic.table.tally import Tally
 
 #: What has no meaning for a table, or none yet.
 _NOT_WITH_OVER = (
@@ -36,7 +37,7 @@ def run_over(
 
     job = _job(kernel, session, line, template, source, shape)
     if is_dask(job.data):
-        _lazily(kernel, session, line, job)
+        _over_dask(kernel, session, line, job)
         return
     if line.get("dry_run"):
         print(plan_table(job, session))
@@ -47,10 +48,26 @@ def run_over(
         found = ask_made(table, job, session, None if line.get("quiet") else shown)
     finally:
         shown.end(table.tally, table.receipts)
+    _give(kernel, line, found, table.tally)
+
+
+def _over_dask(kernel: Kernel, session: Session, line: Line, job: Job) -> None:
+    """A table of Dask's is asked now, so that its receipts stand in this cell.  The variable holds
+    it lazily, and computing it asks nothing more."""
+    from opg_magic.table.dask_frames import ask_dask, lazily
+    from opg_magic.table.shown import Shown
+
+    if line.get("dry_run"):
+        print(lazily(job, session, dry_run=True))
+        return
+    found, tally = ask_dask(job, session, Shown, live=not line.get("quiet"))
+    _give(kernel, line, found, tally)
+
+
+def _give(kernel: Kernel, line: Line, found: Any, tally: Tally | None) -> None:
     if line.name is not None:
         kernel.shell.push({line.name: found})
     kernel.result(found)
-    tally = table.tally
     if tally is None or tally.ended is None:
         return
     where = f"{line.name} holds what came" if line.name is not None else "_ holds what came"
@@ -58,19 +75,6 @@ def run_over(
     if tally.ended == "stopped":
         raise CallInterrupted(f"stopped; {where}. {again}")
     raise CallFailed(f"The table ended early: {tally.ended}", hint=f"{where}. {again}")
-
-
-def _lazily(kernel: Kernel, session: Session, line: Line, job: Job) -> None:
-    """A table of Dask's is planned now, and asked by whatever computes it."""
-    from opg_magic.table.dask_frames import map_dask, plan_dask
-
-    if line.get("dry_run"):
-        print(plan_dask(job, session))
-        return
-    found = map_dask(job, session)
-    if line.name is not None:
-        kernel.shell.push({line.name: found})
-    kernel.result(found)
 
 
 def _job(

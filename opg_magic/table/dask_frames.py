@@ -3,59 +3,77 @@ computes it, on whichever scheduler."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ArgumentError
+from opg_magic.network.background import GRACE_SECONDS
 from opg_magic.table.desk import Desk
 from opg_magic.table.door import Door
 from opg_magic.table.frames import frame_of, named
 from opg_magic.table.mapping import Job
-from opg_magic.table.parts import Survey, ask_part, extended, survey
+from opg_magic.table.parts import PLACE_BYTES, Survey, ask_alone, ask_part, extended, survey
 from opg_magic.table.plan import Plan, plan
 from opg_magic.table.question import Question
+from opg_magic.table.shown import Shown
+from opg_magic.table.tally import Tally
 
 if TYPE_CHECKING:
     from opg_magic.call.session import Session
 
-
-def lazily(job: Job, session: Session, *, dry_run: bool) -> Any:
-    """Return what :func:`plan_dask` does for ``dry_run``, else what :func:`map_dask` does."""
-    return plan_dask(job, session) if dry_run else map_dask(job, session)
+#: Makes what shows a running table.
+Show = Callable[[], Shown]
 
 
-def plan_dask(job: Job, session: Session) -> Plan:
-    """Return what asking a table of Dask's would come to.  Its parts are computed once; nothing is
-    signed, and no prompt is sent.
+def lazily(job: Job, session: Session, *, dry_run: bool, shown: Show | None = None) -> Any:
+    """Return what asking a table of Dask's would come to, for ``dry_run``; else the table with its
+    new columns: whatever computes it asks and pays, and ``shown`` shows it.  Its parts are computed
+    once for the plan; nothing is signed, and no prompt is sent.
 
     Raises ArgumentError, which names partition, row and column, and LimitExceeded."""
-    return _planned(_Lazy(job), job, session)[0]
+    planned = _planned(_Lazy(job), job, session)
+    return planned.plan if dry_run else planned.frame(planned.desk(shown))
 
 
-def map_dask(job: Job, session: Session) -> Any:
-    """Return the table with its new columns, lazily: whatever computes it asks and pays.
+async def alazily(job: Job, session: Session, *, dry_run: bool) -> Any:
+    """Do what :func:`lazily` does, awaited; with an asynchronous Client too."""
+    lazy = await asyncio.to_thread(_Lazy, job)
+    client = _client()
+    if client is not None and client.asynchronous:
+        surveys = await client.gather(client.compute(lazy.surveys()))
+    else:
+        surveys = None
+    planned = await asyncio.to_thread(_planned, lazy, job, session, surveys)
+    return planned.plan if dry_run else planned.frame(planned.desk(None))
 
-    Raises what :func:`plan_dask` raises, before anything is signed."""
-    lazy = _Lazy(job)
-    planned, keys = _planned(lazy, job, session)
-    door = Door.to(Desk(job, session, planned, lazy.question, keys))
-    return lazy.frame.map_partitions(_ask, lazy.question, door, meta=lazy.meta)
 
+def ask_dask(job: Job, session: Session, shown: Show, *, live: bool) -> tuple[Any, Tally]:
+    """Ask a table of Dask's now, and return it lazily, with how it ended.  Its answers are in the
+    ledger: computed, it costs nothing.  An interrupt keeps what came.
 
-def _ask(part: Any, question: Question, door: Door) -> Any:
-    return ask_part(part, question, door.ask)
+    Raises what :func:`lazily` raises, before anything is signed, and what Dask raises."""
+    import dask
+
+    planned = _planned(_Lazy(job), job, session)
+    desk = planned.desk(shown, live=live, once=True)
+    tally = desk.watch.tally
+    try:
+        dask.compute(*planned.lazy.asked(Door.to(desk)))
+    except KeyboardInterrupt:
+        tally.ended = "stopped"
+    finally:
+        desk.stop()
+        desk.ended(GRACE_SECONDS)
+        desk.watch.end()
+    return planned.frame(desk), tally
 
 
 class _Lazy:
     """A job's frame, what its rows ask, and the form of the result (``meta``)."""
 
     def __init__(self, job: Job) -> None:
-        if not job.dedupe:
-            raise ArgumentError(
-                "A Dask table asks equal prompts once: dedupe=False does not go with it. "
-                "Nothing was sent."
-            )
         self.frame = named(job.data) if type(job.data).__name__ == "Series" else job.data
         form = frame_of(self.frame._meta, empty=True)
         self.question = job.question(form)
@@ -64,39 +82,113 @@ class _Lazy:
         empty: list[list[Any]] = [[] for _ in job.added]
         self.meta = extended(form, self.question, empty)
 
-    def surveys(self) -> Sequence[Survey]:
-        """What each part comes to: computed by Dask, from the columns alone that are asked."""
+    def surveys(self) -> list[Any]:
+        """What each part comes to, to be computed by Dask."""
+        return self._of_each(partial(survey, question=self.question))
+
+    def asked(self, door: Door) -> list[Any]:
+        """The asking of each part alone, to be computed by Dask."""
+        return self._of_each(partial(_ask_alone, question=self.question, door=door))
+
+    def _of_each(self, work: Callable[[Any, int], Any]) -> list[Any]:
+        """From the columns alone that are asked."""
         import dask
 
-        asked = [name for name in self.frame.columns if str(name) in self.question.template.columns]
-        look = dask.delayed(partial(survey, question=self.question), pure=False)
-        parts = self.frame[asked].to_delayed()
-        _refuse_asynchronous()
-        found: Sequence[Survey] = dask.compute(*(look(part) for part in parts))
-        return found
+        columns = self.question.template.columns
+        asked = [name for name in self.frame.columns if str(name) in columns]
+        made = dask.delayed(work, pure=False)
+        return [made(part, number) for number, part in enumerate(self.frame[asked].to_delayed())]
+
+    def extended(self, door: Door) -> Any:
+        """The table with its new columns."""
+        work = partial(_ask, question=self.question, door=door)
+        # Each part comes with its number: chosen alone, it keeps it, which Dask's own does not.
+        return self.frame.map_partitions(
+            work, self._numbers(), meta=self.meta, align_dataframes=False
+        )
+
+    def _numbers(self) -> Any:
+        import dask.dataframe as dd
+        import pandas as pd
+
+        form = pd.DataFrame({"part": pd.Series(dtype="int64")})
+        return dd.from_map(_number, range(self.frame.npartitions), meta=form)
 
 
-def _refuse_asynchronous() -> None:
+def _number(number: int) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"part": [number]})
+
+
+def _ask(part: Any, numbers: Any, question: Question, door: Door) -> Any:
+    return ask_part(part, int(numbers["part"].iloc[0]), question, door.ask)
+
+
+def _ask_alone(part: Any, number: int, question: Question, door: Door) -> None:
+    ask_alone(part, number, question, door.ask)
+
+
+class _Planned:
+    """A plan, the key and place of each prompt of the table, and which of the keys the ledger
+    answers."""
+
+    def __init__(
+        self, lazy: _Lazy, job: Job, session: Session, made: Plan, keys: Sequence[bytes], known: Any
+    ) -> None:
+        self.lazy, self.plan = lazy, made
+        self._job, self._session, self._keys, self._known = job, session, keys, known
+
+    def desk(self, shown: Show | None, *, live: bool = True, once: bool = False) -> Desk:
+        """Return who answers for the table."""
+        return Desk(
+            self._job,
+            self._session,
+            self.plan,
+            self.lazy.question,
+            self._keys,
+            self._known,
+            shown,
+            live=live,
+            once=once,
+        )
+
+    def frame(self, desk: Desk) -> Any:
+        """Return the table with its new columns."""
+        return self.lazy.extended(Door.to(desk))
+
+
+def _client() -> Any:
+    """The distributed Client that Dask would compute with, if any."""
     import sys
 
     if "distributed" not in sys.modules:
-        return
+        return None
     from distributed import Client
 
     try:
-        client = Client.current()
+        return Client.current()
     except ValueError:
-        return
-    if client.asynchronous:
+        return None
+
+
+def _computed(delayed: Sequence[Any]) -> Sequence[Survey]:
+    import dask
+
+    client = _client()
+    if client is not None and client.asynchronous:
         raise ArgumentError(
             "map() waits for its plan, which an asynchronous Client cannot. Nothing was sent.",
-            hint="Call it with a Client() that is not asynchronous.",
+            hint="With it, use: await opg_magic.amap(...). Then: await client.compute(...)",
         )
+    found: Sequence[Survey] = dask.compute(*delayed)
+    return found
 
 
-def _planned(lazy: _Lazy, job: Job, session: Session) -> tuple[Plan, dict[bytes, int]]:
-    """The plan, and the key of each prompt of the table."""
-    surveys = lazy.surveys()
+def _planned(
+    lazy: _Lazy, job: Job, session: Session, surveys: Sequence[Survey] | None = None
+) -> _Planned:
+    surveys = _computed(lazy.surveys()) if surveys is None else surveys
     _refuse(surveys)
     rows = sum(one.rows for one in surveys)
     if not rows:
@@ -106,9 +198,14 @@ def _planned(lazy: _Lazy, job: Job, session: Session) -> tuple[Plan, dict[bytes,
         prompts.update(one.prompts)
     known = set[bytes]()
     if not job.fresh:
-        answers = lazy.question.recorded(prompts, session, job.options)
-        known = {key for key, answer in zip(prompts, answers, strict=True) if answer is not None}
-    left = [tokens for key, tokens in prompts.items() if key not in known]
+        keys = list(prompts if job.dedupe else dict.fromkeys(map(_of_prompt, prompts)))
+        answers = lazy.question.recorded(keys, session, job.options)
+        known = {key for key, answer in zip(keys, answers, strict=True) if answer is not None}
+    left = [
+        tokens
+        for key, tokens in prompts.items()
+        if (key if job.dedupe else _of_prompt(key)) not in known
+    ]
     text = next((one.first for one in surveys if one.first is not None), None)
     first = None if text is None or not left else lazy.question.prompt(text)
     engine = session.engine(job.options)
@@ -130,7 +227,12 @@ def _planned(lazy: _Lazy, job: Job, session: Session) -> tuple[Plan, dict[bytes,
             )
         )
     )
-    return made, prompts
+    return _Planned(lazy, job, session, made, list(prompts), known)
+
+
+def _of_prompt(key: bytes) -> bytes:
+    """The key of a prompt without its place."""
+    return key[:-PLACE_BYTES]
 
 
 def _refuse(surveys: Sequence[Survey]) -> None:

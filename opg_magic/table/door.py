@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from opg_magic.errors import CallFailed, ConfigError
@@ -62,13 +63,13 @@ class Door:
         # A forked child has the desk's object, and not its thread.
         return self._desk if self._desk is not None and self._desk.pid == os.getpid() else None
 
-    def ask(self, texts: Sequence[str]) -> list[Outcome]:
-        """Return what comes of these prompts.  Blocks."""
+    def ask(self, texts: Sequence[str], places: Sequence[bytes]) -> list[Outcome]:
+        """Return what comes of these prompts at these places.  Blocks."""
         desk = self._here()
         if desk is None:
             with _Line(self._id) as line:
-                return _in_pieces(texts, line.send, line.receive)
-        return _in_pieces(texts, desk.submit, lambda future: _result(future, self._id))
+                return _in_pieces(texts, places, line.send, line.receive)
+        return _in_pieces(texts, places, desk.submit, lambda future: _result(future, self._id))
 
 
 def _door(id: str) -> Door:
@@ -76,7 +77,10 @@ def _door(id: str) -> Door:
 
 
 def _in_pieces(
-    texts: Sequence[str], send: Callable[[list[str]], T], receive: Callable[[T], list[Outcome]]
+    texts: Sequence[str],
+    places: Sequence[bytes],
+    send: Callable[[Sequence[str], Sequence[bytes]], T],
+    receive: Callable[[T], list[Outcome]],
 ) -> list[Outcome]:
     """Hand prompts in a piece at a time: what is not handed in is not asked after a stop."""
     under_way: deque[T] = deque()
@@ -84,23 +88,21 @@ def _in_pieces(
     for piece in _pieces(texts):
         if len(under_way) == _AHEAD:
             made += receive(under_way.popleft())
-        under_way.append(send(piece))
+        under_way.append(send(texts[piece], places[piece]))
     while under_way:
         made += receive(under_way.popleft())
     return made
 
 
-def _pieces(texts: Sequence[str]) -> Iterator[list[str]]:
-    piece: list[str] = []
-    length = 0
-    for text in texts:
-        if piece and (len(piece) == _MOST or length + len(text) > _LONGEST):
-            yield piece
-            piece, length = [], 0
-        piece.append(text)
+def _pieces(texts: Sequence[str]) -> Iterator[slice]:
+    begin = length = 0
+    for at, text in enumerate(texts):
+        if at > begin and (at - begin == _MOST or length + len(text) > _LONGEST):
+            yield slice(begin, at)
+            begin, length = at, 0
         length += len(text)
-    if piece:
-        yield piece
+    if begin < len(texts):
+        yield slice(begin, len(texts))
 
 
 # ------------------------------------------------------------------------------- in this process
@@ -120,19 +122,24 @@ def _result(future: Future[list[Outcome]], id: str) -> list[Outcome]:
 
 
 def _watch_stops() -> None:
-    """Where a computation on this process's threads is interrupted, its parts stop waiting: their
-    prompts that were not sent are not."""
+    """Where a computation on this process's threads ends, its desks hear of it.  Where it was
+    interrupted, its parts stop waiting: their prompts that were not sent are not."""
     from dask.callbacks import Callback
 
     global _watching
     if _watching is None:
 
         def finish(graph: Any, _state: Any, failed: bool) -> None:
-            if failed and _waiting:
-                ids = _doors(list(graph.values()))
+            if not any(desk.watch.counts for desk in list(_desks.values())):
+                return
+            ids = _doors(list(graph.values()))
+            if failed:
                 for future, id in list(_waiting.items()):
                     if id in ids:
                         future.cancel()
+            why = "stopped" if isinstance(sys.exc_info()[1], KeyboardInterrupt) else None
+            for desk in [one for id, one in list(_desks.items()) if id in ids]:
+                desk.watch.ended(why)
 
         _watching = Callback(finish=finish)
         _watching.register()
@@ -153,8 +160,10 @@ def _doors(parts: Any) -> set[str]:
             open += one.values()
         elif isinstance(one, list | tuple | set | frozenset):
             open += one
+        elif isinstance(one, partial):
+            open += (one.args, one.keywords)
         elif type(one).__module__.startswith("dask."):
-            open += (getattr(one, name, None) for name in ("args", "kwargs", "value"))
+            open += (getattr(one, name, None) for name in ("func", "args", "kwargs", "value"))
     return found
 
 
@@ -189,9 +198,10 @@ class _Line:
             self._replies.close()
             self._desk.close()
 
-    def send(self, texts: list[str]) -> int:
+    def send(self, texts: Sequence[str], places: Sequence[bytes]) -> int:
         self._count += 1
-        self._desk.put({"ticket": self._ticket, "number": self._count, "texts": texts})
+        message = {"ticket": self._ticket, "number": self._count}
+        self._desk.put({**message, "texts": list(texts), "places": list(places)})
         return self._count
 
     def receive(self, number: int) -> list[Outcome]:
@@ -243,19 +253,25 @@ def _outbox(id: str, ticket: str) -> str:
 
 
 def _let_in(desk: Desk | None) -> None:
-    """Read, from now on, what workers of the current client's cluster send to this desk."""
+    """Read, from now on, what workers of this process's clients send to this desk.  Which of them
+    computes is not known here: it need not be the current one."""
     if desk is None or "distributed" not in sys.modules:
         return
     from distributed import Client
 
-    try:
-        client = Client.current()
-    except ValueError:
-        return
     known = _served.setdefault(desk, weakref.WeakSet())
-    if client not in known:
-        known.add(client)
-        client.loop.add_callback(_serve, desk, client)
+    for client in _clients(Client):
+        if client not in known:
+            known.add(client)
+            client.loop.add_callback(_serve, desk, client)
+
+
+def _clients(kind: Any) -> list[Any]:
+    found = {id(one): one for one in list(getattr(kind, "_instances", ()))}
+    with suppress(ValueError):
+        current = kind.current()
+        found[id(current)] = current
+    return [one for one in found.values() if one.status in ("running", "connecting")]
 
 
 async def _serve(desk: Desk, client: Any) -> None:
@@ -283,10 +299,18 @@ def _take(
         case {"ticket": str(ticket), "stop": True}:
             for task in under_way.pop(ticket, ()):
                 task.cancel()
-        case {"ticket": str(ticket), "number": int(number), "texts": [*texts]} if len(
-            texts
-        ) <= _MOST and all(isinstance(text, str) for text in texts):
-            task = asyncio.create_task(_reply(desk, client, ticket, number, texts))
+        case {
+            "ticket": str(ticket),
+            "number": int(number),
+            "texts": [*texts],
+            "places": [*places],
+        } if (
+            len(texts) == len(places) <= _MOST
+            and all(isinstance(text, str) for text in texts)
+            and all(isinstance(place, bytes) for place in places)
+        ):
+            asked = desk.submit(texts, places)
+            task = asyncio.create_task(_reply(asked, desk.id, client, ticket, number))
             group = under_way.setdefault(ticket, set())
             group.add(task)
 
@@ -300,15 +324,18 @@ def _take(
             log.warning("a message that is none came to a table's desk")
 
 
-async def _reply(desk: Desk, client: Any, ticket: str, number: int, texts: list[str]) -> None:
+async def _reply(
+    waiting: Future[list[Outcome]], id: str, client: Any, ticket: str, number: int
+) -> None:
     """Ask a worker's prompts, and tell it what came.  It may be gone: then the answers are in the
     ledger for whoever works on that part next."""
     from distributed import Queue
     from distributed.protocol.pickle import dumps
 
-    asked = asyncio.wrap_future(desk.submit(texts))
-    replies = await Queue(_outbox(desk.id, ticket), client=client)
+    asked = asyncio.wrap_future(waiting)
+    replies = None
     try:
+        replies = await Queue(_outbox(id, ticket), client=client)
         while not (await asyncio.wait({asked}, timeout=_SIGN))[0]:
             await replies.put([0, None])
         try:
@@ -321,4 +348,5 @@ async def _reply(desk: Desk, client: Any, ticket: str, number: int, texts: list[
         await replies.put([number, content])
     finally:
         asked.cancel()
-        replies.close()
+        if replies is not None:
+            replies.close()

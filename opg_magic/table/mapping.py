@@ -86,7 +86,8 @@ class Job:
             refuse_taken(frame.columns, self.added)
         made = template(self.text, frame.columns)
         base = replace(self.prompt, template=made.text, variables=made.columns, stream=False)
-        return Question(made, base, self.added, self.shape is not None, self.errors == "raise")
+        is_data, end = self.shape is not None, self.errors == "raise"
+        return Question(made, base, self.added, is_data, end, self.dedupe)
 
 
 class Table:
@@ -97,7 +98,7 @@ class Table:
         self._job, self._session = job, session
         self._frame: Frame = frame_of(job.data)
         self._question = job.question(self._frame)
-        self._rows = self._question.rows(self._frame, dedupe=job.dedupe)
+        self._rows = self._question.rows(self._frame)
         refuse_unsendable(self._rows, self._frame.labels, self._question.prompt)
         self._outcomes: list[Outcome | None] = [None] * len(self._rows.texts)
         self.planned: Plan | None = None

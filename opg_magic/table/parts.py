@@ -3,6 +3,8 @@ runs on workers.  It holds no key and sends nothing itself."""
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,15 +18,22 @@ from opg_magic.table.rows import Outcome, columns_of, raise_first_failure, refus
 
 #: The kind of the columns that hold text: pandas' own, which parquet can write.
 _TEXT = "string[pyarrow]"
+#: Where an equal prompt stands: the number of its part, and how many equal ones are before it.
+_PLACE = struct.Struct(">II")
+#: Bytes of a place.
+PLACE_BYTES = _PLACE.size
+
+#: Asks prompts, each with its place; an empty place where equal prompts are asked once.
+Ask = Callable[[Sequence[str], Sequence[bytes]], list[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What a part comes to, before anything is asked.
 
-    ``prompts``: the key of each, and about how many tokens its text has; ``first``: one of them.
-    ``kinds``: of each column that the prompt names, what the first cell holds, and in which row.
-    ``refused``: message and hint of what cannot be sent."""
+    ``prompts``: the key and place of each, and about how many tokens its text has; ``first``: one
+    of them.  ``kinds``: of each column that the prompt names, what the first cell holds, and in
+    which row.  ``refused``: message and hint of what cannot be sent."""
 
     rows: int = 0
     missing: int = 0
@@ -34,7 +43,7 @@ class Survey:
     refused: tuple[str, str | None] | None = None
 
 
-def survey(part: Any, question: Question) -> Survey:
+def survey(part: Any, number: int, question: Question) -> Survey:
     """Return what a part of the table comes to."""
     frame = frame_of(part, empty=True)
     try:
@@ -45,25 +54,46 @@ def survey(part: Any, question: Question) -> Survey:
     kinds = {
         name: first_kind(frame.column(name), frame.labels) for name in question.template.columns
     }
+    placed = zip(rows.texts, _places(rows.texts, question, number), strict=True)
     return Survey(
         rows=len(rows),
         missing=len(rows.missing),
-        prompts={question.key(text): prices.estimate_tokens(text) for text in rows.texts},
+        prompts={
+            question.key(text) + place: prices.estimate_tokens(text) for text, place in placed
+        },
         first=rows.texts[0] if rows.texts else None,
         kinds={name: kind for name, kind in kinds.items() if kind is not None},
     )
 
 
-def ask_part(part: Any, question: Question, ask: Callable[[Sequence[str]], list[Outcome]]) -> Any:
+def _places(texts: Sequence[str], question: Question, number: int) -> list[bytes]:
+    if question.dedupe:
+        return [b""] * len(texts)
+    before: Counter[str] = Counter()
+    made: list[bytes] = []
+    for text in texts:
+        made.append(_PLACE.pack(number, before[text]))
+        before[text] += 1
+    return made
+
+
+def ask_part(part: Any, number: int, question: Question, ask: Ask) -> Any:
     """Return a part of the table with its new columns.  Raises CallFailed for the first row that
     failed where the table ends there."""
     frame = frame_of(part, empty=True)
     rows = question.rows(frame)
-    outcomes = ask(rows.texts) if rows.texts else []
+    outcomes = ask(rows.texts, _places(rows.texts, question, number)) if rows.texts else []
     if question.end_at_failure:
         raise_first_failure(outcomes)
     columns = columns_of(rows, outcomes, is_data=question.is_data, unasked="not asked")
     return extended(frame, question, columns)
+
+
+def ask_alone(part: Any, number: int, question: Question, ask: Ask) -> None:
+    """Ask a part of the table.  What came is in the ledger of the process that asks."""
+    rows = question.rows(frame_of(part, empty=True))
+    if rows.texts:
+        ask(rows.texts, _places(rows.texts, question, number))
 
 
 def extended(frame: Frame, question: Question, columns: Sequence[list[Any]]) -> Any:

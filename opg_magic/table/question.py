@@ -23,13 +23,15 @@ _AT_ONCE = 250
 @dataclass(frozen=True, slots=True)
 class Question:
     """What each row of a table asks.  ``base`` is its prompt but for the text; ``added`` names the
-    new columns, the first of which holds data where ``is_data``."""
+    new columns, the first of which holds data where ``is_data``.  With ``dedupe`` equal prompts are
+    asked once."""
 
     template: Template
     base: Prompt
     added: tuple[str, ...]
     is_data: bool
     end_at_failure: bool
+    dedupe: bool = True
 
     def prompt(self, text: str) -> Prompt:
         """Return the whole prompt of a row."""
@@ -42,10 +44,9 @@ class Question:
 
         return bytes.fromhex(prompt_key(self.prompt(text)))
 
-    def rows(self, frame: Frame, *, dedupe: bool = True) -> Rows:
-        """Return the prompts of a table, or of a part; with ``dedupe`` each different one once.
-        Raises ArgumentError."""
-        return rows_of(frame, self.template, dedupe=dedupe)
+    def rows(self, frame: Frame) -> Rows:
+        """Return the prompts of a table, or of a part.  Raises ArgumentError."""
+        return rows_of(frame, self.template, dedupe=self.dedupe)
 
     def columns(self, columns: Sequence[list[Any]]) -> dict[str, list[Any]]:
         """Return the new columns by their names."""

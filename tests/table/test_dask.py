@@ -3,7 +3,6 @@ is killed loses nothing and has nothing paid twice."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -15,12 +14,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.simnet import RunningSimnet
+from support.slow import Slow
 
 import opg_magic
 from opg_magic import errors
 from opg_magic.call import session as sessions
 from opg_magic.call.session import Session
-from opg_magic.simnet.host.conduct import Honest
 from opg_magic.table import door
 
 dask = pytest.importorskip("dask")
@@ -51,36 +50,6 @@ def cluster() -> Iterator[Any]:
 def numbers(*those: object, parts: int = 3) -> Any:
     index = pd.Index(range(10, 10 + len(those)), name="row")
     return dd.from_pandas(pd.DataFrame({"n": list(those)}, index=index), npartitions=parts)
-
-
-class Slow(Honest):
-    """Counts what it is asked, and answers when it may."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.free = threading.Event()
-        self.free.set()
-        #: So many are answered while it is not free.
-        self.first = 0
-
-    async def before_answer(self, host, request):
-        self.calls += 1
-        mine = self.calls
-        while mine > self.first and not self.free.is_set():
-            await asyncio.sleep(0.02)
-        return
-
-
-@pytest.fixture
-def anna(honest_simnet: RunningSimnet) -> Iterator[Slow]:
-    conduct = Slow()
-
-    async def put() -> None:
-        honest_simnet.host("anna").play(conduct)
-
-    honest_simnet.run(put())
-    yield conduct
-    conduct.free.set()
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
@@ -260,7 +229,7 @@ def test_a_limit_holds_over_all_parts_and_may_be_raised(session: Session, anna: 
 def test_other_processes_without_a_client_say_what_to_do() -> None:
     with pytest.raises(errors.ConfigError, match="cannot reach the one that called map"):
         # What another process has of it: the door, without the desk.
-        door.Door("of a desk elsewhere").ask(["Is 97 prime?"])
+        door.Door("of a desk elsewhere").ask(["Is 97 prime?"], [b""])
 
 
 def test_a_task_of_dasks_is_no_table() -> None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.slow import Slow
 
 from opg_magic.audit.judgement import verify_path
 from opg_magic.call import session as sessions
 from opg_magic.call.session import Session
+from opg_magic.errors import CallInterrupted
 from opg_magic.models import Trust
 from opg_magic.receipt import table
 from opg_magic.receipt.table import MIME_TYPE
+from opg_magic.table import door
 from opg_magic.table.running import Run
 from opg_magic.verify import DEFAULT
 
@@ -219,3 +225,107 @@ def test_a_table_whose_receipts_cannot_be_read_keeps_its_line(
     assert list(only["data"]) == ["text/plain"]
     assert only["data"]["text/plain"].startswith("2 of 2 prompts")
     assert shell.user_ns["labels"]["prime"].notna().any()
+
+
+# ------------------------------------------------------------------------------------ Dask's tables
+
+
+def in_parts(shell: InteractiveShell, count: int = 2) -> None:
+    dd = pytest.importorskip("dask.dataframe")
+    data = pd.DataFrame({"n": [97, 91, None, 97], "kept": 1}, index=list("abbc")).astype("Int64")
+    shell.user_ns["data"] = dd.from_pandas(data, npartitions=count, sort=False)
+
+
+@pytest.mark.parametrize("quiet", ["", " --quiet"])
+def test_a_dask_table_is_asked_in_its_cell_where_its_receipts_stay(
+    shell: InteractiveShell, session: Session, outputs: dict, tmp_path: Path, quiet: str
+) -> None:
+    in_parts(shell)
+    body = "Is {{n}} prime?\n"
+    assert run(shell, LINE + quiet, body).success
+    (only,) = outputs.values()
+    assert set(only["data"]) == {"text/plain", MIME_TYPE}
+    text = only["data"]["text/plain"]
+    assert "4 rows · 2 of 2 prompts · cost 0.00" in text
+    assert "Receipts in this cell: 2 · 2 verified" in text
+    report = checked(session, saved(tmp_path, f"%%opg {LINE}{quiet}\n{body}", outputs))
+    assert report.exit_code == 0, report.to_text()
+    # Lazy, and paid: computing it asks nothing and leaves nothing in its cell.
+    assert shell.run_cell("found = labels.compute(scheduler='threads')").success
+    found = shell.user_ns["found"]
+    assert found.index.tolist() == ["a", "b", "b", "c"]
+    assert found["prime"].notna().tolist() == [True, True, False, True]
+    assert [one.receipt.id for one in report.checked] == found["prime_receipt"].dropna().unique(
+    ).tolist()  # fmt: skip
+    assert session.ledger.count() == 2 and len(outputs) == 1
+
+
+def test_a_dask_table_that_ends_early_fails_its_cell_and_asks_no_more(
+    shell: InteractiveShell, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ends(Run):
+        async def _answer(self, asked, prompt):
+            self._end("the chain is away")
+            return await super()._answer(asked, prompt)
+
+    in_parts(shell, 1)
+    monkeypatch.setattr("opg_magic.table.desk.Run", Ends)
+    result = run(shell)
+    assert "ended early: the chain is away" in str(result.error_in_exec)
+    asked = session.ledger.count()
+    monkeypatch.undo()
+    found = shell.user_ns["labels"].compute(scheduler="synchronous")
+    assert session.ledger.count() == asked
+    assert found["prime"].notna().sum() + found["prime_error"].notna().sum() == 4
+
+
+def test_a_stop_ends_a_dask_table_and_keeps_what_came(
+    shell: InteractiveShell, session: Session, anna: Slow, outputs: dict
+) -> None:
+    import dask
+
+    in_parts(shell, 1)
+    shell.user_ns["data"] = shell.user_ns["data"].assign(n=range(40, 44))
+    anna.first = 1
+    anna.free.clear()
+
+    def interrupt() -> None:
+        while not any(desk.watch.tally.answered for desk in list(door._desks.values())):
+            time.sleep(0.02)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    beside = threading.Thread(target=interrupt)
+    beside.start()
+    with dask.config.set(scheduler="threads"):
+        result = run(shell, f"{LINE} --host anna")
+    beside.join()
+    assert isinstance(result.error_in_exec, CallInterrupted)
+    asked = anna.calls
+    (only,) = outputs.values()
+    assert "prompts" in only["data"]["text/plain"]
+    anna.free.set()
+    found = shell.user_ns["labels"].compute(scheduler="threads")
+    assert anna.calls == asked
+    assert found["prime"].notna().sum() == 1
+    reasons = found["prime_error"].dropna()
+    assert len(reasons) == 3 and reasons.str.contains("stopped").all()
+    assert run(shell, f"{LINE} --host anna").success
+    again = shell.user_ns["labels"].compute(scheduler="threads")
+    assert again["prime"].notna().sum() == 4
+
+
+def test_python_s_map_of_a_dask_table_leaves_its_receipts_where_it_is_computed(
+    shell: InteractiveShell, session: Session, outputs: dict, tmp_path: Path
+) -> None:
+    in_parts(shell)
+    ask = "lazy = opg_magic.map(data, 'Is {{n}} prime?', model='openai/gpt-5', max_tokens=20)"
+    assert shell.run_cell(f"import opg_magic\n{ask}").success
+    assert not outputs
+    compute = "found = lazy.compute(scheduler='threads')"
+    assert shell.run_cell(compute).success
+    assert shell.run_cell(compute).success
+    (only,) = outputs.values()
+    assert "2 of 2 prompts" in only["data"]["text/plain"]
+    report = checked(session, saved(tmp_path, compute, outputs))
+    assert (report.exit_code, len(report.checked)) == (3, 2)
+    assert {one.code for one in report.findings} == {"table", "not-the-call"}

@@ -413,7 +413,7 @@ class SimNetwork:
         }
         if action not in actions:
             raise SimnetError(
-                f"there is no registry action “{action}”", hint=f"There are: {', '.join(actions)}"
+                f"There is no registry action “{action}”.", hint=f"There are: {', '.join(actions)}"
             )
         await asyncio.to_thread(actions[action])
 

@@ -396,6 +396,15 @@ def test_one_mode_is_made_by_its_name() -> None:
         make("hangs")
 
 
+@pytest.mark.parametrize("word", ["honest", "none", "stop", "on", "of", "hangs", "Off"])
+def test_whoever_gets_no_cheat_learns_how_one_ends(word: str) -> None:
+    with pytest.raises(SimnetError, match=f"There is no cheat “{word}”") as caught:
+        make(word)
+    assert "off makes the host honest again; opg simnet cheats lists all." in caught.value.hint
+    # What is only vaguely alike is not what somebody meant.
+    assert ("Did you mean" in caught.value.hint) == (word in ("of", "hangs", "Off"))
+
+
 def test_every_mode_is_played_by_a_test() -> None:
     tests = Path(__file__).resolve().parents[1]
     written = "".join(

@@ -103,7 +103,7 @@ def test_a_host_can_be_disabled_and_enabled(honest_simnet: RunningSimnet) -> Non
 
 
 def test_an_unknown_host_mode_or_action_is_refused_by_name(honest_simnet: RunningSimnet) -> None:
-    with pytest.raises(SimnetError, match="no host is called “zoe”"):
+    with pytest.raises(SimnetError, match="No host is called “zoe”"):
         honest_simnet.cheat("zoe", "off")
     with pytest.raises(SimnetError, match="change-byte"):
         honest_simnet.cheat("anna", "change-bite")

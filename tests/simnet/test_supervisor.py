@@ -247,7 +247,7 @@ def test_the_command_line(simnet_process: ProcessSimnet) -> None:
     assert "change-byte" in command("status").stdout
     wrong = command("cheat", "anna", "change-bite")
     assert wrong.returncode == 1
-    assert "Did you mean: change-byte" in wrong.stderr
+    assert "Did you mean change-byte? off makes the host honest again" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     other = command("up", "--upstream", "http://127.0.0.1:9")
     assert other.returncode == 1

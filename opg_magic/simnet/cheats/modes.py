@@ -39,13 +39,16 @@ MODES: dict[str, type[Honest]] = {
 
 
 def make(mode: str) -> Honest:
-    """A fresh cheat by its name; ``off`` is honest.  Raises SimnetError, with the nearest names, if
-    there is none."""
+    """A fresh cheat by its name; ``off`` is honest.  Raises SimnetError if there is none: it names
+    the nearest, and how a cheat ends."""
     if mode == Honest.mode:
         return Honest()
     cheat = MODES.get(mode)
     if cheat is None:
-        near = difflib.get_close_matches(mode, MODES, n=3, cutoff=0.4)
-        hint = f"Did you mean: {', '.join(near)}?" if near else "See: opg simnet cheats"
-        raise SimnetError(f"there is no cheat “{mode}”", hint=hint)
+        near = difflib.get_close_matches(mode, [*MODES, Honest.mode], n=3, cutoff=0.6)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise SimnetError(
+            f"There is no cheat “{mode}”.",
+            hint=f"{meant}{Honest.mode} makes the host honest again; opg simnet cheats lists all.",
+        )
     return cheat()

@@ -386,7 +386,7 @@ def host_named(hosts: list[Host], wanted: str) -> Host:
     if len(found) != 1:
         names = ", ".join(h.name for h in hosts)
         raise SimnetError(
-            f"{'no' if not found else 'more than one'} host is called “{wanted}”",
+            f"{'No' if not found else 'More than one'} host is called “{wanted}”.",
             hint=f"Hosts: {names}",
         )
     return found[0]

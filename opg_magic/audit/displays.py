@@ -112,9 +112,10 @@ def _isolated(metadata: Mapping[str, Any]) -> bool:
 def _compared(texts: Mapping[str, str], receipt: Receipt) -> Iterator[Fault]:
     plain = texts["text/plain"]
     for show in (True, False):
-        for form, (former, make) in face.FORMS.items():
-            starts = face.beginnings(receipt, show=show, former=former)
-            if plain.startswith(starts["text/plain"] + face.rule(receipt, form, show=show)):
+        for form, (former, calls, make) in face.FORMS.items():
+            starts = face.beginnings(receipt, show=show, former=former, calls=calls)
+            line = face.rule(receipt, form, show=show, calls=calls)
+            if plain.startswith(starts["text/plain"] + line):
                 # An answer may say the same: only the card's own lines count.
                 card = plain[len(starts["text/plain"]) :]
                 remarks = tuple(remark for remark in face.REMARKS if f"\n  {remark}\n" in card)

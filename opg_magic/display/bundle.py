@@ -119,8 +119,7 @@ def settled_bundle(
     from opg_magic.receipt import face
     from opg_magic.receipt.document import MIME_TYPE
 
-    starts = face.beginnings(receipt, show=show_text)
-    rule = face.rule(receipt, face.FREE, show=show_text)
+    starts, rule = face.free(receipt, show=show_text)
     return {
         "text/plain": f"{starts['text/plain']}{rule}\n{plain.card(it)}",
         "text/markdown": starts["text/markdown"] + _card_markdown(it),

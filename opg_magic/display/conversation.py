@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from opg_magic.display.words import plural
-from opg_magic.models import strict_json
 from opg_magic.models.plain_text import inert
+from opg_magic.receipt.calls import call_text, read_calls
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import text_of as content_of
 from opg_magic.receipt.thread import messages_of, opening, thread_of
@@ -25,9 +25,10 @@ def _turn(receipt: Receipt) -> Iterator[str]:
     for message in [*(messages[:start] if not told else []), *messages[start + told :]]:
         yield f"{message.get('role')}: {inert(content_of(message.get('content')) or '')}"
     response: dict[str, Any] = receipt.document["response"]
-    if response["tool_calls"] is not None:
-        for call in receipt.answer().tool_calls:
-            yield f"calls: {inert(strict_json.dumps_python(call.get('function')))}"
+    if (signed := response["tool_calls"]) is not None:
+        read = read_calls(signed)
+        calls = [inert(signed)] if read is None else [call_text(c.name, c.arguments) for c in read]
+        yield from (f"calls: {call}" for call in calls)
     else:
         yield f"assistant: {inert(receipt.text or '')}"
     yield f"    {footer(receipt)}"

@@ -106,6 +106,10 @@ def fenced(text: str) -> str:
 
     Front ends that prefer ``text/markdown`` render HTML and TeX in it, so that only a code block is
     inert and faithful."""
-    shown = inert(text)
+    return block(inert(text))
+
+
+def block(shown: str) -> str:
+    """The same of text that is inert, and may hold isolates of ours."""
     fence = "~" * max(3, max((len(run) + 1 for run in re.findall("~+", shown)), default=0))
     return f"{fence}text\n{shown}\n{fence}\n"

@@ -15,11 +15,13 @@ from support.signed_receipts import PROMPT, signed
 
 from opg_magic import shapes
 from opg_magic.call.tools import Wanted
-from opg_magic.display.bundle import receipt_bundle
+from opg_magic.display.bundle import receipt_bundle, settled_bundle
+from opg_magic.display.card import settled
 from opg_magic.errors import CallFailed, ShapeMismatch, ToolsStopped
 from opg_magic.models import Thread
 from opg_magic.receipt import calls
 from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face import third
 from opg_magic.receipt.thread import answer_message, messages_of
 from opg_magic.shapes import misfit
 from opg_magic.shapes.functions import tools_of
@@ -205,6 +207,39 @@ def questions() -> Iterator[NotebookCase]:
     yield one("question: without a receipt", typed(first), shown(last), finds=missing)
 
 
+def shown_calls() -> Iterator[NotebookCase]:
+    """A display of calls as a person reads them, and as it was before that."""
+    strange = ("weather", '{"city": "<b>שלום</b> $x$ ~~~\\n\\u202e", "days": 1e2}')
+    first = asking("1GAAAAAAAA", GRAZ, strange, ("no name", "{}"))
+    bundle = receipt_bundle(first, show_text=True)
+    assert "card 3 of calls" in bundle["text/plain"]
+    assert bundle["text/plain"].startswith('weather(city="Graz", days=2)\n')
+    yield one("calls shown", output(bundle), finds=(), passes=True)
+    former = {**bundle, **third.face(first, show=True)}
+    assert former["text/plain"].startswith("[{")
+    yield one("calls shown as they were signed", output(former), finds=(), passes=True)
+    hidden = receipt_bundle(first)
+    yield one("calls not shown", output(hidden), finds=(), passes=True)
+    for type in ("text/plain", "text/markdown", "text/html"):
+        assert "Graz" in bundle[type]
+        forged = {**bundle, type: bundle[type].replace("Graz", "Linz", 1)}
+        yield one(f"calls, {type}: another city", output(forged), finds=("2: failed shown-text",))
+    html = bundle["text/html"]
+    raw = html[: html.rindex("Graz")] + "Linz" + html[html.rindex("Graz") + 4 :]
+    assert raw != html.replace("Graz", "Linz", 1)
+    forged = {**bundle, "text/html": raw}
+    yield one("calls, text/html: signed otherwise", output(forged), finds=("2: failed shown-text",))
+    forged = {**bundle, "text/plain": bundle["text/plain"].replace("All 7", "All 8", 1)}
+    assert forged != bundle
+    yield one("calls, text/plain: another count", output(forged), finds=("2: failed shown-card",))
+    other = {**bundle, "text/plain": former["text/plain"]}
+    yield one("calls, in two forms", output(other), finds=("2: failed shown-text",))
+    free = {**bundle, **settled_bundle(settled(None, first, first.cost), receipt=first,
+                                       show_text=True)}  # fmt: skip
+    assert "of calls in words" in free["text/plain"]
+    yield one("calls, a card in words", output(free), finds=(WORDS,))
+
+
 def results() -> Iterator[NotebookCase]:
     """What a function returned stands in the next request."""
     first = asking("1DAAAAAAAA", GRAZ)
@@ -362,5 +397,5 @@ def forged(source: str, receipt: Receipt, problem: ShapeMismatch) -> Iterator[No
 
 
 def all_implied() -> Iterator[NotebookCase]:
-    for part in (questions, results, stops, misfits):
+    for part in (questions, shown_calls, results, stops, misfits):
         yield from part()

@@ -3,6 +3,7 @@ is not proven."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -215,19 +216,27 @@ def test_quiet_shows_the_card_and_says_that_no_answer_is_shown() -> None:
     assert "no answer is shown" in made["text/plain"]
 
 
-def test_a_tool_call_shows_the_exact_signed_string() -> None:
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("function", "f(a=1)"), ("other", '[{"id": "c1", "other": 1}]')]
+)
+def test_a_tool_call_reads_as_python_and_the_signed_string_is_below(kind: str, shown: str) -> None:
     import json
+    from html import escape
 
-    signed = json.dumps(
-        [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
-    )
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    signed = json.dumps([call if kind == "function" else {"id": "c1", "other": 1}])
     verdict, receipt, cost = states.call(text=None)
     document = {
         **receipt.document,
         "response": {**receipt.document["response"], "tool_calls": signed},
     }
     answer = Answer("", verdict, type(receipt)(document), cost, tuple(json.loads(signed)))
-    assert bundle.answer_bundle(answer)["text/plain"].startswith(signed + "\n\n" + plain_text.RULE)
+    made = bundle.answer_bundle(answer)
+    assert made["text/plain"].startswith(shown + "\n\n" + plain_text.RULE)
+    assert escape(shown) in made["text/html"]
+    # TeX's backslashes are set apart.
+    plain = re.sub("<span>(.)</span>", r"\1", made["text/html"])
+    assert escape(signed) in plain
 
 
 @pytest.mark.parametrize(

@@ -418,6 +418,9 @@ def test_a_cell_runs_rounds_and_its_notebook_is_verified(
         trust = Trust(simulated_roots=session.simulated_roots(), reader=True)
         report = verify(path, trust=trust, allow_simulated=True)
         assert len(report.checked) == 2
+        shown = next(iter(displays.values()))
+        assert shown["text/plain"].startswith('weather(city="Graz", unit="C")\n\n')
+        assert "<summary><small>As signed</small></summary>" in shown["text/html"]
         assert not [one for one in report.findings if one.level != "note"], report.to_text()
         for wrong in (
             "--tools nothing",

@@ -2,7 +2,7 @@
 import '@jupyterlab/testing/lib/jest-shim';
 import { marked } from 'marked';
 
-import { droppedFrom, shownAnswer } from '../card/answer';
+import { droppedFrom, shownAnswer, shownCalls } from '../card/answer';
 import { highlighter } from '../card/highlighter';
 import { jsonTree } from '../card/json-tree';
 import { mayBeTypeset, typeset, withFormulas } from '../card/math';
@@ -30,6 +30,17 @@ describe('an answer', () => {
     expect(node.textContent).toBe(text);
     press(bar!, 'As signed');
     expect(node.textContent).not.toContain('**');
+  });
+
+  it('that calls tools reads as Python writes it, and as it was signed on request', () => {
+    const signed = JSON.stringify([{ id: '1', type: 'function', function: { name: 'send', arguments: '{"to":"<b>\u05e9\u05dc</b>","n":1.50,"now":true}' } }]);
+    const { node, bar } = shownCalls(signed)!;
+    expect(node.textContent).toBe('send(to="\u2068<b>\u05e9\u05dc</b>\u2069", n=1.50, now=True)');
+    expect(node.querySelector('b')).toBeNull();
+    press(bar!, 'As signed');
+    expect(node.textContent).toBe(signed);
+    expect(shownCalls('[{"id": 1}]')).toBeUndefined();
+    expect(shownCalls('no calls')).toBeUndefined();
   });
 
   it('counts every character that is not there, once', () => {

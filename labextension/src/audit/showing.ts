@@ -25,9 +25,9 @@ export function comparedTexts(bundle: Readonly<Record<string, unknown>>, receipt
     return [failure('shown-text', 'The cell shows no plain text of this receipt.')];
   }
   for (const show of [true, false]) {
-    for (const [form, [former, make]] of FORMS) {
-      const starts = beginnings(receipt, show, former);
-      if (plain.startsWith(starts['text/plain'] + rule(receipt, form, show))) {
+    for (const [form, [former, calls, make]] of FORMS) {
+      const starts = beginnings(receipt, show, former, calls);
+      if (plain.startsWith(starts['text/plain'] + rule(receipt, form, show, calls))) {
         // An answer may say the same: only the card's own lines count.
         const card = plain.slice(starts['text/plain'].length);
         const remarks = REMARKS.filter(remark => card.includes(`\n  ${remark}\n`));

@@ -7,6 +7,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
 import { copyButton, h, verbatim } from './dom';
 import { inert } from '../receipt/findings';
+import { callText, readCalls } from '../receipt/tool-calls';
 import { highlighter } from './highlighter';
 import { jsonTree } from './json-tree';
 import { renderMarkdown } from './markdown';
@@ -58,6 +59,20 @@ export async function shownAnswer(text: string, { parser, typesetter }: IHelpers
       }
     }
   };
+}
+
+/** Calls of tools as a person reads them; undefined where the signed text has no such form. */
+export function shownCalls(text: string): IShownAnswer | undefined {
+  const calls = readCalls(text);
+  if (calls === null) {
+    return undefined;
+  }
+  // Made here of a text that is inert already, isolates of right-to-left text included.
+  const lines = h('pre', {});
+  lines.textContent = calls.map(callText).join('\n');
+  const made = h('div', { class: 'opg-markdown' }, lines);
+  const node = h('div', { class: 'opg-shown' }, made);
+  return { node, bar: barOf(text, node, made, 0, false), dropped: 0, settle: () => undefined };
 }
 
 /** How many characters of a text its rendering lacks, white space apart. */

@@ -1,7 +1,7 @@
 /** What looks at receipts and at the cells around them; nothing of it is needed before there is a receipt. */
 
 export { askedOf, besideThePrompt } from '../receipt/asked';
-export { shownAnswer } from './answer';
+export { shownAnswer, shownCalls } from './answer';
 export type { IShownAnswer } from './answer';
 export { besideFindings } from '../audit/implied';
 export { renderMarkdown } from './markdown';

@@ -127,9 +127,8 @@ export class ReceiptRenderer extends Widget implements IRenderMime.IRenderer {
       return null;
     }
     if (this._answer?.text !== text) {
-      // Tool calls are shown as the exact string that was signed.
       const helpers = { parser: this._parser, typesetter: this._typesetter };
-      const shown = receipt.response.text ? await looking.shownAnswer?.(text, helpers) : undefined;
+      const shown = receipt.response.text ? await looking.shownAnswer?.(text, helpers) : looking.shownCalls?.(text);
       this._answer = { text, shown: shown ?? { node: verbatim(text), bar: null, dropped: 0, settle: () => undefined } };
     }
     return this._answer.shown;

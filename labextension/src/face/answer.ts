@@ -1,21 +1,30 @@
 /** A display before its card: the answer, and the line that ends it. */
 
 import { inert, isWithheldAtCreation, RULE, signedText } from '../receipt/findings';
+import { callText, readCalls } from '../receipt/tool-calls';
 import { characters, escaped, Texts } from './figures';
 import { Receipt } from '../receipt/receipt';
 
 const BANNER = '✗ Shown because you asked: the text below did not pass';
 
+/** The calls of tools that stand in place of an answer's text, a line each; null where there are none, or they have no such form. */
+function callsOf({ response }: Receipt): string | null {
+  const found = response.text ? null : readCalls(response.tool_calls);
+  return found === null ? null : found.map(callText).join('\n');
+}
+
 /**
  * What stands before the card in each text: the answer, under a line that warns of it where it was withheld; `former`: as
- * forms up to `card 2` had it.
+ * forms up to `card 2` had it; `calls`: with calls of tools as a person reads them.
  */
-export function beginnings(receipt: Receipt, show: boolean, former = false): Texts {
+export function beginnings(receipt: Receipt, show: boolean, former = false, calls = false): Texts {
   const text = show ? signedText(receipt) : null;
   if (text === null) {
     return { 'text/plain': '', 'text/markdown': '', 'text/html': '<div style="font-family:inherit">' };
   }
-  let [plain, markdown, html] = [`${inert(text)}\n\n`, `${fenced(text)}\n`, answerHtml(text, former)];
+  const read = calls ? callsOf(receipt) : null;
+  const shown = read ?? inert(text);
+  let [plain, markdown, html] = [`${shown}\n\n`, `${fenced(shown)}\n`, read === null ? answerHtml(text, former) : callsHtml(read, text)];
   if (isWithheldAtCreation(receipt)) {
     plain = `${BANNER}\n\n${plain}`;
     markdown = `**${BANNER}**\n\n${markdown}`;
@@ -24,15 +33,14 @@ export function beginnings(receipt: Receipt, show: boolean, former = false): Tex
   return { 'text/plain': plain, 'text/markdown': markdown, 'text/html': `<div style="font-family:inherit">${html}` };
 }
 
-export function rule(receipt: Receipt, form: string, show: boolean): string {
+export function rule(receipt: Receipt, form: string, show: boolean, calls = false): string {
   const text = show ? signedText(receipt) : null;
-  const count = text === null ? 0 : characters(inert(text)).length;
+  const count = text === null ? 0 : characters((calls ? callsOf(receipt) : null) ?? inert(text)).length;
   const what = text === null ? 'no answer is shown' : `the ${count} character${count === 1 ? '' : 's'} above are the answer`;
   return `${RULE}${receipt.id} · ${what} · ${form} ────`;
 }
 
-function fenced(text: string): string {
-  const shown = inert(text);
+function fenced(shown: string): string {
   const longest = (shown.match(/~+/g) ?? []).reduce((most, run) => Math.max(most, run.length + 1), 3);
   const fence = '~'.repeat(longest);
   return `${fence}text\n${shown}\n${fence}\n`;
@@ -51,6 +59,12 @@ function answerHtml(text: string, former: boolean): string {
     isBlock ? `<pre style="${PRE}">${block(lines, former)}</pre>` : lines.map(prose).join('<br>\n')
   );
   return `<div style="margin:0 0 8px;overflow:auto;max-width:100%">${parts.join('')}</div>`;
+}
+
+/** Calls of tools for a page; what was signed to the letter opens below them. */
+function callsHtml(read: string, signed: string): string {
+  const [shown, raw] = [read, inert(signed)].map(text => `<pre style="${PRE}">${block(text.split('\n'), false)}</pre>`);
+  return `<div style="margin:0 0 8px;overflow:auto;max-width:100%">${shown}<details><summary><small>As signed</small></summary>${raw}</details></div>`;
 }
 
 /** No line of it is empty, unless in former forms: in a Markdown file, an empty line would end the HTML. */

@@ -22,15 +22,21 @@ export { REMARKS, type Texts, type Type } from './figures';
 const FORM = 'card 3';
 /** What that line says of a card that cannot be made anew, since it says more than its receipt. */
 const FREE = 'card 3 in words';
+/** The same two of an answer that calls tools, where the calls stand as a person reads them. */
+const [CALLS, CALLS_FREE] = ['card 3 of calls', 'card 3 of calls in words'];
 
 type Make = (receipt: Receipt, show: boolean, remarks: readonly string[]) => Texts;
 
-/** The forms by their names: whether the answer is as `card 2` had it, and what makes the card (null: it says more). */
-export const FORMS: ReadonlyMap<string, readonly [former: boolean, make: Make | null]> = new Map<string, readonly [boolean, Make | null]>([
-  [FORM, [false, face]],
-  [FREE, [false, null]],
-  [second.FORM, [true, second.face]],
-  [second.FREE, [true, null]]
+type Form = readonly [former: boolean, calls: boolean, make: Make | null];
+
+/** The forms by their names: how the answer stands before the card (`beginnings`), and what makes the card (null: it says more). */
+export const FORMS: ReadonlyMap<string, Form> = new Map<string, Form>([
+  [FORM, [false, false, face]],
+  [FREE, [false, false, null]],
+  [CALLS, [false, true, (receipt, show, remarks) => face(receipt, show, remarks, true)]],
+  [CALLS_FREE, [false, true, null]],
+  [second.FORM, [true, false, second.face]],
+  [second.FREE, [true, false, null]]
 ]);
 
 const ALL = '[aA][lL][lL] [0-9]{1,9} [cC][hH][eE][cC][kK][sS]';
@@ -65,13 +71,13 @@ interface ICard {
 }
 
 /** The three texts of a display. */
-export function face(receipt: Receipt, show: boolean, remarks: readonly string[] = []): Texts {
+export function face(receipt: Receipt, show: boolean, remarks: readonly string[] = [], calls = false): Texts {
   const card = cardOf(receipt, show, remarks);
-  const starts = beginnings(receipt, show);
+  const starts = beginnings(receipt, show, false, calls);
   // One host of several, beside the answer that is shown: a line is enough where nothing folds.
   const brief = !show && receipt.agreement !== null;
   return {
-    'text/plain': `${starts['text/plain']}${rule(receipt, FORM, show)}\n${plainCard(card, brief)}`,
+    'text/plain': `${starts['text/plain']}${rule(receipt, calls ? CALLS : FORM, show, calls)}\n${plainCard(card, brief)}`,
     'text/markdown': starts['text/markdown'] + markdownCard(card),
     'text/html': `${starts['text/html']}${htmlCard(card)}</div>`
   };

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from opg_magic.models.plain_text import RULE, fenced, inert
+from opg_magic.models.plain_text import RULE, block, fenced, inert
+from opg_magic.receipt.calls import call_text, read_calls
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face.figures import escaped
 
@@ -19,9 +20,22 @@ def signed_text(receipt: Receipt) -> str | None:
     return text
 
 
-def beginnings(receipt: Receipt, *, show: bool, former: bool = False) -> dict[str, str]:
+def calls_of(receipt: Receipt) -> str | None:
+    """The calls of tools that stand in place of an answer's text, a line each, as a person reads
+    them.  None where there are none, or they have no such form."""
+    response = receipt.document["response"]
+    found = None if response["text"] else read_calls(response["tool_calls"])
+    if found is None:
+        return None
+    return "\n".join(call_text(call.name, call.arguments) for call in found)
+
+
+def beginnings(
+    receipt: Receipt, *, show: bool, former: bool = False, calls: bool = False
+) -> dict[str, str]:
     """What stands before the card in each text: the answer, under a line that warns of it where it
-    was withheld.  ``former``: as forms up to ``card 2`` had it."""
+    was withheld.  ``former``: as forms up to ``card 2`` had it; ``calls``: with calls of tools as
+    :func:`calls_of` has them."""
     text = signed_text(receipt) if show else None
     if text is None:
         return {
@@ -29,11 +43,12 @@ def beginnings(receipt: Receipt, *, show: bool, former: bool = False) -> dict[st
             "text/markdown": "",
             "text/html": '<div style="font-family:inherit">',
         }
-    plain, markdown, html = (
-        f"{inert(text)}\n\n",
-        f"{fenced(text)}\n",
-        answer_html(text, former=former),
-    )
+    read = calls_of(receipt) if calls else None
+    if read is None:
+        plain, markdown = f"{inert(text)}\n\n", f"{fenced(text)}\n"
+        html = answer_html(text, former=former)
+    else:
+        plain, markdown, html = f"{read}\n\n", f"{block(read)}\n", calls_html(read, text)
     if receipt.withheld:
         plain = f"{BANNER}\n\n{plain}"
         markdown = f"**{BANNER}**\n\n{markdown}"
@@ -45,11 +60,12 @@ def beginnings(receipt: Receipt, *, show: bool, former: bool = False) -> dict[st
     }
 
 
-def rule(receipt: Receipt, form: str, *, show: bool) -> str:
+def rule(receipt: Receipt, form: str, *, show: bool, calls: bool = False) -> str:
     """The line between answer and card.  It counts the answer, so that a line which imitates it
     betrays itself."""
     text = signed_text(receipt) if show else None
-    count = None if text is None else len(inert(text))
+    read = calls_of(receipt) if calls else None
+    count = None if text is None else len(inert(text) if read is None else read)
     what = (
         "no answer is shown"
         if count is None
@@ -86,6 +102,17 @@ def answer_html(text: str, *, former: bool = False) -> str:
         else:
             parts.append("<br>\n".join(map(_prose, lines)))
     return f'<div style="margin:0 0 8px;overflow:auto;max-width:100%">{"".join(parts)}</div>'
+
+
+def calls_html(read: str, signed: str) -> str:
+    """Calls of tools for a page; what was signed to the letter opens below them."""
+    raw = _block(inert(signed).split("\n"), former=False)
+    return (
+        f'<div style="margin:0 0 8px;overflow:auto;max-width:100%"><pre style="{_PRE}">'
+        f"{_block(read.split(chr(10)), former=False)}</pre>"
+        f"<details><summary><small>As signed</small></summary>"
+        f'<pre style="{_PRE}">{raw}</pre></details></div>'
+    )
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:

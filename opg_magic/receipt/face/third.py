@@ -32,6 +32,8 @@ from opg_magic.receipt.face.hosts import Compared, compared
 FORM = "card 3"
 #: What that line says of a card that cannot be made anew, since it says more than its receipt.
 FREE = "card 3 in words"
+#: The same two of an answer that calls tools, where the calls stand as a person reads them.
+CALLS, CALLS_FREE = "card 3 of calls", "card 3 of calls in words"
 
 #: The tag of a call on a simulated network.
 SIMULATED = "simulated network"
@@ -98,16 +100,19 @@ class Card:
     notes: tuple[tuple[str, str | None], ...]
 
 
-def face(receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = ()) -> dict[str, str]:
+def face(
+    receipt: Receipt, *, show: bool, remarks: tuple[str, ...] = (), calls: bool = False
+) -> dict[str, str]:
     """The three texts of a display.  ``show``: with the answer; ``remarks`` are of
-    :data:`opg_magic.receipt.face.REMARKS`."""
+    :data:`opg_magic.receipt.face.REMARKS`; ``calls``: in the form :data:`CALLS`."""
     card = card_of(receipt, show=show, remarks=remarks)
-    starts = beginnings(receipt, show=show)
+    starts = beginnings(receipt, show=show, calls=calls)
+    line = rule(receipt, CALLS if calls else FORM, show=show, calls=calls)
     # One host of several, beside the answer that is shown: a line is enough where nothing folds.
     brief = not show and receipt.document["agreement"] is not None
     plain = _plain(card, brief=brief)
     return {
-        "text/plain": f"{starts['text/plain']}{rule(receipt, FORM, show=show)}\n{plain}",
+        "text/plain": f"{starts['text/plain']}{line}\n{plain}",
         "text/markdown": starts["text/markdown"] + _markdown(card),
         "text/html": f"{starts['text/html']}{_html(card)}</div>",
     }

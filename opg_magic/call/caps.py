@@ -15,10 +15,15 @@ class Caps:
 
     An authorisation that was open before counts with what was left of it."""
 
-    def __init__(self, most: int | None = None) -> None:
-        """``most``: the sum that they may not exceed, None for any."""
+    def __init__(self, most: int | None = None, *, planned: int = 0) -> None:
+        """``most``: the sum that they may not exceed, None for any.  ``planned``: how many new
+        authorisations the user was told of; none is signed ahead of its need beyond them."""
         self.most = most
+        self.planned = planned
+        #: What the calls that have not ended are likely to cost together, 0 where that is unknown.
+        self.rest = 0
         self._by_nonce: dict[int, int] = {}
+        self._signed = 0
 
     @property
     def total(self) -> int:
@@ -42,6 +47,15 @@ class Caps:
             )
         self._by_nonce[nonce] = amount
 
+    def hold(self, nonce: int) -> bool:
+        """Return whether this is one of them."""
+        return nonce in self._by_nonce
+
+    def may_open_ahead(self, room: int) -> bool:
+        """Return whether another authorisation may be signed before the open ones, of which
+        ``room`` base units are left, are used up: one that was planned, and that the rest needs."""
+        return self._signed < self.planned and self.rest > room
+
     @contextlib.contextmanager
     def taking(self, new: Authorisation, token: Token) -> Iterator[None]:
         """Count a new authorisation while it is being reserved, and not if that fails."""
@@ -51,6 +65,7 @@ class Caps:
         except BaseException:
             self.give_back(new.nonce)
             raise
+        self._signed += 1
 
     def give_back(self, nonce: int) -> None:
         """Forget an authorisation that never left this machine."""

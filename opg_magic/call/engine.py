@@ -112,17 +112,33 @@ class Engine:
         """Steps 5 to 9 with one host.
 
         Where the host has closed the payment session that the call joined, it charged nothing, and
-        the call goes again under a new authorisation."""
+        the call goes again under a new authorisation.  Where its next session cannot be opened
+        ahead, the one that is open goes on."""
         while True:
             try:
                 async with self.route.payments.turn(call, ready):
                     return await self.send(await self.prepare(call, ready, settings))
             except TurnTooLate:
                 continue
+            except errors.OpgError as refused:
+                if not self._opens_later(call, refused):
+                    raise
             except SessionGone:
                 call.notes.append(
                     "the host had closed the open session, so a new authorisation was signed"
                 )
+
+    @staticmethod
+    def _opens_later(call: RunningCall, refused: errors.OpgError) -> bool:
+        """Whether nothing was sent, and the call may do with a session that is open."""
+        from opg_magic.receipt.document import new_id
+
+        if not call.opens_next or call.spendable_left or isinstance(refused, errors.CallFailed):
+            return False
+        # Not tried again for each row.
+        call.caps.planned = 0
+        call.id = new_id()
+        return True
 
     def start(
         self,

@@ -79,7 +79,9 @@ class UptoPayments:
         self._timing = Timing(network.session_idle)
         self.sessions = UptoSessions()
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
-        #: Set, and made anew, when a call that joined a session has ended.
+        #: Caps of the sessions that are being opened while the ones before are in use.
+        self._coming: dict[tuple[str, str], int] = {}
+        #: Set, and made anew, when a call that joined or opened a session has ended.
         self._ended = asyncio.Event()
         self.reconciler = PaymentReconciler(
             network,
@@ -157,20 +159,43 @@ class UptoPayments:
 
     def is_open(self, call: RunningCall, host: Host) -> bool:
         """Whether the host has a session open that the call may join."""
-        return self._joinable(call, host, None) is not None
+        return bool(self._joinable(call, host, None))
 
-    def _joinable(
-        self, call: RunningCall, host: Host, ready: ReadyHost | None
-    ) -> UptoSession | None:
-        session = self.sessions.get(host.tee_id, call.path)
-        if session is None or not session.carries(
+    def is_used_up(self, call: RunningCall, ready: ReadyHost, given: int) -> bool:
+        """Whether a call like this one, beside so many that the host was ``given``, would wait for
+        others to end or need another authorisation, while what is left of its table's sessions is
+        likely to carry the rest."""
+        if call.caps.rest > self._room(call) or (ready.host.tee_id, call.path) in self._coming:
+            return False
+        worst = self._worst(call, ready)
+        joinable = self._joinable(call, ready.host, worst)
+        first = max(0, given - sum(len(session.held) for session in joinable))
+        return not any(one.has_room(worst, more=first) for one in joinable)
+
+    def _room(self, call: RunningCall) -> int:
+        """What is left of the caps of the sessions that the call's table uses, and of those that
+        are being opened beside them."""
+        return sum(self._coming.values()) + sum(
+            session.authorisation.cap - session.spent
+            for session in self.sessions
+            if call.caps.hold(session.authorisation.nonce) and self._carries(session, call, None)
+        )
+
+    def _carries(self, session: UptoSession, call: RunningCall, worst: int | None) -> bool:
+        return session.carries(
             utc_now(),
             timeout=call.timeout,
             timeout_is_users=call.timeout_is_users,
-            worst_cost=self._worst(call, ready),
-        ):
-            return None
-        return session
+            worst_cost=worst,
+        )
+
+    def _joinable(self, call: RunningCall, host: Host, worst: int | None) -> list[UptoSession]:
+        """The host's sessions that the call may join, the oldest first."""
+        return [
+            session
+            for session in self.sessions.of(host.tee_id, call.path)
+            if self._carries(session, call, worst)
+        ]
 
     def _worst(self, call: RunningCall, ready: ReadyHost | None) -> int | None:
         worst = None if ready is None else worst_cost(call, ready, self._network.token)
@@ -182,26 +207,74 @@ class UptoPayments:
         wait here and join.
 
         Each is counted with its worst cost until it ends.  Where only calls under way leave no room
-        in the cap, this one waits for them rather than sign another authorisation."""
+        in the cap, this one waits for them rather than sign another authorisation, unless the rest
+        of its table needs that one in any case: then it is opened before the cap is used up."""
         worst = self._worst(call, ready)
+        opening = self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock())
         while True:
-            session = self._joinable(call, ready.host, ready)
-            if session is None:
-                async with self._opening.setdefault((ready.host.tee_id, call.path), asyncio.Lock()):
-                    if self._joinable(call, ready.host, ready) is None:
+            call.opens_next = False
+            joinable = self._joinable(call, ready.host, worst)
+            free = next((one for one in joinable if one.has_room(worst, call=id(call))), None)
+            if not joinable:
+                async with opening:
+                    if not self._joinable(call, ready.host, worst):
                         yield
                         return
-            elif session.has_room(worst, call=id(call)):
-                session.held[id(call)] = session.needs(worst)
-                try:
+            elif not opening.locked() and self._is_next_due(call, joinable, free, worst):
+                async with opening, self._opened_ahead(call, joinable[-1]):
                     yield
-                finally:
-                    del session.held[id(call)]
-                    self._ended.set()
-                    self._ended = asyncio.Event()
+                return
+            elif free is not None:
+                async with self._counted(call, free, worst):
+                    yield
                 return
             else:
                 await self._ended.wait()
+
+    def _is_next_due(
+        self,
+        call: RunningCall,
+        joinable: list[UptoSession],
+        free: UptoSession | None,
+        worst: int | None,
+    ) -> bool:
+        """Whether the call should open its host's next session now."""
+        ending = free is None or (free is joinable[-1] and free.is_ending(worst, call=id(call)))
+        return ending and call.caps.may_open_ahead(self._room(call))
+
+    @contextlib.asynccontextmanager
+    async def _opened_ahead(self, call: RunningCall, before: UptoSession) -> AsyncIterator[None]:
+        """The call opens a session with about the same cap, while the one ``before`` is in use."""
+        call.opens_next = True
+        key = (before.tee_id, before.path)
+        self._coming[key] = before.authorisation.cap
+        try:
+            yield
+        finally:
+            del self._coming[key]
+            self._wake()
+
+    @contextlib.asynccontextmanager
+    async def _counted(
+        self, call: RunningCall, session: UptoSession, worst: int | None
+    ) -> AsyncIterator[None]:
+        """The call takes up its worst cost of the session's cap until it ends."""
+        session.held[id(call)] = session.needs(worst)
+        try:
+            yield
+        finally:
+            del session.held[id(call)]
+            if self.sessions.of(session.tee_id, session.path)[-1:] != (session,):
+                self._drop_if_used_up(session, call, worst)
+            self._wake()
+
+    def _drop_if_used_up(self, session: UptoSession, call: RunningCall, worst: int | None) -> None:
+        if not session.held and not self._carries(session, call, worst):
+            self.sessions.drop(session)
+
+    def _wake(self) -> None:
+        self._ended.set()
+        self._ended = asyncio.Event()
 
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
@@ -210,9 +283,9 @@ class UptoPayments:
 
         Asks the host for its terms if need be, with a dummy body.  Raises PaymentRefused,
         HostUnavailable."""
-        session = self._joinable(call, ready.host, ready)
-        if session is not None:
-            return Money(session.authorisation.cap, self._network.token), True
+        joinable = self._joinable(call, ready.host, self._worst(call, ready))
+        if joinable:
+            return Money(joinable[0].authorisation.cap, self._network.token), True
         terms, _ = await self._terms(call, ready, settings)
         return Money(terms.amount, self._network.token), False
 
@@ -225,7 +298,7 @@ class UptoPayments:
 
         Raises PaymentRefused (LimitExceeded), WalletError, ClockSkew, LedgerError, and what an RPC
         or the host may raise."""
-        session = self._joinable(call, ready.host, ready)
+        session = self._joined(call, ready)
         # What the host asks for is known once it was asked.
         cap = None if session is None else Money(session.authorisation.cap, self._network.token)
         call.observer(Progress(Phase.PAY, host=ready.host, cap=cap))
@@ -236,6 +309,14 @@ class UptoPayments:
         self._begin(call, ready, session.authorisation)
         session.last_used = utc_now()
         return self._payment(call, ready, session.authorisation, session, session.session_id)
+
+    def _joined(self, call: RunningCall, ready: ReadyHost) -> UptoSession | None:
+        """The session that the call joins: the one that it is counted in, or else the oldest."""
+        if call.opens_next:
+            return None
+        joinable = self._joinable(call, ready.host, self._worst(call, ready))
+        counted = next((one for one in joinable if id(call) in one.held), None)
+        return counted or next(iter(joinable), None)
 
     def _payment(
         self,

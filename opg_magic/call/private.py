@@ -207,6 +207,10 @@ class RelayedPayments:
         """No call joins another's payment."""
         return False
 
+    def is_used_up(self, call: RunningCall, ready: ReadyHost, given: int) -> bool:
+        """There is nothing to use up."""
+        return False
+
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
     ) -> tuple[None, bool]:

@@ -87,7 +87,8 @@ class Payments(Protocol):
 
     ``admit`` refuses a prompt that cannot go this way, before anything is sent.  ``timeout``:
     seconds that a call may take.  ``preference``: hosts with the lowest come first.  ``is_open``:
-    whether the host has answered under a payment that this call would join.
+    whether the host has answered under a payment that this call would join; ``is_used_up``: whether
+    a call beside so many that the host was given does better where a payment is open.
     ``quote``: the cap, and whether a payment that is open serves this call.  ``specimen``: evidence
     of the form that a payment leaves, of none.  Within ``turn`` a call reserves and is sent."""
 
@@ -95,6 +96,7 @@ class Payments(Protocol):
     def timeout(self, options: CallOptions, settings: EngineSettings) -> float: ...
     def preference(self, call: RunningCall, host: Host) -> int: ...
     def is_open(self, call: RunningCall, host: Host) -> bool: ...
+    def is_used_up(self, call: RunningCall, ready: ReadyHost, given: int) -> bool: ...
     async def quote(
         self, call: RunningCall, ready: ReadyHost, settings: EngineSettings
     ) -> tuple[Money | None, bool]: ...

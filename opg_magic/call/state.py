@@ -148,6 +148,8 @@ class RunningCall:
     caps: Caps = field(default_factory=Caps)
     #: Held while the call is with its host, where only so many are at once.
     slot: asyncio.Semaphore | None = None
+    #: It opens its host's next payment session, while the one before still carries others.
+    opens_next: bool = False
     #: The rehearsed receipt's bytes: all that would be public of the call but its answer.
     rehearsed: bytes = b""
 

@@ -83,8 +83,8 @@ class Desk:
         self._flights: dict[bytes, _Flight] = {}
         self._lookups: set[asyncio.Task[None]] = set()  # kept, or they may be collected
         #: Over all parts and runs: max_cost is for the whole table.
-        self._caps = Caps(job.max_cost)
-        self._tally = Tally(planned.distinct, planned.token)
+        self._caps = Caps(job.max_cost, planned=planned.authorisations)
+        self._tally = Tally(planned.distinct, planned.token, to_ask=planned.ask)
         self.watch = Watch(
             planned.distinct,
             self._tally,
@@ -251,7 +251,6 @@ class Desk:
                     self._session.engine_settings(engine.network),
                     self._planned.hosts,
                     concurrency=self._calls,
-                    max_cost=self._job.max_cost,
                     tally=self._tally,
                     make=self._question.prompt,
                     shape=self._job.shape,

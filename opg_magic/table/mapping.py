@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opg_magic import errors
+from opg_magic.call.caps import Caps
 from opg_magic.models import Prompt, arguments
 from opg_magic.settings import prices
 from opg_magic.table.frames import Frame, frame_of, refuse_taken
@@ -151,7 +152,11 @@ class Table:
         planned = await self.plan(engine, settings)
         unfit = sum(one is not None and not one.good for one in self._outcomes)
         tally = self.tally = Tally(
-            planned.distinct, planned.token, recorded=planned.recorded - unfit, unfit=unfit
+            planned.distinct,
+            planned.token,
+            recorded=planned.recorded - unfit,
+            unfit=unfit,
+            to_ask=planned.ask,
         )
         last = 0.0
 
@@ -170,12 +175,12 @@ class Table:
                 settings,
                 planned.hosts,
                 concurrency=min(self._job.concurrency, planned.ask),
-                max_cost=self._job.max_cost,
                 tally=tally,
                 make=self._question.prompt,
                 shape=self._job.shape,
                 done=done,
                 end_at_failure=self._question.end_at_failure,
+                caps=Caps(self._job.max_cost, planned=planned.authorisations),
             )
             await run.ask(self._left())
         if report is not None:

@@ -25,7 +25,7 @@ from opg_magic.table.tally import Tally
 
 if TYPE_CHECKING:
     from opg_magic.call.engine import Engine
-    from opg_magic.call.state import CallOptions, EngineSettings
+    from opg_magic.call.state import CallOptions, EngineSettings, ReadyHost, RunningCall
     from opg_magic.shapes import Shape
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ _LOOK = 0.25
 class _AskedHost:
     host: Host
     pace: Pace
+    ready: ReadyHost | None = None
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -55,18 +56,17 @@ class Run:
         hosts: tuple[Host, ...],
         *,
         concurrency: int,
-        max_cost: int | None,
+        caps: Caps,
         tally: Tally,
         make: Callable[[str], Prompt],
         shape: Shape | None,
         done: Callable[[int, Outcome], None],
         end_at_failure: bool = False,
-        caps: Caps | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
         self._settings = settings
-        self._caps = Caps(max_cost) if caps is None else caps
+        self._caps = caps
         self._slots = asyncio.Semaphore(concurrency)
         #: Beside the calls that are with a host, some are being written down or checked.
         self._workers = concurrency + max(2, concurrency // 2)
@@ -79,6 +79,8 @@ class Run:
         self._wanted = len(hosts)
         self._freed = asyncio.Event()
         self._reader: ThreadPoolExecutor | None = None
+        #: The call that began last: the next one is about like it.
+        self._last: RunningCall | None = None
         self._why: str | None = None
 
     async def ask(self, prompts: Iterator[tuple[int, str]]) -> None:
@@ -147,7 +149,7 @@ class Run:
             try:
                 answer = await self._answer(asked, prompt)
                 pace.answered(time.monotonic() - begun)
-                self._tally.spent += answer.cost.amount.amount if answer.cost.amount else 0
+                self._tally.spend(answer.cost)
                 return await self._read(answer)
             except errors.HostReportsFailure as problem:
                 pace.failed(
@@ -175,12 +177,13 @@ class Run:
             finally:
                 pace.running -= 1
                 self._tally.cap = self._caps.total
+                self._caps.rest = self._tally.likely_rest
                 self._wake()
         return Outcome(error=refused)
 
     async def _answer(self, asked: _AskedHost, prompt: Prompt) -> Answer:
         engine, settings = self._engine, self._settings
-        call = engine.start(prompt, self._options, settings)
+        call = self._last = engine.start(prompt, self._options, settings)
         call.caps, call.slot = self._caps, self._slots
         if not asked.pace.opened and engine.route.payments.is_open(call, asked.host):
             asked.pace.open()
@@ -189,6 +192,7 @@ class Run:
         # Calls that begin at once look at a host once.
         async with asked.checking:
             ready = await engine.hosts.check(asked.host, snapshot, settings, policy=call.policy)
+        asked.ready = ready
         answer = await engine.ask_host(call, ready, settings)
         return await engine.reruns.look(answer, settings, call.policy)
 
@@ -219,11 +223,10 @@ class Run:
                 if aside is not None and self._options.host is None:
                     one.pace.out = aside
             await self._replace()
-            paces = {id(one.pace): one for one in self._hosts}
             now = time.monotonic()
-            chosen = best([one.pace for one in self._hosts], now)
+            chosen = self._best(now)
             if chosen is not None:
-                return paces[id(chosen)]
+                return chosen
             if all(one.pace.out is not None for one in self._hosts):
                 reasons = dict.fromkeys(
                     f"{one.host.short_id}: {one.pace.out}" for one in self._hosts
@@ -238,6 +241,19 @@ class Run:
             except TimeoutError:
                 pass
         return None
+
+    def _best(self, now: float) -> _AskedHost | None:
+        """The host that is likely to answer first; one whose session is used up only where the
+        others' do not carry the rest."""
+        hosts = {id(one.pace): one for one in self._hosts}
+        fit = (one.pace for one in self._hosts if not self._is_used_up(one))
+        chosen = best(fit, now) or best((one.pace for one in self._hosts), now)
+        return None if chosen is None else hosts[id(chosen)]
+
+    def _is_used_up(self, asked: _AskedHost) -> bool:
+        if self._last is None or asked.ready is None or not asked.pace.opened:
+            return False
+        return self._engine.route.payments.is_used_up(self._last, asked.ready, asked.pace.running)
 
     async def _replace(self) -> None:
         """Another host for one that is out, if there is one."""
@@ -280,9 +296,8 @@ class Run:
         asked.pace.failed(time.monotonic(), problem.message)
 
     def _count(self, problem: errors.CallFailed) -> None:
-        cost = problem.cost
-        if cost is not None and cost.amount is not None:
-            self._tally.spent += cost.amount.amount
+        if problem.cost is not None:
+            self._tally.spend(problem.cost)
 
     def _end(self, why: str) -> None:
         self._why = self._why or why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from opg_magic.models import Money
+from opg_magic.models import Cost, Money
 from opg_magic.models.networks import Token
 from opg_magic.models.plain_text import inert
 
@@ -27,11 +27,28 @@ class Tally:
     #: Why the rest was not asked, where the table ended early.
     ended: str | None = None
     begun: float = field(default_factory=time.monotonic)
+    #: Prompts that were to be asked when it began.
+    to_ask: int = 0
+    #: Calls whose cost is known.
+    _priced: int = 0
 
     @property
     def done(self) -> int:
         """Prompts that have an answer, or a reason why not."""
         return self.recorded + self.unfit + self.answered + self.failed
+
+    @property
+    def likely_rest(self) -> int:
+        """Base units that the calls that have not ended are likely to cost, by those that have; 0
+        before the first."""
+        left = max(0, self.to_ask - self.answered - self.failed)
+        return left * self.spent // self._priced if self._priced else 0
+
+    def spend(self, cost: Cost) -> None:
+        """Count what a call cost, where that is known."""
+        if cost.amount is not None:
+            self.spent += cost.amount.amount
+            self._priced += 1
 
     @property
     def rate(self) -> float:

@@ -48,7 +48,7 @@ class Timing:
         return deadline - timedelta(seconds=self.settlement)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class UptoSession:
     """One open session: what was signed, when, and what was spent from it by the host's own
     figures."""
@@ -95,11 +95,20 @@ class UptoSession:
         cost, or where that is not known twice what the dearest call came to."""
         return max(1, 2 * self.dearest if worst_cost is None else worst_cost)
 
-    def has_room(self, worst_cost: int | None, *, call: int) -> bool:
-        """Return whether the call fits beside those that are under way (itself not counted): a host
-        does not charge what exceeds the cap."""
+    def has_room(self, worst_cost: int | None, *, call: int | None = None, more: int = 0) -> bool:
+        """Return whether the call (None: one that is not counted yet), and so many ``more``, fit
+        beside those under way; a host does not charge what exceeds the cap."""
         others = sum(amount for other, amount in self.held.items() if other != call)
-        return self.needs(worst_cost) + others <= self.authorisation.cap - self.spent
+        wanted = self.needs(worst_cost) * (1 + more)
+        return wanted + others <= self.authorisation.cap - self.spent
+
+    def is_ending(self, worst_cost: int | None, *, call: int) -> bool:
+        """Return whether the calls that are under way beside this one, twice more, are about all
+        that still fits.  Opening the next session takes as long as a call and a little: by then
+        this one is full."""
+        others = [amount for other, amount in self.held.items() if other != call]
+        room = self.authorisation.cap - self.spent - sum(others)
+        return bool(others) and room < 2 * (len(others) + 1) * self.needs(worst_cost)
 
     def charged(self, amount: int, at: datetime) -> None:
         """Count a call that has ended, and what it cost (base units)."""
@@ -116,27 +125,29 @@ def least_window(timeout: float, *, timeout_is_users: bool) -> float:
 
 
 class UptoSessions:
-    """The open sessions of one kernel, one for each host and path (a session is bound to both)."""
+    """The open sessions of one kernel.  A session is bound to a host and a path; both may have a
+    next one beside it while it is used up."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], UptoSession] = {}
+        self._open: dict[tuple[str, str], tuple[UptoSession, ...]] = {}
 
-    def get(self, tee_id: str, path: str) -> UptoSession | None:
-        """Return the open session of this host and path, None if there is none."""
-        return self._open.get((tee_id, path))
+    def of(self, tee_id: str, path: str) -> tuple[UptoSession, ...]:
+        """Return the open sessions of this host and path, the oldest first."""
+        return self._open.get((tee_id, path), ())
 
     def put(self, session: UptoSession) -> None:
-        """Keep a session, in place of an older one of the same host and path."""
-        self._open[(session.tee_id, session.path)] = session
+        """Keep a session, in place of the older ones of the same host and path that no call
+        uses."""
+        used = tuple(one for one in self.of(session.tee_id, session.path) if one.held)
+        self._open[(session.tee_id, session.path)] = (*used, session)
 
     def drop(self, session: UptoSession) -> None:
-        """Forget a session; a newer one of the same host and path stays."""
-        key = (session.tee_id, session.path)
-        if self._open.get(key) is session:
-            del self._open[key]
+        """Forget a session; the others of the same host and path stay."""
+        left = [one for one in self.of(session.tee_id, session.path) if one is not session]
+        self._open[(session.tee_id, session.path)] = tuple(left)
 
     def __iter__(self) -> Iterator[UptoSession]:
-        return iter(tuple(self._open.values()))
+        return (one for sessions in tuple(self._open.values()) for one in sessions)
 
     def clear(self) -> None:
         """Forget all sessions."""

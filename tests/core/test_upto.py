@@ -112,6 +112,6 @@ def test_dropping_an_old_session_keeps_the_newer_one():
     sessions.put(old)
     sessions.put(new)
     sessions.drop(old)
-    assert sessions.get("0xaa", "/v1/chat/completions") is new
+    assert sessions.of("0xaa", "/v1/chat/completions") == (new,)
     sessions.drop(new)
     assert list(sessions) == []

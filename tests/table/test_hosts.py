@@ -109,8 +109,8 @@ def test_calls_at_once_never_risk_more_than_is_left_of_the_cap(
     over: list[int] = []
     has_room = UptoSession.has_room
 
-    def watched(self, worst, *, call):
-        found = has_room(self, worst, call=call)
+    def watched(self, worst, **given):
+        found = has_room(self, worst, **given)
         over.append(sum(self.held.values()) + self.spent - self.authorisation.cap)
         return found
 
@@ -373,7 +373,7 @@ def test_a_registry_that_cannot_be_asked_for_another_host_leaves_the_others_at_w
             settings,
             (first, second),
             concurrency=1,
-            max_cost=None,
+            caps=Caps(),
             tally=Tally(1, SIM_OPG),
             make=lambda text: Prompt(text=text, model="openai/gpt-5"),
             shape=None,

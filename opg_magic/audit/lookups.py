@@ -15,6 +15,7 @@ from opg_magic.models import (
     Evidence,
     Host,
     IndividualEvidence,
+    Money,
     RegistryEvidence,
     SettlementTx,
     Trust,
@@ -209,9 +210,11 @@ class Lookups:
             return evidence, trust
         if told is not None and told_spent and found.status == "spent":
             if (told.tx_hash, told.amount) != (found.tx_hash, found.amount):
+                here, there = (
+                    f"{one.tx_hash} over {_sum(one.amount, payment.token)}" for one in (told, found)
+                )
                 message = (
-                    f"The receipt names transaction {told.tx_hash} over {told.amount} base units; "
-                    f"the chain that was asked shows {found.tx_hash} over {found.amount}."
+                    f"The receipt names transaction {here}; the chain that was asked shows {there}."
                 )
                 self.say("failed", "other-payment", message, *spot)
             # The chain knows nothing of how a payment session's sum is shared out.
@@ -298,3 +301,7 @@ class Lookups:
 def asked_live(trust: Trust, claim: str) -> Trust:
     """The trust of a reader who asked about that claim."""
     return replace(trust, asked=trust.asked | {claim})
+
+
+def _sum(amount: int | None, token: Token) -> str:
+    return "no known sum" if amount is None else str(Money(amount, token))

@@ -94,7 +94,7 @@ def plan(
         raise ConfigError(
             f"Fewer than {needed} questions cannot tell any two models apart, and they cost up to "
             f"{least}. Nothing was sent.",
-            hint=f"Raise it: --max-cost {least.decimal}",
+            hint=f"Raise it: --max-cost {least.plain}",
         )
     return Plan(name, QUESTIONS[:size], repeats, each, quote.cap, quote.estimate is not None)
 

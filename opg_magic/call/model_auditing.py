@@ -143,7 +143,7 @@ def run(
     if most is None:
         raise ConfigError(
             "--max-cost is missing: say how much this may cost. Nothing was sent.",
-            hint=f"All questions: --max-cost {made.most.decimal}",
+            hint=f"All questions: --max-cost {made.most.plain}",
         )
     found = model_audit.answers(
         session,

@@ -37,11 +37,16 @@ class Money:
         """The sum in whole tokens, exact."""
         return Decimal(self.amount).scaleb(-self.token.decimals)
 
+    @property
+    def plain(self) -> str:
+        """The sum as settings and options take it, ``0.5``: exact, without the token's symbol."""
+        return format_units(self.amount, self.token.decimals)
+
     def __repr__(self) -> str:
         return f"<Money {self}>"
 
     def __str__(self) -> str:
-        return f"{format_units(self.amount, self.token.decimals)} {self.token.symbol}"
+        return f"{self.plain} {self.token.symbol}"
 
 
 def format_units(amount: int, decimals: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from opg_magic.errors import LimitExceeded
-from opg_magic.models import Money, format_units
+from opg_magic.models import Money
 from opg_magic.models.networks import Token
 
 #: A limit's setting, by the name of its field.
@@ -79,7 +79,7 @@ class Limits:
         """What raises the limit, for the place that set it."""
         key, amount, origin = (
             LIMIT_KEYS[name],
-            format_units(to, token.decimals),
+            Money(to, token).plain,
             self.origins.get(name, "default"),
         )
         if origin == OPTION:

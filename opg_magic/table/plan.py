@@ -199,7 +199,7 @@ def _check(
                 f"This table may cost up to {made.cap}; of {key} ({Money(allowed, token)}), "
                 f"{Money(used, token)} is used or reserved. Nothing was signed or sent.",
                 hint=f"Raise it, in a shell: opg config {key} "
-                f"{Money(used + made.cap.amount, token).decimal}. Or ask fewer rows.",
+                f"{Money(used + made.cap.amount, token).plain}. Or ask fewer rows.",
                 cap=made.cap.amount,
                 room=max(0, allowed - used),
             )

@@ -264,14 +264,16 @@ def _transaction_fault(
         return (
             wrong,
             "wrong-amount",
-            f"the transaction names a cap of {settled.cap}, signed is {signed.cap}",
+            f"the transaction names a cap of {Money(settled.cap, payment.token)}, "
+            f"signed is {Money(signed.cap, payment.token)}",
         )
     if settled.amount is not None:
         if not 0 <= settled.amount <= signed.cap:
             return (
                 wrong,
                 "wrong-amount",
-                f"{settled.amount} base units were taken, at most {signed.cap} are signed",
+                f"{Money(settled.amount, payment.token)} were taken, "
+                f"at most {Money(signed.cap, payment.token)} are signed",
             )
         if (
             settled.shared

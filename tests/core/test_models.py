@@ -1,7 +1,9 @@
 """Money is exact, and says what it is."""
 
+import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -48,6 +50,21 @@ def test_units_are_plain_decimals(amount, text):
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(ValueError, match="not an amount"):
         parse_units(text, 18)
+
+
+@pytest.mark.parametrize(
+    ("units", "written"),
+    [(0, "0"), (1, "0.000000000000000001"), (5 * 10**17, "0.5"), (230 * 10**18, "230")],
+)
+def test_a_sum_is_written_as_people_write_it(units: int, written: str) -> None:
+    assert Money(units, OPG).plain == written
+    assert str(Money(units, OPG)) == f"{written} OPG"
+
+
+def test_no_message_writes_a_decimal_as_python_does() -> None:
+    """``230.000000000000000000`` or ``1E-18``: exact, and nothing that anybody would write."""
+    for file in (Path(__file__).parents[2] / "opg_magic").rglob("*.py"):
+        assert not re.search(r"\.decimal *(![rs])?}", file.read_text("utf-8")), file
 
 
 def test_money_of_different_tokens_does_not_mix():

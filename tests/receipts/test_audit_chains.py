@@ -196,6 +196,9 @@ def test_attack_23_the_chain_shows_another_payment(tmp_path: Path) -> None:
     other = replace(payment.settled, tx_hash=BLOCK)
     report = verify(jsonl(tmp_path, one), trust=as_reader(), payment_reader=Payments(other))
     assert [f.code for f in report.findings] == ["other-payment"] and report.exit_code == 1
+    (finding,) = report.findings
+    sum_ = Money(payment.settled.amount, payment.token)
+    assert finding.message.count(f" over {sum_}") == 2
     absent = SettlementTx("unspent", payment.authorisation.chain_id, seen_at_block=5)
     report = verify(jsonl(tmp_path, one), trust=as_reader(), payment_reader=Payments(absent))
     assert claim(report, "payment").code == "absent" and report.label == "FAILED"

@@ -141,8 +141,10 @@ def test_a_limit_that_would_break_refuses_the_table_before_it_begins(session: Se
     with pytest.raises(errors.LimitExceeded, match=r"max_cost is 0\.25 sim-OPG"):
         opg_magic.map(numbers(*range(9)), "{{n}}", hosts=3, max_cost="0.25", **ASK)
     session.settings.set("max_cost_per_kernel", "0.2")
-    with pytest.raises(errors.LimitExceeded, match="max_cost_per_kernel"):
+    with pytest.raises(errors.LimitExceeded, match="max_cost_per_kernel") as refused:
         opg_magic.map(numbers(*range(9)), "{{n}}", hosts=3, **ASK)
+    # As the setting takes it: 0.3, not 0.300000000000000000.
+    assert "opg config max_cost_per_kernel 0.3. Or" in (refused.value.hint or "")
     assert session.ledger.rows() == []
 
 

@@ -174,6 +174,7 @@ function faultOf(payment: PaymentPart, settled: SettledPart): Fault | null {
 
 function transactionFault(payment: PaymentPart, settled: SettledPart): Fault | null {
   const signed = payment.authorisation;
+  const sum = (units: string | bigint): string => formatMoney(BigInt(units), payment.token);
   const wrong = (code: string, reason: string): Fault => ['The payment is not the one that was signed.', code, reason];
   const pairs: [string, string, string | null, string][] = [
     ['token', 'wrong-token', settled.token, signed.token],
@@ -191,12 +192,12 @@ function transactionFault(payment: PaymentPart, settled: SettledPart): Fault | n
     return wrong('two-nonces', 'the transaction spends another nonce than the one that was signed');
   }
   if (settled.cap !== null && settled.cap !== signed.cap) {
-    return wrong('wrong-amount', `the transaction names a cap of ${settled.cap}, signed is ${signed.cap}`);
+    return wrong('wrong-amount', `the transaction names a cap of ${sum(settled.cap)}, signed is ${sum(signed.cap)}`);
   }
   if (settled.amount !== null) {
     const amount = BigInt(settled.amount);
     if (amount > BigInt(signed.cap)) {
-      return wrong('wrong-amount', `${settled.amount} base units were taken, at most ${signed.cap} are signed`);
+      return wrong('wrong-amount', `${sum(amount)} were taken, at most ${sum(signed.cap)} are signed`);
     }
     const shares = settled.shared.reduce((sum, one) => sum + BigInt(one.amount), BigInt(settled.remainder));
     if (settled.shared.length && shares !== amount) {

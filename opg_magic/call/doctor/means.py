@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from opg_magic import errors
 from opg_magic.call.doctor import connection
 from opg_magic.call.doctor.patient import Patient
-from opg_magic.models import Money
+from opg_magic.models import Money, format_units
 from opg_magic.models.diagnosis import Finding, State
 from opg_magic.models.plain_text import inert
 
@@ -105,7 +105,8 @@ async def wallet(patient: Patient) -> Finding:
         )
     funds, held = await patient.funds(address)
     gas = await patient.chain().gas_balance(address)
-    has = f"{address} holds {Money(funds.balance, network.token)} and {gas / 10**18:.6f} ETH"
+    ether = format_units(gas // 10**12, 6)  # six decimals tell what gas there is
+    has = f"{address} holds {Money(funds.balance, network.token)} and {ether} ETH"
     more = f"; open payments hold {Money(held, network.token)}" if held else ""
     if locked and patient.in_notebook:
         return Finding(

@@ -104,18 +104,17 @@ def _trust(options: argparse.Namespace) -> int:
 
 
 def _tried(path: Path) -> str | None:
-    """Why the file could not be tried here; None after it was loaded.  Raises WeightsError for one
-    that llama.cpp cannot run: a policy that requires it would find that out after paying."""
+    """Why the file could not be tried here; None after it was run once.  Raises WeightsError for
+    one that cannot be run: a policy that requires it would find that out after paying."""
     from opg_magic.errors import WeightsError
-    from opg_magic.weights import gguf, llama
-    from opg_magic.weights.runner import Runner
+    from opg_magic.weights import check, gguf, llama
 
     gguf.read(path)
     try:
         llama.version()
     except WeightsError as error:
         return error.message
-    Runner(path, threads=1).close()
+    check.tried(path)
     return None
 
 

@@ -96,6 +96,18 @@ def hindrance(model: str) -> str | None:
     return _NO_TEMPLATE if header.template is None else None
 
 
+def tried(path: Path) -> None:
+    """Load the file and run it over one short answer, in a child process.
+
+    Raises WeightsError for one that no answer can be checked with: llama.cpp does not take it, it
+    has no chat template or one that does not run, it gives no numbers."""
+    with Runner(path, threads=1) as runner:
+        if runner.header.template is None:
+            raise WeightsError(f"{path.name} cannot be run over a chat: {_NO_TEMPLATE}.")
+        turns = [{"role": "user", "content": "Hi"}]
+        runner.run(job({"messages": turns, "temperature": 0}, "Hello.", runner, ""))
+
+
 def job(request: dict[str, Any], answer: str, runner: Runner, sha256: str) -> dict[str, Any]:
     """What the child is asked for a chat request and its answer
     (:func:`opg_magic.weights.worker.run`)."""

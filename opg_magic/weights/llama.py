@@ -36,6 +36,7 @@ _ROOM = 1024
 _MOST_LOGITS = 128 * 1024 * 1024
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _ERROR_LEVEL = 4
+_LOADING = "llama_model_load: error loading model: "
 
 
 class _Parameters(ctypes.Structure):
@@ -166,7 +167,8 @@ class Model:
         self.handle = native.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
             reason = library.errors[0] if library.errors else "no reason given"
-            raise WeightsError(f"llama.cpp cannot load {path.name}: {reason}")
+            reason = reason.removeprefix(_LOADING).removesuffix(".")
+            raise WeightsError(f"llama.cpp cannot load {path.name}: {reason}.")
         if native.llama_model_has_encoder(self.handle):
             raise WeightsError(f"{path.name} is an encoder: only decoders answer a prompt.")
         self.vocab = native.llama_model_get_vocab(self.handle)

@@ -323,21 +323,47 @@ def test_a_file_that_memory_cannot_hold_is_named(
     assert "--scripted" in str(refused.value.hint)
 
 
+def changed(weights: Path, folder: Path, this: bytes, that: bytes) -> Path:
+    """The file with the first such bytes of its header replaced."""
+    other = folder / "other.gguf"
+    shutil.copyfile(weights, other)
+    with other.open("r+b") as file:
+        file.seek(file.read(100_000).index(this))
+        file.write(that)
+    return other
+
+
 async def test_an_architecture_that_llama_cpp_does_not_know_is_named(
     weights: Path, tmp_path: Path
 ) -> None:
+    found = examine(changed(weights, tmp_path, b"llama", b"lxxxa"))
+    assert found.model == "local/other"
+    assert fetch.by_sha256(found.sha256) is None
+    with pytest.raises(
+        SimnetError, match=r"load other\.gguf: unknown model architecture"
+    ) as refused:
+        await LocalModel(found).open()
+    assert "--scripted" in str(refused.value.hint)
+
+
+async def test_a_tokeniser_that_llama_cpp_does_not_know_is_named(
+    weights: Path, tmp_path: Path
+) -> None:
+    """It was put down to the architecture."""
+    other = changed(weights, tmp_path, b"gpt2", b"zzzz")
+    with pytest.raises(SimnetError, match=r"load other\.gguf: .*unknown tokenizer: 'zzzz'"):
+        await LocalModel(examine(other)).open()
+
+
+async def test_weights_that_give_no_numbers_answer_nobody(weights: Path, tmp_path: Path) -> None:
+    """The network started, and the first call hung until its timeout, its charge unknown."""
     other = tmp_path / "other.gguf"
     shutil.copyfile(weights, other)
     with other.open("r+b") as file:
-        head = file.read(200)
-        file.seek(head.index(b"llama"))
-        file.write(b"lxxxa")
-    found = examine(other)
-    assert found.model == "local/other"
-    assert fetch.by_sha256(found.sha256) is None
-    with pytest.raises(SimnetError, match=r"does not take other\.gguf") as refused:
-        await LocalModel(found).open()
-    assert "architecture" in str(refused.value.hint)
+        file.seek(weights.stat().st_size * 6 // 10)
+        file.write(b"\xff" * 200_000)
+    with pytest.raises(SimnetError, match=r"other\.gguf gives no numbers: the file is damaged"):
+        await LocalModel(examine(other)).open()
 
 
 def test_the_script_is_still_what_a_network_has_by_itself() -> None:

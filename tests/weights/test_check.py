@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -22,6 +23,7 @@ from support.signing import as_aws
 from opg_magic.call.rerun import Reruns
 from opg_magic.errors import ConfigError, WeightsError
 from opg_magic.models import Basis, Claim, Prompt, Status, VerdictStatus
+from opg_magic.shell.main import main
 from opg_magic.verify import judge, weights
 from opg_magic.verify.policy import DEFAULT, requiring
 from opg_magic.weights import fetch, llama, runner, store, template, worker
@@ -393,6 +395,36 @@ def test_a_whole_header_over_spoilt_data_ends_in_words(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
     with pytest.raises(WeightsError, match="cannot load"):
         Runner(written(tmp_path, file()))
+
+
+@pytest.mark.parametrize(
+    ("this", "that", "why"),
+    [
+        (b"tokenizer.chat_template", b"tokenizer.chat_templatf", "no chat template"),
+        (b"{% for message", b"{% far message", "template cannot be used here"),
+        (b"gpt2", b"zzzz", r"model\.gguf: .*unknown tokenizer: 'zzzz'\."),
+        (None, b"\xff" * 200_000, "no numbers: the file is damaged"),
+    ],
+    ids=["no template", "a template that does not run", "another tokenizer", "damaged"],
+)
+def test_the_command_pins_no_file_that_nothing_can_be_checked_with(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    this: bytes | None,
+    that: bytes,
+    why: str,
+) -> None:
+    """Such files load; that no answer can be checked with them was found out after paying."""
+    path = tmp_path / "model.gguf"
+    shutil.copyfile(model, path)
+    with path.open("r+b") as file:
+        whole = path.stat().st_size * 6 // 10
+        file.seek(whole if this is None else path.read_bytes().index(this))
+        file.write(that)
+    assert main(["models", "trust", str(path), "--as", "a/m"]) == 1
+    assert re.search(why, capsys.readouterr().err)
+    assert store.pinned("a/m") is None
 
 
 def test_what_memory_cannot_hold_is_refused_before_a_child_starts(

@@ -12,9 +12,12 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from opg_magic.errors import SimnetError, WeightsError
 from opg_magic.models import Kind
@@ -24,12 +27,14 @@ from opg_magic.settings import paths
 from opg_magic.simnet.model import variants
 from opg_magic.simnet.model.interface import DEFAULT_MAX_TOKENS, Delta, ModelDown, Reply, Usage
 from opg_magic.simnet.model.upstream import Upstream
-from opg_magic.weights import conversation, fetch, gguf
+from opg_magic.weights import check, conversation, fetch, gguf, llama
 
 #: Most tokens of a conversation, question and answer together.
 CONTEXT = 4096
 #: Memory beside the weights: the context's cache and the working space, in bytes.
 WORKING = 400_000_000
+#: Seconds for the first token.
+_TRIAL = 120
 #: Threads that compute.  A thread more than there are idle cores makes all of them wait.
 THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 
@@ -92,9 +97,14 @@ class LocalModel:
         self._making = asyncio.Lock()
 
     async def open(self) -> None:
-        """Load the weights.  Raises SimnetError if llama.cpp does not take them."""
+        """Load the weights, and let them give one token.  Raises SimnetError if they cannot."""
         key = Secret(secrets.token_urlsafe(32))
         self._server = await asyncio.to_thread(_serve, self.weights, key)
+        try:
+            await asyncio.to_thread(_try, self._server, self.weights.path.name, key)
+        except SimnetError:
+            self._server = None
+            raise
         self._relay = Upstream(str(self._server.listening_address), key=key)
 
     async def swapped(self, how: Literal["another", "coarser"]) -> LocalModel:
@@ -321,6 +331,44 @@ def _serve(weights: Weights, key: Secret[str]) -> Any:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:
         raise SimnetError(
-            f"llama.cpp does not take {weights.path.name}: {error}",
-            hint="It may be of an architecture that this version does not know.",
+            _why_not(weights.path) or f"llama.cpp cannot load {weights.path.name}: {error}",
+            hint="Let a script answer: opg simnet up --scripted",
         ) from None
+
+
+def _why_not(path: Path) -> str | None:
+    """What llama.cpp says against a file: its server keeps the reason for itself."""
+    try:
+        llama.version()
+    except WeightsError:
+        return None
+    try:
+        check.tried(path)
+    except WeightsError as error:
+        return error.message
+    return None
+
+
+def _try(server: Any, name: str, key: Secret[str]) -> None:
+    """One token of an answer.  Damaged weights load, and then give no numbers: an answer of theirs
+    has no end, and is paid."""
+    asked = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 1,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 1,
+    }
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key.reveal()}"}
+    at = urlsplit(server.listening_address)
+    # No environment's proxy comes between: it would learn the key.
+    connection = HTTPConnection(str(at.hostname), at.port, timeout=_TRIAL)
+    with closing(connection):
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(asked), headers)
+            answer = json.load(connection.getresponse())
+            told = answer["choices"][0]["logprobs"]["content"][0]["logprob"]
+        except (OSError, HTTPException, ValueError, LookupError, TypeError):
+            raise SimnetError(f"llama.cpp gives no answer with {name}.") from None
+    if not isinstance(told, int | float):
+        raise SimnetError(f"{name} gives no numbers: the file is damaged.")

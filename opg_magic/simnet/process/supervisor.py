@@ -249,7 +249,7 @@ def up(*, timeout: float = 60.0, arguments: tuple[str, ...] = ()) -> dict[str, A
             process, code = _spawn(arguments), None
         if code not in (None, ALREADY):
             if reason := _reason():
-                raise SimnetError(f"The simulated network ended while starting.  {reason}")
+                raise SimnetError(f"The simulated network ended while starting. {reason}")
             raise SimnetError(
                 f"The simulated network ended while starting (exit code {code}).", hint=_log_tail()
             )

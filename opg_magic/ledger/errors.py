@@ -24,12 +24,33 @@ class DamagedReceipt(DamagedLedger):
     what = ""
 
 
+#: How SQLite speaks of a damaged file; of tables and columns too, as only their names are spoilt.
+_DAMAGE = (
+    "not a database",
+    "malformed",
+    "disk i/o",
+    "corrupt",
+    "unsupported file format",
+    "no such table",
+    "no such column",
+    "foreign key mismatch",
+)
+
+
 @contextlib.contextmanager
 def readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
         raise _explained(path, str(error)) from None
+    except UnicodeDecodeError:
+        # SQLite's own message quotes what it found, and Python cannot read that.
+        raise damaged(path) from None
+    except MemoryError:
+        raise LedgerError(
+            f"The ledger {path} cannot be read: it is damaged, or there is too little memory.",
+            hint="Close other programs and try again; then see what is damaged: opg ledger check.",
+        ) from None
     except OSError as error:
         raise LedgerError(
             f"The ledger {path} cannot be opened: {error.strerror or error}.",
@@ -56,7 +77,7 @@ def _explained(path: Path, text: str) -> LedgerError:
             hint="Make the file and its folder writable for you, or set OPG_HOME to a folder of "
             "yours.",
         )
-    if "not a database" in low or "malformed" in low or "disk i/o" in low or "corrupt" in low:
+    if any(sign in low for sign in _DAMAGE):
         return damaged(path)
     return LedgerError(f"The ledger {path} refused: {text}.")
 

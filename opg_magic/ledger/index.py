@@ -43,6 +43,9 @@ _PATIENCE = 2.0
 _VERSION = 3
 #: A new index has its first descriptor closed while no other thread has it open.
 _one_at_a_time = threading.Lock()
+#: What a spoilt file raises besides SQLite's own errors: a row that is gone, a number that is a
+#: text, words (in a message of SQLite's, too) that are not UTF-8.
+_MISREAD = (ValueError, TypeError)
 _SCHEMA = """
 CREATE VIRTUAL TABLE texts USING fts5 (
   text, content = '', tokenize = 'trigram case_sensitive 1'
@@ -96,7 +99,7 @@ def use(ledger: LedgerReading, query: Callable[[sqlite3.Connection], T]) -> T | 
             # Locked or not writable does not mean damaged, and another kernel may be using it.
             if "malformed" not in str(error) and "no such" not in str(error):
                 return None
-        except (sqlite3.DatabaseError, _DoesNotFit):
+        except (sqlite3.DatabaseError, _DoesNotFit, *_MISREAD):
             pass
         except OSError:
             return None
@@ -127,7 +130,7 @@ def use_as_it_is(
             if not last or ledger.place_of(last_id) != (last, number):
                 return None
             return query(db), last
-    except (sqlite3.Error, OSError, ValueError, TypeError):
+    except (sqlite3.Error, OSError, *_MISREAD):
         return None
 
 

@@ -18,6 +18,7 @@ from opg_magic.errors import LedgerError
 from opg_magic.ledger.export import export
 from opg_magic.ledger.frames import receipts
 from opg_magic.ledger.pages import LedgerReader
+from opg_magic.ledger.rescue import rescue
 from opg_magic.ledger.store import CallIntent, Ledger
 from opg_magic.models import Prompt, VerdictStatus
 from opg_magic.network.profiles import OBSERVED_CAP
@@ -219,6 +220,38 @@ def test_nothing_is_paid_into_a_file_that_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="damaged"):
         ledger.begin(CallIntent(new_id(), NOW, SIM, "k", "m"), reserve=False)
     assert not ledger.is_whole()
+
+
+@pytest.mark.parametrize("name", ["receipts", "supplements", "calls", "events", "authorisations"])
+def test_a_table_whose_very_name_is_spoilt_is_damage_and_can_be_rescued(
+    ledger: Ledger, tmp_path: Path, name: str
+) -> None:
+    raw = ledger.path.read_bytes()
+    # SQLite quotes what it finds, in a message that Python cannot read.
+    spoilt = raw.replace(b"table" + name.encode() * 2, b"table" + b"\xff" * 2 * len(name))
+    assert spoilt != raw
+    ledger.path.write_bytes(spoilt)
+    for use in (
+        ledger.findings,
+        lambda: receipts(ledger),
+        lambda: list(ledger.receipts()),
+        lambda: ledger.begin(CallIntent(new_id(), NOW, SIM, "k", "m"), reserve=False),
+    ):
+        with pytest.raises(LedgerError, match="damaged"):
+            use()
+    ledger.close()
+    rescued = tmp_path / "new.sqlite"
+    assert rescue(ledger.path, rescued).written["receipts"] == 9
+    with Ledger(rescued) as found:
+        assert found.findings() == []
+
+
+@pytest.mark.parametrize("column", ["begun_at", "kernel", "symbol", "decimals"])
+def test_a_column_whose_name_is_spoilt_is_damage(ledger: Ledger, column: str) -> None:
+    raw = ledger.path.read_bytes()
+    ledger.path.write_bytes(raw.replace(column.encode() + b" ", b"x" * len(column) + b" "))
+    with pytest.raises(LedgerError, match="damaged"):
+        receipts(ledger), ledger.findings()
 
 
 def test_a_whole_ledger_has_no_findings(ledger: Ledger) -> None:

@@ -175,6 +175,17 @@ def test_a_damaged_index_is_made_again(ledger: Ledger, damage: bytes) -> None:
     assert ledger.findings() == []
 
 
+@pytest.mark.parametrize("name", [b"texts", b"asked", b"unread", b"done"])
+def test_an_index_whose_names_are_spoilt_is_made_again(ledger: Ledger, name: bytes) -> None:
+    assert found(ledger, "561") == "1"
+    path = ledger.path.with_name("search.sqlite")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"table" + name * 2, b"table" + b"\xff" * 2 * len(name)))
+    assert path.read_bytes() != raw
+    assert found(ledger, "561") == "1"
+    assert search.candidates(ledger, ("561",)) == {1}
+
+
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -60,9 +60,10 @@ def checked_text(one: Checked) -> Iterator[str]:
     said = {
         f"{claim.name}: {claim.reason or claim.sentence}" for claim in one.verdict.claims.values()
     }
-    for reason in one.verdict.because:
-        if reason not in said:
-            yield f"    {reason}"
+    lacking = [reason for reason in one.verdict.because if reason not in said]
+    if lacking:
+        yield f"  Not enough for policy {one.verdict.policy}"
+        yield from (f"    ○ {reason}" for reason in lacking)
     if one.accepted and one.verdict.simulated:
         yield from _accepted_text(one)
     yield f"  {hop(one.receipt).line}"
@@ -96,7 +97,9 @@ def _groups(one: Checked) -> Iterator[tuple[str, list[Claim]]]:
 
 
 def _claim_line(claim: Claim) -> str:
-    reason = f" ({claim.reason})" if claim.reason else ""
+    # Why a check does not apply, its sentence says.
+    told = claim.reason and claim.status is not Status.NOT_APPLICABLE
+    reason = f" ({claim.reason})" if told else ""
     return f"{STATUSES[claim.status].mark} {claim.name:12} {claim.sentence}{reason}"
 
 

@@ -146,7 +146,14 @@ class _Audit(Lookups):
                 "no-receipt",
                 "The file holds no receipt, so there is nothing to check.",
             )
-        return Report(path, self.policy.name, checked, tuple(self.findings), self.only)
+        return Report(
+            path,
+            self.policy.name,
+            checked,
+            tuple(self.findings),
+            self.only,
+            self.allow_simulated,
+        )
 
     # ---------------------------------------------------------------------------------- one receipt
 

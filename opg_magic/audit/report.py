@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from opg_magic.audit.conclusion import conclusion
 from opg_magic.audit.details import checked_json, checked_text, not_known
 from opg_magic.audit.findings import Checked, Finding, Level
 from opg_magic.audit.summary import Summary, failures, finding_text, grouped, summarise
@@ -49,6 +50,8 @@ class Report:
     findings: tuple[Finding, ...]
     #: Cells or lines that hold no receipt are of no concern when one receipt was asked for.
     only: str | None = None
+    #: Whether the reader accepts simulated receipts of this installation.
+    allow_simulated: bool = False
 
     def _has(self, level: Level) -> bool:
         return any(f.level == level for f in self.findings)
@@ -147,17 +150,18 @@ class Report:
                 f"; {len(summary.failed_when_made)} failed when made, {len(summary.altered)} "
                 "altered"
             )
-        lines = [f"{self.path}: {self.label} ({told})"]
-        if count > 1:
-            lines += ["", *summary.lines()]
+        lines = [f"{self.path}: {self.label} ({told})", *self._conclusion()]
         brief = count > 1 and not verbose
+        # What is wrong comes before what is well: nobody reads on to look for it.
         if brief:
             lines += self._in_brief()
-        else:
+        elif self.findings:
+            lines += ["", *map(finding_text, self.findings)]
+        if count > 1:
+            lines += ["", *summary.lines()]
+        if not brief:
             for one in self.checked:
                 lines += ["", *checked_text(one)]
-            if self.findings:
-                lines += ["", *map(finding_text, self.findings)]
         if self.checked:
             lines += ["", self._author_s_word()]
         if brief:
@@ -166,6 +170,15 @@ class Report:
         if brief:
             lines += ["", _MORE]
         return "\n".join(_one_line(line) for line in lines)
+
+    def _conclusion(self) -> Iterator[str]:
+        return conclusion(
+            self.exit_code,
+            self.checked,
+            self.findings,
+            self.policy,
+            allow_simulated=self.allow_simulated,
+        )
 
     def _author_s_word(self) -> str:
         asked = f"not asked here: {', '.join(self.recorded_claims)}; " * bool(self.recorded_claims)

@@ -18,6 +18,7 @@ from opg_magic.audit.judgement import Report
 from opg_magic.models import Evidence, RegistryEvidence
 from opg_magic.receipt.document import Receipt
 from opg_magic.shell.main import main
+from opg_magic.verify import policy
 
 
 def lied(evidence: Evidence) -> Evidence:
@@ -32,6 +33,7 @@ def altered(receipt: Receipt) -> str:
     return json.dumps(redigested(document))
 
 
+AUDIT = policy("audit")
 GOOD = [signed() for _ in range(3)]
 LIARS = [signed(change=lied) for _ in range(2)]
 
@@ -135,6 +137,69 @@ def test_one_receipt_is_told_in_full_without_being_asked_for(tmp_path: Path) -> 
     text = accepted(tmp_path, GOOD[0]).to_text(verbose=False)
     assert f"receipt {GOOD[0].id} (line 1)" in text and "signature" in text
     assert "--verbose" not in text
+
+
+# ----------------------------------------------------------------------------- what to do about it
+
+
+def _head(report: Report) -> list[str]:
+    """The lines before the first empty one: those that are read in ten seconds."""
+    return report.to_text(verbose=False).split("\n\n")[0].splitlines()[1:]
+
+
+def test_what_is_wrong_stands_before_what_is_well(tmp_path: Path) -> None:
+    """An altered receipt among hundreds was told of below the whole summary."""
+    text = accepted(tmp_path, *GOOD, altered(signed())).to_text(verbose=False)
+    assert text.splitlines()[1].startswith("Do not rely on what is marked ✗")
+    assert text.index("✗ 1 × response") < text.index("check    ")
+
+
+def test_why_it_is_no_more_and_what_answers_it_is_said_first(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, *GOOD)
+    assert _head(verify(path, allow_simulated=False)) == [
+        "Nothing fails, but not everything that policy default requires is met:",
+        "→ 3 receipts of this installation's simulated network: --allow-simulated accepts them",
+    ]
+    assert _head(verify(path, allow_simulated=True)) == [
+        "Everything that policy default requires is met."
+    ]
+    assert _head(verify(path, policy=AUDIT, allow_simulated=True)) == [
+        "Nothing fails, but not everything that policy audit requires is met:",
+        "→ payment: missing in 3 receipts",
+        "→ settlement: not applicable in 3 receipts",
+    ]
+
+
+def test_a_real_network_s_lack_names_the_option_that_asks(tmp_path: Path) -> None:
+    report = verify(jsonl(tmp_path, *GOOD), policy=AUDIT)
+    real = [replace(one, verdict=replace(one.verdict, simulated=False)) for one in report.checked]
+    assert _head(replace(report, checked=tuple(real)))[1:] == [
+        "→ registry: the author's word in 3 receipts; --rpc URL asks the host registry",
+        "→ payment: missing in 3 receipts; --rpc URL --payment-rpc URL look the payment up",
+        "→ settlement: not applicable in 3 receipts; a call with --settle batch has one, and "
+        "--rpc URL asks for it",
+    ]
+
+
+def test_an_honest_failure_says_what_else_is_good(tmp_path: Path) -> None:
+    (line,) = _head(accepted(tmp_path, *GOOD, *LIARS))
+    assert line.startswith("What fails here failed when it was made")
+
+
+def test_a_file_without_receipts_says_whom_to_ask(tmp_path: Path) -> None:
+    path = tmp_path / "plain.ipynb"
+    path.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    assert _head(verify(path)) == [
+        "Nothing here can be verified.",
+        "→ ask the author for the receipts: opg receipts export receipts.jsonl",
+    ]
+
+
+def test_a_lack_stands_beside_its_receipt_under_a_heading(tmp_path: Path) -> None:
+    """It stood among the checks that do not apply."""
+    lines = verify(jsonl(tmp_path, GOOD[0])).to_text().splitlines()
+    told = lines.index("  Not enough for policy default")
+    assert lines[told + 1] == "    ○ registry: only recorded by the author of the receipt"
 
 
 # ------------------------------------------------------------------------------------- the table

@@ -101,7 +101,8 @@ class _Lazy:
 
     def extended(self, door: Door) -> Any:
         """The table with its new columns."""
-        work = partial(_ask, question=self.question, door=door)
+        columns = tuple(map(str, self.frame.columns))
+        work = partial(_ask, question=self.question, columns=columns, door=door)
         # Each part comes with its number: chosen alone, it keeps it, which Dask's own does not.
         return self.frame.map_partitions(
             work, self._numbers(), meta=self.meta, align_dataframes=False
@@ -121,8 +122,8 @@ def _number(number: int) -> Any:
     return pd.DataFrame({"part": [number]})
 
 
-def _ask(part: Any, numbers: Any, question: Question, door: Door) -> Any:
-    return ask_part(part, int(numbers["part"].iloc[0]), question, door.ask)
+def _ask(part: Any, numbers: Any, question: Question, columns: tuple[str, ...], door: Door) -> Any:
+    return ask_part(part, int(numbers["part"].iloc[0]), question, columns, door.ask)
 
 
 def _ask_alone(part: Any, number: int, question: Question, door: Door) -> None:

@@ -28,8 +28,9 @@ T = TypeVar("T")
 
 #: Prompts, and characters, of one message; and messages of a part that are under way at once.
 _MOST, _LONGEST, _AHEAD = 256, 1_000_000, 2
-#: Seconds between two signs of life of the desk, and after which a worker gives it up.
-_SIGN, _SILENCE = 1.0, 120.0
+#: Seconds between two signs of life of the desk, after which a worker gives it up, and after which
+#: the desk gives up a cluster that takes none.
+_SIGN, _SILENCE, _LOST = 1.0, 120.0, 10.0
 
 #: The desks of this process, and the clients over whose connections they are reached.
 _desks: weakref.WeakValueDictionary[str, Desk] = weakref.WeakValueDictionary()
@@ -279,6 +280,9 @@ async def _serve(desk: Desk, client: Any) -> None:
 
     under_way: dict[str, set[asyncio.Task[None]]] = {}
     while client.status in ("running", "connecting"):
+        if client.status == "connecting":
+            await asyncio.sleep(_SIGN)
+            continue
         try:
             inbox = await Queue(_inbox(desk.id), client=client)
             while True:
@@ -337,7 +341,11 @@ async def _reply(
     try:
         replies = await Queue(_outbox(id, ticket), client=client)
         while not (await asyncio.wait({asked}, timeout=_SIGN))[0]:
-            await replies.put([0, None])
+            # Without its scheduler, a computation has failed already.
+            if client.status != "running":
+                return
+            async with asyncio.timeout(_LOST):
+                await replies.put([0, None])
         try:
             content: bytes | str = dumps(asked.result())
         except Exception as problem:
@@ -346,6 +354,8 @@ async def _reply(
                 f"opg_magic failed in the process that called map() ({type(problem).__name__})"
             )
         await replies.put([number, content])
+    except OSError:  # TimeoutError, and CommClosedError of Dask's
+        log.debug("a worker of a cluster cannot be told what came", exc_info=True)
     finally:
         asked.cancel()
         if replies is not None:

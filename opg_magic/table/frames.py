@@ -97,8 +97,9 @@ class _Pandas:
         self.labels = data.index
 
     def column(self, name: str) -> Sequence[Any]:
-        if self.columns.count(name) > 1:
-            raise ArgumentError(f"The table has several columns {name!r}. Nothing was sent.")
+        if self.columns.count(name) != 1:
+            found = "several columns" if name in self.columns else "no column"
+            raise ArgumentError(f"The table has {found} {name!r}. Nothing was sent.")
         cells: list[Any] = self._data.iloc[:, self.columns.index(name)].astype(object).tolist()
         return cells
 

@@ -45,12 +45,12 @@ class Survey:
 
 def survey(part: Any, number: int, question: Question) -> Survey:
     """Return what a part of the table comes to."""
-    frame = frame_of(part, empty=True)
     try:
+        frame = frame_of(part, empty=True)
         rows = question.rows(frame)
         refuse_unsendable(rows, frame.labels, question.prompt)
     except ArgumentError as problem:
-        return Survey(len(frame.labels), refused=(problem.message, problem.hint))
+        return Survey(refused=(problem.message, problem.hint))
     kinds = {
         name: first_kind(frame.column(name), frame.labels) for name in question.template.columns
     }
@@ -77,16 +77,29 @@ def _places(texts: Sequence[str], question: Question, number: int) -> list[bytes
     return made
 
 
-def ask_part(part: Any, number: int, question: Question, ask: Ask) -> Any:
-    """Return a part of the table with its new columns.  Raises CallFailed for the first row that
-    failed where the table ends there."""
+def ask_part(part: Any, number: int, question: Question, columns: Sequence[str], ask: Ask) -> Any:
+    """Return a part of the table with its new columns.  Raises ArgumentError, before anything is
+    asked, for one whose ``columns`` are other ones, and CallFailed for the first row that failed
+    where the table ends there."""
     frame = frame_of(part, empty=True)
+    if frame.columns != tuple(columns):
+        # Dask would refuse what comes back, after it was paid for.
+        raise ArgumentError(
+            f"Partition {number} has the columns {_listed(frame.columns)}; the table has "
+            f"{_listed(columns)}. Nothing of it was sent.",
+            hint="Make the partitions alike, or correct the table's meta.",
+        )
     rows = question.rows(frame)
     outcomes = ask(rows.texts, _places(rows.texts, question, number)) if rows.texts else []
     if question.end_at_failure:
         raise_first_failure(outcomes)
-    columns = columns_of(rows, outcomes, is_data=question.is_data, unasked="not asked")
-    return extended(frame, question, columns)
+    made = columns_of(rows, outcomes, is_data=question.is_data, unasked="not asked")
+    return extended(frame, question, made)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(one[:40]) for one in names[:12])
+    return shown + ", …" if len(names) > 12 else shown or "(none)"
 
 
 def ask_alone(part: Any, number: int, question: Question, ask: Ask) -> None:

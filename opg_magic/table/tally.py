@@ -26,6 +26,8 @@ class Tally:
     cap: int = 0
     #: Why the rest was not asked, where the table ended early.
     ended: str | None = None
+    #: Nothing more is asked now, though something is left.
+    over: bool = False
     begun: float = field(default_factory=time.monotonic)
     #: Prompts that were to be asked when it began.
     to_ask: int = 0
@@ -77,7 +79,7 @@ class Tally:
         if self.ended:
             # It may quote a host: one line, and nothing that a terminal obeys.
             parts.append(" ".join(inert(self.ended).split()))
-        elif left and self.answered:
+        elif left and self.answered and not self.over:
             parts.append(f"{_duration(left / self.rate)} left")
         return " · ".join(parts)
 

@@ -72,7 +72,7 @@ class Watch:
         if not self._asked:
             self._asked = True
             self.tally.begun = time.monotonic()
-        self.tally.ended = None
+        self.tally.ended, self.tally.over = None, False
         self._open()
 
     def count(self, key: bytes, outcome: Outcome) -> None:
@@ -127,6 +127,7 @@ class Watch:
             told, tally = dict(self._counted), self._now()
             self._told.update(told)
             self._page = None
+            tally.over = True
             if self._ending or page.over.is_set():
                 self._restart()
         page.shown.end(tally, lambda: self._receipts(told.keys(), tally.figures))

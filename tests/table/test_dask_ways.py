@@ -3,9 +3,12 @@ asynchronous client.  Clusters are in this process here; processes are in ``test
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -104,6 +107,50 @@ def test_a_client_that_is_not_the_current_one_reaches_the_desk(
 
     monkeypatch.setattr(distributed.Client, "current", none)
     assert client.compute(lazy).result()["answer"].notna().all()
+
+
+@pytest.mark.parametrize("status", ["connecting", "running"])
+async def test_a_cluster_that_is_gone_has_nothing_more_asked(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    """Where its scheduler had died, 290 more prompts were paid for, and nobody waited for them."""
+    distributed = pytest.importorskip("distributed")
+
+    class Away:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __await__(self):
+            yield from asyncio.sleep(0).__await__()
+            return self
+
+        async def put(self, _: object) -> None:
+            await asyncio.Event().wait()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(distributed, "Queue", Away)
+    monkeypatch.setattr(door, "_SIGN", 0.01)
+    monkeypatch.setattr(door, "_LOST", 0.01)
+    asked: Future[Any] = Future()
+    client: Any = SimpleNamespace(status=status)
+    await door._reply(asked, "desk", client, "ticket", 1)
+    await asyncio.sleep(0)
+    assert asked.cancelled()
+
+
+@pytest.mark.parametrize("columns", [("n", "extra"), ("m",)])
+def test_a_partition_that_is_not_what_meta_says_is_not_asked(
+    anna: Slow, columns: tuple[str, ...]
+) -> None:
+    def load(number: int) -> pd.DataFrame:
+        return pd.DataFrame([[number] * len(columns)], columns=list(columns))
+
+    meta = pd.DataFrame({"n": pd.Series(dtype="int64")})
+    data = dd.from_map(load, [1], meta=meta, enforce_metadata=False)
+    says = "Partition 0 has the columns 'n', 'extra'; the table has 'n'|no column 'n'"
+    with pytest.raises(errors.ArgumentError, match=says):
+        opg_magic.map(data, PRIME, **ASK).compute(scheduler="threads")
+    assert anna.calls == 0
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])

@@ -5,7 +5,8 @@ anew; which row got which answer is nowhere in the notebook, and the note says s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from opg_magic.audit.displays import form_faults
@@ -15,7 +16,12 @@ from opg_magic.audit.sources import joined
 from opg_magic.errors import UnreadableReceipt
 from opg_magic.receipt import table
 from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face.figures import money
 from opg_magic.receipt.face.table import table_text
+
+#: What a line of figures says of its cost, and of answers that it did not pay for.
+_COST = re.compile(r" · cost ([0-9]+)(?:\.([0-9]+))? ([A-Za-z0-9-]+) of at most ")
+_UNPAID = re.compile(r" · ([0-9,]+) (?:from the ledger|on record do not fit)")
 
 _TYPES = ("text/plain", table.MIME_TYPE)
 
@@ -89,6 +95,13 @@ def read_table(
             "what a table shows for them."
         )
         audit.say("incomplete", "rows-without-receipt", message, where)
+    least = _cost_left_out(found.counts.figures, [*receipts.values()])
+    if least is not None:
+        message = (
+            "The author's figures tell of a lower cost than the receipts here: these come to "
+            f"{least} at least."
+        )
+        audit.say("incomplete", "table-cost", message, where)
     if receipts:
         message = (
             f"A table's {len(receipts):,} receipts. Which row got which answer is not in them, and "
@@ -133,3 +146,30 @@ def _from_elsewhere(
         )
         audit.say("incomplete", "receipts-elsewhere", message, where)
     return found
+
+
+def _cost_left_out(figures: str, receipts: Sequence[Receipt]) -> str | None:
+    """What these receipts cost at least, if the line tells of less: neither is signed, but they
+    cannot both be so.  Answers out of the ledger cost nothing; the dearest may be theirs."""
+    told = _COST.search(figures)
+    costs = [
+        payment["cost"]
+        for payment in (
+            receipt.document["payment"]
+            for receipt in receipts
+            if receipt.document["response"]["problem"] is None
+        )
+        if payment is not None and payment["cost"] and payment["charge"] != "not charged"
+    ]
+    if told is None or not costs:
+        return None
+    token = costs[0]["token"]
+    # What is in another token was not paid by this table.
+    own = sorted(int(cost["amount"]) for cost in costs if cost["token"] == token)
+    unpaid = sum(int(count.replace(",", "")) for count in _UNPAID.findall(figures))
+    paid = own[: max(0, len(costs) - unpaid)]
+    least = {"amount": str(sum(paid)), "token": token}
+    fraction = (told[2] or "")[: token["decimals"]].ljust(token["decimals"], "0")
+    if not paid or (told[3] == token["symbol"] and int(told[1] + fraction) >= sum(paid)):
+        return None
+    return money(least)

@@ -158,6 +158,7 @@ class Run:
                     after=_pause(problem) if problem.status == 429 else None,
                 )
                 if problem.status != 429 or _is_first(problem):
+                    self._count(problem)
                     return _failed(problem)
                 refused = problem.message
             except errors.CallFailed as problem:

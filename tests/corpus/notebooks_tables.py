@@ -21,7 +21,7 @@ from opg_magic.receipt.face.table import table_text
 ASKED = "%%opg labels --over data\nIs {{ n }} prime?"
 NOTES = ("2: note table", "2: note from-variables")
 UNREAD = ("2: unreadable unreadable", "2: incomplete no-receipt")
-TOLD = "3 of 3 prompts · 1 from the ledger · cost 0.0002 sim-OPG of at most 0.1 sim-OPG · 1.3e+03/s"
+TOLD = "3 of 3 prompts · 1 from the ledger · cost 0.02 sim-OPG of at most 0.1 sim-OPG · 1.3e+03/s"
 WHOLE = table.Counts(rows=4, prompts=3, figures=TOLD)
 
 
@@ -122,6 +122,41 @@ def altered() -> Iterator[NotebookCase]:
     yield one("an attestation that they share swapped", *NOTES, "2: failed altered", held=swapped)
 
 
+def told(figures: str) -> table.Counts:
+    return table.Counts(4, 3, f"3 of 3 prompts · {figures}")
+
+
+def costs() -> Iterator[NotebookCase]:
+    """The line is its author's word; what it leaves out of the cost, the receipts beside it tell.
+    Each of the three cost 0.0041 sim-OPG."""
+    short = "2: incomplete table-cost"
+    unfit = "1 from the ledger · 1 on record do not fit"
+    for figures, finds in (
+        ("cost 0 sim-OPG of at most 0 sim-OPG", [short]),
+        ("cost 0.0122999999999999999999 sim-OPG of at most 0.1 sim-OPG", [short]),
+        ("cost 0.0123 sim-OPG of at most 0.1 sim-OPG", []),
+        ("cost 5 sim-OPG of at most 10 sim-OPG", []),
+        ("cost 5 OPG of at most 10 OPG", [short]),
+        ("2 from the ledger · cost 0.004 sim-OPG of at most 0.1 sim-OPG", [short]),
+        (f"{unfit} · cost 0.0041 sim-OPG of at most 1 sim-OPG", []),
+        ("3 from the ledger · cost 0 sim-OPG of at most 0 sim-OPG", []),
+        ("9,999 from the ledger · cost 0 sim-OPG of at most 0 sim-OPG", []),
+        ("1 failed", []),
+    ):  # fmt: skip
+        yield one(f"its line tells of {figures}", *NOTES, *finds, counts=told(figures))
+    nothing = told("cost 0 sim-OPG of at most 0 sim-OPG")
+    yield one("its hosts charged nothing", *NOTES, receipts=free(), counts=nothing)
+
+
+def free() -> list[Receipt]:
+    """The same calls, of hosts that took nothing for them."""
+    documents = [receipt.document for receipt in rows()]
+    return [
+        Receipt(redigested({**one, "payment": {**one["payment"], "charge": "not charged"}}))
+        for one in documents
+    ]
+
+
 def forged() -> Iterator[NotebookCase]:
     """The text is made anew; the types are an allow-list."""
     honest = table_text(WHOLE, rows())
@@ -193,7 +228,7 @@ def unreadable() -> Iterator[NotebookCase]:
         "fewer prompts than its line tells": {**good, "prompts": 2},
         "a line that tells more prompts": {**good, "figures": TOLD.replace("3 of 3", "3 of 3,000")},
         "a line with a number that is none": {**good, "figures": TOLD.replace("3 of", ",,3 of")},
-        "a line with an amount that is none": {**good, "figures": TOLD.replace("0.0002", "...")},
+        "a line with an amount that is none": {**good, "figures": TOLD.replace("0.02", "...")},
         "figures that are words": {**good, "figures": f"{TOLD} · all verified"},
         "figures in two lines": {**good, "figures": f"{TOLD}\n"},
         "figures that are none": {**good, "figures": None},
@@ -247,5 +282,5 @@ def squeezed(text: str) -> bytes:
 
 
 def all_tables() -> Iterator[NotebookCase]:
-    for part in (tables, altered, forged, named, unreadable):
+    for part in (tables, altered, costs, forged, named, unreadable):
         yield from part()

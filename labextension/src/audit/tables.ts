@@ -16,6 +16,9 @@ import { computedDigest, computeDigest, MIME_TYPE, holdsHugeInteger, MoneyPart, 
 import { FIGURES, FOUND, MOST, MOST_NAMED, MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, SHARED } from './table-form';
 
 const LINE = new RegExp(`^(?:${FIGURES})$`);
+/** What a line of figures says of its cost, and of answers that it did not pay for. */
+const COST = / · cost ([0-9]+)(?:\.([0-9]+))? ([A-Za-z0-9-]+) of at most /;
+const UNPAID = / · ([0-9,]+) (?:from the ledger|on record do not fit)/g;
 
 interface ICounts {
   readonly rows: number;
@@ -98,12 +101,46 @@ function tableFindings({ bundle, metadata }: ITable, { counts, receipts, named }
     const message = `${grouped(lacking)} of ${grouped(counts.prompts)} prompts have no receipt here: nobody signed what a table shows for them.`;
     found.push({ level: 'incomplete', code: 'rows-without-receipt', message });
   }
+  const least = costLeftOut(counts.figures, readable);
+  if (least !== null) {
+    const message = `The author's figures tell of a lower cost than the receipts here: these come to ${least} at least.`;
+    found.push({ level: 'incomplete', code: 'table-cost', message });
+  }
   if (readable.length) {
     const message = `A table's ${grouped(readable.length)} receipts. Which row got which answer is not in them, and tables that other cells show were not compared.`;
     found.push({ level: 'note', code: 'table', message });
   }
   return found;
 }
+
+/**
+ * What these receipts cost at least, if the line tells of less: neither is signed, but they cannot both be so.
+ * Answers out of the ledger cost nothing; the dearest may be theirs.
+ */
+function costLeftOut(figures: string, receipts: readonly Receipt[]): string | null {
+  const told = COST.exec(figures);
+  const costs = receipts.flatMap(({ response, payment }) =>
+    response.problem === null && payment !== null && payment.charge !== 'not charged' ? payment.cost ?? [] : []
+  );
+  if (told === null || !costs.length) {
+    return null;
+  }
+  const { token } = costs[0];
+  const same = (other: MoneyPart['token']): boolean => tokenKey(other) === tokenKey(token);
+  // What is in another token was not paid by this table.
+  const own = costs.flatMap(cost => (same(cost.token) ? BigInt(cost.amount) : []));
+  own.sort((one, other) => (one < other ? -1 : Number(one > other)));
+  const unpaid = [...figures.matchAll(UNPAID)].reduce((sum, [, count]) => sum + Number(count.replace(/,/g, '')), 0);
+  const paid = own.slice(0, Math.max(0, costs.length - unpaid));
+  const least = paid.reduce((sum, amount) => sum + amount, 0n);
+  const fraction = (told[2] ?? '').slice(0, token.decimals).padEnd(token.decimals, '0');
+  if (!paid.length || (told[3] === token.symbol && BigInt(told[1] + fraction) >= least)) {
+    return null;
+  }
+  return money({ amount: String(least), token });
+}
+
+const tokenKey = ({ chain_id, address, symbol, decimals }: MoneyPart['token']): string => JSON.stringify([chain_id, address, symbol, decimals]);
 
 // ------------------------------------------------------------------------------------------------------------- reading
 
@@ -361,7 +398,7 @@ function sums(receipts: readonly Receipt[]): string[] {
       continue;
     }
     const { amount, token } = payment.cost;
-    const key = JSON.stringify([token.chain_id, token.address, token.symbol, token.decimals]);
+    const key = tokenKey(token);
     found.set(key, { amount: (found.get(key)?.amount ?? 0n) + BigInt(amount), token });
   }
   return [...found.values()].map(({ amount, token }) => money({ amount: String(amount), token }));

@@ -19,6 +19,7 @@ export type FindingCode =
   | 'tools'
   | 'table'
   | 'rows-without-receipt'
+  | 'table-cost'
   | 'receipts-elsewhere'
   | 'twice'
   | 'not-compared'

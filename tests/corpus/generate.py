@@ -68,7 +68,7 @@ def display_of(case: Case) -> dict[str, Any] | None:
         return None
     shown = {
         f"{form}, {'answer' if show else 'no answer'}": make(receipt, show=show, remarks=())
-        for form, (_, make) in FORMS.items()
+        for form, (_, _, make) in FORMS.items()
         if make is not None
         for show in (True, False)
     }

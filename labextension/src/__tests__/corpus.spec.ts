@@ -60,7 +60,7 @@ async function judged(line: Line, receipt: Receipt): Promise<Record<string, unkn
 }
 
 function displayed(receipt: Receipt): NonNullable<Line['display']> {
-  const shown = [...FORMS].flatMap(([form, [, make]]) =>
+  const shown = [...FORMS].flatMap(([form, [, , make]]) =>
     make === null ? [] : [true, false].map(show => [`${form}, ${show ? 'answer' : 'no answer'}`, make(receipt, show, [])])
   );
   return { shown: Object.fromEntries(shown), signature: signatureKey(receipt) };

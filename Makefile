@@ -64,7 +64,7 @@ lab: $(VENV)/.stamp-lab ## JupyterLab with copies of the examples, on the simula
 	@$(BIN)/python scripts/weights.py
 	@$(BIN)/python scripts/lab.py
 
-bench: $(VENV)/.stamp-test .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp ## measure, beside peers; figures in build/bench.json
+bench: $(VENV)/.stamp-test .venvs/sdk/.stamp-bench .venvs/bench-jupysql/.stamp .venvs/bench-bigquery-magics/.stamp .venvs/bench-jupyter-ai-magics/.stamp .venvs/bench-openaivec/.stamp ## measure, beside peers; figures in build/bench.json
 	@scripts/need_apt.sh chromium chromium
 	@scripts/need_apt.sh node nodejs
 	@$(BIN)/python benchmarks/run.py

@@ -2,12 +2,16 @@
 
 Three simulated hosts, 200 ms for each answer, 32 calls at once: at best 160 calls a second.  Every
 answer is verified, recorded, and its receipt on the disk before it counts.  Beside it
-``AsyncOpenAI`` and ``gather`` ask as many prompts of the same hosts through ``opg serve``."""
+``AsyncOpenAI`` and ``gather``, and openaivec, ask as many prompts of the same hosts through ``opg
+serve``.
+
+openaivec fetches its tokeniser from the network once (``TIKTOKEN_CACHE_DIR``)."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +23,7 @@ from call_time import OURS
 from figures import Figure, figure
 
 HERE = Path(__file__).resolve().parent
+OPENAIVEC = HERE.parent / ".venvs" / "bench-openaivec" / "bin" / "python"
 ROWS, AT_ONCE, HOSTS, SECONDS = 1000, 32, 3, 0.2
 #: Not asked of a host: only what the table itself keeps is of interest.
 MANY = 100_000
@@ -29,7 +34,8 @@ MODEL = "openai/gpt-5-mini"
 def measure(rounds: int = 3) -> list[Figure]:
     """Calls per second, and bytes per row."""
     rates: list[float] = []
-    served: list[float] = []
+    gathered: list[float] = []
+    vectors: list[float] = []
     again: list[float] = []
     for _ in range(rounds):
         with slow_hosts() as (state, env):
@@ -38,8 +44,12 @@ def measure(rounds: int = 3) -> list[Figure]:
             assert ours["failed"] == 0, ours
             rates.append(ROWS / ours["seconds"])
             again.append(ours["again"] * 1000 / ROWS)
-            theirs = client("client_gather.py", ask | {"model": MODEL}, env)
-            served.append(ROWS / theirs["seconds"])
+            with served(state, env) as endpoint:
+                told = endpoint | {"rows": ROWS, "at_once": AT_ONCE, "model": MODEL}
+                theirs = client("client_gather.py", told, env)
+                gathered.append(ROWS / theirs["seconds"])
+                theirs = client("client_openaivec.py", told, env, OPENAIVEC)
+                vectors.append(ROWS / theirs["seconds"])
     ideal = AT_ONCE / SECONDS
     with slow_hosts() as (state, env):
         kept = client("client_map.py", {"state": state, "rows": MANY, "memory": True}, env)
@@ -51,7 +61,14 @@ def measure(rounds: int = 3) -> list[Figure]:
             rates,
             "calls/s",
             peer="AsyncOpenAI and gather through opg serve",
-            beside=served,
+            beside=gathered,
+        ),
+        figure(
+            f"{title}: opg_magic.map",
+            rates,
+            "calls/s",
+            peer="openaivec through opg serve, one row per request",
+            beside=vectors,
         ),
         figure("the same table again, from the ledger", again, "ms/row"),
         figure(f"memory of a table of {MANY:,} rows", [kept["bytes_per_row"]], "bytes/row"),
@@ -82,10 +99,37 @@ def slow_hosts() -> Iterator[tuple[Mapping[str, Any], dict[str, str]]]:
             server.wait()
 
 
-def client(script: str, told: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+@contextmanager
+def served(state: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """``opg serve`` for that network; where it is, and its token's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "token")
+        serving = subprocess.Popen(
+            [str(OURS), str(HERE / "serve_slow.py"), "--port", "0", "--token-file", file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(env),
+            text=True,
+        )
+        assert serving.stdin is not None
+        assert serving.stdout is not None
+        try:
+            serving.stdin.write(json.dumps(state) + "\n")
+            serving.stdin.flush()
+            urls = (re.search(r"http://\S+", line) for line in serving.stdout)
+            yield {"url": next(found[0] for found in urls if found), "token_file": file}
+        finally:
+            serving.terminate()
+            serving.wait(20)
+
+
+def client(
+    script: str, told: Mapping[str, Any], env: Mapping[str, str], python: Path = OURS
+) -> dict[str, Any]:
     """What a script measures in a process of its own."""
     done = subprocess.run(
-        [str(OURS), str(HERE / script)],
+        [str(python), str(HERE / script)],
         input=json.dumps(told) + "\n",
         env=dict(env),
         text=True,

@@ -32,7 +32,7 @@ from opg_magic.call.costs import prompt_tokens, worst_cost
 from opg_magic.call.finishing import Finisher
 from opg_magic.call.hosts import KnownHosts
 from opg_magic.call.prepared import PreparedCall
-from opg_magic.call.rehearsal import rehearse
+from opg_magic.call.rehearsal import Rehearsals
 from opg_magic.call.rerun import Reruns
 from opg_magic.call.route import Payment, Route
 from opg_magic.call.settlements import SettlementFinder
@@ -80,6 +80,7 @@ class Engine:
         self._prices = price_list
         self._call_site = call_site
         self._steps = Steps()
+        self._rehearsals = Rehearsals(network)
         self._finisher = Finisher(
             network, ledger, self.hosts, call_site=call_site, watch=self.settlements.watch
         )
@@ -170,7 +171,7 @@ class Engine:
         WalletError, ClockSkew, LedgerError."""
         specimen = self.route.payments.specimen()
         await self._steps.turn()
-        call.rehearsed = rehearse(call, ready, self.network, specimen, self._call_site())
+        call.rehearsed = self._rehearsals.rehearse(call, ready, specimen, self._call_site())
         payment = await self.route.payments.reserve(call, ready, settings)
         return PreparedCall(call, ready, payment, settings)
 

@@ -3,7 +3,10 @@ costs anything.
 
 The document is built from the very call, host and network; only the answer, the authorisation's
 numbers and the verdict are placeholders.  It must have the published form, come back from its own
-bytes, and say of the request what was meant."""
+bytes, and say of the request what was meant.
+
+What a host brings is the same in each of its calls until it is looked at again, and the largest
+part of a receipt: it is rehearsed with the first of them."""
 
 from __future__ import annotations
 
@@ -35,20 +38,64 @@ if TYPE_CHECKING:
 _NOTHING = hashlib.sha256(b"").hexdigest()
 
 
-def rehearse(
-    call: RunningCall,
-    ready: ReadyHost,
-    network: Network,
-    payment: PaymentEvidence | None,
-    site: CallSite,
-) -> bytes:
-    """Make the receipt that this call would leave, read it again, and return its bytes: what is
-    public of the call.
+class Rehearsals:
+    """Of the calls of one kernel on one network."""
 
-    ``payment`` has the form of the call's, and its numbers do not matter.  Raises
-    :class:`opg_magic.errors.ConfigError` if the call itself, its notebook or the settings are why
-    no receipt can be made, :class:`opg_magic.errors.HostUnavailable` if the host's entry is."""
-    evidence = evidence_of(
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        #: By host, what it brought to the last call that was rehearsed whole, and that receipt.
+        self._whole: dict[str, tuple[tuple[object, ...], bytes]] = {}
+
+    def rehearse(
+        self,
+        call: RunningCall,
+        ready: ReadyHost,
+        payment: PaymentEvidence | None,
+        site: CallSite,
+    ) -> bytes:
+        """Make the receipt that this call would leave, read it again, and return bytes that hold
+        what is public of the call.
+
+        ``payment`` has the form of the call's, and its numbers do not matter.  Raises
+        :class:`opg_magic.errors.ConfigError` if the call itself, its notebook or the settings are
+        why no receipt can be made, :class:`opg_magic.errors.HostUnavailable` if the host's entry
+        is."""
+        from opg_magic.receipt.form import MAX_BYTES
+
+        evidence = _evidence(call, ready, self._network, payment)
+        brought = (
+            evidence.host,
+            evidence.signing_key,
+            evidence.attestation,
+            evidence.registry,
+            evidence.channel,
+            evidence.sealed,
+            ready.token_usd,
+        )
+        before, whole = self._whole.get(ready.host.tee_id, ((), b""))
+        if before == brought:
+            rest = _made(call, _bare(evidence), self._network, None, site)
+            if isinstance(rest, bytes) and len(rest) + len(whole) <= MAX_BYTES:
+                return whole + rest
+        made = _made(call, evidence, self._network, ready, site)
+        if isinstance(made, bytes):
+            self._whole[ready.host.tee_id] = brought, made
+            return made
+        if isinstance(_made(call, _bare(evidence), self._network, None, site), bytes):
+            raise errors.HostUnavailable(
+                f"no receipt could be made of a call to host {ready.host.short_id} ({made}), so it "
+                "was not asked"
+            )
+        raise errors.ConfigError(
+            f"no receipt of this call could be made: {made}",
+            hint="Nothing was sent: whatever is paid for leaves a receipt.",
+        )
+
+
+def _evidence(
+    call: RunningCall, ready: ReadyHost, network: Network, payment: PaymentEvidence | None
+) -> Evidence:
+    return evidence_of(
         call,
         ready,
         network,
@@ -57,10 +104,11 @@ def rehearse(
         received_at=call.created_at,
         payment=payment,
     )
-    made = _made(call, evidence, network, ready, site)
-    if isinstance(made, bytes):
-        return made
-    bare = replace(
+
+
+def _bare(evidence: Evidence) -> Evidence:
+    """The same without what the host brings."""
+    return replace(
         evidence,
         host=None,
         signing_key=None,
@@ -68,15 +116,6 @@ def rehearse(
         registry=None,
         channel=None,
         sealed=None,
-    )
-    if isinstance(_made(call, bare, network, None, site), bytes):
-        raise errors.HostUnavailable(
-            f"no receipt could be made of a call to host {ready.host.short_id} ({made}), so it was "
-            f"not asked"
-        )
-    raise errors.ConfigError(
-        f"no receipt of this call could be made: {made}",
-        hint="Nothing was sent: whatever is paid for leaves a receipt.",
     )
 
 

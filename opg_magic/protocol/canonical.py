@@ -7,7 +7,7 @@ receipt records which version matched."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from opg_magic.errors import MalformedMessage
@@ -45,6 +45,7 @@ def signed_digest(request_hash: bytes, output_hash: bytes, timestamp: int) -> by
     return keccak256(request_hash + output_hash + timestamp.to_bytes(32, "big"))
 
 
+@lru_cache(maxsize=64)
 def tee_id(public_key_der: bytes) -> str:
     """Return a host's ID: 0x-hex of the Keccak-256 of its signing key's DER
     SubjectPublicKeyInfo."""

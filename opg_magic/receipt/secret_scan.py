@@ -11,8 +11,10 @@ from collections.abc import Iterable
 
 from opg_magic.models.secret import Secret
 
-#: A visible ASCII character as JSON may also write it, in JSON that stands in JSON too.
-_ESCAPED = re.compile(rb"\\+u00([2-7][0-9a-f])")
+#: A visible ASCII character as JSON may also write it.  In JSON that stands in JSON, more
+#: backslashes come before: they are taken out after it.  So the expression begins with fixed
+#: characters, which are found in kilobytes of base64 in a twentieth of the time.
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-f])")
 
 #: Shortest text that is looked for: what is shorter is no secret, and would be found everywhere.
 MIN_CHARS = 16
@@ -35,9 +37,9 @@ def holds(document: bytes, secrets: Iterable[Secret[str]]) -> bool:
     low = document.lower()
     if any(needle in low for needle in needles):
         return True
-    read = low
-    if b"u00" in low:
-        read = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), low).lower()
+    if b"\\" not in low:
+        return False
+    read = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), low).lower()
     read = read.replace(b"\\", b"")
     return any(needle in read for needle in needles)
 

@@ -127,3 +127,30 @@ def test_a_rehearsal_leaves_no_trace(session: Session):
     assert session.ledger.count() == 1
     assert answer.receipt.document["created_at"] <= answer.receipt.document["sent_at"]
     assert datetime.fromisoformat(answer.receipt.document["received_at"])
+
+
+def test_what_a_host_brings_is_rehearsed_again_once_it_is_another(session: Session) -> None:
+    session.ask(_unchecked())
+    engine = session._engines["sim"][1]
+    settings = session.engine_settings(engine.network)
+
+    async def rehearsed() -> None:
+        snapshot = await engine.hosts.snapshot(settings)
+        call = engine.start(_unchecked(), CallOptions(), settings)
+        specimen = engine.route.payments.specimen()
+        (host, *_) = engine.hosts.in_order(snapshot)
+        ready = await engine.hosts.check(host, snapshot, settings)
+        rehearse, site = engine._rehearsals.rehearse, CallSite("kernel")
+        for _ in range(2):
+            public = rehearse(call, ready, specimen, site)
+            for stands in (host.endpoint, "Is 561 prime?"):
+                assert stands.encode() in public
+        with pytest.raises(errors.ConfigError, match="no receipt of this call could be made"):
+            rehearse(call, ready, specimen, replace(site, cell=-1))
+        bad = replace(host, tee_type="nitro")
+        with pytest.raises(errors.HostUnavailable, match="tee_type"):
+            rehearse(call, replace(ready, host=bad), specimen, site)
+        with pytest.raises(errors.HostUnavailable, match="was not asked"):
+            rehearse(call, replace(ready, token_usd=Decimal("NaN")), specimen, site)
+
+    session.run(rehearsed())

@@ -82,7 +82,7 @@ def failure_of(
     failed = verdict.failed_claims
     if failed:
         return errors.AnswerWithheld(
-            f"the check {failed[0].name} failed: {failed[0].reason or failed[0].sentence}",
+            f"the {failed[0].name} check failed: {failed[0].reason or failed[0].sentence}",
             hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
             **known,
         )

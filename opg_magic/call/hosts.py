@@ -171,7 +171,7 @@ class KnownHosts:
                 call.notes.append(f"host {host.short_id} was not used: {problem.message}")
         if too_dear:
             raise min(too_dear, key=lambda refused: refused.cap or 0)
-        aside = [f"{_short(tee_id)}: {why} (set aside)" for tee_id, why in self._set_aside.items()]
+        aside = [f"{_short(tee_id)}: {why} (skipped)" for tee_id, why in self._set_aside.items()]
         raise errors.HostUnavailable(
             "no host can be used now; nothing was paid. "
             + "; ".join(dict.fromkeys([*problems, *aside])),
@@ -199,7 +199,7 @@ class KnownHosts:
         }
         reasons = [
             *problems,
-            *(f"{_short(tee_id)} is set aside: {reason}" for tee_id, reason in aside.items()),
+            *(f"{_short(tee_id)} is skipped: {reason}" for tee_id, reason in aside.items()),
         ]
         if not reasons:
             reasons = [f"the registry lists active hosts of {found} owner{'s' * (found != 1)} only"]
@@ -352,8 +352,8 @@ class KnownHosts:
                     )
                 raise errors.AttestationRefused(
                     f"host {ready.host.short_id} was not paid: {claim.reason or claim.sentence}",
-                    hint="The host is set aside in this kernel until you name it (--host); another "
-                    "may answer.",
+                    hint="This kernel skips the host until you name it with --host. Another "
+                    "host may answer.",
                 )
 
 
@@ -366,8 +366,7 @@ def note_unattested(call: RunningCall, ready: ReadyHost) -> None:
 def _hint(aside: Mapping[str, str]) -> str:
     """What to do where no host, or too few, can be had."""
     again = [
-        f"A host that is set aside is used again once you name it: --host {tee_id[:10]}"
-        for tee_id in aside
+        f"A skipped host is used again once you name it: --host {tee_id[:10]}" for tee_id in aside
     ]
     return ". ".join([*again[:1], "See: %opg hosts"])
 

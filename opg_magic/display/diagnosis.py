@@ -34,14 +34,18 @@ def headline(it: Diagnosis) -> str:
     bad = sum(finding.state is State.BLOCKS for finding in it.findings)
     if bad:
         them = "this" if bad == 1 else f"these {bad}"
-        return f"No call can be made on {it.network} ({it.route} route). Mend {them} first."
+        return f"No call can be made on {_name(it)} ({it.route} route). Fix {them} first."
     unknown = sum(finding.state is State.UNKNOWN for finding in it.findings)
     if unknown:
         return (
-            f"Nothing found that stops a call on {it.network} ({it.route} route); "
+            f"Nothing found that stops a call on {_name(it)} ({it.route} route); "
             f"{unknown} of {len(it.findings)} checks could not tell."
         )
-    return f"A call can be made on {it.network} ({it.route} route)."
+    return f"A call can be made on {_name(it)} ({it.route} route)."
+
+
+def _name(it: Diagnosis) -> str:
+    return "the simulated network" if it.simulated else it.network
 
 
 def text(it: Diagnosis, *, in_notebook: bool = False) -> str:

@@ -12,7 +12,7 @@ def add(commands: Any) -> None:
     """The command."""
     doctor = commands.add_parser(
         "doctor",
-        help="check whether a call can be made now; name the command that mends each fault",
+        help="check whether a call can be made now; name the command that fixes each fault",
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     add_network(doctor)

@@ -30,9 +30,7 @@ def add(commands: Any) -> None:
 def _hosts(options: argparse.Namespace) -> int:
     for row in session(options).overview.hosts():
         state = "active" if row.active else "not active"
-        notes = "; ".join(
-            filter(None, (row.reason, row.set_aside and f"set aside: {row.set_aside}"))
-        )
+        notes = "; ".join(filter(None, (row.reason, row.set_aside and f"skipped: {row.set_aside}")))
         seen = (
             "unreachable" if row.attestation == "unreachable" else f"attestation {row.attestation}"
         )

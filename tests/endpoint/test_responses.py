@@ -250,7 +250,7 @@ def test_the_real_client_raises_where_the_verdict_fails(
     behave(honest_simnet, modes.make("foreign-key"))
     kinds = []
     with (
-        pytest.raises(openai.APIError, match="the check signature failed") as failed,
+        pytest.raises(openai.APIError, match="the signature check failed") as failed,
         served.client().responses.stream(model=MODEL, input=QUESTION) as stream,
     ):
         kinds.extend(event.type for event in stream)

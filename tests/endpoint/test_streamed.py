@@ -147,7 +147,7 @@ def test_the_real_client_raises_where_the_verdict_fails(
 ) -> None:
     behave(honest_simnet, modes.make("foreign-key"))
     seen = ""
-    with pytest.raises(openai.APIError, match="the check signature failed") as failed:
+    with pytest.raises(openai.APIError, match="the signature check failed") as failed:
         for chunk in served.client().chat.completions.create(
             model=MODEL, messages=QUESTION, stream=True
         ):

@@ -83,7 +83,7 @@ def test_a_host_that_is_named_is_no_longer_set_aside(
         with pytest.raises(errors.AnswerWithheld):
             ask(session, "anna")
         with pytest.raises(
-            errors.HostUnavailable, match=r"2 can be used.* is set aside: the text received"
+            errors.HostUnavailable, match=r"2 can be used.* is skipped: the text received"
         ) as too_few:
             session.agree(prompt, hosts=3)
         assert "lists" not in str(too_few.value)

@@ -160,7 +160,7 @@ def test_a_table_that_ends_at_a_failure_says_which(
     honest_simnet.cheat("anna", "change-byte")
     data = numbers(*range(400, 440), parts=4)
     lazy = opg_magic.map(data, PRIME, errors="raise", concurrency=1, **ASK)
-    with pytest.raises(errors.CallFailed, match="the check response failed"):
+    with pytest.raises(errors.CallFailed, match="the response check failed"):
         lazy.compute(scheduler=scheduler)
     assert session.ledger.count() == 1
 

@@ -155,7 +155,7 @@ def test_a_host_that_lies_is_out_and_its_rows_say_why(
     found = opg_magic.map(numbers(*range(12)), "Is {{n}} prime?", hosts=3, concurrency=3, **ASK)
     bad = found[found["answer"].isna()]
     assert len(bad) == 1
-    assert bad["answer_error"].str.contains("the check response failed").all()
+    assert bad["answer_error"].str.contains("the response check failed").all()
     assert bad["answer_verdict"].tolist() == ["SIMULATED · FAILED"]
     assert session.ledger.get(bad["answer_receipt"].iloc[0]).withheld
     with pytest.raises(errors.CallFailed):

@@ -60,6 +60,25 @@ describe('the renderer', () => {
     expect(reveal.textContent).toMatch(/did not pass.*SECRET WORDS/);
   });
 
+  it.each([
+    ['FAILED', 'failed', 'The text differs', true],
+    ['VERIFIED', undefined, 'Also shown', false]
+  ] as const)('says first what failed, not what stands beside it: %s', async (status, response, first, below) => {
+    // A withheld answer's cell always shows a traceback as well, and no receipt covers that.
+    const beside: Finding = { level: 'incomplete', code: 'beside', message: 'Also shown.' };
+    const found = verdict(status, response ? { response } : {});
+    const { node } = await shown({ verdict: { ...found, because: ['response: the text differs'] }, findings: [beside] });
+    expect(node.querySelector('summary')!.textContent).toMatch(new RegExp(first, 'i'));
+    expect(node.querySelector('summary')!.textContent!.includes('Also shown')).toBe(!below);
+    const details = node.querySelector<HTMLDetailsElement>('details.opg-card')!;
+    details.open = true;
+    details.dispatchEvent(new Event('toggle'));
+    await new Promise(resolve => setTimeout(resolve));
+    const line = node.querySelector('.opg-finding-incomplete')!;
+    const after = line.compareDocumentPosition(node.querySelector('table.opg-claims')!) & Node.DOCUMENT_POSITION_PRECEDING;
+    expect(Boolean(after)).toBe(below);
+  });
+
   it('shows nothing of an answer before it was judged', async () => {
     jest.spyOn(checker, 'recall').mockReturnValue(null);
     let settle: (outcome: IJudged) => void = () => undefined;

@@ -34,10 +34,12 @@ export interface IContext {
 /** What did not pass, what did by what it rests on, the other hosts, what is open; then what no check says. */
 export function bodyOf(judged: IJudged, receipt: Receipt, verdict: Verdict, context: IContext): HTMLElement[] {
   const typed = command(receipt, context.file);
+  // Above the checks stands what matters more than they do: nothing less than a failure where one of them failed.
+  const above = ({ code, level }: Finding): boolean => code !== 'shown-again' && (level === 'failed' || verdict.status !== 'FAILED');
   return [
-    ...judged.findings.filter(finding => finding.code !== 'shown-again').map(findingLine),
+    ...judged.findings.filter(above).map(findingLine),
     groupsTable(judged, receipt, verdict, context.dropped),
-    ...judged.findings.filter(finding => finding.code === 'shown-again').map(findingLine),
+    ...judged.findings.filter(finding => !above(finding)).map(findingLine),
     ...(receipt.thread?.earlier.length ? [note(sentAgain(receipt)[0])] : []),
     note(HOP),
     note(notKnown(verdict)),

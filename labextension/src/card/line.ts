@@ -84,7 +84,9 @@ export function summary(judged: IJudged): string[] {
   if (receipt === null) {
     return [words.oneLine(judged.error ?? '', 200)];
   }
-  const wrong = ['failed', 'incomplete'].map(level => judged.findings.find(finding => finding.level === level)).find(Boolean);
+  // What failed says more than what is missing beside it, such as the traceback below a withheld answer.
+  const levels = verdict?.status === 'FAILED' ? ['failed'] : ['failed', 'incomplete'];
+  const wrong = levels.map(level => judged.findings.find(finding => finding.level === level)).find(Boolean);
   const facts = [];
   if (judged.error !== null) {
     facts.push(words.oneLine(judged.error, 200));

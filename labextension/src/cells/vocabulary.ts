@@ -65,7 +65,7 @@ export const FLAGS: readonly IFlag[] = ROWS.map(row => ({ ...PLAIN, ...row }));
 
 export const COMMANDS: readonly INamed[] = [
   {"name": "status", "help": "show this kernel's network, policy, limits and wallet"},
-  {"name": "doctor", "help": "check whether a call can be made now, and how to mend what stands in its way"},
+  {"name": "doctor", "help": "check whether a call can be made now, and how to fix what prevents it"},
   {"name": "use", "help": "choose the network of this kernel"},
   {"name": "config", "help": "show each setting and where it comes from; set one for this kernel"},
   {"name": "hosts", "help": "check all hosts now: registry, certificate, attestation"},

@@ -32,7 +32,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "doctor": Command(
         "doctor [--json]",
-        "check whether a call can be made now, and how to mend what stands in its way",
+        "check whether a call can be made now, and how to fix what prevents it",
         doctor.doctor,
     ),
     "use": Command("use sim|opengradient", "choose the network of this kernel", settings.use),

@@ -13,20 +13,21 @@ def hosts(kernel: Kernel, words: list[str]) -> Any:
     no_more(words, "hosts")
     from opg_magic.display.words import one_line
 
+    # What is found comes first: an ID alone fills a projector.
     rows = [
         (
             row.name or "",
-            row.host.tee_id,
             "active" if row.active else "not active",
             row.attestation,
-            one_line(row.reason or "", 160),
             one_line(row.set_aside or "", 160),
+            one_line(row.reason or "", 160),
+            row.host.tee_id,
             one_line(row.host.endpoint, 160),
         )
         for row in kernel.session().overview.hosts()
     ]
     return table(
-        rows, ("name", "tee_id", "registry", "attestation", "reason", "set aside", "endpoint")
+        rows, ("name", "registry", "attestation", "skipped", "reason", "tee_id", "endpoint")
     )
 
 

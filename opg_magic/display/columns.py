@@ -7,12 +7,14 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from opg_magic.models.plain_text import inert
+from opg_magic.models.plain_text import END, ISOLATE, inert, isolated
 
 #: Characters a line where output is no terminal: a page of text, read by people and by grep.
 PIPED = 120
 #: A column that gives way keeps at least as many, and then the line is longer.
 _LEAST = 16
+#: Our own marks around text that runs from right to left.
+_NO_PLACE = ISOLATE + END
 _GAP = "  "
 
 
@@ -26,7 +28,11 @@ def drawn(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        0
+        if unicodedata.combining(one) or one in _NO_PLACE
+        else 2
+        if unicodedata.east_asian_width(one) in "WF"
+        else 1
         for one in text
     )
 
@@ -100,4 +106,6 @@ def folded(text: str, width: int | None = None, indent: str = "  ") -> str:
 
 def _padded(text: str, size: int, right: bool) -> str:
     space = " " * (size - drawn(text))
-    return space + text if right else text + space
+    # Of text that runs from right to left, the next column would otherwise become a part.
+    whole = isolated(text)
+    return space + whole if right else whole + space

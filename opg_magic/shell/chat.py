@@ -10,7 +10,7 @@ from typing import Any
 
 from opg_magic.cells.magic_line import OPTIONS
 from opg_magic.errors import CallInterrupted, ConfigError, OpgError
-from opg_magic.models.plain_text import inert
+from opg_magic.models.plain_text import inert, isolated
 from opg_magic.shell.ask import add_options, given_of, stream_of
 from opg_magic.shell.common import in_a_shell
 
@@ -54,7 +54,7 @@ def _chat(options: argparse.Namespace) -> int:
         if not found:
             print("There are no chats yet. Begin one: opg chat NAME", file=sys.stderr)
         for one in found:
-            prompt = inert(" ".join(one.prompt.split()))[:60]
+            prompt = isolated(inert(" ".join(one.prompt.split()))[:60])
             print(f"{one.name}\t{one.calls}\t{one.at:%Y-%m-%d %H:%M}\t{one.model}\t{prompt}")
     elif action == "show":
         from opg_magic.display.conversation import text_of

@@ -34,6 +34,14 @@ def test_a_cell_is_one_line_that_no_terminal_obeys() -> None:
     assert columns.table([("a\nb", "\x1b[2Jc")], 40) == "a b  ␛[2Jc"
 
 
+def test_text_from_right_to_left_does_not_draw_the_next_column_into_itself() -> None:
+    (line, _) = columns.table([("שלום", "12"), ("ab", "3")], None).splitlines()
+    assert line == "\u2068שלום\u2069  12"
+    assert columns.drawn(line) == len("שלום  12")
+    (cut,) = columns.table([("ש" * 90, "12")], 40, gives=0).splitlines()
+    assert columns.drawn(cut) == 40 and cut.endswith("…\u2069  12")
+
+
 def test_nothing_makes_no_lines() -> None:
     assert columns.table([], 40) == ""
     assert columns.table([("", "")], 40, wraps=True) == ""

@@ -177,7 +177,7 @@ function askButton(receipt: Receipt): HTMLElement {
   return button;
 }
 
-/** A short fact (a sum, a time) stays on one line. */
-function unbroken(fact: string): string | Node {
-  return fact.length > 28 ? fact : h('span', { class: 'opg-fact' }, fact);
+/** A short fact (a sum, a time) stays on one line; what runs from right to left in one changes the order of no other. */
+function unbroken(fact: string): Node {
+  return h('bdi', { class: fact.length > 28 ? null : 'opg-fact' }, fact);
 }

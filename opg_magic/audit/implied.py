@@ -1,7 +1,7 @@
 """What a cell shows beside its receipts, where these imply it: the question before a model's
-functions run, and the error of a paid answer that has another shape.
+functions run, the error of a paid answer that has another shape, the answer as a table or as text.
 
-Both are made anew of signed bytes and compared, byte for byte.  What only the author's machine knew
+All are made anew of signed bytes and compared, byte for byte.  What only the author's machine knew
 (that somebody typed yes, that a function ran) is said in a note.  The browser does the same
 (``labextension/src/audit/implied.ts``)."""
 
@@ -18,8 +18,9 @@ from opg_magic.errors import CallFailed, MalformedMessage, ShapeMismatch, ToolsS
 from opg_magic.models import Charge, strict_json
 from opg_magic.receipt import calls
 from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.face import formats
 from opg_magic.receipt.thread import messages_of, thread_of
-from opg_magic.shapes import misfit
+from opg_magic.shapes import misfit, rows_in
 from opg_magic.shapes.shape import FROM_LEDGER
 
 Fault = tuple[Level, str, str]
@@ -80,7 +81,11 @@ def beside_faults(cell: Cell, receipts: Sequence[Receipt | None]) -> list[Fault]
 def _fault(other: Beside, above: Sequence[Receipt], below: Receipt | None) -> Fault | None:
     """What is wrong with one output; None if the receipts imply it."""
     output = other.output
-    if output is None or not above:
+    if output is None:
+        return BESIDE
+    if below is not None and output.get("output_type") == "display_data":
+        return None if _is_in_a_format(output, below) else BESIDE
+    if not above:
         return BESIDE
     if set(output) == {"output_type", "name", "text"} and output["output_type"] == "stream":
         text = joined(output["text"])
@@ -95,6 +100,20 @@ def _fault(other: Beside, above: Sequence[Receipt], below: Receipt | None) -> Fa
 def _is_question(other: Beside) -> bool:
     text = None if other.output is None else joined(other.output.get("text"))
     return text is not None and calls.looks_like_a_question(text)
+
+
+def _is_in_a_format(output: Mapping[str, Any], receipt: Receipt) -> bool:
+    """Whether an output is the answer of the card below it, as its text or as a table."""
+    data, text = output.get("data"), receipt.document["response"]["text"]
+    if not isinstance(data, dict) or output.get("metadata") != {}:
+        return False
+    if not text or receipt.withheld:
+        return False
+    shown = {type: joined(content) for type, content in data.items()}
+    if shown == formats.text_bundle(text):
+        return True
+    found = rows_in(_body(receipt).get("response_format"), text)
+    return found is not None and shown == formats.table_bundle(*found)
 
 
 # --------------------------------------------------------------------------------- the question

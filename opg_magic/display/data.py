@@ -1,59 +1,31 @@
 """An answer in the form that was asked for: its exact text, or a table of its rows.
 
-No receipt covers such a display: it stands beside the card, and a reader is told so."""
+Both are made of the signed text alone (:mod:`opg_magic.receipt.face.formats`), so that a reader of
+the notebook makes them again; a shell's table is the DataFrame itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opg_magic.display import inert_html
-from opg_magic.display.inert_html import STYLES
-from opg_magic.display.style import FAINT
-from opg_magic.models.plain_text import fenced, inert
+from opg_magic.models.plain_text import inert
+from opg_magic.receipt.face import formats
+from opg_magic.receipt.face.formats import MOST_LETTERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from opg_magic.models import Answer
 
-#: As many of a table are shown in a notebook; the whole of it is in the variable.
-MOST_ROWS, MOST_LETTERS = 60, 300
-
 
 def text_bundle(answer: Answer) -> dict[str, Any]:
     """The text exactly as it was signed, with no markup rendered."""
-    from opg_magic.display import markdown
-
-    return {
-        "text/plain": inert(answer.text),
-        "text/markdown": fenced(answer.text),
-        "text/html": markdown.verbatim_html(answer.text),
-    }
+    return {**formats.text_bundle(answer.text)}
 
 
-def table_bundle(table: pd.DataFrame) -> dict[str, Any]:
-    """The first rows of a table, whose cells are a model's words: nothing in them is markup."""
-    count = len(table)
-    left = f"{count:,} rows; the first {MOST_ROWS} are shown" if count > MOST_ROWS else ""
-    rows = [
-        [_cell(value) for value in row] for row in table.head(MOST_ROWS).itertuples(index=False)
-    ]
-    names = [_cell(name) for name in table.columns]
-    cell, head = STYLES["cell"], f"{STYLES['cell']};text-align:left"
-    html = "".join(f'<th style="{head}">{inert_html.text(name)}</th>' for name in names)
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{cell}">{inert_html.text(value)}</td>' for value in row)
-        + "</tr>"
-        for row in rows
-    )
-    told = f'<div style="font-size:12px;{FAINT}">{left}</div>' if left else ""
-    return {
-        "text/plain": table_text(table.head(MOST_ROWS)) + (f"\n{left}" if left else ""),
-        "text/html": '<div style="overflow:auto;max-width:100%;margin:0 0 8px">'
-        f'<table style="{STYLES["table"]}"><thead><tr>{html}</tr></thead>'
-        f"<tbody>{body}</tbody></table>{told}</div>",
-    }
+def table_bundle(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The first rows of a table, as they were signed."""
+    return {**formats.table_bundle(columns, rows)}
 
 
 def table_text(table: pd.DataFrame) -> str:

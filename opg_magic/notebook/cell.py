@@ -20,7 +20,7 @@ from opg_magic.errors import (
 from opg_magic.notebook import cell_tools, raw_cell
 from opg_magic.notebook.commands.command import Kernel
 from opg_magic.notebook.over import run_over
-from opg_magic.shapes import fitted
+from opg_magic.shapes import fitted, rows_in
 
 if TYPE_CHECKING:
     from opg_magic.call.agreement import Agreement
@@ -264,7 +264,8 @@ class _CellCall:
         if self.shape is None or self.line.get("bg"):
             return None
         if self.shape.format == "df" and answer.data is not None:
-            return data.table_bundle(answer.data)
+            found = rows_in(self.shape.response_format, answer.text)
+            return None if found is None else data.table_bundle(*found)
         return data.text_bundle(answer) if self.shape.format == "text" else None
 
     def _show_others(

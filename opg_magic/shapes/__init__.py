@@ -7,6 +7,7 @@ goes into the request, its ``parse`` makes data of an answer's text.  A bad sche
 
 from opg_magic.shapes.reading import code_blocks
 from opg_magic.shapes.resolving import resolve, resolve_words, variable, wanted
+from opg_magic.shapes.rows import rows_in
 from opg_magic.shapes.shape import FORMATS, Format, Shape, fitted
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "fitted",
     "resolve",
     "resolve_words",
+    "rows_in",
     "variable",
     "wanted",
 ]

@@ -178,7 +178,14 @@ def _parsed(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         found = strict_json.loads(text)
     except MalformedMessage as problem:
-        raise ArgumentError(f"{name} is {problem.message}. Nothing was sent.") from None
+        # A line takes away the quotes that are in no others.
+        bare = isinstance(text, str) and '"' not in text
+        raise ArgumentError(
+            f"{name} is {problem.message}. Nothing was sent.",
+            hint="On a cell's line, JSON goes between single quotes: --schema '{…}'."
+            if bare
+            else None,
+        ) from None
     if not isinstance(found, dict):
         raise ArgumentError(f"{name} is not a JSON object. Nothing was sent.")
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from corpus.notebooks import NotebookCase, cell, notebook, output, stream
+from corpus.notebooks import NotebookCase, altered, cell, notebook, output, stream
 from corpus.notebooks_threads import entry, said
 from support import signing
 from support.signed_receipts import PROMPT, signed
@@ -17,6 +17,7 @@ from opg_magic import shapes
 from opg_magic.call.tools import Wanted
 from opg_magic.display.bundle import receipt_bundle, settled_bundle
 from opg_magic.display.card import settled
+from opg_magic.display.data import table_bundle, text_bundle
 from opg_magic.errors import CallFailed, ShapeMismatch, ToolsStopped
 from opg_magic.models import Thread
 from opg_magic.receipt import calls
@@ -353,6 +354,68 @@ def misfits() -> Iterator[NotebookCase]:
     yield from forged(source, receipt, problem)
 
 
+#: schema, answer: each is shown as a table above its card.
+TABLES = [
+    ("title, year int", {"items": [{"title": "M", "year": 1931}, {"title": "<b>$x$", "year": 7}]}),
+    ("title, year int", [{"title": "שלום", "year": 1}, {"year": 20, "title": "a\n\u202eb | c"}]),
+    ("x float?, ok bool", {"items": [{"x": 1e22, "ok": True}, {"x": None, "ok": False}]}),
+    ("tags list[str], a?", {"items": [{"tags": ['"', "é⏎"], "a": None}, {"tags": [], "a": "x"}]}),
+    ("n int", {"items": [{"n": place} for place in range(61)]}),
+    ("name str", {"items": [{"name": "k" * 400}]}),
+    ("name str", {"items": []}),
+]
+
+
+def formats() -> Iterator[NotebookCase]:
+    """The answer above its card: as a table, or as its exact text."""
+    for place, (schema, data) in enumerate(TABLES):
+        source = f'%%opg --schema "{schema}" -f df\n{PROMPT}'
+        shape = shapes.wanted(shapes.resolve_words(schema, format="df"), "df")
+        assert shape is not None
+        text = json.dumps(data, ensure_ascii=place % 2 == 0)
+        receipt = signed(id=f"1H{place:08}", text=text, cell=source, asked=shape.asked())
+        assert shape.fit(receipt.answer()).data is not None
+        found = shapes.rows_in(shape.response_format, text)
+        assert found is not None
+        table = table_bundle(*found)
+        card = output(receipt_bundle(receipt))
+        title = f"table {place}: {schema}"
+        yield one(title, output(table), card, finds=(), passes=True, source=source)
+        if place:
+            continue
+        for type, was in (("text/plain", "1931"), ("text/html", "1931"), ("text/html", "title")):
+            other = {**table, type: table[type].replace(was, "1932", 1)}
+            title = f"table, forged: {was} in {type}"
+            yield one(title, output(other), card, finds=(BESIDE,), source=source)
+        lacks = {"text/html": table["text/html"]}
+        yield one("table: no text", output(lacks), card, finds=(BESIDE,), source=source)
+        more = {**table, "text/markdown": "561 is prime"}
+        yield one("table: more types", output(more), card, finds=(BESIDE,), source=source)
+        apart = output(table, metadata={"isolated": True})
+        yield one("table: isolated", apart, card, finds=(BESIDE,), source=source)
+        yield one("table: below its card", card, output(table), finds=(BESIDE,), source=source)
+        twice = (output(table), output(table), card)
+        yield one("table: twice", *twice, finds=(), passes=True, source=source)
+        result = output(table, output_type="execute_result", execution_count=1)
+        yield one("table: as a result", result, card, finds=(BESIDE,), source=source)
+    source = f"%%opg -f text\n{PROMPT}"
+    for place, text in enumerate(("*561* is `not` prime", "<b>$x$</b>\n\n~~~~\n\u202e", "שלום 12")):
+        receipt = signed(id=f"1J{place:08}", text=text, cell=source)
+        exact = text_bundle(receipt.answer())
+        card = output(receipt_bundle(receipt))
+        title = f"text {place}"
+        yield one(title, output(exact), card, finds=(), passes=True, source=source)
+        other = {**exact, "text/markdown": exact["text/markdown"].replace("561", "563") + " "}
+        title = f"text {place}, forged"
+        yield one(title, output(other), card, finds=(BESIDE,), source=source)
+    failed = signed(id="1KAAAAAAAA", change=altered, cell=source)
+    assert failed.withheld
+    signed_text = failed.document["response"]["text"]
+    exact = text_bundle(replace(receipt.answer(), text=signed_text))
+    yield one("text: of an answer that was withheld", output(exact),
+              output(receipt_bundle(failed)), finds=(BESIDE,), source=source)  # fmt: skip
+
+
 def forged(source: str, receipt: Receipt, problem: ShapeMismatch) -> Iterator[NotebookCase]:
     honest = error(problem)
     said = problem._render_traceback_()[0]
@@ -397,5 +460,5 @@ def forged(source: str, receipt: Receipt, problem: ShapeMismatch) -> Iterator[No
 
 
 def all_implied() -> Iterator[NotebookCase]:
-    for part in (questions, shown_calls, results, stops, misfits):
+    for part in (questions, shown_calls, results, stops, misfits, formats):
         yield from part()

@@ -168,6 +168,17 @@ def test_an_answer_that_does_not_fit_is_shown_and_the_cell_fails(
     assert f"%opg show {problem.receipt_id}" in said and "Charge: " in said
 
 
+def test_json_that_lost_its_quotes_on_the_line_is_told_so(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
+    result = run(shell, '%%opg --schema {"type":"object"}\nHi.')
+    assert "between single quotes" in str(result.error_in_exec)
+    result = run(shell, """%%opg --schema '{"type":"object"'\nHi.""")
+    assert isinstance(result.error_in_exec, ArgumentError)
+    assert "between single quotes" not in str(result.error_in_exec)
+    assert session.calls == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -1,16 +1,18 @@
 /**
- * What a cell shows beside its receipts, where these imply it: the question before a model's functions run, and the error of a
- * paid answer that has another shape. The twin of opg_magic/audit/implied.py; whole notebooks in the corpus hold both together.
+ * What a cell shows beside its receipts, where these imply it: the question before a model's functions run, the error of a paid
+ * answer that has another shape, the answer as a table or as text. The twin of opg_magic/audit/implied.py; whole notebooks in the corpus hold both together.
  */
 
-import { Finding, joined } from '../receipt/findings';
+import { Finding, isWithheldAtCreation, joined } from '../receipt/findings';
 import {
   BESIDE, BY_TYPE, FROM_LEDGER, IN_WORDS, MOST_SHOWN, MOST_WORDS, NOT_CONFIRMED, OTHER_ANSWER, OTHER_ERROR, OTHER_QUESTION, STILL_ASKS, TOO_LONG,
   TOOLS, WORDS_NOT_COMPARED
 } from '../receipt/implied-words';
 import { isObject, JsonObject } from '../base/json';
 import { callProblem, reason } from '../cells/misfit';
-import type { IBeside, IDisplay } from './notebook';
+import { rowsIn } from '../cells/rows';
+import { tableBundle, textBundle } from '../face/formats';
+import type { IBeside, IDisplay, IOutputLike } from './notebook';
 import { computedDigest, originalOf, Receipt, UnreadableReceipt } from '../receipt/receipt';
 import { callText, lengthOf, looksLikeAQuestion, parsed, question, readCalls, unrunText } from '../receipt/tool-calls';
 
@@ -37,12 +39,16 @@ export function besideFindings(others: readonly IBeside[], displays: readonly ID
 function faultOf({ output: held, before }: IBeside, receipts: readonly (Receipt | null)[]): Told | null {
   const above = receipts.slice(0, before).filter(receipt => receipt !== null);
   const output = fileOf(held);
+  const below = receipts[before] ?? null;
+  if (held !== null && below !== null && held.type === 'display_data') {
+    return isInAFormat(held, below) ? null : BESIDE;
+  }
   if (!above.length) {
     return BESIDE;
   }
   if (output.output_type === 'stream' && keysOf(output) === 'name,output_type,text') {
     const text = joined(output.text);
-    return text === null || !looksLikeAQuestion(text) ? BESIDE : ofQuestion(output.name, text, above[above.length - 1], receipts[before] ?? null);
+    return text === null || !looksLikeAQuestion(text) ? BESIDE : ofQuestion(output.name, text, above[above.length - 1], below);
   }
   const named = output.output_type === 'error' && (output.ename === 'ShapeMismatch' || output.ename === 'ToolsStopped');
   return named ? ofError(output, above) : BESIDE;
@@ -52,6 +58,25 @@ function faultOf({ output: held, before }: IBeside, receipts: readonly (Receipt 
 const fileOf = (output: IBeside['output']): Record<string, unknown> =>
   output !== null && ['stream', 'error'].includes(output.type) ? (output.toJSON() as Record<string, unknown>) : {};
 const keysOf = (output: Record<string, unknown>): string => Object.keys(output).sort().join();
+
+/** Whether an output is the answer of the card below it, as its text or as a table. */
+function isInAFormat({ data, metadata }: IOutputLike, receipt: Receipt): boolean {
+  const { text } = receipt.response;
+  if (!isRecord(data) || !isRecord(metadata) || Object.keys(metadata).length || !text || isWithheldAtCreation(receipt)) {
+    return false;
+  }
+  const is = (made: Record<string, string>): boolean => {
+    const types = Object.keys(made);
+    return Object.keys(data).length === types.length && types.every(type => joined(data[type]) === made[type]);
+  };
+  if (is(textBundle(text))) {
+    return true;
+  }
+  const found = rowsIn(bodyOf(receipt).get('response_format'), text);
+  return found !== null && is(tableBundle(found.columns, found.rows));
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 // ---------------------------------------------------------------------------------------------------------- the question
 

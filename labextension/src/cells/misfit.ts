@@ -53,7 +53,7 @@ export function callProblem(offered: ReadonlyMap<string, JsonObject>, name: stri
 // ----------------------------------------------------------------------------------------------------- the JSON in a text
 
 /** The JSON that an answer is, or that its one code block is; or why there is none. */
-function jsonIn(text: string): string | { readonly value: Json } {
+export function jsonIn(text: string): string | { readonly value: Json } {
   const plain = strip(text.replace(/^\ufeff/, ''));
   if (!plain) {
     return EMPTY;

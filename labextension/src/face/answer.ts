@@ -40,7 +40,8 @@ export function rule(receipt: Receipt, form: string, show: boolean, calls = fals
   return `${RULE}${receipt.id} · ${what} · ${form} ────`;
 }
 
-function fenced(shown: string): string {
+/** Inert text as a Markdown code block that it cannot close. */
+export function fenced(shown: string): string {
   const longest = (shown.match(/~+/g) ?? []).reduce((most, run) => Math.max(most, run.length + 1), 3);
   const fence = '~'.repeat(longest);
   return `${fence}text\n${shown}\n${fence}\n`;

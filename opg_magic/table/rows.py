@@ -55,7 +55,10 @@ def rows_of(frame: Frame, template: Template, *, dedupe: bool) -> Rows:
     nothing.
 
     Raises :class:`ArgumentError`, naming row and column, for a cell that cannot be sent."""
-    columns = {name: texts(name, frame.column(name), frame.labels) for name in template.columns}
+    columns = {
+        name: texts(name, frame.column(name), frame.labels, frame.as_text)
+        for name in template.columns
+    }
     rows, known = Rows(), dict[str, int]()
     for number in range(len(frame.labels)):
         cells = {name: cells[number] for name, cells in columns.items()}

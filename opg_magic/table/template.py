@@ -51,8 +51,10 @@ def template(text: str, columns: Sequence[str]) -> Template:
         if name not in columns:
             near = get_close_matches(name, columns, n=1)
             shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
-            raise ArgumentError(
-                f"There is no column {name[:80]!r}. Nothing was sent.",
-                hint=f"Did you mean {near[0]}?" if near else f"Columns: {shown}",
-            )
+            unnamed = next((one for one in columns if one.strip(" {}\t\n") == name), None)
+            if unnamed is not None:
+                hint = f"Rename {unnamed!r}: a prompt names no braces, and no spaces at the ends."
+            else:
+                hint = f"Did you mean {near[0]}?" if near else f"Columns: {shown}"
+            raise ArgumentError(f"There is no column {name[:80]!r}. Nothing was sent.", hint=hint)
     return made

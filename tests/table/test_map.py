@@ -94,7 +94,7 @@ def test_missing_cells_have_their_reason_and_cost_nothing(session: Session) -> N
         (numbers("a", ["b"]), "{{n}}", "Row 1, column 'n' holds a list"),
         (numbers("x" * 10_000_000), "{{n}}", "Row 0, column 'n' holds 10,000,000 characters"),
         (numbers(1).assign(answer_error=1), "{{n}}", "already has a column 'answer_error'"),
-        (["a\ud800"], "{{value}}", "Row 0"),
+        (["a\ud800"], "{{value}}", "Row 0, column 'value' holds a lone surrogate"),
         ({"n": [1]}, "{{n}}", "not dict"),
     ],
 )

@@ -39,27 +39,34 @@ class Reader(Protocol):
 
 
 class Elsewhere:
-    """The receipts of a second file, by the digest that each had when it was made."""
+    """The receipts of a second file, by the digest that each had when it was made: all versions of
+    it, or a forged one could hide behind an honest one."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._by_digest: dict[str, Receipt] = {}
+        self._versions: dict[str, dict[str, Receipt]] = {}
         self._named: set[str] = set()
 
     def add(self, receipt: Receipt) -> None:
         """Take a receipt of the file."""
-        self._by_digest[receipt.original().computed_digest] = receipt
+        versions = self._versions.setdefault(receipt.original().computed_digest, {})
+        versions.setdefault(_key(receipt), receipt)
 
     def take(self, digests: Iterable[str]) -> dict[str, Receipt]:
-        """Those that a notebook names."""
-        found = {one: self._by_digest[one] for one in digests if one in self._by_digest}
-        self._named.update(found)
-        return found
+        """Those that a notebook names, each version by what it is."""
+        named = [one for one in digests if one in self._versions]
+        self._named.update(named)
+        return {key: receipt for one in named for key, receipt in self._versions[one].items()}
 
     @property
     def others(self) -> list[Receipt]:
         """Those that it has not named."""
-        return [one for digest, one in self._by_digest.items() if digest not in self._named]
+        return [
+            receipt
+            for digest, versions in self._versions.items()
+            if digest not in self._named
+            for receipt in versions.values()
+        ]
 
 
 def read_table(
@@ -87,7 +94,8 @@ def read_table(
     for level, code, message in form_faults(display, _TYPES):
         audit.say(level, code, message, where)
     # Of those that are named and not here, something is said already.
-    held = len(found.digests) if found.receipts is None else len(receipts)
+    calls = _calls(receipts.values())
+    held = len(found.digests) if found.receipts is None else len(calls)
     lacking = found.counts.prompts - held
     if lacking > 0:
         message = (
@@ -95,7 +103,7 @@ def read_table(
             "what a table shows for them."
         )
         audit.say("incomplete", "rows-without-receipt", message, where)
-    least = _cost_left_out(found.counts.figures, [*receipts.values()])
+    least = _cost_left_out(found.counts.figures, calls)
     if least is not None:
         message = (
             "The author's figures tell of a lower cost than the receipts here: these come to "
@@ -104,13 +112,18 @@ def read_table(
         audit.say("incomplete", "table-cost", message, where)
     if receipts:
         message = (
-            f"A table's {len(receipts):,} receipts. Which row got which answer is not in them, and "
+            f"A table's {len(calls):,} receipts. Which row got which answer is not in them, and "
             "tables that other cells show were not compared."
         )
         audit.say("note", "table", message, where)
     if found.receipts is not None and not receipts:
         return None
     return [*receipts.values()]
+
+
+def _key(receipt: Receipt) -> str:
+    """What a receipt is: what a document states of its own digest makes another one of it."""
+    return f"{receipt.computed_digest} {receipt.digest}"
 
 
 def _from_here(documents: Iterable[Any], audit: Reader, where: str) -> dict[str, Receipt]:
@@ -122,8 +135,7 @@ def _from_here(documents: Iterable[Any], audit: Reader, where: str) -> dict[str,
         receipt = audit.read(document, where)
         if receipt is None:
             continue
-        # What a document states of its own digest makes another one of it.
-        key = f"{receipt.computed_digest} {receipt.digest}"
+        key = _key(receipt)
         if key in found and audit.only is None:
             message = "This receipt appears twice among those of a table; it counts once."
             audit.say("incomplete", "twice", message, where, receipt.id)
@@ -131,11 +143,16 @@ def _from_here(documents: Iterable[Any], audit: Reader, where: str) -> dict[str,
     return found
 
 
+def _calls(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """One receipt for each call: others are later versions of it."""
+    return [*{one.original().computed_digest: one for one in receipts}.values()]
+
+
 def _from_elsewhere(
     named: table.TableReceipts, audit: Reader, where: str, elsewhere: Elsewhere | None
 ) -> dict[str, Receipt]:
     found = {} if elsewhere is None else elsewhere.take(named.digests)
-    lacking = len(named.digests) - len(found)
+    lacking = len(named.digests) - len(_calls(found.values()))
     if lacking and audit.only is None:
         message = (
             f"The receipts of {lacking:,} calls are not here: ask the author for them (opg "

@@ -14,9 +14,11 @@ from corpus.notebooks import NotebookCase, cell, notebook, output, stream
 from support.signed_receipts import redigested, signed
 
 from opg_magic.display.bundle import answer_bundle
+from opg_magic.models import SettlementTx
 from opg_magic.receipt import table
-from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.face.table import table_text
+from opg_magic.receipt.supplements import supplement_json
 
 ASKED = "%%opg labels --over data\nIs {{ n }} prime?"
 NOTES = ("2: note table", "2: note from-variables")
@@ -117,6 +119,12 @@ def altered() -> Iterator[NotebookCase]:
               receipts=[*rows(), warmer])  # fmt: skip
     twice = [*rows(), rows()[1]]
     yield one("a receipt twice", *NOTES, "2: incomplete twice", held=value(twice))
+
+    open_ = SettlementTx(status="open", chain_id=8453, seen_at_block=7, rpcs=("a.example",))
+    later = supplemented(rows()[0], {"payment": supplement_json(open_)})
+    versions = [later, *rows()[:2]]
+    found = ("2: incomplete rows-without-receipt", "2: note later-version")
+    yield one("two versions of a call for two calls", *NOTES, *found, receipts=versions)
 
     swapped = changed('"fetched_at":"2026', '"fetched_at":"2025')
     yield one("an attestation that they share swapped", *NOTES, "2: failed altered", held=swapped)

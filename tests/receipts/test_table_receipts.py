@@ -4,16 +4,20 @@ file where they are too many."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.chains import settled
 from support.signed_receipts import jsonl, redigested, signed, verify
 
+from opg_magic.models import VerdictStatus
 from opg_magic.receipt import table
-from opg_magic.receipt.document import Receipt
+from opg_magic.receipt.document import Receipt, supplemented
 from opg_magic.receipt.face.table import table_text
+from opg_magic.receipt.supplements import supplement_json
 
 COUNTS = table.Counts(3, 3, "3 of 3 prompts · 3 from the ledger")
 
@@ -115,6 +119,61 @@ def test_an_altered_receipt_in_the_second_file_is_not_the_one_that_is_named(
         report = verify(path, allow_simulated=True, receipts=file)
         assert report.exit_code == 3
         assert "lacks 1 of the 3" in report.to_text()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_each_version_of_a_receipt_in_the_second_file_is_judged(
+    first: bool, receipts: list[Receipt], tmp_path: Path
+) -> None:
+    """A forged version hides behind no honest one, and no honest one behind a forged one."""
+    from corpus.notebooks_tables import ASKED
+
+    path = digests_only(receipts, tmp_path, ASKED)
+    paid = settled(receipts[0].evidence())
+    forged = supplemented(receipts[0], {"payment": supplement_json(replace(paid, amount=10**30))})
+    # Its digest says that it is the honest one.
+    posing = Receipt({**forged.document, "digest": receipts[0].digest})
+    honest = supplemented(receipts[0], {"payment": supplement_json(paid)})
+
+    left = receipts[1:]
+    for wrong, others, count in (
+        (forged, [honest, *left], 4),
+        (posing, receipts, 4),
+        # The version as it was made stands aside for the later one, and that is said.
+        (forged, receipts, 3),
+    ):
+        both = [wrong, *others] if first else [*others, wrong]
+        report = verify(path, allow_simulated=True, receipts=jsonl(tmp_path, *both))
+        assert report.exit_code == 1, report.to_text()
+        assert len(report.checked) == count
+        assert sum(one.verdict.status is VerdictStatus.FAILED for one in report.checked) == 1
+
+    both = [honest, *receipts] if first else [*receipts, honest]
+    report = verify(path, allow_simulated=True, receipts=jsonl(tmp_path, *both))
+    assert report.exit_code == 0, report.to_text()
+    # The later version stands for both, and that is said.
+    assert [one.receipt.digest for one in report.checked if one.receipt.id == honest.id] == [
+        honest.digest
+    ]
+    assert "later-version" in {one.code for one in report.findings}
+    assert "A table's 3 receipts" in report.to_text()
+
+
+def test_one_receipt_for_a_version_of_it_hides_no_lacking_prompt(
+    receipts: list[Receipt], tmp_path: Path
+) -> None:
+    """Two versions of one call in the cell are one call: the third prompt has no receipt."""
+    from corpus.notebooks import cell, notebook, output
+    from corpus.notebooks_tables import ASKED
+
+    later = supplemented(receipts[0], {"payment": supplement_json(settled(receipts[0].evidence()))})
+    two = [receipts[0], later, receipts[1]]
+    bundle = {"text/plain": table_text(COUNTS, two), table.MIME_TYPE: table.packed(two, COUNTS)}
+    path = tmp_path / "study.ipynb"
+    path.write_text(json.dumps(notebook(cell(ASKED, output(bundle)))), encoding="utf-8")
+    report = verify(path, allow_simulated=True)
+    assert report.exit_code == 3
+    assert "1 of 3 prompts have no receipt here" in report.to_text()
 
 
 def test_a_replay_by_a_receipt_that_is_not_judged_is_seen(

@@ -12,7 +12,7 @@ import { Finding, formFindings, isWithheldAtCreation, joined } from '../receipt/
 import { MalformedMessage, parseStrict, toPlain } from '../base/json';
 import type { IDisplay, ITable } from './notebook';
 import { Pace } from '../base/pace';
-import { computedDigest, computeDigest, MIME_TYPE, holdsHugeInteger, MoneyPart, Receipt, TABLE_TYPE, UnreadableReceipt } from '../receipt/receipt';
+import { computedDigest, computeDigest, MIME_TYPE, holdsHugeInteger, MoneyPart, originalOf, Receipt, TABLE_TYPE, UnreadableReceipt } from '../receipt/receipt';
 import { FIGURES, FOUND, MOST, MOST_NAMED, MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, SHARED } from './table-form';
 
 const LINE = new RegExp(`^(?:${FIGURES})$`);
@@ -91,8 +91,10 @@ function tableFindings({ bundle, metadata }: ITable, { counts, receipts, named }
     found.push({ level: 'failed', code: 'shown-card', message: 'The text that the cell shows is not the one of the receipts in it.' });
   }
   found.push(...formFindings(bundle, metadata, ['text/plain', TABLE_TYPE]));
+  // One receipt for each call: others are later versions of it.
+  const calls = [...new Map(readable.map(receipt => [computedDigest(originalOf(receipt)), receipt])).values()];
   // Of those that are named and not here, something is said already.
-  const lacking = counts.prompts - (receipts === null ? named : readable.length);
+  const lacking = counts.prompts - (receipts === null ? named : calls.length);
   if (receipts === null) {
     const message = `The receipts of ${grouped(named)} calls are not here: ask the author for them (opg receipts export), then: opg verify NOTEBOOK FILE.`;
     found.push({ level: 'incomplete', code: 'receipts-elsewhere', message });
@@ -101,13 +103,13 @@ function tableFindings({ bundle, metadata }: ITable, { counts, receipts, named }
     const message = `${grouped(lacking)} of ${grouped(counts.prompts)} prompts have no receipt here: nobody signed what a table shows for them.`;
     found.push({ level: 'incomplete', code: 'rows-without-receipt', message });
   }
-  const least = costLeftOut(counts.figures, readable);
+  const least = costLeftOut(counts.figures, calls);
   if (least !== null) {
     const message = `The author's figures tell of a lower cost than the receipts here: these come to ${least} at least.`;
     found.push({ level: 'incomplete', code: 'table-cost', message });
   }
-  if (readable.length) {
-    const message = `A table's ${grouped(readable.length)} receipts. Which row got which answer is not in them, and tables that other cells show were not compared.`;
+  if (calls.length) {
+    const message = `A table's ${grouped(calls.length)} receipts. Which row got which answer is not in them, and tables that other cells show were not compared.`;
     found.push({ level: 'note', code: 'table', message });
   }
   return found;

@@ -179,7 +179,7 @@ def implied_words() -> str:
     }
     for module, about, names in (
         (calls, "Of a tool's call.", "ASKS_FOR YES_OR_NO NOT_RUN MOST_SHOWN MOST_UNRUN "
-         "NOT_CONFIRMED TOO_LONG STILL_ASKS"),
+         "NOT_CONFIRMED NOBODY UNASKED TOO_LONG STILL_ASKS"),
         (misfit, "Of JSON that does not fit.", "DOES_NOT_FIT IN_WORDS MOST_FAULTS LONGEST "
          "MOST_STEPS DEEPEST NAMES MISSING EXTRA FORBIDDEN NO_VALUE NO_FORM BOUNDS NO_TOOL "
          "NOT_JSON DO_NOT_FIT BY_TYPE"),

@@ -258,6 +258,7 @@ def _stops(receipt: Receipt, rounds: int) -> Iterator[tuple[str, str | None]]:
     if wanted is None:
         return
     yield calls.stopped(receipt.id, calls.NOT_CONFIRMED), None
+    yield calls.stopped(receipt.id, calls.NOBODY), calls.UNASKED
     yield calls.stopped(receipt.id, calls.still_asks(rounds)), None
     shown = [calls.call_text(call.name, call.arguments) for call in wanted]
     if sum(map(len, shown)) > calls.MOST_SHOWN:

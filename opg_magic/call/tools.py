@@ -17,8 +17,10 @@ from opg_magic.models import Answer, Prompt, Thread, VerdictStatus
 from opg_magic.models.plain_text import cut
 from opg_magic.receipt.calls import (
     MOST_SHOWN,
+    NOBODY,
     NOT_CONFIRMED,
     TOO_LONG,
+    UNASKED,
     call_of,
     call_text,
     question,
@@ -101,7 +103,11 @@ def _confirm(calls: Sequence[Wanted], confirm: Confirm, answer: Answer) -> None:
     shown = [*map(str, calls)]
     if sum(map(len, shown)) > _SHOWN and any(call.read is not None for call in calls):
         raise _stopped(TOO_LONG, answer)
-    if not confirm(shown):
+    try:
+        confirmed = confirm(shown)
+    except _NobodyThere:
+        raise _stopped(NOBODY, answer, hint=UNASKED) from None
+    if not confirmed:
         raise _stopped(NOT_CONFIRMED, answer)
 
 
@@ -173,9 +179,14 @@ def _after(prompt: Prompt, answer: Answer, results: Sequence[tuple[Wanted, str]]
     return replace(prompt, messages=said, system=None, thread=extended(receipt, name))
 
 
-def _stopped(why: str, answer: Answer) -> errors.ToolsStopped:
+class _NobodyThere(Exception):
+    """There is nobody to be asked: no terminal, or a front end that takes no input."""
+
+
+def _stopped(why: str, answer: Answer, hint: str | None = None) -> errors.ToolsStopped:
     return errors.ToolsStopped(
         stopped(answer.receipt.id, why),
+        hint=hint,
         answer=answer,
         charge=answer.cost.charge,
         receipt_id=answer.receipt.id,
@@ -186,15 +197,17 @@ def _stopped(why: str, answer: Answer) -> errors.ToolsStopped:
 
 
 def ask_the_user(calls: Sequence[str]) -> bool:
-    """The question of a round, to whoever sits there; no where nobody can be asked."""
+    """The question of a round, to whoever sits there.  Raises _NobodyThere."""
     if not _somebody_is_there():
-        return False
+        raise _NobodyThere
     _forget_typed()
     try:
         return input(question(calls)).strip().lower() in ("y", "yes")
-    except (EOFError, OSError, RuntimeError):
-        # ipykernel: a front end that takes no input (nbconvert, papermill).
+    except EOFError:
         return False
+    except (OSError, RuntimeError):
+        # ipykernel: a front end that takes no input (nbconvert, papermill).
+        raise _NobodyThere from None
 
 
 def _forget_typed() -> None:

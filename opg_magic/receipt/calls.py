@@ -21,6 +21,9 @@ MOST_SHOWN, MOST_UNRUN = 10_000, 100
 #: Why calls were not run.
 NOT_CONFIRMED = "its tool calls were not confirmed, so none of them was run"
 STILL_ASKS = "the model still asks for tools after round"
+NOBODY = "nobody could be asked to confirm its tool calls, so none of them was run"
+#: What to do where nobody can be asked.
+UNASKED = "To run them without asking: --tools-confirm never, or tools_confirm=False."
 TOO_LONG = "its tool calls are too long to be shown, so none was run"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}:,]|[^\[\]{}:,"\s]+')

@@ -268,12 +268,15 @@ def results() -> Iterator[NotebookCase]:
 def stops() -> Iterator[NotebookCase]:
     first = asking("1EAAAAAAAA", GRAZ)
 
-    def stopped(why: str, receipt: Receipt = first, charge: str = "claimed") -> ToolsStopped:
+    def stopped(
+        why: str, receipt: Receipt = first, charge: str = "claimed", hint: str | None = None
+    ) -> ToolsStopped:
         message = calls.stopped(receipt.id, why)
-        return ToolsStopped(message, charge=charge, receipt_id=receipt.id)
+        return ToolsStopped(message, charge=charge, receipt_id=receipt.id, hint=hint)
 
+    nobody = error(stopped(calls.NOBODY, hint=calls.UNASKED))
+    yield one("stopped where nobody can be asked", shown(first), nobody, finds=(), passes=True)
     no = error(stopped(calls.NOT_CONFIRMED))
-    yield one("stopped where nobody can be asked", shown(first), no, finds=(), passes=True)
     asked = typed(first, "")
     yield one("stopped after a no", shown(first), asked, no, finds=(NOTE,), passes=True)
     one_round = error(stopped(calls.still_asks(1)))
@@ -282,6 +285,7 @@ def stops() -> Iterator[NotebookCase]:
         "of more rounds": stopped(calls.still_asks(7)),
         "that was not": stopped(calls.TOO_LONG),
         "in other words": stopped("561 is prime"),
+        "with another hint": stopped(calls.NOBODY, hint="561 is prime"),
         "that cost nothing": stopped(calls.NOT_CONFIRMED, charge="not charged"),
     }.items():
         yield one(f"stopped: an end {title}", shown(first), error(problem), finds=(ERROR,))

@@ -116,9 +116,10 @@ def test_where_nobody_can_be_asked_nothing_runs(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calling, "_somebody_is_there", lambda: False)
-    with pytest.raises(errors.ToolsStopped, match="not confirmed") as stopped:
+    with pytest.raises(errors.ToolsStopped, match="nobody could be asked") as stopped:
         ask(weather)
     assert not RAN
+    assert "tools_confirm=False" in str(stopped.value)
     assert stopped.value.answer is not None
     assert stopped.value.receipt_id == stopped.value.answer.receipt.id
     assert session.ledger.count() == 1
@@ -268,7 +269,8 @@ def test_a_front_end_that_takes_no_input_is_a_no(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
     monkeypatch.setattr("builtins.input", none)
-    assert not calling.ask_the_user(["f()"])
+    with pytest.raises(calling._NobodyThere):
+        calling.ask_the_user(["f()"])
 
 
 def test_an_error_of_a_function_goes_back_as_text(session: Session) -> None:

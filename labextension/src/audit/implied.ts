@@ -5,8 +5,8 @@
 
 import { Finding, isWithheldAtCreation, joined } from '../receipt/findings';
 import {
-  BESIDE, BY_TYPE, FROM_LEDGER, IN_WORDS, MOST_SHOWN, MOST_WORDS, NOT_CONFIRMED, OTHER_ANSWER, OTHER_ERROR, OTHER_QUESTION, STILL_ASKS, TOO_LONG,
-  TOOLS, WORDS_NOT_COMPARED
+  BESIDE, BY_TYPE, FROM_LEDGER, IN_WORDS, MOST_SHOWN, MOST_WORDS, NOBODY, NOT_CONFIRMED, OTHER_ANSWER, OTHER_ERROR, OTHER_QUESTION, STILL_ASKS, TOO_LONG,
+  TOOLS, UNASKED, WORDS_NOT_COMPARED
 } from '../receipt/implied-words';
 import { isObject, JsonObject } from '../base/json';
 import { callProblem, reason } from '../cells/misfit';
@@ -207,5 +207,6 @@ function stops(receipt: Receipt, rounds: number): Message[] {
     return [];
   }
   const long = wanted.reduce((sum, call) => sum + lengthOf(callText(call)), 0) > MOST_SHOWN;
-  return [NOT_CONFIRMED, `${STILL_ASKS} ${rounds}`, ...(long ? [TOO_LONG] : [])].map(why => [`Call ${receipt.id} is kept, but ${why}.`, null]);
+  const whys: Message[] = [[NOT_CONFIRMED, null], [NOBODY, UNASKED], [`${STILL_ASKS} ${rounds}`, null], ...(long ? [[TOO_LONG, null] as const] : [])];
+  return whys.map(([why, hint]) => [`Call ${receipt.id} is kept, but ${why}.`, hint]);
 }

@@ -25,6 +25,12 @@ export const MOST_UNRUN = 100;
 export const NOT_CONFIRMED = "its tool calls were not confirmed, so none of them was run";
 
 /** Of a tool's call. */
+export const NOBODY = "nobody could be asked to confirm its tool calls, so none of them was run";
+
+/** Of a tool's call. */
+export const UNASKED = "To run them without asking: --tools-confirm never, or tools_confirm=False.";
+
+/** Of a tool's call. */
 export const TOO_LONG = "its tool calls are too long to be shown, so none was run";
 
 /** Of a tool's call. */

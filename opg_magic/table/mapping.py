@@ -18,8 +18,8 @@ from opg_magic.table.rows import (
     NOTHING,
     Outcome,
     columns_of,
+    keys_of,
     raise_first_failure,
-    refuse_unsendable,
 )
 from opg_magic.table.running import Run, outcome_of
 from opg_magic.table.tally import Tally
@@ -100,7 +100,7 @@ class Table:
         self._frame: Frame = frame_of(job.data)
         self._question = job.question(self._frame)
         self._rows = self._question.rows(self._frame)
-        refuse_unsendable(self._rows, self._frame.labels, self._question.prompt)
+        self._keys = keys_of(self._rows, self._frame.labels, self._question.prompt)
         self._outcomes: list[Outcome | None] = [None] * len(self._rows.texts)
         self.planned: Plan | None = None
         #: Stopped, and not waited for: calls may be under way.
@@ -112,8 +112,7 @@ class Table:
         if self._job.fresh:
             return 0
         found = 0
-        keys = map(self._question.key, self._rows.texts)
-        answers = self._question.recorded(keys, self._session, self._job.options)
+        answers = self._question.recorded(self._keys, self._session, self._job.options)
         for number, answer in enumerate(answers):
             if answer is not None:
                 self._outcomes[number] = outcome_of(answer, self._job.shape, recorded=True)

@@ -14,7 +14,7 @@ from opg_magic.settings import prices
 from opg_magic.table.cells import first_kind
 from opg_magic.table.frames import Frame, frame_of
 from opg_magic.table.question import Question
-from opg_magic.table.rows import Outcome, columns_of, raise_first_failure, refuse_unsendable
+from opg_magic.table.rows import Outcome, columns_of, keys_of, raise_first_failure
 
 #: The kind of the columns that hold text: pandas' own, which parquet can write.
 _TEXT = "string[pyarrow]"
@@ -48,19 +48,17 @@ def survey(part: Any, number: int, question: Question) -> Survey:
     try:
         frame = frame_of(part, empty=True)
         rows = question.rows(frame)
-        refuse_unsendable(rows, frame.labels, question.prompt)
+        keys = keys_of(rows, frame.labels, question.prompt)
     except ArgumentError as problem:
         return Survey(refused=(problem.message, problem.hint))
     kinds = {
         name: first_kind(frame.column(name), frame.labels) for name in question.template.columns
     }
-    placed = zip(rows.texts, _places(rows.texts, question, number), strict=True)
+    placed = zip(keys, rows.texts, _places(rows.texts, question, number), strict=True)
     return Survey(
         rows=len(rows),
         missing=len(rows.missing),
-        prompts={
-            question.key(text) + place: prices.estimate_tokens(text) for text, place in placed
-        },
+        prompts={key + place: prices.estimate_tokens(text) for key, text, place in placed},
         first=rows.texts[0] if rows.texts else None,
         kinds={name: kind for name, kind in kinds.items() if kind is not None},
     )

@@ -79,26 +79,33 @@ def rows_of(frame: Frame, template: Template, *, dedupe: bool) -> Rows:
     return rows
 
 
-def refuse_unsendable(rows: Rows, labels: Sequence[object], make: Callable[[str], Prompt]) -> None:
-    """Raise :class:`ArgumentError`, naming the row, if a request cannot be sent or kept."""
+def keys_of(rows: Rows, labels: Sequence[object], make: Callable[[str], Prompt]) -> list[bytes]:
+    """Return the ledger's key of each prompt's request (SHA-256), as :meth:`Question.key` does.
+
+    Raises :class:`ArgumentError`, naming the row, if a request cannot be sent or kept."""
+    from opg_magic.ledger.index import request_key
     from opg_magic.protocol.request_body import build_body
     from opg_magic.receipt.build import MAX_REQUEST_BYTES
 
     first: dict[int, int] = {}
     for number, at in enumerate(rows.asks):
         first.setdefault(at, number)
+    keys: list[bytes] = []
     for at, text in enumerate(rows.texts):
         try:
-            size = len(build_body(make(text)))
+            prompt = make(text)
+            body = build_body(prompt)
         except PromptError as problem:
             raise ArgumentError(
                 f"Row {labels[first[at]]!r}: {problem.message}", hint=problem.hint
             ) from None
-        if size > MAX_REQUEST_BYTES:
+        if len(body) > MAX_REQUEST_BYTES:
             raise ArgumentError(
-                f"Row {labels[first[at]]!r}: its request has {size:,} bytes; at most "
+                f"Row {labels[first[at]]!r}: its request has {len(body):,} bytes; at most "
                 f"{MAX_REQUEST_BYTES:,} fit into a receipt. Nothing was sent."
             )
+        keys.append(bytes.fromhex(request_key(prompt.kind, prompt.model, body)))
+    return keys
 
 
 def columns_of(

@@ -8,6 +8,7 @@ the first and fails the second (attack 19)."""
 from __future__ import annotations
 
 import hashlib
+import select
 import ssl
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ import httpcore
 
 from opg_magic.errors import ChannelRefused, HostUnavailable
 from opg_magic.models import ChannelEvidence, Host
+
+#: Bytes of a request that are sent at once, and not as they are written.
+_TOGETHER = 16 * 1024
 
 
 class PinnedCertificate:
@@ -135,22 +139,40 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
 class OpenStream(httpcore.AsyncNetworkStream):
     """A connection after its handshake.  Unlike httpcore's own, it knows when TLS is over although
     TCP is not: a peer may end it in the packet of its answer, of which nothing is left to read on
-    the socket.  A request that was written then would be lost, and its charge unknown."""
+    the socket.  A request that was written then would be lost, and its charge unknown.
+
+    And it sends a request's head and body in one packet, where both are short."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, tls: ssl.SSLObject) -> None:
         self._inner = inner
         self._tls = tls
+        self._socket = inner.get_extra_info("socket")
+        self._unsent = b""
         # Called for every piece of an answer: not through a coroutine of this class.
         self.read = inner.read  # type: ignore[method-assign]
-        self.write = inner.write  # type: ignore[method-assign]
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Short pieces wait for the empty one that ends a request, or for its answer's read."""
+        if buffer and len(self._unsent) + len(buffer) <= _TOGETHER:
+            self._unsent += buffer
+            self.read = self._send_and_read  # type: ignore[method-assign]
+            return
+        unsent, self._unsent = self._unsent + buffer, b""
+        self.read = self._inner.read  # type: ignore[method-assign]
+        await self._inner.write(unsent, timeout)
+
+    async def _send_and_read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await self.write(b"", timeout)
+        return await self._inner.read(max_bytes, timeout)
 
     async def aclose(self) -> None:
+        self._unsent = b""
         await self._inner.aclose()
 
     def get_extra_info(self, info: str) -> Any:
         """``is_readable`` of an idle connection: whether it cannot be used any more."""
-        if info == "is_readable" and self._is_over():
-            return True
+        if info == "is_readable":
+            return self._is_over() or _is_readable(self._socket)
         return self._inner.get_extra_info(info)
 
     def _is_over(self) -> bool:
@@ -163,6 +185,18 @@ class OpenStream(httpcore.AsyncNetworkStream):
         except ssl.SSLError:
             pass
         return True
+
+
+def _is_readable(tcp: Any) -> bool:
+    """Whether a socket has something to be read, or is closed."""
+    descriptor = -1 if tcp is None else tcp.fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):
+        return bool(select.select([descriptor], [], [], 0)[0])
+    looked = select.poll()
+    looked.register(descriptor, select.POLLIN)
+    return bool(looked.poll(0))
 
 
 class _Stream(httpcore.AsyncNetworkStream):

@@ -16,7 +16,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NoReturn
 
 import httpcore
@@ -73,18 +72,14 @@ class HostClient:
             PinnedCertificate(host.tls_certificate, label=host.short_id),
             tunnelled=self._proxy is not None,
         )
-        self._http = httpx.AsyncClient(
-            transport=KeptTransport(
-                self._backend,
-                self._backend.pin.context,
-                keep=KEEPALIVE_SECONDS,
-                max_connections=max_connections,
-                proxy=self._proxy,
-            ),
-            follow_redirects=False,
-            trust_env=False,
-            # A cookie would be a name tag across calls that nobody asked for.
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        # No client of httpx around it: nothing here follows redirects, reads the environment, or
+        # keeps cookies, which would be a name tag across calls that nobody asked for.
+        self._http = KeptTransport(
+            self._backend,
+            self._backend.pin.context,
+            keep=KEEPALIVE_SECONDS,
+            max_connections=max_connections,
+            proxy=self._proxy,
         )
 
     def __repr__(self) -> str:
@@ -211,7 +206,7 @@ class HostClient:
         """The response's head.  HostUnavailable where a proxy does not let the request through."""
         refusal: str | None = None
         try:
-            return await self._http.send(request, stream=True)
+            return await self._http.handle_async_request(request)
         except httpcore.ProxyError as refused:
             refusal = "".join(c if c.isprintable() else " " for c in str(refused)[:80])
         # Outside the handler: its context would lead to frames that hold the request.
@@ -239,15 +234,14 @@ class HostClient:
         state: ExchangeState,
         sink: BodyReader,
     ) -> None:
-        request = self._http.build_request(
+        request = httpx.Request(
             method,
             self._url(path),
             content=body or None,
             headers={**_defaults(body), **{n: header_value(v) for n, v in headers.items()}},
-            extensions={"trace": state.trace},
             # The whole exchange has one limit, set by the caller; a host may think long before its
             # first token.
-            timeout=httpx.Timeout(None, connect=self._timeout),
+            extensions={"trace": state.trace, "timeout": {"connect": self._timeout}},
         )
         await read_response(await self._sent(request), state, sink, secrets_of(headers))
 
@@ -331,7 +325,9 @@ def _defaults(body: bytes) -> dict[str, str]:
     headers = {
         # Hosts accept any bearer token, but they want one.
         "Authorization": "Bearer opg",
+        "Accept": "*/*",
         "Accept-Encoding": "identity",
+        "Connection": "keep-alive",
         "User-Agent": "opg-magic",
     }
     if body:

@@ -12,6 +12,8 @@ LENGTHS = (8, 16, 32, 1000)
 _SHOWN = ("Q8_0 of Q4_1", "hidden prompt", "edited", "another model", "coarser in part")
 _TONES = ("#b4690e", "#1f6feb", "#cf222e", "#8250df", "#0a7d55")
 _SIDE, _APART = 200, 250
+#: Share of honest answers at the right end of the picture: beyond it nobody would set a bound.
+_WIDE = 0.05
 
 
 def cut(row: dict[str, Any], tokens: int) -> dict[str, Any]:
@@ -62,14 +64,13 @@ def warm_table(rows: Iterable[dict[str, Any]], conditions: Iterable[str]) -> str
         if row["t"]:
             found[row["cond"]].append(score(row, 0.3) > 1)
     lines = [
-        "| Host, above temperature 0 | Answers | Fail | 95 % confidence |",
+        "| Host, above temperature 0 | Answers | Fail | 95% confidence |",
         "|---|---|---|---|",
     ]
     for name in conditions:
         if fails := found.get(name):
             low, high = interval(sum(fails), len(fails))
-            between = f"{low:.1%} to {high:.1%}".replace("%", " %")
-            lines.append(f"| {name} | {len(fails)} | {sum(fails)} | {between} |")
+            lines.append(f"| {name} | {len(fails)} | {sum(fails)} | {low:.1%} to {high:.1%} |")
     return "\n".join(lines)
 
 
@@ -99,13 +100,18 @@ def _where(below: Callable[[float], bool]) -> float:
 
 def _failing(runs: Sequence[dict[str, Any]], length: int, tolerance: float) -> str:
     failing = sum(score(cut(row, length), tolerance) > 1 for row in runs)
-    return f"{failing / len(runs):.0%}" if failing else "0"
+    return percent(failing / len(runs)) if failing else "0"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, to one decimal."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
 def drawn(rows: Sequence[dict[str, Any]], honest: Sequence[str]) -> str:
-    """ROC curves as SVG, one picture for each number of tokens: share of swaps caught over share of
-    honest answers refused, as the bound moves; honest are all honest hosts, other builds among
-    them."""
+    """The left end of ROC curves as SVG, one panel for each number of tokens: share of swaps caught
+    over share of ``honest`` answers refused, as the bound moves.  A dot marks the bound that is
+    used.  Of lines that lie on one another the later is the thinner."""
     lengths = (16, 32, max(LENGTHS))
     panels = "".join(
         f'<g transform="translate({40 + _APART * at} 40)">{_panel(rows, honest, length)}</g>'
@@ -118,7 +124,8 @@ def drawn(rows: Sequence[dict[str, Any]], honest: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_APART * 3 + 20} 300" '
         'font-family="sans-serif" font-size="12" role="img" aria-label="Share of swaps caught over '
-        'share of honest answers refused, after 16 tokens, 32 tokens and all"><rect '
+        'share of honest answers refused, after 16 tokens, 32 tokens and all"><clipPath id="in">'
+        f'<rect x="-6" y="-6" width="{_SIDE + 6}" height="{_SIDE + 12}"/></clipPath><rect '
         f'width="{_APART * 3 + 20}" height="300" fill="#fff"/>{panels}{names}</svg>\n'
     )
 
@@ -129,19 +136,23 @@ def _panel(rows: Sequence[dict[str, Any]], honest: Sequence[str], length: int) -
     parts = [
         f'<text x="0" y="-14" fill="#1f2328">{words}</text>',
         f'<path d="M0 0V{_SIDE}H{_SIDE}" fill="none" stroke="#57606a"/>',
-        f'<path d="M0 {_SIDE}L{_SIDE} 0" stroke="#d0d7de" stroke-dasharray="4"/>',
-        f'<text x="20" y="{_SIDE + 18}" fill="#57606a">honest refused, 0 to 100 %</text>',
+        f'<text x="20" y="{_SIDE + 18}" fill="#57606a">honest refused, 0 to {_WIDE:.0%}</text>',
         f'<text x="-6" y="{_SIDE - 20}" fill="#57606a" transform="rotate(-90 -6 {_SIDE - 20})">'
-        "swaps caught, 0 to 100 %</text>",
+        "swaps caught, 0 to 100%</text>",
     ]
-    for name, tone in zip(_SHOWN, _TONES, strict=True):
+    for width, name, tone in zip((2, 2, 5, 3, 1.5), _SHOWN, _TONES, strict=True):
         caught = [score(cut(row, length), 0.3) for row in rows if row["cond"] == name]
         if not caught or not refused:
             continue
-        points = " ".join(
-            f"{_SIDE * sum(h > bound for h in refused) / len(refused):.1f},"
-            f"{_SIDE - _SIDE * sum(c > bound for c in caught) / len(caught):.1f}"
-            for bound in sorted({*refused, *caught, -1.0}, reverse=True)
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{tone}" stroke-width="2"/>')
+
+        def at(bound: float, caught: list[float] = caught) -> tuple[float, float]:
+            false = sum(h > bound for h in refused) / len(refused)
+            found = sum(c > bound for c in caught) / len(caught)
+            return _SIDE * false / _WIDE, _SIDE - _SIDE * found
+
+        bounds = sorted({*refused, *caught, -1.0}, reverse=True)
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, bounds))
+        (x, y), line = at(1.0), f'fill="none" stroke="{tone}" stroke-width="{width}"'
+        parts.append(f'<polyline points="{points}" {line} clip-path="url(#in)"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{tone}"/>')
     return "".join(parts)

@@ -192,11 +192,16 @@ class Application:
 async def _body(request: web.Request) -> bytes:
     if request.content_type != "application/json":
         raise Refusal(415, "The Content-Type must be application/json. Nothing was sent.")
+    packed = request.headers.get("Content-Encoding", "identity")
+    if packed.lower() != "identity":
+        raise Refusal(415, f"Content-Encoding {packed[:80]!r} is not read here. Nothing was sent.")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()
     except TimeoutError:
         raise Refusal(408, "The request did not come in time. Nothing was sent.") from None
+    except web.RequestPayloadError:
+        raise Refusal(400, "The request's body cannot be read. Nothing was sent.") from None
 
 
 async def _not_kept(request: web.Request) -> web.StreamResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from aiohttp import web
 
@@ -14,6 +15,9 @@ from opg_magic.errors import ConfigError
 
 #: Seconds that a connection may take to close at the end.
 _CLOSING = 1.0
+#: For what is not HTTP.  aiohttp quotes it, and it may hold the token of a client.
+_SILENT = logging.Logger(__name__)
+_SILENT.addHandler(logging.NullHandler())
 
 
 class Endpoint:
@@ -33,7 +37,13 @@ class Endpoint:
     async def start(self) -> None:
         """Listen.  Raises ConfigError if the port is taken."""
         runner = web.AppRunner(
-            self._app.made(), access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSING
+            self._app.made(),
+            access_log=None,
+            logger=_SILENT,
+            # A packed body is refused by its header, not unpacked.
+            auto_decompress=False,
+            handler_cancellation=True,
+            shutdown_timeout=_CLOSING,
         )
         await runner.setup()
         try:

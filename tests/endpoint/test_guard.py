@@ -74,7 +74,7 @@ def test_what_is_too_large_or_nowhere_is_said_in_the_clients_form(served: Served
     with served.raw() as client:
         for method, path, size, status, code in (
             ("POST", "/chat/completions", MAX_REQUEST + 1, 413, "too_large"),
-            ("POST", "/responses", 2, 404, "not_found"),
+            ("POST", "/embeddings", 2, 404, "not_found"),
             ("DELETE", "/models", 0, 405, "method_not_allowed"),
         ):
             sent = client.request(method, path, content=b" " * size, headers=headers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
-from support.serving import Served
+from support.serving import TOKEN, Served
 
 from opg_magic.errors import PromptError
 from opg_magic.models import Prompt
@@ -107,6 +108,43 @@ def test_more_than_a_receipt_holds_is_refused_unread(served: Served) -> None:
         assert (
             error_of(client.post("/responses", content=b" " * 2**23 + b" "))["code"] == "too_large"
         )
+    assert served.session.ledger.count() == 0
+
+
+@pytest.mark.parametrize("path", ["/responses", "/chat/completions"])
+@pytest.mark.parametrize("packed", ["gzip", "deflate", "br", "zstd", "rot13"])
+def test_a_packed_body_is_refused_by_its_header(served: Served, path: str, packed: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": packed}
+    with served.raw(**headers) as client:
+        answer = client.post(path, content=b'{"model": "gpt-5", "input": "hi"}')
+    assert answer.status_code == 415 and packed in error_of(answer)["message"]
+    assert served.session.ledger.count() == 0
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "POST /v1/responses HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\x00\r\n\r\n",
+        "Authorization: Bearer {token}\r\n\r\n",
+        "POST /v1/responses HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\nZZ\r\n",
+    ],
+    ids=["a zero byte", "no request", "a broken chunk"],
+)
+def test_what_is_not_http_shows_no_token(
+    served: Served,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    request_text: str,
+) -> None:
+    host = httpx.URL(served.url)
+    text = request_text.format(host=host.netloc.decode(), token=TOKEN)
+    with socket.create_connection((host.host, host.port or 0), timeout=30) as connection:
+        connection.sendall(text.encode())
+        told = connection.recv(65536).decode()
+    assert told.startswith("HTTP/1.1 400 ") or told.startswith("HTTP/1.0 400 ")
+    shown = capfd.readouterr()
+    assert TOKEN not in shown.out + shown.err + caplog.text and "Traceback" not in shown.err
     assert served.session.ledger.count() == 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from opg_magic.audit.findings import Level
@@ -110,10 +111,15 @@ def _is_in_a_format(output: Mapping[str, Any], receipt: Receipt) -> bool:
     if not text or receipt.withheld:
         return False
     shown = {type: joined(content) for type, content in data.items()}
-    if shown == formats.text_bundle(text):
-        return True
-    found = rows_in(_body(receipt).get("response_format"), text)
-    return found is not None and shown == formats.table_bundle(*found)
+    return shown in _formats(receipt.document["request"]["body"], text)
+
+
+@lru_cache(maxsize=8)
+def _formats(body: str, text: str) -> tuple[Mapping[str, str], ...]:
+    """An answer in the formats that a cell may ask for."""
+    found = rows_in(_read(body).get("response_format"), text)
+    table = () if found is None else (formats.table_bundle(*found),)
+    return (formats.text_bundle(text), *table)
 
 
 # --------------------------------------------------------------------------------- the question
@@ -162,11 +168,15 @@ def _is_json(arguments: str) -> bool:
 
 
 def _body(receipt: Receipt) -> Mapping[str, Any]:
+    return _read(receipt.document["request"]["body"])
+
+
+def _read(body: str) -> Mapping[str, Any]:
     try:
-        body = strict_json.loads(receipt.document["request"]["body"])
+        read = strict_json.loads(body)
     except MalformedMessage:
         return {}
-    return body if isinstance(body, dict) else {}
+    return read if isinstance(read, dict) else {}
 
 
 def _offered(receipt: Receipt) -> dict[str, Any]:
@@ -198,9 +208,12 @@ def _results(receipt: Receipt) -> bool:
 
 
 def _of_error(output: Mapping[str, Any], above: Sequence[Receipt]) -> Fault | None:
-    shown = dict(output)
+    shown, text = dict(output), output.get("traceback")
+    end = str(text[-1])[-40:] if isinstance(text, list) and text else ""
     makes = _ERRORS[output["ename"]]
-    for receipt in reversed(above):
+    # It names its receipt: no other is made anew.
+    named = [receipt for receipt in reversed(above) if end.endswith(f" {receipt.id}")]
+    for receipt in named:
         for message, hint in makes(receipt, len(above)):
             if shown in _outputs(output["ename"], message, hint, receipt):
                 return None
@@ -211,7 +224,7 @@ def _of_error(output: Mapping[str, Any], above: Sequence[Receipt]) -> Fault | No
             if not message.startswith(misfit.IN_WORDS) or len(message) > MOST_WORDS:
                 continue
             if "\n" not in message and any(
-                shown in _outputs(output["ename"], message, hint, receipt) for receipt in above
+                shown in _outputs(output["ename"], message, hint, receipt) for receipt in named
             ):
                 return WORDS_NOT_COMPARED
     return OTHER_ERROR
@@ -244,13 +257,19 @@ def _charges(receipt: Receipt) -> list[str]:
 
 
 def _misfits(receipt: Receipt, _rounds: int) -> Iterator[tuple[str, str | None]]:
-    response_format = _body(receipt).get("response_format")
-    if response_format is None:
-        return
-    message = misfit.reason(response_format, receipt.document["response"]["text"] or "")
+    message = _reason(
+        receipt.document["request"]["body"], receipt.document["response"]["text"] or ""
+    )
     if message is not None:
         yield message, None
         yield message, FROM_LEDGER
+
+
+@lru_cache(maxsize=8)
+def _reason(body: str, text: str) -> str | None:
+    """Why an answer's text does not have the form that its request asks for."""
+    response_format = _read(body).get("response_format")
+    return None if response_format is None else misfit.reason(response_format, text)
 
 
 def _stops(receipt: Receipt, rounds: int) -> Iterator[tuple[str, str | None]]:

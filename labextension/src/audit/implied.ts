@@ -69,11 +69,23 @@ function isInAFormat({ data, metadata }: IOutputLike, receipt: Receipt): boolean
     const types = Object.keys(made);
     return Object.keys(data).length === types.length && types.every(type => joined(data[type]) === made[type]);
   };
-  if (is(textBundle(text))) {
-    return true;
-  }
-  const found = rowsIn(bodyOf(receipt).get('response_format'), text);
-  return found !== null && is(tableBundle(found.columns, found.rows));
+  return formatsOf(receipt).some(is);
+}
+
+/** An answer in the formats that a cell may ask for. */
+const formatsOf = once(({ request, response }: Receipt): Record<string, string>[] => {
+  const found = rowsIn(bodyOf(request).get('response_format'), response.text!);
+  return [textBundle(response.text!), ...(found === null ? [] : [tableBundle(found.columns, found.rows)])];
+});
+
+/** A notebook is looked through with every change: what a receipt implies is made once. */
+function once<T>(make: (receipt: Receipt) => T): (receipt: Receipt) => T {
+  const known = new WeakMap<Receipt, { readonly made: T }>();
+  return receipt => {
+    const found = known.get(receipt) ?? { made: make(receipt) };
+    known.set(receipt, found);
+    return found.made;
+  };
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -117,14 +129,14 @@ function ofQuestion(name: unknown, text: string, asked: Receipt, below: Receipt 
   return inWords ? WORDS_NOT_COMPARED : null;
 }
 
-function bodyOf({ request }: Receipt): JsonObject {
+function bodyOf(request: Receipt['request']): JsonObject {
   const body = parsed(request.body);
   return isObject(body) ? body : new Map();
 }
 
 /** The definitions of the functions that a request offers, by name. */
 function offeredBy(receipt: Receipt): Map<string, JsonObject> {
-  const tools = bodyOf(receipt).get('tools');
+  const tools = bodyOf(receipt.request).get('tools');
   const found = new Map<string, JsonObject>();
   for (const tool of Array.isArray(tools) ? tools : []) {
     const described = isObject(tool) ? tool.get('function') : undefined;
@@ -143,20 +155,20 @@ function continues(later: Receipt, earlier: Receipt): boolean {
 }
 
 /** Whether a request ends in what functions returned. */
-function hasResults(receipt: Receipt): boolean {
-  const messages = receipt.request.kind === 'chat' ? bodyOf(receipt).get('messages') : undefined;
-  if (!Array.isArray(messages) || !messages.every(isObject)) {
-    return false;
-  }
-  return (messages as JsonObject[]).at(-1)?.get('role') === 'tool';
-}
+const hasResults = once(({ request }: Receipt): boolean => {
+  const messages = request.kind === 'chat' ? bodyOf(request).get('messages') : undefined;
+  return Array.isArray(messages) && messages.every(isObject) && (messages as JsonObject[]).at(-1)?.get('role') === 'tool';
+});
 
 // ------------------------------------------------------------------------------------------------------------ the errors
 
 function ofError(output: Record<string, unknown>, above: readonly Receipt[]): Told | null {
   const name = output.ename as string;
   const makes = name === 'ShapeMismatch' ? misfits : stops;
-  if ([...above].reverse().some(receipt => makes(receipt, above.length).some(([message, hint]) => isShown(output, name, message, hint, receipt)))) {
+  // It names its receipt: no other is made anew.
+  const end = Array.isArray(output.traceback) ? String(output.traceback.at(-1)).slice(-40) : '';
+  const named = [...above].reverse().filter(({ id }) => end.endsWith(` ${id}`));
+  if (named.some(receipt => makes(receipt, above.length).some(([message, hint]) => isShown(output, name, message, hint, receipt)))) {
     return null;
   }
   if (name === 'ShapeMismatch' && typeof output.evalue === 'string') {
@@ -164,7 +176,7 @@ function ofError(output: Record<string, unknown>, above: readonly Receipt[]): To
       const end = `\n${hint}`;
       const message = hint !== null && output.evalue.endsWith(end) ? output.evalue.slice(0, -end.length) : output.evalue;
       const isInWords = IN_WORDS.some(words => message.startsWith(words)) && lengthOf(message) <= MOST_WORDS && !message.includes('\n');
-      if (isInWords && above.some(receipt => isShown(output, name, message, hint, receipt))) {
+      if (isInWords && named.some(receipt => isShown(output, name, message, hint, receipt))) {
         return WORDS_NOT_COMPARED;
       }
     }
@@ -195,11 +207,11 @@ function chargesOf({ payment }: Receipt): string[] {
 
 type Message = readonly [message: string, hint: string | null];
 
-function misfits(receipt: Receipt): Message[] {
-  const format = bodyOf(receipt).get('response_format') ?? null;
-  const message = format === null ? null : reason(format, receipt.response.text ?? '');
+const misfits = once(({ request, response }: Receipt): Message[] => {
+  const format = bodyOf(request).get('response_format') ?? null;
+  const message = format === null ? null : reason(format, response.text ?? '');
   return message === null ? [] : [[message, null], [message, FROM_LEDGER]];
-}
+});
 
 function stops(receipt: Receipt, rounds: number): Message[] {
   const wanted = readCalls(receipt.response.tool_calls);

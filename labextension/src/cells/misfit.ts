@@ -188,7 +188,7 @@ class Walk {
     const found: IFault[] = [];
     const reference = schema.get('$ref');
     if (typeof reference === 'string') {
-      found.push(...this.faults(this._target(reference), value, path, depth + 1));
+      add(found, this.faults(this._target(reference), value, path, depth + 1));
     }
     const expected = typesOf(schema.get('type'));
     const kind = kindOf(value);
@@ -197,12 +197,12 @@ class Walk {
     }
     found.push(...ofValues(schema, value, path), ...ofBounds(schema, value, kind, path));
     for (const one of listOf(schema.get('allOf'))) {
-      found.push(...this.faults(one, value, path, depth + 1));
+      add(found, this.faults(one, value, path, depth + 1));
     }
     for (const word of ['anyOf', 'oneOf']) {
       const choices = listOf(schema.get(word));
       if (choices.length) {
-        found.push(...this._ofChoices(choices, value, path, depth));
+        add(found, this._ofChoices(choices, value, path, depth));
       }
     }
     const items = schema.get('items');
@@ -280,7 +280,7 @@ class Walk {
   }
 }
 
-/** A list may have more faults than a call may have arguments. */
+/** There may be more of them than a call may have arguments. */
 function add(found: IFault[], more: readonly IFault[]): void {
   for (const one of more) {
     found.push(one);

@@ -54,7 +54,7 @@ from typing import Any
 class OpgError(Exception):
     """Base of all expected failures.
 
-    ``shown`` is True once a card shows the message: below it, the error only points there.
+    ``shown`` is True once a card shows the message: below it, the error is brief.
     ``message`` says what happened and ``hint`` what to do about it.  ``charge`` says whether money
     was taken (None: no payment was begun), ``receipt_id`` which receipt holds the call."""
 
@@ -85,9 +85,12 @@ class OpgError(Exception):
 
 def _rendered(error: Any) -> str:
     if getattr(error, "shown", False):
-        # Of a withheld answer the card also says how to read it.
+        # Said again, because the log of a job that runs the notebook has no card.  Of a withheld
+        # answer the card also says how to read it.
         hint = [error.hint] if error.hint and "--unverified" not in error.hint else []
-        return "\n".join([f"{type(error).__name__}: the card above says why.", *hint])
+        kept = f" (receipt {error.receipt_id})" if error.receipt_id else ""
+        said = f"{type(error).__name__}: {error.message.rstrip('.')}."
+        return "\n".join([said, f"See the card above{kept}.", *hint])
     lines = [f"{type(error).__name__}: {error}"]
     if error.charge is not None:
         lines.append(f"Charge: {error.charge}")

@@ -19,6 +19,11 @@ _SO = {
 }
 #: So many places are named.
 _PLACES = 4
+#: With exit code 3, where calls failed when they were made.
+_FAILED_THEN = (
+    "What fails here failed when it was made, and its receipt says so. Do not rely on it. Of the "
+    "rest, not everything that policy {policy} requires is met:"
+)
 _NO_RECEIPT = "Nothing here can be verified."
 
 #: By a check that is not met: what answers it.
@@ -43,6 +48,8 @@ def conclusion(
     """The lines, of a report with this exit code."""
     if code == 3 and not checked:
         yield _NO_RECEIPT
+    elif code == 3 and any(one.failed for one in checked):
+        yield _FAILED_THEN.format(policy=policy)
     else:
         yield _SO[code].format(policy=policy)
     if code == 1:

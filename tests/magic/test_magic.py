@@ -367,8 +367,9 @@ def test_errors_are_one_short_paragraph(
     run(shell, "%%opg\nhi")
     out = capsys.readouterr()
     said = out.out + out.err
-    assert "AnswerWithheld: the card above says why." in said
-    assert "the hashes differ" not in said  # of the error; the card has the check's own words
+    # The log of a job that runs the notebook has no card above: it said only to look there.
+    assert "AnswerWithheld: answer withheld: the hashes differ.\n" in said
+    assert "See the card above (receipt " in said
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 6
 
@@ -412,7 +413,10 @@ def test_below_a_card_the_error_keeps_what_to_do(
     session.act = act
     result = run(shell, "%%opg\nhi")
     out = capsys.readouterr()
-    assert "CallFailed: the card above says why.\nLook it up: %opg reconcile" in out.out + out.err
+    assert (
+        f"CallFailed: the connection broke.\nSee the card above (receipt {receipt.id}).\n"
+        "Look it up: %opg reconcile"
+    ) in out.out + out.err
     assert str(result.error_in_exec).startswith("the connection broke")  # programs lose nothing
 
 

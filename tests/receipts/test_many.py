@@ -184,6 +184,11 @@ def test_a_real_network_s_lack_names_the_option_that_asks(tmp_path: Path) -> Non
 def test_an_honest_failure_says_what_else_is_good(tmp_path: Path) -> None:
     (line,) = _head(accepted(tmp_path, *GOOD, *LIARS))
     assert line.startswith("What fails here failed when it was made")
+    first, *steps = _head(verify(jsonl(tmp_path, *GOOD, *LIARS)))
+    assert first.startswith(line.partition(" Everything")[0]) and "not everything" in first
+    assert steps == [
+        "→ 3 receipts of this installation's simulated network: --allow-simulated accepts them"
+    ]
 
 
 def test_a_file_without_receipts_says_whom_to_ask(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from opg_magic.models import (
     Trust,
 )
 from opg_magic.models.networks import Token
+from opg_magic.verify.weights import MEASURED
 
 T = TypeVar("T")
 
@@ -291,6 +292,8 @@ class Lookups:
                     f"; yours under this name are sha256:{own.weights_sha256[:16]}….",
                     *spot,
                 )
+            if all(finding.code != "weights-statistic" for finding in self.findings):
+                self.say("note", "weights-statistic", MEASURED)
             return found, asked_live(trust, "weights")
         code, reason = found.weights_not_run
         level: Level = "note" if code in ("closed", "forced") else "incomplete"

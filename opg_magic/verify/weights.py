@@ -36,6 +36,11 @@ _OUTSIDE = 2
 _MOST_VARIANCE = 4_356_000
 #: Most by which one such token is likelier than the average one, in millionths of a nat: ln(k).
 _MOST_LIKELY = 3_689_000
+#: What was measured of honest hosts (docs/weights.md), for whoever reads that a run was done.
+MEASURED = (
+    "The check weights is a statistic. Measured with one small model: of 800 honest answers at"
+    " temperature 0 it refused 0, of 400 above temperature 0 it refused 1."
+)
 #: A model's first choices, in the words of a failure.
 _FIRST = 5
 

@@ -17,6 +17,7 @@ from opg_magic.ledger.columns import ALL_COLUMNS
 from opg_magic.notebook.commands import COMMANDS
 from opg_magic.notebook.commands.ledger import FILTERS
 from opg_magic.settings import catalogue
+from opg_magic.verify import weights
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -170,6 +171,20 @@ def _named_attacks(text: str) -> set[int]:
             numbers = [*range(numbers[0], numbers[-1] + 1)]
         found |= set(numbers)
     return found
+
+
+def test_the_false_alarms_that_are_told_are_those_in_the_documents() -> None:
+    told = [int(number) for number in re.findall(r"\d+", weights.MEASURED) if number != "0"]
+    page = (ROOT / "docs" / "weights.md").read_text("utf-8")
+    rows = {row.split(" | ")[0]: row.split(" | ") for row in page.splitlines()}
+    builds = ("AVX-512", "no AVX")
+    cold = ["honest", *(f"another build ({one})" for one in builds), "16 bit arithmetic"]
+    warm = ["honest at 0.7", "another build at 0.7"]
+    answers = {name: int(rows[f"| {name}"][1]) for name in cold + warm}
+    assert all(rows[f"| {name}"][7] == "0" for name in cold)
+    refused = sum(int(rows[f"| {name}"][2]) for name in warm)
+    asked = [sum(answers[name] for name in names) for names in (cold, warm)]
+    assert told == [*asked, refused]
 
 
 def test_every_attack_that_is_named_by_number_is_in_the_table_of_attacks() -> None:

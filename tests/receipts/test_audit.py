@@ -217,6 +217,20 @@ def test_a_receipt_that_claims_other_weights_is_judged_by_the_readers_and_told(
     assert ("other-weights-stated" in codes(report, "note")) is told
 
 
+def test_a_run_is_told_with_its_measured_false_alarms_once(tmp_path: Path) -> None:
+    def rerun(evidence: Evidence) -> Evidence:
+        return replace(evidence, weights=run_over(evidence), weights_not_run=None)
+
+    report = verify(jsonl(tmp_path, signed(), signed()), rerun=rerun)
+    assert codes(report, "note").count("weights-statistic") == 1
+    assert report.to_text().count("of 800 honest answers at temperature 0 it refused 0") == 1
+    closed = verify(
+        jsonl(tmp_path, signed()),
+        rerun=lambda evidence: replace(evidence, weights_not_run=("closed", "not known here")),
+    )
+    assert "weights-statistic" not in codes(closed, "note")
+
+
 # --------------------------------------------------------------------------- unreadable, incomplete
 
 

@@ -3,6 +3,7 @@
 - ``face/says.ts``: the words of the card; ``face/tag.ts``: its tag;
 - ``audit/audit-columns.ts``: the columns of a table for an audit;
 - ``audit/table-form.ts``: the form of a table's receipts in a notebook, and its bounds;
+- ``audit/finding-words.ts``: what is said of a cell and its receipt;
 - ``receipt/implied-words.ts``: the words of errors and questions that receipts imply;
 - ``cells/vocabulary.ts``: the words of ``%%opg`` and ``%opg``, completed without a kernel;
 - ``base/claims.ts``, ``verify/checks.ts``: claims, statuses, bases, and the check of each claim;
@@ -35,6 +36,7 @@ def files() -> dict[Path, str]:
         "face/tag.ts": tag(),
         "audit/audit-columns.ts": audit_columns(),
         "audit/table-form.ts": table_form(),
+        "audit/finding-words.ts": finding_words(),
         "receipt/implied-words.ts": implied_words(),
         "base/claims.ts": claim_tables.table(),
         "verify/checks.ts": claim_tables.checks(),
@@ -160,6 +162,20 @@ def table_form() -> str:
         "FOUND": ("What the author's kernel found, as it is counted.", FOUND),
     }
     return _words(named, "opg_magic/receipt/table.py and face/table.py")
+
+
+def finding_words() -> str:
+    """finding-words.ts: what both judges say of a cell and its receipt."""
+    from opg_magic.audit import words
+
+    said = {
+        "PROMPT_DIFFERS": "`prompt-differs`",
+        "CELL_CHANGED": "`cell-changed`",
+        "NOT_THE_CALL": "`not-the-call`",
+        "TWICE_IN_TABLE": "`twice`, of a table's receipts",
+    }
+    named = {name: (f"{code}.", getattr(words, name)) for name, code in said.items()}
+    return _words(named, "opg_magic/audit/words.py")
 
 
 def implied_words() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from opg_magic.audit import words
 from opg_magic.audit.findings import Level
 from opg_magic.cells import context, grammar, magic_line
 from opg_magic.cells.magic_line import Line, LineError, Named
@@ -106,8 +107,7 @@ def cell_faults(source: str, receipt: Receipt, *, row: bool = False) -> list[Fau
     if cell.head is not None and found is not None:
         parts = _parts(cell.head.body, cell.line, row=row)
         if found.prompt is None or not grammar.follows(parts, found.prompt):
-            message = "The prompt in the cell is not the one that this answer was given to."
-            return [("failed", "prompt-differs", message)]
+            return [("failed", "prompt-differs", words.PROMPT_DIFFERS)]
     if (
         cell.kind != "call"
         or cell.head is None
@@ -115,10 +115,7 @@ def cell_faults(source: str, receipt: Receipt, *, row: bool = False) -> list[Fau
         or found is None
         or row != (cell.line.get("over") is not None)
     ):
-        message = (
-            "This cell is not the call that the receipt answers: what it says was not compared."
-        )
-        return [("incomplete", "not-the-call", message)]
+        return [("incomplete", "not-the-call", words.NOT_THE_CALL)]
     return [*_faults_of_call(cell.head, cell.line, source, found, receipt)]
 
 
@@ -179,11 +176,7 @@ def _faults_of_call(
     wrapped = line.get("template") is not None or "file" in line.given
     sent = None if wrapped else was["template"] or found.prompt
     if not differs and recorded is not None and recorded not in _hashes(source, head, sent):
-        yield (
-            "incomplete",
-            "cell-changed",
-            "The cell was changed after the call (its prompt was not).",
-        )
+        yield "incomplete", "cell-changed", words.CELL_CHANGED
     over = line.get("over")
     names = [] if over is None else [f"table {over}"]
     if line.get("vars") or over is not None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from opg_magic.audit import words
 from opg_magic.audit.displays import form_faults
 from opg_magic.audit.findings import Level
 from opg_magic.audit.notebook import Display
@@ -137,8 +138,7 @@ def _from_here(documents: Iterable[Any], audit: Reader, where: str) -> dict[str,
             continue
         key = _key(receipt)
         if key in found and audit.only is None:
-            message = "This receipt appears twice among those of a table; it counts once."
-            audit.say("incomplete", "twice", message, where, receipt.id)
+            audit.say("incomplete", "twice", words.TWICE_IN_TABLE, where, receipt.id)
         found.setdefault(key, receipt)
     return found
 

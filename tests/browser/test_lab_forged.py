@@ -107,7 +107,7 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
         "1 cell edited since",
         "1 %%opg cell not run",
     )
-    judged(page, " · ".join(("3 simulated answers", "3 signatures valid", *cells)))
+    judged(page, " · ".join(("3 simulated answers", "3 as signed", *cells)))
     badges = page.locator(".opg-badge")
     expect(badges).to_have_count(4)
     expect(badges.nth(1)).to_have_text("! no receipt")
@@ -158,7 +158,7 @@ def test_a_card_cannot_be_replaced_and_its_looks_cannot_be_borrowed(
     expect(cell.frame_locator("iframe").locator("body")).to_contain_text(
         "nothing is checked", use_inner_text=True
     )
-    judged(page, "3 simulated answers · 2 signatures valid, 1 failed")
+    judged(page, "3 simulated answers · 2 as signed, 1 failed")
     page.evaluate(CHANGE, [1, data, {}, False])
     card = cell.locator(".opg-receipt")
     card.locator(".opg-card").evaluate("details => void (details.open = true)")

@@ -102,12 +102,12 @@ def test_a_verifier_that_does_not_come_leaves_nothing_judged(
     eyes.page.wait_for_function(
         "() => document.querySelector('.opg-mark')?.title.includes('1 not checked')"
     )
-    assert "0 signatures valid" in str(eyes.page.locator(".opg-mark").get_attribute("title"))
+    assert "0 as signed" in str(eyes.page.locator(".opg-mark").get_attribute("title"))
 
     eyes.page.unroute(f"**{OURS}**", cut)
     eyes.command("opg-magic:check-notebook")
     eyes.page.wait_for_function(
-        "() => document.querySelector('.opg-mark')?.title.includes('1 signature valid')"
+        "() => document.querySelector('.opg-mark')?.title.includes('1 as signed')"
     )
     card.get_by_text("Partially verified").wait_for()
 

@@ -39,7 +39,7 @@ def test_strangers_notebook_without_kernel(
     """Untrusted, no kernel: every answer is judged, and what rests on the author's word is said
     so."""
     page = read(eyes.page, lab, put(lab, answers, "from_afar.ipynb"))
-    mark = judged(page, "4 simulated answers · 4 signatures valid · registry not asked")
+    mark = judged(page, "4 simulated answers · 4 as signed · registry not asked")
     assert "failed" not in mark
     assert (
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session") is None
@@ -81,7 +81,7 @@ def test_one_altered_character_turns_its_mark_red(
     changed = notebooks.tampered(answers, 3)
     changed.cells[4].source = changed.cells[4].source.replace("Was this", "Has this been")
     page = read(eyes.page, lab, put(lab, changed, "tampered.ipynb"))
-    judged(page, "4 simulated answers · 3 signatures valid, 1 failed · 1 cell edited since")
+    judged(page, "4 simulated answers · 3 as signed, 1 failed · 1 cell edited since")
     failed = page.locator(".opg-receipt[data-opg-tone=bad]")
     expect(failed).to_have_count(1)
     assert "seaIed" not in failed.inner_text()
@@ -89,7 +89,7 @@ def test_one_altered_character_turns_its_mark_red(
     assert failed.locator("tr[data-status=failed]").get_attribute("data-claim") == "response"
     assert page.locator(".opg-badge.opg-tone-bad").inner_text().startswith("✗ failed")
     expect(page.locator(".opg-edited")).to_contain_text(
-        "its prompt is not the one", use_inner_text=True
+        "is not the one that this answer was given to", use_inner_text=True
     )
     eyes.command("application:toggle-left-area")
     eyes.command("opg-magic:show-panel")
@@ -145,7 +145,7 @@ def test_reload_with_a_new_kernel_keeps_every_card(
     name = put(lab, answers, "again.ipynb", kernel=True)
     for _ in range(2):
         eyes.open(lab, name)
-        judged(eyes.page, "4 simulated answers · 4 signatures valid")
+        judged(eyes.page, "4 simulated answers · 4 as signed")
         eyes.page.locator(CARD).nth(3).wait_for(state="attached")
         eyes.page.evaluate(
             "async () => { await "
@@ -156,7 +156,7 @@ def test_reload_with_a_new_kernel_keeps_every_card(
 
 def test_second_window_sees_the_same(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> None:
     name = put(lab, answers, "twice.ipynb")
-    first = judged(read(eyes.page, lab, name), "4 simulated answers · 4 signatures valid")
+    first = judged(read(eyes.page, lab, name), "4 simulated answers · 4 as signed")
     other = eyes.page.context.new_page()
     assert judged(read(other, lab, name), first) == first
     for page in (other, eyes.page):
@@ -173,7 +173,7 @@ def test_one_signature_under_two_prompts(eyes: Eyes, lab: Lab) -> None:
     again = notebooks.redigested_copy(receipt, id=new_id())
     made = notebooks.notebook([(source, receipt), (source, again)])
     page = read(eyes.page, lab, put(lab, made, "replayed.ipynb"))
-    judged(page, "0 signatures valid, 2 failed")
+    judged(page, "0 as signed, 2 failed")
     page.wait_for_function(
         "() => document.querySelectorAll('tr[data-claim=freshness][data-status=failed]').length "
         "=== 2"
@@ -221,7 +221,7 @@ def test_two_hundred_answers(eyes: Eyes, lab: Lab) -> None:
         ]
     )
     read(page, lab, put(lab, made, "many.ipynb"))
-    judged(page, "200 simulated answers · 200 signatures valid")
+    judged(page, "200 simulated answers · 200 as signed")
     first = page.locator(CARD).first
     first.locator("summary").first.click()
     eyes.command("opg-magic:show-panel")
@@ -290,7 +290,7 @@ def test_notebook_7(eyes: Eyes, lab: Lab, answers: nbformat.NotebookNode) -> Non
     page = eyes.page
     page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
     page.locator(".jp-Dialog button", has_text="No Kernel").click()
-    judged(page, "3 signatures valid, 1 failed")
+    judged(page, "3 as signed, 1 failed")
     expect(page.locator(CARD)).to_have_count(4)
     expect(page.locator(".opg-badge.opg-tone-bad")).to_have_count(1)
     eyes.screenshot("notebook7-light.png")
@@ -333,7 +333,7 @@ def test_registry_asked_by_the_reader(
     assert {tuple(sorted(query)) for query in asked} == {("block", "chain_id", "run_id", "tee_id")}
     row = page.locator("tr[data-claim=registry]").first
     if agrees:
-        judged(page, "4 signatures valid · registry asked: 4")
+        judged(page, "4 as signed · registry asked: 4")
         page.locator(CARD).first.locator("summary").first.click()
         expect(row).to_have_attribute("data-basis", "asked")
     else:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from support import chains
@@ -30,6 +31,9 @@ OF_DOCUMENTS = frozenset({"altered", "prompt-altered", "template-altered", "mode
 
 #: Findings that come of a verdict, which the browser computes elsewhere (``audit/check.ts``).
 OF_VERDICTS = frozenset({"saved-differs"})
+
+#: Findings whose words are each judge's own: a parser's, or which of two versions counts.
+OWN_WORDS = frozenset({"unreadable", "later-version"})
 
 Bundle = dict[str, Any]
 
@@ -626,4 +630,13 @@ def wanted_of(case: NotebookCase) -> list[str]:
 
 
 def line(case: NotebookCase) -> str:
-    return json.dumps({"name": case.name, "notebook": case.notebook, "finds": wanted_of(case)})
+    with TemporaryDirectory() as folder:
+        says = said_in(report_of(case, Path(folder)))
+    found = {"notebook": case.notebook, "finds": wanted_of(case), "says": says}
+    return json.dumps({"name": case.name, **found})
+
+
+def said_in(report: Report) -> list[str]:
+    """``code: message`` of each finding, once, where both judges have the same words for it."""
+    own = OWN_WORDS | OF_VERDICTS
+    return sorted({f"{one.code}: {one.message}" for one in report.findings if one.code not in own})

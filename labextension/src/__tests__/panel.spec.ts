@@ -34,10 +34,18 @@ const edited = entry({ findings: [{ level: 'failed', code: 'prompt-differs', mes
 const unread = entry({ receipt: null, verdict: null, error: 'not a receipt' });
 
 describe('a notebook in figures', () => {
+  it('says nothing of signatures where an answer was altered: its signature is valid, over another text', () => {
+    const altered = entry({ verdict: verdict('FAILED', { response: 'failed' }) });
+    const sum = summarise([good, altered]);
+    expect(sum).toMatchObject({ valid: 1, failed: 1 });
+    expect(notebookLine(sum)).toMatch(/^2 answers · 1 as signed, 1 failed · /);
+    expect(notebookLine(sum)).not.toContain('signature');
+  });
+
   it('counts only what was computed', () => {
     const sum = summarise([good, bad, edited]);
     expect(sum).toMatchObject({ answers: 3, checked: 3, valid: 2, failed: 1, asked: 0, edited: 1, cost: ['0.012 OPG'] });
-    expect(notebookLine(sum)).toBe('3 answers · 2 signatures valid, 1 failed · 1 cell edited since · registry not asked · 0.012 OPG');
+    expect(notebookLine(sum)).toBe('3 answers · 2 as signed, 1 failed · 1 cell edited since · registry not asked · 0.012 OPG');
     expect(briefLine(sum)).toBe('1 of 3 failed');
     expect(toneOf(sum)).toBe('bad');
   });
@@ -54,7 +62,7 @@ describe('a notebook in figures', () => {
 
   it('says at once what is simulated', () => {
     const simulated = entry({ verdict: verdict('VERIFIED', {}, true) });
-    expect(notebookLine(summarise([simulated]))).toMatch(/^1 simulated answer · 1 signature valid/);
+    expect(notebookLine(summarise([simulated]))).toMatch(/^1 simulated answer · 1 as signed/);
     expect(toneOf(summarise([simulated]))).toBe('sim');
     expect(notebookLine(summarise([simulated, good]))).toMatch(/^2 answers · 1 of them simulated/);
   });
@@ -117,7 +125,7 @@ describe('cells without a receipt, and output that none covers', () => {
   it('are counted, and no green mark stands over them', () => {
     const sum = summarise([good], [forged, unrun]);
     expect(sum).toMatchObject({ answers: 1, valid: 1, failed: 0, without: 1, unrun: 1, beside: 0 });
-    expect(notebookLine(sum)).toBe('1 answer · 1 signature valid · 1 %%opg cell without receipt · 1 %%opg cell not run · registry not asked · 0.0041 OPG');
+    expect(notebookLine(sum)).toBe('1 answer · 1 as signed · 1 %%opg cell without receipt · 1 %%opg cell not run · registry not asked · 0.0041 OPG');
     expect(briefLine(sum)).toBe('1 without receipt');
     expect(toneOf(sum)).toBe('warn');
     expect(toneOf(summarise([good], [unrun]))).toBe('ok');

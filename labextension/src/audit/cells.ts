@@ -3,6 +3,7 @@
  * (opg_magic/audit/sources.py); notebooks in the corpus hold both together.
  */
 
+import { CELL_CHANGED, NOT_THE_CALL, PROMPT_DIFFERS } from './finding-words';
 import { askedOf, IAsked } from '../receipt/asked';
 import { SHOW } from '../cells/calls';
 import { sha256Hex, utf8 } from '../crypto/bytes';
@@ -36,12 +37,11 @@ function compared(source: string, receipt: Receipt, row: boolean): Finding[] {
   const found = askedOf(receipt);
   if (cell.head !== null && found !== null) {
     if (found.prompt === null || !isPromptOf(cell.head.body, cell.line, found.prompt, row)) {
-      return [failure('prompt-differs', 'The cell was edited: its prompt is not the one that this answer was given to.')];
+      return [failure('prompt-differs', PROMPT_DIFFERS)];
     }
   }
   if (cell.kind !== 'call' || cell.head === null || cell.line === null || found === null || row !== (cell.line.given.over !== undefined)) {
-    const message = 'This cell is not the call that the receipt answers: what it says was not compared.';
-    return [{ level: 'incomplete', code: 'not-the-call', message }];
+    return [{ level: 'incomplete', code: 'not-the-call', message: NOT_THE_CALL }];
   }
   return ofCall(cell.head, cell.line, source, found, receipt);
 }
@@ -83,7 +83,7 @@ function ofCall(top: IHead, line: ILine, source: string, found: IAsked, receipt:
   const wrapped = 'template' in line.given || 'file' in line.given;
   const sent = wrapped ? null : template || found.prompt;
   if (!findings.length && source_sha256 !== null && !sources(source, top, sent).some(one => sourceSha256(one) === source_sha256)) {
-    findings.push({ level: 'incomplete', code: 'cell-changed', message: 'The cell was edited after the call (its prompt was not).' });
+    findings.push({ level: 'incomplete', code: 'cell-changed', message: CELL_CHANGED });
   }
   const names = [
     ...('over' in line.given ? [`table ${line.given.over}`] : []),

@@ -13,6 +13,7 @@ import { MalformedMessage, parseStrict, toPlain } from '../base/json';
 import type { IDisplay, ITable } from './notebook';
 import { Pace } from '../base/pace';
 import { computedDigest, computeDigest, MIME_TYPE, holdsHugeInteger, MoneyPart, originalOf, Receipt, TABLE_TYPE, UnreadableReceipt } from '../receipt/receipt';
+import { TWICE_IN_TABLE } from './finding-words';
 import { FIGURES, FOUND, MOST, MOST_NAMED, MOST_PACKED, MOST_UNPACKED, MOST_WHOLE, SHARED } from './table-form';
 
 const LINE = new RegExp(`^(?:${FIGURES})$`);
@@ -63,7 +64,7 @@ export async function readTables(tables: readonly ITable[], source: string, pace
         // What a document states of its own digest makes another one of it.
         const key = `${computedDigest(read)} ${read.digest}`;
         if (receipts.has(key)) {
-          own.push({ level: 'incomplete', code: 'twice', message: 'A receipt appears twice among those of a table; it counts once.' });
+          own.push({ level: 'incomplete', code: 'twice', message: TWICE_IN_TABLE });
           continue;
         }
         receipts.set(key, read);

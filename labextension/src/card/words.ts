@@ -304,7 +304,7 @@ function cellWords(sum: ISummary): string[] {
   return said;
 }
 
-/** A notebook in one line: `7 answers · 6 signatures valid, 1 failed · registry not asked · 0.0042 OPG`. */
+/** A notebook in one line: `7 answers · 6 as signed, 1 failed · registry not asked · 0.0042 OPG`. */
 export function notebookLine(sum: ISummary): string {
   if (sum.answers === 0) {
     return ['No receipts', ...cellWords(sum)].join(' · ');
@@ -319,7 +319,8 @@ export function notebookLine(sum: ISummary): string {
     parts.push(`checking, ${waiting} to go`);
     return parts.join(' · ');
   }
-  parts.push(`${plural(sum.valid, 'signature')} valid${sum.failed ? `, ${sum.failed} failed` : ''}`);
+  // Not "signatures valid": of an altered answer the signature is valid, over another text.
+  parts.push(`${sum.valid} as signed${sum.failed ? `, ${sum.failed} failed` : ''}`);
   if (sum.unchecked) {
     parts.push(`${sum.unchecked} not checked`);
   }

@@ -19,6 +19,8 @@ _SO = {
 }
 #: So many places are named.
 _PLACES = 4
+#: With exit code 0.  The verdict beside it is another reader's, who has not this network's root.
+_SIMULATED = "Accepted by --allow-simulated: everything that policy {policy} requires passed"
 #: With exit code 3, where calls failed when they were made.
 _FAILED_THEN = (
     "What fails here failed when it was made, and its receipt says so. Do not rely on it. Of the "
@@ -50,6 +52,14 @@ def conclusion(
         yield _NO_RECEIPT
     elif code == 3 and any(one.failed for one in checked):
         yield _FAILED_THEN.format(policy=policy)
+    elif code == 0 and any(one.verdict.simulated for one in checked):
+        excused = {name for one in checked for name in one.excused}
+        names = ", ".join(name for name in CLAIM_NAMES if name in excused)
+        yield (
+            _SIMULATED.format(policy=policy)
+            + f", {names} by the author's word alone" * bool(names)
+            + "."
+        )
     else:
         yield _SO[code].format(policy=policy)
     if code == 1:

@@ -161,7 +161,8 @@ def test_why_it_is_no_more_and_what_answers_it_is_said_first(tmp_path: Path) -> 
         "→ 3 receipts of this installation's simulated network: --allow-simulated accepts them",
     ]
     assert _head(verify(path, allow_simulated=True)) == [
-        "Everything that policy default requires is met."
+        "Accepted by --allow-simulated: everything that policy default requires passed, registry "
+        "by the author's word alone."
     ]
     assert _head(verify(path, policy=AUDIT, allow_simulated=True)) == [
         "Nothing fails, but not everything that policy audit requires is met:",

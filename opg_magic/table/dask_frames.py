@@ -62,10 +62,12 @@ def ask_dask(job: Job, session: Session, shown: Show, *, live: bool) -> tuple[An
     try:
         dask.compute(*planned.lazy.asked(Door.to(desk)))
     except KeyboardInterrupt:
-        tally.ended = "stopped"
+        desk.watch.ended("stopped")
     finally:
-        desk.stop()
-        desk.ended(GRACE_SECONDS)
+        desk.close()
+        if not desk.ended(GRACE_SECONDS):
+            desk.stop()
+            desk.ended(GRACE_SECONDS)
         desk.watch.end()
     return planned.frame(desk), tally
 

@@ -306,9 +306,14 @@ class Desk:
         self._stopped = True
         self._session.loop().loop.call_soon_threadsafe(self._cancel)
 
-    def _cancel(self) -> None:
+    def close(self) -> None:
+        """Ask nothing more.  Calls under way, which are paid for, go on."""
+        self._stopped = True
+        self._session.loop().loop.call_soon_threadsafe(lambda: self._cancel(begun=False))
+
+    def _cancel(self, *, begun: bool = True) -> None:
         for flight in list(self._flights.values()):
-            if flight.task is not None:
+            if flight.task is not None and (begun or not flight.begun):
                 flight.task.cancel()
 
     def done(self) -> bool:

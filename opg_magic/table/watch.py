@@ -72,7 +72,9 @@ class Watch:
         if not self._asked:
             self._asked = True
             self.tally.begun = time.monotonic()
-        self.tally.ended, self.tally.over = None, False
+        if not self._ending:
+            self.tally.ended = None
+        self.tally.over = False
         self._open()
 
     def count(self, key: bytes, outcome: Outcome) -> None:

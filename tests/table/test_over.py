@@ -279,20 +279,22 @@ def test_a_dask_table_that_ends_early_fails_its_cell_and_asks_no_more(
     assert found["prime"].notna().sum() + found["prime_error"].notna().sum() == 4
 
 
-def test_a_stop_ends_a_dask_table_and_keeps_what_came(
+def test_a_stop_ends_a_dask_table_and_keeps_what_is_paid_for(
     shell: InteractiveShell, session: Session, anna: Slow, outputs: dict
 ) -> None:
-    import dask
-
-    in_parts(shell, 1)
-    shell.user_ns["data"] = shell.user_ns["data"].assign(n=range(40, 44))
+    dask, dd = pytest.importorskip("dask"), pytest.importorskip("dask.dataframe")
+    shell.user_ns["data"] = dd.from_pandas(pd.DataFrame({"n": range(100, 160)}), npartitions=1)
     anna.first = 1
     anna.free.clear()
 
     def interrupt() -> None:
         while not any(desk.watch.tally.answered for desk in list(door._desks.values())):
             time.sleep(0.02)
+        (desk,) = (one for one in door._desks.values() if one._session is session)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        while not desk._stopped:
+            time.sleep(0.02)
+        anna.free.set()
 
     beside = threading.Thread(target=interrupt)
     beside.start()
@@ -301,17 +303,17 @@ def test_a_stop_ends_a_dask_table_and_keeps_what_came(
     beside.join()
     assert isinstance(result.error_in_exec, CallInterrupted)
     asked = anna.calls
+    assert 1 < asked < 60
     (only,) = outputs.values()
-    assert "prompts" in only["data"]["text/plain"]
-    anna.free.set()
+    assert f"{asked} of 60 prompts" in only["data"]["text/plain"]
+    assert f"Receipts in this cell: {asked} · {asked} verified" in only["data"]["text/plain"]
     found = shell.user_ns["labels"].compute(scheduler="threads")
-    assert anna.calls == asked
-    assert found["prime"].notna().sum() == 1
+    assert anna.calls == asked == found["prime"].notna().sum()
     reasons = found["prime_error"].dropna()
-    assert len(reasons) == 3 and reasons.str.contains("stopped").all()
+    assert len(reasons) == 60 - asked and reasons.str.contains("stopped").all()
     assert run(shell, f"{LINE} --host anna").success
     again = shell.user_ns["labels"].compute(scheduler="threads")
-    assert again["prime"].notna().sum() == 4
+    assert again["prime"].notna().sum() == anna.calls == session.ledger.count() == 60
 
 
 def test_python_s_map_of_a_dask_table_leaves_its_receipts_where_it_is_computed(

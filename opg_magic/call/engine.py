@@ -79,7 +79,7 @@ class Engine:
         self.reruns = Reruns(network, ledger)
         self._prices = price_list
         self._call_site = call_site
-        self._steps = Steps()
+        self._steps = Steps(ledger.held_up)
         self._rehearsals = Rehearsals(network)
         self._finisher = Finisher(
             network, ledger, self.hosts, call_site=call_site, watch=self.settlements.watch

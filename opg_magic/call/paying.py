@@ -165,12 +165,13 @@ class UptoPayments:
         """Whether a call like this one, beside so many that the host was ``given``, would wait for
         others to end or need another authorisation, while what is left of its table's sessions is
         likely to carry the rest."""
-        if call.caps.rest > self._room(call) or (ready.host.tee_id, call.path) in self._coming:
-            return False
         worst = self._worst(call, ready)
         joinable = self._joinable(call, ready.host, worst)
         first = max(0, given - sum(len(session.held) for session in joinable))
-        return not any(one.has_room(worst, more=first) for one in joinable)
+        if any(one.has_room(worst, more=first) for one in joinable):
+            return False
+        coming = (ready.host.tee_id, call.path) in self._coming
+        return not coming and call.caps.rest <= self._room(call)
 
     def _room(self, call: RunningCall) -> int:
         """What is left of the caps of the sessions that the call's table uses, and of those that

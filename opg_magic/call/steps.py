@@ -2,18 +2,24 @@
 
 Preparing a call and judging its answer each take a millisecond or more.  Done at once for all calls
 whose answers came together, they would keep the next prompts from leaving, and the answers to those
-would come together again.  So between two steps the loop serves the connections."""
+would come together again.  So between two steps the loop serves the connections.
+
+A step writes into the ledger.  While that is brought onto the disk nothing can be written, so steps
+wait for it here, and not where they would hold up the loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Steps:
     """Grants one step at each pass of the event loop, in the order in which they were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_up: Callable[[], asyncio.Future[None] | None] = lambda: None) -> None:
+        """``held_up``: what is to be done before the next step, None if nothing is."""
+        self._held_up = held_up
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._granting = False
 
@@ -38,6 +44,10 @@ class Steps:
             task.cancel()
 
     def _grant(self, loop: asyncio.AbstractEventLoop) -> None:
+        first = self._held_up()
+        if first is not None and not first.done():
+            first.add_done_callback(lambda _: self._grant(loop))
+            return
         while self._waiting:
             mine = self._waiting.popleft()
             if not mine.done():

@@ -50,6 +50,7 @@ class LedgerAccess:
         self._file = ledger_file(self.path)
         self._user = object()
         self._flushing: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Future[None] | None = None
         self._flushed_at = 0.0
         weakref.finalize(self, self._file.leave, self._user)
 
@@ -106,11 +107,18 @@ class LedgerAccess:
                 # Whoever stops waiting does not stop it for the others.
                 await asyncio.shield(self._flushing)
 
+    def held_up(self) -> asyncio.Future[None] | None:
+        """What ends once the ledger can be written without waiting for the disk; None if it can be
+        now."""
+        return self._syncing
+
     async def _flush(self) -> None:
         await asyncio.sleep(self._flushed_at + _GATHER - time.monotonic())
+        self._syncing = asyncio.ensure_future(asyncio.to_thread(self._file.flush))
         try:
-            await asyncio.to_thread(self._file.flush)
+            await self._syncing
         finally:
+            self._syncing = None
             self._flushed_at = time.monotonic()
 
     @contextlib.contextmanager

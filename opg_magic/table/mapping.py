@@ -240,7 +240,12 @@ def ask_made(table: Table, job: Job, session: Session, report: Observer | None =
         try:
             session.within_limits(
                 lambda: loop.run(
-                    lambda emit: table.ask(engine, session.engine_settings(engine.network), emit),
+                    lambda emit: table.ask(
+                        engine,
+                        session.engine_settings(engine.network),
+                        # Where nobody looks, the caller's thread sleeps until the end.
+                        None if report is None else emit,
+                    ),
                     report,
                 )
             )

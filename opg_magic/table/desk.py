@@ -332,6 +332,8 @@ class Desk:
         with suppress(KeyboardInterrupt, TimeoutError):
             loop = self._session.loop().loop
             asyncio.run_coroutine_threadsafe(all_of_them(), loop).result(seconds + 1)
+        if self.done():
+            self.watch.end()
         return self.done()
 
 

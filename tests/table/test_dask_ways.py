@@ -19,7 +19,7 @@ import opg_magic
 from opg_magic import errors
 from opg_magic.call import session as sessions
 from opg_magic.call.session import Session
-from opg_magic.table import door
+from opg_magic.table import desk, door
 
 pytest.importorskip("dask")
 dd = pytest.importorskip("dask.dataframe")
@@ -85,6 +85,38 @@ def test_a_cluster_s_computation_is_shown_too(client: Any, anna: Slow, capsys: A
     lazy = opg_magic.map(numbers(97, 91, 4, 97), PRIME, **ASK)
     assert lazy.compute()["answer"].notna().all()
     assert [one for one in lines(capsys) if one.startswith("3 of 3 prompts")]
+
+
+def test_what_a_session_s_end_leaves_unsaid_is_said_then(
+    client: Any, anna: Slow, session: Session, capsys: Any
+) -> None:
+    lazy = opg_magic.map(numbers(1, 2, 3, 4, 5, 6), PRIME, **ASK)
+    assert lazy.head(1)["answer"].notna().all()
+    session.close()
+    assert [one for one in lines(capsys) if one.startswith("2 of 6 prompts · cost")]
+
+
+def test_a_limit_in_mid_run_keeps_what_came_and_says_why(
+    anna: Slow, session: Session, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    class Limited(desk.Run):
+        async def _answer(self, asked: Any, prompt: Any) -> Any:
+            if anna.calls >= 5:
+                raise errors.LimitExceeded("the day's limit is reached", hint="raise it")
+            return await super()._answer(asked, prompt)
+
+    lazy = opg_magic.map(numbers(*range(20)), PRIME, concurrency=1, **ASK)
+    with monkeypatch.context() as limited:
+        limited.setattr(desk, "Run", Limited)
+        found = lazy.compute(scheduler="synchronous")
+    came = found["answer"].notna().sum()
+    assert came == anna.calls == session.ledger.count() < 20
+    reasons = set(found["answer_error"].dropna())
+    assert reasons == {"not asked: the day's limit is reached"}
+    (line,) = lines(capsys)
+    assert line.startswith(f"{came} of 20 prompts") and line.endswith("the day's limit is reached")
+    assert lazy.compute(scheduler="synchronous")["answer"].notna().all()
+    assert anna.calls == session.ledger.count() == 20
 
 
 def test_what_fails_is_counted_and_said(honest_simnet: Any, anna: Slow, capsys: Any) -> None:

@@ -80,7 +80,7 @@ def _steps(
     yield from _of_simulated(simulated, allow_simulated=allow_simulated)
     incomplete = [one for one in findings if one.level == "incomplete"]
     if places := dict.fromkeys(p for one in incomplete if (p := one.where or one.receipt_id)):
-        shown = list(places)[:_PLACES]
+        shown = sorted(places, key=_in_order)[:_PLACES]
         more = len(places) - len(shown)
         yield (
             f"look for yourself at what is marked ○ ({', '.join(shown)}"
@@ -88,6 +88,12 @@ def _steps(
         )
     if not checked:
         yield "ask the author for the receipts: opg receipts export receipts.jsonl"
+
+
+def _in_order(place: str) -> tuple[str, int]:
+    """Cell 9 before cell 12."""
+    word, _, number = place.partition(" ")
+    return word, int(number) if number.isascii() and number.isdigit() else 0
 
 
 def _of_real(receipts: Sequence[Checked]) -> Iterator[str]:

@@ -83,7 +83,7 @@ def _compared(
         Basis.PROVEN,
         "The host signed another request than the one that was sent.",
         "other-request",
-        f"the signed request hash {signed.hex()} is that of no known form of this request",
+        f"the host signed the hash {signed.hex()[:8]}…, which is not this request's",
         request_hash=signed.hex(),
     )
 

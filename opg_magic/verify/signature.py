@@ -65,7 +65,7 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
     return passed(
         "signature",
         Basis.PROVEN,
-        f"The key of host {fields.tee_id[:6]}…{fields.tee_id[-4:]} signed request and answer.",
+        f"The key of host {short(fields.tee_id)} signed request and answer.",
         tee_id=fields.tee_id,
         timestamp=fields.timestamp,
         key_bits=key.key_size,
@@ -75,14 +75,21 @@ def check(evidence: Evidence, trust: Trust) -> Claim:
 def _identity_fault(evidence: Evidence, der: bytes, fields: SignedFields) -> tuple[str, str] | None:
     own = tee_id(der)
     if fields.tee_id != own:
-        return "wrong-tee-id", f"the answer names host {fields.tee_id}, the key is that of {own}"
+        named = short(fields.tee_id)
+        return "wrong-tee-id", f"the answer names host {named}, but the key is {short(own)}'s"
     host = evidence.host
     if host is not None:
         if host.tee_id.lower() != own:
-            return "wrong-tee-id", f"the host asked is {host.tee_id}, the key is that of {own}"
+            asked = short(host.tee_id)
+            return "wrong-tee-id", f"host {asked} was asked, but the key is {short(own)}'s"
         if host.public_key != der:
             return "wrong-key", "the key is not the one that the host is registered with"
     return None
+
+
+def short(id: str) -> str:
+    """A host's ID as people read it; the whole stands in the receipt."""
+    return f"{id[:6]}…{id[-4:]}"
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ import pytest
 from support import signing
 from support.signed_receipts import jsonl, redigested, signed, verify
 
+from opg_magic.audit.findings import Finding
 from opg_magic.audit.judgement import Report
 from opg_magic.models import Evidence, RegistryEvidence
 from opg_magic.receipt.document import Receipt
@@ -199,6 +200,13 @@ def test_a_file_without_receipts_says_whom_to_ask(tmp_path: Path) -> None:
         "Nothing here can be verified.",
         "→ ask the author for the receipts: opg receipts export receipts.jsonl",
     ]
+
+
+def test_places_to_look_at_are_few_and_in_order(tmp_path: Path) -> None:
+    report = verify(jsonl(tmp_path, GOOD[0]))
+    beside = [Finding("incomplete", "beside", "b", f"cell {n}") for n in (12, 9, 41, 33, 50)]
+    step = _head(replace(report, findings=tuple(beside)))[-1]
+    assert "(cell 9, cell 12, cell 33, cell 41 and 1 more)" in step
 
 
 def test_a_lack_stands_beside_its_receipt_under_a_heading(tmp_path: Path) -> None:

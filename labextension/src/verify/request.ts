@@ -57,7 +57,7 @@ export function check(evidence: Evidence): Claim {
     'proven',
     'The host signed another request than the one that was sent.',
     'other-request',
-    `the signed request hash ${signed} is that of no known form of this request`,
+    `the host signed the hash ${signed.slice(0, 8)}…, which is not this request's`,
     { request_hash: signed }
   );
 }

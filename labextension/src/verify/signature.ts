@@ -42,21 +42,24 @@ export async function check(evidence: Evidence): Promise<Claim> {
     return failed('signature', 'proven', WRONG, 'bad-signature', reason);
   }
   const { teeId, timestamp } = fields;
-  return passed('signature', 'proven', `The key of host ${teeId.slice(0, 6)}…${teeId.slice(-4)} signed request and answer.`, {
+  return passed('signature', 'proven', `The key of host ${short(teeId)} signed request and answer.`, {
     tee_id: teeId,
     timestamp: Number(timestamp),
     key_bits: key.bits
   });
 }
 
+/** A host's ID as people read it; the whole stands in the receipt. */
+const short = (id: string): string => `${id.slice(0, 6)}…${id.slice(-4)}`;
+
 function identityFault(evidence: Evidence, der: Uint8Array, own: string, fields: SignedFields): [string, string] | null {
   if (fields.teeId !== own) {
-    return ['wrong-tee-id', `the answer names host ${fields.teeId}, the key is that of ${own}`];
+    return ['wrong-tee-id', `the answer names host ${short(fields.teeId)}, but the key is ${short(own)}'s`];
   }
   const { host } = evidence;
   if (host !== null) {
     if (host.tee_id.toLowerCase() !== own) {
-      return ['wrong-tee-id', `the host asked is ${host.tee_id}, the key is that of ${own}`];
+      return ['wrong-tee-id', `host ${short(host.tee_id)} was asked, but the key is ${short(own)}'s`];
     }
     if (!equal(host.publicKey, der)) {
       return ['wrong-key', 'the key is not the one that the host is registered with'];

@@ -15,11 +15,12 @@ async def main() -> None:
     told = json.loads(sys.stdin.readline())
     key = Path(told["token_file"]).read_text().strip()
     client = openai.AsyncOpenAI(base_url=told["url"], api_key=key)
-    seconds = await asked(client, told["model"], told["rows"], told["at_once"])
-    print(json.dumps({"seconds": seconds}))
+    print(json.dumps(await asked(client, told["model"], told["rows"], told["at_once"])))
 
 
-async def asked(client: openai.AsyncOpenAI, model: str, rows: int, at_once: int) -> float:
+async def asked(
+    client: openai.AsyncOpenAI, model: str, rows: int, at_once: int
+) -> dict[str, float]:
     turns = asyncio.Semaphore(at_once)
 
     async def one(text: str) -> str:
@@ -33,11 +34,11 @@ async def asked(client: openai.AsyncOpenAI, model: str, rows: int, at_once: int)
         return str(made.choices[0].message.content)
 
     await one("Is -1 composite?")
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     answers = await asyncio.gather(*(one(f"Is {n} composite?") for n in range(rows)))
-    took = time.perf_counter() - begun
+    took, used = time.perf_counter() - begun, time.process_time() - cpu
     assert all(answers)
-    return took
+    return {"seconds": took, "cpu": used}
 
 
 if __name__ == "__main__":

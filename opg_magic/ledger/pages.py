@@ -112,6 +112,10 @@ class LedgerReader(LedgerReading):
     def exists(self) -> bool:
         return self.path.is_file()
 
+    def digests_in_order(self) -> list[str]:
+        """The digest under which each receipt was saved, in that order."""
+        return [r["digest"] for r in self._query("SELECT digest FROM receipts ORDER BY seq", ())]
+
     def state(self) -> str:
         """A short text that is another one after every change of what a page shows, whichever
         process made it; empty while there is no ledger."""

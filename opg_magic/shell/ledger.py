@@ -15,6 +15,11 @@ def add(commands: Any) -> None:
     )
     check = ledger.add_parser("check", help="read the whole ledger and report what is damaged")
     check.add_argument("path", nargs="?", type=Path, help="a file other than your ledger")
+    check.add_argument(
+        "--head",
+        metavar="HEAD",
+        help="compare with a head that you kept: what an earlier check printed",
+    )
     check.set_defaults(handler=_check)
     rescue = ledger.add_parser(
         "rescue", help="copy what can be read of a damaged ledger into a new file"
@@ -43,6 +48,7 @@ def _path(options: argparse.Namespace) -> Path:
 
 def _check(options: argparse.Namespace) -> int:
     from opg_magic.errors import LedgerError
+    from opg_magic.ledger import head
     from opg_magic.ledger.pages import LedgerReader
 
     path = _path(options)
@@ -52,7 +58,11 @@ def _check(options: argparse.Namespace) -> int:
                 f"There is no ledger {path}.", hint="One is made with the first call."
             )
         findings = [*_torn(path), *ledger.findings()]
-        number = None if findings else ledger.count()
+        # Of a damaged one nothing more is read than was asked for.
+        digests = [] if findings and options.head is None else ledger.digests_in_order()
+        other = None if options.head is None else head.head_fault(options.head, digests)
+    if other is not None:
+        print(f"✗ {other}")
     if findings:
         print("\n".join(f"✗ {one}" for one in findings))
         print(
@@ -60,10 +70,15 @@ def _check(options: argparse.Namespace) -> int:
             "ledger rescue"
         )
         return 1
+    if other is not None:
+        return 1
+    number = len(digests)
     print(
         f"{path} is intact: {number} receipt{'s' * (number != 1)}, unchanged since "
         f"{'it was' if number == 1 else 'they were'} saved."
     )
+    # Without one that is kept elsewhere, an older copy in this place goes unnoticed.
+    print(f"Head, to keep elsewhere and compare with --head: {head.head_of(digests)}")
     return 0
 
 

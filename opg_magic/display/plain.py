@@ -11,6 +11,7 @@ from opg_magic.models import Status
 from opg_magic.models.plain_text import RULE, inert
 
 if TYPE_CHECKING:
+    from opg_magic.display.notes import Note
     from opg_magic.models import Cost, Verdict
     from opg_magic.receipt.document import Receipt
 
@@ -47,13 +48,21 @@ def card(it: Card, *, all_rows: bool = False, width: int = WIDTH) -> str:
             f"{row.mark} {row.name}: {words}", first="    ", rest="      ", width=width
         )
     for note in it.notes:
-        lines += _wrapped(
-            " ".join(p for p in (note.text, note.code, note.after) if p),
-            first="  ",
-            rest="    ",
-            width=width,
-        )
+        lines += _note(note, width)
     return "\n".join(lines)
+
+
+def _note(note: Note, width: int) -> list[str]:
+    """A note in lines.  A command that does not fit stands alone, whole: it is to be copied."""
+    said = [part for part in (note.text, note.code, note.after) if part]
+    whole = _wrapped(" ".join(said), first="  ", rest="    ", width=width)
+    if not note.code or len(whole) == 1:
+        return whole
+    return [
+        *_wrapped(note.text, first="  ", rest="    ", width=width),
+        f"    {' '.join(inert(note.code).split())}",
+        *_wrapped(note.after or "", first="    ", rest="    ", width=width),
+    ]
 
 
 def headline(it: Card, width: int = WIDTH) -> list[str]:

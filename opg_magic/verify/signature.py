@@ -76,12 +76,12 @@ def _identity_fault(evidence: Evidence, der: bytes, fields: SignedFields) -> tup
     own = tee_id(der)
     if fields.tee_id != own:
         named = short(fields.tee_id)
-        return "wrong-tee-id", f"the answer names host {named}, but the key is {short(own)}'s"
+        return "wrong-tee-id", f"the answer names host {named}, but the key belongs to {short(own)}"
     host = evidence.host
     if host is not None:
         if host.tee_id.lower() != own:
             asked = short(host.tee_id)
-            return "wrong-tee-id", f"host {asked} was asked, but the key is {short(own)}'s"
+            return "wrong-tee-id", f"host {asked} was asked, but the key belongs to {short(own)}"
         if host.public_key != der:
             return "wrong-key", "the key is not the one that the host is registered with"
     return None

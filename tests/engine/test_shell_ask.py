@@ -259,6 +259,8 @@ def test_a_card_is_no_wider_than_its_terminal(asked: Any, monkeypatch: pytest.Mo
     told = asked("Is 561 prime?", terminal=True, aside=True)[2]
     card = told[told.index("checks pass") :]
     assert "request:" in card
+    (command,) = [line for line in card.splitlines() if "opg verify" in line]
+    assert command.strip().startswith("opg show ") and command.endswith(" --allow-simulated")
     assert [
         line for line in card.splitlines() if len(line) >= 60 and "opg verify" not in line
     ] == []

@@ -54,12 +54,12 @@ const short = (id: string): string => `${id.slice(0, 6)}…${id.slice(-4)}`;
 
 function identityFault(evidence: Evidence, der: Uint8Array, own: string, fields: SignedFields): [string, string] | null {
   if (fields.teeId !== own) {
-    return ['wrong-tee-id', `the answer names host ${short(fields.teeId)}, but the key is ${short(own)}'s`];
+    return ['wrong-tee-id', `the answer names host ${short(fields.teeId)}, but the key belongs to ${short(own)}`];
   }
   const { host } = evidence;
   if (host !== null) {
     if (host.tee_id.toLowerCase() !== own) {
-      return ['wrong-tee-id', `host ${short(host.tee_id)} was asked, but the key is ${short(own)}'s`];
+      return ['wrong-tee-id', `host ${short(host.tee_id)} was asked, but the key belongs to ${short(own)}`];
     }
     if (!equal(host.publicKey, der)) {
       return ['wrong-key', 'the key is not the one that the host is registered with'];

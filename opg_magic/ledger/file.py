@@ -27,6 +27,9 @@ LEDGER_NAME = "ledger.sqlite"
 #: How a connection is told to leave the log alone when it closes (Python 3.12 and later).
 _NO_CHECKPOINT: int | None = getattr(sqlite3, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE", None)
 
+#: Pages of the log from which on a commit brings it into the file: SQLite's own figure.
+_LOG_PAGES = 1000
+
 #: Seconds that a fork waits for a transaction in another thread.
 _FORK_WAIT = 5.0
 
@@ -98,15 +101,18 @@ class LedgerFile:
     @contextlib.contextmanager
     def flushing_later(self, db: sqlite3.Connection, *, later: bool) -> Iterator[None]:
         """With ``later``, a commit within outlives this process at once, and a machine that loses
-        its power only after :meth:`flush`.  Hold ``lock``."""
+        its power only after :meth:`flush`, which also brings the log into the file.  Hold
+        ``lock``."""
         if not later:
             yield
             return
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
         try:
             yield
         finally:
             self.written += 1
+            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             db.execute("PRAGMA synchronous = FULL")
 
     def flush(self) -> None:

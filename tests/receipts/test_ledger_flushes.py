@@ -99,3 +99,23 @@ def test_a_new_authorisation_is_on_the_disk_before_it_is_signed(tmp_path: Path) 
                 assert ledger._file.written == (0 if reserve else 1)
     finally:
         together.reset(token)
+
+
+def test_the_flush_brings_the_log_into_the_file_and_no_call_waits_for_that(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+
+    async def main(ledger: Ledger) -> None:
+        together.set(True)
+        before = path.stat().st_size
+        for number in range(2):
+            with ledger._transaction() as db:
+                db.execute("INSERT INTO blobs VALUES (?, randomblob(5000000))", (f"{number:064x}",))
+        assert path.stat().st_size == before
+        await ledger.on_disk()
+        assert path.stat().st_size > before + 10_000_000
+
+    with Ledger(path) as ledger:
+        ledger.save(receipt())
+        asyncio.run(main(ledger))
+        pages = ledger._query("PRAGMA wal_autocheckpoint", ())[0][0]
+        assert pages > 0  # a ledger that nobody flushes is brought together all the same

@@ -131,11 +131,11 @@ OPTIONS: tuple[Option, ...] = (
            _setting("timeout"), part="call"),
     Option("--template", "fill the prompt into a template from your settings (-t)", "NAME",
            short="-t", part="around"),
-    Option("--file", "send this text file after the prompt; its size is said first", "PATH",
+    Option("--file", "send this text file after the prompt; its size is shown first", "PATH",
            repeat=True, free=True, part="around"),
     Option("--schema", "ask for data: \"name, year int\", a type, a JSON Schema or its file; it is "
                        "answer.data", "S", free=True, part="shape"),
-    Option("--format", "show and read the answer as this; df: a table of --schema (-f)", "F",
+    Option("--format", "read and show the answer in this format; df: a table of --schema (-f)", "F",
            choices=FORMATS, free=True, short="-f", part="shape"),
     Option("--over", "ask the prompt for each row of this list or table; {{column}} is its cell",
            "DATA"),

@@ -130,13 +130,13 @@ SETTINGS: tuple[Setting, ...] = (
         "on_repeat",
         values.one_of("ask-ledger", "ask-ledger-sampled", "pay"),
         "ask-ledger",
-        "what a notebook asks again: the recorded answer (sampled: at any temperature), or pay",
+        "when a notebook asks again: the recorded answer (sampled: at any temperature), or pay",
     ),
     Setting(
         "route",
         values.one_of("auto", "direct", "private"),
         "auto",
-        "way to the hosts: direct (wallet), private (sign-in), or auto",
+        "how to reach hosts: direct (wallet), private (sign-in), or auto",
     ),
     Setting(
         "required_route",

@@ -33,10 +33,10 @@ _OPTIONS = tuple(option for option in OPTIONS if option.part != "cell")
 _HELP = {
     "--hosts": "ask this many hosts of different owners, and compare their answers",
     "--template": "fill the prompt into a template from your settings",
-    "--file": "send this text file after the prompt, or - for standard input; its size is said "
+    "--file": "send this text file after the prompt, or - for standard input; its size is shown "
     "first",
     "--schema": 'ask for data: "name, year int", a JSON Schema or its file',
-    "--format": "print the answer as this; df: a table of --schema",
+    "--format": "print the answer in this format; df: a table of --schema",
 }
 #: What a value becomes; the rest is checked as in Python.
 _TYPES: dict[Form, type] = {"text": str, "number": float, "count": int, "amount": str, "name": str}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from opg_magic.errors import ArgumentError
@@ -92,40 +92,40 @@ class _Lazy:
         """The asking of each part alone, to be computed by Dask."""
         return self._of_each(partial(_ask_alone, question=self.question, door=door))
 
-    def _of_each(self, work: Callable[[Any, int], Any]) -> list[Any]:
-        """From the columns alone that are asked."""
-        import dask
-
-        columns = self.question.template.columns
-        asked = [name for name in self.frame.columns if str(name) in columns]
-        made = dask.delayed(work, pure=False)
-        return [made(part, number) for number, part in enumerate(self.frame[asked].to_delayed())]
-
     def extended(self, door: Door) -> Any:
         """The table with its new columns."""
         columns = tuple(map(str, self.frame.columns))
-        work = partial(_ask, question=self.question, columns=columns, door=door)
-        # Each part comes with its number: chosen alone, it keeps it, which Dask's own does not.
-        return self.frame.map_partitions(
-            work, self._numbers(), meta=self.meta, align_dataframes=False
-        )
-
-    def _numbers(self) -> Any:
+        work = partial(ask_part, question=self.question, columns=columns)
+        if self.question.dedupe:
+            return self.frame.map_partitions(_ask, work, door, meta=self.meta)
         import dask.dataframe as dd
-        import pandas as pd
 
-        form = pd.DataFrame({"part": pd.Series(dtype="int64")})
-        return dd.from_map(_number, range(self.frame.npartitions), meta=form)
+        parts = self._of_each(partial(_ask, work=work, door=door))
+        known = len(parts) == self.frame.npartitions
+        divisions = self.frame.divisions if known else (None,) * (len(parts) + 1)
+        return dd.from_delayed(parts, meta=self.meta, divisions=divisions, verify_meta=False)
+
+    def _of_each(self, work: Callable[..., Any]) -> list[Any]:
+        import dask
+
+        made = dask.delayed(work, pure=False)
+        return [made(part, number=number) for number, part in enumerate(self._parts)]
+
+    @cached_property
+    def _parts(self) -> list[Any]:
+        """The parts, of the columns alone that are asked.  Where a part's number counts, they are
+        made once, and whole: Dask may join the parts of some columns, and leave others as they
+        are."""
+        frame = self.frame
+        if self.question.dedupe:
+            columns = self.question.template.columns
+            frame = frame[[name for name in frame.columns if str(name) in columns]]
+        parts: list[Any] = frame.to_delayed()
+        return parts
 
 
-def _number(number: int) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame({"part": [number]})
-
-
-def _ask(part: Any, numbers: Any, question: Question, columns: tuple[str, ...], door: Door) -> Any:
-    return ask_part(part, int(numbers["part"].iloc[0]), question, columns, door.ask)
+def _ask(part: Any, work: Callable[..., Any], door: Door, number: int = 0) -> Any:
+    return work(part, number, ask=door.ask)
 
 
 def _ask_alone(part: Any, number: int, question: Question, door: Door) -> None:

@@ -83,7 +83,7 @@ def ask_part(part: Any, number: int, question: Question, columns: Sequence[str],
     if frame.columns != tuple(columns):
         # Dask would refuse what comes back, after it was paid for.
         raise ArgumentError(
-            f"Partition {number} has the columns {_listed(frame.columns)}; the table has "
+            f"A partition has the columns {_listed(frame.columns)}; the table has "
             f"{_listed(columns)}. Nothing of it was sent.",
             hint="Make the partitions alike, or correct the table's meta.",
         )

@@ -192,9 +192,11 @@ def test_what_was_stopped_on_a_cluster_is_not_asked(
         assert anna.calls == 60
 
 
-def test_an_interrupt_asks_nothing_more(session: Session, anna: Slow) -> None:
+@pytest.mark.parametrize("dedupe", [True, False])
+def test_an_interrupt_asks_nothing_more(session: Session, anna: Slow, dedupe: bool) -> None:
     data = numbers(*range(200, 260), parts=2)
-    lazy = opg_magic.map(data, "Is {{n}} prime?", host="anna", concurrency=2, **ASK)
+    ask = {"host": "anna", "concurrency": 2, "dedupe": dedupe, **ASK}
+    lazy = opg_magic.map(data, "Is {{n}} prime?", **ask)
     anna.free.clear()
 
     def interrupt() -> None:

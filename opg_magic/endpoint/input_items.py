@@ -42,6 +42,7 @@ class _Messages:
             raise bad_value(where, "an object")
         kind = item.get("type") or "message"
         if kind == "message":
+            self.end()
             self.messages.append(_message(item, where))
         elif kind == "function_call":
             self._call(item, where)
@@ -53,7 +54,8 @@ class _Messages:
             raise bad_value(f"{where}.type", "a text")
 
     def end(self) -> None:
-        """Providers refuse a call without its output, when it is too late."""
+        """No call is left open: providers refuse what else follows one, after the payment is
+        signed."""
         for where in self._open.values():
             raise bad_value(where, "followed by its function_call_output")
 

@@ -244,6 +244,7 @@ def test_a_part_that_is_not_carried_is_refused_by_its_place(
             "input[0].content[0].text",
         ),
         ({"input": [call("c")]}, "input[0]"),
+        ({"input": [call("c"), USER, output("c")]}, "input[0]"),
         ({"input": [output("c")]}, "input[0].call_id"),
         ({"input": [call("c"), call("c"), output("c")]}, "input[1].call_id"),
         ({"input": [call("c", arguments={}), output("c")]}, "input[0].arguments"),

@@ -263,8 +263,8 @@ class HostsDisagree(OpgError):
         self,
         message: str,
         *,
-        answers: tuple[Any, ...],
-        failures: tuple[OpgError, ...],
+        answers: tuple[Any, ...] = (),  # by default, for pickle: it makes an error by its message
+        failures: tuple[OpgError, ...] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)

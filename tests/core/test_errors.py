@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +63,20 @@ def test_what_stands_below_imports_nothing_from_above(path: str, allowed: tuple[
                 a.name.split(".")[1] for a in node.names if a.name.startswith("opg_magic.")
             }
     assert imported <= set(allowed)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        one
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, errors.OpgError | errors.CallInterrupted)
+    ],
+)
+def test_every_error_comes_back_from_another_process(kind: type[BaseException]) -> None:
+    """HostsDisagree did not: a worker that raised it failed with a TypeError of pickle's."""
+    raised: Any = kind("why")
+    raised.receipt_id = "N0PE"
+    found = pickle.loads(pickle.dumps(raised))
+    assert type(found) is kind
+    assert (str(found), vars(found)) == (str(raised), vars(raised))

@@ -12,7 +12,7 @@ from opg_magic.models import CLAIM_NAMES, STATUSES, Claim
 _SO = {
     0: "Everything that policy {policy} requires is met.",
     1: "Do not rely on what is marked ✗: it is not what was signed, or it fails.",
-    2: "A part of this cannot be read, so nothing is said of it.",
+    2: "What is marked ✗ cannot be read, so it was not checked.",
     3: "Nothing fails, but not everything that policy {policy} requires is met:",
     5: "What fails here failed when it was made, and its receipt says so. Do not rely on it. "
     "Everything else that policy {policy} requires is met.",

@@ -13,12 +13,13 @@ from opg_magic.settings.catalogue import Setting, setting
 
 def convert(found: Setting, value: Any, where: str) -> Any:
     """Return the value as its setting reads it.  Raises :class:`ConfigError`, naming ``where`` it
-    stands, if it is malformed."""
+    stands (empty: it was just given), if it is malformed."""
     try:
         return found.convert(value)
     except ValueError as problem:
         said = f": {value!r}" if found.echoed else ""
-        raise ConfigError(f"Invalid {found.key} in {where}{said}. Use {problem}.") from None
+        place = f" in {where}" if where else ""
+        raise ConfigError(f"Invalid {found.key}{place}{said}. Use {problem}.") from None
 
 
 def own_file() -> Path | None:
@@ -87,7 +88,7 @@ def write_user(key: str, value: Any) -> None:
     import tomlkit
 
     found, name = named(key)
-    convert(found, {name: value} if name else value, "what you gave")
+    convert(found, {name: value} if name else value, "")
     file = paths.config_file()
     try:
         document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()

@@ -67,10 +67,10 @@ def in_a_shell(text: str) -> str:
     """Words of ours with the commands as a shell has them; those of a notebook do not work
     there."""
     text = text.replace("%opg receipts", "opg receipts list")
-    text = re.sub(r"(?<!%)%opg(?= )", "opg", text)
+    text = re.sub(r"(?<!%)%opg(?= )(?! \w+ in a notebook)", "opg", text)
     text = re.sub(r"\brun the cell again\b", "ask again", text)
     text = re.sub(r"\bRun the cell again\b", "Ask again", text)
-    return text.replace("Run a cell that starts with %%opg.", "Ask one: opg ask PROMPT")
+    return text.replace("Run a cell that starts with %%opg.", "Ask a question: opg ask PROMPT")
 
 
 def print_card(shown: Card, file: TextIO | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,13 @@ def add(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> int:
     from opg_magic.display import columns
 
-    frame = session().receipts(**chosen(options))
-    width = None if options.full else columns.line_width()
-    print(listed(frame, width) if len(frame) else "no receipts")
+    filters = chosen(options)
+    frame = session().receipts(**filters)
+    if not len(frame):
+        none = "There are no receipts yet. Ask a question: opg ask PROMPT"
+        print("No receipt fits these options." if filters else none, file=sys.stderr)
+        return 0
+    print(listed(frame, None if options.full else columns.line_width()))
     return 0
 
 

@@ -32,6 +32,7 @@ def home(tmp_path, monkeypatch):
     [
         (["ask", "hi", "--max-cost", "abc"], "max_cost must be an amount of OPG"),
         (["wallet", "approve", "abc"], "not an amount"),
+        (["config", "max_cost_per_day", "abc"], "Invalid max_cost_per_day: 'abc'. Use an amount"),
         (["verify", "x.json", "--require", "bogus"], "No claim is called bogus"),
     ],
 )

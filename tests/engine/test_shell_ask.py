@@ -313,6 +313,8 @@ def test_without_text_nothing_is_said() -> None:
         ("Run the cell again later.", "Ask again later."),
         ("Set the clock, then run the cell again.", "Set the clock, then ask again."),
         ("opg config x 1. Then run the cell again.", "opg config x 1. Then ask again."),
+        ("See: %opg hosts", "See: opg hosts"),
+        ("Or use %opg login in a notebook.", "Or use %opg login in a notebook."),
     ],
 )
 def test_a_shell_is_told_to_ask_again(said: str, heard: str) -> None:

@@ -286,7 +286,8 @@ def test_the_shell_searches_and_knows_yesterday(
     assert "2BBBBBBBBB" in told and "1AAAAAAAAA" not in told
     assert told.split()[:5] == ["time", "prompt", "verdict", "charge", "cost_opg"]
     assert main(["receipts", "list", "--since", "yesterday"]) == 0
-    assert capsys.readouterr().out == "no receipts\n"
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "No receipt fits these options.\n")
     out = opg_home / "some.csv"
     assert main(["receipts", "export", str(out), "--search", "prime"]) == 0
     assert "1AAAAAAAAA" in out.read_text() and "2BBBBBBBBB" not in out.read_text()

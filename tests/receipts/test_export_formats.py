@@ -114,7 +114,8 @@ def _arrow(path: Path) -> dict[str, list[Any]]:
 
 
 def _polars(path: Path) -> dict[str, list[Any]]:
-    polars = pytest.importorskip("polars")
+    import polars
+
     return polars.read_csv(path, infer_schema=False).to_dict(as_series=False)
 
 

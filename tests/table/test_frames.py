@@ -27,7 +27,8 @@ def added(*values: object) -> dict[str, list[object]]:
 
 
 def test_a_polars_frame_comes_back_as_one() -> None:
-    pl = pytest.importorskip("polars")
+    import polars as pl
+
     data = pl.DataFrame({"n": ["a", "b"]})
     found = frame_of(data).extended(added("yes", None))
     assert found.to_dict(as_series=False) == {"n": ["a", "b"], "x": ["yes", None]}
@@ -56,7 +57,8 @@ class Film(BaseModel):
 )
 def test_polars_holds_each_answer_as_it_is(values: list[object]) -> None:
     """Made to fit a column of one kind, some became texts or nothing, and some lost the table."""
-    pl = pytest.importorskip("polars")
+    import polars as pl
+
     data = pl.DataFrame({"n": list(range(len(values)))})
     found = frame_of(data).extended({"x": values})
     assert found["x"].to_list() == values

@@ -26,7 +26,9 @@ def current(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def polars(columns: dict[str, list[Any]]) -> Any:
-    return pytest.importorskip("polars").DataFrame(columns, strict=False)
+    import polars as pl
+
+    return pl.DataFrame(columns, strict=False)
 
 
 def lazy_polars(columns: dict[str, list[Any]]) -> Any:
@@ -121,7 +123,8 @@ def test_mixed_kinds_come_with_code_that_mends_them(data: Callable[[], Any], hin
 
 
 def frame_of_objects(values: list[Any]) -> Any:
-    pl = pytest.importorskip("polars")
+    import polars as pl
+
     return pl.DataFrame({"value": pl.Series(values, dtype=pl.Object)})
 
 

@@ -148,7 +148,7 @@ def judged(page: Any, *words: str) -> str:
         return words.every(word => title.includes(word));
     }"""
     try:
-        page.wait_for_function(says, arg=["valid", *words])
+        page.wait_for_function(says, arg=["as signed", *words])
     except TimeoutError as late:
         said = page.evaluate("() => document.querySelector('.opg-mark')?.title ?? null")
         raise AssertionError(f"the mark says {said!r}, not {words!r}") from late

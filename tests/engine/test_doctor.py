@@ -189,7 +189,7 @@ def test_a_sign_in_is_enough_and_its_token_is_shown_nowhere(real: Examine, signe
     ("more", "state", "says"),
     [
         ({"expires_at": datetime(2026, 1, 2, tzinfo=UTC)}, State.BLOCKS, "expired at 2026-01-02"),
-        ({"expires_at": datetime.now(UTC) + timedelta(minutes=9)}, State.MEND, "min."),
+        ({"expires_at": timedelta(minutes=9)}, State.MEND, "min."),
         ({"expires_at": None}, State.GOOD, "its expiry is not known"),
         ({"relay": "https://other.example"}, State.BLOCKS, "Your settings name another relay"),
     ],
@@ -198,7 +198,9 @@ def test_a_sign_in_is_enough_and_its_token_is_shown_nowhere(real: Examine, signe
 def test_a_sign_in_is_looked_at_before_a_call_is(
     real: Examine, signed_in: Any, more: dict[str, Any], state: State, says: str
 ) -> None:
-    signed_in(valid(**more))
+    # From now on, and not from when the tests were collected.
+    now = datetime.now(UTC)
+    signed_in(valid(**{k: now + v if isinstance(v, timedelta) else v for k, v in more.items()}))
     found = of(real(private_relay=RELAY), "sign-in")
     assert found.state is state and says in found.says
     assert (found.mend is None) == (state is State.GOOD)

@@ -151,7 +151,7 @@ def test_a_line_nested_too_deeply_is_named(tmp_path: Path) -> None:
     from opg_magic.table import files
 
     path = tmp_path / "a.jsonl"
-    path.write_text('{"n": ' + "[" * 5_000 + "\n")
+    path.write_text('{"n": ' + "[" * 200_000 + "\n")
     # As in a shell: the simulated network's EVM raises this for the whole process.
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1_000)

@@ -232,6 +232,11 @@ class AnswerWithheld(CallFailed):
     """An answer came and did not pass.  Its receipt is kept; the answer was not assigned."""
 
 
+def read_all_the_same(receipt_id: str) -> str:
+    """The hint of a withheld answer."""
+    return f"To read the text all the same: %opg show {receipt_id} --unverified"
+
+
 class ShapeMismatch(CallFailed):
     """A checked and paid answer does not have the shape that was asked for.  Its receipt is kept.
 

@@ -1,5 +1,6 @@
 """What a cell shows beside its receipts, where these imply it: the question before a model's
-functions run, the error of a paid answer that has another shape, the answer as a table or as text.
+functions run, the error of a paid answer that has another shape or was withheld, the answer as a
+table or as text.
 
 All are made anew of signed bytes and compared, byte for byte.  What only the author's machine knew
 (that somebody typed yes, that a function ran) is said in a note.  The browser does the same
@@ -15,7 +16,14 @@ from typing import Any
 from opg_magic.audit.findings import Level
 from opg_magic.audit.notebook import Beside, Cell
 from opg_magic.audit.sources import joined
-from opg_magic.errors import CallFailed, MalformedMessage, ShapeMismatch, ToolsStopped
+from opg_magic.errors import (
+    AnswerWithheld,
+    CallFailed,
+    MalformedMessage,
+    ShapeMismatch,
+    ToolsStopped,
+    read_all_the_same,
+)
 from opg_magic.models import Charge, strict_json
 from opg_magic.receipt import calls
 from opg_magic.receipt.document import Receipt
@@ -95,6 +103,8 @@ def _fault(other: Beside, above: Sequence[Receipt], below: Receipt | None) -> Fa
         return _of_question(output["name"], text, above[-1], below)
     if output.get("output_type") == "error" and output.get("ename") in _ERRORS:
         return _of_error(output, above)
+    if any(_is_of_withheld(output, receipt) for receipt in above):
+        return None
     return BESIDE
 
 
@@ -230,21 +240,35 @@ def _of_error(output: Mapping[str, Any], above: Sequence[Receipt]) -> Fault | No
     return OTHER_ERROR
 
 
+def _is_of_withheld(output: Mapping[str, Any], receipt: Receipt) -> bool:
+    """Whether an output is the error below the card of this withheld answer.  Any other error of
+    that name may be honest as well: what was learnt since is not in the receipt."""
+    verdict = receipt.original().verdict_at_creation
+    if verdict is None or not verdict.withheld:
+        return False
+    error = AnswerWithheld(
+        verdict.withheld_because, hint=read_all_the_same(receipt.id), receipt_id=receipt.id
+    )
+    error.shown = True
+    return dict(output) == _output(error)
+
+
+def _output(error: CallFailed) -> dict[str, Any]:
+    return {
+        "output_type": "error",
+        "ename": type(error).__name__,
+        "evalue": str(error),
+        "traceback": error._render_traceback_(),
+    }
+
+
 def _outputs(name: str, message: str, hint: str | None, receipt: Receipt) -> list[dict[str, Any]]:
     """An error as a cell shows it: of what was charged, the chain may have told more since."""
     kind: type[CallFailed] = ShapeMismatch if name == ShapeMismatch.__name__ else ToolsStopped
-    made = []
-    for charge in _charges(receipt):
-        error = kind(message, hint=hint, charge=charge, receipt_id=receipt.id)
-        made.append(
-            {
-                "output_type": "error",
-                "ename": name,
-                "evalue": str(error),
-                "traceback": error._render_traceback_(),
-            }
-        )
-    return made
+    return [
+        _output(kind(message, hint=hint, charge=charge, receipt_id=receipt.id))
+        for charge in _charges(receipt)
+    ]
 
 
 def _charges(receipt: Receipt) -> list[str]:

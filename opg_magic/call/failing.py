@@ -79,19 +79,10 @@ def failure_of(
             f"charged.{kept}",
             **refused,
         )
-    failed = verdict.failed_claims
-    if failed:
-        return errors.AnswerWithheld(
-            f"the {failed[0].name} check failed: {failed[0].reason or failed[0].sentence}",
-            hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
-            **known,
-        )
-    why = verdict.why or (problem.message if problem else "it did not verify")
-    return errors.AnswerWithheld(
-        f"answer withheld under policy {verdict.policy}: {why}",
-        hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
-        **known,
-    )
+    because = verdict.withheld_because
+    if not (verdict.failed_claims or verdict.why):
+        because += problem.message if problem else "it did not verify"
+    return errors.AnswerWithheld(because, hint=errors.read_all_the_same(receipt.id), **known)
 
 
 def _bare(message: str) -> str:

@@ -48,7 +48,7 @@ def saved_answer(
     if answer.verdict.withheld and not include_withheld:
         raise errors.AnswerWithheld(
             f"the answer of call {receipt.id} no longer passes: {answer.verdict.why}",
-            hint=f"To read the text all the same: %opg show {receipt.id} --unverified",
+            hint=errors.read_all_the_same(receipt.id),
             verdict=answer.verdict,
             receipt=receipt,
             cost=answer.cost,

@@ -85,6 +85,14 @@ class Verdict:
         return tuple(c for c in self.claims.values() if c.status is Status.FAILED)
 
     @property
+    def withheld_because(self) -> str:
+        """Why the answer is withheld, as its error says it."""
+        if self.failed_claims:
+            first = self.failed_claims[0]
+            return f"the {first.name} check failed: {first.reason or first.sentence}"
+        return f"answer withheld under policy {self.policy}: {self.why}"
+
+    @property
     def why(self) -> str:
         """What decided it in one line, a reason that several claims share said once; empty where
         nothing did."""

@@ -19,7 +19,13 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
-from opg_magic.errors import AnswerWithheld, CallFailed, MalformedMessage, UnreadableReceipt
+from opg_magic.errors import (
+    AnswerWithheld,
+    CallFailed,
+    MalformedMessage,
+    UnreadableReceipt,
+    read_all_the_same,
+)
 from opg_magic.models import (
     Answer,
     Charge,
@@ -263,7 +269,7 @@ class Receipt:
         if self.withheld and not include_withheld:
             raise AnswerWithheld(
                 f"the answer of call {self.id} was withheld: {verdict.why or verdict.label}",
-                hint=f"To read the text all the same: %opg show {self.id} --unverified",
+                hint=read_all_the_same(self.id),
                 verdict=verdict,
                 charge=self.cost.charge,
                 receipt_id=self.id,

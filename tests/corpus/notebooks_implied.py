@@ -18,8 +18,14 @@ from opg_magic.call.tools import Wanted
 from opg_magic.display.bundle import receipt_bundle, settled_bundle
 from opg_magic.display.card import settled
 from opg_magic.display.data import table_bundle, text_bundle
-from opg_magic.errors import CallFailed, ShapeMismatch, ToolsStopped
-from opg_magic.models import Thread
+from opg_magic.errors import (
+    AnswerWithheld,
+    CallFailed,
+    ShapeMismatch,
+    ToolsStopped,
+    read_all_the_same,
+)
+from opg_magic.models import Evidence, Thread
 from opg_magic.receipt import calls
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face import third
@@ -27,6 +33,8 @@ from opg_magic.receipt.thread import answer_message, messages_of
 from opg_magic.shapes import misfit
 from opg_magic.shapes.functions import tools_of
 from opg_magic.shapes.shape import FROM_LEDGER
+from opg_magic.verify import judge
+from opg_magic.verify.policy import STRICT
 
 NOTE = "2: note tools"
 BESIDE = "2: incomplete beside"
@@ -463,6 +471,57 @@ def forged(source: str, receipt: Receipt, problem: ShapeMismatch) -> Iterator[No
     yield one("misfit: another error", shown(receipt), other, finds=(BESIDE,), source=source)
 
 
+def refused(receipt: Receipt, *, below_its_card: bool = True) -> AnswerWithheld:
+    """The error of a withheld answer."""
+    verdict = receipt.verdict_at_creation
+    assert verdict is not None and verdict.withheld
+    problem = AnswerWithheld(
+        verdict.withheld_because,
+        hint=read_all_the_same(receipt.id),
+        charge=receipt.cost.charge,
+        receipt_id=receipt.id,
+    )
+    problem.shown = below_its_card
+    return problem
+
+
+def withheld() -> Iterator[NotebookCase]:
+    """A withheld answer, and the error that ends its cell."""
+    source = f"%%opg\n{PROMPT}"
+    failed = signed(id="1NAAAAAAAA", change=altered, cell=source)
+    card, honest = output(receipt_bundle(failed)), error(refused(failed))
+    assert "the response check failed: " in honest["evalue"]
+    yield one("withheld: its error", card, honest, finds=(), source=source)
+    seen: list[Evidence] = []
+
+    def without_registry(evidence: Evidence) -> Evidence:
+        seen.append(replace(evidence, registry=None))
+        return seen[-1]
+
+    signed(change=without_registry)
+    verdict = judge(seen[0], policy=STRICT, trust=signing.live())
+    strict = signed(id="1NBBBBBBBB", cell=source, change=without_registry, verdict=verdict)
+    of_strict = refused(strict)
+    assert of_strict.message.startswith("answer withheld under policy strict: "), of_strict
+    outputs = (output(receipt_bundle(strict)), error(of_strict))
+    yield one("withheld: missing evidence", *outputs, finds=(), source=source)
+    for title, other in {
+        "another reason": {"evalue": honest["evalue"].replace("response", "request")},
+        "another word below it": {"traceback": [honest["traceback"][0].replace("the", "The", 1)]},
+        "a line more": {"traceback": [*honest["traceback"], "561 is prime"]},
+        "another receipt": {"traceback": [honest["traceback"][0].replace("1NAA", "1NBB")]},
+        "more keys": {"text": "561 is prime"},
+        "not below its card": error(refused(failed, below_its_card=False)),
+    }.items():
+        outputs = (card, {**honest, **other})
+        yield one(f"withheld, otherwise: {title}", *outputs, finds=(BESIDE,), source=source)
+    above = (honest, card)
+    yield one("withheld: above its card", *above, finds=(BESIDE,), source=source)
+    good = signed(id="1NAAAAAAAA", cell=source)
+    outputs = (shown(good), honest)
+    yield one("withheld, forged: a good answer", *outputs, finds=(BESIDE,), source=source)
+
+
 def all_implied() -> Iterator[NotebookCase]:
-    for part in (questions, shown_calls, results, stops, misfits, formats):
+    for part in (questions, shown_calls, results, stops, misfits, formats, withheld):
         yield from part()

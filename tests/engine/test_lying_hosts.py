@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from support.simnet import RunningSimnet
 
 from opg_magic import errors
+from opg_magic.audit.implied import beside_faults
+from opg_magic.audit.notebook import Beside
 from opg_magic.call.session import Session
 from opg_magic.call.state import CallOptions
 from opg_magic.models import Charge, Prompt, Status, VerdictStatus
@@ -58,6 +62,16 @@ def test_the_answer_is_withheld_and_kept(session: Session, honest_simnet: Runnin
     assert receipt.withheld
     with pytest.raises(errors.OpgError):
         session.show(error.receipt_id)
+    # Below its card, a reader makes the same error of the receipt.
+    error.shown = True
+    shown = {
+        "output_type": "error",
+        "ename": "AnswerWithheld",
+        "evalue": str(error),
+        "traceback": error._render_traceback_(),
+    }
+    cell = SimpleNamespace(others=[Beside(shown, 1)])
+    assert beside_faults(cell, [receipt]) == []
     labelled = session.show(error.receipt_id, unverified=True)
     assert labelled.verdict.status is VerdictStatus.FAILED
 

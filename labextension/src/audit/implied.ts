@@ -1,6 +1,6 @@
 /**
  * What a cell shows beside its receipts, where these imply it: the question before a model's functions run, the error of a paid
- * answer that has another shape, the answer as a table or as text. The twin of opg_magic/audit/implied.py; whole notebooks in the corpus hold both together.
+ * answer that has another shape or was withheld, the answer as a table or as text. The twin of opg_magic/audit/implied.py; whole notebooks in the corpus hold both together.
  */
 
 import { Finding, isWithheldAtCreation, joined } from '../receipt/findings';
@@ -51,7 +51,10 @@ function faultOf({ output: held, before }: IBeside, receipts: readonly (Receipt 
     return text === null || !looksLikeAQuestion(text) ? BESIDE : ofQuestion(output.name, text, above[above.length - 1], below);
   }
   const named = output.output_type === 'error' && (output.ename === 'ShapeMismatch' || output.ename === 'ToolsStopped');
-  return named ? ofError(output, above) : BESIDE;
+  if (named) {
+    return ofError(output, above);
+  }
+  return above.some(receipt => isOfWithheld(output, receipt)) ? null : BESIDE;
 }
 
 /** An output as it stands in the file; nothing of kinds that are not looked into. */
@@ -182,6 +185,44 @@ function ofError(output: Record<string, unknown>, above: readonly Receipt[]): To
     }
   }
   return OTHER_ERROR;
+}
+
+/**
+ * Whether an output is the error below the card of this withheld answer. Any other error of that name may be honest as well:
+ * what was learnt since is not in the receipt.
+ */
+function isOfWithheld(output: Record<string, unknown>, receipt: Receipt): boolean {
+  const { id } = receipt;
+  const { checked } = originalOf(receipt);
+  if (checked === null || !checked.withheld) {
+    return false;
+  }
+  const failed = checked.claims.find(({ status }) => status === 'failed');
+  const message =
+    failed === undefined
+      ? `answer withheld under policy ${checked.policy}: ${whyOf(checked.because)}`
+      : `the ${failed.name} check failed: ${failed.reason || failed.sentence}`;
+  const { traceback } = output;
+  return (
+    keysOf(output) === 'ename,evalue,output_type,traceback' &&
+    output.output_type === 'error' &&
+    output.ename === 'AnswerWithheld' &&
+    output.evalue === `${message}\nTo read the text all the same: %opg show ${id} --unverified` &&
+    Array.isArray(traceback) &&
+    traceback.length === 1 &&
+    traceback[0] === `AnswerWithheld: ${message.replace(/\.+$/, '')}.\nSee the card above (receipt ${id}).`
+  );
+}
+
+/** What decided a verdict, in one line; a reason that several claims share is said once. */
+function whyOf(because: readonly string[]): string {
+  const names = new Map<string, string[]>();
+  for (const told of because) {
+    const end = told.indexOf(': ');
+    const [name, reason] = end < 0 ? [told, ''] : [told.slice(0, end), told.slice(end + 2)];
+    names.set(reason, [...(names.get(reason) ?? []), name]);
+  }
+  return [...names].map(([reason, sharing]) => `${sharing.join(', ')}: ${reason}`).join('; ');
 }
 
 /** Whether an output is this error, as a cell shows it: of what was charged, the chain may have told more since. */

@@ -85,6 +85,7 @@ class Application:
         try:
             return await handler(request)
         except Refusal as refusal:
+            refusal.message = self._manner.words(refusal.message)
             return _refused(refusal)
         except OpgError as problem:
             return _refused(refusal_of(problem, self._manner.words))

@@ -71,7 +71,7 @@ async def carried(
         failure = without_frames(refused)
         state.problem = Problem("truncated", refused.message)
     except Exception as broken:
-        state.problem = Problem("truncated", f"the connection broke ({type(broken).__name__})")
+        state.problem = Problem("truncated", _broken(broken))
     # Outside the handlers, so that nothing raised from here has a context with foreign frames.
     exchange = _raw(state, sink, secrets_of(headers))
     if cancelled:
@@ -82,6 +82,22 @@ async def carried(
         reason = state.problem.message if state.problem else "no connection"
         raise failed(f"{reaching}: {reason}. Nothing was sent.")
     return exchange
+
+
+#: How a connection ends, by the name of httpx's or httpcore's error.
+_BROKEN = {
+    "ReadError": "the connection broke while the answer was read",
+    "WriteError": "the connection broke while the request was sent",
+}
+#: Of a RemoteProtocolError: that the connection ended, and not that its bytes were no HTTP.
+_ENDED = ("peer closed connection", "Server disconnected")
+
+
+def _broken(problem: Exception) -> str:
+    name = type(problem).__name__
+    if name == "RemoteProtocolError" and str(problem).startswith(_ENDED):
+        return "the connection ended before the answer was complete"
+    return _BROKEN.get(name, f"the connection broke ({name})")
 
 
 async def read_response(

@@ -66,7 +66,7 @@ def resolve(
     if name == SIM:
         if state is None:
             raise SimnetError(
-                "The simulated network is not running.", hint="Start it with: opg simnet up"
+                "The simulated network is not running.", hint="Start it with: %opg simnet up"
             )
         return of_state(state)
     if name != OPENGRADIENT.name:

@@ -358,7 +358,7 @@ def _running() -> dict[str, Any]:
     state = read_state()
     if state is None:
         raise SimnetError(
-            "The simulated network is not running.", hint="Start it with: opg simnet up"
+            "The simulated network is not running.", hint="Start it with: %opg simnet up"
         )
     return state
 

@@ -14,6 +14,7 @@ from opg_magic.endpoint.app import Manner
 from opg_magic.endpoint.listening import Endpoint
 from opg_magic.endpoint.token import Token
 from opg_magic.models.secret import Secret
+from opg_magic.shell.common import in_a_shell
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def serve(session: Session) -> Iterator[Callable[..., Served]]:
 
     def start(*, strict: bool = False, **options: Any) -> Served:
         told: list[str] = []
-        manner = Manner(CallOptions(**options), strict, lambda text: text, told.append)
+        manner = Manner(CallOptions(**options), strict, in_a_shell, told.append)
         token = Token(Secret(TOKEN))
         endpoint = Endpoint(session, manner, token, bind="127.0.0.1", port=0)
         session.run(endpoint.start())

@@ -42,6 +42,7 @@ def failed(served: Served, **more) -> openai.APIStatusError:
 def test_an_unknown_model_and_a_parameter_cost_nothing(served: Served) -> None:
     unknown = failed(served, model="gpt-55")
     assert isinstance(unknown, openai.NotFoundError) and unknown.code == "model_not_found"
+    assert "opg config" in unknown.message and "%opg" not in unknown.message
     refused = failed(served, logprobs=True)
     assert isinstance(refused, openai.BadRequestError) and refused.param == "logprobs"
     assert served.receipts() == [] and served.session.ledger.count() == 0

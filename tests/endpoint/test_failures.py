@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import openai
 import pytest
-from support.serving import TOKEN, Served
+from support.serving import TOKEN, Served, behave
 from support.simnet import RunningSimnet
 from support.waiting import until
 
@@ -23,11 +23,6 @@ from opg_magic.simnet.host.conduct import Honest
 MODEL = "openai/gpt-5"
 QUESTION = [{"role": "user", "content": "Is 97 prime?"}]
 BODY = {"model": MODEL, "messages": QUESTION}
-
-
-def everyone(simnet: RunningSimnet, conduct: Honest) -> None:
-    for host in simnet.hosts:
-        host.cheat = conduct
 
 
 def failed(served: Served, **more) -> openai.APIStatusError:
@@ -77,7 +72,7 @@ def test_calls_per_day_on_the_private_route(serve) -> None:
 def test_a_withheld_answer_names_its_receipt_and_is_not_asked_for_again(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    everyone(honest_simnet, modes.make("change-byte"))
+    behave(honest_simnet, modes.make("change-byte"))
     withheld = failed(served)
     receipt = served.receipt()
     assert (withheld.status_code, withheld.code) == (502, "answer_withheld")
@@ -94,13 +89,13 @@ def test_a_withheld_answer_names_its_receipt_and_is_not_asked_for_again(
 def test_an_unsigned_answer_is_not_handed_to_a_program(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    everyone(honest_simnet, modes.make("unsigned-stream"))
+    behave(honest_simnet, modes.make("unsigned-stream"))
     assert failed(served).code == "answer_unverified"
     assert len(served.receipts()) == 1
 
 
 def test_a_failing_host_and_no_host_at_all(served: Served, honest_simnet: RunningSimnet) -> None:
-    everyone(honest_simnet, modes.make("provider-down"))
+    behave(honest_simnet, modes.make("provider-down"))
     assert failed(served).code == "host_failure"
     assert len(served.receipts()) == 1
 
@@ -151,7 +146,7 @@ class Hangs(Waits):
 @pytest.fixture
 def waits(honest_simnet: RunningSimnet):
     conduct = Waits()
-    everyone(honest_simnet, conduct)
+    behave(honest_simnet, conduct)
     yield conduct
     conduct.go.set()
 
@@ -180,7 +175,7 @@ def test_an_automatic_repetition_of_what_may_be_paid_is_refused(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
     hangs = Hangs()
-    everyone(honest_simnet, hangs)
+    behave(honest_simnet, hangs)
 
     async def gives_up() -> None:
         client = openai.AsyncOpenAI(base_url=served.url, api_key=TOKEN)
@@ -266,7 +261,7 @@ def test_no_secret_is_told_or_logged(
             client.post("/chat/completions", json={**BODY, "messages": messages, **more}).text
             for more in ({}, {"stream": True}, {"logprobs": True})
         ]
-        everyone(honest_simnet, modes.make("foreign-key"))
+        behave(honest_simnet, modes.make("foreign-key"))
         texts.append(client.post("/chat/completions", json={**BODY, "messages": messages}).text)
     captured = capfd.readouterr()
     logged = "\n".join([captured.out, captured.err, *served.told, *map(str, caplog.messages)])

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 from pydantic import BaseModel
-from support.serving import Served
+from support.serving import Served, behave
 from support.simnet import RunningSimnet
 
 from opg_magic.simnet.cheats import modes
@@ -23,13 +23,6 @@ WEATHER = {
     "name": "get_weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
 }
-
-
-def behave(simnet: RunningSimnet, honest: Honest) -> None:
-    """All hosts answer so, word after word."""
-    honest.pause = 0.02  # type: ignore[misc]  # of this instance alone
-    for host in simnet.hosts:
-        host.cheat = honest
 
 
 @pytest.mark.parametrize("route", ["direct", "private"])
@@ -64,7 +57,7 @@ def test_an_answer_has_its_verdict_and_its_receipt(serve, route: str) -> None:
 def test_a_stream_has_every_event_in_its_order(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, Honest())
+    behave(honest_simnet, Honest(), pause=0.02)
     events = list(served.client().responses.create(model=MODEL, input=QUESTION, stream=True))
     kinds = [event.type for event in events]
     deltas = kinds.count("response.output_text.delta")
@@ -149,7 +142,7 @@ class TellsLength(Honest):
 def test_an_answer_that_was_cut_short_is_incomplete(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, TellsLength())
+    behave(honest_simnet, TellsLength(), pause=0.02)
     events = list(
         served.client().responses.create(
             model=MODEL, input=QUESTION, max_output_tokens=3, stream=True
@@ -208,7 +201,7 @@ def test_nothing_is_kept_and_that_is_said(served: Served) -> None:
 def test_a_withheld_answer_names_its_receipt_and_is_not_asked_for_again(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, modes.make("change-byte"))
+    behave(honest_simnet, modes.make("change-byte"), pause=0.02)
     withheld = refused(served)
     receipt = served.receipt()
     assert (withheld.status_code, withheld.code) == (502, "answer_withheld")
@@ -221,7 +214,7 @@ def test_a_withheld_answer_names_its_receipt_and_is_not_asked_for_again(
 def test_a_lying_hosts_stream_ends_as_failed_and_cut_off(
     served: Served, honest_simnet: RunningSimnet, lie: str
 ) -> None:
-    behave(honest_simnet, modes.make(lie))
+    behave(honest_simnet, modes.make(lie), pause=0.02)
     body, whole = "", True
     request = {"model": MODEL, "input": QUESTION, "stream": True}
     with served.raw() as client, client.stream("POST", "/responses", json=request) as got:
@@ -247,7 +240,7 @@ def test_a_lying_hosts_stream_ends_as_failed_and_cut_off(
 def test_the_real_client_raises_where_the_verdict_fails(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, modes.make("foreign-key"))
+    behave(honest_simnet, modes.make("foreign-key"), pause=0.02)
     kinds = []
     with (
         pytest.raises(openai.APIError, match="the signature check failed") as failed,
@@ -260,7 +253,7 @@ def test_the_real_client_raises_where_the_verdict_fails(
 
 def test_strict_releases_nothing_of_a_lie(serve, honest_simnet: RunningSimnet) -> None:
     served: Served = serve(strict=True)
-    behave(honest_simnet, modes.make("foreign-key"))
+    behave(honest_simnet, modes.make("foreign-key"), pause=0.02)
     failed = refused(served, stream=True)
     assert failed.status_code == 502
     assert failed.response.headers["x-opg-receipt"] == served.receipt().id
@@ -270,7 +263,7 @@ def test_a_client_that_repeats_what_failed_pays_once(
     served: Served, honest_simnet: RunningSimnet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("opg_magic.endpoint.calls.QUIET_SECONDS", 1e9)
-    behave(honest_simnet, modes.make("change-byte"))
+    behave(honest_simnet, modes.make("change-byte"), pause=0.02)
     request = {"model": MODEL, "input": QUESTION}
     with served.raw() as client:
         statuses = [client.post("/responses", json=request).status_code for _ in range(3)]

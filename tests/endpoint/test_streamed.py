@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from support.serving import Served
+from support.serving import Served, behave
 from support.simnet import RunningSimnet
 
 from opg_magic.models import VerdictStatus
@@ -25,13 +25,6 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-
-
-def behave(simnet: RunningSimnet, honest: Honest) -> None:
-    """All hosts answer so, word after word."""
-    honest.pause = 0.02  # type: ignore[misc]  # of this instance alone
-    for host in simnet.hosts:
-        host.cheat = honest
 
 
 def streamed(served: Served, **more: Any) -> tuple[httpx.Response, str, bool]:
@@ -63,7 +56,7 @@ def test_pieces_pass_and_the_end_says_what_it_is_worth(
     serve, honest_simnet: RunningSimnet, route: str
 ) -> None:
     served: Served = serve(route=route)
-    behave(honest_simnet, Honest())
+    behave(honest_simnet, Honest(), pause=0.02)
     response, body, whole = streamed(served)
     *pieces, end, done = events(body)
     receipt = served.receipt()
@@ -83,7 +76,7 @@ def test_pieces_pass_and_the_end_says_what_it_is_worth(
 def test_the_real_client_reads_it_with_its_usage(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, Honest())
+    behave(honest_simnet, Honest(), pause=0.02)
     stream = served.client().chat.completions.create(
         model=MODEL, messages=QUESTION, stream=True, stream_options={"include_usage": True}
     )
@@ -118,7 +111,7 @@ def test_a_lying_hosts_answer_never_gets_its_last_byte_out(
     serve, honest_simnet: RunningSimnet, route: str, lie: str
 ) -> None:
     served: Served = serve(route=route)
-    behave(honest_simnet, modes.make(lie))
+    behave(honest_simnet, modes.make(lie), pause=0.02)
     response, body, whole = streamed(served)
     chunks = events(body)
     receipt = served.receipt()
@@ -145,7 +138,7 @@ def test_a_lying_hosts_answer_never_gets_its_last_byte_out(
 def test_the_real_client_raises_where_the_verdict_fails(
     served: Served, honest_simnet: RunningSimnet
 ) -> None:
-    behave(honest_simnet, modes.make("foreign-key"))
+    behave(honest_simnet, modes.make("foreign-key"), pause=0.02)
     seen = ""
     with pytest.raises(openai.APIError, match="the signature check failed") as failed:
         for chunk in served.client().chat.completions.create(
@@ -158,7 +151,7 @@ def test_the_real_client_raises_where_the_verdict_fails(
 
 def test_strict_releases_nothing_of_a_lie(serve, honest_simnet: RunningSimnet) -> None:
     served: Served = serve(strict=True)
-    behave(honest_simnet, modes.make("foreign-key"))
+    behave(honest_simnet, modes.make("foreign-key"), pause=0.02)
     with pytest.raises(openai.InternalServerError) as failed:
         served.client().chat.completions.create(model=MODEL, messages=QUESTION, stream=True)
     assert failed.value.status_code == 502
@@ -185,7 +178,7 @@ class BesideTools(Honest):
 def test_tool_calls_come_whole_and_checked(
     served: Served, honest_simnet: RunningSimnet, stream: bool
 ) -> None:
-    behave(honest_simnet, BesideTools() if stream else Honest())
+    behave(honest_simnet, BesideTools() if stream else Honest(), pause=0.02)
     client = served.client()
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
     made = client.chat.completions.create(

@@ -9,12 +9,22 @@ from typing import Any
 
 import httpx
 import openai
+from support.simnet import RunningSimnet
 
 from opg_magic.call.session import Session
 from opg_magic.endpoint.listening import Endpoint
 from opg_magic.receipt.document import Receipt
+from opg_magic.simnet.host.conduct import Honest
 
 TOKEN = "opg-a-token-of-the-tests-0123456789abcdef"
+
+
+def behave(simnet: RunningSimnet, conduct: Honest, *, pause: float | None = None) -> None:
+    """Let all hosts answer so, with ``pause`` seconds after each word (None: its own)."""
+    if pause is not None:
+        conduct.pause = pause  # type: ignore[misc]  # of this instance alone
+    for host in simnet.hosts:
+        host.cheat = conduct
 
 
 @dataclass

@@ -24,13 +24,15 @@ from opg_magic.errors import (
     ToolsStopped,
     read_all_the_same,
 )
-from opg_magic.models import Charge, strict_json
+from opg_magic.models import Charge, Verdict, strict_json
 from opg_magic.receipt import calls
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.face import formats
+from opg_magic.receipt.face.figures import one_line, told
 from opg_magic.receipt.thread import messages_of, thread_of
 from opg_magic.shapes import misfit, rows_in
 from opg_magic.shapes.shape import FROM_LEDGER
+from opg_magic.verify.policy import POLICIES
 
 Fault = tuple[Level, str, str]
 
@@ -65,6 +67,8 @@ TOOLS: Fault = (
 )
 #: What is typed below a question; a front end puts a space of its own before it.
 _YES, _NO = re.compile(r" *[yY](?:[eE][sS])? *\n"), re.compile(r" *(?:[nN][oO]?)? *\n")
+#: Longest reason that a card tells whole.
+_CARD = 160
 #: Longest message of an error of which a library's words are a part.
 MOST_WORDS = 1500
 
@@ -244,13 +248,24 @@ def _is_of_withheld(output: Mapping[str, Any], receipt: Receipt) -> bool:
     """Whether an output is the error below the card of this withheld answer.  Any other error of
     that name may be honest as well: what was learnt since is not in the receipt."""
     verdict = receipt.original().verdict_at_creation
-    if verdict is None or not verdict.withheld:
+    if verdict is None or not verdict.withheld or not _is_on_the_card(verdict):
         return False
     error = AnswerWithheld(
         verdict.withheld_because, hint=read_all_the_same(receipt.id), receipt_id=receipt.id
     )
     error.shown = True
     return dict(output) == _output(error)
+
+
+def _is_on_the_card(verdict: Verdict) -> bool:
+    """Whether the card says why, too: the error would else carry any words of the author's kernel
+    past the reader."""
+    failed = verdict.failed_claims
+    known = any(verdict.policy == policy.name for policy in POLICIES)
+    if not failed and (len(verdict.because) != 1 or not known):
+        return False
+    words = failed[0].reason or failed[0].sentence if failed else verdict.because[0]
+    return one_line(words, len(words)) == words and told(words, _CARD) == told(words, len(words))
 
 
 def _output(error: CallFailed) -> dict[str, Any]:

@@ -11,16 +11,21 @@ import {
 import { isObject, JsonObject } from '../base/json';
 import { callProblem, reason } from '../cells/misfit';
 import { rowsIn } from '../cells/rows';
+import { oneLine, told } from '../face/figures';
 import { tableBundle, textBundle } from '../face/formats';
 import type { IBeside, IDisplay, IOutputLike } from './notebook';
 import { computedDigest, originalOf, Receipt, UnreadableReceipt } from '../receipt/receipt';
 import { callText, lengthOf, looksLikeAQuestion, parsed, question, readCalls, unrunText } from '../receipt/tool-calls';
+import { POLICIES } from '../verify/policy';
 
 type Told = readonly [level: Finding['level'], code: Finding['code'], message: string];
 
 /** What is typed below a question; a front end puts a space of its own before it. */
 const YES = /^ *[yY](?:[eE][sS])? *\n$/;
 const NO = /^ *(?:[nN][oO]?)? *\n$/;
+
+/** Longest reason that a card tells whole. */
+const CARD = 160;
 
 /** What is to be said of a cell's outputs that bear no receipt, each thing once. `displays`: those that bear one, in order. */
 export function besideFindings(others: readonly IBeside[], displays: readonly IDisplay[]): Finding[] {
@@ -198,10 +203,13 @@ function isOfWithheld(output: Record<string, unknown>, receipt: Receipt): boolea
     return false;
   }
   const failed = checked.claims.find(({ status }) => status === 'failed');
-  const message =
-    failed === undefined
-      ? `answer withheld under policy ${checked.policy}: ${whyOf(checked.because)}`
-      : `the ${failed.name} check failed: ${failed.reason || failed.sentence}`;
+  const words = failed === undefined ? checked.because[0] : failed.reason || failed.sentence;
+  // The card says why, too: the error would else carry any words of the author's kernel past the reader.
+  const onlyReason = checked.because.length === 1 && POLICIES.some(({ name }) => name === checked.policy);
+  if ((failed === undefined && !onlyReason) || oneLine(words, lengthOf(words)) !== words || told(words, CARD) !== told(words, lengthOf(words))) {
+    return false;
+  }
+  const message = failed === undefined ? `answer withheld under policy ${checked.policy}: ${words}` : `the ${failed.name} check failed: ${words}`;
   const { traceback } = output;
   return (
     keysOf(output) === 'ename,evalue,output_type,traceback' &&
@@ -212,17 +220,6 @@ function isOfWithheld(output: Record<string, unknown>, receipt: Receipt): boolea
     traceback.length === 1 &&
     traceback[0] === `AnswerWithheld: ${message.replace(/\.+$/, '')}.\nSee the card above (receipt ${id}).`
   );
-}
-
-/** What decided a verdict, in one line; a reason that several claims share is said once. */
-function whyOf(because: readonly string[]): string {
-  const names = new Map<string, string[]>();
-  for (const told of because) {
-    const end = told.indexOf(': ');
-    const [name, reason] = end < 0 ? [told, ''] : [told.slice(0, end), told.slice(end + 2)];
-    names.set(reason, [...(names.get(reason) ?? []), name]);
-  }
-  return [...names].map(([reason, sharing]) => `${sharing.join(', ')}: ${reason}`).join('; ');
 }
 
 /** Whether an output is this error, as a cell shows it: of what was charged, the chain may have told more since. */

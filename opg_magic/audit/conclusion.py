@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from opg_magic.audit.findings import Checked, Finding
 from opg_magic.models import CLAIM_NAMES, STATUSES, Claim
+from opg_magic.models.plain_text import plural
 
 #: By exit code: what is so.
 _SO = {
@@ -109,13 +110,13 @@ def _of_simulated(receipts: Sequence[Checked], *, allow_simulated: bool) -> Iter
     others = len(receipts) - len(own)
     if others:
         yield (
-            f"{_receipts(others)} of another installation's simulated network: only its own "
-            "machine can accept them, with --allow-simulated"
+            f"{plural(others, 'receipt')} of another installation's simulated network: only its "
+            "own machine can accept them, with --allow-simulated"
         )
     if own and not allow_simulated:
         yield (
-            f"{_receipts(len(own))} of this installation's simulated network: --allow-simulated "
-            "accepts them"
+            f"{plural(len(own), 'receipt')} of this installation's simulated network: "
+            "--allow-simulated accepts them"
         )
     elif own:
         answered = [one for one in own if not _unanswered(one)]
@@ -134,7 +135,7 @@ def _unmet(receipts: Iterable[Checked], *, settled: bool = False) -> Iterator[tu
                 kept.setdefault(name, []).append(claim)
     for name in sorted(kept, key=lambda name: (*CLAIM_NAMES, name).index(name)):
         states = dict.fromkeys(_state(claim) for claim in kept[name])
-        yield name, f"{' or '.join(states)} in {_receipts(len(kept[name]))}"
+        yield name, f"{' or '.join(states)} in {plural(len(kept[name]), 'receipt')}"
 
 
 def _state(claim: Claim | None) -> str:
@@ -151,8 +152,4 @@ def _unanswered(one: Checked) -> bool:
 
 def _without_answer(count: int) -> Iterator[str]:
     if count:
-        yield f"no answer in {_receipts(count)}: the call ended before one came"
-
-
-def _receipts(count: int) -> str:
-    return f"{count:,} receipt{'' if count == 1 else 's'}"
+        yield f"no answer in {plural(count, 'receipt')}: the call ended before one came"

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 #: Most calls that one prompt makes, unless told otherwise.
 MAX_ROUNDS = 8
-_SHOWN = MOST_SHOWN
 #: What an answer must pass before anything of it runs.
 _NEEDED = ("request", "response", "signature")
 
@@ -62,7 +61,9 @@ class Wanted:
         if self.problem is not None:
             # What does not run is shown for information, and may be cut.
             return unrun_text(text, self.problem)
-        return text if len(text) <= _SHOWN else f"{cut(text, _SHOWN)}… ({len(text):,} characters)"
+        if len(text) <= MOST_SHOWN:
+            return text
+        return f"{cut(text, MOST_SHOWN)}… ({len(text):,} characters)"
 
 
 def with_tools(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
@@ -101,7 +102,7 @@ def run_rounds(
 def _confirm(calls: Sequence[Wanted], confirm: Confirm, answer: Answer) -> None:
     """A yes to all that would run, seen whole.  Raises ToolsStopped."""
     shown = [*map(str, calls)]
-    if sum(map(len, shown)) > _SHOWN and any(call.read is not None for call in calls):
+    if sum(map(len, shown)) > MOST_SHOWN and any(call.read is not None for call in calls):
         raise _stopped(TOO_LONG, answer)
     try:
         confirmed = confirm(shown)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from opg_magic.display.words import plural
-from opg_magic.models.plain_text import inert
+from opg_magic.models.plain_text import inert, plural
 from opg_magic.receipt.calls import call_text, read_calls
 from opg_magic.receipt.document import Receipt
 from opg_magic.receipt.question import text_of as content_of

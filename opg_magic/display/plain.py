@@ -6,9 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from opg_magic.display.card import Card
-from opg_magic.display.words import MARKS, plural
+from opg_magic.display.words import MARKS
 from opg_magic.models import Status
-from opg_magic.models.plain_text import RULE, inert
+from opg_magic.models.plain_text import RULE, inert, plural
 
 if TYPE_CHECKING:
     from opg_magic.display.notes import Note

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opg_magic.display import chart, html, words
 from opg_magic.display.style import FAINT, TEXT
 from opg_magic.models import Money
+from opg_magic.models.plain_text import plural
 
 if TYPE_CHECKING:
     from opg_magic.models.networks import Token
@@ -98,7 +99,7 @@ def spending_html(known: Spent) -> str:
         for model in known.models[:20]
     )
     more = len(known.models) - 20
-    tail = f" {words.plural(more, 'more model')}: %opg receipts." if more > 0 else ""
+    tail = f" {plural(more, 'more model')}: %opg receipts." if more > 0 else ""
     return (
         f'{picture}<table style="border-collapse:collapse;font-size:13px;color:{TEXT}"><tr>'
         f'<th style="{_CELL};{FAINT}">model</th><th style="{_FIGURE};{FAINT}">calls</th>'
@@ -113,7 +114,7 @@ _FIGURE = f"{_CELL};text-align:right;font-variant-numeric:tabular-nums"
 
 
 def _unknown(known: Spent) -> str:
-    return f" The cost of {words.plural(known.unknown, 'call')} is not known." * bool(known.unknown)
+    return f" The cost of {plural(known.unknown, 'call')} is not known." * bool(known.unknown)
 
 
 def alternative(known: Spent) -> str:

@@ -49,7 +49,6 @@ __all__ = [
     "figure",
     "group",
     "one_line",
-    "plural",
     "says",
     "short_hash",
     "simulated_model",
@@ -152,8 +151,3 @@ def cost(paid: Cost, *, worth: bool = True) -> str:
 
 def _short(amount: Decimal) -> str:
     return significant(amount) if amount < 1 else f"{amount:,.2f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 token``, ``2 tokens``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

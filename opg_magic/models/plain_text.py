@@ -113,3 +113,8 @@ def block(shown: str) -> str:
     """The same of text that is inert, and may hold isolates of ours."""
     fence = "~" * max(3, max((len(run) + 1 for run in re.findall("~+", shown)), default=0))
     return f"{fence}text\n{shown}\n{fence}\n"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

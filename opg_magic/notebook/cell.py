@@ -134,7 +134,7 @@ def _show_quote(
 ) -> None:
     """``--dry-run``: what the call would cost at most, and who would be asked."""
     from opg_magic.display import bundle, dry_run
-    from opg_magic.display.words import plural
+    from opg_magic.models.plain_text import plural
 
     quote = session.quote(prompt, _options(line))
     hosts = line.get("hosts")

@@ -16,6 +16,7 @@ from opg_magic.display import bundle, card, html, words
 from opg_magic.display.spending import Spent, spending_html, spent
 from opg_magic.display.style import FAINT, TEXT, TONES
 from opg_magic.errors import OpgError
+from opg_magic.models.plain_text import plural
 from opg_magic.notebook.hosts_table import hosts_html, verdicts_by_host
 from opg_magic.notebook.live import Later, timer
 
@@ -249,7 +250,7 @@ class _Dashboard:
         running = (
             "no call is running"
             if not spent.running
-            else f"{words.plural(spent.running, 'call')} running"
+            else f"{plural(spent.running, 'call')} running"
         )
         self._running.value = f'<div style="font-size:12px;{FAINT}">{running}</div>'
         said = f"The cap of one call may be up to {spent.call_limit}."
@@ -295,7 +296,7 @@ class _Dashboard:
                 and _has_words(f"{(line := _line(call))} {call['prompt'] or ''}", terms)
             ]
             more = f", the newest {LISTED} listed" if len(found) > LISTED else ""
-            count = f"{words.plural(len(found), 'receipt')}{more}"
+            count = f"{plural(len(found), 'receipt')}{more}"
             self._count.value = f'<div style="font-size:12px;{FAINT}">{count}</div>'
             options = (_NONE, *found[:LISTED])
             if tuple(self._list.options) != options:

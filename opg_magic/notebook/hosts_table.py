@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opg_magic.display import html, words
 from opg_magic.display.style import BORDER, FAINT, MONO, TEXT, TONES
+from opg_magic.models.plain_text import plural
 
 if TYPE_CHECKING:
     from opg_magic.call.overview import HostRow
@@ -49,7 +50,7 @@ def hosts_html(rows: list[HostRow], verdicts: Verdicts | None = None) -> str:
     head = "".join(f'<th style="{_CELL};font-weight:600;{FAINT}">{h}</th>' for h in _HEADS)
     more = len(others) - MOST
     tail = (
-        f'<div style="font-size:12px;{FAINT}">{words.plural(more, "earlier host")} in the ledger: '
+        f'<div style="font-size:12px;{FAINT}">{plural(more, "earlier host")} in the ledger: '
         "%opg receipts.</div>"
     )
     return f'<table style="{_TABLE}"><tr>{head}</tr>{"".join(lines)}</table>' + tail * (more > 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opg_magic.display import words
 from opg_magic.display.bundle import Bundle, running_bundle
 from opg_magic.models import Phase, Progress
+from opg_magic.models.plain_text import plural
 
 if TYPE_CHECKING:
     from opg_magic.models import Money
@@ -159,7 +160,7 @@ class LiveDisplay:
         if phase is Phase.PAY and reached and self._cap is not None:
             return f"pay ≤ {self._cap}"
         if phase is Phase.ANSWER and self._progress.phase is phase and self._progress.tokens:
-            return f"answering, {words.plural(self._progress.tokens, 'token')}"
+            return f"answering, {plural(self._progress.tokens, 'token')}"
         return label
 
     def _notes(self, text: str) -> tuple[str, ...]:

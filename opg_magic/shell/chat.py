@@ -69,7 +69,7 @@ def _chat(options: argparse.Namespace) -> int:
         else:
             print(f"There is no chat {words[0]}.")
     else:
-        from opg_magic.display.words import plural
+        from opg_magic.models.plain_text import plural
 
         count = chats.export(words[0], Path(words[1]))
         print(f"{plural(count, 'receipt')} in {words[1]}. To check them: opg verify {words[1]}")

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
 
 
 def _reconcile(_: argparse.Namespace) -> int:
-    from opg_magic.display.words import plural
+    from opg_magic.models.plain_text import plural
 
     print(f"{plural(session().reconcile(), 'authorisation')} settled or expired")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from opg_magic import errors
 from opg_magic.models import Host, Money, Prompt
 from opg_magic.models.networks import Token
+from opg_magic.models.plain_text import plural
 from opg_magic.settings import prices
 
 if TYPE_CHECKING:
@@ -40,38 +41,34 @@ class Plan:
     usual: bool
 
     def __str__(self) -> str:
-        prompts = _count(self.distinct, "different prompt")
+        prompts = plural(self.distinct, "different prompt")
         asked = f" to {self.model}" * bool(self.model)  # unknown where nothing remains to be asked
-        lines = [f"{_count(self.rows, 'row')}, {prompts}{asked}"]
+        lines = [f"{plural(self.rows, 'row')}, {prompts}{asked}"]
         if self.missing:
             ask = "asks" if self.missing == 1 else "ask"
-            lines.append(f"{_count(self.missing, 'row')} {ask} nothing: a cell is missing")
+            lines.append(f"{plural(self.missing, 'row')} {ask} nothing: a cell is missing")
         if self.recorded:
             are = (
                 "is in the ledger and costs" if self.recorded == 1 else "are in the ledger and cost"
             )
-            lines.append(f"{_count(self.recorded, 'answer')} {are} nothing")
+            lines.append(f"{plural(self.recorded, 'answer')} {are} nothing")
         if not self.ask:
             lines.append("nothing to ask or pay")
             return "\n".join(lines)
         names = ", ".join(host.short_id for host in self.hosts)
         guess = f" if an answer has {USUAL_TOKENS} tokens" * self.usual
         costs = "price unknown" if self.estimate is None else f"about {self.estimate}{guess}"
-        lines.append(f"{self.ask:,} to ask of {_count(len(self.hosts), 'host')} ({names}): {costs}")
+        lines.append(f"{self.ask:,} to ask of {plural(len(self.hosts), 'host')} ({names}): {costs}")
         if self.authorisations:
             # Hosts close a session that is idle, or old: a long table signs for more than that.
             lines.append(
-                f"{_count(self.authorisations, 'authorisation')} of up to {self.cap} together, "
+                f"{plural(self.authorisations, 'authorisation')} of up to {self.cap} together, "
                 "more if sessions end before the table does; max_cost bounds all of them"
             )
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 async def plan(

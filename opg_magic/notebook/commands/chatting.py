@@ -55,7 +55,7 @@ def _forget(kernel: Kernel, words: list[str]) -> None:
 
 
 def _export(kernel: Kernel, words: list[str]) -> None:
-    from opg_magic.display.words import plural
+    from opg_magic.models.plain_text import plural
 
     name, path = _taking(words, "export NAME FILE.jsonl")
     session = kernel.session()

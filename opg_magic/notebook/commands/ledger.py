@@ -82,7 +82,7 @@ def cost(kernel: Kernel, words: list[str]) -> Any:
 
 def reconcile(kernel: Kernel, words: list[str]) -> None:
     """``%opg reconcile``"""
-    from opg_magic.display.words import plural
+    from opg_magic.models.plain_text import plural
 
     no_more(words, "reconcile")
     session = kernel.session()

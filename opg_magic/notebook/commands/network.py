@@ -34,7 +34,7 @@ def hosts(kernel: Kernel, words: list[str]) -> Any:
 def stop(kernel: Kernel, words: list[str]) -> None:
     """``%opg stop``"""
     no_more(words, "stop")
-    from opg_magic.display.words import plural
+    from opg_magic.models.plain_text import plural
 
     count = kernel.session().stop_beside()
     print(f"Stopping {plural(count, 'call')}." if count else "No call runs beside your work.")

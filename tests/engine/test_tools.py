@@ -151,7 +151,7 @@ def test_what_would_run_is_shown_whole_and_on_one_line() -> None:
 def test_a_call_too_long_to_be_shown_is_not_run_after_a_yes(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calling, "_SHOWN", 5)
+    monkeypatch.setattr(calling, "MOST_SHOWN", 5)
     monkeypatch.setattr(calling, "_somebody_is_there", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _text: "y")
     with pytest.raises(errors.ToolsStopped, match="too long to be shown"):
